@@ -1,0 +1,60 @@
+import { FixityError } from "./errors.ts";
+
+const HEX = /^[0-9a-f]{64}$/;
+
+/**
+ * The name of bytes: their SHA-256. Values are made by the parsers below only, so whoever holds one may build a path or
+ * a key from it.
+ */
+export class Digest {
+  /** 64 lower-case hex digits. */
+  readonly hex: string;
+
+  private constructor(hex: string) {
+    this.hex = hex;
+  }
+
+  /** Reads 64 lower-case hex digits; anything else is `null`. */
+  static fromHex(hex: string): Digest | null {
+    return HEX.test(hex) ? new Digest(hex) : null;
+  }
+
+  /** Takes the 32 bytes of a SHA-256; another length is `null`. */
+  static fromBytes(bytes: Uint8Array): Digest | null {
+    return bytes.length === 32 ? new Digest(Buffer.from(bytes).toString("hex")) : null;
+  }
+
+  /**
+   * Reads `sha256:<hex>`, the form of the OCI image specification ("Digests"), or the bare hex digits.
+   *
+   * @throws FixityError `invalid-digest`
+   */
+  static parse(text: string): Digest {
+    const digest = Digest.fromHex(text.startsWith("sha256:") ? text.slice(7) : text);
+    if (digest !== null) return digest;
+    throw new FixityError("invalid-digest", "A digest is written as sha256:<64 lower-case hex digits>.");
+  }
+
+  /** The 32 bytes. */
+  toBytes(): Buffer {
+    return Buffer.from(this.hex, "hex");
+  }
+
+  /** The digest for an `integrity` attribute: `sha256-<base64>` (W3C Subresource Integrity). */
+  get integrity(): string {
+    return `sha256-${this.toBytes().toString("base64")}`;
+  }
+
+  equals(other: Digest): boolean {
+    return this.hex === other.hex;
+  }
+
+  /** `sha256:<hex>`. */
+  toString(): string {
+    return `sha256:${this.hex}`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}

@@ -1,0 +1,149 @@
+import type { ByteRange, ByteSpan } from "./byte-range.ts";
+import type { Digest } from "./digest.ts";
+
+/**
+ * Where blobs are kept: the port between fixity and a disk folder, an S3 bucket or whatever you bring. The life of
+ * bytes in it:
+ *
+ *     stage() ── write() … write() ──┬── commit(digest) ──> a blob: readable, listed, durable, never changed
+ *                                    └── abort(), or the process dies ──> nothing that can be read
+ *
+ * - **A blob is whole or not there.** Between `stage` and a `commit` that has returned, no other method sees the bytes.
+ * - **What is acknowledged is durable.** When `commit` or `confirm` has answered, the blob outlives a power cut.
+ * - **The name is the caller's word.** The caller hashes, counts and limits (in one place, `core/hashing.ts`) and commits
+ *   under the digest of exactly the bytes written. A store may verify that, but need not.
+ * - **Absence is `null`** (or `false`). Failures are `FixityError`s with a `store-…` code; nothing else is thrown.
+ * - **Everything may happen at once**, in one process and in several over the same folder or bucket: staging the same
+ *   content twice, reading while committing, removing while reading.
+ *
+ * `fixity/store-contract` is this text as a test suite; every store passes it.
+ */
+export interface BlobStore extends AsyncDisposable {
+  /** What and where the store is, for a log line: `disk at ./data`. Never holds a secret. */
+  readonly description: string;
+
+  /**
+   * Finds out whether the store can be used as it is set up, and makes what it needs (folders). For the start of a
+   * server; every other method works without it.
+   *
+   * @throws FixityError `store-misconfigured` or `store-unavailable`, with a message for the person who set it up
+   */
+  check(signal?: AbortSignal): Promise<void>;
+
+  /** The facts of a blob that can be read now, or `null`. */
+  stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
+
+  /**
+   * Like {@link stat}, and where the answer is not `null` the blob is durable. An upload that finds its content already
+   * there is acknowledged by this.
+   */
+  confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
+
+  /**
+   * Opens a blob, or one range of it, for reading; `null` where there is none. Bytes are read as the reader pulls them.
+   * A blob removed meanwhile is read to its end, or the reader fails; a reader never ends early without an error.
+   *
+   * @throws FixityError `range-not-satisfiable`, with the blob's `size`
+   */
+  open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null>;
+
+  /**
+   * All blobs, in no promised order. What is committed or removed during the walk may or may not be seen; every other
+   * blob is, once.
+   */
+  list(signal?: AbortSignal): AsyncIterable<BlobStat>;
+
+  /** Removes a blob; `false` where there was none. Does not return before the removal is durable. */
+  remove(digest: Digest, signal?: AbortSignal): Promise<boolean>;
+
+  /**
+   * Makes room for bytes that are coming in. Cheap: a store that has to make something (a file, a multipart upload) may
+   * put that off until it is needed.
+   */
+  stage(options?: StageOptions): Promise<StagedBlob>;
+
+  /**
+   * Removes what dead processes have left half-written. Never touches what a live one (this or another, here or on
+   * another machine) is still writing, and never a blob. Safe at any time, also in several processes at once.
+   */
+  collect(signal?: AbortSignal): Promise<Collected>;
+}
+
+/** The facts of a blob. */
+export interface BlobStat {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** When the blob was committed, as far as the store knows. */
+  readonly modified: Date;
+}
+
+/** What `open` may be told. */
+export interface OpenOptions {
+  /** One range; without it, the whole blob. */
+  readonly range?: ByteRange;
+  /** Ends the read, also while bytes are being pulled. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A blob opened for reading. Iterate it once, over exactly `span.end - span.start` bytes; a store that has fewer fails
+ * with `blob-damaged` or `store-unavailable` rather than end early. Leaving the loop early, or disposing of a reader that
+ * was never iterated, frees what it holds.
+ */
+export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** Bytes of the whole blob. */
+  readonly size: number;
+  /** Which of them this reader gives. */
+  readonly span: ByteSpan;
+}
+
+/** What `stage` may be told: hints by which a store can save work. Nothing is believed before the bytes are there. */
+export interface StageOptions {
+  /** The digest that the client announced. `commit` will be called with this one or not at all. */
+  readonly digest?: Digest;
+  /** The number of bytes that the client announced. */
+  readonly length?: number;
+  /** The media type of the link that will be given, for stores that other programs read. */
+  readonly mediaType?: string;
+  /** Ends the work under way: pending and later calls fail. The caller still aborts or disposes. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Bytes on their way to become a blob. Calls come one after another: `write` any number of times, then `commit` or
+ * `abort`. Disposing (`await using`) aborts unless `commit` has returned, so a scope that is left early cleans up.
+ */
+export interface StagedBlob extends AsyncDisposable {
+  /**
+   * Takes the next bytes; they are the store's from now on and the caller leaves them as they are. Where a promise is
+   * returned the store has as much as it will hold, and the caller waits for it before the next write. A failure may
+   * show at a later call.
+   */
+  write(bytes: Uint8Array): Promise<void> | void;
+
+  /**
+   * Makes the written bytes the blob `digest`. When it returns, the blob is readable and durable. Where the blob was there
+   * already it stays as it is and `existed` is true; where the one that is there is damaged (its size is not the size
+   * written) it is replaced. A failed commit publishes nothing, or a whole blob whose durability is not known: the
+   * caller does not acknowledge it and may upload again. Not to be called twice.
+   */
+  commit(digest: Digest): Promise<Committed>;
+
+  /** Throws the bytes away. May be repeated, and does nothing after `commit`. Does not fail: its own trouble is logged. */
+  abort(): Promise<void>;
+}
+
+/** How a commit went. */
+export interface Committed {
+  /** The blob was there before, whole. */
+  readonly existed: boolean;
+}
+
+/** What a collection removed. */
+export interface Collected {
+  /** Abandoned staged blobs. */
+  readonly staged: number;
+  /** Their bytes, as far as the store can tell. */
+  readonly bytes: number;
+}

@@ -1,0 +1,54 @@
+/**
+ * What HTTP means to fixity is written over these few types, once, and tested without sockets. An adapter
+ * (`http/adapters/`) turns a server's own request into an {@link Exchange} and sends the {@link Answer}.
+ */
+export interface Exchange {
+  /** The method, upper-case. */
+  readonly method: string;
+  /** Path and query as they came in, not decoded: `/uploads?filename=a%20b.png`. */
+  readonly target: string;
+  /** The request's header fields. */
+  readonly fields: Fields;
+  /**
+   * The request's content as it comes in, each chunk only when it is asked for. To be iterated once at most. Leaving it
+   * early does not close the connection; the adapter sees to what is still coming in. Fails with `upload-aborted` where
+   * the client goes away before its end.
+   */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** The request's trailer fields; complete when `body` has ended. */
+  readonly trailers: Fields;
+  /** Aborted when the client is gone before the answer has been sent. */
+  readonly signal: AbortSignal;
+  /** Sends `100 Continue` where the client waits for it. Adapters do so by themselves when `body` is first pulled. */
+  readonly awaitsContinue: boolean;
+}
+
+/** Header or trailer fields by lower-case name; several of one name are joined by `, ` (RFC 9110, section 5.3). */
+export interface Fields {
+  get(name: string): string | undefined;
+}
+
+/** What is sent back. */
+export interface Answer {
+  readonly status: number;
+  /** By the name as it is written on the wire. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** Text, bytes, or a stream of exactly `Content-Length` bytes that the adapter iterates and closes. */
+  readonly body?: string | Uint8Array | AnswerStream | undefined;
+  /** For the log: what the exchange was about and how it went. Never sent. */
+  readonly note?: AnswerNote;
+}
+
+/** A streamed answer. Disposing of it frees what it holds, whether it was iterated or not. */
+export type AnswerStream = AsyncIterable<Uint8Array> & AsyncDisposable;
+
+/** What a log line may say about an exchange besides method, target and status. */
+export interface AnswerNote {
+  /** `sha256:<hex>`. */
+  readonly digest?: string;
+  /** Bytes of the blob. */
+  readonly size?: number;
+  readonly existed?: boolean;
+  /** What failed, with its cause. */
+  readonly error?: Error;
+}

@@ -1,0 +1,78 @@
+import { asFixityError, type ErrorCode } from "../core/errors.ts";
+import type { Answer } from "./exchange.ts";
+
+/** The one table from a failure's code to its HTTP status and title. */
+export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, title: string]>> = {
+  "invalid-digest": [400, "Invalid digest"],
+  "invalid-link": [400, "Invalid link"],
+  "invalid-option": [500, "Invalid option"],
+  "blob-not-found": [404, "No such file"],
+  "range-not-satisfiable": [416, "Range not satisfiable"],
+  "digest-mismatch": [422, "Digest mismatch"],
+  "length-mismatch": [400, "Length mismatch"],
+  "size-limit-exceeded": [413, "File too large"],
+  "upload-aborted": [400, "Upload aborted"],
+  "upload-stalled": [408, "Upload too slow"],
+  "store-full": [507, "No room left"],
+  "store-unavailable": [503, "Storage unavailable"],
+  "store-misconfigured": [500, "Storage misconfigured"],
+  "store-busy": [503, "Storage busy"],
+  "blob-damaged": [500, "Stored file damaged"],
+  "not-found": [404, "Not found"],
+  "method-not-allowed": [405, "Method not allowed"],
+  "invalid-request": [400, "Invalid request"],
+  "invalid-field": [400, "Invalid header field"],
+  "headers-too-large": [431, "Header fields too large"],
+  "unsupported-content-encoding": [415, "Content encoding not supported"],
+  "unsupported-digest": [400, "Digest algorithm not supported"],
+  "unsupported-expectation": [417, "Expectation failed"],
+  "malformed-form": [400, "Malformed form"],
+  "form-limit-exceeded": [400, "Form too large"],
+  "missing-file": [400, "No file in the form"],
+  "unexpected-file": [400, "Unexpected file in the form"],
+  "precondition-failed": [412, "Precondition failed"],
+  unauthorized: [401, "Token needed"],
+  forbidden: [403, "Not allowed"],
+  "too-many-requests": [429, "Too many requests"],
+  "shutting-down": [503, "Shutting down"],
+  "internal-error": [500, "Internal error"],
+};
+
+/** Seconds after which to try again, where that is worth saying (RFC 9110, section 10.2.3). */
+const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
+  "store-unavailable": "5",
+  "store-busy": "2",
+  "shutting-down": "5",
+  "too-many-requests": "5",
+};
+
+/**
+ * The answer that tells of a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the
+ * failure's facts as members. Whatever is not a `FixityError` is an `internal-error` to the client; its own text stays in
+ * the log.
+ */
+export function problemAnswer(thrown: unknown): Answer {
+  const error = asFixityError(thrown);
+  const [status, title] = PROBLEMS[error.code];
+  const retryAfter = RETRY_AFTER[error.code];
+  const body = JSON.stringify({
+    type: "about:blank",
+    title,
+    status,
+    code: error.code,
+    detail: error.message,
+    ...error.facts,
+  });
+  return {
+    status,
+    fields: {
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+      ...(retryAfter !== undefined && { "Retry-After": retryAfter }),
+      ...(error.code === "unauthorized" && { "WWW-Authenticate": "Bearer" }),
+      ...(error.code === "range-not-satisfiable" && { "Content-Range": `bytes */${error.facts["size"] ?? "*"}` }),
+    },
+    body,
+    note: { error },
+  };
+}
