@@ -33,6 +33,11 @@ export class ByteRange {
     return Number.isSafeInteger(length) && length >= 0 ? new ByteRange(null, length) : null;
   }
 
+  /** The range that asks for exactly these bytes, of which there is at least one. */
+  static over({ start, end }: ByteSpan): ByteRange {
+    return new ByteRange(start, end - 1);
+  }
+
   /** Where this range lies in a blob of `size` bytes, or `null` where it has no byte there. */
   within(size: number): ByteSpan | null {
     if (this.first === null) {

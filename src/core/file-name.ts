@@ -1,10 +1,10 @@
 /** Longest name kept, in UTF-16 units; what follows is cut, the extension is kept. */
 const MAX_LENGTH = 255;
 
-// C0 and C1 controls, and the marks that reorder or hide text (bidirectional overrides, zero-width, line separators):
+// C0 and C1 controls, and the marks that reorder or hide text (bidirectional overrides, zero-width spaces, line
+// separators; not the joiners, which Persian, Hindi and emoji are written with):
 // a name is shown to people and written to logs, and must read there as what it is.
-// oxlint-disable-next-line no-control-regex
-const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
  * A client's name for a file, fit to be shown and to be offered as a download's name: the last segment of whatever path
