@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { FixityError } from "../core/errors.ts";
+import type { Answer } from "./exchange.ts";
 import { problemAnswer, PROBLEMS } from "./problem.ts";
+
+function textOf(answer: Answer): string {
+  assert.equal(typeof answer.body, "string");
+  return answer.body as string;
+}
 
 test("docs/errors.md explains exactly the codes that there are, each with its status", async () => {
   const text = await readFile(new URL("../../docs/errors.md", import.meta.url), "utf8");
@@ -17,7 +23,7 @@ test("a failure is told with its code, its text and its facts", () => {
   const answer = problemAnswer(error);
   assert.equal(answer.status, 413);
   assert.equal(answer.fields["Content-Type"], "application/problem+json");
-  assert.deepEqual(JSON.parse(String(answer.body)), {
+  assert.deepEqual(JSON.parse(textOf(answer)), {
     type: "about:blank",
     title: "File too large",
     status: 413,
@@ -31,7 +37,7 @@ test("what is no FixityError is told as an internal error, and its text stays in
   const cause = new Error("ENOENT: /srv/secret");
   const answer = problemAnswer(cause);
   assert.equal(answer.status, 500);
-  assert.doesNotMatch(String(answer.body), /secret|ENOENT/);
+  assert.doesNotMatch(textOf(answer), /secret|ENOENT/);
   assert.equal(answer.note?.error?.cause, cause);
 });
 

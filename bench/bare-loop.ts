@@ -1,0 +1,51 @@
+import { close, fsync, link, mkdir, open, unlink, write } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const calls = {
+  open: promisify(open),
+  write: promisify(write) as (fd: number, bytes: Uint8Array) => Promise<unknown>,
+  fsync: promisify(fsync),
+  close: promisify(close),
+  link: promisify(link),
+  unlink: promisify(unlink),
+  mkdir: promisify(mkdir) as (path: string, options: { recursive: true }) => Promise<unknown>,
+};
+
+/**
+ * The disk's own limit: the system calls by which a file is made durable under its final name, and nothing else, at the same
+ * parallelism as the uploads. Files per second.
+ */
+export async function bareLoop(
+  parent: string,
+  load: { size: number; connections: number; count: number },
+): Promise<number> {
+  const root = await mkdtemp(join(parent, "fixity-bare-"));
+  const folders = Array.from({ length: 256 }, (_, index) => join(root, index.toString(16).padStart(2, "0")));
+  for (const folder of folders) await calls.mkdir(folder, { recursive: true });
+  let left = load.count;
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: load.connections }, async () => {
+      const bytes = Buffer.alloc(load.size, 7);
+      while (left-- > 0) await makeDurable(root, folders[left & 255] ?? root, { name: String(left), bytes });
+    }),
+  );
+  const seconds = (performance.now() - started) / 1000;
+  await rm(root, { recursive: true });
+  return load.count / seconds;
+}
+
+async function makeDurable(root: string, folder: string, file: { name: string; bytes: Uint8Array }): Promise<void> {
+  const staged = join(root, file.name);
+  const fd = await calls.open(staged, "wx", 0o444);
+  await calls.write(fd, file.bytes);
+  await calls.fsync(fd);
+  await calls.close(fd);
+  await calls.link(staged, join(folder, file.name));
+  await calls.unlink(staged);
+  const folderFd = await calls.open(folder, "r");
+  await calls.fsync(folderFd);
+  await calls.close(folderFd);
+}

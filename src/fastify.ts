@@ -1,0 +1,4 @@
+export { fixityPlugin, type FixityPluginOptions } from "./http/adapters/fastify.ts";
+export { bearerTokens } from "./http/bearer.ts";
+export type { FormLimits } from "./http/form/form-limits.ts";
+export type { Action, HandlerOptions, Report } from "./http/options.ts";

@@ -1,0 +1,14 @@
+import type { Fixity } from "./core/fixity.ts";
+import { type FetchHandler, fetchListener } from "./http/adapters/fetch.ts";
+import { createHandler } from "./http/handler.ts";
+import type { HandlerOptions } from "./http/options.ts";
+
+export type { FetchHandler } from "./http/adapters/fetch.ts";
+export { bearerTokens } from "./http/bearer.ts";
+export type { FormLimits } from "./http/form/form-limits.ts";
+export type { Action, HandlerOptions, Report } from "./http/options.ts";
+
+/** The service as a function of the Fetch standard, for Hono, Next, Bun and Deno: `app.mount` or one route under the prefix. */
+export function fetchHandler(fixity: Fixity, options: HandlerOptions = {}): FetchHandler {
+  return fetchListener(createHandler(fixity, options));
+}

@@ -1,0 +1,63 @@
+import type { ServerResponse } from "node:http";
+import type { Answer, AnswerStream } from "../exchange.ts";
+
+/** How the sending of an answer ended. */
+export interface Sent {
+  /** Bytes of content handed to the socket. */
+  readonly bytes: number;
+  /** The client got less than the whole answer. */
+  readonly aborted: boolean;
+}
+
+/** What a status line and header section need, and whether the connection has to end after it. */
+export function writeHead(response: ServerResponse, answer: Answer, close: boolean): void {
+  const { status, fields, body } = answer;
+  response.statusCode = status;
+  for (const name of Object.keys(fields)) response.setHeader(name, fields[name] ?? "");
+  if (typeof body === "string" || body instanceof Uint8Array) {
+    response.setHeader("Content-Length", Buffer.byteLength(body));
+  } else if (body === undefined && status !== 204 && status !== 304 && !response.hasHeader("Content-Length")) {
+    response.setHeader("Content-Length", 0);
+  }
+  if (close) response.setHeader("Connection", "close");
+}
+
+/**
+ * Streams an answer's content at the pace of the client. A stream that fails, or gives less than was announced, ends the
+ * connection without the regular end, so that nobody takes the part for the whole.
+ *
+ * @throws whatever the stream throws, after the connection has been ended
+ */
+export async function sendStream(response: ServerResponse, stream: AnswerStream): Promise<Sent> {
+  let bytes = 0;
+  await using _ = stream;
+  try {
+    for await (const chunk of stream) {
+      if (response.destroyed) return { bytes, aborted: true };
+      bytes += chunk.length;
+      if (!response.write(chunk)) await writable(response);
+    }
+  } catch (error) {
+    const aborted = response.destroyed;
+    response.destroy();
+    if (aborted) return { bytes, aborted };
+    throw error;
+  }
+  const aborted = response.destroyed;
+  response.end();
+  return { bytes, aborted };
+}
+
+/** Waits until the client has taken enough of what is buffered for it, or is gone. */
+function writable(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.destroyed) return resolve();
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.on("drain", done);
+    response.on("close", done);
+  });
+}

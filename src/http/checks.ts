@@ -1,0 +1,123 @@
+import { createHash, type Hash } from "node:crypto";
+import { Digest } from "../core/digest.ts";
+import { FixityError } from "../core/errors.ts";
+import type { Exchange, Fields } from "./exchange.ts";
+import { type DigestValues, parseDigestField } from "./fields/digest-fields.ts";
+
+/** The fields in which a digest may be announced (RFC 9530, sections 2 and 3). */
+const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;
+
+/**
+ * What a message's digest fields, in its header or trailer section, demand of its bytes.
+ *
+ * Without a content coding and without `Content-Range` both fields are about the same bytes, so they are read as one.
+ */
+export interface Demand {
+  readonly sha256: Digest | null;
+  readonly sha512: Buffer | null;
+}
+
+/**
+ * Reads `Repr-Digest` and `Content-Digest`.
+ *
+ * @throws FixityError `invalid-field`; `unsupported-digest` where a field has no algorithm that is checked here, since an
+ *   integrity check that was asked for must not be passed over in silence; `digest-mismatch` where the fields disagree
+ */
+export function demandOf(fields: Fields): Demand {
+  let demand: Demand = { sha256: null, sha512: null };
+  for (const name of DIGEST_FIELDS) {
+    const text = fields.get(name);
+    if (text === undefined) continue;
+    const values = parseDigestField(name, text);
+    if (values.sha256 === null && values.sha512 === null) {
+      throw new FixityError(
+        "unsupported-digest",
+        `${name} names no algorithm that is checked here: use sha-256 or sha-512.`,
+      );
+    }
+    demand = merge(demand, values);
+  }
+  return demand;
+}
+
+function merge(demand: Demand, values: DigestValues): Demand {
+  const sha256 = values.sha256 === null ? null : Digest.fromBytes(values.sha256);
+  if (demand.sha256 !== null && sha256 !== null && !sha256.equals(demand.sha256)) throw disagreement();
+  if (demand.sha512 !== null && values.sha512 !== null && !values.sha512.equals(demand.sha512)) throw disagreement();
+  return { sha256: demand.sha256 ?? sha256, sha512: demand.sha512 ?? values.sha512 };
+}
+
+function disagreement(): FixityError {
+  return new FixityError("digest-mismatch", "The request announces two digests that cannot both hold.");
+}
+
+/** Whether digest fields are announced to follow the content as trailer fields (RFC 9110, section 6.6.2). */
+export function announcesTrailerDigest(fields: Fields): boolean {
+  return DIGEST_FIELDS.some((name) => (fields.get("trailer") ?? "").toLowerCase().includes(name));
+}
+
+/**
+ * Content that is hashed on its way to the reader, for a demand on the whole content of a message. The storing pass hashes
+ * the file; this is for what it does not: SHA-512, and a form around the file.
+ */
+export class HashedBody implements AsyncIterable<Uint8Array> {
+  readonly #body: AsyncIterable<Uint8Array>;
+  readonly #sha256: Hash | null;
+  readonly #sha512: Hash | null;
+
+  constructor(body: AsyncIterable<Uint8Array>, algorithms: { readonly sha256: boolean; readonly sha512: boolean }) {
+    this.#body = body;
+    this.#sha256 = algorithms.sha256 ? createHash("sha256") : null;
+    this.#sha512 = algorithms.sha512 ? createHash("sha512") : null;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    for await (const bytes of this.#body) {
+      this.#sha256?.update(bytes);
+      this.#sha512?.update(bytes);
+      yield bytes;
+    }
+  }
+
+  /** Holds what came in against demands; once, when the body has ended. @throws FixityError `digest-mismatch` */
+  check(...demands: readonly Demand[]): void {
+    const found256 = this.#sha256?.digest();
+    const found512 = this.#sha512?.digest();
+    for (const { sha256, sha512 } of demands) {
+      if (sha256 !== null && found256?.equals(sha256.toBytes()) === false) throw mismatch("sha-256");
+      if (sha512 !== null && found512?.equals(sha512) === false) throw mismatch("sha-512");
+    }
+  }
+}
+
+function mismatch(algorithm: string): FixityError {
+  return new FixityError("digest-mismatch", `The content that came in is not what its ${algorithm} digest names.`);
+}
+
+/**
+ * The announced length of the content, or `undefined` where it comes in chunks.
+ *
+ * @throws FixityError `unsupported-content-encoding` for compressed content, `unsupported-expectation` for an `Expect`
+ *   other than `100-continue`, `invalid-field` for a length that is no number
+ */
+export function contentLength(exchange: Exchange): number | undefined {
+  const { fields } = exchange;
+  const coding = fields.get("content-encoding");
+  if (coding !== undefined && coding.trim().toLowerCase() !== "identity") {
+    throw new FixityError("unsupported-content-encoding", "Send the file as it is, without Content-Encoding.");
+  }
+  const expect = fields.get("expect");
+  if (expect !== undefined && expect.toLowerCase() !== "100-continue") {
+    throw new FixityError("unsupported-expectation", "Only Expect: 100-continue is understood.");
+  }
+  const length = fields.get("content-length");
+  if (length === undefined) return undefined;
+  const size = /^\d{1,16}$/.test(length) ? Number(length) : Number.NaN;
+  if (!Number.isSafeInteger(size)) throw new FixityError("invalid-field", "Content-Length is not a number of bytes.");
+  return size;
+}
+
+/** Whether the request has content at all; of no bytes, perhaps (RFC 9112, section 6.3). */
+export function hasContent(fields: Fields): boolean {
+  return fields.get("content-length") !== undefined || fields.get("transfer-encoding") !== undefined;
+}

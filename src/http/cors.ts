@@ -1,0 +1,61 @@
+import type { Answer, Exchange } from "./exchange.ts";
+import type { ResolvedHandlerOptions } from "./options.ts";
+
+/** Answer fields that a page of another origin may read besides the few that every page may. */
+const EXPOSED = [
+  "Accept-Ranges",
+  "Content-Disposition",
+  "Content-Range",
+  "ETag",
+  "Location",
+  "Repr-Digest",
+  "Retry-After",
+].join(", ");
+
+const ALLOWED_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+
+/** Request fields that a page of another origin may send besides the few that every page may. */
+const ALLOWED_FIELDS = [
+  "Authorization",
+  "Content-Digest",
+  "Content-Disposition",
+  "Content-Type",
+  "If-Match",
+  "If-None-Match",
+  "If-Range",
+  "Range",
+  "Repr-Digest",
+  "Want-Repr-Digest",
+].join(", ");
+
+/** The answer with the fields by which a browser lets pages of the allowed origins use it (WHATWG Fetch, "CORS protocol"). */
+export function withCors(exchange: Exchange, answer: Answer, origins: ResolvedHandlerOptions["origins"]): Answer {
+  if (origins !== "*" && origins.size === 0) return answer;
+  const vary = origins === "*" ? {} : { Vary: addVary(answer.fields["Vary"]) };
+  const origin = exchange.fields.get("origin");
+  if (origin === undefined || (origins !== "*" && !origins.has(origin))) {
+    return { ...answer, fields: { ...answer.fields, ...vary } };
+  }
+  return {
+    ...answer,
+    fields: {
+      ...answer.fields,
+      ...vary,
+      "Access-Control-Allow-Origin": origins === "*" ? "*" : origin,
+      "Access-Control-Expose-Headers": EXPOSED,
+      ...(isPreflight(exchange) && {
+        "Access-Control-Allow-Methods": ALLOWED_METHODS,
+        "Access-Control-Allow-Headers": ALLOWED_FIELDS,
+        "Access-Control-Max-Age": "86400",
+      }),
+    },
+  };
+}
+
+function isPreflight(exchange: Exchange): boolean {
+  return exchange.method === "OPTIONS" && exchange.fields.get("access-control-request-method") !== undefined;
+}
+
+function addVary(vary: string | undefined): string {
+  return vary === undefined ? "Origin" : `${vary}, Origin`;
+}

@@ -1,0 +1,129 @@
+import { FixityError } from "../core/errors.ts";
+import type { Fixity } from "../core/fixity.ts";
+import { Link } from "../core/link.ts";
+import { withCors } from "./cors.ts";
+import type { Answer, Exchange } from "./exchange.ts";
+import {
+  type Action,
+  type HandlerOptions,
+  type Report,
+  type ResolvedHandlerOptions,
+  resolveHandlerOptions,
+} from "./options.ts";
+import { PacedBody } from "./pace.ts";
+import { problemAnswer } from "./problem.ts";
+import { readBlob } from "./routes/read-blob.ts";
+import { removeBlob } from "./routes/remove-blob.ts";
+import { putBlob } from "./routes/put-blob.ts";
+import { upload } from "./routes/upload.ts";
+
+/** Everything a route needs of its request. */
+export interface RouteContext {
+  readonly fixity: Fixity;
+  readonly options: ResolvedHandlerOptions;
+  readonly exchange: Exchange;
+  /** The parameters behind the `?` of the target. */
+  readonly query: URLSearchParams;
+}
+
+/** A route to one link. */
+type LinkRoute = (context: RouteContext, link: Link) => Promise<Answer>;
+
+const COLLECTION_METHODS = "OPTIONS, POST";
+
+const LINK_ROUTES: Readonly<Record<string, readonly [action: Action, route: LinkRoute]>> = {
+  GET: ["read", readBlob],
+  HEAD: ["read", readBlob],
+  PUT: ["upload", putBlob],
+  DELETE: ["delete", removeBlob],
+};
+const LINK_METHODS = "DELETE, GET, HEAD, OPTIONS, PUT";
+
+/** The service over HTTP, without a server: exchanges in, answers out. Made by {@link createHandler}. */
+export class Handler {
+  readonly #fixity: Fixity;
+  readonly #options: ResolvedHandlerOptions;
+
+  constructor(fixity: Fixity, options: HandlerOptions = {}) {
+    this.#fixity = fixity;
+    this.#options = resolveHandlerOptions(options);
+  }
+
+  /** Whether a target (path and query) is one of this handler's. */
+  owns(target: string): boolean {
+    const { prefix } = this.#fixity;
+    if (!target.startsWith(prefix)) return false;
+    const next = target[prefix.length];
+    return next === undefined || next === "/" || next === "?";
+  }
+
+  /** Answers one exchange. Never rejects: every failure is an answer. */
+  async handle(exchange: Exchange): Promise<Answer> {
+    let answer: Answer;
+    try {
+      answer = await this.#route(exchange);
+    } catch (error) {
+      answer = problemAnswer(error);
+    }
+    return withCors(exchange, answer, this.#options.origins);
+  }
+
+  /** Tells the `onAnswer` option of an exchange that has ended. For adapters. */
+  report(exchange: Exchange, answer: Answer, report: Report): void {
+    this.#options.onAnswer(exchange, answer, report);
+  }
+
+  async #route(exchange: Exchange): Promise<Answer> {
+    const { method, target } = exchange;
+    if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
+    const mark = target.indexOf("?");
+    const path = target.slice(this.#fixity.prefix.length, mark === -1 ? undefined : mark);
+    const context: RouteContext = {
+      fixity: this.#fixity,
+      options: this.#options,
+      exchange: withPace(exchange, this.#options),
+      query: new URLSearchParams(mark === -1 ? "" : target.slice(mark + 1)),
+    };
+    if (path === "" || path === "/") {
+      if (method === "OPTIONS") return allow(COLLECTION_METHODS);
+      if (method !== "POST") return wrongMethod(method, COLLECTION_METHODS);
+      await this.#options.authorize(exchange, "upload");
+      return upload(context);
+    }
+    const link = Link.parse(path.slice(1));
+    if (method === "OPTIONS") return allow(LINK_METHODS);
+    const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
+    if (route === undefined) return wrongMethod(method, LINK_METHODS);
+    await this.#options.authorize(exchange, route[0]);
+    return route[1](context, link);
+  }
+}
+
+/** Makes the HTTP side of a service, for an adapter to serve. */
+export function createHandler(fixity: Fixity, options: HandlerOptions = {}): Handler {
+  return new Handler(fixity, options);
+}
+
+function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange {
+  return {
+    method: exchange.method,
+    target: exchange.target,
+    fields: exchange.fields,
+    trailers: exchange.trailers,
+    awaitsContinue: exchange.awaitsContinue,
+    body: new PacedBody(exchange.body, options.pace),
+    get signal() {
+      return exchange.signal;
+    },
+  };
+}
+
+function allow(methods: string): Answer {
+  return { status: 204, fields: { Allow: methods } };
+}
+
+function wrongMethod(method: string, methods: string): Answer {
+  const error = new FixityError("method-not-allowed", `${method} is not one of ${methods}, which this address knows.`);
+  const answer = problemAnswer(error);
+  return { ...answer, fields: { ...answer.fields, Allow: methods } };
+}

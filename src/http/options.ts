@@ -1,0 +1,105 @@
+import { FixityError } from "../core/errors.ts";
+import type { Answer, Exchange } from "./exchange.ts";
+import type { FormLimits } from "./form/form-limits.ts";
+import type { PaceLimits } from "./pace.ts";
+
+/** What a client wants to do, for {@link HandlerOptions.authorize}. */
+export type Action = "upload" | "read" | "delete";
+
+/** Figures about an exchange that has ended. */
+export interface Report {
+  /** Milliseconds from the request's header section to the last byte handed to the socket. */
+  readonly durationMs: number;
+  /** Bytes of content received. */
+  readonly bytesReceived: number;
+  /** Bytes of content sent. */
+  readonly bytesSent: number;
+  /** The client did not get the whole answer. */
+  readonly aborted: boolean;
+}
+
+/** How the service answers over HTTP. */
+export interface HandlerOptions {
+  /**
+   * Asked before anything is read of an upload, served or removed. Throws a `FixityError` `unauthorized` or `forbidden`
+   * to refuse.
+   *
+   * @default uploads and reads for everybody, removal for nobody
+   */
+  readonly authorize?: (exchange: Exchange, action: Action) => Promise<void> | void;
+  /**
+   * Pages of which other origins may use the service from a browser.
+   *
+   * @default none
+   */
+  readonly cors?: { readonly origins: "*" | readonly string[] };
+  /**
+   * The form field that holds the file.
+   *
+   * @default "upload"
+   */
+  readonly fieldName?: string;
+  /** Limits on everything in a form except the file. */
+  readonly form?: FormLimits;
+  /**
+   * Milliseconds that an upload may bring no byte; then it ends with 408.
+   *
+   * @default 60000
+   */
+  readonly idleTimeout?: number;
+  /**
+   * Bytes per second that an upload must bring, measured over `rateWindow`; 0 for any.
+   *
+   * @default 1024
+   */
+  readonly minRate?: number;
+  /**
+   * Milliseconds over which `minRate` is measured, and thus the grace time of a new upload.
+   *
+   * @default 30000
+   */
+  readonly rateWindow?: number;
+  /** Told of every exchange when it has ended. For logs and metrics; must not throw. */
+  readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
+}
+
+/** {@link HandlerOptions}, checked and complete. */
+export interface ResolvedHandlerOptions {
+  readonly authorize: (exchange: Exchange, action: Action) => Promise<void> | void;
+  readonly origins: "*" | ReadonlySet<string>;
+  readonly fieldName: string;
+  readonly form: FormLimits;
+  readonly pace: PaceLimits;
+  readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
+}
+
+/** @throws FixityError `invalid-option` */
+export function resolveHandlerOptions(options: HandlerOptions): ResolvedHandlerOptions {
+  const origins = options.cors?.origins ?? [];
+  const pace = {
+    idleTimeout: options.idleTimeout ?? 60_000,
+    minRate: options.minRate ?? 1024,
+    rateWindow: options.rateWindow ?? 30_000,
+  };
+  for (const [name, value] of Object.entries(pace)) {
+    if (!(value >= 0)) throw new FixityError("invalid-option", `${name} must be a number, 0 or more.`);
+  }
+  return {
+    authorize: options.authorize ?? refuseRemoval,
+    origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
+    fieldName: options.fieldName ?? "upload",
+    form: options.form ?? {},
+    pace,
+    onAnswer: options.onAnswer ?? (() => {}),
+  };
+}
+
+/** An origin as browsers send it: scheme, host and port, nothing after. */
+function checkedOrigin(origin: string): string {
+  if (URL.parse(origin)?.origin === origin) return origin;
+  throw new FixityError("invalid-option", `"${origin}" is not an origin such as https://app.example.com.`);
+}
+
+function refuseRemoval(_exchange: Exchange, action: Action): void {
+  if (action === "delete") throw new FixityError("forbidden", "Files are not removed here.");
+}

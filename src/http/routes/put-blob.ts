@@ -1,0 +1,28 @@
+import { FixityError } from "../../core/errors.ts";
+import type { Link } from "../../core/link.ts";
+import { contentLength, demandOf, hasContent } from "../checks.ts";
+import type { Answer } from "../exchange.ts";
+import type { RouteContext } from "../handler.ts";
+import { receiptAnswer } from "../receipt.ts";
+import { storeContent } from "./upload.ts";
+
+/**
+ * `PUT` to a link: the link says what the content must be. Where it is stored already the answer is given at once, before
+ * the content where the client waits for `100 Continue`.
+ */
+export async function putBlob(context: RouteContext, link: Link): Promise<Answer> {
+  const { fixity, exchange } = context;
+  // a part of a blob must not be taken for the whole of it (RFC 9110, section 14.4)
+  if (exchange.fields.get("content-range") !== undefined) {
+    throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
+  }
+  if (!hasContent(exchange.fields)) throw new FixityError("missing-file", "The request has no content.");
+  const { digest, extension } = link;
+  const length = contentLength(exchange);
+  const announced = demandOf(exchange.fields);
+  if (announced.sha256 === null || announced.sha256.equals(digest)) {
+    const receipt = await fixity.claim(digest, { extension, length, signal: exchange.signal });
+    if (receipt !== null) return receiptAnswer(exchange, receipt);
+  }
+  return storeContent(context, { digest, extension });
+}

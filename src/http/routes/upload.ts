@@ -1,0 +1,55 @@
+import type { PutOptions } from "../../core/fixity.ts";
+import { FixityError } from "../../core/errors.ts";
+import { announcesTrailerDigest, contentLength, demandOf, hasContent, HashedBody } from "../checks.ts";
+import type { Answer } from "../exchange.ts";
+import { fileNameOf } from "../fields/content-disposition.ts";
+import { parseContentType } from "../fields/content-type.ts";
+import type { RouteContext } from "../handler.ts";
+import { receiptAnswer } from "../receipt.ts";
+import { uploadForm } from "./upload-form.ts";
+
+/** `POST` to the collection: a form with a file, or a file as the content itself. */
+export async function upload(context: RouteContext): Promise<Answer> {
+  const { fields } = context.exchange;
+  const type = parseContentType(fields.get("content-type"));
+  if (type?.essence === "multipart/form-data") return uploadForm(context, type.parameters.get("boundary"));
+  if (!hasContent(fields)) {
+    throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
+  }
+  const name = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
+  return storeContent(context, { filename: name, type: type?.essence ?? null });
+}
+
+/** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */
+export async function storeContent({ fixity, exchange }: RouteContext, options: PutOptions): Promise<Answer> {
+  const length = contentLength(exchange);
+  const announced = demandOf(exchange.fields);
+  const sha512 = announced.sha512 !== null || announcesTrailerDigest(exchange.fields);
+  const body = sha512 ? new HashedBody(exchange.body, { sha256: false, sha512 }) : null;
+  if (announced.sha256 !== null && options.digest?.equals(announced.sha256) === false) {
+    throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
+  }
+  const receipt = await fixity.put(body ?? exchange.body, {
+    ...options,
+    length,
+    digest: options.digest ?? announced.sha256 ?? undefined,
+    signal: exchange.signal,
+    beforeCommit: ({ digest }) => {
+      const trailing = demandOf(exchange.trailers);
+      if (trailing.sha256 !== null && !trailing.sha256.equals(digest)) {
+        throw new FixityError(
+          "digest-mismatch",
+          "The bytes that came in are not those that the trailer's digest names.",
+        );
+      }
+      if (trailing.sha512 !== null && body === null) {
+        throw new FixityError(
+          "unsupported-digest",
+          "Announce a sha-512 that follows as a trailer field: Trailer: Repr-Digest.",
+        );
+      }
+      body?.check(announced, trailing);
+    },
+  });
+  return receiptAnswer(exchange, receipt);
+}

@@ -1,0 +1,18 @@
+import type { Fixity } from "./core/fixity.ts";
+import { nodeListener, type NodeListener } from "./http/adapters/node.ts";
+import { createHandler } from "./http/handler.ts";
+import type { HandlerOptions } from "./http/options.ts";
+
+export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
+export { bearerTokens } from "./http/bearer.ts";
+export type { Handler } from "./http/handler.ts";
+export type { FormLimits } from "./http/form/form-limits.ts";
+export type { Action, HandlerOptions, Report } from "./http/options.ts";
+
+/**
+ * The service as a request listener: `createServer(nodeHandler(fixity))`, or `app.use(nodeHandler(fixity))` in Express,
+ * Connect and Nest, which hand over what is not under the service's prefix to the next in line.
+ */
+export function nodeHandler(fixity: Fixity, options: HandlerOptions = {}): NodeListener {
+  return nodeListener(createHandler(fixity, options));
+}
