@@ -1,0 +1,19 @@
+import { parseParameters } from "./parameters.ts";
+
+/** A media type as a `Content-Type` field gives it. */
+export interface ContentType {
+  /** Type and subtype, lower-cased: `text/html`. */
+  readonly essence: string;
+  /** By lower-case name; the values as they are, out of their quotes. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+const ESSENCE = /^[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)/;
+
+/** Reads a `Content-Type` (RFC 9110, section 8.3.1). Absent or malformed, it says nothing: `null`. */
+export function parseContentType(text: string | undefined): ContentType | null {
+  const match = ESSENCE.exec(text ?? "");
+  if (text === undefined || match?.[1] === undefined) return null;
+  const parameters = parseParameters(text, match[0].length);
+  return parameters === null ? null : { essence: match[1].toLowerCase(), parameters };
+}
