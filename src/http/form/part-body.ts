@@ -1,0 +1,64 @@
+import type { ByteScanner } from "./byte-scanner.ts";
+import { malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
+
+/** Where a part's body ends, and how large it may be. */
+export interface PartBodyOptions {
+  readonly delimiter: Buffer;
+  /** Most bytes; `Infinity` for a file. */
+  readonly limit: number;
+}
+
+/** The bytes of one part, to be iterated once. A loop that is left early leaves the rest to {@link skip}. */
+export class PartBody implements AsyncIterable<Uint8Array> {
+  readonly #scanner: ByteScanner;
+  readonly #delimiter: Buffer;
+  readonly #limit: number;
+  #size = 0;
+  #begun = false;
+  #ended = false;
+  #skipped = false;
+
+  constructor(scanner: ByteScanner, { delimiter, limit }: PartBodyOptions) {
+    this.#scanner = scanner;
+    this.#delimiter = delimiter;
+    this.#limit = limit;
+  }
+
+  /** Not a generator, which would wait once more for every slice; and without `return`, so that leaving reads nothing. */
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    if (this.#begun) throw misreadForm("The body of a form part is read once.");
+    this.#begun = true;
+    return { next: () => this.#next() };
+  }
+
+  /** Reads over whatever has not been read. What is still reading the body fails from now on. */
+  async skip(): Promise<void> {
+    this.#begun = true;
+    while (!this.#ended) {
+      this.#skipped = true;
+      if (this.#take() === "starved") await this.#pull();
+    }
+  }
+
+  async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    for (;;) {
+      if (this.#skipped) throw misreadForm("A form part was left before its end, and cannot be read on.");
+      if (this.#ended) return { done: true, value: undefined };
+      const taken = this.#take();
+      if (taken === "starved") await this.#pull();
+      else if (taken !== "delimiter") return { done: false, value: taken };
+    }
+  }
+
+  #take(): ReturnType<ByteScanner["take"]> {
+    const taken = this.#scanner.take(this.#delimiter);
+    if (taken === "delimiter") this.#ended = true;
+    else if (taken !== "starved") this.#size += taken.length;
+    if (this.#size > this.#limit) throw overFormLimit("The size of a form field", this.#limit);
+    return taken;
+  }
+
+  async #pull(): Promise<void> {
+    if (!(await this.#scanner.pull())) throw malformedForm("The form ends in the middle of a part.");
+  }
+}
