@@ -28,7 +28,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "unsupported-expectation": [417, "Expectation failed"],
   "malformed-form": [400, "Malformed form"],
   "form-limit-exceeded": [400, "Form too large"],
-  "missing-file": [400, "No file in the form"],
+  "missing-file": [400, "No file sent"],
   "unexpected-file": [400, "Unexpected file in the form"],
   "precondition-failed": [412, "Precondition failed"],
   unauthorized: [401, "Token needed"],

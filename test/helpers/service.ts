@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import Fastify from "fastify";
+import { fixityPlugin } from "../../src/fastify.ts";
+import { createFixity, type Fixity, type FixityOptions } from "../../src/index.ts";
+import { memoryStore } from "../../src/memory.ts";
+import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
+
+/** How a test wants its service. */
+export interface ServiceOptions extends HandlerOptions, Partial<FixityOptions> {
+  /** @default "node" */
+  readonly adapter?: "node" | "fastify";
+}
+
+/** A fixity service listening on loopback for one test; in memory unless the test brings a store. */
+export class Service implements AsyncDisposable {
+  readonly fixity: Fixity;
+  readonly port: number;
+  readonly #server: Server;
+  readonly #close: () => Promise<unknown>;
+
+  private constructor(fixity: Fixity, server: Server, close: () => Promise<unknown>) {
+    this.fixity = fixity;
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    this.#close = close;
+  }
+
+  static async start(options: ServiceOptions = {}): Promise<Service> {
+    const fixity = createFixity({ store: memoryStore(), ...options });
+    if (options.adapter === "fastify") {
+      const app = Fastify({ forceCloseConnections: true });
+      await app.register(fixityPlugin, { ...options, fixity });
+      await app.listen({ port: 0, host: "127.0.0.1" });
+      return new Service(fixity, app.server, () => app.close());
+    }
+    const handler = nodeHandler(fixity, options);
+    const server = createServer(handler).listen(0, "127.0.0.1");
+    expectContinue(server, handler);
+    await once(server, "listening");
+    return new Service(fixity, server, async () => server.close());
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** How many blobs are stored. */
+  async count(): Promise<number> {
+    return (await Array.fromAsync(this.fixity.list())).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}
+
+/** The SHA-256 of bytes in hex, by Node and not by fixity. */
+export function sha256(bytes: Uint8Array | string): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** A form as a browser writes it. */
+export interface FormText {
+  readonly boundary: string;
+  readonly body: Buffer;
+}
+
+/** Writes `multipart/form-data` by hand: each part's header lines and content. */
+export function formOf(parts: readonly { readonly head: string; readonly content: string | Uint8Array }[]): FormText {
+  const boundary = "----test-boundary";
+  const pieces = parts.flatMap(({ head, content }) => [
+    Buffer.from(`--${boundary}\r\n${head}\r\n\r\n`),
+    Buffer.from(content),
+    Buffer.from("\r\n"),
+  ]);
+  return { boundary, body: Buffer.concat([...pieces, Buffer.from(`--${boundary}--\r\n`)]) };
+}
+
+/** The header of a part that is a file in the field `upload`. */
+export function fileHead(filename = "a.bin", type = "application/octet-stream"): string {
+  return `Content-Disposition: form-data; name="upload"; filename="${filename}"\r\nContent-Type: ${type}`;
+}
