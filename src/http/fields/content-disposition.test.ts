@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { cleanFileName } from "../../core/file-name.ts";
+import { fileNameOf, formatDisposition } from "./content-disposition.ts";
+
+test("the file name is read in each of its forms", () => {
+  assert.equal(fileNameOf('attachment; filename="a b.txt"'), "a b.txt");
+  assert.equal(fileNameOf("attachment; filename=a.txt"), "a.txt");
+  assert.equal(fileNameOf('ATTACHMENT; FileName="a \\"b\\" \\\\ c.txt"'), 'a "b" \\ c.txt');
+  assert.equal(fileNameOf("attachment; filename*=UTF-8''%E5%86%99%E7%9C%9F.png"), "写真.png");
+  assert.equal(fileNameOf("attachment; filename*=ISO-8859-1'de'%FCber.txt"), "über.txt");
+});
+
+test("filename* wins over filename in either order, and loses where it cannot be decoded", () => {
+  assert.equal(fileNameOf("attachment; filename=\"e.txt\"; filename*=UTF-8''%C3%A9.txt"), "é.txt");
+  assert.equal(fileNameOf("attachment; filename*=UTF-8''%C3%A9.txt; filename=\"e.txt\""), "é.txt");
+  for (const malformed of ["UTF-8''%ZZ", "UTF-8''%C3", "EBCDIC''a", "a.txt", "UTF-8'%41"]) {
+    assert.equal(fileNameOf(`attachment; filename*=${malformed}; filename="e.txt"`), "e.txt", malformed);
+  }
+});
+
+test("UTF-8 that is sent as it is becomes the text it is; other bytes are Latin-1", () => {
+  const onTheWire = (text: string): string => Buffer.from(text, "utf8").toString("latin1");
+  assert.equal(fileNameOf(onTheWire('attachment; filename="写真 🙂.png"')), "写真 🙂.png");
+  assert.equal(fileNameOf('attachment; filename="r\u00e9sum\u00e9.txt"'), "résumé.txt");
+});
+
+test("without a name there is none", () => {
+  for (const text of [undefined, "", "attachment", "attachment; name=a", 'attachment; filename="a', ";;;", "=;="]) {
+    assert.equal(fileNameOf(text), null, text);
+  }
+});
+
+test("an answer names a plain ASCII file plainly", () => {
+  assert.equal(formatDisposition("inline", null), "inline");
+  assert.equal(formatDisposition("attachment", "photo.jpg"), "attachment; filename=photo.jpg");
+  assert.equal(formatDisposition("inline", "my photo.jpg"), 'inline; filename="my photo.jpg"');
+});
+
+test("an answer has other names twice: exact, and in ASCII", () => {
+  const photo = formatDisposition("attachment", "写真🙂.png");
+  assert.equal(photo, "attachment; filename=___.png; filename*=UTF-8''%E5%86%99%E7%9C%9F%F0%9F%99%82.png");
+  const quoted = formatDisposition("inline", '100% "a".txt');
+  assert.equal(quoted, "inline; filename=\"100_ _a_.txt\"; filename*=UTF-8''100%25%20%22a%22.txt");
+});
+
+test("a name cannot end the field, add a parameter or break the encoding", () => {
+  assert.equal(
+    formatDisposition("inline", 'a\r\nSet-Cookie: b=c".txt'),
+    formatDisposition("inline", 'aSet-Cookie: b=c".txt'),
+  );
+  assert.equal(
+    formatDisposition("inline", "a\ud800b.txt"),
+    "inline; filename=a_b.txt; filename*=UTF-8''a%EF%BF%BDb.txt",
+  );
+  assert.equal(formatDisposition("attachment", "\u0000\u202e"), "attachment");
+  assert.ok(formatDisposition("attachment", `${"é".repeat(10_000)}.png`).length < 2000);
+});
+
+test("any name comes back from the field that was written for it", () => {
+  const name = fc.string({ unit: "binary", maxLength: 300 });
+  fc.assert(
+    fc.property(name, (name) => {
+      const text = formatDisposition("attachment", name);
+      assert.match(text, /^[\x20-\x7e]*$/);
+      assert.equal(fileNameOf(text), cleanFileName(name));
+    }),
+  );
+});
+
+test("any text is read without an error", () => {
+  const pieces = fc.constantFrom("filename", "filename*", "=", ";", '"', "\\", "UTF-8''", "%", "41", " ", "é", "写");
+  fc.assert(
+    fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {
+      const name = fileNameOf(`attachment;${parts.join("")}`);
+      assert.ok(name === null || typeof name === "string");
+    }),
+  );
+});
