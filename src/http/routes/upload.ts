@@ -11,8 +11,10 @@ import { uploadForm } from "./upload-form.ts";
 /** `POST` to the collection: a form with a file, or a file as the content itself. */
 export async function upload(context: RouteContext): Promise<Answer> {
   const { fields } = context.exchange;
-  const type = parseContentType(fields.get("content-type"));
-  if (type?.essence === "multipart/form-data") return uploadForm(context, type.parameters.get("boundary"));
+  const declared = fields.get("content-type");
+  const type = parseContentType(declared);
+  // also where the rest of the field is malformed: a form must not be stored as if it were the file
+  if (/^\s*multipart\/form-data\b/i.test(declared ?? "")) return uploadForm(context, type?.parameters.get("boundary"));
   if (!hasContent(fields)) {
     throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
   }
