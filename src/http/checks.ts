@@ -116,8 +116,3 @@ export function contentLength(exchange: Exchange): number | undefined {
   if (!Number.isSafeInteger(size)) throw new FixityError("invalid-field", "Content-Length is not a number of bytes.");
   return size;
 }
-
-/** Whether the request has content at all; of no bytes, perhaps (RFC 9112, section 6.3). */
-export function hasContent(fields: Fields): boolean {
-  return fields.get("content-length") !== undefined || fields.get("transfer-encoding") !== undefined;
-}

@@ -9,6 +9,8 @@ export interface Exchange {
   readonly target: string;
   /** The request's header fields. */
   readonly fields: Fields;
+  /** The request has content, of no bytes perhaps (RFC 9112, section 6.3). */
+  readonly hasContent: boolean;
   /**
    * The request's content as it comes in, each chunk only when it is asked for. To be iterated once at most. Leaving it
    * early does not close the connection; the adapter sees to what is still coming in. Fails with `upload-aborted` where

@@ -110,6 +110,7 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
     target: exchange.target,
     fields: exchange.fields,
     trailers: exchange.trailers,
+    hasContent: exchange.hasContent,
     awaitsContinue: exchange.awaitsContinue,
     body: new PacedBody(exchange.body, options.pace),
     get signal() {

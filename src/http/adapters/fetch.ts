@@ -34,6 +34,7 @@ class FetchExchange implements Exchange {
   readonly trailers: Fields = NO_FIELDS;
   readonly body: FetchBody;
   readonly signal: AbortSignal;
+  readonly hasContent: boolean;
   readonly awaitsContinue = false;
 
   constructor(request: Request) {
@@ -41,6 +42,7 @@ class FetchExchange implements Exchange {
     this.method = request.method;
     this.target = pathname + search;
     this.fields = { get: (name) => request.headers.get(name) ?? undefined };
+    this.hasContent = request.body !== null || request.headers.has("content-length");
     this.body = new FetchBody(request.body);
     this.signal = request.signal;
   }

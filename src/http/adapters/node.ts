@@ -19,6 +19,7 @@ class NodeExchange implements Exchange {
   readonly fields: Fields;
   readonly trailers: Fields;
   readonly body: NodeBody;
+  readonly hasContent: boolean;
   readonly awaitsContinue: boolean;
   readonly #response: ServerResponse;
   #signal: AbortSignal | null = null;
@@ -28,6 +29,7 @@ class NodeExchange implements Exchange {
     this.target = targetOf(request);
     this.fields = { get: (name) => joined(request.headers[name]) };
     this.trailers = { get: (name) => request.trailers[name] };
+    this.hasContent = hasContent(request);
     this.awaitsContinue = unanswered.has(request);
     this.#response = response;
     this.body = new NodeBody(request, () => {
@@ -76,7 +78,7 @@ async function send(
   answer: Answer,
 ): Promise<Sent> {
   const { body } = answer;
-  const pending = hasContent(request) && !exchange.body.complete;
+  const pending = exchange.hasContent && !exchange.body.complete;
   const close = pending && (exchange.awaitsContinue || restOf(request, exchange.body.received) > SMALL_REST);
   if (response.destroyed) {
     if (body !== undefined && typeof body === "object" && !(body instanceof Uint8Array))
@@ -106,7 +108,7 @@ function restOf(request: IncomingMessage, received: number): number {
 
 function hasContent(request: IncomingMessage): boolean {
   const { "content-length": length, "transfer-encoding": coding } = request.headers;
-  return coding !== undefined || (length !== undefined && length !== "0");
+  return coding !== undefined || length !== undefined;
 }
 
 function joined(value: string | string[] | undefined): string | undefined {

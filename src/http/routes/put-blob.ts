@@ -1,6 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Link } from "../../core/link.ts";
-import { contentLength, demandOf, hasContent } from "../checks.ts";
+import { contentLength, demandOf } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
@@ -16,7 +16,7 @@ export async function putBlob(context: RouteContext, link: Link): Promise<Answer
   if (exchange.fields.get("content-range") !== undefined) {
     throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
   }
-  if (!hasContent(exchange.fields)) throw new FixityError("missing-file", "The request has no content.");
+  if (!exchange.hasContent) throw new FixityError("missing-file", "The request has no content.");
   const { digest, extension } = link;
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);

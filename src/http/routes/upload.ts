@@ -1,6 +1,6 @@
 import type { PutOptions } from "../../core/fixity.ts";
 import { FixityError } from "../../core/errors.ts";
-import { announcesTrailerDigest, contentLength, demandOf, hasContent, HashedBody } from "../checks.ts";
+import { announcesTrailerDigest, contentLength, demandOf, HashedBody } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
 import { parseContentType } from "../fields/content-type.ts";
@@ -15,7 +15,7 @@ export async function upload(context: RouteContext): Promise<Answer> {
   const type = parseContentType(declared);
   // also where the rest of the field is malformed: a form must not be stored as if it were the file
   if (/^\s*multipart\/form-data\b/i.test(declared ?? "")) return uploadForm(context, type?.parameters.get("boundary"));
-  if (!hasContent(fields)) {
+  if (!context.exchange.hasContent) {
     throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
   }
   const name = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");

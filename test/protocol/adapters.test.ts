@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import express from "express";
+import Fastify from "fastify";
+import { Hono } from "hono";
+import { fixityPlugin } from "../../src/fastify.ts";
+import { fetchHandler } from "../../src/fetch.ts";
+import { createFixity } from "../../src/index.ts";
+import { memoryStore } from "../../src/memory.ts";
+import { nodeHandler } from "../../src/node.ts";
+import { sha256 } from "../helpers/service.ts";
+
+const HELLO = "hello, world";
+const HEX = sha256(HELLO);
+
+async function listen(listener: RequestListener): Promise<{ url: string } & AsyncDisposable> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+/** What every way of embedding must do alike. */
+async function exercise(
+  call: (path: string, init?: RequestInit) => Promise<Response>,
+  prefix = "/uploads",
+): Promise<void> {
+  const form = new FormData();
+  form.append("upload", new File([HELLO], "a.txt", { type: "text/plain" }));
+  const created = await call(prefix, { method: "POST", body: form });
+  assert.equal(created.status, 201);
+  assert.equal(created.headers.get("location"), `${prefix}/${HEX}.txt`);
+  const raw = await call(`${prefix}?filename=b.png`, { method: "POST", body: HELLO });
+  assert.equal(raw.status, 200);
+  assert.equal((await call(`${prefix}/${HEX}`, { method: "PUT", body: HELLO })).status, 200);
+
+  const whole = await call(`${prefix}/${HEX}.txt`);
+  assert.equal(await whole.text(), HELLO);
+  const part = await call(`${prefix}/${HEX}.txt`, { headers: { range: "bytes=0-4" } });
+  assert.deepEqual([part.status, await part.text()], [206, "hello"]);
+  const head = await call(`${prefix}/${HEX}.txt`, { method: "HEAD" });
+  assert.deepEqual([head.status, head.headers.get("content-length"), await head.text()], [200, "12", ""]);
+  const same = await call(`${prefix}/${HEX}.txt`, { headers: { "if-none-match": `"${HEX}"` } });
+  assert.deepEqual([same.status, await same.text()], [304, ""]);
+
+  const absent = await call(`${prefix}/${sha256("absent")}`);
+  assert.deepEqual([absent.status, absent.headers.get("content-type")], [404, "application/problem+json"]);
+  const tooLarge = await call(prefix, { method: "POST", body: Buffer.alloc(3 * 1024 ** 2) });
+  assert.deepEqual([tooLarge.status, ((await tooLarge.json()) as { code: string }).code], [413, "size-limit-exceeded"]);
+}
+
+const service = (prefix = "/uploads"): ReturnType<typeof createFixity> =>
+  createFixity({ store: memoryStore(), maxSize: 1024 ** 2, prefix });
+
+test("bare node:http serves the uploads, and tells of everything else that it is not there", async () => {
+  await using server = await listen(nodeHandler(service()));
+  await exercise((path, init) => fetch(server.url + path, init));
+  const other = await fetch(`${server.url}/uploadsx`);
+  assert.deepEqual([other.status, ((await other.json()) as { code: string }).code], [404, "not-found"]);
+});
+
+test("in Express the app keeps its own routes and body parsers", async () => {
+  const app = express();
+  app.use(nodeHandler(service()));
+  app.use(express.json());
+  app.post("/api", (request, response) => void response.json(request.body));
+  await using server = await listen(app);
+  await exercise((path, init) => fetch(server.url + path, init));
+  const api = await fetch(`${server.url}/api`, {
+    method: "POST",
+    body: '{"a":1}',
+    headers: { "content-type": "application/json" },
+  });
+  assert.deepEqual(await api.json(), { a: 1 });
+});
+
+test("under a mount path of Express, with the same path as prefix", async () => {
+  const app = express();
+  app.use("/api/files", nodeHandler(service("/api/files")));
+  await using server = await listen(app);
+  await exercise((path, init) => fetch(server.url + path, init), "/api/files");
+});
+
+test("in Fastify the app keeps its own routes, body parsers and hooks", async () => {
+  const app = Fastify({ bodyLimit: 1000 });
+  const seen: string[] = [];
+  app.addHook("onRequest", async (request) => void seen.push(request.method));
+  await app.register(fixityPlugin, { fixity: service() });
+  app.post("/api", async (request) => request.body);
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  try {
+    await exercise((path, init) => fetch(url + path, init));
+    const headers = { "content-type": "application/json" };
+    const api = await fetch(`${url}/api`, { method: "POST", body: '{"a":1}', headers });
+    assert.deepEqual(await api.json(), { a: 1 });
+    assert.ok(seen.includes("PUT"));
+  } finally {
+    app.server.closeAllConnections();
+    await app.close();
+  }
+});
+
+test("two services in one Fastify app each answer Expect on their own paths", async () => {
+  const app = Fastify();
+  await app.register(fixityPlugin, { fixity: service("/a") });
+  await app.register(fixityPlugin, { fixity: service("/b") });
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  try {
+    for (const prefix of ["/a", "/b"]) await exercise((path, init) => fetch(url + path, init), prefix);
+  } finally {
+    app.server.closeAllConnections();
+    await app.close();
+  }
+});
+
+test("as a function of the Fetch standard", async () => {
+  const handler = fetchHandler(service());
+  await exercise((path, init) => handler(new Request(`http://example.test${path}`, init)));
+});
+
+test("in Hono", async () => {
+  const handler = fetchHandler(service());
+  const app = new Hono();
+  app.all("/uploads/:link?", (context) => handler(context.req.raw));
+  app.get("/", (context) => context.text("home"));
+  await exercise(async (path, init) => app.request(path, init));
+  assert.equal(await (await app.request("/")).text(), "home");
+});
+
+test("a Fetch request that breaks off stores nothing", async () => {
+  const fixity = service();
+  const handler = fetchHandler(fixity);
+  const body = new ReadableStream({
+    start(controller) {
+      controller.enqueue(Buffer.from("half"));
+      controller.error(new Error("gone"));
+    },
+  });
+  const answer = await handler(new Request("http://x.test/uploads", { method: "POST", body, duplex: "half" }));
+  assert.equal(((await answer.json()) as { code: string }).code, "upload-aborted");
+  assert.deepEqual(await Array.fromAsync(fixity.list()), []);
+});
+
+test("a Fetch download that is cancelled frees the blob", async () => {
+  const store = memoryStore();
+  const fixity = createFixity({ store });
+  const { url } = await fixity.put(Buffer.alloc(1024 ** 2));
+  const open = store.open.bind(store);
+  let disposed = 0;
+  store.open = async (...args) => {
+    const reader = await open(...args);
+    if (reader === null) return null;
+    const dispose = reader[Symbol.asyncDispose].bind(reader);
+    reader[Symbol.asyncDispose] = async () => {
+      disposed++;
+      await dispose();
+    };
+    return reader;
+  };
+  const answer = await fetchHandler(fixity)(new Request(`http://x.test${url}`));
+  const stream = answer.body?.getReader();
+  await stream?.read();
+  await stream?.cancel();
+  assert.equal(disposed, 1);
+});
