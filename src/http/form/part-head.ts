@@ -1,3 +1,4 @@
+import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { type FormDisposition, parseFormDisposition } from "./form-disposition.ts";
@@ -34,8 +35,12 @@ export function parsePartHead(bytes: Buffer, formCharset: string | null): PartHe
     throw malformedForm("A part has a Content-Transfer-Encoding: send the bytes as they are (RFC 7578, section 4.7).");
   }
   const type = parseContentType(fields.get("content-type"));
+  const mediaType = type?.essence ?? null;
   const charset = type?.parameters.get("charset") ?? null;
-  return { ...parseFormDisposition(disposition), mediaType: type?.essence ?? null, charset, fields };
+  const { name, fileName } = parseFormDisposition(disposition);
+  // fetch in Node sends a file without a name like this; nobody sends text so
+  const isNamelessFile = fileName === null && mediaType === OCTET_STREAM;
+  return { name, fileName: isNamelessFile ? "" : fileName, mediaType, charset, fields };
 }
 
 function parseFields(head: string): Map<string, string> {

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FixityError } from "../../core/errors.ts";
+import { type PartHead, parsePartHead } from "./part-head.ts";
+
+const DISPOSITION = 'Content-Disposition: form-data; name="upload"; filename="a.txt"';
+const parse = (head: string): PartHead => parsePartHead(Buffer.from(head), null);
+
+test("media type, charset and all fields of a part are read", () => {
+  const head = parse(`\r\n${DISPOSITION}\r\nContent-Type: Text/Plain; charset="iso-8859-15"\r\nX-One:1\r\nx-one:  2 `);
+  const { name, fileName, mediaType, charset, fields } = head;
+  assert.deepEqual(
+    { name, fileName, mediaType, charset },
+    {
+      name: "upload",
+      fileName: "a.txt",
+      mediaType: "text/plain",
+      charset: "iso-8859-15",
+    },
+  );
+  assert.equal(fields.get("x-one"), "1, 2");
+  assert.equal(fields.get("x-two"), undefined);
+});
+
+test("octets without a file name are a file, text is none", () => {
+  const nameless = '\r\nContent-Disposition: form-data; name="upload"\r\nContent-Type: ';
+  assert.equal(parse(`${nameless}application/octet-stream`).fileName, "");
+  assert.equal(parse(`${nameless}application/json`).fileName, null);
+});
+
+test("without a media type, or with a malformed one, there is none", () => {
+  assert.equal(parse(`\r\n${DISPOSITION}`).mediaType, null);
+  assert.equal(parse(`\r\n${DISPOSITION}\r\nContent-Type: image`).mediaType, null);
+});
+
+test("white space behind the boundary and folded lines are accepted", () => {
+  const head = parse(' \t\r\nContent-Disposition: form-data;\r\n\tname="upload";\r\n filename="a.txt"');
+  assert.equal(head.fileName, "a.txt");
+});
+
+test("bytes that are not UTF-8 are of the form's charset, or Latin-1", () => {
+  const head = Buffer.from(`\r\n${DISPOSITION.replace("a.txt", "\u00e9\u0080.txt")}`, "latin1");
+  assert.equal(parsePartHead(head, null).fileName, "é€.txt");
+  // in Shift_JIS, the second byte of this character is a backslash
+  const japanese = Buffer.from(`\r\n${DISPOSITION.replace("a.txt", "\u0095\u005c.txt")}`, "latin1");
+  assert.equal(parsePartHead(japanese, "shift_jis").fileName, "表.txt");
+});
+
+test("bytes that stay as they are may be declared so; any other encoding is refused", () => {
+  for (const encoding of ["binary", "8BIT", "7bit"]) {
+    assert.equal(parse(`\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: ${encoding}`).name, "upload");
+  }
+});
+
+const MALFORMED: readonly (readonly [what: string, head: string])[] = [
+  ["no field at all", ""],
+  ["no Content-Disposition", "\r\nContent-Type: text/plain"],
+  ["two Content-Type", `\r\n${DISPOSITION}\r\nContent-Type: text/plain\r\nContent-Type: text/html`],
+  ["two Content-Disposition", `\r\n${DISPOSITION}\r\n${DISPOSITION}`],
+  ["more on the boundary's line", `x\r\n${DISPOSITION}`],
+  ["a line without a colon", `\r\n${DISPOSITION}\r\nnonsense`],
+  ["a field without a name", `\r\n${DISPOSITION}\r\n: a`],
+  ["white space before the colon", `\r\n${DISPOSITION}\r\nContent-Type : text/plain`],
+  ["a bare line feed", `\r\n${DISPOSITION}\r\nX-One: a\nX-Two: b`],
+  ["a bare carriage return", `\r\n${DISPOSITION}\r\nX-One: a\rX-Two: b`],
+  ["base64", `\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: base64`],
+  ["quoted-printable", `\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: Quoted-Printable`],
+];
+
+for (const [what, head] of MALFORMED) {
+  test(`a header section is refused with ${what}`, () => {
+    assert.throws(
+      () => parse(head),
+      (error) => error instanceof FixityError && error.code === "malformed-form",
+    );
+  });
+}
