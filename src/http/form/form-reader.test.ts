@@ -182,7 +182,7 @@ test("two readers at once are refused rather than given half of the bytes each",
   const slow = new FormReader(inChunks(bytes, [bytes.indexOf("llo")]), BOUNDARY);
   const slices = (await nextOf(slow)).body[Symbol.asyncIterator]();
   await slices.next();
-  const pending = slices.next();
+  const pending = assert.rejects(slices.next(), fails("internal-error"));
   await assert.rejects(slow.next(), fails("internal-error"));
   await pending;
 });
