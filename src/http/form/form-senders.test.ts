@@ -14,6 +14,13 @@ import { parseContentType } from "../fields/content-type.ts";
 const run = promisify(execFile);
 const CONTENT = Buffer.from("\r\n--\u0000\r\n\r\n写\r\n------");
 
+// the option came with the escapes that browsers use, in 7.81
+const hasCurl = await run("curl", ["--form-escape", "--version"]).then(
+  () => true,
+  () => false,
+);
+const withCurl = { skip: hasCurl ? false : "there is no curl of 7.81 or newer" };
+
 let folder: string;
 let url: string;
 let received: Promise<SentPart[]>;
@@ -52,7 +59,7 @@ test("forms of fetch are read as they were made", async () => {
   ]);
 });
 
-test("forms of curl are read as they were made, with quotes escaped in either way", async () => {
+test("forms of curl are read as they were made, with quotes escaped in either way", withCurl, async () => {
   const path = join(folder, "写 b.txt");
   await writeFile(path, CONTENT);
   const file = (escape: readonly string[]): readonly string[] => [
@@ -70,7 +77,7 @@ test("forms of curl are read as they were made, with quotes escaped in either wa
   }
 });
 
-test("a large file of curl is read as it was made", async () => {
+test("a large file of curl is read as it was made", withCurl, async () => {
   const path = join(folder, "large.bin");
   const content = Buffer.alloc(3_000_000, "\r\n--------------------------0123456789");
   await writeFile(path, content);
