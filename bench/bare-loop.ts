@@ -24,12 +24,14 @@ export async function bareLoop(
   const root = await mkdtemp(join(parent, "fixity-bare-"));
   const folders = Array.from({ length: 256 }, (_, index) => join(root, index.toString(16).padStart(2, "0")));
   for (const folder of folders) await calls.mkdir(folder, { recursive: true });
+  const staging = join(root, "staging");
+  await calls.mkdir(staging, { recursive: true });
   let left = load.count;
   const started = performance.now();
   await Promise.all(
     Array.from({ length: load.connections }, async () => {
       const bytes = Buffer.alloc(load.size, 7);
-      while (left-- > 0) await makeDurable(root, folders[left & 255] ?? root, { name: String(left), bytes });
+      while (left-- > 0) await makeDurable(staging, folders[left & 255] ?? root, { name: String(left), bytes });
     }),
   );
   const seconds = (performance.now() - started) / 1000;
@@ -37,8 +39,8 @@ export async function bareLoop(
   return load.count / seconds;
 }
 
-async function makeDurable(root: string, folder: string, file: { name: string; bytes: Uint8Array }): Promise<void> {
-  const staged = join(root, file.name);
+async function makeDurable(staging: string, folder: string, file: { name: string; bytes: Uint8Array }): Promise<void> {
+  const staged = join(staging, file.name);
   const fd = await calls.open(staged, "wx", 0o444);
   await calls.write(fd, file.bytes);
   await calls.fsync(fd);

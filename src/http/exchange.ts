@@ -3,6 +3,8 @@
  * (`http/adapters/`) turns a server's own request into an {@link Exchange} and sends the {@link Answer}.
  */
 export interface Exchange {
+  /** Names this exchange in logs, and in `X-Request-Id` where something went wrong. */
+  readonly id: string;
   /** The method, upper-case. */
   readonly method: string;
   /** Path and query as they came in, not decoded: `/uploads?filename=a%20b.png`. */

@@ -64,6 +64,7 @@ export class Handler {
       answer = await this.#route(exchange);
     } catch (error) {
       answer = problemAnswer(error);
+      answer = { ...answer, fields: { ...answer.fields, "X-Request-Id": exchange.id } };
     }
     return withCors(exchange, answer, this.#options.origins);
   }
@@ -106,6 +107,7 @@ export function createHandler(fixity: Fixity, options: HandlerOptions = {}): Han
 
 function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange {
   return {
+    id: exchange.id,
     method: exchange.method,
     target: exchange.target,
     fields: exchange.fields,

@@ -1,6 +1,6 @@
 import { FixityError } from "../core/errors.ts";
 import type { Answer, Exchange } from "./exchange.ts";
-import type { FormLimits } from "./form/form-limits.ts";
+import { type FormLimits, resolveFormLimits } from "./form/form-limits.ts";
 import type { PaceLimits } from "./pace.ts";
 
 /** What a client wants to do, for {@link HandlerOptions.authorize}. */
@@ -88,7 +88,7 @@ export function resolveHandlerOptions(options: HandlerOptions): ResolvedHandlerO
     authorize: options.authorize ?? refuseRemoval,
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
     fieldName: options.fieldName ?? "upload",
-    form: options.form ?? {},
+    form: resolveFormLimits(options.form ?? {}),
     pace,
     onAnswer: options.onAnswer ?? (() => {}),
   };

@@ -1,6 +1,7 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Answer, AnswerStream, Exchange, Fields } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
+import { nextRequestId } from "./request-id.ts";
 
 const NO_FIELDS: Fields = { get: () => undefined };
 
@@ -28,6 +29,7 @@ export function fetchListener(handler: Handler): FetchHandler {
 }
 
 class FetchExchange implements Exchange {
+  readonly id: string = nextRequestId();
   readonly method: string;
   readonly target: string;
   readonly fields: Fields;

@@ -5,6 +5,7 @@ import type { Handler } from "../handler.ts";
 import { LINGER, linger } from "./linger.ts";
 import { sendStream, type Sent, writeHead } from "./node-answer.ts";
 import { NodeBody } from "./node-body.ts";
+import { nextRequestId } from "./request-id.ts";
 
 /** Content still to come that is waited for rather than closing the connection. */
 const SMALL_REST = 64 * 1024;
@@ -14,6 +15,7 @@ const unanswered = new WeakSet<IncomingMessage>();
 
 /** An exchange over a Node request and its response. */
 class NodeExchange implements Exchange {
+  readonly id: string = nextRequestId();
   readonly method: string;
   readonly target: string;
   readonly fields: Fields;

@@ -1,0 +1,34 @@
+import { type ConfigSources, readConfig } from "../server/config.ts";
+import { type RunningServer, startServer } from "../server/server.ts";
+
+/** Exit codes of a process that a signal ended: 128 and the signal's number. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** `fixity serve`: runs the server until a signal comes, then lets running uploads finish; a second signal ends at once. */
+export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
+  const config = readConfig(sources);
+  const server = await startServer(config);
+  process.stdout.write(greeting(server, config.prefix, config.tokens.length > 0));
+  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
+    let asked = false;
+    process.on(signal, () => {
+      if (asked) process.exit(exitCode);
+      asked = true;
+      void stop(server, config.shutdownTimeout);
+    });
+  }
+}
+
+async function stop(server: RunningServer, timeout: number): Promise<void> {
+  server.log.info(`stopping; running uploads have ${timeout / 1000} s to finish`);
+  await server.close();
+  process.exit(0);
+}
+
+function greeting({ url, storeDescription }: RunningServer, prefix: string, needsToken: boolean): string {
+  const token = needsToken ? ` -H "Authorization: Bearer $TOKEN"` : "";
+  return (
+    `fixity listens on ${url} and stores in ${storeDescription}\n` +
+    `Try it: open ${url} in a browser, or  curl${token} -F upload=@FILE ${url}${prefix}\n`
+  );
+}

@@ -1,0 +1,3 @@
+export { type Config, type ConfigSources, readConfig } from "./server/config.ts";
+export { type RunningServer, startServer } from "./server/server.ts";
+export type { Settings } from "./server/settings.ts";

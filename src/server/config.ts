@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { BlockList, isIP } from "node:net";
+import { FixityError } from "../core/errors.ts";
+import { nearest } from "./nearest.ts";
+import { type Setting, SETTINGS, type Settings } from "./settings.ts";
+
+/** The configuration of a server: the settings, checked one by one and against each other. */
+export interface Config extends Omit<Settings, "tokens" | "tokensFile"> {
+  /** Tokens that may upload and remove; empty where none is needed. */
+  readonly tokens: readonly string[];
+}
+
+/** What configures a server: flags win over the environment, and that over the defaults. */
+export interface ConfigSources {
+  /** Texts by the name of the setting, such as `maxSize`. */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+const PREFIX = "UPLOAD_";
+/** A token that can be guessed is none. */
+const MIN_TOKEN_LENGTH = 16;
+
+/**
+ * Reads a configuration.
+ *
+ * @throws FixityError `invalid-option`, with one line for each thing that is wrong
+ */
+export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
+  const wrong: string[] = unknownVariables(env);
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+    // an empty variable is one that is not set, as in `PORT= fixity serve`
+    const given = flags[name] ?? (env[setting.env] || undefined);
+    const text = given ?? setting.fallback;
+    if (text === undefined) continue;
+    const result = setting.schema.safeParse(text);
+    if (result.success) values[name] = result.data;
+    else
+      wrong.push(
+        complaint(
+          setting,
+          flags[name] === undefined ? setting.env : flagOf(name),
+          text,
+          result.error.issues[0]?.message,
+        ),
+      );
+  }
+  if (wrong.length > 0) throw new FixityError("invalid-option", wrong.join("\n"));
+  return checkTogether(values as unknown as Settings);
+}
+
+/** The flag of a setting: `--max-size`. */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function complaint(setting: Setting<unknown>, name: string, text: string, issue = "is wrong"): string {
+  return setting.secret === true ? `${name} ${issue}.` : `${name} ${issue}, not ${JSON.stringify(text)}.`;
+}
+
+function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
+  const known = Object.values(SETTINGS).map(({ env }) => env);
+  return Object.keys(env)
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name))
+    .map((name) => {
+      const meant = nearest(name, known);
+      return `${name} is no setting of fixity.${meant === null ? "" : ` Did you mean ${meant}?`}`;
+    });
+}
+
+function checkTogether(settings: Settings): Config {
+  const { tokens: listed, tokensFile, ...rest } = settings;
+  const tokens = [...(listed ?? []), ...(tokensFile === undefined ? [] : readTokens(tokensFile))];
+  if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS holds no token.");
+  for (const token of tokens) checkToken(token);
+  if (tokens.length > 0 && rest.open) throw invalid("UPLOAD_OPEN=yes and tokens contradict each other: leave one out.");
+  if (tokens.length === 0 && !rest.open && !isLoopback(rest.host)) {
+    throw invalid(
+      `Without tokens anybody who reaches ${rest.host} could upload. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want.`,
+    );
+  }
+  return { ...rest, tokens };
+}
+
+function readTokens(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new FixityError("invalid-option", `UPLOAD_TOKENS_FILE cannot be read: ${JSON.stringify(file)}.`, { cause });
+  }
+  const tokens = text
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  if (tokens.length === 0) throw invalid("UPLOAD_TOKENS_FILE holds no token.");
+  return tokens;
+}
+
+/** Never tells the token: a message may end in a log. */
+function checkToken(token: string): void {
+  if (token.length < MIN_TOKEN_LENGTH) throw invalid(`A token must have at least ${MIN_TOKEN_LENGTH} characters.`);
+  // what can stand behind "Bearer" (RFC 6750, section 2.1)
+  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may hold letters, digits and -._~+/ only.");
+}
+
+function isLoopback(host: string): boolean {
+  if (host === "localhost") return true;
+  const loopback = new BlockList();
+  loopback.addSubnet("127.0.0.0", 8);
+  loopback.addAddress("::1", "ipv6");
+  const version = isIP(host);
+  return version !== 0 && loopback.check(host, version === 6 ? "ipv6" : "ipv4");
+}
+
+function invalid(message: string): FixityError {
+  return new FixityError("invalid-option", message);
+}

@@ -1,0 +1,92 @@
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+import { FixityError } from "../core/errors.ts";
+import { createFixity } from "../core/fixity.ts";
+import type { BlobStore } from "../core/store.ts";
+import { buildApp } from "./app.ts";
+import type { Config } from "./config.ts";
+import { createLog } from "./log.ts";
+import { makeStore } from "./store.ts";
+
+/** Milliseconds between two collections of what dead processes have left. */
+const COLLECT_INTERVAL = 3_600_000;
+
+/** A server that listens. */
+export interface RunningServer {
+  /** Where, such as `http://127.0.0.1:3000`. */
+  readonly url: string;
+  readonly log: Logger;
+  /** What and where the store is. */
+  readonly storeDescription: string;
+  /** Takes no new work, lets running uploads finish for at most `shutdownTimeout`, and frees everything. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the standalone server: store, app, socket.
+ *
+ * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a message for who set it up
+ */
+export async function startServer(config: Config): Promise<RunningServer> {
+  const log = await createLog(config);
+  const store = makeStore(config, log);
+  try {
+    await store.check();
+    return await listen(config, store, log);
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function listen(config: Config, store: BlobStore, log: Logger): Promise<RunningServer> {
+  const { maxSize, prefix, publicUrl } = config;
+  const fixity = createFixity({ store, maxSize, prefix, ...(publicUrl !== undefined && { publicUrl }) });
+  const app = await buildApp({ config, fixity, log });
+  try {
+    await app.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    throw listenError(error, config);
+  }
+  const collector = setInterval(() => {
+    fixity
+      .collect()
+      .catch((error: unknown) => log.warn({ err: error }, "what dead processes left could not be removed"));
+  }, COLLECT_INTERVAL).unref();
+  return {
+    url: urlOf(app.server.address() as AddressInfo),
+    log,
+    storeDescription: store.description,
+    async close() {
+      clearInterval(collector);
+      await drain(app, config.shutdownTimeout);
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Closes the app: idle connections at once, busy ones when they have been answered or the time is over. */
+async function drain(app: FastifyInstance, timeout: number): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), 50);
+  const end = setTimeout(() => app.server.closeAllConnections(), timeout);
+  await app.close();
+  clearInterval(idle);
+  clearTimeout(end);
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+}
+
+function listenError(cause: unknown, { host, port }: Config): FixityError {
+  const texts: Readonly<Record<string, string>> = {
+    EADDRINUSE: `Port ${port} on ${host} is taken. Choose another with --port or PORT.`,
+    EACCES: `Port ${port} may not be used by this user. Choose one above 1023 with --port or PORT.`,
+    EADDRNOTAVAIL: `${host} is no address of this machine. Set HOST to one that is, or leave it out.`,
+    ENOTFOUND: `The host name ${host} is not known. Set HOST to an address of this machine, or leave it out.`,
+    EAI_AGAIN: `The host name ${host} cannot be looked up. Set HOST to an address of this machine, or leave it out.`,
+  };
+  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  return new FixityError("invalid-option", texts[code] ?? `Cannot listen on ${host}, port ${port}.`, { cause });
+}

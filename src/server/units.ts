@@ -1,0 +1,44 @@
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+  tib: 1024 ** 4,
+};
+
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Bytes of a size such as `5GiB`, `10 MB` or `4096`; `null` where it is none, or more than 2^53. */
+export function parseSize(text: string): number | null {
+  return quantity(text, SIZE_UNITS);
+}
+
+/** Milliseconds of a duration such as `500ms`, `60s`, `5m`, `24h` or `7d`; `null` where it is none. `0` needs no unit. */
+export function parseDuration(text: string): number | null {
+  return text.trim() === "0" ? 0 : quantity(text, DURATION_UNITS);
+}
+
+function quantity(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  const unit = match?.[2]?.toLowerCase() ?? "";
+  if (match === null || !Object.hasOwn(units, unit)) return null;
+  const value = Math.round(Number(match[1]) * (units[unit] ?? Number.NaN));
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+/** A size for people, in the largest unit of which there is at least one: `5 GiB`, `1.5 MiB`. */
+export function formatSize(bytes: number): string {
+  const names = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let index = 0;
+  while (value >= 1024 && index < names.length - 1) {
+    value /= 1024;
+    index++;
+  }
+  return `${Number(value.toFixed(1))} ${names[index]}`;
+}
