@@ -1,0 +1,27 @@
+import express from "express";
+import { createFixity, FixityError } from "fixity";
+import { diskStore } from "fixity/disk";
+import { nodeHandler } from "fixity/node";
+
+const fixity = createFixity({
+  store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }),
+  maxSize: 50 * 1024 ** 2,
+});
+const app = express();
+
+app.use(
+  nodeHandler(fixity, {
+    // whoever is signed in may upload, everybody may read, nobody may remove
+    authorize(exchange, action) {
+      if (action === "delete") throw new FixityError("forbidden", "Files are kept.");
+      if (action === "upload" && exchange.fields.get("authorization") !== "Bearer let-me-in-please") {
+        throw new FixityError("unauthorized", "Sign in first.");
+      }
+    },
+  }),
+);
+app.get("/", (_request, response) => void response.send("my own page"));
+
+const server = app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
+  console.log(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+});
