@@ -1,0 +1,33 @@
+import { spawnSync } from "node:child_process";
+
+/** What a test may need of its machine, and how to find out whether it is there. */
+const CHECKS = {
+  curl: ["curl", "--version"],
+  // it must be there and be allowed to trace
+  strace: ["strace", "-f", "-o", "/dev/null", "true"],
+  "a mounted tmpfs": ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"],
+} as const;
+
+export type Requirement = keyof typeof CHECKS;
+
+const found = new Map<Requirement, boolean>();
+
+/**
+ * Options for a test that cannot do without `needs`: it is skipped, with the reason, where one is missing. In CI nothing
+ * is skipped: there what is missing fails the test.
+ */
+export function needing(...needs: readonly Requirement[]): { readonly skip: string | false } {
+  const missing = needs.filter((need) => !isThere(need));
+  if (missing.length === 0 || process.env["CI"] === "true") return { skip: false };
+  return { skip: `needs ${missing.join(" and ")}` };
+}
+
+function isThere(need: Requirement): boolean {
+  let there = found.get(need);
+  if (there === undefined) {
+    const [program, ...args] = CHECKS[need];
+    there = spawnSync(program, args, { stdio: "ignore" }).status === 0;
+    found.set(need, there);
+  }
+  return there;
+}

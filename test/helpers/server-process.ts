@@ -1,0 +1,95 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+/** How a test wants its server process. */
+export interface ServerProcessOptions {
+  /** The folder of its disk store. */
+  readonly dir: string;
+  /** Settings besides `PORT` and `UPLOAD_DIR`. Nothing of the test's own environment reaches the process but `PATH`. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** How a process ended: one of the two is `null`. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** `fixity serve` as a process of its own, on a free port of loopback. Disposing kills it where it still runs. */
+export class ServerProcess implements AsyncDisposable {
+  readonly pid: number;
+  readonly port: number;
+  /** Resolves when the process is gone, however that came. */
+  readonly exit: Promise<Exit>;
+  readonly #child: Child;
+  readonly #output: readonly string[];
+
+  private constructor(child: Child, { port, output }: Started) {
+    this.#child = child;
+    this.#output = output;
+    this.pid = child.pid ?? 0;
+    this.port = port;
+    this.exit = exitOf(child);
+  }
+
+  /** Resolves when the server listens; rejects with what it wrote when it ends before. */
+  static async start({ dir, env = {} }: ServerProcessOptions): Promise<ServerProcess> {
+    const child = spawn(process.execPath, [MAIN, "serve"], {
+      env: { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: dir, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return new ServerProcess(child, await started(child));
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** All that the process has written: the greeting, then log lines. */
+  get output(): string {
+    return this.#output.join("");
+  }
+
+  /** Sends a signal and waits for the end. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
+    this.#child.kill(signal);
+    return this.exit;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+}
+
+type Child = ChildProcessByStdio<null, Readable, Readable>;
+
+interface Started {
+  readonly port: number;
+  readonly output: readonly string[];
+}
+
+function started(child: Child): Promise<Started> {
+  const output: string[] = [];
+  return new Promise((resolve, reject) => {
+    const take = (text: string): void => {
+      output.push(text);
+      const port = /listens on http:\/\/[^\s]*:(\d+) /.exec(output.join(""))?.[1];
+      if (port !== undefined) resolve({ port: Number(port), output });
+    };
+    child.stdout.setEncoding("utf8").on("data", take);
+    child.stderr.setEncoding("utf8").on("data", take);
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      reject(new Error(`the server ended (${signal ?? code}) before it listened: ${output.join("")}`));
+    });
+  });
+}
+
+async function exitOf(child: Child): Promise<Exit> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return { code: child.exitCode, signal: child.signalCode };
+}

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+
+/** A temporary folder for a disk store, looked at from outside: by its files, not by the store's own code. */
+export class StoreFolder implements AsyncDisposable {
+  readonly path: string;
+  readonly #parent: string;
+
+  private constructor(parent: string) {
+    this.#parent = parent;
+    this.path = join(parent, "data");
+  }
+
+  static async make(): Promise<StoreFolder> {
+    return new StoreFolder(await mkdtemp(join(tmpdir(), "fixity-test-")));
+  }
+
+  blob(hex: string): string {
+    return join(this.path, "blobs", hex.slice(0, 2), hex);
+  }
+
+  fanOut(hex: string): string {
+    return dirname(this.blob(hex));
+  }
+
+  /** Paths of all files that are being staged, or were left staged. */
+  async staged(): Promise<string[]> {
+    return filesIn(join(this.path, "staging"));
+  }
+
+  /** Paths of the staging folders of all instances. */
+  async instances(): Promise<string[]> {
+    const staging = join(this.path, "staging");
+    return (await readdir(staging)).map((name) => join(staging, name));
+  }
+
+  /** The digests, in hex, of all that can be read. Asserts that each file is whole: its name is its SHA-256. */
+  async wholeBlobs(): Promise<Set<string>> {
+    const digests = new Set<string>();
+    for (const path of await filesIn(join(this.path, "blobs"))) {
+      const hex = await sha256OfFile(path);
+      assert.equal(basename(path), hex, "a blob's name is its digest");
+      assert.equal(path, this.blob(hex));
+      assert.equal((await stat(path)).mode & 0o222, 0, "a blob is read-only");
+      digests.add(hex);
+    }
+    return digests;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#parent, { recursive: true, force: true });
+  }
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
