@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import type { BlobStore, Committed } from "../../core/store.ts";
+import { assertAbsent, assertKept, content, digestOf, isStoreFailure, keep, listed, writeAll } from "./tools.ts";
+import type { Rule } from "./contract-place.ts";
+
+const WRITERS = 16;
+
+/** Writers of one content, by turns over two stores, that reach their commits together. */
+async function commitTogether(one: BlobStore, other: BlobStore, bytes: Uint8Array): Promise<Committed[]> {
+  const { promise: everyoneIsReady, resolve } = Promise.withResolvers<void>();
+  let ready = 0;
+  const write = async (store: BlobStore): Promise<Committed> => {
+    await using staged = await store.stage();
+    await writeAll(staged, bytes);
+    ready += 1;
+    if (ready === WRITERS) resolve();
+    await everyoneIsReady;
+    return staged.commit(digestOf(bytes));
+  };
+  return Promise.all(Array.from({ length: WRITERS }, (_, n) => write(n % 2 === 0 ? one : other)));
+}
+
+/** Several uploads, several stores, and what the dead leave behind. */
+export const SHARING_RULES: readonly Rule[] = [
+  {
+    name: "sixteen commits of the same content at once all succeed and make one blob",
+    run: async ({ store, largest }) => {
+      for (const size of [0, 1000, largest]) {
+        const bytes = content(size, 7);
+        const committed = await commitTogether(store, store, bytes);
+        assert(committed.some(({ existed }) => !existed));
+        await assertKept(store, bytes);
+      }
+      assert.equal((await listed(store)).length, 3);
+    },
+  },
+  {
+    name: "of several commits of one new content exactly one says that it was new",
+    capability: "tell-first-commit",
+    run: async ({ store }) => {
+      const committed = await commitTogether(store, store, content(1000));
+      assert.equal(committed.filter(({ existed }) => !existed).length, 1);
+    },
+  },
+  {
+    name: "uploads of different content at once do not mix",
+    run: async ({ store, largest }) => {
+      const blobs = Array.from({ length: 12 }, (_, n) => content(n % 3 === 0 ? largest : n * 1000, n));
+      await Promise.all(blobs.map((bytes) => keep(store, bytes, 10_007)));
+      for (const bytes of blobs) await assertKept(store, bytes);
+      assert.equal((await listed(store)).length, blobs.length);
+    },
+  },
+  {
+    name: "commits, reads and removals of one blob at once see it whole or not at all",
+    run: async ({ store }) => {
+      const bytes = content(300_000);
+      const write = async () => {
+        for (let n = 0; n < 10; n += 1) await keep(store, bytes);
+      };
+      const remove = async () => {
+        for (let n = 0; n < 10; n += 1) await store.remove(digestOf(bytes));
+      };
+      const read = async () => {
+        for (let n = 0; n < 20; n += 1) {
+          await using reader = await store.open(digestOf(bytes));
+          if (reader === null) continue;
+          const chunks: Uint8Array[] = [];
+          try {
+            for await (const chunk of reader) chunks.push(chunk);
+          } catch (error) {
+            assert(isStoreFailure(error), String(error));
+            continue;
+          }
+          assert(Buffer.concat(chunks).equals(bytes));
+        }
+      };
+      await Promise.all([write(), write(), remove(), read(), read()]);
+      await keep(store, bytes);
+      await assertKept(store, bytes);
+    },
+  },
+  {
+    name: "what one store commits or removes, another over the same place sees",
+    needs: ["another"],
+    run: async ({ store, another }) => {
+      await using second = await another();
+      const bytes = content(100_000);
+      assert.deepEqual(await keep(store, bytes), { existed: false });
+      await assertKept(second, bytes);
+      assert.deepEqual(await keep(second, bytes), { existed: true });
+      assert.equal(await second.remove(digestOf(bytes)), true);
+      await assertAbsent(store, digestOf(bytes));
+    },
+  },
+  {
+    name: "sixteen commits of the same content over two stores all succeed and make one blob",
+    needs: ["another"],
+    run: async ({ store, another, largest }) => {
+      await using second = await another();
+      for (const size of [0, 1000, largest]) {
+        const bytes = content(size, 9);
+        await commitTogether(store, second, bytes);
+        await assertKept(store, bytes);
+        await assertKept(second, bytes);
+      }
+      assert.equal((await listed(second)).length, 3);
+    },
+  },
+  {
+    name: "a collection touches no upload that is alive, nor any blob",
+    run: async ({ store, largest }) => {
+      const [kept, coming] = [content(largest, 1), content(largest, 2)];
+      await keep(store, kept);
+      await using staged = await store.stage();
+      await writeAll(staged, coming.subarray(0, largest / 2));
+      assert.deepEqual(await store.collect(), { staged: 0, bytes: 0 });
+      await writeAll(staged, coming.subarray(largest / 2));
+      await staged.commit(digestOf(coming));
+      await assertKept(store, kept);
+      await assertKept(store, coming);
+    },
+  },
+  {
+    name: "a check or a collection by another store touches no upload that is alive",
+    needs: ["another"],
+    run: async ({ store, another, largest }) => {
+      const bytes = content(largest);
+      await using staged = await store.stage();
+      await writeAll(staged, bytes);
+      await using second = await another();
+      await second.check();
+      assert.deepEqual(await second.collect(), { staged: 0, bytes: 0 });
+      assert.deepEqual(await staged.commit(digestOf(bytes)), { existed: false });
+      await assertKept(second, bytes);
+    },
+  },
+  {
+    name: "a collection removes what dead processes have left half-written, and counts it once",
+    needs: ["abandon", "another"],
+    run: async ({ store, another, abandon }) => {
+      const bytes = content(1000);
+      await keep(store, bytes);
+      await abandon();
+      await abandon();
+      await using second = await another();
+      const collected = await Promise.all([store.collect(), second.collect()]);
+      assert.equal(collected[0].staged + collected[1].staged, 2);
+      assert.deepEqual(await store.collect(), { staged: 0, bytes: 0 });
+      await assertKept(store, bytes);
+    },
+  },
+  {
+    name: "a store that is disposed of takes no blob with it",
+    needs: ["another"],
+    run: async ({ store, another, largest }) => {
+      const bytes = content(largest);
+      const second = await another();
+      await keep(second, bytes);
+      await second[Symbol.asyncDispose]();
+      await assertKept(store, bytes);
+      await using third = await another();
+      await assertKept(third, bytes);
+    },
+  },
+];
