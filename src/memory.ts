@@ -1,0 +1,7 @@
+import type { BlobStore } from "./core/store.ts";
+import { MemoryStore } from "./stores/memory/memory-store.ts";
+
+/** A store that keeps blobs in this process's memory, for tests and for trying things out. They are gone with it. */
+export function memoryStore(): BlobStore {
+  return new MemoryStore();
+}

@@ -1,0 +1,46 @@
+import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
+import type { Committed, StagedBlob } from "../../core/store.ts";
+import type { MemoryBlob } from "./memory-store.ts";
+
+/** Bytes on their way into a memory store. */
+export class MemoryStagedBlob implements StagedBlob {
+  readonly #blobs: Map<string, MemoryBlob>;
+  readonly #signal: AbortSignal | undefined;
+  #chunks: Uint8Array[] = [];
+  #ended = false;
+
+  constructor(blobs: Map<string, MemoryBlob>, signal: AbortSignal | undefined) {
+    this.#blobs = blobs;
+    this.#signal = signal;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#assertUsable();
+    this.#chunks.push(bytes);
+  }
+
+  async commit(digest: Digest): Promise<Committed> {
+    this.#assertUsable();
+    this.#ended = true;
+    const bytes = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    const existed = this.#blobs.get(digest.hex)?.bytes.length === bytes.length;
+    if (!existed) this.#blobs.set(digest.hex, { bytes, stat: { digest, size: bytes.length, modified: new Date() } });
+    return { existed };
+  }
+
+  async abort(): Promise<void> {
+    this.#ended = true;
+    this.#chunks = [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort();
+  }
+
+  #assertUsable(): void {
+    if (this.#ended) throw new FixityError("internal-error", "The staged blob was committed or aborted.");
+    this.#signal?.throwIfAborted();
+  }
+}
