@@ -1,0 +1,143 @@
+import { ByteRange } from "../../core/byte-range.ts";
+import type { Digest } from "../../core/digest.ts";
+import type {
+  BlobReader,
+  BlobStat,
+  BlobStore,
+  Collected,
+  OpenOptions,
+  StagedBlob,
+  StageOptions,
+} from "../../core/store.ts";
+import { close, fstat, unlink } from "./calls.ts";
+import { checkStore } from "./check.ts";
+import { Collector } from "./collector.ts";
+import { DiskReader } from "./disk-reader.ts";
+import { DiskStagedBlob } from "./disk-staged-blob.ts";
+import { Durability } from "./durability.ts";
+import { failedWith, storeFault } from "./faults.ts";
+import { Folders } from "./folders.ts";
+import { InstanceFolder } from "./instance-folder.ts";
+import { Layout } from "./layout.ts";
+import type { ResolvedDiskOptions } from "./options.ts";
+import { thisProcess } from "./owner.ts";
+import { openBlob, Publisher, statOf, statOrNull } from "./publisher.ts";
+import { StagingFile } from "./staging-file.ts";
+import { walkBlobs } from "./walk.ts";
+
+/** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
+export class DiskStore implements BlobStore {
+  readonly description: string;
+  readonly #options: ResolvedDiskOptions;
+  readonly #layout: Layout;
+  readonly #durability: Durability;
+  readonly #folders: Folders;
+  readonly #instance: InstanceFolder;
+  readonly #publisher: Publisher;
+  readonly #collector: Collector;
+
+  constructor(options: ResolvedDiskOptions) {
+    const { root, givenRoot, durability, log } = options;
+    const owner = thisProcess();
+    this.description = durability === "none" ? `disk at ${givenRoot}, not flushed` : `disk at ${givenRoot}`;
+    this.#options = options;
+    this.#layout = new Layout(root);
+    this.#durability = new Durability(durability);
+    this.#folders = new Folders(this.#layout, this.#durability, log);
+    this.#instance = new InstanceFolder(this.#layout, owner, log);
+    this.#publisher = new Publisher(this.#layout, this.#durability, this.#folders, log);
+    this.#collector = new Collector(this.#layout, owner, log);
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await faultsTold(() =>
+      checkStore({
+        layout: this.#layout,
+        folders: this.#folders,
+        durability: this.#durability,
+        log: this.#options.log,
+        collect: () => this.#collector.collect(signal),
+        createFile: () => this.#createFile(),
+      }),
+    );
+  }
+
+  async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    signal?.throwIfAborted();
+    const facts = await faultsTold(() => statOrNull(this.#layout.blob(digest)));
+    return facts?.isFile() ? statOf(digest, facts) : null;
+  }
+
+  async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    signal?.throwIfAborted();
+    return faultsTold(() => this.#publisher.confirm(digest));
+  }
+
+  async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const fd = await openBlob(this.#layout.blob(digest));
+      if (fd === null) return null;
+      try {
+        const { size } = await fstat(fd);
+        signal?.throwIfAborted();
+        return new DiskReader({ fd, size, span: ByteRange.resolve(range, size), signal });
+      } catch (error) {
+        await close(fd);
+        throw error;
+      }
+    });
+  }
+
+  list(signal?: AbortSignal): AsyncIterable<BlobStat> {
+    return walkBlobs(this.#layout, signal);
+  }
+
+  async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const removed = await unlinkExisting(this.#layout.blob(digest));
+      // Also where nothing was there: another's removal of a moment ago may not be durable yet.
+      if (removed || (await statOrNull(this.#layout.fanOut(digest))) !== null) await this.#folders.settle(digest);
+      return removed;
+    });
+  }
+
+  async stage({ signal }: StageOptions = {}): Promise<StagedBlob> {
+    signal?.throwIfAborted();
+    return new DiskStagedBlob({ publisher: this.#publisher, createFile: () => this.#createFile(), signal });
+  }
+
+  async collect(signal?: AbortSignal): Promise<Collected> {
+    signal?.throwIfAborted();
+    return faultsTold(() => this.#collector.collect(signal));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#instance.remove();
+  }
+
+  async #createFile(): Promise<StagingFile> {
+    return new StagingFile(await this.#instance.create(), this.#durability, this.#options.log);
+  }
+}
+
+async function unlinkExisting(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+    return true;
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** Failed system calls leave the store as `FixityError`s. */
+async function faultsTold<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw storeFault(error);
+  }
+}

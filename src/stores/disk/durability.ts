@@ -1,0 +1,109 @@
+import { FixityError } from "../../core/errors.ts";
+import { close, fdatasync, fsync, open } from "./calls.ts";
+import { failedWith } from "./faults.ts";
+import { Lanes } from "./lanes.ts";
+import type { DurabilityLevel } from "./options.ts";
+
+/**
+ * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each holds one of the few
+ * threads that Node has for file work (four by default), and small uploads and downloads want to go on meanwhile.
+ */
+const LONG_FLUSH = 4 * 1024 * 1024;
+
+/** The flush of a folder that runs now, and the one that starts after it. */
+interface Turn {
+  ended: Promise<void>;
+  next: Promise<void> | null;
+}
+
+/** Brings files and folders to the disk. With level `none` it does nothing, at once. */
+export class Durability {
+  readonly #level: DurabilityLevel;
+  readonly #long = new Lanes(2);
+  readonly #turns = new Map<string, Turn>();
+  #early = false;
+
+  constructor(level: DurabilityLevel) {
+    this.#level = level;
+  }
+
+  /** Whether anything is flushed at all. */
+  get flushes(): boolean {
+    return this.#level === "full";
+  }
+
+  /**
+   * Flushes a file that was written through `fd`. After a failure the caller gives the file up: the kernel reports it once
+   * and may then call lost pages clean (PostgreSQL's "fsyncgate").
+   */
+  file(fd: number, unflushed: number): Promise<void> {
+    if (!this.flushes) return Promise.resolve();
+    return unflushed < LONG_FLUSH ? fsync(fd) : this.#long.run(() => fsync(fd));
+  }
+
+  /**
+   * Starts to flush what was written so far, while more is coming in, so that the flush at the end is short. `null` where
+   * that is not wanted or another file's early flush is under way.
+   */
+  earlyFlush(fd: number): Promise<void> | null {
+    if (!this.flushes || this.#early) return null;
+    this.#early = true;
+    return fdatasync(fd).finally(() => {
+      this.#early = false;
+    });
+  }
+
+  /** Flushes a file that somebody else has written, through a descriptor opened for reading. */
+  async foreignFile(fd: number): Promise<void> {
+    try {
+      await this.file(fd, 0);
+    } catch (error) {
+      // Windows flushes only what is open for writing, which a blob never is again. Its writer flushed it before it
+      // became a blob.
+      if (!(process.platform === "win32" && failedWith(error, "EPERM", "EACCES"))) throw error;
+    }
+  }
+
+  /**
+   * Flushes a folder: what was made, linked or removed in it before this call is durable when the promise resolves.
+   * Callers at the same time share a flush, but never one that had begun before they came: it may have missed them.
+   */
+  folder(path: string): Promise<void> {
+    if (!this.flushes) return Promise.resolve();
+    const turn = this.#turns.get(path);
+    if (turn === undefined) return this.#flushNow(path);
+    turn.next ??= turn.ended.then(() => this.#flushNow(path));
+    return turn.next;
+  }
+
+  #flushNow(path: string): Promise<void> {
+    const flushed = flushFolder(path);
+    const turn: Turn = { ended: Promise.resolve(), next: null };
+    const end = () => {
+      if (turn.next === null) this.#turns.delete(path);
+    };
+    turn.ended = flushed.then(end, end);
+    this.#turns.set(path, turn);
+    return flushed;
+  }
+}
+
+/**
+ * A folder is opened anew for each flush. To keep descriptors of the fan-out folders gains nothing that can be measured,
+ * and one of a folder that was moved or removed underneath would flush the wrong one.
+ */
+async function flushFolder(path: string): Promise<void> {
+  // Windows has no call for it; NTFS writes its metadata in order by its own journal.
+  if (process.platform === "win32") return;
+  const fd = await open(path, "r");
+  try {
+    await fsync(fd);
+  } catch (error) {
+    if (!failedWith(error, "EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw error;
+    throw new FixityError("store-misconfigured", "The store's file system cannot make a folder durable.", {
+      cause: error,
+    });
+  } finally {
+    await close(fd);
+  }
+}

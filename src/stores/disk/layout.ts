@@ -1,0 +1,48 @@
+import { join } from "node:path";
+import type { Digest } from "../../core/digest.ts";
+
+/**
+ * Where things lie in a store's folder. The only place where its paths are made, and only from digests and numbers:
+ *
+ *     <root>/
+ *       blobs/               what can be read: whole, durable, read-only, never changed
+ *         ab/                the first two hex digits of the digest (the fan-out: 256 folders)
+ *           abcdef…          all 64 hex digits
+ *       staging/             what is coming in: nothing in here is ever served
+ *         <instance>/        one folder for each running store, named after its process (owner.ts)
+ *           <n>              one file for each upload
+ *
+ * Both halves must lie on one file system, because a file becomes a blob by a second link to it.
+ */
+export class Layout {
+  readonly root: string;
+  readonly blobs: string;
+  readonly staging: string;
+
+  /** @param root an absolute path */
+  constructor(root: string) {
+    this.root = root;
+    this.blobs = join(root, "blobs");
+    this.staging = join(root, "staging");
+  }
+
+  /** The folder that a blob lies in. */
+  fanOut(digest: Digest): string {
+    return join(this.blobs, digest.hex.slice(0, 2));
+  }
+
+  /** A blob. */
+  blob(digest: Digest): string {
+    return join(this.blobs, digest.hex.slice(0, 2), digest.hex);
+  }
+
+  /** The folder of a running store's staging files. */
+  instance(name: string): string {
+    return join(this.staging, name);
+  }
+}
+
+/** Whether a name in `blobs/` is that of a fan-out folder. */
+export function isFanOut(name: string): boolean {
+  return /^[0-9a-f]{2}$/.test(name);
+}

@@ -1,0 +1,141 @@
+import type { Stats } from "node:fs";
+import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
+import type { BlobStat, Committed } from "../../core/store.ts";
+import { close, fstat, link, look, open, rename, stat } from "./calls.ts";
+import type { Durability } from "./durability.ts";
+import { failedWith } from "./faults.ts";
+import type { Folders } from "./folders.ts";
+import type { Layout } from "./layout.ts";
+import type { Log } from "./options.ts";
+import type { StagingFile } from "./staging-file.ts";
+
+/** A blob that is removed again and again between two looks is not worth more tries than this. */
+const TRIES = 10;
+
+/** What file systems without hard links answer to `link`: FAT and exFAT, some network and FUSE file systems. */
+const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"] as const;
+
+/** Turns sealed staging files into blobs, and confirms those that are there. */
+export class Publisher {
+  readonly #layout: Layout;
+  readonly #durability: Durability;
+  readonly #folders: Folders;
+  readonly #log: Log;
+
+  constructor(layout: Layout, durability: Durability, folders: Folders, log: Log) {
+    this.#layout = layout;
+    this.#durability = durability;
+    this.#folders = folders;
+    this.#log = log;
+  }
+
+  /**
+   * Makes durable the blob that is there and gives its facts. `null` where there is none, or where `size` is given and
+   * the blob has another.
+   */
+  async confirm(digest: Digest, size?: number): Promise<BlobStat | null> {
+    const fd = await openBlob(this.#layout.blob(digest));
+    if (fd === null) return null;
+    try {
+      const facts = await fstat(fd);
+      if (!facts.isFile() || (size !== undefined && facts.size !== size)) return null;
+      await Promise.all([this.#durability.foreignFile(fd), this.#folders.settle(digest)]);
+      return statOf(digest, facts);
+    } finally {
+      await close(fd);
+    }
+  }
+
+  /** Like {@link confirm} for bytes that are most likely new: then it costs one call. */
+  async confirmKnown(digest: Digest, size: number): Promise<BlobStat | null> {
+    const facts = await look(this.#layout.blob(digest));
+    return facts === null ? null : this.confirm(digest, size);
+  }
+
+  /**
+   * Gives a sealed file its place among the blobs, durably. Nothing whole is ever written over: a second link cannot
+   * replace what is there, and what is there is kept. After a failure the file may be published or not.
+   */
+  async publish(file: StagingFile, digest: Digest, size: number): Promise<Committed> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      if (await this.#place(file, digest)) {
+        await Promise.all([this.#folders.settle(digest), file.discard()]);
+        return { existed: false };
+      }
+      if ((await this.confirm(digest, size)) !== null) {
+        await file.discard();
+        return { existed: true };
+      }
+      if (await this.#replace(file, digest, size)) return { existed: false };
+    }
+    throw new FixityError("store-unavailable", "The blob is being removed as fast as it is stored.");
+  }
+
+  /** `false` where something is in the place. */
+  async #place(file: StagingFile, digest: Digest): Promise<boolean> {
+    const place = this.#layout.blob(digest);
+    try {
+      return await linkNew(file.path, place);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    }
+    // The folder is missing; or the staging file is, and then this fails as well.
+    await this.#folders.make(digest);
+    return linkNew(file.path, place);
+  }
+
+  /** Puts the file over a blob of the wrong size; `false` where that is gone meanwhile, or whole. */
+  async #replace(file: StagingFile, digest: Digest, size: number): Promise<boolean> {
+    const place = this.#layout.blob(digest);
+    const found = await statOrNull(place);
+    if (found === null || (found.isFile() && found.size === size)) return false;
+    this.#log(`a damaged blob is replaced: ${digest.hex} has ${found.size} bytes and should have ${size}`);
+    await rename(file.path, place);
+    await Promise.all([this.#folders.settle(digest), file.discard()]);
+    return true;
+  }
+}
+
+/** The facts of a blob from those of its file. */
+export function statOf(digest: Digest, facts: Stats): BlobStat {
+  return { digest, size: facts.size, modified: facts.mtime };
+}
+
+/** Opens a blob's file for reading; `null` where there is none. */
+export async function openBlob(path: string): Promise<number | null> {
+  try {
+    return await open(path, "r");
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
+/** The facts of a file; `null` where there is none. */
+export async function statOrNull(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
+/**
+ * Publishes by a second name for the same file; `false` where the new name is taken. Where the file system has no hard
+ * links, by renaming after a look: should another process publish between the two, its blob, of the same bytes, is
+ * replaced by this one.
+ */
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (failedWith(error, "EEXIST")) return false;
+    if (!failedWith(error, ...NO_LINKS)) throw error;
+  }
+  if ((await statOrNull(to)) !== null) return false;
+  await rename(from, to);
+  return true;
+}

@@ -1,0 +1,114 @@
+import { FixityError } from "../../core/errors.ts";
+import { close, unlink, writev } from "./calls.ts";
+import type { Durability } from "./durability.ts";
+import { failedWith, storeFault } from "./faults.ts";
+import type { StagingPlace } from "./instance-folder.ts";
+import type { Log } from "./options.ts";
+
+/** Bytes after which an early flush starts: 32 MiB. */
+const FLUSH_EVERY = 32 * 1024 * 1024;
+
+/** A file that grows at its end until it is sealed. Its calls come one after another. */
+export class StagingFile {
+  readonly path: string;
+  readonly #durability: Durability;
+  readonly #log: Log;
+  #fd: number | null;
+  #unflushed = 0;
+  #flushing: Promise<void> | null = null;
+  #failure: { readonly reason: unknown } | null = null;
+
+  constructor(place: StagingPlace, durability: Durability, log: Log) {
+    this.path = place.path;
+    this.#fd = place.fd;
+    this.#durability = durability;
+    this.#log = log;
+  }
+
+  /** Writes the chunks behind what is there. */
+  async append(chunks: readonly Uint8Array[], length: number): Promise<void> {
+    const fd = this.#open();
+    let rest = chunks;
+    let left = length;
+    for (;;) {
+      // A call may take less than it was given: near a full disk, or after a signal. The next one tells why.
+      const taken = await writev(fd, rest);
+      left -= taken;
+      if (left === 0) break;
+      if (taken === 0)
+        throw new FixityError("store-unavailable", "The store takes no more bytes, and gives no reason.");
+      rest = behind(rest, taken);
+    }
+    this.#unflushed += length;
+    if (this.#unflushed >= FLUSH_EVERY && this.#flushing === null) this.#flushEarly(fd);
+  }
+
+  /**
+   * Makes the bytes durable; nothing can be appended afterwards. The descriptor stays open and is closed with `discard`,
+   * beside other work. Only where nothing is flushed it is closed here: a network file system may tell no earlier that
+   * bytes did not arrive.
+   */
+  async seal(): Promise<void> {
+    await this.#flushing;
+    const fd = this.#open();
+    if (this.#durability.flushes) return this.#durability.file(fd, this.#unflushed);
+    this.#fd = null;
+    await close(fd);
+  }
+
+  /** Closes the file and removes its staging name, the only one it has unless it was published. Does not fail. */
+  async discard(): Promise<void> {
+    await this.#flushing;
+    const fd = this.#fd;
+    this.#fd = null;
+    await Promise.all([this.#unlink(), fd === null ? null : this.#close(fd)]);
+  }
+
+  async #unlink(): Promise<void> {
+    try {
+      await unlink(this.path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) this.#log("a staging file could not be removed", error);
+    }
+  }
+
+  async #close(fd: number): Promise<void> {
+    try {
+      await close(fd);
+    } catch (error) {
+      this.#log("a staging file could not be closed", error);
+    }
+  }
+
+  #open(): number {
+    if (this.#failure !== null) throw this.#failure.reason;
+    if (this.#fd === null) throw new FixityError("internal-error", "The staging file is closed.");
+    return this.#fd;
+  }
+
+  /** Its failure fails the upload for good: another flush of this descriptor could succeed though bytes were lost. */
+  #flushEarly(fd: number): void {
+    const flush = this.#durability.earlyFlush(fd);
+    if (flush === null) return;
+    this.#unflushed = 0;
+    this.#flushing = flush
+      .catch((error: unknown) => {
+        this.#failure = { reason: storeFault(error) };
+      })
+      .then(() => {
+        this.#flushing = null;
+      });
+  }
+}
+
+function behind(chunks: readonly Uint8Array[], taken: number): Uint8Array[] {
+  let skip = taken;
+  let first = 0;
+  for (const chunk of chunks) {
+    if (chunk.length > skip) break;
+    skip -= chunk.length;
+    first += 1;
+  }
+  const [cut, ...whole] = chunks.slice(first);
+  return cut === undefined ? [] : [cut.subarray(skip), ...whole];
+}
