@@ -12,7 +12,8 @@ import type { Digest } from "./digest.ts";
  * - **What is acknowledged is durable.** When `commit` or `confirm` has answered, the blob outlives a power cut.
  * - **The name is the caller's word.** The caller hashes, counts and limits (in one place, `core/hashing.ts`) and commits
  *   under the digest of exactly the bytes written. A store may verify that, but need not.
- * - **Absence is `null`** (or `false`). Failures are `FixityError`s with a `store-…` code; nothing else is thrown.
+ * - **Absence is `null`** (or `false`). Failures are `FixityError`s with a `store-…` code; nothing else is thrown but the
+ *   reason of an aborted signal, as it is.
  * - **Everything may happen at once**, in one process and in several over the same folder or bucket: staging the same
  *   content twice, reading while committing, removing while reading.
  *
