@@ -1,6 +1,6 @@
 import { FixityError } from "../core/errors.ts";
 import type { Answer, Exchange } from "./exchange.ts";
-import { type FormLimits, resolveFormLimits } from "./form/form-limits.ts";
+import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-limits.ts";
 import type { PaceLimits } from "./pace.ts";
 
 /** What a client wants to do, for {@link HandlerOptions.authorize}. */
@@ -68,7 +68,7 @@ export interface ResolvedHandlerOptions {
   readonly authorize: (exchange: Exchange, action: Action) => Promise<void> | void;
   readonly origins: "*" | ReadonlySet<string>;
   readonly fieldName: string;
-  readonly form: FormLimits;
+  readonly form: ResolvedFormLimits;
   readonly pace: PaceLimits;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
 }

@@ -1,5 +1,5 @@
 import { FormReader } from "../../src/http/form/form-reader.ts";
-import type { FormLimits } from "../../src/http/form/form-limits.ts";
+import { type FormLimits, resolveFormLimits } from "../../src/http/form/form-limits.ts";
 
 /** A part as a test sends it. */
 export interface SentPart {
@@ -38,9 +38,9 @@ export async function* inChunks(bytes: Uint8Array, borders: readonly number[] = 
 export async function readForm(
   content: AsyncIterable<Uint8Array>,
   boundary: string | undefined,
-  limits?: FormLimits,
+  limits: FormLimits = {},
 ): Promise<SentPart[]> {
-  const form = new FormReader(content, boundary, limits);
+  const form = new FormReader(content, boundary, resolveFormLimits(limits));
   const parts: SentPart[] = [];
   for (let part = await form.next(); part !== null; part = await form.next()) {
     const slices: Uint8Array[] = [];

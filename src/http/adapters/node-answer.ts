@@ -9,17 +9,18 @@ export interface Sent {
   readonly aborted: boolean;
 }
 
-/** What a status line and header section need, and whether the connection has to end after it. */
-export function writeHead(response: ServerResponse, answer: Answer, close: boolean): void {
-  const { status, fields, body } = answer;
-  response.statusCode = status;
-  for (const name of Object.keys(fields)) response.setHeader(name, fields[name] ?? "");
+/** Writes the status line and the header section; `close` where the connection has to end after the answer. */
+export function writeHead(response: ServerResponse, { status, fields, body }: Answer, close: boolean): void {
+  // one flat list: setting header by header costs more than the rest of a small answer
+  const lines: string[] = [];
+  for (const name of Object.keys(fields)) lines.push(name, fields[name] ?? "");
   if (typeof body === "string" || body instanceof Uint8Array) {
-    response.setHeader("Content-Length", Buffer.byteLength(body));
-  } else if (body === undefined && status !== 204 && status !== 304 && !response.hasHeader("Content-Length")) {
-    response.setHeader("Content-Length", 0);
+    lines.push("Content-Length", String(Buffer.byteLength(body)));
+  } else if (body === undefined && status !== 204 && status !== 304 && fields["Content-Length"] === undefined) {
+    lines.push("Content-Length", "0");
   }
-  if (close) response.setHeader("Connection", "close");
+  if (close) lines.push("Connection", "close");
+  response.writeHead(status, lines);
 }
 
 /**

@@ -37,7 +37,8 @@ export interface FormLimits {
 /** {@link FormLimits}, checked and complete. */
 export type ResolvedFormLimits = Required<FormLimits>;
 
-const DEFAULTS: ResolvedFormLimits = {
+/** What holds where nothing else is said. */
+export const DEFAULT_LIMITS: ResolvedFormLimits = {
   parts: 100,
   fields: 64,
   fieldSize: 64 * 1024,
@@ -47,7 +48,7 @@ const DEFAULTS: ResolvedFormLimits = {
 
 /** @throws FixityError `invalid-option` */
 export function resolveFormLimits(limits: FormLimits): ResolvedFormLimits {
-  const resolved = { ...DEFAULTS, ...limits };
+  const resolved = { ...DEFAULT_LIMITS, ...limits };
   for (const [name, limit] of Object.entries(resolved)) {
     if (!(limit >= 0)) throw new FixityError("invalid-option", `The form limit ${name} must be a number, 0 or more.`);
   }

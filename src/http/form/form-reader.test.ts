@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formOf, inChunks, readForm, type SentPart } from "../../../test/helpers/forms.ts";
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
-import type { FormLimits } from "./form-limits.ts";
+import { type FormLimits, resolveFormLimits } from "./form-limits.ts";
 import type { FormPart } from "./form-part.ts";
 import { FormReader } from "./form-reader.ts";
 
@@ -14,8 +14,8 @@ function part(name: string, content: string | Buffer, more: Partial<SentPart> = 
   return { name, fileName: null, mediaType: null, content: Buffer.from(content), ...more };
 }
 
-function reader(parts: readonly SentPart[], limits?: FormLimits): FormReader {
-  return new FormReader(inChunks(formOf(BOUNDARY, parts)), BOUNDARY, limits);
+function reader(parts: readonly SentPart[], limits: FormLimits = {}): FormReader {
+  return new FormReader(inChunks(formOf(BOUNDARY, parts)), BOUNDARY, resolveFormLimits(limits));
 }
 
 async function nextOf(form: FormReader): Promise<FormPart> {

@@ -1,7 +1,7 @@
 import { ByteScanner } from "./byte-scanner.ts";
 import { delimiterOf, HEAD_END } from "./delimiter.ts";
 import { malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
-import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form-limits.ts";
+import { DEFAULT_LIMITS, type ResolvedFormLimits } from "./form-limits.ts";
 import { FormPart } from "./form-part.ts";
 import { PartBody } from "./part-body.ts";
 import { parsePartHead } from "./part-head.ts";
@@ -34,9 +34,13 @@ export class FormReader {
    * @param boundary the `boundary` parameter of the form's `Content-Type`
    * @throws FixityError `malformed-form` where the boundary is missing or cannot be one
    */
-  constructor(content: AsyncIterable<Uint8Array>, boundary: string | undefined, limits: FormLimits = {}) {
+  constructor(
+    content: AsyncIterable<Uint8Array>,
+    boundary: string | undefined,
+    limits: ResolvedFormLimits = DEFAULT_LIMITS,
+  ) {
     this.#delimiter = delimiterOf(boundary);
-    this.#limits = resolveFormLimits(limits);
+    this.#limits = limits;
     this.#scanner = new ByteScanner(content);
     this.#scanner.imply(LINE_BREAK);
   }
