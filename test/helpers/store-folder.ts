@@ -20,8 +20,12 @@ export class StoreFolder implements AsyncDisposable {
     return new StoreFolder(await mkdtemp(join(tmpdir(), "fixity-test-")));
   }
 
+  get blobs(): string {
+    return join(this.path, "blobs");
+  }
+
   blob(hex: string): string {
-    return join(this.path, "blobs", hex.slice(0, 2), hex);
+    return join(this.blobs, hex.slice(0, 2), hex);
   }
 
   fanOut(hex: string): string {
@@ -42,7 +46,7 @@ export class StoreFolder implements AsyncDisposable {
   /** The digests, in hex, of all that can be read. Asserts that each file is whole: its name is its SHA-256. */
   async wholeBlobs(): Promise<Set<string>> {
     const digests = new Set<string>();
-    for (const path of await filesIn(join(this.path, "blobs"))) {
+    for (const path of await filesIn(this.blobs)) {
       const hex = await sha256OfFile(path);
       assert.equal(basename(path), hex, "a blob's name is its digest");
       assert.equal(path, this.blob(hex));

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, truncate } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+import { Strace } from "../helpers/strace.ts";
+import { linkTo, type Route, ROUTES, uploadBy } from "../helpers/upload-routes.ts";
+import { UploadTrace } from "./upload-trace.ts";
+
+const withStrace = needing("strace");
+const KIB = 1024;
+const TOKEN = "a-token-of-some-length";
+
+let folder: StoreFolder;
+let server: ServerProcess;
+
+before(async () => {
+  folder = await StoreFolder.make();
+  server = await ServerProcess.start({ dir: folder.path });
+});
+
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+/** Runs `work` while the server is traced. */
+async function traced(work: () => Promise<void>, traced: ServerProcess = server): Promise<UploadTrace> {
+  await using strace = await Strace.attach(traced.pid);
+  await work();
+  return new UploadTrace(await strace.calls(), folder);
+}
+
+/** Content whose fan-out folder is not there yet, or is that of `hex`. */
+function contentFor(wanted: "new folder" | { readonly hex: string }, size = 1000): Buffer {
+  for (;;) {
+    const content = randomBytes(size);
+    const hex = sha256(content);
+    if (wanted === "new folder" ? !existsSync(folder.fanOut(hex)) : hex.slice(0, 2) === wanted.hex.slice(0, 2))
+      return content;
+  }
+}
+
+async function upload(route: Route, content: Buffer, status: number): Promise<void> {
+  const told = await uploadBy(route, server.port, content);
+  assert.equal(told.status, route === "page form" ? 303 : status);
+  assert.equal(told.link?.startsWith(linkTo(content)), true);
+}
+
+const statusBy = (route: Route, status: number): number => (route === "page form" ? 303 : status);
+
+for (const route of ROUTES) {
+  test(`${route}: durable in the right order before it is acknowledged, small or large`, withStrace, async () => {
+    for (const size of [1, 5 * KIB, 300 * KIB, 3 * KIB * KIB]) {
+      const content = contentFor("new folder", size);
+      const trace = await traced(() => upload(route, content, 201));
+      trace.assertDurableBefore(trace.answer(statusBy(route, 201), content), content);
+      trace.assertBlobsUntouched();
+    }
+  });
+
+  test(`${route}: a duplicate is made durable before it is acknowledged, and not written`, withStrace, async () => {
+    const content = contentFor("new folder", 20 * KIB);
+    await upload("raw", content, 201);
+    const trace = await traced(() => upload(route, content, 200));
+    const answer = trace.answer(statusBy(route, 200), content);
+    assert.equal(trace.publicationOf(content), null);
+    for (const path of [folder.blob(sha256(content)), folder.fanOut(sha256(content))]) {
+      assert.ok(
+        trace.flushesOf(path).some(({ ended }) => ended < answer.began),
+        path,
+      );
+    }
+    trace.assertBlobsUntouched();
+  });
+}
+
+test("an empty file is made as durable as any other", withStrace, async () => {
+  const content = Buffer.alloc(0);
+  const trace = await traced(() => upload("form", content, 201));
+  trace.assertDurableBefore(trace.answer(201, content), content);
+});
+
+test("an upload that is flushed on its way is flushed again at its end", withStrace, async () => {
+  const content = randomBytes(40 * KIB * KIB);
+  const trace = await traced(() => upload("raw", content, 201));
+  trace.assertDurableBefore(trace.answer(201, content), content);
+  assert.ok(
+    trace.flushes.some(({ name }) => name === "fdatasync"),
+    "there was an early flush",
+  );
+});
+
+test("what another process has published is not trusted to be durable", withStrace, async () => {
+  const content = contentFor("new folder");
+  await upload("raw", content, 201);
+  for (const route of ["form", "put"] as const) {
+    await using another = await ServerProcess.start({ dir: folder.path });
+    const trace = await traced(async () => {
+      assert.equal((await uploadBy(route, another.port, content)).status, 200);
+    }, another);
+    const answer = trace.answer(200, content);
+    const hex = sha256(content);
+    for (const path of [folder.blob(hex), folder.fanOut(hex), folder.blobs, folder.path]) {
+      assert.ok(
+        trace.flushesOf(path).some(({ ended }) => ended < answer.began),
+        path,
+      );
+    }
+  }
+});
+
+test("a fan-out folder that another process has made is not trusted to be durable", withStrace, async () => {
+  const content = contentFor("new folder");
+  await mkdir(folder.fanOut(sha256(content)));
+  const trace = await traced(() => upload("raw", content, 201));
+  const answer = trace.answer(201, content);
+  trace.assertDurableBefore(answer, content);
+  assert.ok(trace.flushesOf(folder.blobs).some(({ ended }) => ended < answer.began));
+});
+
+test(
+  "uploads at once into one folder share flushes, but none is acknowledged by an earlier one",
+  withStrace,
+  async () => {
+    const first = contentFor("new folder");
+    const contents = [first, ...Array.from({ length: 23 }, () => contentFor({ hex: sha256(first) }))];
+    const trace = await traced(async () => {
+      await Promise.all(contents.map((content, index) => upload(index % 2 === 0 ? "raw" : "form", content, 201)));
+    });
+    for (const content of contents) trace.assertDurableBefore(trace.answer(201, content), content);
+  },
+);
+
+test("the same content at once from many is published once, and all wait until it is durable", withStrace, async () => {
+  const content = contentFor("new folder", 100 * KIB);
+  const links = new Set<string | null>();
+  const trace = await traced(async () => {
+    const told = await Promise.all(Array.from({ length: 12 }, () => uploadBy("raw", server.port, content)));
+    for (const { link, status } of told) {
+      links.add(link);
+      assert.ok(status === 201 || status === 200);
+    }
+  });
+  assert.deepEqual([...links], [linkTo(content)]);
+  const publication = trace.publicationOf(content);
+  assert.ok(publication);
+  trace.assertFolderFlushed({ since: publication, before: trace.firstAnswer(), content });
+});
+
+test("a blob put in the place of a damaged one is durable in the same order", withStrace, async () => {
+  const content = contentFor("new folder", 50 * KIB);
+  await upload("raw", content, 201);
+  const blob = folder.blob(sha256(content));
+  await chmod(blob, 0o644);
+  await truncate(blob, 10);
+  const trace = await traced(() => upload("form", content, 201));
+  trace.assertDurableBefore(trace.answer(201, content), content);
+  assert.equal(trace.publicationOf(content)?.name, "rename");
+});
+
+test("a removal is durable before it is acknowledged", withStrace, async () => {
+  await using admin = await ServerProcess.start({ dir: folder.path, env: { UPLOAD_TOKENS: TOKEN } });
+  const content = contentFor("new folder");
+  await upload("raw", content, 201);
+  const trace = await traced(async () => {
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const removed = await fetch(admin.url + linkTo(content), { method: "DELETE", headers });
+    assert.equal(removed.status, 204);
+  }, admin);
+  const unlinked = trace.removalOf(content);
+  trace.assertFolderFlushed({ since: unlinked, before: trace.answer(204), content });
+});
+
+test("without durability nothing is flushed", withStrace, async () => {
+  await using quick = await ServerProcess.start({ dir: folder.path, env: { UPLOAD_DURABILITY: "none" } });
+  const contents = ROUTES.map(() => contentFor("new folder", 300 * KIB));
+  const trace = await traced(async () => {
+    for (const [index, route] of ROUTES.entries()) {
+      const told = await uploadBy(route, quick.port, contents[index] ?? Buffer.alloc(0));
+      assert.ok(told.link !== null);
+    }
+    assert.equal((await uploadBy("raw", quick.port, contents[0] ?? Buffer.alloc(0))).status, 200);
+  }, quick);
+  for (const content of contents) assert.ok(trace.publicationOf(content));
+  assert.deepEqual(trace.flushes, []);
+});

@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseTrace, type TracedCall } from "./trace.ts";
+
+/** The system calls by which a store writes, and a server answers. */
+export const WRITING_CALLS: readonly string[] = (
+  "openat mkdir mkdirat write writev pwrite64 pwritev fsync fdatasync sync_file_range " +
+  "rename renameat renameat2 link linkat unlink unlinkat sendto sendmsg"
+).split(" ");
+
+/** What to trace. */
+export interface StraceOptions {
+  /** @default WRITING_CALLS */
+  readonly calls?: readonly string[];
+  /** Only calls on these paths; they need not be there yet. Without it, on all. */
+  readonly paths?: readonly string[];
+  /**
+   * What to do to the calls traced, as in strace(1): `fsync:error=EIO:when=1`, `link:signal=SIGKILL`. Counts are kept for
+   * each thread and start with the tracing.
+   */
+  readonly inject?: readonly string[];
+}
+
+/** strace on a running process and all its threads. Disposing ends the tracing; the process goes on. */
+export class Strace implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+
+  private constructor(child: ChildProcess, folder: string) {
+    this.#child = child;
+    this.#folder = folder;
+  }
+
+  /** Resolves when every thread is being traced. */
+  static async attach(pid: number, options: StraceOptions = {}): Promise<Strace> {
+    const { calls = WRITING_CALLS, paths = [], inject = [] } = options;
+    const folder = await mkdtemp(join(tmpdir(), "fixity-strace-"));
+    const filters = [...paths.flatMap((path) => ["-P", path]), ...inject.flatMap((rule) => ["-e", `inject=${rule}`])];
+    const args = ["-f", "-yy", "-s", "128", "-o", join(folder, "trace"), "-e", `trace=${calls.join(",")}`, ...filters];
+    const child = spawn("strace", [...args, "-p", String(pid)], { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    await new Promise<void>((resolve, reject) => {
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        if (said.includes(`Process ${pid} attached`)) resolve();
+      });
+      child.once("error", reject);
+      child.once("close", () => reject(new Error(`strace ended: ${said}`)));
+    });
+    return new Strace(child, folder);
+  }
+
+  /** Ends the tracing and gives all that was traced. */
+  async calls(): Promise<TracedCall[]> {
+    await this.#end();
+    return parseTrace(await readFile(join(this.#folder, "trace"), "utf8"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill("SIGINT");
+    await once(this.#child, "exit");
+  }
+}
