@@ -9,6 +9,7 @@ const HEX = /^[0-9a-f]{64}$/;
 export class Digest {
   /** 64 lower-case hex digits. */
   readonly hex: string;
+  #base64: string | null = null;
 
   private constructor(hex: string) {
     this.hex = hex;
@@ -40,9 +41,15 @@ export class Digest {
     return Buffer.from(this.hex, "hex");
   }
 
+  /** The 32 bytes in base64. */
+  get base64(): string {
+    this.#base64 ??= this.toBytes().toString("base64");
+    return this.#base64;
+  }
+
   /** The digest for an `integrity` attribute: `sha256-<base64>` (W3C Subresource Integrity). */
   get integrity(): string {
-    return `sha256-${this.toBytes().toString("base64")}`;
+    return `sha256-${this.base64}`;
   }
 
   equals(other: Digest): boolean {

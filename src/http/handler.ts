@@ -23,11 +23,13 @@ export interface RouteContext {
   readonly options: ResolvedHandlerOptions;
   readonly exchange: Exchange;
   /** The parameters behind the `?` of the target. */
-  readonly query: URLSearchParams;
+  readonly query: Pick<URLSearchParams, "get" | "has">;
 }
 
 /** A route to one link. */
 type LinkRoute = (context: RouteContext, link: Link) => Promise<Answer>;
+
+const NO_QUERY: Pick<URLSearchParams, "get" | "has"> = new URLSearchParams();
 
 const COLLECTION_METHODS = "OPTIONS, POST";
 
@@ -83,7 +85,7 @@ export class Handler {
       fixity: this.#fixity,
       options: this.#options,
       exchange: withPace(exchange, this.#options),
-      query: new URLSearchParams(mark === -1 ? "" : target.slice(mark + 1)),
+      query: mark === -1 ? NO_QUERY : new URLSearchParams(target.slice(mark + 1)),
     };
     if (path === "" || path === "/") {
       if (method === "OPTIONS") return allow(COLLECTION_METHODS);

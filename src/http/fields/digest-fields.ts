@@ -29,7 +29,7 @@ export function parseDigestField(name: string, text: string): DigestValues {
 
 /** The value of `Repr-Digest` for a blob. */
 export function formatReprDigest(digest: Digest): string {
-  return `sha-256=:${digest.toBytes().toString("base64")}:`;
+  return `sha-256=:${digest.base64}:`;
 }
 
 function parseField(name: string, text: string): Dictionary {
