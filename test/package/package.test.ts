@@ -123,3 +123,10 @@ test("no-http.ts stores, reads, verifies and refuses", async () => {
   assert.match(stdout, /^\/uploads\/[0-9a-f]{64}\.ts \d+ is new\n/);
   assert.match(stdout, /… true\ndigest-mismatch\n$/);
 });
+
+test("own-store.ts keeps the contract", async () => {
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const { stdout } = await run(process.execPath, ["own-store.ts"], { cwd: project, env });
+  assert.match(stdout, /^. fail 0$/m);
+  assert.doesNotMatch(stdout, /^. pass 0$/m);
+});
