@@ -43,6 +43,14 @@ export class StoreFolder implements AsyncDisposable {
     return (await readdir(staging)).map((name) => join(staging, name));
   }
 
+  /** Paths of the files that the one server on this folder will stage next, as far as `count` uploads. */
+  async nextStaged(count: number): Promise<string[]> {
+    const [instance = "", ...others] = await this.instances();
+    assert.deepEqual(others, [], "one server only");
+    // the first was the store's trial of the folder at its start
+    return Array.from({ length: count }, (_, index) => join(instance, String(index + 2)));
+  }
+
   /** The digests, in hex, of all that can be read. Asserts that each file is whole: its name is its SHA-256. */
   async wholeBlobs(): Promise<Set<string>> {
     const digests = new Set<string>();

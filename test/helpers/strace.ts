@@ -17,6 +17,8 @@ export interface StraceOptions {
   readonly calls?: readonly string[];
   /** Only calls on these paths; they need not be there yet. Without it, on all. */
   readonly paths?: readonly string[];
+  /** Only the thread that runs JavaScript and answers, not those that work on files. @default false */
+  readonly mainThreadOnly?: boolean;
   /**
    * What to do to the calls traced, as in strace(1): `fsync:error=EIO:when=1`, `link:signal=SIGKILL`. Counts are kept for
    * each thread and start with the tracing.
@@ -36,10 +38,20 @@ export class Strace implements AsyncDisposable {
 
   /** Resolves when every thread is being traced. */
   static async attach(pid: number, options: StraceOptions = {}): Promise<Strace> {
-    const { calls = WRITING_CALLS, paths = [], inject = [] } = options;
+    const { calls = WRITING_CALLS, paths = [], inject = [], mainThreadOnly = false } = options;
     const folder = await mkdtemp(join(tmpdir(), "fixity-strace-"));
     const filters = [...paths.flatMap((path) => ["-P", path]), ...inject.flatMap((rule) => ["-e", `inject=${rule}`])];
-    const args = ["-f", "-yy", "-s", "128", "-o", join(folder, "trace"), "-e", `trace=${calls.join(",")}`, ...filters];
+    const args = [
+      ...(mainThreadOnly ? [] : ["-f"]),
+      "-yy",
+      "-s",
+      "128",
+      "-o",
+      join(folder, "trace"),
+      "-e",
+      `trace=${calls.join(",")}`,
+      ...filters,
+    ];
     const child = spawn("strace", [...args, "-p", String(pid)], { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     await new Promise<void>((resolve, reject) => {
@@ -53,7 +65,7 @@ export class Strace implements AsyncDisposable {
     return new Strace(child, folder);
   }
 
-  /** Ends the tracing and gives all that was traced. */
+  /** Ends the tracing and gives all that was traced. Where the process is being killed, wait for its end before. */
   async calls(): Promise<TracedCall[]> {
     await this.#end();
     return parseTrace(await readFile(join(this.#folder, "trace"), "utf8"));
@@ -66,7 +78,11 @@ export class Strace implements AsyncDisposable {
 
   async #end(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = once(this.#child, "exit");
     this.#child.kill("SIGINT");
-    await once(this.#child, "exit");
+    // it hangs when it is told to let go of threads while they die; the kernel lets go of them
+    const force = setTimeout(() => this.#child.kill("SIGKILL"), 5000);
+    await ended;
+    clearTimeout(force);
   }
 }

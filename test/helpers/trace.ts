@@ -1,5 +1,6 @@
 /** A system call in a trace. */
 export interface TracedCall {
+  /** `0` where only one is traced. */
   readonly thread: number;
   readonly name: string;
   /** The arguments as strace writes them, with `-yy`: `24</data/staging/1>, "hello", 5`. */
@@ -15,17 +16,18 @@ export interface TracedCall {
   readonly ended: number;
 }
 
-const LINE = /^(\d+) +(.*)$/;
+// where one thread alone is traced there is no number
+const LINE = /^(?:(\d+) +)?(.*)$/;
 const WHOLE = /^(\w+)\((.*)\) += (-?\d+|\?)(.*)$/s;
 const BEGINNING = /^(\w+)\((.*?)(?:, )? *<(?:unfinished|detached) \.\.\.>\)?(?: += \?)?$/s;
 const REST = /^<\.\.\. (\w+) resumed>(.*)$/s;
 
-/** Reads what `strace -f` has written; signals and ends of threads are passed over. */
+/** Reads what strace has written; signals and ends of threads are passed over. */
 export function parseTrace(text: string): TracedCall[] {
   const calls: TracedCall[] = [];
   const open = new Map<number, { readonly text: string; readonly began: number }>();
   for (const [index, line] of text.split("\n").entries()) {
-    const [, digits, said = ""] = LINE.exec(line) ?? [];
+    const [, digits = "0", said = ""] = LINE.exec(line) ?? [];
     const thread = Number(digits);
     const beginning = BEGINNING.exec(said);
     if (beginning !== null) {
