@@ -1,5 +1,7 @@
 import fs from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { failedWith } from "./faults.ts";
 
 /**
  * System calls as promises over plain descriptors. `node:fs/promises` wraps a descriptor into a `FileHandle`, which makes
@@ -31,11 +33,21 @@ export function look(path: string): Promise<fs.Stats | null> {
   });
 }
 
-/** Makes a folder and those above it that are missing. */
-export function mkdirs(path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fs.mkdir(path, { recursive: true }, (error) => (error === null ? resolve() : reject(error)));
-  });
+/**
+ * Makes a folder and those above it that are missing. Node's own `recursive` takes some errors (a read-only file system,
+ * a quota) for "no such file".
+ */
+export async function mkdirs(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (failedWith(error, "ENOENT") && dirname(path) !== path) {
+      await mkdirs(dirname(path));
+      return mkdirs(path);
+    }
+    // "There already" is what most systems say, but a read-only one or the root of a drive may say otherwise.
+    if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
+  }
 }
 
 /** Reads into all of `bytes` from `position` of the file; how many came may be fewer, and 0 is the end. */

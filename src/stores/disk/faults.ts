@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
 
 /** What a failing system call means for the person who made the request, and for the one who set the store up. */
@@ -18,17 +19,21 @@ const MEANINGS: Readonly<Record<string, readonly [code: ErrorCode, message: stri
   ENFILE: ["store-unavailable", "The store has too many files open."],
 };
 
+/** Node has no name for it ("Unknown system error -122"), though it knows the number. */
+const OVER_QUOTA = -constants.errno.EDQUOT;
+
 /**
  * What to throw where `thrown` was caught: the failure of a system call becomes a `FixityError`, everything else (a
  * `FixityError`, the reason of an aborted signal) stays what it is.
  */
 export function storeFault(thrown: unknown): unknown {
   if (!isSystemError(thrown)) return thrown;
-  const [code, message] = MEANINGS[thrown.code] ?? ["store-unavailable", "The store could not be read or written."];
+  const name = thrown.errno === OVER_QUOTA ? "EDQUOT" : thrown.code;
+  const [code, message] = MEANINGS[name] ?? ["store-unavailable", "The store could not be read or written."];
   return new FixityError(code, message, { cause: thrown });
 }
 
-/** Whether a system call failed, and with one of these codes where some are named. */
+/** Whether a system call failed, and with one of these codes. */
 export function failedWith(thrown: unknown, ...codes: readonly string[]): boolean {
   return isSystemError(thrown) && codes.includes(thrown.code);
 }

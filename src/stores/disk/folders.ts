@@ -74,7 +74,7 @@ export class Folders {
     await this.#settleAbove();
   }
 
-  /** As far as this process may: a folder above the store's own may be closed to it, or lie on another file system. */
+  /** As far as this process may: a folder that is closed to it is not one where it has made another. */
   async #settleAbove(): Promise<void> {
     let path = this.#layout.root;
     while (dirname(path) !== path) {
@@ -82,6 +82,7 @@ export class Folders {
       try {
         await this.#durability.folder(path);
       } catch (error) {
+        if (failedWith(error, "EACCES", "EPERM")) continue;
         this.#log("a folder above the store's own could not be made durable; it should be if it is new", error);
       }
     }

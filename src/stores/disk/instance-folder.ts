@@ -56,7 +56,7 @@ export class InstanceFolder {
     try {
       await this.#made;
       if (this.#signs !== null) clearInterval(this.#signs);
-      await Promise.all((await readdir(this.#path)).map((name) => unlink(join(this.#path, name))));
+      for (const name of await readdir(this.#path)) await unlinkAny(join(this.#path, name));
       await rmdir(this.#path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be removed", error);
@@ -87,5 +87,14 @@ export class InstanceFolder {
       // Gone: the next file makes it again.
       if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be touched", error);
     }
+  }
+}
+
+/** An upload that ends may have removed its file meanwhile. */
+async function unlinkAny(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT")) throw error;
   }
 }

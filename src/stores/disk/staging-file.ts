@@ -1,5 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 import { close, unlink, writev } from "./calls.ts";
+import { behind } from "./chunks.ts";
 import type { Durability } from "./durability.ts";
 import { failedWith, storeFault } from "./faults.ts";
 import type { StagingPlace } from "./instance-folder.ts";
@@ -99,16 +100,4 @@ export class StagingFile {
         this.#flushing = null;
       });
   }
-}
-
-function behind(chunks: readonly Uint8Array[], taken: number): Uint8Array[] {
-  let skip = taken;
-  let first = 0;
-  for (const chunk of chunks) {
-    if (chunk.length > skip) break;
-    skip -= chunk.length;
-    first += 1;
-  }
-  const [cut, ...whole] = chunks.slice(first);
-  return cut === undefined ? [] : [cut.subarray(skip), ...whole];
 }
