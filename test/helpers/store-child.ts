@@ -1,0 +1,101 @@
+/**
+ * A process with a disk store that does what it is told: `node store-child.ts <store folder>`. Reads a step as a line of
+ * JSON, answers with a line of JSON, and so on until its input ends. Driven by `StoreProcess`.
+ */
+import { openSync, readdirSync, writeSync } from "node:fs";
+import { devNull } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Committed, StagedBlob } from "../../src/core/store.ts";
+import { type Digest, FixityError } from "../../src/index.ts";
+import { diskStore } from "../../src/disk.ts";
+import { content, digestOf, keep, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+
+/** What a store process can be told to do. `size` and `seed` name content: see `content`. */
+export type Step =
+  | { readonly do: "check" | "collect" | "staged" | "become-nobody" }
+  | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
+  | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] };
+
+/** How a step went. */
+export interface StepResult {
+  /** What the store answered, as far as JSON can say it. */
+  readonly value?: unknown;
+  /** The code and the message of the failure, and the system's number (negative) of its cause. */
+  readonly code?: string;
+  readonly message?: string;
+  readonly errno?: number | null;
+  /** What the store logged meanwhile. */
+  readonly logged: readonly string[];
+}
+
+const [, , root = ""] = process.argv;
+let logged: string[] = [];
+const store = diskStore({ root, log: (message) => logged.push(message) });
+const held: StagedBlob[] = [];
+const acknowledgements = openSync(devNull, "w");
+
+async function run(step: Step): Promise<unknown> {
+  if (step.do === "put-together") return Promise.all(step.seeds.map((seed) => put(content(step.size, seed))));
+  return "size" in step ? runWith(content(step.size, step.seed), step.do) : runAlone(step.do);
+}
+
+async function runWith(bytes: Uint8Array, what: "put" | "stage" | "read" | "confirm" | "remove"): Promise<unknown> {
+  if (what === "put") return put(bytes);
+  if (what === "read") return read(digestOf(bytes));
+  if (what === "confirm") return store.confirm(digestOf(bytes));
+  if (what === "remove") return store.remove(digestOf(bytes));
+  const staged = await store.stage();
+  held.push(staged);
+  await writeAll(staged, bytes);
+  return null;
+}
+
+async function runAlone(what: "check" | "collect" | "staged" | "become-nobody"): Promise<unknown> {
+  if (what === "collect") return store.collect();
+  if (what === "staged") return filesIn(join(root, "staging"));
+  if (what === "check") await store.check();
+  if (what === "become-nobody") becomeNobody();
+  return null;
+}
+
+function becomeNobody(): void {
+  process.setgroups?.([]);
+  process.setgid?.(65_534);
+  process.setuid?.(65_534);
+}
+
+/** Says in a trace when it acknowledges: by writing the digest, in hex, to the null device. */
+async function put(bytes: Uint8Array): Promise<Committed> {
+  const committed = await keep(store, bytes);
+  writeSync(acknowledgements, digestOf(bytes).hex);
+  return committed;
+}
+
+async function read(digest: Digest): Promise<"whole" | "wrong" | null> {
+  await using reader = await store.open(digest);
+  if (reader === null) return null;
+  return digestOf(await readAll(reader)).equals(digest) ? "whole" : "wrong";
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
+}
+
+async function resultOf(step: Step): Promise<StepResult> {
+  logged = [];
+  try {
+    return { value: await run(step), logged };
+  } catch (error) {
+    if (!(error instanceof FixityError)) return { code: String(error), logged };
+    const { code, message, cause } = error;
+    return { code, message, errno: cause instanceof Error && "errno" in cause ? Number(cause.errno) : null, logged };
+  }
+}
+
+writeSync(1, "ready\n");
+for await (const line of createInterface({ input: process.stdin })) {
+  writeSync(1, `${JSON.stringify(await resultOf(JSON.parse(line) as Step))}\n`);
+}

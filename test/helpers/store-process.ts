@@ -1,0 +1,75 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import type { Step, StepResult } from "./store-child.ts";
+
+const CHILD = fileURLToPath(new URL("store-child.ts", import.meta.url));
+
+/** A command that mounts an empty tmpfs of `size` (`2m`) on a folder, for the process behind it and no other. */
+export function onTmpfs(folder: string, size: string): readonly string[] {
+  return privately(`mount -t tmpfs -o size=${size} tmpfs "$1"`, folder);
+}
+
+/** A command that makes a folder read-only, for the process behind it and no other. */
+export function readOnly(folder: string): readonly string[] {
+  return privately(`mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, folder);
+}
+
+/** In a mount namespace of its own: nothing has to be unmounted, however the process ends. */
+function privately(mount: string, folder: string): readonly string[] {
+  return ["unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", folder];
+}
+
+/** How a store process is started. */
+export interface StoreProcessOptions {
+  /** A command to start it with, such as {@link onTmpfs}. */
+  readonly under?: readonly string[];
+  /** Threads for file work. With one, the calls of a trace come one after another and can be counted. @default 4 */
+  readonly threads?: number;
+}
+
+/** A process with a disk store, told step by step what to do. Disposing kills it. */
+export class StoreProcess implements AsyncDisposable {
+  readonly pid: number;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #answers: AsyncIterator<string>;
+
+  private constructor(child: ChildProcessByStdio<Writable, Readable, null>) {
+    this.#child = child;
+    this.pid = child.pid ?? 0;
+    this.#answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** @param root the store's folder */
+  static async start(root: string, { under = [], threads = 4 }: StoreProcessOptions = {}): Promise<StoreProcess> {
+    const [program, ...args] = [...under, process.execPath, CHILD, root] as const;
+    const env = { ...process.env, UV_THREADPOOL_SIZE: String(threads) };
+    const started = new StoreProcess(spawn(program, args, { env, stdio: ["pipe", "pipe", "inherit"] }));
+    await started.#answer();
+    return started;
+  }
+
+  /** Has one step done. */
+  async run(step: Step): Promise<StepResult> {
+    this.#child.stdin.write(`${JSON.stringify(step)}\n`);
+    return JSON.parse(await this.#answer()) as StepResult;
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill("SIGKILL");
+    await once(this.#child, "exit");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #answer(): Promise<string> {
+    const answer = await this.#answers.next();
+    if (answer.done === true) throw new Error("the store process has ended");
+    return answer.value;
+  }
+}
