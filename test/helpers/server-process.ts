@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
@@ -11,6 +12,8 @@ export interface ServerProcessOptions {
   readonly dir: string;
   /** Settings besides `PORT` and `UPLOAD_DIR`. Nothing of the test's own environment reaches the process but `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A command to start it with, which must end in running what follows in its own place. */
+  readonly under?: readonly string[];
 }
 
 /** How a process ended: one of the two is `null`. */
@@ -37,8 +40,9 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Resolves when the server listens; rejects with what it wrote when it ends before. */
-  static async start({ dir, env = {} }: ServerProcessOptions): Promise<ServerProcess> {
-    const child = spawn(process.execPath, [MAIN, "serve"], {
+  static async start({ dir, env = {}, under = [] }: ServerProcessOptions): Promise<ServerProcess> {
+    const [program, ...args] = [...under, process.execPath, MAIN, "serve"];
+    const child = spawn(program ?? process.execPath, args, {
       env: { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: dir, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -52,6 +56,11 @@ export class ServerProcess implements AsyncDisposable {
   /** All that the process has written: the greeting, then log lines. */
   get output(): string {
     return this.#output.join("");
+  }
+
+  /** How many files and sockets it has open. Linux only. */
+  async openFiles(): Promise<number> {
+    return (await readdir(`/proc/${this.pid}/fd`)).length;
   }
 
   /** Sends a signal and waits for the end. */

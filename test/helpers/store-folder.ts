@@ -9,15 +9,21 @@ import { pipeline } from "node:stream/promises";
 /** A temporary folder for a disk store, looked at from outside: by its files, not by the store's own code. */
 export class StoreFolder implements AsyncDisposable {
   readonly path: string;
-  readonly #parent: string;
+  readonly #temporary: string | null;
 
-  private constructor(parent: string) {
-    this.#parent = parent;
-    this.path = join(parent, "data");
+  private constructor(path: string, temporary: string | null) {
+    this.path = path;
+    this.#temporary = temporary;
   }
 
   static async make(): Promise<StoreFolder> {
-    return new StoreFolder(await mkdtemp(join(tmpdir(), "fixity-test-")));
+    const temporary = await mkdtemp(join(tmpdir(), "fixity-test-"));
+    return new StoreFolder(join(temporary, "data"), temporary);
+  }
+
+  /** The folder as a process sees it that has mounts of its own. Linux only. */
+  seenBy({ pid }: { readonly pid: number }): StoreFolder {
+    return new StoreFolder(join("/proc", String(pid), "root", this.path), null);
   }
 
   get blobs(): string {
@@ -65,7 +71,7 @@ export class StoreFolder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#parent, { recursive: true, force: true });
+    if (this.#temporary !== null) await rm(this.#temporary, { recursive: true, force: true });
   }
 }
 

@@ -30,6 +30,8 @@ export async function uploadBy(route: Route, port: number, content: Buffer): Pro
     outgoing.end();
   }
   const [response] = await answered;
+  // what becomes of the rest that is being sent does not matter once there is an answer
+  outgoing.on("error", () => null);
   return toldBy(response);
 }
 

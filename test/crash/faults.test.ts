@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { chmod, truncate } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { Random } from "../helpers/random.ts";
+import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+import { Strace } from "../helpers/strace.ts";
+import { pathOf, type TracedCall } from "../helpers/trace.ts";
+import { linkTo, type Route, ROUTES, type Told, uploadBy } from "../helpers/upload-routes.ts";
+
+const withStrace = needing("strace");
+const KIB = 1024;
+const MIB = 1024 * KIB;
+/** More than the server stages in all of this file. */
+const UPLOADS = 800;
+const random = new Random();
+
+let folder: StoreFolder;
+let server: ServerProcess;
+
+before(async () => {
+  folder = await StoreFolder.make();
+  server = await ServerProcess.start({ dir: folder.path });
+});
+
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+/** A call that fails. */
+interface Fault {
+  readonly call: string;
+  /** On which files or folders. */
+  readonly on: "staging file" | "blob" | "fan-out folder" | "blobs folder";
+  readonly error: string;
+  readonly status: number;
+  readonly code: string;
+}
+
+const unavailable = { status: 503, code: "store-unavailable" };
+const full = { status: 507, code: "store-full" };
+
+function faultsOf(call: string, on: Fault["on"]): Fault[] {
+  return [
+    { call, on, error: "EIO", ...unavailable },
+    { call, on, error: "ENOSPC", ...full },
+  ];
+}
+
+/** Content whose fan-out folder is still to be made. */
+function newContent(size: number): Buffer {
+  for (;;) {
+    const content = random.bytes(size);
+    if (!existsSync(folder.fanOut(sha256(content)))) return content;
+  }
+}
+
+async function pathsOf(on: Fault["on"], content: Buffer): Promise<readonly string[]> {
+  const hex = sha256(content);
+  if (on === "staging file") return folder.nextStaged(UPLOADS);
+  return [{ blob: folder.blob(hex), "fan-out folder": folder.fanOut(hex), "blobs folder": folder.blobs }[on]];
+}
+
+/** Uploads while the fault lasts. */
+async function uploadWith(fault: Fault, route: Route, content: Buffer): Promise<{ told: Told; calls: TracedCall[] }> {
+  const paths = await pathsOf(fault.on, content);
+  const inject = [`${fault.call}:error=${fault.error}`];
+  await using strace = await Strace.attach(server.pid, { calls: [fault.call], paths, inject });
+  const told = await uploadBy(route, server.port, content);
+  return { told, calls: await strace.calls() };
+}
+
+/** Asserts that the failure was told, cost nothing that lasts, and is over with its cause. */
+async function assertFails(fault: Fault, route: Route, content: Buffer): Promise<void> {
+  const { told, calls } = await uploadWith(fault, route, content);
+  assert.deepEqual(told, { status: fault.status, link: null, code: fault.code });
+  const [failed, ...repeated] = calls.filter(({ injected }) => injected);
+  assert.ok(failed, "the fault came to pass");
+  assert.deepEqual(repeated, [], "a failed call is not repeated");
+  assert.deepEqual(await folder.staged(), [], "nothing stays staged");
+  await assertWorks(route, content);
+}
+
+async function assertWorks(route: Route, content: Buffer): Promise<void> {
+  const told = await uploadBy(route, server.port, content);
+  assert.ok(told.link?.startsWith(linkTo(content)), `${route}: ${told.status} ${told.code}`);
+  const response = await fetch(server.url + told.link);
+  assert.ok(Buffer.from(await response.arrayBuffer()).equals(content));
+}
+
+const FAULTS: readonly Fault[] = [
+  ...faultsOf("openat", "staging file"),
+  { call: "openat", on: "staging file", error: "EMFILE", ...unavailable },
+  { call: "openat", on: "staging file", error: "EROFS", status: 500, code: "store-misconfigured" },
+  ...faultsOf("write", "staging file"),
+  { call: "write", on: "staging file", error: "EDQUOT", ...full },
+  ...faultsOf("writev", "staging file"),
+  ...faultsOf("fsync", "staging file"),
+  ...faultsOf("link", "staging file"),
+  ...faultsOf("mkdir", "fan-out folder"),
+  ...faultsOf("openat", "fan-out folder"),
+  ...faultsOf("fsync", "fan-out folder"),
+  ...faultsOf("fsync", "blobs folder"),
+];
+
+for (const fault of FAULTS) {
+  const { call, on, error, code } = fault;
+  // what comes in one piece is written by write, what comes in several by writev
+  const size = call === "writev" ? 3 * MIB : 10 * KIB;
+  test(`${error} from ${call} on the ${on} is told as ${code}, by every route`, withStrace, async () => {
+    for (const route of ROUTES) await assertFails(fault, route, newContent(size));
+  });
+}
+
+test("a failed early flush fails the upload, and that file is never flushed again", withStrace, async () => {
+  const content = random.bytes(40 * MIB);
+  const inject = ["fdatasync:error=EIO"];
+  const strace = await Strace.attach(server.pid, {
+    calls: ["fdatasync", "fsync"],
+    paths: await folder.nextStaged(UPLOADS),
+    inject,
+  });
+  await using _ = strace;
+  const told = await uploadBy("raw", server.port, content);
+  assert.deepEqual(told, { ...unavailable, link: null });
+  assert.deepEqual(
+    (await strace.calls()).map(({ name, error }) => `${name} ${error}`),
+    ["fdatasync EIO"],
+  );
+  assert.deepEqual(await folder.staged(), []);
+  await assertWorks("raw", content);
+});
+
+test("a duplicate that cannot be made durable is not acknowledged", withStrace, async () => {
+  for (const on of ["blob", "fan-out folder"] as const) {
+    const content = newContent(KIB);
+    await assertWorks("raw", content);
+    const fault: Fault = { call: "fsync", on, error: "EIO", ...unavailable };
+    for (const route of ROUTES) await assertFails(fault, route, content);
+  }
+});
+
+test("a damaged blob that cannot be replaced stays, and its upload fails", withStrace, async () => {
+  const content = newContent(KIB);
+  await assertWorks("raw", content);
+  await chmod(folder.blob(sha256(content)), 0o644);
+  await truncate(folder.blob(sha256(content)), 10);
+  await assertFails({ call: "rename", on: "staging file", error: "EIO", ...unavailable }, "raw", content);
+});
+
+test(
+  "a staging file that cannot be removed fails no upload, and is removed at the next start",
+  withStrace,
+  async () => {
+    const content = newContent(KIB);
+    const fault: Fault = { call: "unlink", on: "staging file", error: "EIO", ...unavailable };
+    const { told } = await uploadWith(fault, "raw", content);
+    assert.equal(told.status, 201);
+    assert.equal((await folder.staged()).length, 1);
+    await server.stop("SIGKILL");
+    server = await ServerProcess.start({ dir: folder.path });
+    assert.deepEqual(await folder.staged(), []);
+    await assertWorks("raw", content);
+  },
+);
+
+test("a fault of some uploads does not touch those beside them", withStrace, async () => {
+  const contents = Array.from({ length: 16 }, () => random.bytes(300 * KIB));
+  const paths = (await folder.nextStaged(UPLOADS)).filter((_, index) => index % 3 === 0);
+  const inject = ["fsync:error=EIO"];
+  await using strace = await Strace.attach(server.pid, { calls: ["fsync"], paths, inject });
+  const told = await Promise.all(
+    contents.map((content, index) => uploadBy(ROUTES[index % ROUTES.length] ?? "raw", server.port, content)),
+  );
+  const failed = (await strace.calls()).map((call) => pathOf(call));
+  assert.ok(failed.length > 0 && failed.length < contents.length);
+  assert.equal(new Set(failed).size, failed.length, "no file was flushed twice");
+  for (const { link, ...problem } of told) if (link === null) assert.deepEqual(problem, unavailable);
+  assert.equal(told.filter(({ link }) => link === null).length, failed.length);
+  assert.deepEqual(await folder.staged(), []);
+  for (const content of contents) await assertWorks("raw", content);
+});
+
+test("after all these faults everything stored is whole, and no descriptor was lost", withStrace, async () => {
+  await folder.wholeBlobs();
+  const opened = await server.openFiles();
+  const fault: Fault = { call: "fsync", on: "staging file", error: "EIO", ...unavailable };
+  for (const route of ROUTES) await assertFails(fault, route, newContent(300 * KIB));
+  assert.ok((await server.openFiles()) <= opened + 1, `from ${opened} to ${await server.openFiles()}`);
+});
