@@ -65,7 +65,7 @@ export class Handler {
     try {
       answer = await this.#route(exchange);
     } catch (error) {
-      answer = problemAnswer(error);
+      answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
       answer = { ...answer, fields: { ...answer.fields, "X-Request-Id": exchange.id } };
     }
     return withCors(exchange, answer, this.#options.origins);
@@ -121,6 +121,12 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
       return exchange.signal;
     },
   };
+}
+
+/** That a client leaves is no fault of ours, and nothing but the log will see the answer. */
+function clientGone(cause: unknown): FixityError {
+  if (cause instanceof FixityError) return cause;
+  return new FixityError("upload-aborted", "The client went away before it was answered.", { cause });
 }
 
 function allow(methods: string): Answer {
