@@ -16,7 +16,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 /** More than the server stages in all of this file. */
 const UPLOADS = 800;
-const random = new Random();
+const random = new Random(1);
 
 let folder: StoreFolder;
 let server: ServerProcess;
@@ -167,6 +167,23 @@ test(
     await assertWorks("raw", content);
   },
 );
+
+test("a blob that cannot be read is 503, and never a short success", withStrace, async () => {
+  const content = newContent(500 * KIB);
+  await assertWorks("raw", content);
+  const url = server.url + linkTo(content);
+  const paths = await pathsOf("blob", content);
+  {
+    await using _ = await Strace.attach(server.pid, { calls: ["openat"], paths, inject: ["openat:error=EIO"] });
+    const response = await fetch(url);
+    assert.deepEqual([response.status, ((await response.json()) as { code: string }).code], Object.values(unavailable));
+  }
+  {
+    await using _ = await Strace.attach(server.pid, { calls: ["pread64"], paths, inject: ["pread64:error=EIO"] });
+    await assert.rejects(async () => (await fetch(url)).arrayBuffer(), "the connection is broken off");
+  }
+  await assertWorks("raw", content);
+});
 
 test("a fault of some uploads does not touch those beside them", withStrace, async () => {
   const contents = Array.from({ length: 16 }, () => random.bytes(300 * KIB));

@@ -13,7 +13,7 @@ const withTmpfs = needing("a mounted tmpfs");
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const FULL: Told = { status: 507, link: null, code: "store-full" };
-const random = new Random();
+const random = new Random(1);
 
 let outside: StoreFolder;
 /** The store's folder with the small disk on it, which only the server sees. */

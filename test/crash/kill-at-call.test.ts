@@ -102,7 +102,7 @@ test(
   async () => {
     await using folder = await StoreFolder.make();
     const ledger = new Ledger(folder);
-    const content = new Random().bytes(400 * KIB);
+    const content = new Random(1).bytes(400 * KIB);
     {
       await using server = await ServerProcess.start({ dir: folder.path });
       const inject = ["write:signal=SIGKILL", "writev:signal=SIGKILL"];

@@ -69,12 +69,7 @@ for (const route of ROUTES) {
     const trace = await traced(() => upload(route, content, 200));
     const answer = trace.answer(statusBy(route, 200), content);
     assert.equal(trace.publicationOf(content), null);
-    for (const path of [folder.blob(sha256(content)), folder.fanOut(sha256(content))]) {
-      assert.ok(
-        trace.flushesOf(path).some(({ ended }) => ended < answer.began),
-        path,
-      );
-    }
+    trace.assertFlushed([folder.blob(sha256(content)), folder.fanOut(sha256(content))], { before: answer });
     trace.assertBlobsUntouched();
   });
 }
@@ -105,12 +100,7 @@ test("what another process has published is not trusted to be durable", withStra
     }, another);
     const answer = trace.answer(200, content);
     const hex = sha256(content);
-    for (const path of [folder.blob(hex), folder.fanOut(hex), folder.blobs, folder.path]) {
-      assert.ok(
-        trace.flushesOf(path).some(({ ended }) => ended < answer.began),
-        path,
-      );
-    }
+    trace.assertFlushed([folder.blob(hex), folder.fanOut(hex), folder.blobs, folder.path], { before: answer });
   }
 });
 
@@ -120,7 +110,7 @@ test("a fan-out folder that another process has made is not trusted to be durabl
   const trace = await traced(() => upload("raw", content, 201));
   const answer = trace.answer(201, content);
   trace.assertDurableBefore(answer, content);
-  assert.ok(trace.flushesOf(folder.blobs).some(({ ended }) => ended < answer.began));
+  trace.assertFlushed([folder.blobs], { before: answer });
 });
 
 test(

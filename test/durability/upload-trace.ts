@@ -23,11 +23,6 @@ export class UploadTrace {
     return this.#calls.filter(({ name }) => FLUSHES.has(name));
   }
 
-  /** Flushes of one file or folder that did not fail. */
-  flushesOf(path: string): TracedCall[] {
-    return this.flushes.filter((call) => call.result === 0 && pathOf(call) === path);
-  }
-
   /** The call that gave the content its name among the blobs, or `null`. */
   publicationOf(content: Buffer): TracedCall | null {
     const place = this.#folder.blob(sha256(content));
@@ -73,9 +68,19 @@ export class UploadTrace {
     const written = writes.reduce((sum, { result }) => sum + (result ?? 0), 0);
     assert.equal(written, content.length, "all bytes are written before the answer, and none twice");
     const lastWrite = Math.max(-1, ...writes.map(({ ended }) => ended));
-    const flushed = this.flushesOf(staging).find(({ began, ended }) => lastWrite < began && ended < publication.began);
+    const flushed = this.#flushesOf(staging).find(({ began, ended }) => lastWrite < began && ended < publication.began);
     assert.ok(flushed, "the file is flushed after the last write and before its publication");
     this.assertFolderFlushed({ since: publication, before: answer, content });
+  }
+
+  /** Asserts that each of the files and folders was flushed before one call, and after another where one is given. */
+  assertFlushed(paths: readonly string[], { since, before }: { since?: TracedCall; before: TracedCall }): void {
+    for (const path of paths) {
+      const flushed = this.#flushesOf(path).some(
+        ({ began, ended }) => (since === undefined || since.ended < began) && ended < before.began,
+      );
+      assert.ok(flushed, `${path} is flushed${since === undefined ? "" : ` after ${since.name}`}, before the answer`);
+    }
   }
 
   /** Asserts that after `since` the entry of a blob was flushed, and where its folder was made, that one's as well. */
@@ -85,11 +90,11 @@ export class UploadTrace {
     readonly content: Buffer;
   }): void {
     const fanOut = this.#folder.fanOut(sha256(step.content));
-    this.#assertFlushed(fanOut, step.since, step.before);
+    this.assertFlushed([fanOut], step);
     const made = this.#calls.find(
       ({ name, args, result }) => name.startsWith("mkdir") && args.includes(`"${fanOut}"`) && result === 0,
     );
-    if (made !== undefined) this.#assertFlushed(this.#folder.blobs, made, step.before);
+    if (made !== undefined) this.assertFlushed([this.#folder.blobs], { since: made, before: step.before });
   }
 
   /** Asserts that nobody has opened a blob for writing: what is published does not change. */
@@ -100,9 +105,9 @@ export class UploadTrace {
     assert.deepEqual(opened, []);
   }
 
-  #assertFlushed(path: string, since: TracedCall, before: TracedCall): void {
-    const flushed = this.flushesOf(path).some(({ began, ended }) => since.ended < began && ended < before.began);
-    assert.ok(flushed, `${path} is flushed after ${since.name} and before the answer`);
+  /** Flushes of one file or folder that did not fail. */
+  #flushesOf(path: string): TracedCall[] {
+    return this.flushes.filter((call) => call.result === 0 && pathOf(call) === path);
   }
 }
 

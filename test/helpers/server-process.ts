@@ -37,6 +37,10 @@ export class ServerProcess implements AsyncDisposable {
     this.pid = child.pid ?? 0;
     this.port = port;
     this.exit = exitOf(child);
+    // a test that breaks off must leave no server behind
+    const kill = (): void => void child.kill("SIGKILL");
+    process.once("exit", kill);
+    child.once("exit", () => process.off("exit", kill));
   }
 
   /** Resolves when the server listens; rejects with what it wrote when it ends before. */
