@@ -40,7 +40,7 @@ export class Publisher {
     try {
       const facts = await fstat(fd);
       if (!facts.isFile() || (size !== undefined && facts.size !== size)) return null;
-      await Promise.all([this.#durability.foreignFile(fd), this.#folders.settle(digest)]);
+      await allDone([this.#durability.foreignFile(fd), this.#folders.settle(digest)]);
       return statOf(digest, facts);
     } finally {
       await close(fd);
@@ -95,6 +95,12 @@ export class Publisher {
     await Promise.all([this.#folders.settle(digest), file.discard()]);
     return true;
   }
+}
+
+/** Fails as the first one that failed, but not before all have ended: a descriptor in use must not be closed. */
+async function allDone(work: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(work);
+  await Promise.all(work);
 }
 
 /** The facts of a blob from those of its file. */
