@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { FixityError } from "../core/errors.ts";
+import { type Config, type ConfigSources, flagOf, readConfig } from "./config.ts";
+
+const TOKEN = "0123456789abcdef";
+
+/** The message with which a configuration is refused. */
+function refusal(sources: ConfigSources): string {
+  try {
+    readConfig(sources);
+  } catch (error) {
+    assert.ok(error instanceof FixityError && error.code === "invalid-option", String(error));
+    return error.message;
+  }
+  return assert.fail("the configuration was taken");
+}
+
+test("nothing has to be set", () => {
+  const expected: Partial<Config> = {
+    host: "127.0.0.1",
+    port: 3000,
+    dir: "./data",
+    maxSize: 5 * 1024 ** 3,
+    tokens: [],
+  };
+  assert.partialDeepStrictEqual(readConfig({}), expected);
+});
+
+test("flags win over the environment, and that over the defaults", () => {
+  const env = { PORT: "4000", UPLOAD_MAX_SIZE: "1MiB" };
+  const { port, maxSize, host } = readConfig({ env, flags: { port: "5000" } });
+  assert.deepEqual([port, maxSize, host], [5000, 1024 ** 2, "127.0.0.1"]);
+});
+
+test("an empty variable is one that is not set", () => {
+  assert.equal(readConfig({ env: { PORT: "" } }).port, 3000);
+});
+
+const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[] = [
+  [{ UPLOAD_MAXSIZE: "1" }, /^UPLOAD_MAXSIZE is no setting of fixity\. Did you mean UPLOAD_MAX_SIZE\?$/],
+  [{ UPLOAD_COLOUR_SCHEME: "1" }, /^UPLOAD_COLOUR_SCHEME is no setting of fixity\.$/],
+  [{ UPLOAD_MAX_SIZE: "5 gigs" }, /^UPLOAD_MAX_SIZE must be a size such as .*, not "5 gigs"\.$/],
+  [{ UPLOAD_MAX_SIZE: "-1" }, /^UPLOAD_MAX_SIZE must be a size/],
+  [{ UPLOAD_IDLE_TIMEOUT: "60" }, /^UPLOAD_IDLE_TIMEOUT must be a duration such as .*, not "60"\.$/],
+  [{ PORT: "65536" }, /^PORT must be a port from 0 to 65535, not "65536"\.$/],
+  [{ PORT: "http" }, /^PORT must be a port/],
+  [{ HOST: "not a host" }, /^HOST must be an address or a host name/],
+  [{ UPLOAD_OPEN: "true" }, /^UPLOAD_OPEN must be yes or no, not "true"\.$/],
+  [{ UPLOAD_DURABILITY: "some" }, /^UPLOAD_DURABILITY must be full or none/],
+  [{ UPLOAD_LOG_LEVEL: "loud" }, /^UPLOAD_LOG_LEVEL must be debug, info, warn, error or silent/],
+  [{ UPLOAD_PUBLIC_URL: "files.example.com" }, /^UPLOAD_PUBLIC_URL must be a URL/],
+  [
+    { HOST: "0.0.0.0" },
+    /^Without tokens anybody who reaches 0\.0\.0\.0 could upload\. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes/,
+  ],
+  [{ HOST: "files.example.com" }, /^Without tokens/],
+  [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS holds no token\.$/],
+  [{ UPLOAD_TOKENS: TOKEN, UPLOAD_OPEN: "yes" }, /contradict/],
+  [{ UPLOAD_TOKENS_FILE: "/nowhere/tokens" }, /^UPLOAD_TOKENS_FILE cannot be read/],
+];
+
+for (const [env, message] of WRONG) {
+  test(`${JSON.stringify(env)} is refused by name`, () => {
+    assert.match(refusal({ env }), message);
+  });
+}
+
+test("everything that is wrong is told at once, each in a line", () => {
+  const lines = refusal({ env: { PORT: "x", UPLOAD_OPEN: "x" }, flags: { maxSize: "x" } }).split("\n");
+  assert.deepEqual(
+    lines.map((line) => line.split(" ")[0]),
+    ["PORT", "--max-size", "UPLOAD_OPEN"],
+  );
+});
+
+test("no token or key is told in a message", () => {
+  for (const secret of ["short-secret", "secret with spaces in it", "secret,short"]) {
+    assert.doesNotMatch(refusal({ env: { UPLOAD_TOKENS: secret } }), /secret/);
+  }
+});
+
+test("with tokens, or openly, the server may listen anywhere", () => {
+  for (const env of [{ UPLOAD_TOKENS: TOKEN }, { UPLOAD_OPEN: "yes" }]) {
+    assert.equal(readConfig({ env: { HOST: "0.0.0.0", ...env } }).host, "0.0.0.0");
+  }
+});
+
+test("loopback has several names", () => {
+  for (const HOST of ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+    assert.equal(readConfig({ env: { HOST } }).host, HOST);
+});
+
+test("tokens come from the environment and from a file, with comments and empty lines", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  try {
+    const file = join(folder, "tokens");
+    await writeFile(file, `# who may upload\n${TOKEN}-2\r\n\n  ${TOKEN}-3  \n`);
+    const { tokens } = readConfig({ env: { UPLOAD_TOKENS: `${TOKEN}-0, ${TOKEN}-1`, UPLOAD_TOKENS_FILE: file } });
+    assert.deepEqual(
+      tokens,
+      [0, 1, 2, 3].map((number) => `${TOKEN}-${number}`),
+    );
+    await writeFile(file, "# nobody yet\n");
+    assert.equal(refusal({ env: { UPLOAD_TOKENS_FILE: file } }), "UPLOAD_TOKENS_FILE holds no token.");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a flag is the setting's name with hyphens", () => {
+  assert.equal(flagOf("shutdownTimeout"), "--shutdown-timeout");
+});
