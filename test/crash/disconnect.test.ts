@@ -7,6 +7,7 @@ import { Random } from "../helpers/random.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { fileHead, formOf, sha256 } from "../helpers/service.ts";
+import { settled } from "../helpers/settled.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { linkTo, uploadBy } from "../helpers/upload-routes.ts";
 
@@ -21,17 +22,16 @@ function requestFor(content: Buffer, random: Random): Buffer {
     Buffer.from([`${line} HTTP/1.1`, "Host: localhost", ...fields, "", ""].join("\r\n"));
   const length = `Content-Length: ${content.length}`;
   const { boundary, body } = formOf([{ head: fileHead(), content }]);
-  const chunk = Buffer.concat([
-    Buffer.from(`${content.length.toString(16)}\r\n`),
-    content,
-    Buffer.from("\r\n0\r\n\r\n"),
-  ]);
+  const last = Buffer.from("0\r\n\r\n");
+  const size = Buffer.from(`${content.length.toString(16)}\r\n`);
+  // a chunk without bytes would be the last one
+  const chunks = content.length === 0 ? last : Buffer.concat([size, content, Buffer.from("\r\n"), last]);
   const form = [`Content-Type: multipart/form-data; boundary=${boundary}`, `Content-Length: ${body.length}`];
   return Buffer.concat(
     random.pick([
       [head("POST /uploads", length), content],
       [head("POST /uploads", ...form), body],
-      [head("POST /uploads", "Transfer-Encoding: chunked"), chunk],
+      [head("POST /uploads", "Transfer-Encoding: chunked"), chunks],
       [head(`PUT ${linkTo(content)}`, length), content],
     ]),
   );
@@ -50,16 +50,6 @@ async function sendAndLeave(port: number, bytes: Buffer, random: Random): Promis
   else if (leave === "destroy") socket.destroy();
   else socket.end();
   if (!socket.closed) await once(socket, "close");
-}
-
-/** Waits, for at most ten seconds, until `value` gives `wanted`; what it gave last. */
-async function settled<T>(value: () => Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const given = await value();
-    if (wanted(given)) return given;
-    await sleep(50);
-  }
-  return value();
 }
 
 test("clients that leave at any byte leave no file, no descriptor and no trouble behind", linux, async (t) => {
