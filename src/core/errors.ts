@@ -66,8 +66,6 @@ export type ErrorCode =
   | "unauthorized"
   /** This is not allowed here, whoever asks. */
   | "forbidden"
-  /** The server is at a limit of its own; trying again later helps. */
-  | "too-many-requests"
   /** The server is stopping and takes no new work. */
   | "shutting-down"
   /** A fault of fixity's own. */

@@ -100,6 +100,7 @@ function checkedOrigin(origin: string): string {
   throw new FixityError("invalid-option", `"${origin}" is not an origin such as https://app.example.com.`);
 }
 
-function refuseRemoval(_exchange: Exchange, action: Action): void {
+/** The default `authorize`. */
+export function refuseRemoval(_exchange: Exchange, action: Action): void {
   if (action === "delete") throw new FixityError("forbidden", "Files are not removed here.");
 }

@@ -33,7 +33,6 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "precondition-failed": [412, "Precondition failed"],
   unauthorized: [401, "Token needed"],
   forbidden: [403, "Not allowed"],
-  "too-many-requests": [429, "Too many requests"],
   "shutting-down": [503, "Shutting down"],
   "internal-error": [500, "Internal error"],
 };
@@ -43,7 +42,6 @@ const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
   "store-unavailable": "5",
   "store-busy": "2",
   "shutting-down": "5",
-  "too-many-requests": "5",
 };
 
 /**

@@ -1,12 +1,14 @@
-import Fastify, { type FastifyInstance } from "fastify";
+import { createServer, type RequestListener, type Server } from "node:http";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import { Digest } from "../core/digest.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { fixityPlugin } from "../http/adapters/fastify.ts";
+import { expectContinue, nodeListener } from "../http/adapters/node.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { bearerTokens } from "../http/bearer.ts";
-import type { HandlerOptions } from "../http/options.ts";
+import { createHandler, type Handler } from "../http/handler.ts";
+import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
 import { problemAnswer } from "../http/problem.ts";
 import { answerClientError } from "./client-errors.ts";
 import type { Config } from "./config.ts";
@@ -21,23 +23,26 @@ const HEADERS_TIMEOUT = 20_000;
 /** Milliseconds that an idle connection is kept: longer than the 60 s of usual proxies, who must be the ones to close. */
 const KEEP_ALIVE = 72_000;
 
+/** What the framework hands to an error handler. */
+type Thrown = Error & { readonly statusCode?: number };
+
 /** The parts of a server. */
 export interface AppParts {
   readonly config: Config;
   readonly fixity: Fixity;
   readonly log: Logger;
+  /** Aborted when the server takes no new work. */
+  readonly stopping: AbortSignal;
 }
 
 /** The standalone app: the uploads, the page, `/healthz`, and problems for everything else. */
-export async function buildApp({ config, fixity, log }: AppParts): Promise<FastifyInstance> {
+export async function buildApp({ config, fixity, log, stopping }: AppParts): Promise<FastifyInstance> {
+  const handler = createHandler(fixity, handlerOptions(config, log, stopping));
   const app = Fastify({
-    http: { maxHeaderSize: MAX_HEADER_SIZE, headersTimeout: HEADERS_TIMEOUT },
-    keepAliveTimeout: KEEP_ALIVE,
-    // uploads have limits on silence and rate instead of one on the whole time
-    requestTimeout: 0,
+    serverFactory: (others) => makeServer(handler, others),
     return503OnClosing: false,
-    exposeHeadRoutes: true,
     clientErrorHandler: answerClientError,
+    frameworkErrors: answerProblem,
     genReqId: nextRequestId,
   });
   app.addHook("onRequest", async (_request, reply) => {
@@ -54,38 +59,70 @@ export async function buildApp({ config, fixity, log }: AppParts): Promise<Fasti
   app.setNotFoundHandler(() => {
     throw new FixityError("not-found", "Nothing has this address.");
   });
-  app.setErrorHandler(async (thrown: Error & { statusCode?: number }, request, reply) => {
-    const ours = thrown.statusCode !== undefined && thrown.statusCode < 500;
-    const error = ours
-      ? new FixityError("invalid-request", "The request cannot be understood.", { cause: thrown })
-      : asFixityError(thrown);
-    const { status, fields, body } = problemAnswer(error);
-    if (status >= 500) log.error({ id: request.id, err: error.cause ?? error }, "a request failed");
-    return reply
-      .code(status)
-      .headers({ ...fields, "X-Request-Id": request.id })
-      .send(Buffer.from(typeof body === "string" ? body : ""));
-  });
+  app.setErrorHandler(answerProblem);
   app.get("/healthz", async (_request, reply) => {
+    refuseWhen(stopping);
     await probe(fixity);
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  await app.register(fixityPlugin, { fixity, ...handlerOptions(config, log) });
   await servePage(app, { fixity, needsToken: config.tokens.length > 0 });
   return app;
+
+  function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
+    const error = problemOf(thrown);
+    const { status, fields, body } = problemAnswer(error);
+    if (status >= 500) log.error({ id: request.id, err: error.cause ?? error }, "a request failed");
+    const content = Buffer.from(typeof body === "string" ? body : "");
+    return reply
+      .code(status)
+      .headers({ ...fields, "X-Request-Id": request.id })
+      .send(content);
+  }
 }
 
-function handlerOptions(config: Config, log: Logger): HandlerOptions {
+/** The uploads are answered before the framework sees them: its routing costs a tenth of a small upload. */
+function makeServer(handler: Handler, others: RequestListener): Server {
+  const uploads = nodeListener(handler);
+  const limits = {
+    maxHeaderSize: MAX_HEADER_SIZE,
+    headersTimeout: HEADERS_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE,
+    // uploads have limits on silence and rate instead of one on the whole time
+    requestTimeout: 0,
+  };
+  const server = createServer(limits, (request, response) => {
+    uploads(request, response, () => others(request, response));
+  });
+  expectContinue(server, uploads);
+  return server;
+}
+
+/** What the framework refuses is the request's fault; everything else that is not ours is a fault of ours. */
+function problemOf(thrown: Thrown): FixityError {
+  const refused = thrown.statusCode !== undefined && thrown.statusCode < 500;
+  if (!refused) return asFixityError(thrown);
+  return new FixityError("invalid-request", "The request cannot be understood.", { cause: thrown });
+}
+
+function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
   const { tokens, corsOrigins, idleTimeout, minRate, rateWindow } = config;
+  const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
   const origins = corsOrigins?.includes("*") === true ? "*" : corsOrigins;
   return {
     idleTimeout,
     minRate,
     rateWindow,
     onAnswer: logExchanges(log),
-    ...(tokens.length > 0 && { authorize: bearerTokens(tokens) }),
+    authorize: (exchange, action) => {
+      refuseWhen(stopping);
+      return authorize(exchange, action);
+    },
     ...(origins !== undefined && { cors: { origins } }),
   };
+}
+
+function refuseWhen(stopping: AbortSignal): void {
+  if (stopping.aborted) throw new FixityError("shutting-down", "The server is stopping. Try again in a moment.");
 }
 
 /** Asks the store for a blob that need not be there: whether it answers is what counts. */

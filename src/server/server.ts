@@ -43,7 +43,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
 async function listen(config: Config, store: BlobStore, log: Logger): Promise<RunningServer> {
   const { maxSize, prefix, publicUrl } = config;
   const fixity = createFixity({ store, maxSize, prefix, ...(publicUrl !== undefined && { publicUrl }) });
-  const app = await buildApp({ config, fixity, log });
+  const stopping = new AbortController();
+  const app = await buildApp({ config, fixity, log, stopping: stopping.signal });
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -59,6 +60,7 @@ async function listen(config: Config, store: BlobStore, log: Logger): Promise<Ru
     log,
     storeDescription: store.description,
     async close() {
+      stopping.abort();
       clearInterval(collector);
       await drain(app, config.shutdownTimeout);
       await store[Symbol.asyncDispose]();

@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { RawClient } from "../helpers/raw-client.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { fileHead, formOf, sha256 } from "../helpers/service.ts";
+
+const TOKEN = "a-token-that-must-not-be-logged";
+
+let folder = "";
+before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
+after(() => rm(folder, { recursive: true, force: true }));
+
+/** The log lines so far, each parsed. Waits until there are `count` of them. */
+async function logLines(server: ServerProcess, count: number): Promise<Record<string, unknown>[]> {
+  for (let tries = 0; tries < 200; tries++) {
+    const lines = server.output.split("\n").filter((line) => line.startsWith("{"));
+    if (lines.length >= count) return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+  return assert.fail(`no ${count} lines: ${server.output}`);
+}
+
+test("an upload is logged with what it was, in one line", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "log") });
+  await fetch(`${server.url}/uploads`, { method: "POST", body: "hello" });
+  const [line] = await logLines(server, 1);
+  const { level, digest, size, existed, received, msg, id, ms } = line ?? {};
+  assert.deepEqual(
+    { level, digest, size, existed, received, msg },
+    {
+      level: "info",
+      digest: `sha256:${sha256("hello")}`,
+      size: 5,
+      existed: false,
+      received: 5,
+      msg: "POST /uploads 201",
+    },
+  );
+  assert.equal(typeof id, "string");
+  assert.equal(typeof ms, "number");
+});
+
+test("what went wrong can be found again by the id in the answer", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "ids") });
+  const headers = { "x-request-id": "forged" };
+  const response = await fetch(`${server.url}/uploads/nonsense`, { headers });
+  const [line] = await logLines(server, 1);
+  assert.equal(line?.["id"], response.headers.get("x-request-id"));
+  assert.notEqual(line?.["id"], "forged");
+  assert.equal(line?.["code"], "invalid-link");
+});
+
+for (const format of ["json", "pretty"]) {
+  test(`hostile text breaks no line of a ${format} log, and no token is in it`, async () => {
+    const env = { UPLOAD_LOG_FORMAT: format, UPLOAD_TOKENS: TOKEN, UPLOAD_LOG_LEVEL: "debug" };
+    await using server = await ServerProcess.start({ dir: join(folder, format), env });
+    const { boundary, body } = formOf([{ head: fileHead("\u001b[31mred\u0007\u202e.png"), content: "x" }]);
+    const type = `multipart/form-data; boundary=${boundary}`;
+    const authorization = `Bearer ${TOKEN}`;
+    const sent = await fetch(`${server.url}/uploads`, {
+      method: "POST",
+      body,
+      headers: { "content-type": type, authorization },
+    });
+    assert.equal(sent.status, 201);
+    for (const path of [
+      "/uploads/%0a%1b[2J",
+      "/uploads/\u0080\u009b2J\u00e9",
+      "/nowhere/\u009b2J?x=\u0080",
+      `/uploads/${"x".repeat(9000)}`,
+    ]) {
+      await using client = await RawClient.open(server.port);
+      await client.send(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\nUser-Agent: \u009b2J\r\n\r\n`, "latin1"));
+      assert.ok((await client.answer()).status >= 400);
+    }
+    const wrong = { authorization: `Bearer ${TOKEN}x` };
+    assert.equal((await fetch(`${server.url}/uploads`, { method: "POST", body: "x", headers: wrong })).status, 401);
+    await server.stop();
+    assert.doesNotMatch(server.output, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
+    assert.ok(!server.output.includes(TOKEN));
+    assert.ok(Math.max(...server.output.split("\n").map((line) => line.length)) < 1000);
+  });
+}
+
+test("answers tell neither server nor framework, and all of them guard the browser", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "headers") });
+  for (const path of ["/", "/healthz", "/nowhere", `/uploads/${sha256("x")}`]) {
+    const { headers } = await fetch(server.url + path);
+    for (const name of ["server", "x-powered-by"]) assert.equal(headers.get(name), null, `${path} ${name}`);
+  }
+  for (const path of ["/", "/page.js", "/page.css", "/healthz", "/nowhere"]) {
+    const { headers } = await fetch(server.url + path);
+    assert.equal(headers.get("x-content-type-options"), "nosniff", path);
+    assert.match(headers.get("content-security-policy") ?? "", /default-src 'none'/, path);
+  }
+});
+
+test("every error is a problem, also of what is not the service's", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "errors") });
+  const code = async (request: string): Promise<[number, string | undefined, string]> => {
+    await using client = await RawClient.open(server.port);
+    await client.send(request);
+    const { status, fields, body } = await client.answer();
+    return [status, fields.get("content-type"), (JSON.parse(String(body)) as { code: string }).code];
+  };
+  const type = "application/problem+json";
+  assert.deepEqual(await code("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), [404, type, "not-found"]);
+  assert.deepEqual(await code("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), [404, type, "not-found"]);
+  assert.deepEqual(await code("NONSENSE\r\n\r\n"), [400, type, "invalid-request"]);
+  assert.deepEqual(await code("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"), [
+    400,
+    type,
+    "invalid-request",
+  ]);
+  const long = `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`;
+  assert.deepEqual(await code(long), [431, type, "headers-too-large"]);
+  assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), [400, type, "invalid-request"]);
+});
+
+test("healthz says whether the store answers", async () => {
+  const dir = join(folder, "health");
+  await using server = await ServerProcess.start({ dir });
+  const healthy = await fetch(`${server.url}/healthz`);
+  assert.deepEqual([healthy.status, await healthy.json()], [200, { status: "ok" }]);
+  await rm(dir, { recursive: true });
+  await writeFile(dir, "");
+  const ill = await fetch(`${server.url}/healthz`);
+  assert.deepEqual([ill.status, ((await ill.json()) as { code: string }).code], [503, "store-unavailable"]);
+});
+
+test("the page knows the service's prefix and limit, and is not sent twice", async () => {
+  const env = { UPLOAD_PREFIX: "/files", UPLOAD_MAX_SIZE: "10MiB" };
+  await using server = await ServerProcess.start({ dir: join(folder, "page"), env });
+  const page = await fetch(server.url);
+  const html = await page.text();
+  assert.match(html, /action="\/files"/);
+  assert.match(html, /up to 10 MiB each/);
+  assert.doesNotMatch(html, /\{\{/);
+  const headers = { "if-none-match": page.headers.get("etag") ?? "" };
+  assert.equal((await fetch(server.url, { headers })).status, 304);
+});
+
+test("tokens of the configuration are asked for", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "tokens"), env: { UPLOAD_TOKENS: TOKEN } });
+  const post = async (headers: Record<string, string>): Promise<number> =>
+    (await fetch(`${server.url}/uploads`, { method: "POST", body: "x", headers })).status;
+  assert.equal(await post({}), 401);
+  assert.equal(await post({ authorization: `Bearer ${TOKEN}` }), 201);
+  assert.match(server.output, /Authorization: Bearer \$TOKEN/);
+});

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+let folder = "";
+before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
+after(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the command to its end. Nothing of the test's own environment reaches it but `PATH`. */
+function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { env: { PATH: process.env["PATH"], ...env }, timeout: 20_000, cwd: folder };
+    execFile(process.execPath, [MAIN, ...args], options, (error, out, err) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, err });
+    });
+  });
+}
+
+/** What a start that cannot work must look like: one line that says what to do, and no stack. */
+async function assertRefused(env: Record<string, string>, line: RegExp): Promise<void> {
+  const { code, out, err } = await run(["serve"], { PORT: "0", UPLOAD_DIR: join(folder, "data"), ...env });
+  assert.deepEqual([code, out], [1, ""], err);
+  assert.match(err, line);
+  assert.equal(err.trimEnd().split("\n").length, 1, err);
+  assert.match(err, /^fixity: /);
+}
+
+test("the start tells where it listens, where it stores, and what to try", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "data") });
+  assert.match(server.output, /^fixity listens on http:\/\/127\.0\.0\.1:\d+ and stores in disk at .*data\n/);
+  assert.match(server.output, /curl -F upload=@FILE http:\/\/127\.0\.0\.1:\d+\/uploads\n/);
+});
+
+test("a port that is taken", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const { port } = taken.address() as AddressInfo;
+  try {
+    await assertRefused(
+      { PORT: String(port) },
+      new RegExp(`Port ${port} on 127\\.0\\.0\\.1 is taken\\. Choose another`),
+    );
+  } finally {
+    taken.close();
+  }
+});
+
+test("a host that is not known, or of another machine", async () => {
+  await assertRefused({ HOST: "no-such-host.invalid", UPLOAD_OPEN: "yes" }, /no-such-host\.invalid/);
+  await assertRefused({ HOST: "192.0.2.1", UPLOAD_OPEN: "yes" }, /192\.0\.2\.1 is no address of this machine/);
+});
+
+test("a folder that is a file", async () => {
+  const file = join(folder, "a-file");
+  await writeFile(file, "");
+  await assertRefused({ UPLOAD_DIR: file }, /is a file/);
+  await assertRefused({ UPLOAD_DIR: join(file, "below") }, /is a file/);
+});
+
+test("a folder that may not be written to", needing("a mounted tmpfs"), async () => {
+  const script = `mount -t tmpfs -o ro,size=64k tmpfs "$0" && exec "$@"`;
+  const mount = await mkdtemp(join(folder, "ro-"));
+  const ended = await new Promise<Ended>((resolve) => {
+    const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: mount };
+    const args = ["--mount", "sh", "-c", script, mount, process.execPath, MAIN, "serve"];
+    execFile("unshare", args, { env }, (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }));
+  });
+  assert.equal(ended.code, 1);
+  assert.match(ended.err, /^fixity: .*read-only/);
+});
+
+test("a bucket, which this version does not know", async () => {
+  await assertRefused({ UPLOAD_BUCKET_NAME: "uploads" }, /UPLOAD_BUCKET_NAME is set, but/);
+});
+
+test("wrong settings and flags are told by name", async () => {
+  const { code, err } = await run(["serve", "--max-size", "lots"], { UPLOAD_DIRR: "x", PORT: "0" });
+  assert.equal(code, 1);
+  assert.match(err, /^fixity: UPLOAD_DIRR is no setting of fixity\. Did you mean UPLOAD_DIR\?$/m);
+  assert.match(err, /^fixity: --max-size must be a size/m);
+  const unknown = await run(["serve", "--dirr", "x"]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.err, /unknown option '--dirr'/);
+});
+
+test("the help names every setting, its variable and its default, but offers no flag for a secret", async () => {
+  const { out } = await run(["serve", "--help"]);
+  const text = out.replace(/\s+/g, " ");
+  assert.match(text, /--max-size <size> largest file taken \(UPLOAD_MAX_SIZE, default 5GiB\)/);
+  assert.match(text, /Only from the environment: UPLOAD_TOKENS/);
+  assert.doesNotMatch(text, /--tokens |--bucket-secret-key/);
+});
+
+test("the version is the package's", async () => {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  assert.equal((await run(["--version"])).out.trim(), (JSON.parse(text) as { version: string }).version);
+});
+
+test(
+  "more files become durable at a time than Node's usual four, and the user's own number wins",
+  needing("/proc"),
+  async () => {
+    const threads = async (env: Record<string, string>): Promise<number> => {
+      await using server = await ServerProcess.start({ dir: join(folder, "threads"), env });
+      await Promise.all(
+        Array.from({ length: 20 }, (_, number) =>
+          fetch(`${server.url}/uploads`, { method: "POST", body: `${number}` }),
+        ),
+      );
+      const tasks = await readdir(`/proc/${server.pid}/task`);
+      const names = await Promise.all(tasks.map((task) => readFile(`/proc/${server.pid}/task/${task}/comm`, "utf8")));
+      return names.filter((name) => name.startsWith("libuv-worker")).length;
+    };
+    assert.equal(await threads({}), 16);
+    assert.equal(await threads({ UV_THREADPOOL_SIZE: "2" }), 2);
+  },
+);
