@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { parseTrace, type TracedCall } from "./trace.ts";
 
 /** The system calls by which a store writes, and a server answers. */
@@ -53,16 +54,13 @@ export class Strace implements AsyncDisposable {
       ...filters,
     ];
     const child = spawn("strace", [...args, "-p", String(pid)], { stdio: ["ignore", "ignore", "pipe"] });
-    let said = "";
-    await new Promise<void>((resolve, reject) => {
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-        if (said.includes(`Process ${pid} attached`)) resolve();
-      });
-      child.once("error", reject);
-      child.once("close", () => reject(new Error(`strace ended: ${said}`)));
-    });
-    return new Strace(child, folder);
+    try {
+      await attached(child, pid);
+      return new Strace(child, folder);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** Ends the tracing and gives all that was traced. Where the process is being killed, wait for its end before. */
@@ -85,4 +83,16 @@ export class Strace implements AsyncDisposable {
     await ended;
     clearTimeout(force);
   }
+}
+
+async function attached(child: ChildProcessByStdio<null, null, Readable>, pid: number): Promise<void> {
+  let said = "";
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.includes(`Process ${pid} attached`)) resolve();
+    });
+    child.once("error", reject);
+    child.once("close", () => reject(new Error(`strace ended: ${said}`)));
+  });
 }
