@@ -22,7 +22,7 @@ export class Contender implements AsyncDisposable {
   static async start(name: string, parent: string, [script = "", ...args]: readonly string[]): Promise<Contender> {
     const root = await mkdtemp(join(parent, "fixity-bench-"));
     const child = fork(new URL(`servers/${script}.ts`, import.meta.url), [root, ...args], {
-      env: { ...process.env, UV_THREADPOOL_SIZE: "32", NODE_ENV: "production" },
+      env: { ...process.env, UV_THREADPOOL_SIZE: "8", NODE_ENV: "production" },
     });
     const [message] = (await once(child, "message")) as [{ port: number }];
     return new Contender(name, root, { port: message.port, child });

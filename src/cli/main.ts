@@ -4,7 +4,7 @@ const { env } = process;
 
 // libuv's four threads would let four files become durable at a time. It reads this once, when the pool is first used, so
 // it has to be set before anything else is loaded.
-env["UV_THREADPOOL_SIZE"] ??= "16";
+env["UV_THREADPOOL_SIZE"] ??= "8";
 
 const { enableCompileCache } = await import("node:module");
 enableCompileCache();

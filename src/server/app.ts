@@ -73,7 +73,7 @@ export async function buildApp({ config, fixity, log, stopping }: AppParts): Pro
     const { status, fields, body } = problemAnswer(error);
     if (status >= 500) log.error({ id: request.id, err: error.cause ?? error }, "a request failed");
     const content = Buffer.from(typeof body === "string" ? body : "");
-    return reply
+    void reply
       .code(status)
       .headers({ ...fields, "X-Request-Id": request.id })
       .send(content);

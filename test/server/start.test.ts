@@ -127,7 +127,7 @@ test(
       const names = await Promise.all(tasks.map((task) => readFile(`/proc/${server.pid}/task/${task}/comm`, "utf8")));
       return names.filter((name) => name.startsWith("libuv-worker")).length;
     };
-    assert.equal(await threads({}), 16);
+    assert.equal(await threads({}), 8);
     assert.equal(await threads({ UV_THREADPOOL_SIZE: "2" }), 2);
   },
 );

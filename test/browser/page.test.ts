@@ -1,0 +1,241 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { BrowserContext, Page } from "playwright-core";
+import { needingChromium, openBrowser } from "./browser.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+
+const TOKEN = "a-token-for-the-page";
+const MIB = 1024 ** 2;
+const browserTest = (name: string, run: () => Promise<void>): void => void test(name, needingChromium(), run);
+
+let folder = "";
+let server: ServerProcess;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  server = await ServerProcess.start({ dir: join(folder, "data"), env: { UPLOAD_MAX_SIZE: "1MiB" } });
+});
+after(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The page, opened; `complaints` gathers whatever the browser finds wrong and every request to somewhere else. */
+async function openPage(
+  context: BrowserContext,
+  url: string = server.url,
+): Promise<{ page: Page; complaints: string[] }> {
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => {
+    if (new URL(request.url()).origin !== new URL(url).origin && !request.url().startsWith("blob:"))
+      complaints.push(request.url());
+  });
+  await page.goto(url);
+  return { page, complaints };
+}
+
+const file = (name: string, content: string | Buffer): { name: string; mimeType: string; buffer: Buffer } => ({
+  name,
+  mimeType: "",
+  buffer: Buffer.from(content),
+});
+
+browserTest("chosen files are stored, and their links show them", async () => {
+  await using browser = await openBrowser();
+  const { page, complaints } = await openPage(browser.context);
+  await page.setInputFiles("#file", [file("one.txt", "first"), file("two.txt", "second"), file("three.txt", "third")]);
+  await page.waitForFunction(() => document.querySelectorAll(".link:not([hidden])").length === 3);
+  const links = await page
+    .locator(".link")
+    .evaluateAll((anchors) => anchors.map((anchor) => (anchor as HTMLAnchorElement).href));
+  assert.deepEqual(
+    links.sort(),
+    ["first", "second", "third"].map((text) => `${server.url}/uploads/${sha256(text)}.txt`).sort(),
+  );
+  assert.deepEqual(await page.locator(".state").allTextContents(), ["stored", "stored", "stored"]);
+  await page.goto(`${server.url}/uploads/${sha256("first")}.txt`);
+  assert.equal(await page.locator("body").textContent(), "first");
+  assert.deepEqual(complaints, []);
+});
+
+browserTest("a dropped file is stored, and told as stored already the second time", async () => {
+  await using browser = await openBrowser();
+  const { page, complaints } = await openPage(browser.context);
+  const drop = async (): Promise<void> => {
+    const transfer = await page.evaluateHandle(() => {
+      const data = new DataTransfer();
+      data.items.add(new File(["dropped"], "dropped.txt"));
+      return data;
+    });
+    await page.dispatchEvent("#drop", "drop", { dataTransfer: transfer });
+  };
+  await drop();
+  await page.getByText("stored", { exact: true }).waitFor();
+  await drop();
+  await page.getByText("was stored already").waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+browserTest("links are copied, one and all", async () => {
+  await using browser = await openBrowser();
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.url });
+  const { page } = await openPage(browser.context);
+  await page.setInputFiles("#file", [file("a.txt", "copy a"), file("b.txt", "copy b")]);
+  await page.getByRole("button", { name: "Copy all links" }).click();
+  await page.getByText("Copied", { exact: true }).first().waitFor();
+  const all = await page.evaluate(() => navigator.clipboard.readText());
+  assert.deepEqual(
+    all.split("\n").sort(),
+    ["copy a", "copy b"].map((text) => `${server.url}/uploads/${sha256(text)}.txt`).sort(),
+  );
+  await page.getByRole("button", { name: "Copy link (a.txt)" }).click();
+  await page.waitForFunction(async () => !(await navigator.clipboard.readText()).includes("\n"));
+  assert.equal(
+    await page.evaluate(() => navigator.clipboard.readText()),
+    `${server.url}/uploads/${sha256("copy a")}.txt`,
+  );
+});
+
+browserTest("a file over the limit is refused before it is sent", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  let posts = 0;
+  page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
+  await page.setInputFiles("#file", file("large.bin", Buffer.alloc(MIB + 1)));
+  await page.getByText("larger than the limit of 1 MiB", { exact: true }).waitFor();
+  assert.equal(posts, 0);
+});
+
+browserTest("a 413 can be read in a browser, however much is still being sent", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  for (const size of [2, 20]) {
+    const answer = await page.evaluate(async (bytes) => {
+      const body = new Uint8Array(bytes);
+      const response = await fetch("/uploads", { method: "POST", body });
+      return [response.status, ((await response.json()) as { code: string }).code];
+    }, size * MIB);
+    assert.deepEqual(answer, [413, "size-limit-exceeded"], `${size} MiB`);
+    const form = await page.evaluate(async (bytes) => {
+      const data = new FormData();
+      data.append("upload", new File([new Uint8Array(bytes)], "large.bin"));
+      return (await fetch("/uploads", { method: "POST", body: data })).status;
+    }, size * MIB);
+    assert.equal(form, 413, `${size} MiB in a form`);
+  }
+});
+
+browserTest("a hostile name is only text", async () => {
+  await using browser = await openBrowser();
+  const { page, complaints } = await openPage(browser.context);
+  const name = `"><img src=x onerror="document.title='owned'"><script>document.title="owned"</script>.txt`.replaceAll(
+    "/",
+    "",
+  );
+  await page.setInputFiles("#file", file(name, "hostile name"));
+  await page.getByText("stored", { exact: true }).waitFor();
+  assert.equal(await page.locator(".name").textContent(), name);
+  assert.notEqual(await page.title(), "owned");
+  assert.equal(await page.locator(".file img, .file script").count(), 0);
+  assert.deepEqual(complaints, []);
+});
+
+browserTest("an uploaded page runs nothing, opened or embedded", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  const evil = `<svg xmlns="http://www.w3.org/2000/svg"><script>parent.document.title = document.title = "owned"</script></svg>`;
+  for (const extension of ["svg", "html", "xhtml", "xml"]) {
+    const url = `${server.url}/uploads/${sha256(evil)}.${extension}`;
+    assert.ok((await fetch(url, { method: "PUT", body: evil })).ok);
+    const downloading = page.waitForEvent("download");
+    await page.goto(url).catch(() => null);
+    await (await downloading).cancel();
+    await page.goto(server.url);
+    await page.evaluate((source) => {
+      const frame = document.createElement("iframe");
+      frame.src = source;
+      document.body.append(frame);
+    }, url);
+    await page.waitForTimeout(100);
+    assert.notEqual(await page.title(), "owned");
+  }
+});
+
+browserTest("without JavaScript the form leads to the file", async () => {
+  await using browser = await openBrowser({ javaScriptEnabled: false });
+  const { page } = await openPage(browser.context);
+  await page.setInputFiles("#file", file("plain.txt", "no script"));
+  await page.getByRole("button", { name: "Upload" }).click();
+  await page.waitForURL(`${server.url}/uploads/${sha256("no script")}.txt`);
+});
+
+browserTest("a token is asked for, a wrong one told, and a right one kept for the tab", async () => {
+  await using guarded = await ServerProcess.start({ dir: join(folder, "guarded"), env: { UPLOAD_TOKENS: TOKEN } });
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context, guarded.url);
+  await page.getByLabel("Token").fill("wrong");
+  await page.setInputFiles("#file", file("secret.txt", "with a token"));
+  await page.getByText("The token is not known here.", { exact: true }).waitFor();
+  await page.getByLabel("Token").fill(TOKEN);
+  await page.getByRole("button", { name: "Try again (secret.txt)" }).click();
+  await page.getByText("stored", { exact: true }).waitFor();
+  await page.reload();
+  assert.equal(await page.getByLabel("Token").inputValue(), TOKEN);
+});
+
+browserTest("an upload can be cancelled and tried again", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  let held = true;
+  await page.route("**/uploads", async (route) => {
+    if (!held) await route.continue();
+  });
+  await page.setInputFiles("#file", file("later.txt", "cancelled and tried again"));
+  await page.getByRole("button", { name: "Cancel (later.txt)" }).click();
+  await page.getByText("cancelled", { exact: true }).waitFor();
+  held = false;
+  await page.getByRole("button", { name: "Try again (later.txt)" }).click();
+  await page.getByText("stored", { exact: true }).waitFor();
+});
+
+browserTest("the page can be used with the keyboard alone", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "file");
+  const choosing = page.waitForEvent("filechooser");
+  await page.keyboard.press("Space");
+  await (await choosing).setFiles(file("keys.txt", "by keyboard"));
+  await page.getByText("stored", { exact: true }).waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.className), "link");
+});
+
+browserTest("axe finds nothing to complain of, in both themes, empty and in use", async () => {
+  const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  for (const colorScheme of ["light", "dark"] as const) {
+    await using browser = await openBrowser({ colorScheme, bypassCSP: true });
+    const { page } = await openPage(browser.context);
+    for (const inUse of [false, true]) {
+      if (inUse) {
+        await page.setInputFiles("#file", [file("a.txt", "for axe"), file("large.bin", Buffer.alloc(MIB + 1))]);
+        await page.locator(".link:not([hidden])").waitFor();
+      }
+      await page.addScriptTag({ content: axe });
+      const violations = await page.evaluate(async () => {
+        const { axe } = globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string }[] }> } };
+        return (await axe.run()).violations.map(({ id }) => id);
+      });
+      assert.deepEqual(violations, [], colorScheme);
+    }
+  }
+});
