@@ -220,6 +220,17 @@ browserTest("the page can be used with the keyboard alone", async () => {
   assert.equal(await page.evaluate(() => document.activeElement?.className), "link");
 });
 
+browserTest("nothing sticks out of a narrow screen, however long the names", async () => {
+  await using browser = await openBrowser({ viewport: { width: 360, height: 700 } });
+  const { page } = await openPage(browser.context);
+  await page.setInputFiles("#file", [
+    file(`${"long-name-".repeat(20)}.txt`, "a"),
+    file(`${"long name ".repeat(20)}.txt`, "b"),
+  ]);
+  await page.waitForFunction(() => document.querySelectorAll(".link:not([hidden])").length === 2);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+});
+
 browserTest("axe finds nothing to complain of, in both themes, empty and in use", async () => {
   const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   for (const colorScheme of ["light", "dark"] as const) {

@@ -102,9 +102,9 @@ class Row {
     copyAll.hidden = rows.filter(({ url }) => url !== null).length < 2;
   }
 
-  /** @param {string} reason */
-  fail(reason) {
-    this.show(reason, { again: true });
+  /** @param {string} reason @param {boolean} [again] whether trying again makes sense */
+  fail(reason, again = true) {
+    this.show(reason, { again });
     this.element.classList.toggle("wrong", reason !== "cancelled");
     status.textContent = `${this.file.name}: ${reason}`;
   }
@@ -138,7 +138,7 @@ let sending = 0;
 function enqueue(row) {
   row.wait();
   if (row.file.size > Number(maxSize)) {
-    row.fail(`larger than the limit of ${maxSizeText}`);
+    row.fail(`larger than the limit of ${maxSizeText}`, false);
     return;
   }
   queue.add(row);
