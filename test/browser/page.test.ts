@@ -30,6 +30,7 @@ async function openPage(
   url: string = server.url,
 ): Promise<{ page: Page; complaints: string[] }> {
   const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
   const complaints: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) complaints.push(message.text());
@@ -210,9 +211,10 @@ browserTest("an upload can be cancelled and tried again", async () => {
 browserTest("the page can be used with the keyboard alone", async () => {
   await using browser = await openBrowser();
   const { page } = await openPage(browser.context);
+  // asked for beforehand: the browser has to be told that somebody takes the dialog's place
+  const choosing = page.waitForEvent("filechooser");
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement?.id), "file");
-  const choosing = page.waitForEvent("filechooser");
   await page.keyboard.press("Space");
   await (await choosing).setFiles(file("keys.txt", "by keyboard"));
   await page.getByText("stored", { exact: true }).waitFor();
