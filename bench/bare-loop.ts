@@ -1,7 +1,16 @@
 import { close, fsync, link, mkdir, open, unlink, write } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { SmallLoad } from "./load.ts";
+
+/** What a run tells its parent process. */
+export interface BareResult {
+  /** Files per second. */
+  readonly rate: number;
+  /** The folder with the files, for the parent to remove. */
+  readonly root: string;
+}
 
 const calls = {
   open: promisify(open),
@@ -13,14 +22,8 @@ const calls = {
   mkdir: promisify(mkdir) as (path: string, options: { recursive: true }) => Promise<unknown>,
 };
 
-/**
- * The disk's own limit: the system calls by which a file is made durable under its final name, and nothing else, at the same
- * parallelism as the uploads. Files per second.
- */
-export async function bareLoop(
-  parent: string,
-  load: { size: number; connections: number; count: number },
-): Promise<number> {
+/** The disk's own limit: the calls by which a file is made durable under its final name, and nothing else. */
+async function bareLoop(parent: string, load: SmallLoad): Promise<BareResult> {
   const root = await mkdtemp(join(parent, "fixity-bare-"));
   const folders = Array.from({ length: 256 }, (_, index) => join(root, index.toString(16).padStart(2, "0")));
   for (const folder of folders) await calls.mkdir(folder, { recursive: true });
@@ -35,8 +38,7 @@ export async function bareLoop(
     }),
   );
   const seconds = (performance.now() - started) / 1000;
-  await rm(root, { recursive: true });
-  return load.count / seconds;
+  return { root, rate: load.count / seconds };
 }
 
 async function makeDurable(staging: string, folder: string, file: { name: string; bytes: Uint8Array }): Promise<void> {
@@ -51,3 +53,6 @@ async function makeDurable(staging: string, folder: string, file: { name: string
   await calls.fsync(folderFd);
   await calls.close(folderFd);
 }
+
+const [parent = "", load = "{}"] = process.argv.slice(2);
+process.send?.(await bareLoop(parent, JSON.parse(load) as SmallLoad));

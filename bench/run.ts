@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { bareLoop } from "./bare-loop.ts";
-import { Contender } from "./contender.ts";
+import { Contender, removeFolders, runBareLoop } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
 import { startTimes } from "./start.ts";
@@ -48,24 +47,29 @@ async function large(): Promise<void> {
       ]
     : [["disk", DISK]];
   for (const [place, parent] of places) {
-    const series = await rounds(parent, [DURABLE, MULTER, FASTIFY], async ({ port }) => {
-      return GIB / MIB / (await uploadLarge(port, "/uploads", GIB));
+    const series = await rounds(parent, [DURABLE, MULTER, FASTIFY], async (contender) => {
+      const seconds = await uploadLarge(contender.port, "/uploads", GIB);
+      await contender.clear();
+      return GIB / MIB / seconds;
     });
     report(`Form upload of 1 GiB to ${place}, 1 connection`, "MiB/s", series);
   }
 }
 
 async function small(): Promise<void> {
-  const load = { size: 4096, connections: 32, count: 10_000 };
+  const load = { size: 4096, connections: 32, count: 8000 };
   const measure = ({ port }: Contender): Promise<number> => uploadSmall(port, "/uploads", load);
   report(
     "Form uploads of 4 KiB, 32 connections, not durable",
     "per second",
     await rounds(DISK, [NOT_DURABLE, MULTER, FASTIFY], measure),
   );
-  const durable = await rounds(DISK, [DURABLE], measure);
   const bare: Series = { name: "bare system calls, no HTTP", values: [] };
-  for (let round = 0; round < ROUNDS; round++) bare.values.push(await bareLoop(DISK, load));
+  const durable = await rounds(DISK, [DURABLE], async (contender) => {
+    bare.values.push(await runBareLoop(DISK, load));
+    return measure(contender);
+  });
+  bare.values.shift();
   report("Form uploads of 4 KiB, 32 connections, durable", "per second", [...durable, bare]);
 }
 
@@ -116,5 +120,6 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(CASES)) {
     process.exitCode = 1;
   } else {
     await run();
+    await removeFolders();
   }
 }

@@ -1,13 +1,10 @@
-import Fastify from "fastify";
+import { createServer } from "node:http";
 import { diskStore } from "../../src/disk.ts";
-import { fixityPlugin } from "../../src/fastify.ts";
 import { createFixity } from "../../src/index.ts";
+import { nodeHandler } from "../../src/node.ts";
 import { serve } from "./serve.ts";
 
 // as `fixity serve` sets it up, less logs and page
 const root = process.argv[2] ?? "data";
 const durability = process.argv[3] === "none" ? "none" : "full";
-const app = Fastify();
-await app.register(fixityPlugin, { fixity: createFixity({ store: diskStore({ root, durability }) }) });
-await app.ready();
-await serve(app.server);
+await serve(createServer(nodeHandler(createFixity({ store: diskStore({ root, durability }) }))));

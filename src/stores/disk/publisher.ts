@@ -49,6 +49,8 @@ export class Publisher {
 
   /** Like {@link confirm} for bytes that are most likely new: then it costs one call. */
   async confirmKnown(digest: Digest, size: number): Promise<BlobStat | null> {
+    // the look pays by the flush that it may save; without one the link tells the same
+    if (!this.#durability.flushes) return null;
     const facts = await look(this.#layout.blob(digest));
     return facts === null ? null : this.confirm(digest, size);
   }
