@@ -1,0 +1,174 @@
+import type { Readable } from "node:stream";
+import { credentialSource, type CredentialSource } from "./credentials.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { ResolvedS3Options } from "./options.ts";
+import { type RetryLimits, retrying } from "./retry.ts";
+import { failureOf, lostRequest, scrubber, unsigned } from "./failures.ts";
+import { NO_PAYLOAD, Signer } from "./signer.ts";
+import { fieldOf, readText, Transport, type WireAnswer } from "./transport.ts";
+
+/** A request as the operations make it. */
+export interface S3Request {
+  /** As S3 calls it: `PutObject`. */
+  readonly operation: string;
+  readonly method: string;
+  /** `null`: the bucket itself. */
+  readonly key: string | null;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Payload;
+  /** The answer may take as long as the work behind it (completions, copies). */
+  readonly isLong?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a request carries. */
+export interface Payload {
+  readonly chunks: readonly Uint8Array[];
+  /** Bytes. */
+  readonly length: number;
+  /** SHA-256 in hex, or `UNSIGNED-PAYLOAD`. The server refuses other bytes. */
+  readonly digest: string;
+}
+
+/** An answer of status 2xx that has been read. */
+export interface S3Answer {
+  readonly status: number;
+  readonly headers: AnswerHeaders;
+  readonly text: string;
+}
+
+/** An answer of status 2xx whose content is still coming in. */
+export interface S3Download {
+  readonly status: number;
+  readonly headers: AnswerHeaders;
+  readonly body: Readable;
+}
+
+/** A field by its name in lower case. */
+export type AnswerHeaders = (name: string) => string | null;
+
+/** Speaks S3 with one bucket: signs, sends, tries again, and makes an error of every answer that is not 2xx. */
+export class S3Client {
+  readonly endpoint: Endpoint;
+  readonly bucket: string;
+  readonly limits: RetryLimits;
+  readonly #credentials: CredentialSource;
+  readonly #signer: Signer;
+  readonly #transport: Transport;
+
+  constructor(options: ResolvedS3Options) {
+    const { endpoint, region, keys, connections, timeouts, attempts } = options;
+    this.endpoint = endpoint;
+    this.bucket = options.bucket;
+    this.limits = { attempts, time: timeouts.retries };
+    this.#credentials = credentialSource(keys);
+    this.#signer = new Signer(this.#credentials, region, endpoint.secure);
+    this.#transport = new Transport(endpoint, connections, timeouts);
+  }
+
+  /**
+   * Sends a request, again where it fails in passing: for requests that may be carried out twice.
+   *
+   * @param read takes from the answer what is asked for; an `S3Error` of it counts as one of the request
+   * @throws S3Error
+   */
+  async call<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
+    return retrying(this.limits, request.signal, () => this.once(request, read));
+  }
+
+  /** Like {@link call}, without trying again. */
+  async once<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
+    const answer = await this.#send(request, false);
+    const text = await this.#guard(request, answer.statusCode, () => readText(answer));
+    return read({ status: answer.statusCode, headers: (name) => fieldOf(answer, name), text });
+  }
+
+  /**
+   * Sends a request, and gives its answer's content as it comes in.
+   *
+   * @throws S3Error
+   */
+  async download(request: S3Request): Promise<S3Download> {
+    return retrying(this.limits, request.signal, async () => {
+      const answer = await this.#send(request, true);
+      return { status: answer.statusCode, headers: (name) => fieldOf(answer, name), body: answer.body };
+    });
+  }
+
+  /** A URL by which anybody may make a request, for so many seconds. */
+  async presign({ method, key, query = {}, headers = {} }: S3Request, expiresIn: number): Promise<string> {
+    const { host, origin } = this.endpoint;
+    const path = this.endpoint.path(key);
+    const signed = await this.#signer.presign({ method, host, path, query, headers }, expiresIn);
+    return `${origin}${path}?${queryText(signed)}`;
+  }
+
+  async destroy(): Promise<void> {
+    await this.#transport.destroy();
+  }
+
+  async #send(request: S3Request, isDownload: boolean): Promise<WireAnswer> {
+    const { method, key, query = {}, body, isLong = false, signal } = request;
+    const path = this.endpoint.path(key);
+    const headers = await this.#sign(request, path);
+    const text = queryText(query);
+    const answer = await this.#guard(request, null, () =>
+      this.#transport.send({
+        method,
+        path: text === "" ? path : `${path}?${text}`,
+        headers,
+        body: body === undefined || body.length === 0 ? null : body.chunks,
+        length: body?.length ?? 0,
+        isLong,
+        isDownload,
+        signal,
+      }),
+    );
+    if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
+    const content = await this.#guard(request, answer.statusCode, () => readText(answer));
+    throw failureOf(request.operation, { answer, text: content, scrub: await this.#scrubber() });
+  }
+
+  async #sign({ operation, method, query = {}, headers, body }: S3Request, path: string) {
+    try {
+      return await this.#signer.sign({
+        method,
+        host: this.endpoint.host,
+        path,
+        query,
+        headers: { ...headers, "x-amz-content-sha256": body?.digest ?? NO_PAYLOAD },
+      });
+    } catch (error) {
+      throw unsigned(operation, error);
+    }
+  }
+
+  /** What fails on the way becomes an `S3Error`, but the reason of an aborted signal stays what it is. */
+  async #guard<T>({ operation, signal }: S3Request, status: number | null, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw lostRequest(operation, status, error);
+    }
+  }
+
+  async #scrubber(): Promise<(text: string) => string> {
+    return scrubber(await this.#credentials());
+  }
+}
+
+/** A query as it was signed: everything but letters, digits and `-_.~` is encoded. */
+function queryText(query: Readonly<Record<string, string>>): string {
+  return Object.entries(query)
+    .map(([name, value]) => `${encodeStrictly(name)}=${encodeStrictly(value)}`)
+    .join("&");
+}
+
+function encodeStrictly(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}

@@ -1,0 +1,68 @@
+import type { StaticKeys } from "./options.ts";
+import { S3Error } from "./s3-error.ts";
+import { fieldOf, type WireAnswer } from "./transport.ts";
+import { parseXml } from "./xml.ts";
+
+/** A code of our own: there are no keys to sign with. */
+export const NO_CREDENTIALS = "NoCredentials";
+
+/** Most characters of a provider's own words that are kept. */
+const MAX_DETAIL = 300;
+
+/** An answer that tells of a failure, and what is needed to read it. */
+export interface FailureParts {
+  readonly answer: Pick<WireAnswer, "statusCode" | "headers">;
+  readonly text: string;
+  /** Takes what is secret out of a text. */
+  readonly scrub: (text: string) => string;
+}
+
+/** The failure that an answer tells of ("Error responses" in the S3 API reference). */
+export function failureOf(operation: string, { answer, text, scrub }: FailureParts): S3Error {
+  const root = parseXml(text);
+  const error = root?.name === "Error" ? root : null;
+  const detail = error?.text("Message") ?? null;
+  return new S3Error({
+    operation,
+    status: answer.statusCode,
+    code: error?.text("Code") ?? null,
+    detail: detail === null ? null : scrub(detail).slice(0, MAX_DETAIL),
+    requestId: error?.text("RequestId") ?? fieldOf(answer, "x-amz-request-id"),
+    region: error?.text("Region") ?? fieldOf(answer, "x-amz-bucket-region"),
+    retryAfter: pauseAskedFor(fieldOf(answer, "retry-after")),
+  });
+}
+
+/** A request that could not be signed. */
+export function unsigned(operation: string, cause: unknown): S3Error {
+  return new S3Error({ operation, status: null, code: NO_CREDENTIALS, cause });
+}
+
+/** A request whose answer, or the rest of it, never came. */
+export function lostRequest(operation: string, status: number | null, cause: unknown): S3Error {
+  if (cause instanceof S3Error) return cause;
+  // A status without its content is not yet an answer: the request may have been carried out or not.
+  return new S3Error({
+    operation,
+    status: null,
+    detail: status === null ? null : `the answer ${status} broke off`,
+    cause,
+  });
+}
+
+/** Takes credentials and signatures out of what a provider says; some repeat the request. */
+export function scrubber({ accessKeyId, secretAccessKey, sessionToken }: StaticKeys): (text: string) => string {
+  const secrets = [secretAccessKey, sessionToken, accessKeyId].filter((secret) => secret !== undefined);
+  return (text) => {
+    let clean = text;
+    for (const secret of secrets) clean = clean.replaceAll(secret, "…");
+    return clean.replace(/((?:Signature|Credential|Security-Token)=)[^&\s,"'<]+/gi, "$1…");
+  };
+}
+
+/** Milliseconds (RFC 9110, section 10.2.3: seconds, or a date). */
+function pauseAskedFor(value: string | null): number | null {
+  if (value === null) return null;
+  const pause = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(pause) ? null : Math.max(0, pause);
+}

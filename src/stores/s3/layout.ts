@@ -1,0 +1,48 @@
+import { randomBytes } from "node:crypto";
+import { Digest } from "../../core/digest.ts";
+
+/**
+ * What lies where in a bucket. The only place where keys are made, and only from digests and chance:
+ *
+ *     <keyPrefix>
+ *       blobs/
+ *         <64 hex digits>    a blob: an object that is whole from its first moment on and never changes
+ *                            (and perhaps a multipart upload to this key, which is not visible before its completion)
+ *       tmp/
+ *         <32 hex digits>    content of more than a part whose digest nobody announced: a multipart upload, then for a
+ *                            moment an object, until it has been copied to its blob's key
+ *
+ * Flat, because S3 spreads keys by any part of them, and these are as good as random.
+ */
+export class Layout {
+  /** What the keys of all blobs begin with. */
+  readonly blobs: string;
+  /** What the keys of all that is coming in without a digest begin with. */
+  readonly staging: string;
+
+  /** @param keyPrefix empty, or ends in a slash */
+  constructor(keyPrefix: string) {
+    this.blobs = `${keyPrefix}blobs/`;
+    this.staging = `${keyPrefix}tmp/`;
+  }
+
+  /** The key of a blob. */
+  blob(digest: Digest): string {
+    return this.blobs + digest.hex;
+  }
+
+  /** The digest of the blob with this key; `null` where it is no blob's. */
+  digestOf(key: string): Digest | null {
+    return key.startsWith(this.blobs) ? Digest.fromHex(key.slice(this.blobs.length)) : null;
+  }
+
+  /** A key that nobody has used before. */
+  newStaging(): string {
+    return this.staging + randomBytes(16).toString("hex");
+  }
+
+  /** Whether a key is one of {@link newStaging}. */
+  isStaging(key: string): boolean {
+    return key.startsWith(this.staging) && /^[0-9a-f]{32}$/.test(key.slice(this.staging.length));
+  }
+}

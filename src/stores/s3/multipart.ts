@@ -1,0 +1,101 @@
+import { entityTag, expectRoot, expectText } from "./answers.ts";
+import type { Payload, S3Client } from "./client.ts";
+import { copySource } from "./objects.ts";
+import { S3Error } from "./s3-error.ts";
+import { sha256Hex } from "./signer.ts";
+import { escapeXml } from "./xml.ts";
+
+/** A multipart upload that has been begun. */
+export interface UploadName {
+  readonly key: string;
+  readonly uploadId: string;
+}
+
+/** A part that S3 has. */
+export interface Part {
+  /** From 1 on. */
+  readonly number: number;
+  readonly etag: string;
+}
+
+/** Begins a multipart upload; nothing can be read of it before its completion. */
+export async function createUpload(client: S3Client, key: string, contentType: string): Promise<UploadName> {
+  const operation = "CreateMultipartUpload";
+  const headers = { "content-type": contentType };
+  // Asked twice, because an answer was lost, it makes two uploads; the one nobody knows of is collected in the end.
+  return client.call({ operation, method: "POST", key, query: { uploads: "" }, headers }, (answer) => {
+    const root = expectRoot(operation, answer, "InitiateMultipartUploadResult");
+    return { key, uploadId: expectText(operation, root, "UploadId") };
+  });
+}
+
+/** Uploads one part. Sent again under the same number, it takes the place of the one before. */
+export async function uploadPart(
+  client: S3Client,
+  upload: UploadName,
+  number: number,
+  { payload, signal }: { readonly payload: Payload; readonly signal: AbortSignal },
+): Promise<Part> {
+  const operation = "UploadPart";
+  const query = partQuery(upload, number);
+  return client.call({ operation, method: "PUT", key: upload.key, query, body: payload, signal }, (answer) => {
+    const etag = entityTag(answer.headers("etag"));
+    if (etag === null) throw new S3Error({ operation, status: answer.status, detail: "the answer has no ETag" });
+    return { number, etag };
+  });
+}
+
+/** Makes one part from bytes `first` to `last`, both included, of an object in the bucket. */
+export async function uploadPartCopy(
+  client: S3Client,
+  upload: UploadName,
+  number: number,
+  source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
+): Promise<Part> {
+  const operation = "UploadPartCopy";
+  const headers = {
+    "x-amz-copy-source": copySource(client, source.key),
+    "x-amz-copy-source-range": `bytes=${source.first}-${source.last}`,
+  };
+  const query = partQuery(upload, number);
+  const request = { operation, method: "PUT", key: upload.key, query, headers, isLong: true, signal: source.signal };
+  return client.call(request, (answer) => {
+    const root = expectRoot(operation, answer, "CopyPartResult");
+    return { number, etag: entityTag(expectText(operation, root, "ETag")) ?? "" };
+  });
+}
+
+/** Makes an object of all parts. Sent once: what a failure means is for the caller to find out (multipart-upload.ts). */
+export async function completeUpload(client: S3Client, upload: UploadName, parts: readonly Part[]): Promise<void> {
+  const operation = "CompleteMultipartUpload";
+  const list = parts.map(
+    ({ number, etag }) => `<Part><PartNumber>${number}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`,
+  );
+  const body = Buffer.from(
+    `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list.join("")}</CompleteMultipartUpload>`,
+  );
+  const request = {
+    operation,
+    method: "POST",
+    key: upload.key,
+    query: { uploadId: upload.uploadId },
+    headers: { "content-type": "application/xml" },
+    body: { chunks: [body], length: body.length, digest: sha256Hex([body]) },
+    isLong: true,
+  };
+  await client.once(request, (answer) => expectRoot(operation, answer, "CompleteMultipartUploadResult"));
+}
+
+/** Throws an upload away; that there is none is no failure. Only multipart-upload.ts and collector.ts may ask for it. */
+export async function abortUpload(client: S3Client, { key, uploadId }: UploadName): Promise<void> {
+  const request = { operation: "AbortMultipartUpload", method: "DELETE", key, query: { uploadId } };
+  try {
+    await client.call(request, () => null);
+  } catch (error) {
+    if (!(error instanceof S3Error && error.status === 404)) throw error;
+  }
+}
+
+function partQuery({ uploadId }: UploadName, number: number): Readonly<Record<string, string>> {
+  return { partNumber: String(number), uploadId };
+}

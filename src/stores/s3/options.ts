@@ -1,0 +1,185 @@
+import { inspect } from "node:util";
+import { FixityError } from "../../core/errors.ts";
+import { Endpoint } from "./endpoint.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** What S3 takes as a part that is not the last one ("Amazon S3 multipart upload limits"). */
+const MIN_PART = 5 * MIB;
+const MAX_PART = 5 * 1024 * MIB;
+
+/** Tells of trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
+export type Log = (message: string, error?: unknown) => void;
+
+/** How long the store waits for S3, in milliseconds. */
+export interface S3Timeouts {
+  /** @default 5,000: for a connection */
+  readonly connect?: number;
+  /** @default 30,000: for an answer to begin once the request is sent, or while nothing of it can be sent */
+  readonly answer?: number;
+  /** @default 30,000: for the next bytes of an answer */
+  readonly idle?: number;
+  /** @default 300,000: for the answer to a completion or a copy, which may work through terabytes */
+  readonly completion?: number;
+  /** @default 60,000: for a call with all its retries; what has been begun by then is not cut off */
+  readonly retries?: number;
+}
+
+/** How an S3 store is set up. */
+export interface S3StoreOptions {
+  /** Name of the bucket. It has to be there. */
+  readonly bucket: string;
+  /** Region of the bucket, such as `eu-central-1`. Needed with AWS; elsewhere `us-east-1` where it is left out. */
+  readonly region?: string;
+  /**
+   * Where S3 is spoken, such as `https://minio.example.com`; `https` where no scheme is given.
+   *
+   * @default AWS's, by the region
+   */
+  readonly endpoint?: string;
+  /** Without keys, AWS's credential chain is asked: environment, profile, SSO, web identity, container, instance. */
+  readonly accessKey?: string;
+  readonly secretKey?: string;
+  /** The third part of temporary keys. */
+  readonly sessionToken?: string;
+  /** Put in front of every key, with a slash behind it. */
+  readonly keyPrefix?: string;
+  /**
+   * The bucket's name stands in the path, not in the host name.
+   *
+   * @default whether there is an `endpoint`, or the bucket's name has a dot (no certificate fits such a host)
+   */
+  readonly forcePathStyle?: boolean;
+  /** Bytes of a part. What is not larger is stored by one request. @default 8 MiB */
+  readonly partSize?: number;
+  /** All parts of an upload but the last have `partSize` bytes, as R2 wants it; no growth for huge files. @default false */
+  readonly fixedPartSize?: boolean;
+  /** Most parts that an upload may have. @default 10,000 */
+  readonly maxParts?: number;
+  /** Bytes held for all uploads together. @default 128 MiB */
+  readonly memoryBudget?: number;
+  /** Uploads that may wait for memory before the next one is refused with `store-busy`. @default 1,000 */
+  readonly queueLimit?: number;
+  /** Bytes a second below which an upload that holds a part buffer is ended while others wait for one. @default 64 KiB */
+  readonly minRate?: number;
+  /** Parts of one upload that are sent at once. @default 4 */
+  readonly concurrency?: number;
+  /** Connections for everything but downloads, each of which has one of its own. @default 128 */
+  readonly connections?: number;
+  /**
+   * How S3 can tell that a part came whole. `signed`: by its SHA-256, which costs us hashing it again; `unsigned`: left to
+   * TLS. Files of one part are always signed, their digest being known.
+   *
+   * @default "unsigned" over https, "signed" over http
+   */
+  readonly partIntegrity?: "signed" | "unsigned";
+  readonly timeouts?: S3Timeouts;
+  /** Times that a request is sent before it has failed. @default 5 */
+  readonly attempts?: number;
+  /** Hours without a sign of life after which an upload counts as abandoned, and is removed by `collect`. @default 24 */
+  readonly abandonedAfter?: number;
+  /** Where trouble goes that fails no call. @default Node's process warnings, of type `FixityWarning` */
+  readonly log?: Log;
+}
+
+/** Keys as they were given, or `null` where the credential chain is to be asked. */
+export interface StaticKeys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+/** {@link S3StoreOptions}, checked and complete. */
+export interface ResolvedS3Options {
+  readonly bucket: string;
+  readonly region: string;
+  readonly endpoint: Endpoint;
+  readonly keys: StaticKeys | null;
+  /** Empty, or ends in a slash. */
+  readonly keyPrefix: string;
+  readonly partSize: number;
+  readonly fixedPartSize: boolean;
+  readonly maxParts: number;
+  readonly memoryBudget: number;
+  readonly queueLimit: number;
+  readonly minRate: number;
+  readonly concurrency: number;
+  readonly connections: number;
+  readonly signParts: boolean;
+  readonly timeouts: Required<S3Timeouts>;
+  readonly attempts: number;
+  /** Milliseconds. */
+  readonly abandonedAfter: number;
+  readonly log: Log;
+}
+
+const TIMEOUTS: Required<S3Timeouts> = {
+  connect: 5_000,
+  answer: 30_000,
+  idle: 30_000,
+  completion: 300_000,
+  retries: 60_000,
+};
+
+/** @throws FixityError `invalid-option` */
+export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
+  const { fixedPartSize = false, abandonedAfter = 24, log = warn, timeouts = {} } = options;
+  const partSize = whole("partSize", options.partSize ?? 8 * MIB, MIN_PART, MAX_PART);
+  const endpoint = Endpoint.of(options);
+  for (const [name, value] of Object.entries(timeouts)) whole(`timeouts.${name}`, value, 1, 2 ** 31 - 1);
+  if (!(abandonedAfter >= 1)) throw invalid("abandonedAfter must be at least an hour.");
+  return {
+    bucket: options.bucket,
+    region: options.region ?? "us-east-1",
+    endpoint,
+    keys: staticKeys(options),
+    keyPrefix: cleanPrefix(options.keyPrefix ?? ""),
+    partSize,
+    fixedPartSize,
+    maxParts: whole("maxParts", options.maxParts ?? 10_000, 1, 10_000),
+    // Less, and no upload of more than a part could ever get on.
+    memoryBudget: whole("memoryBudget", options.memoryBudget ?? Math.max(128 * MIB, 4 * partSize), 2 * partSize),
+    queueLimit: whole("queueLimit", options.queueLimit ?? 1_000, 0),
+    minRate: whole("minRate", options.minRate ?? 64 * KIB, 0),
+    concurrency: whole("concurrency", options.concurrency ?? 4, 1, 1_000),
+    connections: whole("connections", options.connections ?? 128, 1, 100_000),
+    signParts: (options.partIntegrity ?? (endpoint.secure ? "unsigned" : "signed")) === "signed",
+    timeouts: { ...TIMEOUTS, ...timeouts },
+    attempts: whole("attempts", options.attempts ?? 5, 1, 100),
+    abandonedAfter: abandonedAfter * 3_600_000,
+    log,
+  };
+}
+
+function whole(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  const limits = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `between ${least} and ${most}`;
+  throw invalid(`${name} must be a whole number, ${limits}.`);
+}
+
+function staticKeys({ accessKey, secretKey, sessionToken }: S3StoreOptions): StaticKeys | null {
+  if (accessKey === undefined && secretKey === undefined && sessionToken === undefined) return null;
+  if (!accessKey || !secretKey) throw invalid("accessKey and secretKey belong together: give both, or none.");
+  return {
+    accessKeyId: accessKey,
+    secretAccessKey: secretKey,
+    ...(sessionToken !== undefined && { sessionToken }),
+  };
+}
+
+/** Only what stands in a URL as it is, so that keys never need to be encoded. A key has at most 1,024 bytes. */
+function cleanPrefix(prefix: string): string {
+  if (prefix === "") return "";
+  const clean = prefix.endsWith("/") ? prefix : `${prefix}/`;
+  if (/^([A-Za-z0-9_.~-]+\/)+$/.test(clean) && !/(^|\/)\.{1,2}\//.test(clean) && clean.length <= 900) return clean;
+  throw invalid("keyPrefix must be made of letters, digits and -_.~, with single slashes between them.");
+}
+
+function invalid(message: string): FixityError {
+  return new FixityError("invalid-option", message);
+}
+
+function warn(message: string, error?: unknown): void {
+  process.emitWarning(message, { type: "FixityWarning", ...(error !== undefined && { detail: inspect(error) }) });
+}

@@ -1,0 +1,78 @@
+/** What is known of a request that failed. */
+export interface S3Failure {
+  /** As S3 calls it: `PutObject`. */
+  readonly operation: string;
+  /** The answer's status; `null` where none came. */
+  readonly status: number | null;
+  /** The provider's code, such as `NoSuchBucket`; `null` where it gave none. */
+  readonly code?: string | null;
+  /** The provider's own words, without anything secret. */
+  readonly detail?: string | null;
+  /** What the provider's support asks for. */
+  readonly requestId?: string | null;
+  /** The region that the provider says is the right one. */
+  readonly region?: string | null;
+  /** Milliseconds to wait before the next attempt, as the provider asks. */
+  readonly retryAfter?: number | null;
+  readonly cause?: unknown;
+}
+
+/** Statuses that say "not now" (RFC 9110, section 15; 429 is RFC 6585). */
+const TRANSIENT_STATUS: ReadonlySet<number> = new Set([429, 500, 502, 503, 504]);
+
+/** Codes that say "not now" under other statuses, also under 200 ("Error responses" in the S3 API reference). */
+const TRANSIENT_CODE: ReadonlySet<string> = new Set([
+  "InternalError",
+  "OperationAborted",
+  "ConditionalRequestConflict",
+  "RequestTimeout",
+  "ServiceUnavailable",
+  "SlowDown",
+  "ThrottlingException",
+]);
+
+/**
+ * A request to S3 that failed. Stays inside the store: at its edge it becomes the cause of a `FixityError`. Holds no
+ * credential and no signature, so it may be logged as it is.
+ */
+export class S3Error extends Error {
+  override readonly name = "S3Error";
+  readonly operation: string;
+  readonly status: number | null;
+  readonly code: string | null;
+  readonly requestId: string | null;
+  readonly region: string | null;
+  readonly retryAfter: number | null;
+
+  constructor(failure: S3Failure) {
+    super(describe(failure), failure.cause === undefined ? undefined : { cause: failure.cause });
+    this.operation = failure.operation;
+    this.status = failure.status;
+    this.code = failure.code ?? null;
+    this.requestId = failure.requestId ?? null;
+    this.region = failure.region ?? null;
+    this.retryAfter = failure.retryAfter ?? null;
+  }
+
+  /** The same request may do better next time. */
+  get isTransient(): boolean {
+    if (this.code !== null && TRANSIENT_CODE.has(this.code)) return true;
+    return this.status === null || this.status < 300 || TRANSIENT_STATUS.has(this.status);
+  }
+
+  /** S3 has said no, so that nothing was done. Otherwise the request may have been carried out, or may yet be. */
+  get isRefusal(): boolean {
+    return !this.isTransient;
+  }
+}
+
+/** Whether a request to S3 failed, and with one of these statuses. */
+export function failedWith(thrown: unknown, ...statuses: readonly number[]): thrown is S3Error {
+  return thrown instanceof S3Error && thrown.status !== null && statuses.includes(thrown.status);
+}
+
+function describe({ operation, status, code, detail, requestId }: S3Failure): string {
+  const what = [status, code].filter((fact) => fact !== null && fact !== undefined).join(" ") || "no answer";
+  const said = detail ? `: ${detail}` : "";
+  return `${operation} failed: ${what}${said}${requestId ? ` (request ${requestId})` : ""}`;
+}
