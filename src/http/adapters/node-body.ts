@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { FixityError } from "../../core/errors.ts";
 
 /** Bytes held here while the consumer is busy; past them the socket waits (TCP back-pressure reaches the client). */
-const HIGH_WATER = 128 * 1024;
+const HIGH_WATER = 64 * 1024;
 
 type Result = IteratorResult<Uint8Array, undefined>;
 

@@ -2,15 +2,9 @@ import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/store.ts";
 import { storeFault } from "./faults.ts";
+import type { Batches } from "./batches.ts";
 import type { Publisher } from "./publisher.ts";
 import type { StagingFile } from "./staging-file.ts";
-
-/**
- * Bytes gathered before they are written, 256 KiB. One batch may be on its way to the file while the next one gathers, so
- * an upload holds twice that at most. A blob smaller than it needs no file until it is committed, and none if it is there
- * already.
- */
-const BATCH = 256 * 1024;
 
 /** What a chunk costs besides its bytes. Counted, so that a sender of single bytes cannot make the batch long. */
 const CHUNK_COST = 256;
@@ -18,11 +12,16 @@ const CHUNK_COST = 256;
 /** Where a staged blob gets its file from, and where it goes. */
 export interface StagedBlobParts {
   readonly publisher: Publisher;
+  readonly batches: Batches;
   readonly createFile: () => Promise<StagingFile>;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Bytes on their way into a disk store. */
+/**
+ * Bytes on their way into a disk store. One batch may be on its way to the file while the next one gathers, so an upload
+ * holds twice a batch at most. A blob smaller than that needs no file until it is committed, and none if it is there
+ * already.
+ */
 export class DiskStagedBlob implements StagedBlob {
   readonly #parts: StagedBlobParts;
   #chunks: Uint8Array[] = [];
@@ -43,6 +42,7 @@ export class DiskStagedBlob implements StagedBlob {
 
   constructor(parts: StagedBlobParts) {
     this.#parts = parts;
+    parts.batches.enter();
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
@@ -52,7 +52,7 @@ export class DiskStagedBlob implements StagedBlob {
     this.#length += bytes.length;
     this.#cost += bytes.length + CHUNK_COST;
     this.#size += bytes.length;
-    if (this.#cost < BATCH) return;
+    if (this.#cost < this.#parts.batches.size) return;
     if (this.#draining === null) {
       this.#draining = this.#drain();
       return;
@@ -69,7 +69,7 @@ export class DiskStagedBlob implements StagedBlob {
       await this.#draining;
       this.#assertUsable();
       const committed = await this.#publish(digest);
-      this.#ended = "committed";
+      this.#end("committed");
       return committed;
     } catch (error) {
       await this.#fail(error);
@@ -81,7 +81,7 @@ export class DiskStagedBlob implements StagedBlob {
 
   async abort(): Promise<void> {
     await this.#committing;
-    this.#ended ??= "aborted";
+    this.#end("aborted");
     if (this.#ended !== "aborted") return;
     this.#dropChunks();
     await this.#draining;
@@ -111,7 +111,7 @@ export class DiskStagedBlob implements StagedBlob {
   /** Writes batch by batch for as long as whole ones are there. */
   async #drain(): Promise<void> {
     try {
-      while (this.#cost >= BATCH && this.#ended === null) await this.#writeBatch();
+      while (this.#cost >= this.#parts.batches.size && this.#ended === null) await this.#writeBatch();
     } catch (error) {
       await this.#fail(error);
     } finally {
@@ -129,6 +129,12 @@ export class DiskStagedBlob implements StagedBlob {
     this.#giveRoom();
     if (length > 0) await this.#file.append(chunks, length);
     return this.#file;
+  }
+
+  #end(how: "committed" | "aborted"): void {
+    if (this.#ended !== null) return;
+    this.#ended = how;
+    this.#parts.batches.leave();
   }
 
   #giveRoom(): void {

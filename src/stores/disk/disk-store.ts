@@ -9,6 +9,7 @@ import type {
   StagedBlob,
   StageOptions,
 } from "../../core/store.ts";
+import { Batches } from "./batches.ts";
 import { close, fstat, unlink } from "./calls.ts";
 import { checkStore } from "./check.ts";
 import { Collector } from "./collector.ts";
@@ -35,6 +36,7 @@ export class DiskStore implements BlobStore {
   readonly #instance: InstanceFolder;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
+  readonly #batches = new Batches();
 
   constructor(options: ResolvedDiskOptions) {
     const { root, givenRoot, durability, log } = options;
@@ -106,7 +108,12 @@ export class DiskStore implements BlobStore {
 
   async stage({ signal }: StageOptions = {}): Promise<StagedBlob> {
     signal?.throwIfAborted();
-    return new DiskStagedBlob({ publisher: this.#publisher, createFile: () => this.#createFile(), signal });
+    return new DiskStagedBlob({
+      publisher: this.#publisher,
+      batches: this.#batches,
+      createFile: () => this.#createFile(),
+      signal,
+    });
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {
