@@ -107,7 +107,6 @@ function problemOf(thrown: Thrown): FixityError {
 function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
   const { tokens, corsOrigins, idleTimeout, minRate, rateWindow } = config;
   const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
-  const origins = corsOrigins?.includes("*") === true ? "*" : corsOrigins;
   return {
     idleTimeout,
     minRate,
@@ -117,7 +116,7 @@ function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): Han
       refuseWhen(stopping);
       return authorize(exchange, action);
     },
-    ...(origins !== undefined && { cors: { origins } }),
+    ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };
 }
 

@@ -45,14 +45,29 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ UPLOAD_COLOUR_SCHEME: "1" }, /^UPLOAD_COLOUR_SCHEME is no setting of fixity\.$/],
   [{ UPLOAD_MAX_SIZE: "5 gigs" }, /^UPLOAD_MAX_SIZE must be a size such as .*, not "5 gigs"\.$/],
   [{ UPLOAD_MAX_SIZE: "-1" }, /^UPLOAD_MAX_SIZE must be a size/],
+  [{ UPLOAD_MAX_SIZE: "0" }, /^UPLOAD_MAX_SIZE must be a size/],
   [{ UPLOAD_IDLE_TIMEOUT: "60" }, /^UPLOAD_IDLE_TIMEOUT must be a duration such as .*, not "60"\.$/],
+  [{ UPLOAD_IDLE_TIMEOUT: "0" }, /^UPLOAD_IDLE_TIMEOUT must be a duration/],
+  // a timer that long would end at once
+  [{ UPLOAD_SHUTDOWN_TIMEOUT: "25d" }, /^UPLOAD_SHUTDOWN_TIMEOUT must be a duration .* at most 24d, not "25d"\.$/],
   [{ PORT: "65536" }, /^PORT must be a port from 0 to 65535, not "65536"\.$/],
   [{ PORT: "http" }, /^PORT must be a port/],
   [{ HOST: "not a host" }, /^HOST must be an address or a host name/],
   [{ UPLOAD_OPEN: "true" }, /^UPLOAD_OPEN must be yes or no, not "true"\.$/],
   [{ UPLOAD_DURABILITY: "some" }, /^UPLOAD_DURABILITY must be full or none/],
   [{ UPLOAD_LOG_LEVEL: "loud" }, /^UPLOAD_LOG_LEVEL must be debug, info, warn, error or silent/],
+  [{ UPLOAD_LOG_FORMAT: "xml" }, /^UPLOAD_LOG_FORMAT must be auto, pretty or json/],
   [{ UPLOAD_PUBLIC_URL: "files.example.com" }, /^UPLOAD_PUBLIC_URL must be a URL/],
+  [{ UPLOAD_PUBLIC_URL: "ftp://files.example.com" }, /^UPLOAD_PUBLIC_URL must be a URL/],
+  [{ UPLOAD_PUBLIC_URL: "https://files.example.com/?a=b" }, /^UPLOAD_PUBLIC_URL must be a URL/],
+  [{ UPLOAD_PREFIX: "uploads" }, /^UPLOAD_PREFIX must be a path/],
+  [{ UPLOAD_PREFIX: "/" }, /^UPLOAD_PREFIX must be a path/],
+  [{ UPLOAD_PREFIX: "/uploads/" }, /^UPLOAD_PREFIX must be a path/],
+  [{ UPLOAD_PREFIX: "/a/../b" }, /^UPLOAD_PREFIX must be a path/],
+  [{ UPLOAD_CORS_ORIGINS: "app.example.com" }, /^UPLOAD_CORS_ORIGINS must be origins/],
+  [{ UPLOAD_CORS_ORIGINS: "https://app.example.com/" }, /^UPLOAD_CORS_ORIGINS must be origins/],
+  [{ UPLOAD_CORS_ORIGINS: "*, https://app.example.com" }, /^UPLOAD_CORS_ORIGINS must be origins/],
+  [{ UPLOAD_CORS_ORIGINS: "," }, /^UPLOAD_CORS_ORIGINS must be origins/],
   [
     { HOST: "0.0.0.0" },
     /^Without tokens anybody who reaches 0\.0\.0\.0 could upload\. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes/,
@@ -60,6 +75,11 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ HOST: "files.example.com" }, /^Without tokens/],
   [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS holds no token\.$/],
   [{ UPLOAD_TOKENS: TOKEN, UPLOAD_OPEN: "yes" }, /contradict/],
+  [{ UPLOAD_TOKENS: "fifteen-letters" }, /^A token must have at least 16 characters\.$/],
+  [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^A token may hold letters, digits and/],
+  [{ UPLOAD_TOKENS_FILE: import.meta.dirname }, /^UPLOAD_TOKENS_FILE cannot be read/],
+  [{ UPLOAD_BUCKET_REGION: "eu-central-1" }, /^UPLOAD_BUCKET_REGION is set, but UPLOAD_BUCKET_NAME is not\.$/],
+  [{ UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_ENDPOINT: "s3.local" }, /^UPLOAD_BUCKET_ENDPOINT must be a URL/],
   [{ UPLOAD_TOKENS_FILE: "/nowhere/tokens" }, /^UPLOAD_TOKENS_FILE cannot be read/],
 ];
 
@@ -81,6 +101,12 @@ test("no token or key is told in a message", () => {
   for (const secret of ["short-secret", "secret with spaces in it", "secret,short"]) {
     assert.doesNotMatch(refusal({ env: { UPLOAD_TOKENS: secret } }), /secret/);
   }
+  assert.doesNotMatch(refusal({ env: { UPLOAD_BUCKET_SECRET_KEY: "secret" } }), /secret/);
+  // white space alone is no key, and still is not shown
+  assert.equal(
+    refusal({ env: { UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_SECRET_KEY: "\t" } }),
+    "UPLOAD_BUCKET_SECRET_KEY must be a text that is not empty.",
+  );
 });
 
 test("with tokens, or openly, the server may listen anywhere", () => {
@@ -92,13 +118,20 @@ test("with tokens, or openly, the server may listen anywhere", () => {
 test("loopback has several names", () => {
   for (const HOST of ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
     assert.equal(readConfig({ env: { HOST } }).host, HOST);
+  assert.equal(readConfig({ env: { HOST: "LocalHost" } }).host, "localhost");
+});
+
+test("the pages of some origins may use the service, or of all", () => {
+  const origins = (UPLOAD_CORS_ORIGINS: string): unknown => readConfig({ env: { UPLOAD_CORS_ORIGINS } }).corsOrigins;
+  assert.deepEqual(origins("https://a.example, http://localhost:5173"), ["https://a.example", "http://localhost:5173"]);
+  assert.equal(origins("*"), "*");
 });
 
 test("tokens come from the environment and from a file, with comments and empty lines", async () => {
   const folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   try {
     const file = join(folder, "tokens");
-    await writeFile(file, `# who may upload\n${TOKEN}-2\r\n\n  ${TOKEN}-3  \n`);
+    await writeFile(file, `\ufeff# who may upload\n${TOKEN}-2\r\n\n  ${TOKEN}-3  \n`);
     const { tokens } = readConfig({ env: { UPLOAD_TOKENS: `${TOKEN}-0, ${TOKEN}-1`, UPLOAD_TOKENS_FILE: file } });
     assert.deepEqual(
       tokens,

@@ -34,17 +34,9 @@ export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
     const given = flags[name] ?? (env[setting.env] || undefined);
     const text = given ?? setting.fallback;
     if (text === undefined) continue;
-    const result = setting.schema.safeParse(text);
-    if (result.success) values[name] = result.data;
-    else
-      wrong.push(
-        complaint(
-          setting,
-          flags[name] === undefined ? setting.env : flagOf(name),
-          text,
-          result.error.issues[0]?.message,
-        ),
-      );
+    const value = setting.kind.parse(text);
+    if (value === null) wrong.push(complaint(setting, flags[name] === undefined ? setting.env : flagOf(name), text));
+    else values[name] = value;
   }
   if (wrong.length > 0) throw new FixityError("invalid-option", wrong.join("\n"));
   return checkTogether(values as unknown as Settings);
@@ -55,8 +47,9 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-function complaint(setting: Setting<unknown>, name: string, text: string, issue = "is wrong"): string {
-  return setting.secret === true ? `${name} ${issue}.` : `${name} ${issue}, not ${JSON.stringify(text)}.`;
+function complaint({ kind, secret }: Setting<unknown>, name: string, text: string): string {
+  const found = secret === true ? "" : `, not ${JSON.stringify(text)}`;
+  return `${name} must be ${kind.expected}${found}.`;
 }
 
 function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
@@ -71,6 +64,7 @@ function unknownVariables(env: Readonly<Record<string, string | undefined>>): st
 
 function checkTogether(settings: Settings): Config {
   const { tokens: listed, tokensFile, ...rest } = settings;
+  checkBucket(settings);
   const tokens = [...(listed ?? []), ...(tokensFile === undefined ? [] : readTokens(tokensFile))];
   if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS holds no token.");
   for (const token of tokens) checkToken(token);
@@ -81,6 +75,14 @@ function checkTogether(settings: Settings): Config {
     );
   }
   return { ...rest, tokens };
+}
+
+/** Whoever sets the region of a bucket does not mean a folder. */
+function checkBucket(settings: Settings): void {
+  if (settings.bucketName !== undefined) return;
+  const names = ["bucketRegion", "bucketEndpoint", "bucketAccessKey", "bucketSecretKey"] as const;
+  const stray = names.find((name) => settings[name] !== undefined);
+  if (stray !== undefined) throw invalid(`${SETTINGS[stray].env} is set, but UPLOAD_BUCKET_NAME is not.`);
 }
 
 function readTokens(file: string): string[] {
