@@ -19,7 +19,10 @@ export interface S3Request {
   readonly body?: Payload;
   /** The answer may take as long as the work behind it (completions, copies). */
   readonly isLong?: boolean;
+  /** Cuts the request off. */
   readonly signal?: AbortSignal | undefined;
+  /** Lets the request go on, but begins no other attempt. */
+  readonly lastAttempt?: AbortSignal | undefined;
 }
 
 /** What a request carries. */
@@ -74,7 +77,7 @@ export class S3Client {
    * @throws S3Error
    */
   async call<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
-    return retrying(this.limits, request.signal, () => this.once(request, read));
+    return retrying(this.limits, request.lastAttempt ?? request.signal, () => this.once(request, read));
   }
 
   /** Like {@link call}, without trying again. */

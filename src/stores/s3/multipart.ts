@@ -1,7 +1,7 @@
 import { entityTag, expectRoot, expectText } from "./answers.ts";
 import type { Payload, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
-import { S3Error } from "./s3-error.ts";
+import { failedWith, S3Error } from "./s3-error.ts";
 import { sha256Hex } from "./signer.ts";
 import { escapeXml } from "./xml.ts";
 
@@ -29,7 +29,10 @@ export async function createUpload(client: S3Client, key: string, contentType: s
   });
 }
 
-/** Uploads one part. Sent again under the same number, it takes the place of the one before. */
+/**
+ * Uploads one part. Sent again under the same number, it takes the place of the one before. An aborted signal keeps it from
+ * being sent again, but cuts nothing off: a part that arrives after its upload was aborted may stay for ever.
+ */
 export async function uploadPart(
   client: S3Client,
   upload: UploadName,
@@ -38,11 +41,14 @@ export async function uploadPart(
 ): Promise<Part> {
   const operation = "UploadPart";
   const query = partQuery(upload, number);
-  return client.call({ operation, method: "PUT", key: upload.key, query, body: payload, signal }, (answer) => {
-    const etag = entityTag(answer.headers("etag"));
-    if (etag === null) throw new S3Error({ operation, status: answer.status, detail: "the answer has no ETag" });
-    return { number, etag };
-  });
+  return client.call(
+    { operation, method: "PUT", key: upload.key, query, body: payload, lastAttempt: signal },
+    (answer) => {
+      const etag = entityTag(answer.headers("etag"));
+      if (etag === null) throw new S3Error({ operation, status: answer.status, detail: "the answer has no ETag" });
+      return { number, etag };
+    },
+  );
 }
 
 /** Makes one part from bytes `first` to `last`, both included, of an object in the bucket. */
@@ -58,7 +64,15 @@ export async function uploadPartCopy(
     "x-amz-copy-source-range": `bytes=${source.first}-${source.last}`,
   };
   const query = partQuery(upload, number);
-  const request = { operation, method: "PUT", key: upload.key, query, headers, isLong: true, signal: source.signal };
+  const request = {
+    operation,
+    method: "PUT",
+    key: upload.key,
+    query,
+    headers,
+    isLong: true,
+    lastAttempt: source.signal,
+  };
   return client.call(request, (answer) => {
     const root = expectRoot(operation, answer, "CopyPartResult");
     return { number, etag: entityTag(expectText(operation, root, "ETag")) ?? "" };
@@ -86,13 +100,18 @@ export async function completeUpload(client: S3Client, upload: UploadName, parts
   await client.once(request, (answer) => expectRoot(operation, answer, "CompleteMultipartUploadResult"));
 }
 
-/** Throws an upload away; that there is none is no failure. Only multipart-upload.ts and collector.ts may ask for it. */
-export async function abortUpload(client: S3Client, { key, uploadId }: UploadName): Promise<void> {
+/**
+ * Throws an upload away; `false` where there was none. Only multipart-upload.ts and collector.ts may ask for it, which know
+ * when it is safe.
+ */
+export async function abortUpload(client: S3Client, { key, uploadId }: UploadName): Promise<boolean> {
   const request = { operation: "AbortMultipartUpload", method: "DELETE", key, query: { uploadId } };
   try {
     await client.call(request, () => null);
+    return true;
   } catch (error) {
-    if (!(error instanceof S3Error && error.status === 404)) throw error;
+    if (failedWith(error, 404)) return false;
+    throw error;
   }
 }
 

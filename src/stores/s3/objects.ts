@@ -38,7 +38,7 @@ export async function getObject(
   client: S3Client,
   key: string,
   range: string | null,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<S3Download> {
   const headers = range === null ? {} : { range: `bytes=${range}` };
   return client.download({ operation: "GetObject", method: "GET", key, headers, signal });

@@ -1,0 +1,148 @@
+import { createHash } from "node:crypto";
+import type { Collected } from "../../core/store.ts";
+import type { S3Client } from "./client.ts";
+import type { Layout } from "./layout.ts";
+import { type ListedUpload, listObjects, listParts, listUploads } from "./listing.ts";
+import { isLive } from "./live-uploads.ts";
+import { abortUpload } from "./multipart.ts";
+import { deleteObject, headObject } from "./objects.ts";
+import type { Log } from "./options.ts";
+import { failedWith } from "./s3-error.ts";
+
+const NOTHING: Collected = { staged: 0, bytes: 0 };
+
+/** What a collector works with. */
+export interface CollectorParts {
+  readonly client: S3Client;
+  readonly layout: Layout;
+  /** Milliseconds without a sign of life, by the server's clock. */
+  readonly abandonedAfter: number;
+  readonly log: Log;
+}
+
+/** What of an upload S3 knows. */
+interface Remains {
+  /** The last thing that happened to it. */
+  readonly lastSign: Date;
+  readonly bytes: number;
+  /** The entity tag that an object made of these parts would have. */
+  readonly etag: string;
+}
+
+/**
+ * Removes what dead processes have left: multipart uploads and staged objects that have been silent for long. Whether their
+ * owner lives cannot be seen from here; but a living one completes nothing that was silent for half as long
+ * (multipart-upload.ts), so that no abort can meet a completion.
+ */
+export class Collector {
+  readonly #parts: CollectorParts;
+
+  constructor(parts: CollectorParts) {
+    this.#parts = parts;
+  }
+
+  async collect(signal: AbortSignal | undefined): Promise<Collected> {
+    const { layout } = this.#parts;
+    const collected = [
+      await this.#collectUploads(layout.staging, signal),
+      await this.#collectUploads(layout.blobs, signal),
+      await this.#collectObjects(signal),
+    ];
+    return collected.reduce(sum, NOTHING);
+  }
+
+  async #collectUploads(prefix: string, signal: AbortSignal | undefined): Promise<Collected> {
+    let total = NOTHING;
+    for await (const { items, now } of listUploads(this.#parts.client, prefix, signal)) {
+      for (const upload of items) {
+        signal?.throwIfAborted();
+        if (this.#isOurs(upload.key) && !isLive(upload.uploadId) && this.#isOld(upload.initiated, now)) {
+          total = sum(total, await this.#unlessItResists(() => this.#collectUpload(upload, now)));
+        }
+      }
+    }
+    return total;
+  }
+
+  async #collectUpload(upload: ListedUpload, now: Date | null): Promise<Collected> {
+    const { client } = this.#parts;
+    const remains = await this.#remainsOf(upload);
+    if (remains === null || !this.#isOld(remains.lastSign, now)) return NOTHING;
+    const object = await headObject(client, upload.key);
+    // A server that died in the middle of a completion may have made the object and kept the upload (Ceph). The object
+    // then lives on the parts, and an abort would take them from it.
+    if (object !== null && object.etag === remains.etag && object.modified >= floorToSecond(remains.lastSign)) {
+      this.#parts.log(`an upload to ${upload.key} is left as it is: the object there may have been made of it`);
+      return NOTHING;
+    }
+    const isRemoved = await abortUpload(client, upload);
+    return isRemoved ? { staged: 1, bytes: remains.bytes } : NOTHING;
+  }
+
+  /** `null` where the upload is gone. */
+  async #remainsOf(upload: ListedUpload): Promise<Remains | null> {
+    let lastSign = upload.initiated;
+    let bytes = 0;
+    let count = 0;
+    const hash = createHash("md5");
+    try {
+      for await (const { items } of listParts(this.#parts.client, upload)) {
+        for (const part of items) {
+          if (part.modified > lastSign) lastSign = part.modified;
+          bytes += part.size;
+          count += 1;
+          hash.update(Buffer.from(part.etag.replaceAll('"', ""), "hex"));
+        }
+      }
+    } catch (error) {
+      if (failedWith(error, 404)) return null;
+      throw error;
+    }
+    return { lastSign, bytes, etag: `"${hash.digest("hex")}-${count}"` };
+  }
+
+  async #collectObjects(signal: AbortSignal | undefined): Promise<Collected> {
+    const { client, layout } = this.#parts;
+    let total = NOTHING;
+    for await (const { items, now } of listObjects(client, layout.staging, signal)) {
+      for (const { key, size, modified } of items) {
+        signal?.throwIfAborted();
+        if (!layout.isStaging(key) || isLive(key) || !this.#isOld(modified, now)) continue;
+        total = sum(
+          total,
+          await this.#unlessItResists(async () => {
+            await deleteObject(client, key);
+            return { staged: 1, bytes: size };
+          }),
+        );
+      }
+    }
+    return total;
+  }
+
+  #isOurs(key: string): boolean {
+    return this.#parts.layout.isStaging(key) || this.#parts.layout.digestOf(key) !== null;
+  }
+
+  #isOld(time: Date, now: Date | null): boolean {
+    return (now?.getTime() ?? Date.now()) - time.getTime() >= this.#parts.abandonedAfter;
+  }
+
+  /** One that resists must not keep the others from being removed. */
+  async #unlessItResists(work: () => Promise<Collected>): Promise<Collected> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#parts.log("an abandoned upload could not be removed", error);
+      return NOTHING;
+    }
+  }
+}
+
+function floorToSecond(time: Date): Date {
+  return new Date(Math.floor(time.getTime() / 1000) * 1000);
+}
+
+function sum(a: Collected, b: Collected): Collected {
+  return { staged: a.staged + b.staged, bytes: a.bytes + b.bytes };
+}

@@ -1,0 +1,136 @@
+import { FixityError } from "../../core/errors.ts";
+import type { Payload, S3Client } from "./client.ts";
+import { keepAlive } from "./live-uploads.ts";
+import {
+  abortUpload,
+  completeUpload,
+  createUpload,
+  type Part,
+  uploadPart,
+  uploadPartCopy,
+  type UploadName,
+} from "./multipart.ts";
+import { headObject } from "./objects.ts";
+import type { Log } from "./options.ts";
+import { Attempts } from "./retry.ts";
+import { S3Error } from "./s3-error.ts";
+
+/** What every multipart upload of a store needs. */
+export interface UploadContext {
+  readonly client: S3Client;
+  /** Milliseconds without a sign of life after which an upload is no longer completed. Half of what a collector waits. */
+  readonly idleLimit: number;
+  readonly log: Log;
+}
+
+/** How an upload was completed. */
+export interface Completion {
+  /** S3 never said so; the object was found to be there, of the right size. */
+  readonly isInferred: boolean;
+}
+
+/**
+ * One multipart upload, and the rule by which it ends:
+ *
+ *     open ── complete() ──┬── 200, with the result in it ────────────────────────────> completed
+ *       │                  ├── refused (4xx): surely nothing was done ──> open again
+ *       │                  └── no answer, or a doubtful one: look, try again, give up ─> unknown
+ *       └── abort() ──> aborted
+ *
+ * **Abort is sent only while no completion may be under way**, so from `open` alone. A completion and an abort that meet
+ * both succeed on a real server (Ceph), the object can be read for a while, and its bytes are gone after the server's own
+ * garbage collection. What ends as `unknown` is therefore left as it is; the collector looks at it a day later.
+ */
+export class MultipartUpload {
+  readonly #context: UploadContext;
+  readonly #name: UploadName;
+  readonly #forget: () => void;
+  #state: "open" | "completing" | "completed" | "aborted" | "unknown" = "open";
+  #lastSign = Date.now();
+
+  private constructor(context: UploadContext, name: UploadName) {
+    this.#context = context;
+    this.#name = name;
+    this.#forget = keepAlive(name.uploadId);
+  }
+
+  static async begin(context: UploadContext, key: string, contentType: string): Promise<MultipartUpload> {
+    return new MultipartUpload(context, await createUpload(context.client, key, contentType));
+  }
+
+  /** Sends a part; no attempt is begun once `signal` is aborted. */
+  async upload(number: number, payload: Payload, signal: AbortSignal): Promise<Part> {
+    const part = await uploadPart(this.#context.client, this.#name, number, { payload, signal });
+    this.#lastSign = Date.now();
+    return part;
+  }
+
+  /** Copies bytes `first` to `last` of an object into a part; no attempt is begun once `signal` is aborted. */
+  async copy(number: number, source: { key: string; first: number; last: number; signal: AbortSignal }): Promise<Part> {
+    const part = await uploadPartCopy(this.#context.client, this.#name, number, source);
+    this.#lastSign = Date.now();
+    return part;
+  }
+
+  /**
+   * Makes an object of all parts, of `size` bytes.
+   *
+   * @throws S3Error when it is not known that there is one
+   */
+  async complete(parts: readonly Part[], size: number): Promise<Completion> {
+    if (Date.now() - this.#lastSign > this.#context.idleLimit) {
+      throw new FixityError("upload-stalled", "The upload stood still for so long that it may have been cleared away.");
+    }
+    this.#state = "completing";
+    try {
+      const completion = await this.#tryComplete(parts, size);
+      this.#state = "completed";
+      return completion;
+    } catch (error) {
+      if (this.#state === "completing") this.#state = "unknown";
+      throw error;
+    } finally {
+      this.#forget();
+    }
+  }
+
+  /** Throws the parts away, where that is safe. Does not fail: what it could not do is logged, and left to the collector. */
+  async abort(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "aborted";
+    try {
+      await abortUpload(this.#context.client, this.#name);
+    } catch (error) {
+      this.#context.log("a multipart upload could not be aborted", error);
+    } finally {
+      this.#forget();
+    }
+  }
+
+  async #tryComplete(parts: readonly Part[], size: number): Promise<Completion> {
+    const { client } = this.#context;
+    const attempts = new Attempts(client.limits);
+    let isFirst = true;
+    for (;;) {
+      try {
+        await completeUpload(client, this.#name, parts);
+        return { isInferred: false };
+      } catch (error) {
+        // Only the very first answer can say that nothing was done; a later "no such upload" may mean that all was.
+        if (isFirst && error instanceof S3Error && error.isRefusal && error.status !== 404) {
+          this.#state = "open";
+          throw error;
+        }
+        if (await this.#isThere(size)) return { isInferred: true };
+        if (error instanceof S3Error && error.isRefusal) throw error;
+        if (!(await attempts.another(error))) throw error;
+        isFirst = false;
+      }
+    }
+  }
+
+  async #isThere(size: number): Promise<boolean> {
+    const found = await headObject(this.#context.client, this.#name.key);
+    return found?.size === size;
+  }
+}

@@ -1,0 +1,137 @@
+import type { Digest } from "../../core/digest.ts";
+import type {
+  BlobReader,
+  BlobStat,
+  BlobStore,
+  Collected,
+  OpenOptions,
+  StagedBlob,
+  StageOptions,
+} from "../../core/store.ts";
+import { OCTET_STREAM } from "../../core/media-type.ts";
+import { openObject } from "./blob-opener.ts";
+import { checkBucket } from "./check.ts";
+import { S3Client } from "./client.ts";
+import { Collector } from "./collector.ts";
+import { faultsTold, storeFault } from "./faults.ts";
+import { KnownAbsent } from "./known-absent.ts";
+import { LargeUpload } from "./large-upload.ts";
+import { Layout } from "./layout.ts";
+import { listObjects } from "./listing.ts";
+import type { UploadContext } from "./multipart-upload.ts";
+import { deleteObject, headObject } from "./objects.ts";
+import type { ResolvedS3Options } from "./options.ts";
+import { PartPlan } from "./part-plan.ts";
+import { Publisher } from "./publisher.ts";
+import { S3StagedBlob } from "./staged-blob.ts";
+import { UploadMemory } from "./upload-memory.ts";
+import { WholePut } from "./whole-put.ts";
+
+/** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
+export class S3Store implements BlobStore {
+  readonly description: string;
+  readonly #options: ResolvedS3Options;
+  readonly #client: S3Client;
+  readonly #layout: Layout;
+  readonly #context: UploadContext;
+  readonly #knownAbsent = new KnownAbsent();
+  readonly #memory: UploadMemory;
+  readonly #publisher: Publisher;
+  readonly #collector: Collector;
+
+  constructor(options: ResolvedS3Options) {
+    const { bucket, endpoint, keyPrefix, log, copyLimits, idleLimit, abandonedAfter } = options;
+    const client = new S3Client(options);
+    const layout = new Layout(keyPrefix);
+    this.description = `S3 bucket ${bucket}${keyPrefix === "" ? "" : `, ${keyPrefix}`} at ${endpoint.place}`;
+    this.#options = options;
+    this.#client = client;
+    this.#layout = layout;
+    this.#context = { client, idleLimit, log };
+    this.#memory = new UploadMemory(options.memory);
+    this.#publisher = new Publisher({
+      context: this.#context,
+      layout,
+      wholePut: new WholePut(client, log),
+      knownAbsent: this.#knownAbsent,
+      copyLimits,
+    });
+    this.#collector = new Collector({ client, layout, abandonedAfter, log });
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await checkBucket(this.#client, this.#layout.blobs, signal);
+  }
+
+  async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const found = await headObject(this.#client, this.#layout.blob(digest), signal);
+      if (found !== null) return { digest, size: found.size, modified: found.modified };
+      this.#knownAbsent.note(digest);
+      return null;
+    });
+  }
+
+  /** S3 shows no object that is not durable. */
+  async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    return this.stat(digest, signal);
+  }
+
+  async open(digest: Digest, options: OpenOptions = {}): Promise<BlobReader | null> {
+    options.signal?.throwIfAborted();
+    return faultsTold(() => openObject(this.#client, this.#layout.blob(digest), options));
+  }
+
+  async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
+    signal?.throwIfAborted();
+    try {
+      for await (const { items } of listObjects(this.#client, this.#layout.blobs, signal)) {
+        for (const { key, size, modified } of items) {
+          signal?.throwIfAborted();
+          const digest = this.#layout.digestOf(key);
+          if (digest !== null) yield { digest, size, modified };
+        }
+      }
+    } catch (error) {
+      throw storeFault(error);
+    }
+  }
+
+  async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const key = this.#layout.blob(digest);
+      if ((await headObject(this.#client, key, signal)) === null) return false;
+      await deleteObject(this.#client, key, signal);
+      return true;
+    });
+  }
+
+  async stage({ digest, length, mediaType = OCTET_STREAM, signal }: StageOptions = {}): Promise<StagedBlob> {
+    signal?.throwIfAborted();
+    const { partSize, fixedPartSize, maxParts, concurrency, signParts } = this.#options;
+    const plan = new PartPlan({ partSize, fixedPartSize, maxParts, largestPart: this.#memory.largestPart }, length);
+    const key = digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest);
+    const large = { context: this.#context, key, contentType: mediaType, concurrency, signParts };
+    return new S3StagedBlob({
+      publisher: this.#publisher,
+      seat: await this.#memory.admit(length, signal),
+      plan,
+      length,
+      beginLarge: () => new LargeUpload(large),
+      contentType: mediaType,
+      signal,
+    });
+  }
+
+  async collect(signal?: AbortSignal): Promise<Collected> {
+    signal?.throwIfAborted();
+    return faultsTold(() => this.#collector.collect(signal));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.destroy();
+  }
+}

@@ -1,0 +1,26 @@
+import { storeContract } from "../../src/store-contract.ts";
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const LARGEST = 11 * 1024 * 1024 + 3;
+
+/** The contract that every store keeps, on the server. */
+export function contractSuite(gateway: Gateway): void {
+  storeContract(
+    "S3",
+    async () => {
+      const place = new S3Place(gateway);
+      // What this process works on is never collected, and everything else at once, whatever the clocks say.
+      const open = () => place.store({}, { abandonedAfter: -Infinity });
+      return {
+        store: open(),
+        another: async () => open(),
+        damage: async (digest) => place.put(place.layout.blob(digest), Buffer.from("short")),
+        abandon: async () => place.abandon(),
+        leftovers: async () => place.leftovers(),
+        cleanup: async () => place[Symbol.asyncDispose](),
+      };
+    },
+    { largest: LARGEST },
+  );
+}

@@ -1,0 +1,88 @@
+/**
+ * The S3 server that the tests talk to: the one that TEST_S3_… variables name, or Ceph's gateway, started once for a run
+ * by scripts/ceph-s3.sh in a folder of its own and thrown away behind it.
+ */
+import assert from "node:assert/strict";
+import { execFile, spawnSync } from "node:child_process";
+import { mkdtemp } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const SCRIPT = fileURLToPath(new URL("../../scripts/ceph-s3.sh", import.meta.url));
+
+const run = promisify(execFile);
+
+/** How to speak with the server, as options of a store. */
+export interface Gateway {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Makes the server's own garbage collection run to its end; `null` where it is not ours to command. */
+  readonly collectGarbage: (() => Promise<void>) | null;
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Why the tests with a server have to be skipped, or `null`. In CI they are not: there Ceph is installed where it is
+ * missing, and what does not start fails the run.
+ */
+export function whyNoGateway(): string | null {
+  if (process.env["TEST_S3_ENDPOINT"] !== undefined || process.env["CI"] === "true") return null;
+  const isInstalled = ["ceph-mon", "ceph-osd", "radosgw"].every(
+    (program) => spawnSync(program, ["--version"], { stdio: "ignore" }).status === 0,
+  );
+  return isInstalled ? null : "needs a server: TEST_S3_… variables, or Ceph's packages (scripts/ceph-s3.sh)";
+}
+
+/** Takes the server that is named, or starts one. */
+export async function startGateway(): Promise<Gateway> {
+  if (process.env["TEST_S3_ENDPOINT"] !== undefined) {
+    return { ...settingsFrom(process.env), collectGarbage: null, stop: async () => undefined };
+  }
+  const folder = join(await mkdtemp(join(tmpdir(), "fixity-ceph-")), "ceph");
+  const env = { ...process.env, CEPH_S3_PORT: String(await freePorts()) };
+  const { stdout } = await run(SCRIPT, ["start", folder], { env });
+  const settings = Object.fromEntries(
+    [...stdout.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+  );
+  return {
+    ...settingsFrom(settings),
+    collectGarbage: async () => void (await run(SCRIPT, ["gc", folder])),
+    stop: async () => void (await run(SCRIPT, ["stop", folder])),
+  };
+}
+
+function settingsFrom(env: Readonly<Record<string, string | undefined>>): Omit<Gateway, "collectGarbage" | "stop"> {
+  const value = (name: string) => env[name] ?? assert.fail(`${name} is missing`);
+  return {
+    endpoint: value("TEST_S3_ENDPOINT"),
+    region: env["TEST_S3_REGION"] ?? "us-east-1",
+    bucket: value("TEST_S3_BUCKET"),
+    accessKey: value("TEST_S3_ACCESS_KEY"),
+    secretKey: value("TEST_S3_SECRET_KEY"),
+  };
+}
+
+/** The first of fifty ports, below those that the system gives out, of which the gateway's own are free. */
+async function freePorts(): Promise<number> {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const first = 20_000 + Math.floor(Math.random() * 200) * 50;
+    const needed = [first, first + 1, ...Array.from({ length: 8 }, (_, index) => first + 10 + index)];
+    const free = await Promise.all(needed.map(isFree));
+    if (free.every(Boolean)) return first;
+  }
+  return assert.fail("no ports are free");
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  server.once("error", () => resolve(false));
+  server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  return promise;
+}

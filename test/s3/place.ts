@@ -1,0 +1,86 @@
+/** An empty place in the server's bucket: a key prefix of its own, and what to look at in it behind the store's back. */
+import { randomBytes } from "node:crypto";
+import type { BlobStore } from "../../src/core/store.ts";
+import { S3Client } from "../../src/stores/s3/client.ts";
+import { Layout } from "../../src/stores/s3/layout.ts";
+import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../../src/stores/s3/listing.ts";
+import { abortUpload, createUpload, uploadPart } from "../../src/stores/s3/multipart.ts";
+import { deleteObject, putObject } from "../../src/stores/s3/objects.ts";
+import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
+import { S3Store } from "../../src/stores/s3/s3-store.ts";
+import { sha256Hex } from "../../src/stores/s3/signer.ts";
+import type { Gateway } from "./gateway.ts";
+
+const MIB = 1024 * 1024;
+
+/** Options that a store's user cannot set. */
+export type InnerOptions = Partial<Pick<ResolvedS3Options, "abandonedAfter" | "idleLimit" | "copyLimits" | "memory">>;
+
+/** A key prefix of its own in the bucket. */
+export class S3Place implements AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly layout: Layout;
+  /** Speaks with the server directly. */
+  readonly client: S3Client;
+  readonly #keyPrefix = `test-${randomBytes(8).toString("hex")}`;
+
+  constructor(gateway: Gateway) {
+    this.gateway = gateway;
+    const options = this.options();
+    this.layout = new Layout(options.keyPrefix);
+    this.client = new S3Client(options);
+  }
+
+  /** Opens a store over the place. Parts are as small as may be, so that small blobs take all ways. */
+  store(options: Partial<S3StoreOptions> = {}, inner: InnerOptions = {}): BlobStore {
+    return new S3Store({ ...this.options(options), ...inner });
+  }
+
+  options(options: Partial<S3StoreOptions> = {}): ResolvedS3Options {
+    const { bucket, region, endpoint, accessKey, secretKey } = this.gateway;
+    const given = { bucket, region, endpoint, accessKey, secretKey, keyPrefix: this.#keyPrefix };
+    return resolveS3Options({ ...given, partSize: 5 * MIB, log: () => null, ...options });
+  }
+
+  /** All objects in the place. */
+  async objects(): Promise<ListedObject[]> {
+    const found: ListedObject[] = [];
+    const prefix = this.layout.blobs.slice(0, -"blobs/".length);
+    for await (const { items } of listObjects(this.client, prefix)) found.push(...items);
+    return found;
+  }
+
+  /** All multipart uploads in the place. */
+  async uploads(): Promise<ListedUpload[]> {
+    const found: ListedUpload[] = [];
+    const prefix = this.layout.blobs.slice(0, -"blobs/".length);
+    for await (const { items } of listUploads(this.client, prefix)) found.push(...items);
+    return found;
+  }
+
+  /** How many half-written uploads there are, in whatever form. */
+  async leftovers(): Promise<number> {
+    const staged = (await this.objects()).filter(({ key }) => !key.startsWith(this.layout.blobs));
+    return staged.length + (await this.uploads()).length;
+  }
+
+  /** Stores bytes under a key, whatever they are. */
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    await putObject(this.client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
+  }
+
+  /** Leaves a multipart upload behind, with one part, as a process does that dies in the middle of it. */
+  async abandon(key: string = this.layout.newStaging()): Promise<void> {
+    const upload = await createUpload(this.client, key, "application/octet-stream");
+    const bytes = Buffer.alloc(1000);
+    const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    await uploadPart(this.client, upload, 1, { payload, signal: new AbortController().signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const upload of await this.uploads()) await abortUpload(this.client, upload);
+    for (const { key } of await this.objects()) await deleteObject(this.client, key);
+    await this.client.destroy();
+  }
+}
