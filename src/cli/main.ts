@@ -1,5 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
-// The flag keeps V8's young generation small: chunks that have long been written would wait in it to be collected.
+#!/usr/bin/env node
 // The one place that reads the process's environment; everything else is handed what it needs.
 const { env } = process;
 
@@ -7,7 +6,7 @@ const { env } = process;
 // it has to be set before anything else is loaded.
 env["UV_THREADPOOL_SIZE"] ??= "8";
 
-const { enableCompileCache } = await import("node:module");
-enableCompileCache();
+const { cacheCompiledCode } = await import("./compile-cache.ts");
+cacheCompiledCode(env);
 const { runProgram } = await import("./program.ts");
 await runProgram(process.argv, env);

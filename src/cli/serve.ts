@@ -1,4 +1,4 @@
-import { type ConfigSources, readConfig } from "../server/config.ts";
+import { type Config, type ConfigSources, readConfig } from "../server/config.ts";
 import { type RunningServer, startServer } from "../server/server.ts";
 
 /** Exit codes of a process that a signal ended: 128 and the signal's number. */
@@ -8,27 +8,34 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
   const server = await startServer(config);
-  process.stdout.write(greeting(server, config.prefix, config.tokens.length > 0));
+  let asked = false;
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
-    let asked = false;
     process.on(signal, () => {
       if (asked) process.exit(exitCode);
       asked = true;
       void stop(server, config.shutdownTimeout);
     });
   }
+  // not to standard output, where programs read the log
+  process.stderr.write(greeting(server, config));
 }
 
 async function stop(server: RunningServer, timeout: number): Promise<void> {
   server.log.info(`stopping; running uploads have ${timeout / 1000} s to finish`);
-  await server.close();
+  try {
+    await server.close();
+  } catch (error) {
+    server.log.error({ err: error }, "not everything could be put away");
+    process.exit(1);
+  }
   process.exit(0);
 }
 
-function greeting({ url, storeDescription }: RunningServer, prefix: string, needsToken: boolean): string {
-  const token = needsToken ? ` -H "Authorization: Bearer $TOKEN"` : "";
+function greeting({ url, storeDescription }: RunningServer, { prefix, tokens, open }: Config): string {
+  const token = tokens.length > 0 ? ` -H "Authorization: Bearer $TOKEN"` : "";
   return (
     `fixity listens on ${url} and stores in ${storeDescription}\n` +
+    (open ? "Anybody who reaches it may upload, since UPLOAD_OPEN=yes\n" : "") +
     `Try it: open ${url} in a browser, or  curl${token} -F upload=@FILE ${url}${prefix}\n`
   );
 }

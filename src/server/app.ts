@@ -1,27 +1,19 @@
-import { createServer, type RequestListener, type Server } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "pino";
-import { Digest } from "../core/digest.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { expectContinue, nodeListener } from "../http/adapters/node.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { bearerTokens } from "../http/bearer.ts";
-import { createHandler, type Handler } from "../http/handler.ts";
+import { createHandler } from "../http/handler.ts";
 import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
 import { problemAnswer } from "../http/problem.ts";
-import { answerClientError } from "./client-errors.ts";
+import { ClientErrors } from "./client-errors.ts";
 import type { Config } from "./config.ts";
+import type { Health } from "./health.ts";
+import { makeServer } from "./http-server.ts";
 import { loggedPath } from "./log.ts";
 import { servePage } from "./page.ts";
 import { logExchanges } from "./request-log.ts";
-
-/** Bytes of a request's header section. */
-const MAX_HEADER_SIZE = 16 * 1024;
-/** Milliseconds for a request's header section to come in. */
-const HEADERS_TIMEOUT = 20_000;
-/** Milliseconds that an idle connection is kept: longer than the 60 s of usual proxies, who must be the ones to close. */
-const KEEP_ALIVE = 72_000;
 
 /** What the framework hands to an error handler. */
 type Thrown = Error & { readonly statusCode?: number };
@@ -30,18 +22,20 @@ type Thrown = Error & { readonly statusCode?: number };
 export interface AppParts {
   readonly config: Config;
   readonly fixity: Fixity;
+  readonly health: Health;
   readonly log: Logger;
   /** Aborted when the server takes no new work. */
   readonly stopping: AbortSignal;
 }
 
 /** The standalone app: the uploads, the page, `/healthz`, and problems for everything else. */
-export async function buildApp({ config, fixity, log, stopping }: AppParts): Promise<FastifyInstance> {
-  const handler = createHandler(fixity, handlerOptions(config, log, stopping));
+export async function buildApp({ config, fixity, health, log, stopping }: AppParts): Promise<FastifyInstance> {
+  const uploads = createHandler(fixity, handlerOptions(config, log, stopping));
+  const clientErrors = new ClientErrors(log);
   const app = Fastify({
-    serverFactory: (others) => makeServer(handler, others),
+    serverFactory: (others) => makeServer({ uploads, others, clientErrors }),
+    clientErrorHandler: (error, socket) => clientErrors.answer(error, socket),
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
     frameworkErrors: answerProblem,
     genReqId: nextRequestId,
   });
@@ -62,7 +56,7 @@ export async function buildApp({ config, fixity, log, stopping }: AppParts): Pro
   app.setErrorHandler(answerProblem);
   app.get("/healthz", async (_request, reply) => {
     refuseWhen(stopping);
-    await probe(fixity);
+    await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
   await servePage(app, { fixity, needsToken: config.tokens.length > 0 });
@@ -78,23 +72,6 @@ export async function buildApp({ config, fixity, log, stopping }: AppParts): Pro
       .headers({ ...fields, "X-Request-Id": request.id })
       .send(content);
   }
-}
-
-/** The uploads are answered before the framework sees them: its routing costs a tenth of a small upload. */
-function makeServer(handler: Handler, others: RequestListener): Server {
-  const uploads = nodeListener(handler);
-  const limits = {
-    maxHeaderSize: MAX_HEADER_SIZE,
-    headersTimeout: HEADERS_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE,
-    // uploads have limits on silence and rate instead of one on the whole time
-    requestTimeout: 0,
-  };
-  const server = createServer(limits, (request, response) => {
-    uploads(request, response, () => others(request, response));
-  });
-  expectContinue(server, uploads);
-  return server;
 }
 
 /** What the framework refuses is the request's fault; everything else that is not ours is a fault of ours. */
@@ -122,14 +99,4 @@ function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): Han
 
 function refuseWhen(stopping: AbortSignal): void {
   if (stopping.aborted) throw new FixityError("shutting-down", "The server is stopping. Try again in a moment.");
-}
-
-/** Asks the store for a blob that need not be there: whether it answers is what counts. */
-async function probe(fixity: Fixity): Promise<void> {
-  const signal = AbortSignal.timeout(3000);
-  try {
-    await fixity.stat(Digest.parse("0".repeat(64)), signal);
-  } catch (cause) {
-    throw new FixityError("store-unavailable", "The store does not answer.", { cause });
-  }
 }

@@ -1,22 +1,57 @@
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
+import { nextRequestId } from "../http/adapters/request-id.ts";
 import { problemAnswer } from "../http/problem.ts";
 
-/**
- * Answers a request that Node could not read, on the bare socket: as a problem like every other, and then the connection
- * ends, since nobody knows where the next request would begin.
- */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
+/** Answers requests that Node cannot read, as problems like every other; then the connection ends. */
+export class ClientErrors {
+  readonly #log: Logger;
+  /** The answers of each connection that may not have been sent in full, in their order. */
+  readonly #answers = new WeakMap<Socket, ServerResponse[]>();
+
+  constructor(log: Logger) {
+    this.#log = log;
   }
-  const { status, fields, body } = problemAnswer(toFixityError(error));
-  const content = Buffer.from(typeof body === "string" ? body : "");
-  const lines = Object.entries({ ...fields, "Content-Length": content.length, Connection: "close" });
-  socket.write(`HTTP/1.1 ${status} ${status === 431 ? "Request Header Fields Too Large" : "Bad Request"}\r\n`);
-  for (const [name, value] of lines) socket.write(`${name}: ${value}\r\n`);
-  socket.end(Buffer.concat([Buffer.from("\r\n"), content]));
+
+  /** To be told of every request that Node could read. */
+  expect(socket: Socket, response: ServerResponse): void {
+    const answers = this.#answers.get(socket);
+    if (answers === undefined) {
+      this.#answers.set(socket, [response]);
+      return;
+    }
+    while (answers[0]?.writableFinished === true) answers.shift();
+    answers.push(response);
+  }
+
+  /** Nobody knows where the next request would begin, so the connection ends, with an answer where there is room for one. */
+  answer(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (error.code === "ECONNRESET" || !socket.writable || this.#isAnswering(socket)) {
+      socket.destroy();
+      return;
+    }
+    const id = nextRequestId();
+    const failure = toFixityError(error);
+    const { status, fields, body } = problemAnswer(failure);
+    const content = typeof body === "string" ? body : "";
+    const lines = {
+      ...fields,
+      "X-Request-Id": id,
+      "Content-Length": Buffer.byteLength(content),
+      Connection: "close",
+    };
+    const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${content}`);
+    this.#log.info({ id, code: failure.code, cause: error.code }, `a request could not be read ${status}`);
+  }
+
+  /** In the middle of an answer a second one would be taken for a part of the file that is being sent. */
+  #isAnswering(socket: Socket): boolean {
+    const answers = this.#answers.get(socket) ?? [];
+    return answers.some((response) => response.headersSent && !response.writableFinished);
+  }
 }
 
 function toFixityError(cause: NodeJS.ErrnoException): FixityError {

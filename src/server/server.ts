@@ -4,8 +4,9 @@ import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
 import { createFixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
-import { buildApp } from "./app.ts";
+import type { AppParts } from "./app.ts";
 import type { Config } from "./config.ts";
+import { Health } from "./health.ts";
 import { createLog } from "./log.ts";
 import { makeStore } from "./store.ts";
 
@@ -32,19 +33,28 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const log = await createLog(config);
   const store = makeStore(config, log);
   try {
-    await store.check();
-    return await listen(config, store, log);
+    // while the disk is busy with the one, the processor is with the other
+    const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);
+    return await listen({ config, store, log, buildApp });
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-async function listen(config: Config, store: BlobStore, log: Logger): Promise<RunningServer> {
+interface Parts {
+  readonly config: Config;
+  readonly store: BlobStore;
+  readonly log: Logger;
+  readonly buildApp: (parts: AppParts) => Promise<FastifyInstance>;
+}
+
+async function listen({ config, store, log, buildApp }: Parts): Promise<RunningServer> {
   const { maxSize, prefix, publicUrl } = config;
   const fixity = createFixity({ store, maxSize, prefix, ...(publicUrl !== undefined && { publicUrl }) });
   const stopping = new AbortController();
-  const app = await buildApp({ config, fixity, log, stopping: stopping.signal });
+  const health = new Health(() => store.check());
+  const app = await buildApp({ config, fixity, health, log, stopping: stopping.signal });
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -62,23 +72,28 @@ async function listen(config: Config, store: BlobStore, log: Logger): Promise<Ru
     async close() {
       stopping.abort();
       clearInterval(collector);
-      await drain(app, config.shutdownTimeout);
+      await drain(app, config.shutdownTimeout, log);
       await store[Symbol.asyncDispose]();
     },
   };
 }
 
 /** Closes the app: idle connections at once, busy ones when they have been answered or the time is over. */
-async function drain(app: FastifyInstance, timeout: number): Promise<void> {
+async function drain(app: FastifyInstance, timeout: number, log: Logger): Promise<void> {
   const idle = setInterval(() => app.server.closeIdleConnections(), 50);
-  const end = setTimeout(() => app.server.closeAllConnections(), timeout);
+  const end = setTimeout(() => {
+    log.warn("the time to finish is over: what is still running is cut off");
+    app.server.closeAllConnections();
+  }, timeout);
   await app.close();
   clearInterval(idle);
   clearTimeout(end);
 }
 
+/** As a browser on this machine takes it: a server on all addresses is not reached by the name of none. */
 function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  const host = address === "0.0.0.0" || address === "::" ? "localhost" : address;
+  return `http://${family === "IPv6" && host === address ? `[${host}]` : host}:${port}`;
 }
 
 function listenError(cause: unknown, { host, port }: Config): FixityError {

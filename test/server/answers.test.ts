@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +24,16 @@ async function logLines(server: ServerProcess, count: number): Promise<Record<st
     });
   }
   return assert.fail(`no ${count} lines: ${server.output}`);
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await condition()) return;
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+  }
+  assert.fail("it did not come to that");
 }
 
 test("an upload is logged with what it was, in one line", async () => {
@@ -122,15 +133,70 @@ test("every error is a problem, also of what is not the service's", async () => 
   assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), [400, type, "invalid-request"]);
 });
 
-test("healthz says whether the store answers", async () => {
+test("healthz says whether the store can be used, and soon when that changes", async () => {
   const dir = join(folder, "health");
   await using server = await ServerProcess.start({ dir });
-  const healthy = await fetch(`${server.url}/healthz`);
-  assert.deepEqual([healthy.status, await healthy.json()], [200, { status: "ok" }]);
+  const ask = async (): Promise<unknown[]> => {
+    const response = await fetch(`${server.url}/healthz`);
+    const { status, code } = (await response.json()) as { status?: unknown; code?: string };
+    return [response.status, status === "ok" ? "ok" : code];
+  };
+  assert.deepEqual(await ask(), [200, "ok"]);
   await rm(dir, { recursive: true });
   await writeFile(dir, "");
-  const ill = await fetch(`${server.url}/healthz`);
-  assert.deepEqual([ill.status, ((await ill.json()) as { code: string }).code], [503, "store-unavailable"]);
+  await until(async () => (await ask())[0] === 503);
+  assert.deepEqual(await ask(), [503, "store-unavailable"]);
+  await rm(dir);
+  await until(async () => (await ask())[0] === 200);
+  assert.match(server.output, /ENOTDIR|EEXIST/, "the log tells why");
+});
+
+test("what cannot be read is told with an id that is in the log", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "unreadable") });
+  await using client = await RawClient.open(server.port);
+  await client.send("NONSENSE\u001b[2J\r\n\r\n");
+  const { fields } = await client.answer();
+  await client.closed();
+  const [line] = await logLines(server, 1);
+  assert.equal(line?.["id"], fields.get("x-request-id"));
+  assert.equal(line?.["code"], "invalid-request");
+});
+
+test("what cannot be read, behind a request whose answer is being sent, is never mixed into that answer", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "mixed") });
+  const content = Buffer.alloc(64 * 1024 ** 2, "fixity");
+  const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
+  const { url } = (await stored.json()) as { url: string };
+  await using client = await RawClient.open(server.port);
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  const [first] = (await once(client.socket, "data")) as [Buffer];
+  client.socket.removeAllListeners("data").pause();
+  await client.send("NONSENSE\r\n\r\n");
+  const received = [first];
+  client.socket.on("data", (bytes) => received.push(bytes)).resume();
+  await client.closed();
+  const all = Buffer.concat(received);
+  const body = all.subarray(all.indexOf("\r\n\r\n") + 4);
+  assert.ok(body.equals(content.subarray(0, body.length)), "nothing but the file's own bytes");
+});
+
+test("content for an address that takes none is refused, and read no longer than an upload's", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "elsewhere") });
+  for (const method of ["POST", "PUT", "DELETE"]) {
+    for (const type of ["application/json", "image/png", "multipart/form-data; boundary=x"]) {
+      const headers = { "content-type": type };
+      const response = await fetch(`${server.url}/nowhere`, { method, headers, body: Buffer.alloc(3 * 1024 ** 2) });
+      const { code } = (await response.json()) as { code: string };
+      assert.deepEqual([response.status, code], [404, "not-found"], `${method} ${type}`);
+    }
+  }
+  // endless, but silent: the connection ends
+  for (const head of ["POST /nowhere", "GET /healthz"]) {
+    await using client = await RawClient.open(server.port);
+    await client.send(`${head} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n`);
+    assert.equal((await client.answer()).status, head === "GET /healthz" ? 200 : 404);
+    await client.closed();
+  }
 });
 
 test("the page knows the service's prefix and limit, and is not sent twice", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
@@ -45,6 +45,28 @@ test("the start tells where it listens, where it stores, and what to try", async
   await using server = await ServerProcess.start({ dir: join(folder, "data") });
   assert.match(server.output, /^fixity listens on http:\/\/127\.0\.0\.1:\d+ and stores in disk at .*data\n/);
   assert.match(server.output, /curl -F upload=@FILE http:\/\/127\.0\.0\.1:\d+\/uploads\n/);
+});
+
+test("what is open to everybody is said to be", async () => {
+  const env = { HOST: "0.0.0.0", UPLOAD_OPEN: "yes" };
+  await using server = await ServerProcess.start({ dir: join(folder, "open"), env });
+  assert.match(server.output, /^fixity listens on http:\/\/localhost:\d+ and/);
+  assert.match(server.output, /^Anybody who reaches it may upload, since UPLOAD_OPEN=yes$/m);
+});
+
+test("standard output is the log and nothing else", async () => {
+  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "out") };
+  const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  await once(child.stderr, "data");
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "close"), [0, null]);
+  const lines = out.trimEnd().split("\n");
+  assert.deepEqual(
+    lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
+    ["stopping; running uploads have 30 s to finish"],
+  );
 });
 
 test("a port that is taken", async () => {

@@ -59,19 +59,25 @@ test("an upload that does not finish in time is cut off, and nothing of it stays
   await using server = await start({ UPLOAD_SHUTDOWN_TIMEOUT: "300ms" });
   await using client = await halfAnUpload(server);
   assert.deepEqual(await server.stop("SIGTERM"), { code: 0, signal: null });
+  assert.match(server.output, /what is still running is cut off/);
   await client.closed();
   await using again = await start();
   assert.equal((await fetch(`${again.url}/uploads/${sha256("01234")}`)).status, 404);
 });
 
-test("a second signal ends at once", async () => {
-  await using server = await start();
-  await using _client = await halfAnUpload(server);
-  const stopped = server.stop("SIGTERM");
-  await until(() => refusesConnections(server.port));
-  process.kill(server.pid, "SIGTERM");
-  assert.deepEqual(await stopped, { code: 143, signal: null });
-});
+for (const [first, second, code] of [
+  ["SIGTERM", "SIGTERM", 143],
+  ["SIGTERM", "SIGINT", 130],
+] as const) {
+  test(`after ${first}, ${second} ends at once`, async () => {
+    await using server = await start();
+    await using _client = await halfAnUpload(server);
+    const stopped = server.stop(first);
+    await until(() => refusesConnections(server.port));
+    process.kill(server.pid, second);
+    assert.deepEqual(await stopped, { code, signal: null });
+  });
+}
 
 test("connections that are only kept alive do not hold the stop", async () => {
   await using server = await start();
