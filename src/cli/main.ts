@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4 --no-incremental-marking
 // The one place that reads the process's environment; everything else is handed what it needs.
 const { env } = process;
 
