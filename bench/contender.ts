@@ -50,7 +50,7 @@ export class Contender implements AsyncDisposable {
     const child = fork(new URL(`servers/${script}.ts`, import.meta.url), [root, ...args], {
       env: ENVIRONMENT,
       // as `fixity serve` is started; the peers as their users start them
-      execArgv: script === "fixity" ? ["--max-semi-space-size=4"] : [],
+      execArgv: script === "fixity" ? ["--max-semi-space-size=4", "--no-incremental-marking"] : [],
     });
     const [message] = (await once(child, "message")) as [{ port: number }];
     return new Contender(name, root, { port: message.port, child });

@@ -1,4 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=4 --no-incremental-marking
+// V8 collects for a server whose heap is small and whose buffers are large and short-lived: a small young generation, in
+// which written chunks do not wait, and collections in one go, which take milliseconds here and come six times less often.
+// docs/decisions/0003-collector-flags.md has the figures.
+
 // The one place that reads the process's environment; everything else is handed what it needs.
 const { env } = process;
 
