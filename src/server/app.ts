@@ -48,7 +48,8 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   });
   app.addHook("onResponse", async (request, reply) => {
     const ms = Math.round(reply.elapsedTime * 10) / 10;
-    log.debug({ id: request.id, ms }, `${request.method} ${loggedPath(request.url)} ${reply.statusCode}`);
+    const { id, method, url } = request;
+    log.debug({ id, method, path: loggedPath(url), status: reply.statusCode, ms }, "answered");
   });
   app.setNotFoundHandler(() => {
     throw new FixityError("not-found", "Nothing has this address.");
@@ -65,7 +66,10 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
     const error = problemOf(thrown);
     const { status, fields, body } = problemAnswer(error);
-    if (status >= 500) log.error({ id: request.id, err: error.cause ?? error }, "a request failed");
+    if (status >= 500) {
+      const { id, method, url } = request;
+      log.error({ id, method, path: loggedPath(url), status, code: error.code, err: error.cause ?? error }, "failed");
+    }
     const content = Buffer.from(typeof body === "string" ? body : "");
     void reply
       .code(status)

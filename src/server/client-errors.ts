@@ -44,7 +44,7 @@ export class ClientErrors {
     };
     const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${content}`);
-    this.#log.info({ id, code: failure.code, cause: error.code }, `a request could not be read ${status}`);
+    this.#log.info({ id, status, code: failure.code, cause: error.code }, "a request could not be read");
   }
 
   /** In the middle of an answer a second one would be taken for a part of the file that is being sent. */

@@ -1,25 +1,21 @@
+import { styleText } from "node:util";
 import { pino, type Logger } from "pino";
 import type { Config } from "./config.ts";
+import { type LogRecord, type Paint, prettyLine } from "./pretty.ts";
 
 /**
  * The server's log: one JSON object a line for programs, or a readable line on a terminal. What comes from outside is logged
  * as a JSON string or percent-encoded, so that no text breaks a line or moves the cursor.
  */
-export async function createLog(config: Pick<Config, "logLevel" | "logFormat">): Promise<Logger> {
-  const { logLevel: level, logFormat } = config;
-  const pretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
+export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">): Logger {
   const options = {
-    level,
+    level: logLevel,
     base: null,
     formatters: { level: (level: string) => ({ level }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  if (!pretty) return pino(options);
-  const { PinoPretty } = await import("pino-pretty");
-  return pino(
-    options,
-    PinoPretty({ singleLine: true, translateTime: "SYS:HH:MM:ss", colorize: process.stdout.isTTY, sync: true }),
-  );
+  const pretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
+  return pretty ? pino(options, { write: writePretty }) : pino(options);
 }
 
 /** A request target for a log: without its query, which may hold names, and with everything unusual percent-encoded. */
@@ -28,4 +24,13 @@ export function loggedPath(target: string): string {
   const path = mark === -1 ? target : target.slice(0, mark);
   const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
   return shown.replace(/[^\x21-\x7e…]/g, (character) => encodeURIComponent(character.toWellFormed()));
+}
+
+function writePretty(line: string): void {
+  process.stdout.write(prettyLine(JSON.parse(line) as LogRecord, paint));
+}
+
+/** In colours where the terminal has some and the user wants them (`NO_COLOR`). */
+function paint(style: Parameters<Paint>[0], text: string): string {
+  return styleText(style, text, { stream: process.stdout });
 }

@@ -9,6 +9,9 @@ export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, 
     const { error, ...facts } = note ?? {};
     const entry = {
       id: exchange.id,
+      method: exchange.method,
+      path: loggedPath(exchange.target),
+      status,
       ...facts,
       ms: Math.round(report.durationMs * 10) / 10,
       ...(report.bytesReceived > 0 && { received: report.bytesReceived }),
@@ -16,8 +19,7 @@ export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, 
       ...(report.aborted && { aborted: true }),
       ...(error !== undefined && "code" in error && { code: error.code }),
     };
-    const message = `${exchange.method} ${loggedPath(exchange.target)} ${status}`;
-    if (status >= 500) log.error({ ...entry, err: error?.cause ?? error }, message);
-    else log.info(entry, message);
+    if (status >= 500) log.error({ ...entry, err: error?.cause ?? error }, "failed");
+    else log.info(entry, "answered");
   };
 }

@@ -30,7 +30,7 @@ export interface RunningServer {
  * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a message for who set it up
  */
 export async function startServer(config: Config): Promise<RunningServer> {
-  const log = await createLog(config);
+  const log = createLog(config);
   const store = makeStore(config, log);
   try {
     // while the disk is busy with the one, the processor is with the other

@@ -40,16 +40,18 @@ test("an upload is logged with what it was, in one line", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "log") });
   await fetch(`${server.url}/uploads`, { method: "POST", body: "hello" });
   const [line] = await logLines(server, 1);
-  const { level, digest, size, existed, received, msg, id, ms } = line ?? {};
+  const { level, method, path, status, digest, size, existed, received, id, ms } = line ?? {};
   assert.deepEqual(
-    { level, digest, size, existed, received, msg },
+    { level, method, path, status, digest, size, existed, received },
     {
       level: "info",
+      method: "POST",
+      path: "/uploads",
+      status: 201,
       digest: `sha256:${sha256("hello")}`,
       size: 5,
       existed: false,
       received: 5,
-      msg: "POST /uploads 201",
     },
   );
   assert.equal(typeof id, "string");
