@@ -60,7 +60,7 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  await servePage(app, { fixity, needsToken: config.tokens.length > 0 });
+  await servePage(app, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { extname } from "node:path";
 import type { FastifyInstance } from "fastify";
-import type { Fixity } from "../core/fixity.ts";
+import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
 import { formatSize } from "./units.ts";
 
-/** What the page may do: load its own two files, upload to its own server, and nothing else. */
+/** What the page may do: load its own files, show pictures that were chosen, upload to its own server, and nothing else. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -16,41 +17,58 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const FILES = [
-  ["/", "index.html", "text/html; charset=utf-8"],
-  ["/page.css", "page.css", "text/css; charset=utf-8"],
-  ["/page.js", "page.js", "text/javascript; charset=utf-8"],
-] as const;
+const FOLDER = new URL("../web/page/", import.meta.url);
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
 
 /** What the page is told about the service. */
 export interface PageFacts {
-  readonly fixity: Fixity;
+  /** The path to upload to. */
+  readonly uploads: string;
+  /** Bytes. */
+  readonly maxSize: number;
   readonly needsToken: boolean;
 }
 
-/** Serves the page to upload from, at `/`. */
+/** Serves the page to upload from, at `/`, and the files that it is made of. */
 export async function servePage(app: FastifyInstance, facts: PageFacts): Promise<void> {
-  for (const [url, name, type] of FILES) {
-    const text = await readFile(new URL(`../web/page/${name}`, import.meta.url), "utf8");
-    const content = Buffer.from(name === "index.html" ? fill(text, facts) : text);
-    const etag = `"${createHash("sha256").update(content).digest("base64url").slice(0, 22)}"`;
-    app.get(url, async (request, reply) => {
-      void reply.headers({
-        ETag: etag,
-        "Cache-Control": "no-cache",
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-      });
-      if (request.headers["if-none-match"] === etag) return reply.code(304).send();
-      return reply.type(type).send(content);
+  const names = await readdir(FOLDER);
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, FOLDER), "utf8")));
+  for (const [index, name] of names.entries()) {
+    const text = texts[index] ?? "";
+    const isPage = name === "index.html";
+    serveFile(app, isPage ? "/" : `/${name}`, {
+      type: TYPES[extname(name)] ?? "application/octet-stream",
+      content: Buffer.from(isPage ? fillPage(text, facts) : text),
     });
   }
 }
 
-function fill(html: string, { fixity, needsToken }: PageFacts): string {
+function serveFile(app: FastifyInstance, url: string, file: { readonly type: string; readonly content: Buffer }): void {
+  const etag = `"${createHash("sha256").update(file.content).digest("base64url").slice(0, 22)}"`;
+  app.get(url, async (request, reply) => {
+    void reply.headers({
+      ETag: etag,
+      "Cache-Control": "no-cache",
+      "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    });
+    const known = request.headers["if-none-match"];
+    if (known !== undefined && matchesWeakly(parseEntityTags(known), etag)) return reply.code(304).send();
+    return reply.type(file.type).send(file.content);
+  });
+}
+
+/** The page with each `{{name}}` replaced by what it stands for, as text. */
+export function fillPage(html: string, { uploads, maxSize, needsToken }: PageFacts): string {
   const values: Readonly<Record<string, string>> = {
-    uploads: fixity.prefix,
-    maxSize: String(fixity.maxSize),
-    maxSizeText: formatSize(fixity.maxSize),
+    uploads,
+    maxSize: String(maxSize),
+    maxSizeText: formatSize(maxSize),
     needsToken: String(needsToken),
   };
   return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(values[name] ?? ""));
