@@ -1,11 +1,14 @@
-import { type ServerResponse, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { problemAnswer } from "../http/problem.ts";
 
-/** Answers requests that Node cannot read, as problems like every other; then the connection ends. */
+/**
+ * Answers requests that Node cannot read, or that do not say to whom they are, as problems like every other; then the connection
+ * ends.
+ */
 export class ClientErrors {
   readonly #log: Logger;
   /** The answers of each connection that may not have been sent in full, in their order. */
@@ -24,6 +27,17 @@ export class ClientErrors {
     }
     while (answers[0]?.writableFinished === true) answers.shift();
     answers.push(response);
+  }
+
+  /** Whether a request has the one `Host` that it must have (RFC 9112, section 3.2); if not, it is refused here. */
+  admits(request: IncomingMessage, response: ServerResponse): boolean {
+    if (request.httpVersion === "1.0" || hostFields(request.rawHeaders) === 1) return true;
+    const id = nextRequestId();
+    const failure = new FixityError("invalid-request", "The request must have one Host field.");
+    const { status, fields, body } = problemAnswer(failure);
+    response.writeHead(status, { ...fields, "X-Request-Id": id, Connection: "close" }).end(body);
+    this.#log.info({ id, status, code: failure.code }, "a request could not be read");
+    return false;
   }
 
   /** Nobody knows where the next request would begin, so the connection ends, with an answer where there is room for one. */
@@ -52,6 +66,15 @@ export class ClientErrors {
     const answers = this.#answers.get(socket) ?? [];
     return answers.some((response) => response.headersSent && !response.writableFinished);
   }
+}
+
+function hostFields(rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 4 && name.toLowerCase() === "host") count++;
+  }
+  return count;
 }
 
 function toFixityError(cause: NodeJS.ErrnoException): FixityError {

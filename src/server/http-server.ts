@@ -34,12 +34,17 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
     keepAliveTimeout: KEEP_ALIVE,
     // uploads have limits on silence and rate instead of one on the whole time
     requestTimeout: 0,
+    // Node's own answer has no content
+    requireHostHeader: false,
   };
   const server = createServer(limits, (request, response) => {
     clientErrors.expect(request.socket, response);
+    if (!clientErrors.admits(request, response)) return;
     if (READING.has(request.method)) listener(request, response, () => readOthers(request, response));
     else listener(request, response);
   });
+  // left to the routes; Node's own answer has no content
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response));
   expectContinue(server, listener);
   return server;
 

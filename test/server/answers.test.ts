@@ -132,6 +132,22 @@ test("every error is a problem, also of what is not the service's", async () => 
   ]);
   const long = `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`;
   assert.deepEqual(await code(long), [431, type, "headers-too-large"]);
+  for (const request of [
+    "GET / HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
+    "POST /uploads HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+    "POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    "POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+  ]) {
+    assert.deepEqual(await code(request), [400, type, "invalid-request"], request);
+  }
+  assert.deepEqual(await code("POST /uploads HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 1\r\n\r\nx"), [
+    417,
+    type,
+    "unsupported-expectation",
+  ]);
+  assert.equal((await code("GET /healthz HTTP/1.0\r\n\r\n"))[0], 200, "HTTP/1.0 knows no Host");
   assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), [400, type, "invalid-request"]);
 });
 
