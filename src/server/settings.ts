@@ -86,7 +86,12 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     value: "list",
     help: "tokens that may upload and remove, with commas",
   },
-  tokensFile: { env: "UPLOAD_TOKENS_FILE", kind: text, value: "file", help: "a file of such tokens, one a line" },
+  tokensFile: {
+    env: "UPLOAD_TOKENS_FILE",
+    kind: text,
+    value: "file",
+    help: "a file of tokens that may upload and remove, one a line",
+  },
   open: {
     env: "UPLOAD_OPEN",
     kind: yesNo,

@@ -50,6 +50,10 @@ const file = (name: string, content: string | Buffer): { name: string; mimeType:
   buffer: Buffer.from(content),
 });
 
+function outlineOf(page: Page, selector: string): Promise<string> {
+  return page.locator(selector).evaluate((element) => getComputedStyle(element).outlineStyle);
+}
+
 browserTest("chosen files are stored, and their links show them", async () => {
   await using browser = await openBrowser();
   const { page, complaints } = await openPage(browser.context);
@@ -346,11 +350,16 @@ browserTest("the page can be used with the keyboard alone", async () => {
   const choosing = page.waitForEvent("filechooser");
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement?.id), "file");
+  assert.equal(await outlineOf(page, "#drop"), "solid");
   await page.keyboard.press("Space");
   await (await choosing).setFiles(file("keys.txt", "by keyboard"));
   await page.getByText("Stored", { exact: true }).waitFor();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement?.className), "link");
+  assert.equal(await outlineOf(page, ".link"), "solid");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.className), "copy");
+  assert.equal(await outlineOf(page, ".copy"), "solid");
 });
 
 browserTest("who cancels with the keyboard stays in the row", async () => {
@@ -391,22 +400,24 @@ browserTest("nothing sticks out of a narrow screen, however long the names", asy
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
 });
 
-browserTest("axe finds nothing to complain of, in both themes, empty and in use", async () => {
+browserTest("axe finds nothing to complain of, in both themes, empty, in use, and with a token to enter", async () => {
+  await using guarded = await ServerProcess.start({ dir: join(folder, "axe"), env: { UPLOAD_TOKENS: TOKEN } });
   const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  const violations = async (page: Page): Promise<string[]> => {
+    await page.addScriptTag({ content: axe });
+    return page.evaluate(async () => {
+      const { axe } = globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string }[] }> } };
+      return (await axe.run()).violations.map(({ id }) => id);
+    });
+  };
   for (const colorScheme of ["light", "dark"] as const) {
     await using browser = await openBrowser({ colorScheme, bypassCSP: true });
     const { page } = await openPage(browser.context);
-    for (const inUse of [false, true]) {
-      if (inUse) {
-        await page.setInputFiles("#file", [file("a.txt", "for axe"), file("large.bin", Buffer.alloc(MIB + 1))]);
-        await page.locator(".link:not([hidden])").waitFor();
-      }
-      await page.addScriptTag({ content: axe });
-      const violations = await page.evaluate(async () => {
-        const { axe } = globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string }[] }> } };
-        return (await axe.run()).violations.map(({ id }) => id);
-      });
-      assert.deepEqual(violations, [], colorScheme);
-    }
+    assert.deepEqual(await violations(page), [], `${colorScheme}, empty`);
+    await page.setInputFiles("#file", [file("a.txt", "for axe"), file("large.bin", Buffer.alloc(MIB + 1))]);
+    await page.locator(".link:not([hidden])").waitFor();
+    assert.deepEqual(await violations(page), [], `${colorScheme}, in use`);
+    await page.goto(guarded.url);
+    assert.deepEqual(await violations(page), [], `${colorScheme}, token`);
   }
 });
