@@ -322,9 +322,15 @@ browserTest("a chosen picture is shown in small, and a file that only claims to 
     { name: "false.png", mimeType: "image/png", buffer: Buffer.from("no picture") },
   ]);
   await page.waitForFunction(() => document.querySelectorAll(".link:not([hidden])").length === 2);
-  await page.locator(".thumb img").waitFor();
-  assert.equal(await page.locator(".thumb img").count(), 1);
-  assert.equal(await page.locator(".file", { hasText: "false.png" }).locator(".thumb").textContent(), "PNG");
+  await page.waitForFunction(() => document.querySelectorAll(".thumb img").length === 1);
+  const row = (name: string): ReturnType<Page["locator"]> => page.locator(".file", { hasText: name });
+  assert.equal(
+    await row("real.png")
+      .locator("img")
+      .evaluate((image) => (image as HTMLImageElement).naturalWidth),
+    1,
+  );
+  assert.equal(await row("false.png").locator(".thumb").textContent(), "PNG");
   assert.deepEqual(complaints, []);
 });
 

@@ -11,12 +11,15 @@ export function showThumb(place, file) {
   if (!PICTURES.has(file.type) || file.size > LARGEST) return;
   const image = new Image();
   image.alt = "";
+  // a folder of photos is decoded as far as it is looked at
+  image.loading = "lazy";
   image.decoding = "async";
   const url = URL.createObjectURL(file);
-  image.addEventListener("load", () => {
-    place.replaceChildren(image);
+  image.addEventListener("load", () => URL.revokeObjectURL(url));
+  image.addEventListener("error", () => {
+    image.remove();
     URL.revokeObjectURL(url);
   });
-  image.addEventListener("error", () => URL.revokeObjectURL(url));
   image.src = url;
+  place.append(image);
 }
