@@ -49,6 +49,15 @@ describe("a check of the folder", () => {
     await assert.rejects(store.check(), { code: "store-misconfigured" });
   });
 
+  // Linux answers so below /proc, and where a folder was removed that is still mounted, as under a container.
+  const nowhere = { ...needing("/proc"), timeout: 10_000 };
+  test("refuses a place where no folder can be made, though the one above is there", nowhere, async () => {
+    await using folder = await StoreFolder.make();
+    await symlink("/proc/self", folder.path);
+    await using store = diskStore({ root: join(folder.path, "a", "b") });
+    await assert.rejects(store.check(), { code: "store-unavailable" });
+  });
+
   test("refuses a folder that this user may not write", async () => {
     await using folder = await StoreFolder.make();
     await diskStore({ root: folder.path }).check();

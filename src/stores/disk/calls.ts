@@ -39,12 +39,19 @@ export function look(path: string): Promise<fs.Stats | null> {
  */
 export async function mkdirs(path: string): Promise<void> {
   try {
+    await mkdirUnlessThere(path);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT") || dirname(path) === path) throw error;
+    await mkdirs(dirname(path));
+    // Once, and no further: below /proc, and in a folder that was removed while it is mounted, this is the answer for ever.
+    await mkdirUnlessThere(path);
+  }
+}
+
+async function mkdirUnlessThere(path: string): Promise<void> {
+  try {
     await mkdir(path);
   } catch (error) {
-    if (failedWith(error, "ENOENT") && dirname(path) !== path) {
-      await mkdirs(dirname(path));
-      return mkdirs(path);
-    }
     // "There already" is what most systems say, but a read-only one or the root of a drive may say otherwise.
     if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
   }
