@@ -70,12 +70,18 @@ export class S3Place implements AsyncDisposable {
     await putObject(this.client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
   }
 
-  /** Leaves a multipart upload behind, with one part, as a process does that dies in the middle of it. */
+  /** Leaves a multipart upload behind, as a process does that dies in the middle of it. */
   async abandon(key: string = this.layout.newStaging()): Promise<void> {
+    await this.beginUpload(key, [Buffer.alloc(1000)]);
+  }
+
+  /** Begins a multipart upload that no store knows of. */
+  async beginUpload(key: string, parts: readonly Uint8Array[]): Promise<void> {
     const upload = await createUpload(this.client, key, "application/octet-stream");
-    const bytes = Buffer.alloc(1000);
-    const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
-    await uploadPart(this.client, upload, 1, { payload, signal: new AbortController().signal });
+    for (const [index, bytes] of parts.entries()) {
+      const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+      await uploadPart(this.client, upload, index + 1, { payload, signal: new AbortController().signal });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,13 +1,19 @@
 /** Everything that is tried on a real S3 server: in one process, so that one server does for all of it. */
 import { after, test } from "node:test";
 import { contractSuite } from "./contract.ts";
+import { faultsSuite } from "./faults.ts";
 import { startGateway, whyNoGateway } from "./gateway.ts";
+import { racesSuite } from "./races.ts";
+import { requestsSuite } from "./requests.ts";
 
 const missing = whyNoGateway();
 if (missing === null) {
   const gateway = await startGateway();
   after(async () => gateway.stop());
   contractSuite(gateway);
+  requestsSuite(gateway);
+  faultsSuite(gateway);
+  racesSuite(gateway);
 } else {
   test("the S3 store on a real server", { skip: missing });
 }

@@ -10,14 +10,31 @@ import { parseXml, type XmlElement } from "./xml.ts";
 export function expectRoot(operation: string, answer: S3Answer, name: string): XmlElement {
   const root = parseXml(answer.text);
   if (root?.name === name) return root;
-  const isError = root?.name === "Error";
-  throw new S3Error({
-    operation,
-    status: answer.status,
-    code: isError ? root.text("Code") : null,
-    detail: isError ? null : `the answer is no ${name}`,
-    requestId: answer.headers("x-amz-request-id"),
-  });
+  throw unexpected(operation, answer, `the answer is no ${name}`);
+}
+
+/**
+ * An `<Error>` under a status of success, which servers and the proxies before them send for any operation, is a failure.
+ * Asked of every answer that has been read, so that none has to remember it.
+ */
+export function refuseError(operation: string, answer: S3Answer): void {
+  // a listing is long, and would be parsed twice
+  if (!answer.text.slice(0, 1000).includes("<Error")) return;
+  const root = parseXml(answer.text);
+  if (root?.name !== "Error") return;
+  const requestId = answer.headers("x-amz-request-id");
+  throw new S3Error({ operation, status: answer.status, code: root.text("Code"), requestId });
+}
+
+/** The entity tag in an answer's header section, which every answer about an object has. */
+export function expectTag(operation: string, answer: Omit<S3Answer, "text">): string {
+  const etag = entityTag(answer.headers("etag"));
+  if (etag !== null) return etag;
+  throw unexpected(operation, answer, "the answer has no ETag");
+}
+
+function unexpected(operation: string, { status, headers }: Omit<S3Answer, "text">, detail: string): S3Error {
+  return new S3Error({ operation, status, detail, requestId: headers("x-amz-request-id") });
 }
 
 /** Text that the element must have. */

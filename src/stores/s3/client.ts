@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { refuseError } from "./answers.ts";
 import { credentialSource, type CredentialSource } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ResolvedS3Options } from "./options.ts";
@@ -84,18 +85,28 @@ export class S3Client {
   async once<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
     const answer = await this.#send(request, false);
     const text = await this.#guard(request, answer.statusCode, () => readText(answer));
-    return read({ status: answer.statusCode, headers: (name) => fieldOf(answer, name), text });
+    const whole = { status: answer.statusCode, headers: (name: string) => fieldOf(answer, name), text };
+    refuseError(request.operation, whole);
+    return read(whole);
   }
 
   /**
    * Sends a request, and gives its answer's content as it comes in.
    *
+   * @param look at the header section, before anything is read: an `S3Error` of it counts as one of the request
    * @throws S3Error
    */
-  async download(request: S3Request): Promise<S3Download> {
+  async download(request: S3Request, look: (answer: S3Download) => void): Promise<S3Download> {
     return retrying(this.limits, request.signal, async () => {
-      const answer = await this.#send(request, true);
-      return { status: answer.statusCode, headers: (name) => fieldOf(answer, name), body: answer.body };
+      const { statusCode: status, body, headers } = await this.#send(request, true);
+      const download = { status, headers: (name: string) => fieldOf({ headers }, name), body };
+      try {
+        look(download);
+      } catch (error) {
+        body.on("error", () => null).destroy();
+        throw error;
+      }
+      return download;
     });
   }
 

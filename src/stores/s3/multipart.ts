@@ -1,7 +1,7 @@
-import { entityTag, expectRoot, expectText } from "./answers.ts";
+import { entityTag, expectRoot, expectTag, expectText } from "./answers.ts";
 import type { Payload, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
-import { failedWith, S3Error } from "./s3-error.ts";
+import { failedWith } from "./s3-error.ts";
 import { sha256Hex } from "./signer.ts";
 import { escapeXml } from "./xml.ts";
 
@@ -43,11 +43,7 @@ export async function uploadPart(
   const query = partQuery(upload, number);
   return client.call(
     { operation, method: "PUT", key: upload.key, query, body: payload, lastAttempt: signal },
-    (answer) => {
-      const etag = entityTag(answer.headers("etag"));
-      if (etag === null) throw new S3Error({ operation, status: answer.status, detail: "the answer has no ETag" });
-      return { number, etag };
-    },
+    (answer) => ({ number, etag: expectTag(operation, answer) }),
   );
 }
 

@@ -1,4 +1,4 @@
-import { entityTag, expectRoot } from "./answers.ts";
+import { entityTag, expectRoot, expectTag } from "./answers.ts";
 import type { Payload, S3Answer, S3Client, S3Download } from "./client.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
 
@@ -20,7 +20,9 @@ export interface PutOptions {
 /** Stores an object by one request; the payload's digest makes S3 refuse any other bytes. */
 export async function putObject(client: S3Client, key: string, payload: Payload, options: PutOptions): Promise<void> {
   const headers = { "content-type": options.contentType, ...(options.ifAbsent && { "if-none-match": "*" }) };
-  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload }, () => null);
+  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload }, (answer) =>
+    expectTag("PutObject", answer),
+  );
 }
 
 /** The facts of an object, or `null`. */
@@ -33,7 +35,10 @@ export async function headObject(client: S3Client, key: string, signal?: AbortSi
   }
 }
 
-/** Opens an object for reading. `range` is as in a `Range` field, without the unit. */
+/**
+ * Opens an object for reading. `range` is as in a `Range` field, without the unit. An answer without an entity tag is no
+ * object, whatever its status says (an `<Error>` under 200), and its content is not given on.
+ */
 export async function getObject(
   client: S3Client,
   key: string,
@@ -41,7 +46,8 @@ export async function getObject(
   signal: AbortSignal | undefined,
 ): Promise<S3Download> {
   const headers = range === null ? {} : { range: `bytes=${range}` };
-  return client.download({ operation: "GetObject", method: "GET", key, headers, signal });
+  const request = { operation: "GetObject", method: "GET", key, headers, signal };
+  return client.download(request, (answer) => void expectTag(request.operation, answer));
 }
 
 /** Removes an object; that there is none is no failure. */

@@ -8,8 +8,11 @@ import type { S3Timeouts } from "./options.ts";
  */
 const KEEP_ALIVE = 30_000;
 
-/** Bytes a second at which the slowest line is taken to send; large requests get more time to be sent. */
-const SLOWEST_LINE = 100_000;
+/**
+ * Bytes handed to the connection at a time. The wait for an answer is counted anew from each piece, so it needs no allowance
+ * for slow lines: a server that takes nothing is noticed as soon as one that says nothing.
+ */
+const PIECE = 256 * 1024;
 
 /** Most bytes of an answer that is read as a whole. A page of a listing has some 400 KiB. */
 const MAX_TEXT = 8 * 1024 * 1024;
@@ -60,7 +63,7 @@ export class Transport {
       path,
       headers: body === null ? headers : { ...headers, "content-length": String(length) },
       body: body === null ? null : payload(body),
-      headersTimeout: (isLong ? completion : answer) + Math.ceil((length / SLOWEST_LINE) * 1000),
+      headersTimeout: isLong ? completion : answer,
       bodyTimeout: isLong ? completion : idle,
       signal: signal ?? null,
     });
@@ -91,7 +94,14 @@ export async function readText({ headers, body }: WireAnswer): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** The chunks as they are; undici takes any iterable, and iterates it anew each time that it is sent. */
+/** The chunks in small pieces; undici iterates it anew each time that it is sent. */
 function payload(chunks: readonly Uint8Array[]): Iterable<Uint8Array> & Dispatcher.DispatchOptions["body"] {
-  return (chunks.length === 1 ? chunks[0] : chunks) as unknown as Iterable<Uint8Array> & Buffer;
+  const pieces = { [Symbol.iterator]: () => piecesOf(chunks) };
+  return pieces as unknown as Iterable<Uint8Array> & Buffer;
+}
+
+function* piecesOf(chunks: readonly Uint8Array[]): Generator<Uint8Array, void> {
+  for (const chunk of chunks) {
+    for (let start = 0; start < chunk.length; start += PIECE) yield chunk.subarray(start, start + PIECE);
+  }
 }

@@ -1,0 +1,265 @@
+/**
+ * Stands between a store and the server, passes everything on, and can make one kind of request fail in one way. What it
+ * does to a request it does on the wire, so that the store meets what it would meet in the world.
+ */
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** What can happen to a request. */
+export type Fault =
+  /** The answer comes a little later. */
+  | "delay"
+  /** The connection breaks before the server hears of it. */
+  | "reset-before"
+  /** The connection breaks in the middle of the request's content, for the server as well. */
+  | "reset-within"
+  /** The server does as it was told, and its answer is lost. */
+  | "lost-answer"
+  /** The server does as it was told, and its answer breaks off. */
+  | "cut-answer"
+  /** Half of the answer comes, and then nothing. */
+  | "stall"
+  /** 500 without anything having been done. */
+  | "status-500"
+  /** 500 though it has been done. */
+  | "done-500"
+  /** 503 SlowDown. */
+  | "slow-down"
+  /** 200 with an error in it, without anything having been done. */
+  | "error-in-200"
+  /** 412 for a reason of the server's own. */
+  | "status-412"
+  /** The entity tag in the answer is not the right one. */
+  | "wrong-etag"
+  /** 403 without anything having been done. */
+  | "status-403";
+
+export interface SeenRequest {
+  /** As S3 calls it: `PutObject`. */
+  readonly operation: string;
+  readonly key: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Bytes of content. */
+  readonly length: number;
+}
+
+/** Which requests are struck, how, and how many of them. */
+export interface Strike {
+  readonly operation: string;
+  readonly fault: Fault;
+  /** @default 1 */
+  readonly times?: number;
+}
+
+interface ServerAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export class FaultProxy implements AsyncDisposable {
+  readonly #target: URL;
+  readonly #server: Server;
+  #strike: Strike | null = null;
+  #left = 0;
+  /** All requests since the last {@link reset}, struck or not. */
+  readonly seen: SeenRequest[] = [];
+  /** Struck requests that the server has carried out, or may yet. */
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  private constructor(target: string) {
+    this.#target = new URL(target);
+    this.#server = createServer(
+      (incoming, outgoing) => void this.#serve(incoming, outgoing).catch(() => incoming.destroy()),
+    );
+  }
+
+  static async start(target: string): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target);
+    await new Promise<void>((resolve) => {
+      proxy.#server.listen(0, "127.0.0.1", resolve);
+    });
+    return proxy;
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** How many requests of each kind there were. */
+  get counts(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { operation } of this.seen) counts[operation] = (counts[operation] ?? 0) + 1;
+    return counts;
+  }
+
+  strike(strike: Strike): void {
+    this.#strike = strike;
+    this.#left = strike.times ?? 1;
+  }
+
+  /** Forgets what was seen, and strikes no more; returns when nothing is under way. */
+  async reset(): Promise<void> {
+    this.#strike = null;
+    await Promise.all(this.#underWay);
+    this.seen.length = 0;
+  }
+
+  /** Whether a request has been struck. */
+  get hasStruck(): boolean {
+    return this.#strike !== null && this.#left < (this.#strike.times ?? 1);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+    });
+  }
+
+  async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const seen = seenRequest(incoming);
+    this.seen.push(seen);
+    if (this.#strike?.operation !== seen.operation || this.#left === 0) {
+      if (seen.operation === "GetObject") return this.#passThrough(incoming, outgoing);
+      return send(outgoing, await this.#forward(incoming, await contentOf(incoming)));
+    }
+    this.#left -= 1;
+    const work = this.#apply(this.#strike.fault, seen, incoming, outgoing);
+    this.#underWay.add(work.catch(() => null).finally(() => this.#underWay.delete(work)));
+    await work;
+  }
+
+  async #apply(fault: Fault, seen: SeenRequest, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    if (fault === "reset-before") return void incoming.socket.destroy();
+    if (fault === "reset-within") return this.#resetWithin(incoming, seen.length);
+    const content = await contentOf(incoming);
+    const invented = INVENTED[fault];
+    if (invented !== undefined) return send(outgoing, invented);
+    const answer = await this.#forward(incoming, content);
+    if (fault === "delay") await sleep(100);
+    if (fault === "lost-answer") return void incoming.socket.destroy();
+    if (fault === "cut-answer" || fault === "stall") return cutShort(incoming, answer, fault === "stall");
+    if (fault === "done-500") return send(outgoing, errorAnswer(500, "InternalError"));
+    send(outgoing, fault === "wrong-etag" ? withWrongTag(answer) : answer);
+  }
+
+  /** Sends the server a part of the content, and leaves. */
+  async #resetWithin(incoming: IncomingMessage, length: number): Promise<void> {
+    const upstream = request(this.#upstream(incoming)).on("error", () => null);
+    upstream.flushHeaders();
+    let sent = 0;
+    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+      upstream.write(chunk.subarray(0, Math.max(1, Math.floor(chunk.length / 2))));
+      sent += chunk.length;
+      if (sent >= length / 2) break;
+    }
+    await sleep(20);
+    upstream.destroy();
+    incoming.socket.destroy();
+  }
+
+  async #forward(incoming: IncomingMessage, content: Buffer): Promise<ServerAnswer> {
+    const { promise, resolve, reject } = Promise.withResolvers<ServerAnswer>();
+    const upstream = request(this.#upstream(incoming), (answer) => {
+      contentOf(answer).then(
+        (body) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }),
+        reject,
+      );
+    });
+    upstream.on("error", reject).end(content);
+    return promise;
+  }
+
+  #passThrough(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const upstream = request(this.#upstream(incoming), (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
+      answer.on("error", () => outgoing.destroy()).pipe(outgoing);
+      outgoing.on("close", () => answer.destroy());
+    });
+    upstream.on("error", () => incoming.destroy()).end();
+  }
+
+  #upstream({ method, url, headers }: IncomingMessage) {
+    const { hostname, port } = this.#target;
+    return { hostname, port, method, path: url, headers };
+  }
+}
+
+const INVENTED: Readonly<Partial<Record<Fault, ServerAnswer>>> = {
+  "status-500": errorAnswer(500, "InternalError"),
+  "slow-down": errorAnswer(503, "SlowDown"),
+  "error-in-200": errorAnswer(200, "InternalError"),
+  "status-412": errorAnswer(412, "PreconditionFailed"),
+  "status-403": errorAnswer(403, "AccessDenied"),
+};
+
+function errorAnswer(status: number, code: string): ServerAnswer {
+  const body = Buffer.from(`<?xml version="1.0"?><Error><Code>${code}</Code><RequestId>made-up</RequestId></Error>`);
+  return { status, headers: { "content-type": "application/xml", "content-length": String(body.length) }, body };
+}
+
+function withWrongTag({ status, headers, body }: ServerAnswer): ServerAnswer {
+  const wrong = "0123456789abcdef0123456789abcdef";
+  const text = body.toString("latin1").replace(/<ETag>.*?<\/ETag>/, `<ETag>${wrong}</ETag>`);
+  const changed = { ...headers, ...(headers.etag !== undefined && { etag: `"${wrong}"` }) };
+  if (body.length > 0) changed["content-length"] = String(text.length);
+  return { status, headers: changed, body: Buffer.from(text, "latin1") };
+}
+
+function send(outgoing: ServerResponse, { status, headers, body }: ServerAnswer): void {
+  const isHead = outgoing.req.method === "HEAD";
+  const { "transfer-encoding": _, ...fields } = headers;
+  if (!isHead && status !== 204) fields["content-length"] = String(body.length);
+  outgoing.writeHead(status, fields);
+  outgoing.end(isHead ? undefined : body);
+}
+
+/** Half of the answer as it goes over the wire, header section included; then the end of the connection, or nothing. */
+function cutShort({ socket }: IncomingMessage, { status, headers, body }: ServerAnswer, isStall: boolean): void {
+  const fields = Object.entries({ ...headers, "content-length": headers["content-length"] ?? String(body.length) })
+    .filter(([name]) => name !== "transfer-encoding")
+    .map(([name, value]) => `${name}: ${String(value)}\r\n`);
+  const whole = Buffer.concat([Buffer.from(`HTTP/1.1 ${status} Cut\r\n${fields.join("")}\r\n`), body]);
+  socket.write(whole.subarray(0, body.length > 0 ? whole.length - Math.ceil(body.length / 2) : whole.length / 2));
+  if (!isStall) socket.end();
+}
+
+async function contentOf(message: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function seenRequest({ method, url = "", headers }: IncomingMessage): SeenRequest {
+  const { pathname, searchParams } = new URL(url, "http://localhost");
+  const key = pathname.split("/").slice(2).join("/");
+  const length = Number(headers["content-length"] ?? 0);
+  return { operation: operationOf(String(method), key, searchParams, headers), key, headers, length };
+}
+
+function operationOf(method: string, key: string, query: URLSearchParams, headers: IncomingHttpHeaders): string {
+  const isCopy = headers["x-amz-copy-source"] !== undefined;
+  if (key === "") return query.has("uploads") ? "ListMultipartUploads" : "ListObjectsV2";
+  switch (method) {
+    case "HEAD":
+      return "HeadObject";
+    case "GET":
+      return query.has("uploadId") ? "ListParts" : "GetObject";
+    case "POST":
+      return query.has("uploads") ? "CreateMultipartUpload" : "CompleteMultipartUpload";
+    case "DELETE":
+      return query.has("uploadId") ? "AbortMultipartUpload" : "DeleteObject";
+    default:
+      if (query.has("uploadId")) return isCopy ? "UploadPartCopy" : "UploadPart";
+      return isCopy ? "CopyObject" : "PutObject";
+  }
+}
