@@ -14,7 +14,7 @@ const LARGE = 5 * MIB + 1000;
 /** The bytes, or `null` where the blob cannot be opened. */
 async function read(store: BlobStore, bytes: Uint8Array): Promise<Buffer | null> {
   await using reader = await store.open(digestOf(bytes));
-  return reader === null ? null : readAll(reader);
+  return reader === null ? null : await readAll(reader);
 }
 
 /** What only shows when several things happen at once, or long afterwards. */
@@ -42,7 +42,7 @@ export function racesSuite(gateway: Gateway): void {
           () => acknowledged.add(n),
           () => null,
         );
-        await sleep(n * 4);
+        await sleep(n * 40);
         client.abort(new Error("the client is gone"));
         await staged.abort();
         await committing;
