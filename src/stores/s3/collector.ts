@@ -56,7 +56,8 @@ export class Collector {
     for await (const { items, now } of listUploads(this.#parts.client, prefix, signal)) {
       for (const upload of items) {
         signal?.throwIfAborted();
-        if (this.#isOurs(upload.key) && !isLive(upload.uploadId) && this.#isOld(upload.initiated, now)) {
+        const isAlive = isLive(upload.uploadId) || isLive(upload.key);
+        if (this.#isOurs(upload.key) && !isAlive && this.#isOld(upload.initiated, now)) {
           total = sum(total, await this.#unlessItResists(() => this.#collectUpload(upload, now)));
         }
       }

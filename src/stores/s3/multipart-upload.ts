@@ -55,7 +55,13 @@ export class MultipartUpload {
   }
 
   static async begin(context: UploadContext, key: string, contentType: string): Promise<MultipartUpload> {
-    return new MultipartUpload(context, await createUpload(context.client, key, contentType));
+    // S3 knows of an upload before its id is known here: until then it is its key that lives
+    const isBegun = keepAlive(key);
+    try {
+      return new MultipartUpload(context, await createUpload(context.client, key, contentType));
+    } finally {
+      isBegun();
+    }
   }
 
   /** Sends a part; no attempt is begun once `signal` is aborted. */
