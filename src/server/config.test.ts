@@ -79,6 +79,13 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^A token may hold letters, digits and/],
   [{ UPLOAD_TOKENS_FILE: import.meta.dirname }, /^UPLOAD_TOKENS_FILE cannot be read/],
   [{ UPLOAD_BUCKET_REGION: "eu-central-1" }, /^UPLOAD_BUCKET_REGION is set, but UPLOAD_BUCKET_NAME is not\.$/],
+  [{ UPLOAD_BUCKET_PREFIX: "a" }, /^UPLOAD_BUCKET_PREFIX is set, but UPLOAD_BUCKET_NAME is not\.$/],
+  [{ UPLOAD_BUCKET_NAME: "uploads" }, /^Set UPLOAD_BUCKET_REGION for a bucket at AWS, or UPLOAD_BUCKET_ENDPOINT/],
+  [
+    { UPLOAD_BUCKET_NAME: "uploads", UPLOAD_BUCKET_REGION: "eu-central-1", UPLOAD_BUCKET_ACCESS_KEY: "a" },
+    /^UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together/,
+  ],
+  [{ UPLOAD_BUCKET_MAX_PARTS: "0" }, /^UPLOAD_BUCKET_MAX_PARTS must be a whole number from 1/],
   [{ UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_ENDPOINT: "s3.local" }, /^UPLOAD_BUCKET_ENDPOINT must be a URL/],
   [{ UPLOAD_TOKENS_FILE: "/nowhere/tokens" }, /^UPLOAD_TOKENS_FILE cannot be read/],
 ];

@@ -77,12 +77,21 @@ function checkTogether(settings: Settings): Config {
   return { ...rest, tokens };
 }
 
-/** Whoever sets the region of a bucket does not mean a folder. */
+/** Whoever sets the region of a bucket does not mean a folder, and half a key is none. */
 function checkBucket(settings: Settings): void {
-  if (settings.bucketName !== undefined) return;
-  const names = ["bucketRegion", "bucketEndpoint", "bucketAccessKey", "bucketSecretKey"] as const;
-  const stray = names.find((name) => settings[name] !== undefined);
-  if (stray !== undefined) throw invalid(`${SETTINGS[stray].env} is set, but UPLOAD_BUCKET_NAME is not.`);
+  const { bucketName, bucketRegion, bucketEndpoint, bucketAccessKey, bucketSecretKey } = settings;
+  if (bucketName === undefined) {
+    const names = Object.keys(SETTINGS).filter((name) => name.startsWith("bucket")) as (keyof Settings)[];
+    const stray = names.find((name) => SETTINGS[name].fallback === undefined && settings[name] !== undefined);
+    if (stray !== undefined) throw invalid(`${SETTINGS[stray].env} is set, but UPLOAD_BUCKET_NAME is not.`);
+    return;
+  }
+  if (bucketRegion === undefined && bucketEndpoint === undefined) {
+    throw invalid("Set UPLOAD_BUCKET_REGION for a bucket at AWS, or UPLOAD_BUCKET_ENDPOINT for one elsewhere.");
+  }
+  if ((bucketAccessKey === undefined) !== (bucketSecretKey === undefined)) {
+    throw invalid("UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together: set both, or none.");
+  }
 }
 
 function readTokens(file: string): string[] {

@@ -34,6 +34,12 @@ export const size: Kind<number> = { expected: "a size such as 512MiB, 5GiB or 40
 /** Bytes, at least one. */
 export const someSize: Kind<number> = { ...size, parse: (given) => parseSize(given) || null };
 
+/** How many, at least one. */
+export const count: Kind<number> = {
+  expected: "a whole number from 1",
+  parse: (given) => (/^\d{1,9}$/.test(given.trim()) ? Number(given) || null : null),
+};
+
 /** Milliseconds, none included. */
 export const duration: Kind<number> = {
   expected: "a duration such as 500ms, 60s or 5m, and at most 24d",

@@ -31,7 +31,7 @@ export interface RunningServer {
  */
 export async function startServer(config: Config): Promise<RunningServer> {
   const log = createLog(config);
-  const store = makeStore(config, log);
+  const store = await makeStore(config, log);
   try {
     // while the disk is busy with the one, the processor is with the other
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);

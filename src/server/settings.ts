@@ -1,5 +1,6 @@
 import {
   choice,
+  count,
   duration,
   host,
   type Kind,
@@ -44,6 +45,15 @@ export interface Settings {
   readonly bucketEndpoint: string | undefined;
   readonly bucketAccessKey: string | undefined;
   readonly bucketSecretKey: string | undefined;
+  readonly bucketSessionToken: string | undefined;
+  readonly bucketPrefix: string | undefined;
+  readonly bucketPathStyle: boolean | undefined;
+  /** Bytes. */
+  readonly bucketPartSize: number;
+  readonly bucketEqualParts: boolean;
+  readonly bucketMaxParts: number;
+  /** Bytes. */
+  readonly memory: number | undefined;
 }
 
 /** One setting: its name in the environment, what a value must be, and what it is for. */
@@ -173,5 +183,51 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: text,
     value: "key",
     help: "secret key of the bucket",
+  },
+  bucketSessionToken: {
+    env: "UPLOAD_BUCKET_SESSION_TOKEN",
+    secret: true,
+    kind: text,
+    value: "token",
+    help: "the third part of temporary keys",
+  },
+  bucketPrefix: {
+    env: "UPLOAD_BUCKET_PREFIX",
+    kind: text,
+    value: "prefix",
+    help: "put in front of every key in the bucket",
+  },
+  bucketPathStyle: {
+    env: "UPLOAD_BUCKET_PATH_STYLE",
+    kind: yesNo,
+    value: "yes|no",
+    help: "the bucket's name stands in the path, not in the host; yes where there is an endpoint",
+  },
+  bucketPartSize: {
+    env: "UPLOAD_BUCKET_PART_SIZE",
+    kind: someSize,
+    fallback: "8MiB",
+    value: "size",
+    help: "size of the parts in which large files go to the bucket",
+  },
+  bucketEqualParts: {
+    env: "UPLOAD_BUCKET_EQUAL_PARTS",
+    kind: yesNo,
+    fallback: "no",
+    value: "yes|no",
+    help: "parts never grow, for providers that want them equal (Cloudflare R2)",
+  },
+  bucketMaxParts: {
+    env: "UPLOAD_BUCKET_MAX_PARTS",
+    kind: count,
+    fallback: "10000",
+    value: "number",
+    help: "most parts that the provider takes for one file",
+  },
+  memory: {
+    env: "UPLOAD_MEMORY",
+    kind: someSize,
+    value: "size",
+    help: "bytes held for all uploads to a bucket together; 128MiB, or four parts where that is more",
   },
 };

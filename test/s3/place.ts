@@ -22,7 +22,8 @@ export class S3Place implements AsyncDisposable {
   readonly layout: Layout;
   /** Speaks with the server directly. */
   readonly client: S3Client;
-  readonly #keyPrefix = `test-${randomBytes(8).toString("hex")}`;
+  /** Of all keys in it, without the slash. */
+  readonly prefix: string = `test-${randomBytes(8).toString("hex")}`;
 
   constructor(gateway: Gateway) {
     this.gateway = gateway;
@@ -38,7 +39,7 @@ export class S3Place implements AsyncDisposable {
 
   options(options: Partial<S3StoreOptions> = {}): ResolvedS3Options {
     const { bucket, region, endpoint, accessKey, secretKey } = this.gateway;
-    const given = { bucket, region, endpoint, accessKey, secretKey, keyPrefix: this.#keyPrefix };
+    const given = { bucket, region, endpoint, accessKey, secretKey, keyPrefix: this.prefix };
     return resolveS3Options({ ...given, partSize: 5 * MIB, log: () => null, ...options });
   }
 

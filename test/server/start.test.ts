@@ -107,8 +107,16 @@ test("a folder that may not be written to", needing("a mounted tmpfs"), async ()
   assert.match(ended.err, /^fixity: .*read-only/);
 });
 
-test("a bucket, which this version does not know", async () => {
-  await assertRefused({ UPLOAD_BUCKET_NAME: "uploads" }, /UPLOAD_BUCKET_NAME is set, but/);
+test("a bucket that cannot be one, or that nobody answers for", async () => {
+  const bucket = {
+    UPLOAD_BUCKET_ENDPOINT: "http://127.0.0.1:1",
+    UPLOAD_BUCKET_ACCESS_KEY: "a",
+    UPLOAD_BUCKET_SECRET_KEY: "b",
+  };
+  await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "up loads" }, /UPLOAD_BUCKET_NAME must be the name of a bucket/);
+  const tooSmall = { ...bucket, UPLOAD_BUCKET_NAME: "uploads", UPLOAD_BUCKET_PART_SIZE: "1MiB" };
+  await assertRefused(tooSmall, /UPLOAD_BUCKET_PART_SIZE must be a whole number, between 5242880 and/);
+  await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "uploads" }, /Nothing listens at 127\.0\.0\.1:1\.$/m);
 });
 
 test("wrong settings and flags are told by name", async () => {

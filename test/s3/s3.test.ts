@@ -5,6 +5,7 @@ import { faultsSuite } from "./faults.ts";
 import { startGateway, whyNoGateway } from "./gateway.ts";
 import { racesSuite } from "./races.ts";
 import { requestsSuite } from "./requests.ts";
+import { serverSuite } from "./server.ts";
 
 const missing = whyNoGateway();
 if (missing === null) {
@@ -14,6 +15,7 @@ if (missing === null) {
   requestsSuite(gateway);
   faultsSuite(gateway);
   racesSuite(gateway);
+  serverSuite(gateway);
 } else {
   test("the S3 store on a real server", { skip: missing });
 }
