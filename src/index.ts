@@ -15,3 +15,5 @@ export type {
   StagedBlob,
   StageOptions,
 } from "./core/store.ts";
+export { UploadId } from "./core/upload-id.ts";
+export type { HeldUpload, SavedUpload, UploadStore } from "./core/upload-store.ts";

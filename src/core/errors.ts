@@ -24,6 +24,18 @@ export type ErrorCode =
   | "upload-aborted"
   /** The sender sent nothing for too long, or too slowly. */
   | "upload-stalled"
+  /** No upload has this id. */
+  | "upload-not-found"
+  /** Another request has taken the upload over. */
+  | "upload-superseded"
+  /** The bytes that a client sends do not begin where the upload stands. */
+  | "offset-mismatch"
+  /** A client has told two lengths for one upload. */
+  | "inconsistent-length"
+  /** An append is larger or smaller than the limits. */
+  | "append-limit-exceeded"
+  /** As many uploads as the limit allows are under way. */
+  | "too-many-uploads"
   // what a store could not do
   /** No room is left in the store. */
   | "store-full"

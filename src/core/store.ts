@@ -1,5 +1,6 @@
 import type { ByteRange, ByteSpan } from "./byte-range.ts";
 import type { Digest } from "./digest.ts";
+import type { UploadStore } from "./upload-store.ts";
 
 /**
  * Where blobs are kept: the port between fixity and a disk folder, an S3 bucket or whatever you bring. The life of
@@ -22,6 +23,9 @@ import type { Digest } from "./digest.ts";
 export interface BlobStore extends AsyncDisposable {
   /** What and where the store is, for a log line: `disk at ./data`. Never holds a secret. */
   readonly description: string;
+
+  /** Uploads that can be interrupted and resumed, where the store can keep them. */
+  readonly uploads?: UploadStore;
 
   /**
    * Finds out whether the store can be used as it is set up, and makes what it needs (folders). For the start of a

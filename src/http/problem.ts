@@ -13,6 +13,12 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "size-limit-exceeded": [413, "File too large"],
   "upload-aborted": [400, "Upload aborted"],
   "upload-stalled": [408, "Upload too slow"],
+  "upload-not-found": [404, "No such upload"],
+  "upload-superseded": [409, "Upload taken over"],
+  "offset-mismatch": [409, "Mismatching upload offset"],
+  "inconsistent-length": [400, "Inconsistent upload length"],
+  "append-limit-exceeded": [413, "Content outside the limits"],
+  "too-many-uploads": [503, "Too many uploads"],
   "store-full": [507, "No room left"],
   "store-unavailable": [503, "Storage unavailable"],
   "store-misconfigured": [500, "Storage misconfigured"],
@@ -41,6 +47,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
 const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
   "store-unavailable": "5",
   "store-busy": "2",
+  "too-many-uploads": "60",
   "shutting-down": "5",
 };
 

@@ -1,0 +1,88 @@
+import type { Digest } from "./digest.ts";
+import type { Committed, StageOptions } from "./store.ts";
+import type { UploadId } from "./upload-id.ts";
+
+/**
+ * The part of the port for uploads that outlive a request: a store that can resume offers it as `uploads`. The life of
+ * one:
+ *
+ *     create(id) ── hold ── write … save … write … save ── release ── hold ── …
+ *                                                            │
+ *                                commit(digest) ── conclude(record)      remove()
+ *
+ * Of every upload the store keeps its bytes, and a record: a text that the engine (`core/uploads`) writes and reads, and
+ * the store does not look into.
+ *
+ * - **Bytes and record go together.** A save makes both durable in one step: after a crash there are the bytes and the
+ *   record of one save, the last that has returned or one that was under way; never the bytes of one and the record of
+ *   another. Bytes that no save has covered are gone once the upload is released, or its process has died.
+ * - **One holder.** Who holds an upload can write to it; from the moment that `hold` returns, whoever held it before, in
+ *   this process, in another or on another machine, changes nothing any more: its calls fail with `upload-superseded`.
+ * - **Nothing ends by itself.** `collect` of the store leaves uploads alone. The engine removes what has expired.
+ */
+export interface UploadStore {
+  /**
+   * Makes an upload of no bytes under an id that nobody has used before. Durable when it returns.
+   *
+   * @param options are kept: later holders know them
+   */
+  create(id: UploadId, record: string, options?: StageOptions): Promise<void>;
+
+  /** What the last save has left, without holding the upload; `null` where there is none. */
+  read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null>;
+
+  /**
+   * Takes an upload over, from whoever has it; `null` where there is none. Its former holder is asked to let go and gets a
+   * second to save what it has. Where that is still there afterwards, it is shut out.
+   */
+  hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null>;
+
+  /** The ids of all uploads, in no promised order. What is created or removed during the walk may or may not be seen. */
+  list(signal?: AbortSignal): AsyncIterable<UploadId>;
+}
+
+/** What a save has left. */
+export interface SavedUpload {
+  readonly record: string;
+  /** Durable bytes; 0 once the upload has been concluded. */
+  readonly offset: number;
+}
+
+/**
+ * An upload in the hands of its holder. Calls come one after another, but that writes may go on while a save is under way.
+ * Disposing (`await using`) releases the upload. After a failed call nothing but that is left to do.
+ */
+export interface HeldUpload extends SavedUpload, AsyncDisposable {
+  /** Aborted when somebody else wants the upload: save what is worth it and release, within a second. */
+  readonly wanted: AbortSignal;
+
+  /**
+   * The offset, past what has been written, at which the next save in the middle of a request costs least: the end of a
+   * part, or some tens of MiB from the last one. A caller saves there, and need not.
+   */
+  readonly nextSave: number;
+
+  /** Takes the next bytes, as {@link StagedBlob.write} does. */
+  write(bytes: Uint8Array): Promise<void> | void;
+
+  /** Makes durable, in one step, everything written before this call and `record`. */
+  save(record: string): Promise<void>;
+
+  /**
+   * All saved bytes from the first on; `null` where the store cannot give them back. Then the engine keeps the state of its
+   * hash in the record. Not to be mixed with writes.
+   */
+  read(): AsyncIterable<Uint8Array> | null;
+
+  /**
+   * Makes the saved bytes the blob `digest`, as {@link StagedBlob.commit} does. The record stays as it is, and the call may
+   * be repeated, also by a later holder, until it has returned once: a crash in the middle of it loses nothing.
+   */
+  commit(digest: Digest): Promise<Committed>;
+
+  /** Keeps `record` and nothing else: the upload has ended, well or not, and its bytes are given back. */
+  conclude(record: string): Promise<void>;
+
+  /** Removes the upload with all that belongs to it. */
+  remove(): Promise<void>;
+}
