@@ -3,7 +3,9 @@ import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BareResult } from "./bare-loop.ts";
+import type { Build } from "./build.ts";
 import type { SmallLoad } from "./load.ts";
+import type { Usage } from "./servers/serve.ts";
 
 /** Folders of contenders that have ended. */
 const folders = new Set<string>();
@@ -20,6 +22,9 @@ export async function removeFolders(): Promise<void> {
 /** Threads for file work, as `fixity serve` sets them; for every contender. */
 const ENVIRONMENT = { ...process.env, UV_THREADPOOL_SIZE: "8", NODE_ENV: "production" };
 
+/** What `fixity serve` is started with; the peers are started as their users start them. */
+const OWN_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
+
 /** Makes small files durable without any HTTP, in a process like the contenders'. Files per second. */
 export async function runBareLoop(parent: string, load: SmallLoad): Promise<number> {
   const child = fork(new URL("bare-loop.ts", import.meta.url), [parent, JSON.stringify(load)], { env: ENVIRONMENT });
@@ -27,6 +32,22 @@ export async function runBareLoop(parent: string, load: SmallLoad): Promise<numb
   folders.add(root);
   child.kill();
   return rate;
+}
+
+/** What a contender is, to be started. */
+export interface Start {
+  readonly name: string;
+  /** Its script, `bench/servers/<script>.ts`. */
+  readonly script: string;
+  /** Given to the script after the folder. */
+  readonly args?: readonly string[];
+}
+
+/** What contenders are started with. */
+export interface Place {
+  readonly build: Build;
+  /** Where the folders of contenders are made. */
+  readonly parent: string;
 }
 
 /** A server under measurement, in a process and with a folder of its own. */
@@ -44,23 +65,22 @@ export class Contender implements AsyncDisposable {
     this.#child = started.child;
   }
 
-  /** Starts `bench/servers/<script>.ts` over a new folder in `parent`. */
-  static async start(name: string, parent: string, [script = "", ...args]: readonly string[]): Promise<Contender> {
+  /** Starts a server over a new folder. */
+  static async start({ build, parent }: Place, { name, script, args = [] }: Start): Promise<Contender> {
     const root = await mkdtemp(join(parent, "fixity-bench-"));
-    const child = fork(new URL(`servers/${script}.ts`, import.meta.url), [root, ...args], {
+    const child = fork(build.server(script), [root, ...args], {
       env: ENVIRONMENT,
-      // as `fixity serve` is started; the peers as their users start them
-      execArgv: script === "fixity" ? ["--max-semi-space-size=4", "--no-incremental-marking"] : [],
+      execArgv: script.startsWith("fixity") ? OWN_FLAGS : [],
     });
     const [message] = (await once(child, "message")) as [{ port: number }];
     return new Contender(name, root, { port: message.port, child });
   }
 
-  /** Peak resident memory so far, in bytes. */
-  async peakMemory(): Promise<number> {
-    this.#child.send("memory");
-    const [message] = (await once(this.#child, "message")) as [{ maxRss: number }];
-    return message.maxRss;
+  /** What its process has used so far. */
+  async usage(): Promise<Usage> {
+    this.#child.send("usage");
+    const [usage] = (await once(this.#child, "message")) as [Usage];
+    return usage;
   }
 
   /** Removes the files that it has stored, so that gigabytes do not pile up. */

@@ -1,12 +1,23 @@
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const BOUNDARY = "----benchmark-boundary-7d1f";
 const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="upload"; filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n`;
 const TAIL = `\r\n--${BOUNDARY}--\r\n`;
 
-/** A form upload, ready to be written: header section and form around content of `size` bytes. */
-function envelope(size: number, path: string): { readonly head: Buffer; readonly tail: Buffer } {
+/** What large content is made of; shared, for there may be many at once. */
+const BLOCK = Buffer.alloc(256 * 1024, 7);
+
+/** What stands around the content of an upload. */
+interface Envelope {
+  readonly head: Buffer;
+  readonly tail: Buffer;
+}
+
+/** A form upload of `size` bytes: header section and form. */
+function formEnvelope(size: number, path: string): Envelope {
   const length = HEAD.length + size + TAIL.length;
   const head =
     `POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: multipart/form-data; boundary=${BOUNDARY}\r\n` +
@@ -14,11 +25,37 @@ function envelope(size: number, path: string): { readonly head: Buffer; readonly
   return { head: Buffer.from(head), tail: Buffer.from(TAIL) };
 }
 
+/** A raw upload to the link that names the content's digest. */
+function declaredEnvelope(blocks: readonly Buffer[], path: string): Envelope {
+  const hash = createHash("sha256");
+  let length = 0;
+  for (const block of blocks) {
+    hash.update(block);
+    length += block.length;
+  }
+  const head = `PUT ${path}/${hash.digest("hex")}.bin HTTP/1.1\r\nHost: bench\r\nContent-Length: ${length}\r\n\r\n`;
+  return { head: Buffer.from(head), tail: Buffer.alloc(0) };
+}
+
 async function open(port: number): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
   socket.setNoDelay(true);
   await once(socket, "connect");
   return socket;
+}
+
+/** An answer that is no success. */
+class Refused extends Error {
+  readonly status: number;
+  /** Seconds after which it may be tried again, where the server says so. */
+  readonly retryAfter: number | null;
+
+  constructor(head: string) {
+    super(`answered ${head}`);
+    this.status = Number(head.slice(9, 12));
+    const seconds = /\r\nretry-after: *(\d+)/i.exec(head)?.[1];
+    this.retryAfter = seconds === undefined ? null : Number(seconds);
+  }
 }
 
 /** Waits for one answer, throws unless it is a success, and reads its content to the end. */
@@ -33,7 +70,7 @@ function answer(socket: Socket): Promise<number> {
         const end = head.indexOf("\r\n\r\n");
         if (end === -1) return;
         const status = Number(head.slice(9, 12));
-        if (status < 200 || status > 299) return done(new Error(`answered ${head}`));
+        if (status < 200 || status > 299) return done(new Refused(head));
         total = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? Number.NaN);
         rest = total - (head.length - end - 4);
       } else {
@@ -55,30 +92,61 @@ function answer(socket: Socket): Promise<number> {
   });
 }
 
-/** Uploads `size` bytes that no earlier upload had, over a connection of its own. Seconds. */
+/** Uploads `size` bytes that no earlier upload had, as a form, over a connection of its own. Seconds. */
 export async function uploadLarge(port: number, path: string, size: number): Promise<number> {
+  return send(port, formEnvelope(size, path), uniqueBlocks(size));
+}
+
+/** Like {@link uploadLarge}, but as a raw upload to the link of the content's digest, which was computed beforehand. */
+export async function uploadDeclared(port: number, path: string, size: number): Promise<number> {
+  const blocks = uniqueBlocks(size);
+  return send(port, declaredEnvelope(blocks, path), blocks);
+}
+
+/** Like {@link uploadLarge}, again as often as the server asks for that. How often it did. */
+export async function uploadPatiently(port: number, path: string, size: number): Promise<number> {
+  for (let refusals = 0; ; refusals++) {
+    try {
+      await uploadLarge(port, path, size);
+      return refusals;
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 503 || error.retryAfter === null) throw error;
+      await sleep(error.retryAfter * 1000);
+    }
+  }
+}
+
+async function send(port: number, { head, tail }: Envelope, blocks: readonly Buffer[]): Promise<number> {
   const socket = await open(port);
-  const { head, tail } = envelope(size, path);
-  const block = Buffer.alloc(256 * 1024, 7);
   const started = performance.now();
   const answered = answer(socket);
-  socket.write(head);
-  for (let sent = 0; sent < size; sent += block.length) {
-    // only the first block is unlike any other: enough for another digest
-    const bytes = sent === 0 ? uniquely(Buffer.from(block)) : block.subarray(0, Math.min(block.length, size - sent));
-    if (!socket.write(bytes)) await Promise.race([once(socket, "drain"), answered]);
+  try {
+    socket.write(head);
+    for (const block of blocks) {
+      if (!socket.write(block)) await Promise.race([once(socket, "drain"), answered]);
+    }
+    socket.write(tail);
+    await answered;
+    return (performance.now() - started) / 1000;
+  } finally {
+    socket.destroy();
   }
-  socket.write(tail);
-  await answered;
-  const seconds = (performance.now() - started) / 1000;
-  socket.destroy();
-  return seconds;
+}
+
+/** Only the first block is unlike any other: enough for another digest. */
+function uniqueBlocks(size: number): readonly Buffer[] {
+  const count = Math.ceil(size / BLOCK.length);
+  return Array.from({ length: count }, (_, index) =>
+    index === 0
+      ? uniquely(Buffer.from(BLOCK.subarray(0, size)))
+      : BLOCK.subarray(0, Math.min(BLOCK.length, size - index * BLOCK.length)),
+  );
 }
 
 /** Uploads files of `size` bytes, each unlike any other, over so many connections. Uploads per second. */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
   const { size, connections, count } = load;
-  const { head, tail } = envelope(size, path);
+  const { head, tail } = formEnvelope(size, path);
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   let left = count;
   const started = performance.now();

@@ -1,11 +1,24 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** Listens on loopback, tells the port to the parent, and its peak memory when asked. */
+/** What a process has used so far. */
+export interface Usage {
+  /** Peak resident memory, in bytes. */
+  readonly peakMemory: number;
+  /** Seconds of CPU, its own and the system's on its behalf, all threads together. */
+  readonly cpu: number;
+}
+
+/** Listens on loopback, tells the port to the parent, and what has been used when asked. */
 export async function serve(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);
   });
-  process.on("message", () => process.send?.({ maxRss: process.resourceUsage().maxRSS * 1024 }));
+  process.on("message", () => process.send?.(usage()));
   process.send?.({ port: (server.address() as AddressInfo).port });
+}
+
+function usage(): Usage {
+  const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+  return { peakMemory: maxRSS * 1024, cpu: (userCPUTime + systemCPUTime) / 1e6 };
 }

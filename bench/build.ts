@@ -1,0 +1,47 @@
+import { execFile } from "node:child_process";
+import { copyFile, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/**
+ * The benchmark and what it measures as JavaScript, in a folder of its own: servers run as users run them, not with a
+ * compiler in their memory that takes the types out.
+ */
+export class Build implements AsyncDisposable {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async make(): Promise<Build> {
+    const folder = await mkdtemp(join(tmpdir(), "fixity-built-"));
+    const build = new Build(folder);
+    try {
+      await run(inRepository("node_modules/.bin/tsc"), ["-p", inRepository("bench"), "--outDir", folder]);
+      await copyFile(inRepository("package.json"), join(folder, "package.json"));
+      await symlink(inRepository("node_modules"), join(folder, "node_modules"));
+      return build;
+    } catch (error) {
+      await build[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The script of a server, `bench/servers/<name>.ts`, as JavaScript. */
+  server(name: string): URL {
+    return pathToFileURL(join(this.#folder, "bench/servers", `${name}.js`));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function inRepository(path: string): string {
+  return join(fileURLToPath(new URL("..", import.meta.url)), path);
+}
