@@ -1,19 +1,15 @@
 import type { Digest } from "./digest.ts";
-import { cleanFileName, extensionOfName } from "./file-name.ts";
 import { type ByteSource, Intake, type Received, receive } from "./hashing.ts";
-import { cleanExtension, Link } from "./link.ts";
-import { extensionOf, mediaTypeOf } from "./media-type.ts";
+import { Link } from "./link.ts";
+import { mediaTypeOf } from "./media-type.ts";
+import { type Naming, settleNaming } from "./naming.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { type Receipt, receiptOf } from "./receipt.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
+import { Uploads } from "./uploads/uploads.ts";
 
 /** What may be told with a file. */
-export interface PutOptions {
-  /** The file's name as its owner calls it; its extension becomes the link's. */
-  readonly filename?: string | null | undefined;
-  /** The declared media type. Gives the link an extension where the name has none; otherwise not believed. */
-  readonly type?: string | null | undefined;
-  /** The extension of the link, whatever name and type say. `null` for none. */
-  readonly extension?: string | null | undefined;
+export interface PutOptions extends Naming {
   /** What the bytes must hash to. Anything else is refused and nothing is stored. */
   readonly digest?: Digest | undefined;
   /** How many bytes must come. */
@@ -29,24 +25,6 @@ export interface PutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What is known of a file that was stored. */
-export interface Receipt {
-  readonly link: Link;
-  /** The permanent link as a URL: relative, or absolute where the service has a `publicUrl`. */
-  readonly url: string;
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-  /** The media type that the link is served with. */
-  readonly type: string;
-  /** The file's own name, cleaned, or `null`. */
-  readonly name: string | null;
-  /** For an `integrity` attribute. */
-  readonly integrity: string;
-  /** The content was stored already. */
-  readonly existed: boolean;
-}
-
 /** How a re-read of a stored blob went. */
 export type Verification =
   | { readonly intact: true; readonly size: number }
@@ -54,10 +32,14 @@ export type Verification =
 
 /** The service without HTTP: everything that fixity does, over any store. Made by {@link createFixity}. */
 export class Fixity {
+  /** Uploads that can be interrupted and resumed; `null` where the store cannot keep them. */
+  readonly uploads: Uploads | null;
   readonly #options: ResolvedOptions;
 
   constructor(options: FixityOptions) {
     this.#options = resolveOptions(options);
+    const { store } = this.#options;
+    this.uploads = store.uploads === undefined ? null : new Uploads(store, store.uploads, this.#options);
   }
 
   get store(): BlobStore {
@@ -81,8 +63,7 @@ export class Fixity {
    * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…` code
    */
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
-    const name = cleanFileName(options.filename);
-    const extension = chooseExtension(name, options);
+    const { name, extension } = settleNaming(options);
     const { digest, length, signal } = options;
     const maxSize = Math.min(options.maxSize ?? Infinity, this.#options.maxSize);
     await using staged = await this.store.stage({
@@ -95,7 +76,8 @@ export class Fixity {
     await options.beforeCommit?.(received);
     signal?.throwIfAborted();
     const { existed } = await staged.commit(received.digest);
-    return this.#receipt(Link.to(received.digest, extension), received.size, name, existed);
+    const link = Link.to(received.digest, extension);
+    return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
   }
 
   /**
@@ -105,8 +87,9 @@ export class Fixity {
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
     const stat = await this.store.confirm(digest, options.signal);
     if (stat === null || (options.length !== undefined && options.length !== stat.size)) return null;
-    const name = cleanFileName(options.filename);
-    return this.#receipt(Link.to(digest, chooseExtension(name, options)), stat.size, name, true);
+    const { name, extension } = settleNaming(options);
+    const link = Link.to(digest, extension);
+    return receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });
   }
 
   /** Opens a blob, or one range of it, for reading; `null` where there is none. */
@@ -139,30 +122,25 @@ export class Fixity {
     return found.equals(digest) ? { intact: true, size } : { intact: false, size, found };
   }
 
-  /** Removes what dead processes have left half-written. */
+  /**
+   * Removes what dead processes have left half-written and uploads that have expired, and completes those whose bytes had
+   * all come when their server died.
+   */
   async collect(signal?: AbortSignal): Promise<Collected> {
-    return this.store.collect(signal);
+    const expired = (await this.uploads?.collect(signal)) ?? { staged: 0, bytes: 0 };
+    const abandoned = await this.store.collect(signal);
+    return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
   }
 
   /** The URL of a link as it is given to clients. */
   urlOf(link: Link): string {
     return this.#options.linkBase + link.toString();
   }
-
-  #receipt(link: Link, size: number, name: string | null, existed: boolean): Receipt {
-    const { digest, mediaType } = link;
-    return { link, url: this.urlOf(link), digest, size, type: mediaType, name, integrity: digest.integrity, existed };
-  }
 }
 
 /** Makes a service over a store. */
 export function createFixity(options: FixityOptions): Fixity {
   return new Fixity(options);
-}
-
-function chooseExtension(name: string | null, { extension, type }: PutOptions): string | null {
-  if (extension !== undefined) return cleanExtension(extension);
-  return extensionOfName(name) ?? (type === null || type === undefined ? null : extensionOf(type));
 }
 
 function bytesOf(source: ByteSource | Uint8Array | Blob): ByteSource {

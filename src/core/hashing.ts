@@ -79,7 +79,8 @@ export async function receive(
   return intake.finish();
 }
 
-function tooLarge(limit: number): FixityError {
+/** For a file that is larger than any may be. */
+export function tooLarge(limit: number): FixityError {
   return new FixityError("size-limit-exceeded", `The file is larger than the limit of ${limit} bytes.`, {
     facts: { limit },
   });
@@ -91,7 +92,8 @@ function wrongLength(announced: number, received: number): FixityError {
   });
 }
 
-function wrongDigest(announced: Digest, received: Digest): FixityError {
+/** For bytes that are not those that were announced. */
+export function wrongDigest(announced: Digest, received: Digest): FixityError {
   return new FixityError("digest-mismatch", "The bytes that came in are not those that the digest names.", {
     facts: { announced: announced.toString(), received: received.toString() },
   });

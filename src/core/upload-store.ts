@@ -53,7 +53,7 @@ export interface SavedUpload {
  * Disposing (`await using`) releases the upload. After a failed call nothing but that is left to do.
  */
 export interface HeldUpload extends SavedUpload, AsyncDisposable {
-  /** Aborted when somebody else wants the upload: save what is worth it and release, within a second. */
+  /** Aborted, with an `upload-superseded`, when somebody else wants the upload: save what is worth it and release, within a second. */
   readonly wanted: AbortSignal;
 
   /**

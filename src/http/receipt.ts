@@ -1,4 +1,4 @@
-import type { Receipt } from "../core/fixity.ts";
+import type { Receipt } from "../core/receipt.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { prefersHtml } from "./fields/accept.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";

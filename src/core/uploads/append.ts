@@ -1,0 +1,178 @@
+import type { Digest } from "../digest.ts";
+import { FixityError } from "../errors.ts";
+import { type ByteSource, tooLarge } from "../hashing.ts";
+import type { UploadId } from "../upload-id.ts";
+import type { HeldUpload } from "../upload-store.ts";
+import { AppendPass, tooMuch } from "./append-pass.ts";
+import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
+import { formatRecord, type UploadRecord } from "./upload-record.ts";
+
+/** One request's bytes for an upload. */
+export interface AppendOptions {
+  /** Where they begin. */
+  readonly offset: number;
+  readonly source: ByteSource;
+  /** Bytes of the whole upload, as this request tells them, perhaps in several ways. */
+  readonly lengths?: readonly number[];
+  /** Whether the upload is complete behind them: it is, it is not, or it is where they reach its length. */
+  readonly completes: boolean | "at-length";
+  /** How many bytes the request has, where that was announced. */
+  readonly announced?: number | undefined;
+  /** What the whole must hash to, where that was not told before. */
+  readonly digest?: Digest | undefined;
+  readonly sha512?: Buffer | undefined;
+  /** The bytes count as a whole or not at all. Else what came in before an interruption counts. */
+  readonly whole?: boolean;
+  /** Called when all bytes are there and before they count; what it throws fails the request. */
+  readonly check?: () => void;
+  /** Told of offsets as they become durable. */
+  readonly onProgress?: (offset: number) => void;
+}
+
+/** Limits on one append. */
+export interface AppendLimits {
+  readonly maxSize: number;
+  readonly maxAppendSize: number;
+  readonly minAppendSize: number;
+  /** Milliseconds after a save that an upload is kept. */
+  readonly expiry: number;
+}
+
+/** An append to an upload that is held, and has not ended. */
+export class Append {
+  readonly #id: UploadId;
+  readonly #held: HeldUpload;
+  readonly #options: AppendOptions;
+  readonly #limits: AppendLimits;
+  readonly #keeper: HashKeeper;
+  /** As it will be saved next. */
+  #record: UploadRecord;
+
+  constructor(
+    parts: { readonly id: UploadId; readonly held: HeldUpload; readonly record: UploadRecord },
+    options: AppendOptions,
+    context: { readonly limits: AppendLimits; readonly keeper: HashKeeper },
+  ) {
+    this.#id = parts.id;
+    this.#held = parts.held;
+    this.#record = parts.record;
+    this.#options = options;
+    this.#limits = context.limits;
+    this.#keeper = context.keeper;
+  }
+
+  /**
+   * Takes the bytes. When it returns they are durable, and the record says whether the upload is complete with them.
+   *
+   * @throws FixityError, when what can be kept of the bytes is durable
+   */
+  async run(): Promise<{ readonly record: UploadRecord; readonly offset: number }> {
+    const { offset, source, check, whole = false, onProgress = () => undefined } = this.#options;
+    if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
+    this.#record = withExpectations(this.#record, this.#options);
+    this.#checkAnnounced();
+    const hashes = await this.#keeper.take(this.#id, this.#held, this.#record);
+    const pass = new AppendPass({
+      held: this.#held,
+      hashes,
+      end: Math.min(this.#record.length ?? Infinity, this.#limits.maxSize),
+      maxAppendSize: this.#limits.maxAppendSize,
+      whole,
+      record: () => this.#recordNow(hashes),
+      onProgress,
+    });
+    try {
+      await pass.take(source);
+      check?.();
+      this.#sealAt(hashes.offset);
+    } catch (error) {
+      await this.#salvage(pass, hashes, error);
+      throw error;
+    }
+    await pass.save();
+    this.#keeper.keep(this.#id, hashes);
+    return { record: this.#record, offset: hashes.offset };
+  }
+
+  #checkAnnounced(): void {
+    const { offset, announced, completes } = this.#options;
+    if (announced === undefined) return;
+    const { maxSize, maxAppendSize, minAppendSize } = this.#limits;
+    if (announced > maxAppendSize) throw tooMuch(maxAppendSize);
+    if (announced > 0 && announced < minAppendSize && completes === false) {
+      throw new FixityError("append-limit-exceeded", `One request must bring ${minAppendSize} bytes at least.`, {
+        facts: { limit: minAppendSize },
+      });
+    }
+    const { length } = this.#record;
+    const end = offset + announced;
+    if (length !== null && end > length)
+      throw inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
+    if (end > maxSize) throw tooLarge(maxSize);
+  }
+
+  #sealAt(offset: number): void {
+    const { completes } = this.#options;
+    const { length } = this.#record;
+    const isComplete = completes === "at-length" ? offset === length : completes;
+    if (!isComplete) return;
+    if (length !== null && offset !== length) {
+      throw inconsistent(`The upload is said to be complete with ${offset} bytes, and has a length of ${length}.`);
+    }
+    this.#record = { ...this.#record, length: offset, sealed: true };
+  }
+
+  /** The record of the bytes that came in until now. */
+  #recordNow(hashes: UploadHashes): string {
+    const now = Date.now();
+    this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states() };
+    return formatRecord(this.#record);
+  }
+
+  /** After a failure: keeps what came in, or ends an upload that has gone wrong for good. */
+  async #salvage(pass: AppendPass, hashes: UploadHashes, error: unknown): Promise<void> {
+    await pass.settle();
+    try {
+      if (pass.overran && error instanceof FixityError) {
+        // "marking the upload resource invalid and rejecting any further interaction with it" (upload append)
+        const { code: failed, message, facts } = error;
+        this.#record = { ...this.#record, outcome: { failed, message, facts } };
+        await this.#held.conclude(this.#recordNow(hashes));
+      } else if (this.#options.whole !== true) {
+        await pass.save();
+        this.#keeper.keep(this.#id, hashes);
+      }
+    } catch {
+      // The first failure is the one to tell. Where this was another one, the offset has stayed what it was.
+    }
+  }
+}
+
+function withExpectations(record: UploadRecord, { lengths = [], digest, sha512 }: AppendOptions): UploadRecord {
+  const length = [record.length, ...lengths].reduce(agreedLength, null);
+  const sha256 = digest?.hex ?? record.sha256;
+  if (record.sha256 !== null && sha256 !== record.sha256) throw disagreement();
+  const wanted512 = sha512?.toString("base64") ?? record.sha512;
+  if (record.sha512 !== null && wanted512 !== record.sha512) throw disagreement();
+  return { ...record, length, sha256, sha512: wanted512 };
+}
+
+/** "If multiple requests include indicators, their indicated values MUST match" (length). */
+function agreedLength(known: number | null, told: number | null): number | null {
+  if (known === null || told === null || known === told) return known ?? told;
+  throw inconsistent(`The upload was said to have ${known} bytes, and now ${told}.`);
+}
+
+function disagreement(): FixityError {
+  return new FixityError("digest-mismatch", "The upload was announced with another digest.");
+}
+
+function inconsistent(message: string): FixityError {
+  return new FixityError("inconsistent-length", message);
+}
+
+export function mismatch(expected: number, provided: number): FixityError {
+  return new FixityError("offset-mismatch", `The upload stands at ${expected}, and the bytes begin at ${provided}.`, {
+    facts: { "expected-offset": expected, "provided-offset": provided },
+  });
+}

@@ -1,0 +1,81 @@
+import { Digest } from "../digest.ts";
+import { FixityError } from "../errors.ts";
+import { wrongDigest } from "../hashing.ts";
+import type { UploadId } from "../upload-id.ts";
+import type { HeldUpload } from "../upload-store.ts";
+import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
+import { digestIn, formatRecord, type Outcome, type UploadRecord } from "./upload-record.ts";
+
+/** Makes blobs of uploads whose bytes are all there. */
+export class Finisher {
+  readonly #keeper: HashKeeper;
+  readonly #expiry: number;
+  /** What is being finished here, by id. A blob of terabytes takes its time, and who asks meanwhile waits with it. */
+  readonly #running = new Map<string, Promise<UploadRecord | null>>();
+
+  /** @param expiry milliseconds that a finished upload is kept */
+  constructor(keeper: HashKeeper, expiry: number) {
+    this.#keeper = keeper;
+    this.#expiry = expiry;
+  }
+
+  /** How an upload ends that is being finished here; `null` where none is, or where it could not be finished. */
+  async outcomeOf(id: UploadId): Promise<UploadRecord | null> {
+    return this.#running.get(id.hex) ?? null;
+  }
+
+  /**
+   * Makes the blob, or lets the upload fail for good where its bytes are not those that were announced.
+   *
+   * @throws FixityError `store-…`; then it can be tried again
+   */
+  async finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadRecord> {
+    const work = this.#finish(id, held, record);
+    this.#running.set(
+      id.hex,
+      work.catch(() => null),
+    );
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(id.hex);
+      this.#keeper.forget(id);
+    }
+  }
+
+  async #finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadRecord> {
+    const hashes = await this.#keeper.take(id, held, record);
+    const outcome = refusal(record, hashes) ?? (await commit(held, hashes));
+    const now = Date.now();
+    const ended = { ...record, saved: now, expires: now + this.#expiry, hashes: null, outcome };
+    await held.conclude(formatRecord(ended));
+    return ended;
+  }
+}
+
+async function commit(held: HeldUpload, hashes: UploadHashes): Promise<Outcome> {
+  const digest = sha256Of(hashes);
+  const { existed } = await held.commit(digest);
+  return { stored: digest.hex, size: hashes.offset, existed };
+}
+
+/** Why the bytes are not what was announced, or `null`. */
+function refusal({ sha256, sha512 }: UploadRecord, hashes: UploadHashes): Outcome | null {
+  const found = sha256Of(hashes);
+  const told = sha256 === null ? found : digestIn(sha256);
+  if (!told.equals(found)) return failed(wrongDigest(told, found));
+  if (sha512 === null || hashes.digest("sha512")?.toString("base64") === sha512) return null;
+  return failed(
+    new FixityError("digest-mismatch", "The bytes that came in are not those that the sha-512 digest names."),
+  );
+}
+
+function failed({ code, message, facts }: FixityError): Outcome {
+  return { failed: code, message, facts };
+}
+
+function sha256Of(hashes: UploadHashes): Digest {
+  const digest = Digest.fromBytes(hashes.digest("sha256") ?? new Uint8Array());
+  if (digest === null) throw new FixityError("internal-error", "SHA-256 gave no 32 bytes.");
+  return digest;
+}

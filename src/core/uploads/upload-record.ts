@@ -1,0 +1,77 @@
+import { Digest } from "../digest.ts";
+import { type ErrorCode, FixityError } from "../errors.ts";
+
+/** What fixity knows of an upload besides its bytes. Kept by the store as a text. */
+export interface UploadRecord {
+  /** Milliseconds since 1970: when the upload may be removed. */
+  readonly expires: number;
+  /** When the record was last saved. */
+  readonly saved: number;
+  /** The file's name, cleaned. */
+  readonly name: string | null;
+  /** The extension that the link will have. */
+  readonly extension: string | null;
+  /** What a protocol wants to be told again, such as tus's `Upload-Metadata`. */
+  readonly metadata: string | null;
+  /** Bytes of the whole; `null` while nobody has told. */
+  readonly length: number | null;
+  /** SHA-256 of the whole, in hex, where it was announced. */
+  readonly sha256: string | null;
+  /** SHA-512 of the whole, in base64, where it was announced. */
+  readonly sha512: string | null;
+  /** States of the hashes at the saved offset, in base64, where the store cannot give the bytes back. */
+  readonly hashes: Readonly<Record<string, string>> | null;
+  /** All bytes are there: what remains is to make them a blob. */
+  readonly sealed: boolean;
+  readonly outcome: Outcome | null;
+}
+
+/** How an upload has ended. */
+export type Outcome = StoredOutcome | FailedOutcome;
+
+/** It has become a blob. */
+export interface StoredOutcome {
+  /** SHA-256, in hex. */
+  readonly stored: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly existed: boolean;
+}
+
+/** It never will. */
+export interface FailedOutcome {
+  readonly failed: ErrorCode;
+  readonly message: string;
+  readonly facts: FixityError["facts"];
+}
+
+/** Told in every record: what a later version may have to read. */
+const VERSION = 1;
+
+export function formatRecord(record: UploadRecord): string {
+  return JSON.stringify({ version: VERSION, ...record });
+}
+
+/** @throws FixityError `store-unavailable` for a record of a later version, or a damaged one */
+export function parseRecord(text: string): UploadRecord {
+  let record: UploadRecord & { readonly version: number };
+  try {
+    record = JSON.parse(text) as typeof record;
+  } catch (cause) {
+    throw new FixityError("store-unavailable", "The upload cannot be read.", { cause });
+  }
+  if (record.version === VERSION) return record;
+  throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
+}
+
+/** The digest that a hex text of a record names. */
+export function digestIn(hex: string): Digest {
+  const digest = Digest.fromHex(hex);
+  if (digest === null) throw new FixityError("store-unavailable", "The upload cannot be read.");
+  return digest;
+}
+
+/** The failure that an upload has ended with, as it was. */
+export function failureIn(outcome: FailedOutcome): FixityError {
+  return new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });
+}

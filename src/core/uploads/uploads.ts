@@ -1,0 +1,230 @@
+import type { Digest } from "../digest.ts";
+import { tooLarge } from "../hashing.ts";
+import { Link } from "../link.ts";
+import { mediaTypeOf } from "../media-type.ts";
+import { type Naming, settleNaming } from "../naming.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { receiptOf } from "../receipt.ts";
+import type { BlobStore, Collected } from "../store.ts";
+import { UploadId, uploadNotFound } from "../upload-id.ts";
+import type { HeldUpload, UploadStore } from "../upload-store.ts";
+import { Append, type AppendLimits, type AppendOptions, mismatch } from "./append.ts";
+import { Finisher } from "./finisher.ts";
+import { OpenUploads } from "./open-uploads.ts";
+import { HashKeeper } from "./upload-hashes.ts";
+import {
+  digestIn,
+  failureIn,
+  formatRecord,
+  parseRecord,
+  type StoredOutcome,
+  type UploadRecord,
+} from "./upload-record.ts";
+import type { UploadState } from "./upload-state.ts";
+
+/** What may be told of an upload when it is created. */
+export interface CreateOptions extends Naming {
+  /** Bytes of the whole. */
+  readonly length?: number | undefined;
+  /** What the whole must hash to. Content that is stored already completes the upload at once. */
+  readonly digest?: Digest | undefined;
+  /** The same by SHA-512. */
+  readonly sha512?: Buffer | undefined;
+  /** A text that is kept with the upload. */
+  readonly metadata?: string | undefined;
+}
+
+/** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
+const LEFT_ALONE = 5 * 60_000;
+
+/**
+ * Uploads that can be interrupted and resumed, on this instance or another over the same store: the engine under every
+ * protocol that is spoken. What it tells is durable, what it has told does not go back, and a request for an upload ends
+ * the one before it.
+ */
+export class Uploads {
+  readonly limits: AppendLimits;
+  readonly #blobs: BlobStore;
+  readonly #store: UploadStore;
+  readonly #linkBase: string;
+  readonly #keeper = new HashKeeper();
+  readonly #finisher: Finisher;
+  readonly #open: OpenUploads;
+
+  constructor(blobs: BlobStore, store: UploadStore, { linkBase, maxSize, uploads }: ResolvedOptions) {
+    this.limits = { maxSize, ...uploads };
+    this.#blobs = blobs;
+    this.#store = store;
+    this.#linkBase = linkBase;
+    this.#finisher = new Finisher(this.#keeper, uploads.expiry);
+    this.#open = new OpenUploads(uploads.maxOpen);
+  }
+
+  /**
+   * Begins an upload. Where content with the announced digest is stored already, the upload is complete at once.
+   *
+   * @throws FixityError `size-limit-exceeded`, `too-many-uploads`, or a `store-…` code
+   */
+  async create(options: CreateOptions): Promise<UploadState> {
+    const { length, digest, sha512, metadata } = options;
+    const { maxSize, expiry } = this.limits;
+    if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
+    const { name, extension } = settleNaming(options);
+    const outcome = digest === undefined || sha512 !== undefined ? null : await this.#claim(digest, length);
+    if (outcome === null) this.#open.admit();
+    const now = Date.now();
+    const record: UploadRecord = {
+      expires: now + expiry,
+      saved: now,
+      name,
+      extension,
+      metadata: metadata ?? null,
+      length: outcome?.size ?? length ?? null,
+      sha256: digest?.hex ?? null,
+      sha512: sha512?.toString("base64") ?? null,
+      hashes: null,
+      sealed: false,
+      outcome,
+    };
+    const id = UploadId.random();
+    await this.#store.create(id, formatRecord(record), {
+      mediaType: mediaTypeOf(extension),
+      ...(digest !== undefined && { digest }),
+      ...(length !== undefined && { length }),
+    });
+    if (outcome === null) this.#open.note(id, record.expires);
+    return this.#stateOf(id, record, 0);
+  }
+
+  /**
+   * How far an upload is. Ends a request that is still bringing bytes for it, so that the offset told is the one to go on
+   * from; and makes a blob of it first where all bytes are there.
+   *
+   * @throws FixityError `upload-not-found`, or a `store-…` code
+   */
+  async find(id: UploadId, signal?: AbortSignal): Promise<UploadState> {
+    const ended = await this.#endedRecord(id, signal);
+    if (ended !== null) return this.#stateOf(id, ended, 0);
+    await using held = await this.#hold(id, signal);
+    const record = parseRecord(held.record);
+    if (record.sealed && record.outcome === null) return this.#finish(id, held, record);
+    return this.#stateOf(id, record, held.offset);
+  }
+
+  /**
+   * Takes a request's bytes, and makes a blob of the upload where they are the last ones. To an upload that is complete
+   * already, bytes that it has can be sent again: that gives its outcome again.
+   *
+   * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
+   *   `append-limit-exceeded`, `upload-superseded`, what the source or the check throws, or a `store-…` code
+   */
+  async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
+    const ended = await this.#endedRecord(id);
+    if (ended !== null) return this.#again(id, ended, options);
+    await using held = await this.#hold(id);
+    const before = parseRecord(held.record);
+    if (before.outcome !== null) return this.#again(id, before, options);
+    if (before.sealed) return this.#finish(id, held, before);
+    const append = new Append({ id, held, record: before }, options, { limits: this.limits, keeper: this.#keeper });
+    const { record, offset } = await append.run();
+    this.#open.note(id, record.expires);
+    return record.sealed ? this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+  }
+
+  /** Removes an upload, whatever has become of it. A blob that it has become stays. @throws FixityError `upload-not-found` */
+  async cancel(id: UploadId): Promise<void> {
+    await this.#finisher.outcomeOf(id);
+    await using held = await this.#hold(id);
+    await held.remove();
+    this.#forget(id);
+  }
+
+  /** Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died. */
+  async collect(signal?: AbortSignal): Promise<Collected> {
+    let total: Collected = { staged: 0, bytes: 0 };
+    for await (const id of this.#store.list(signal)) {
+      const saved = await this.#store.read(id, signal);
+      if (saved === null) continue;
+      const record = parseRecord(saved.record);
+      if (isExpired(record)) {
+        const bytes = await this.#removeExpired(id, signal);
+        if (bytes !== null && record.outcome === null) total = { staged: total.staged + 1, bytes: total.bytes + bytes };
+      } else if (record.sealed && record.outcome === null && record.saved < Date.now() - LEFT_ALONE) {
+        await this.find(id, signal);
+      }
+    }
+    return total;
+  }
+
+  /** The record of an upload that has ended, or is just being finished here; `null` where bytes may still come. */
+  async #endedRecord(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
+    const finished = await this.#finisher.outcomeOf(id);
+    if (finished !== null) return finished;
+    const saved = await this.#store.read(id, signal);
+    if (saved === null) throw uploadNotFound();
+    const record = parseRecord(saved.record);
+    return record.outcome === null || isExpired(record) ? null : record;
+  }
+
+  /** @throws FixityError `upload-not-found` also where the upload has expired: it is removed then */
+  async #hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload> {
+    const held = await this.#store.hold(id, signal);
+    if (held === null) throw uploadNotFound();
+    try {
+      if (!isExpired(parseRecord(held.record))) return held;
+      await held.remove();
+    } catch (error) {
+      await held[Symbol.asyncDispose]();
+      throw error;
+    }
+    await held[Symbol.asyncDispose]();
+    this.#forget(id);
+    throw uploadNotFound();
+  }
+
+  async #removeExpired(id: UploadId, signal: AbortSignal | undefined): Promise<number | null> {
+    await using held = await this.#store.hold(id, signal);
+    if (held === null || !isExpired(parseRecord(held.record))) return null;
+    await held.remove();
+    this.#forget(id);
+    return held.offset;
+  }
+
+  async #finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadState> {
+    const ended = await this.#finisher.finish(id, held, record);
+    this.#open.forget(id);
+    return this.#stateOf(id, ended, 0);
+  }
+
+  /** The outcome of an upload that has ended, for who sends bytes that it has: an answer may have been lost. */
+  #again(id: UploadId, record: UploadRecord, { offset }: AppendOptions): UploadState {
+    const state = this.#stateOf(id, record, 0);
+    if (offset > state.offset) throw mismatch(state.offset, offset);
+    return state;
+  }
+
+  async #claim(digest: Digest, length: number | undefined): Promise<StoredOutcome | null> {
+    const stat = await this.#blobs.confirm(digest);
+    if (stat === null || (length !== undefined && length !== stat.size)) return null;
+    return { stored: digest.hex, size: stat.size, existed: true };
+  }
+
+  #stateOf(id: UploadId, record: UploadRecord, offset: number): UploadState {
+    const { outcome, length, metadata, name, extension } = record;
+    const state = { id, length, metadata, expires: new Date(record.expires) };
+    if (outcome === null) return { ...state, offset, outcome: null };
+    if ("failed" in outcome) return { ...state, offset: length ?? offset, outcome: failureIn(outcome) };
+    const { stored, size, existed } = outcome;
+    const link = Link.to(digestIn(stored), extension);
+    return { ...state, offset: size, outcome: receiptOf(this.#linkBase, { link, size, name, existed }) };
+  }
+
+  #forget(id: UploadId): void {
+    this.#open.forget(id);
+    this.#keeper.forget(id);
+  }
+}
+
+function isExpired(record: UploadRecord): boolean {
+  return record.expires <= Date.now();
+}
