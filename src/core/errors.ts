@@ -34,6 +34,8 @@ export type ErrorCode =
   | "inconsistent-length"
   /** An append is larger or smaller than the limits. */
   | "append-limit-exceeded"
+  /** The content is not what a protocol's own checksum names. */
+  | "checksum-mismatch"
   /** As many uploads as the limit allows are under way. */
   | "too-many-uploads"
   // what a store could not do
@@ -60,6 +62,10 @@ export type ErrorCode =
   | "headers-too-large"
   /** The content is compressed on the way; only identity is taken. */
   | "unsupported-content-encoding"
+  /** The content has a type that is not taken here. */
+  | "unsupported-media-type"
+  /** The request speaks a version of a protocol that is not known here. */
+  | "unsupported-version"
   /** A digest field names no algorithm that fixity can check. */
   | "unsupported-digest"
   /** An `Expect` other than `100-continue`. */

@@ -6,7 +6,11 @@ import { type Naming, settleNaming } from "./naming.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { type Receipt, receiptOf } from "./receipt.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
+import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
+
+/** Between the prefix and the id of an upload: no link looks like it. */
+export const UPLOADS_SEGMENT = "in-progress";
 
 /** What may be told with a file. */
 export interface PutOptions extends Naming {
@@ -135,6 +139,11 @@ export class Fixity {
   /** The URL of a link as it is given to clients. */
   urlOf(link: Link): string {
     return this.#options.linkBase + link.toString();
+  }
+
+  /** The URL of an upload that can be resumed, as it is given to clients. */
+  urlOfUpload(id: UploadId): string {
+    return `${this.#options.linkBase}${UPLOADS_SEGMENT}/${id.hex}`;
   }
 }
 

@@ -5,7 +5,10 @@ import type { Exchange, Fields } from "./exchange.ts";
 import { type DigestValues, parseDigestField } from "./fields/digest-fields.ts";
 
 /** The fields in which a digest may be announced (RFC 9530, sections 2 and 3). */
-const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;
+export const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;
+
+/** One of them. */
+export type DigestField = (typeof DIGEST_FIELDS)[number];
 
 /**
  * What a message's digest fields, in its header or trailer section, demand of its bytes.
@@ -18,14 +21,14 @@ export interface Demand {
 }
 
 /**
- * Reads `Repr-Digest` and `Content-Digest`.
+ * Reads `Repr-Digest` and `Content-Digest`, or one of them.
  *
  * @throws FixityError `invalid-field`; `unsupported-digest` where a field has no algorithm that is checked here, since an
  *   integrity check that was asked for must not be passed over in silence; `digest-mismatch` where the fields disagree
  */
-export function demandOf(fields: Fields): Demand {
+export function demandOf(fields: Fields, names: readonly DigestField[] = DIGEST_FIELDS): Demand {
   let demand: Demand = { sha256: null, sha512: null };
-  for (const name of DIGEST_FIELDS) {
+  for (const name of names) {
     const text = fields.get(name);
     if (text === undefined) continue;
     const values = parseDigestField(name, text);
@@ -52,8 +55,8 @@ function disagreement(): FixityError {
 }
 
 /** Whether digest fields are announced to follow the content as trailer fields (RFC 9110, section 6.6.2). */
-export function announcesTrailerDigest(fields: Fields): boolean {
-  return DIGEST_FIELDS.some((name) => (fields.get("trailer") ?? "").toLowerCase().includes(name));
+export function announcesTrailerDigest(fields: Fields, names: readonly DigestField[] = DIGEST_FIELDS): boolean {
+  return names.some((name) => (fields.get("trailer") ?? "").toLowerCase().includes(name));
 }
 
 /**

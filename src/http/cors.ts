@@ -3,16 +3,30 @@ import type { ResolvedHandlerOptions } from "./options.ts";
 
 /** Answer fields that a page of another origin may read besides the few that every page may. */
 const EXPOSED = [
+  "Accept-Patch",
   "Accept-Ranges",
   "Content-Disposition",
+  "Content-Location",
   "Content-Range",
   "ETag",
   "Location",
   "Repr-Digest",
   "Retry-After",
+  "Tus-Checksum-Algorithm",
+  "Tus-Extension",
+  "Tus-Max-Size",
+  "Tus-Resumable",
+  "Tus-Version",
+  "Upload-Complete",
+  "Upload-Defer-Length",
+  "Upload-Expires",
+  "Upload-Length",
+  "Upload-Limit",
+  "Upload-Metadata",
+  "Upload-Offset",
 ].join(", ");
 
-const ALLOWED_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /** Request fields that a page of another origin may send besides the few that every page may. */
 const ALLOWED_FIELDS = [
@@ -25,7 +39,18 @@ const ALLOWED_FIELDS = [
   "If-Range",
   "Range",
   "Repr-Digest",
+  "Tus-Resumable",
+  "Upload-Checksum",
+  "Upload-Complete",
+  "Upload-Defer-Length",
+  "Upload-Draft-Interop-Version",
+  "Upload-Length",
+  "Upload-Metadata",
+  "Upload-Offset",
   "Want-Repr-Digest",
+  "X-HTTP-Method-Override",
+  "X-Request-ID",
+  "X-Requested-With",
 ].join(", ");
 
 /** The answer with the fields by which a browser lets pages of the allowed origins use it (WHATWG Fetch, "CORS protocol"). */

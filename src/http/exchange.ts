@@ -23,6 +23,11 @@ export interface Exchange {
   readonly trailers: Fields;
   /** Aborted when the client is gone before the answer has been sent. */
   readonly signal: AbortSignal;
+  /**
+   * Sends an interim answer (RFC 9110, section 15.2), where the client's version of HTTP has them and the final answer has
+   * not begun. Adapters whose server cannot send any leave it out.
+   */
+  readonly interim?: (status: number, fields: Readonly<Record<string, string>>) => void;
   /** Sends `100 Continue` where the client waits for it. Adapters do so by themselves when `body` is first pulled. */
   readonly awaitsContinue: boolean;
 }

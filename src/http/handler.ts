@@ -12,6 +12,9 @@ import {
 } from "./options.ts";
 import { PacedBody } from "./pace.ts";
 import { problemAnswer } from "./problem.ts";
+import { announcedLimits } from "./resumable/ietf.ts";
+import { answerTus, createTusUpload, speaksTus, tusOptions } from "./resumable/tus.ts";
+import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
 import { readBlob } from "./routes/read-blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
@@ -88,17 +91,24 @@ export class Handler {
       query: mark === -1 ? NO_QUERY : new URLSearchParams(target.slice(mark + 1)),
     };
     if (path === "" || path === "/") {
-      if (method === "OPTIONS") return allow(COLLECTION_METHODS);
+      if (method === "OPTIONS") return collectionOptions(context);
       if (method !== "POST") return wrongMethod(method, COLLECTION_METHODS);
-      await this.#options.authorize(exchange, "upload");
-      return upload(context);
+      if (speaksTus(exchange)) return answerTus(exchange, () => this.#create(context, createTusUpload));
+      return this.#create(context, upload);
     }
+    const id = uploadIn(path);
+    if (id !== null) return uploadResource(context, id);
     const link = Link.parse(path.slice(1));
     if (method === "OPTIONS") return allow(LINK_METHODS);
     const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
     if (route === undefined) return wrongMethod(method, LINK_METHODS);
     await this.#options.authorize(exchange, route[0]);
     return route[1](context, link);
+  }
+
+  async #create(context: RouteContext, route: (context: RouteContext) => Promise<Answer>): Promise<Answer> {
+    await this.#options.authorize(context.exchange, "upload");
+    return route(context);
   }
 }
 
@@ -116,6 +126,7 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
     trailers: exchange.trailers,
     hasContent: exchange.hasContent,
     awaitsContinue: exchange.awaitsContinue,
+    ...(exchange.interim !== undefined && { interim: (status, fields) => exchange.interim?.(status, fields) }),
     body: new PacedBody(exchange.body, options.pace),
     get signal() {
       return exchange.signal;
@@ -127,6 +138,14 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
 function clientGone(cause: unknown): FixityError {
   if (cause instanceof FixityError) return cause;
   return new FixityError("upload-aborted", "The client went away before it was answered.", { cause });
+}
+
+/** What can be done with the collection, and within which limits. */
+function collectionOptions(context: RouteContext): Answer {
+  return {
+    status: 204,
+    fields: { Allow: COLLECTION_METHODS, ...announcedLimits(context), ...tusOptions(context) },
+  };
 }
 
 function allow(methods: string): Answer {

@@ -15,9 +15,11 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "upload-stalled": [408, "Upload too slow"],
   "upload-not-found": [404, "No such upload"],
   "upload-superseded": [409, "Upload taken over"],
-  "offset-mismatch": [409, "Mismatching upload offset"],
-  "inconsistent-length": [400, "Inconsistent upload length"],
+  "offset-mismatch": [409, "Mismatching Upload Offset"],
+  "inconsistent-length": [400, "Inconsistent Upload Length Values"],
   "append-limit-exceeded": [413, "Content outside the limits"],
+  // tus's own status
+  "checksum-mismatch": [460, "Checksum mismatch"],
   "too-many-uploads": [503, "Too many uploads"],
   "store-full": [507, "No room left"],
   "store-unavailable": [503, "Storage unavailable"],
@@ -30,6 +32,8 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "invalid-field": [400, "Invalid header field"],
   "headers-too-large": [431, "Header fields too large"],
   "unsupported-content-encoding": [415, "Content encoding not supported"],
+  "unsupported-media-type": [415, "Content type not supported"],
+  "unsupported-version": [412, "Protocol version not supported"],
   "unsupported-digest": [400, "Digest algorithm not supported"],
   "unsupported-expectation": [417, "Expectation failed"],
   "malformed-form": [400, "Malformed form"],
@@ -41,6 +45,12 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   forbidden: [403, "Not allowed"],
   "shutting-down": [503, "Shutting down"],
   "internal-error": [500, "Internal error"],
+};
+
+/** Problems that have a type of their own, in IANA's registry of them (draft-ietf-httpbis-resumable-upload). */
+const TYPES: Partial<Record<ErrorCode, string>> = {
+  "offset-mismatch": "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
+  "inconsistent-length": "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
 };
 
 /** Seconds after which to try again, where that is worth saying (RFC 9110, section 10.2.3). */
@@ -61,7 +71,7 @@ export function problemAnswer(thrown: unknown): Answer {
   const [status, title] = PROBLEMS[error.code];
   const retryAfter = RETRY_AFTER[error.code];
   const body = JSON.stringify({
-    type: "about:blank",
+    type: TYPES[error.code] ?? "about:blank",
     title,
     status,
     code: error.code,

@@ -7,8 +7,14 @@ import { AppendPass, tooMuch } from "./append-pass.ts";
 import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
 import { formatRecord, type UploadRecord } from "./upload-record.ts";
 
+/** What the whole of an upload must be, where that was not told before. */
+export interface Expectation {
+  readonly digest?: Digest | undefined;
+  readonly sha512?: Buffer | undefined;
+}
+
 /** One request's bytes for an upload. */
-export interface AppendOptions {
+export interface AppendOptions extends Expectation {
   /** Where they begin. */
   readonly offset: number;
   readonly source: ByteSource;
@@ -18,13 +24,13 @@ export interface AppendOptions {
   readonly completes: boolean | "at-length";
   /** How many bytes the request has, where that was announced. */
   readonly announced?: number | undefined;
-  /** What the whole must hash to, where that was not told before. */
-  readonly digest?: Digest | undefined;
-  readonly sha512?: Buffer | undefined;
   /** The bytes count as a whole or not at all. Else what came in before an interruption counts. */
   readonly whole?: boolean;
-  /** Called when all bytes are there and before they count; what it throws fails the request. */
-  readonly check?: () => void;
+  /**
+   * Called when all bytes are there and before they count: tells what the end of a request demands of the whole upload.
+   * What it throws fails the request.
+   */
+  readonly check?: () => Expectation | void;
   /** Told of offsets as they become durable. */
   readonly onProgress?: (offset: number) => void;
 }
@@ -83,7 +89,7 @@ export class Append {
     });
     try {
       await pass.take(source);
-      check?.();
+      this.#expect(check?.() ?? {}, hashes);
       this.#sealAt(hashes.offset);
     } catch (error) {
       await this.#salvage(pass, hashes, error);
@@ -109,6 +115,16 @@ export class Append {
     if (length !== null && end > length)
       throw inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
     if (end > maxSize) throw tooLarge(maxSize);
+  }
+
+  #expect(told: Expectation, hashes: UploadHashes): void {
+    this.#record = withExpectations(this.#record, told);
+    // too late to begin with it, where the bytes cannot be had again
+    if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read() !== null) return;
+    throw new FixityError(
+      "unsupported-digest",
+      "Announce a sha-512 that follows as a trailer field: Trailer: Repr-Digest.",
+    );
   }
 
   #sealAt(offset: number): void {
@@ -148,7 +164,8 @@ export class Append {
   }
 }
 
-function withExpectations(record: UploadRecord, { lengths = [], digest, sha512 }: AppendOptions): UploadRecord {
+function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {
+  const { lengths = [], digest, sha512 } = told;
   const length = [record.length, ...lengths].reduce(agreedLength, null);
   const sha256 = digest?.hex ?? record.sha256;
   if (record.sha256 !== null && sha256 !== record.sha256) throw disagreement();

@@ -16,3 +16,10 @@ export interface UploadState {
   /** What was stored, or why nothing was; `null` while the upload goes on. */
   readonly outcome: Receipt | FixityError | null;
 }
+
+/** An upload that has become a blob, or never will. */
+export type EndedUpload = UploadState & { readonly outcome: Receipt | FixityError };
+
+export function hasEnded(state: UploadState): state is EndedUpload {
+  return state.outcome !== null;
+}

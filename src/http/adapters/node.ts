@@ -39,6 +39,13 @@ class NodeExchange implements Exchange {
     });
   }
 
+  interim(status: number, fields: Readonly<Record<string, string>>): void {
+    const response = this.#response;
+    // HTTP/1.0 knows no interim answers (RFC 9110, section 15.2)
+    if (response.headersSent || response.destroyed || response.req.httpVersion === "1.0") return;
+    response.writeInformation(status, { ...fields });
+  }
+
   // made when somebody asks for it: most requests end without
   get signal(): AbortSignal {
     if (this.#signal === null) {

@@ -4,6 +4,7 @@ import { contentLength, demandOf } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
+import { createUpload, wantsResumable } from "../resumable/ietf.ts";
 import { storeContent } from "./upload.ts";
 
 /**
@@ -16,6 +17,7 @@ export async function putBlob(context: RouteContext, link: Link): Promise<Answer
   if (exchange.fields.get("content-range") !== undefined) {
     throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
   }
+  if (wantsResumable(context)) return createUpload(context, { digest: link.digest, extension: link.extension });
   if (!exchange.hasContent) throw new FixityError("missing-file", "The request has no content.");
   const { digest, extension } = link;
   const length = contentLength(exchange);

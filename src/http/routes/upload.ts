@@ -6,6 +6,7 @@ import { fileNameOf } from "../fields/content-disposition.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
+import { createUpload, wantsResumable } from "../resumable/ietf.ts";
 import { uploadForm } from "./upload-form.ts";
 
 /** `POST` to the collection: a form with a file, or a file as the content itself. */
@@ -15,11 +16,12 @@ export async function upload(context: RouteContext): Promise<Answer> {
   const type = parseContentType(declared);
   // also where the rest of the field is malformed: a form must not be stored as if it were the file
   if (/^\s*multipart\/form-data\b/i.test(declared ?? "")) return uploadForm(context, type?.parameters.get("boundary"));
+  const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
+  if (wantsResumable(context)) return createUpload(context, { filename, type: type?.essence ?? null });
   if (!context.exchange.hasContent) {
     throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
   }
-  const name = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
-  return storeContent(context, { filename: name, type: type?.essence ?? null });
+  return storeContent(context, { filename, type: type?.essence ?? null });
 }
 
 /** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */

@@ -1,0 +1,217 @@
+import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
+import type { Naming } from "../../core/naming.ts";
+import type { UploadId } from "../../core/upload-id.ts";
+import type { AppendOptions } from "../../core/uploads/append.ts";
+import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
+import { announcesTrailerDigest, contentLength, demandOf, DIGEST_FIELDS, HashedBody } from "../checks.ts";
+import type { Answer, Exchange } from "../exchange.ts";
+import { parseContentType } from "../fields/content-type.ts";
+import { booleanIn, formatBoolean, integerIn } from "../fields/upload-fields.ts";
+import type { RouteContext } from "../handler.ts";
+import { problemAnswer } from "../problem.ts";
+import { receiptAnswer } from "../receipt.ts";
+import { type Interop, interopOf } from "./interop.ts";
+import { failureAnswer, limitsField, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
+
+/** Media type of what is appended. */
+export const PARTIAL_UPLOAD = "application/partial-upload";
+
+const UPLOAD_RESUMPTION_SUPPORTED = 104;
+
+/** What a request that creates an upload is about, besides its fields. */
+export interface Creation extends Naming {
+  /** What the link names, where the upload goes to a link. */
+  readonly digest?: Digest;
+}
+
+/** Whether a request wants to be an upload that can be resumed (draft-ietf-httpbis-resumable-upload, "Upload Creation"). */
+export function wantsResumable({ fixity, exchange }: RouteContext): boolean {
+  return fixity.uploads !== null && booleanIn(exchange.fields, "upload-complete") !== null;
+}
+
+/** "Upload Creation": an upload request as any other, whose `Upload-Complete` says that it may be resumed. */
+export async function createUpload(context: RouteContext, creation: Creation): Promise<Answer> {
+  const { fixity, exchange } = context;
+  const uploads = uploadsOf(fixity);
+  const interop = interopOf(exchange.fields);
+  const facts = appendFacts(exchange, 0);
+  const announced = demandOf(exchange.fields, facts.completes ? DIGEST_FIELDS : ["repr-digest"]);
+  const digest = creation.digest ?? announced.sha256 ?? undefined;
+  if (announced.sha256 !== null && digest?.equals(announced.sha256) === false) {
+    throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
+  }
+  const length = agreedLength(facts.lengths);
+  const created = await uploads.create({ ...creation, length, digest, sha512: announced.sha512 ?? undefined });
+  if (hasEnded(created)) return endedAnswer(context, created);
+  const location = fixity.urlOfUpload(created.id);
+  const limits = limitsField(uploads, interop, created.expires);
+  sendInterim(exchange, interop, { Location: location, "Upload-Limit": limits });
+  if (!exchange.hasContent && !facts.completes) return openAnswer(created, { status: 201, location, limits });
+  const fields = { "Upload-Complete": formatBoolean(false), Location: location, "Upload-Limit": limits };
+  return appended(context, { id: created.id, interop, fields, facts, status: 201 });
+}
+
+/** "Offset Retrieval". */
+export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+  const uploads = uploadsOf(fixity);
+  const interop = interopOf(exchange.fields);
+  refuseStrictly(exchange, interop);
+  const state = await uploads.find(id, exchange.signal);
+  const { outcome } = state;
+  if (outcome instanceof Error) return withFields(problemAnswer(outcome), { "Upload-Complete": formatBoolean(true) });
+  const answer = openAnswer(state, { status: 204, limits: limitsField(uploads, interop, state.expires) });
+  if (outcome === null) return answer;
+  // what the lost answer to the last append said
+  return withFields(answer, {
+    ...receiptAnswer(exchange, outcome).fields,
+    ...answer.fields,
+    "Content-Location": outcome.url,
+  });
+}
+
+/** "Upload Append". */
+export async function appendToUpload(context: RouteContext, id: UploadId): Promise<Answer> {
+  const { exchange } = context;
+  const interop = interopOf(exchange.fields);
+  if (interop.partialType && parseContentType(exchange.fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
+    throw new FixityError("unsupported-media-type", `What is appended to an upload has the type ${PARTIAL_UPLOAD}.`);
+  }
+  const offset = integerIn(exchange.fields, "upload-offset");
+  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
+  if (booleanIn(exchange.fields, "upload-complete") === null) {
+    throw new FixityError("invalid-field", "Upload-Complete must say whether this is the end of the upload: ?1 or ?0.");
+  }
+  const fields = { "Upload-Complete": formatBoolean(false) };
+  return appended(context, { id, interop, fields, facts: appendFacts(exchange, offset), status: interop.appended });
+}
+
+/** "Upload Cancellation". */
+export async function cancelUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+  refuseStrictly(exchange, interopOf(exchange.fields));
+  await uploadsOf(fixity).cancel(id);
+  return { status: 204, fields: {} };
+}
+
+/** The limits that stand before an upload is created: for `OPTIONS`. */
+export function announcedLimits({ fixity, exchange }: RouteContext): Record<string, string> {
+  if (fixity.uploads === null) return {};
+  return { "Upload-Limit": limitsField(fixity.uploads, interopOf(exchange.fields)), "Accept-Patch": PARTIAL_UPLOAD };
+}
+
+/** What a request says of the bytes that it brings. */
+interface AppendFacts {
+  readonly offset: number;
+  readonly completes: boolean;
+  readonly announced: number | undefined;
+  readonly lengths: readonly number[];
+}
+
+/** @throws as {@link contentLength} does */
+function appendFacts(exchange: Exchange, offset: number): AppendFacts {
+  const completes = booleanIn(exchange.fields, "upload-complete") ?? false;
+  const announced = exchange.hasContent ? contentLength(exchange) : 0;
+  const told = integerIn(exchange.fields, "upload-length");
+  // "The length is then the sum of the current offset and the Content-Length header field value"
+  const lengths = [told, completes && announced !== undefined ? offset + announced : null];
+  return { offset, completes, announced, lengths: lengths.filter((length) => length !== null) };
+}
+
+/** @throws FixityError `inconsistent-length` */
+function agreedLength([first, second]: readonly number[]): number | undefined {
+  if (second === undefined || first === second) return first;
+  throw new FixityError("inconsistent-length", `The request tells two lengths: ${first} and ${second} bytes.`);
+}
+
+/** How the bytes of a request are taken, and answered for. */
+interface Appending {
+  readonly id: UploadId;
+  readonly interop: Interop;
+  readonly facts: AppendFacts;
+  /** Of the answer to a request that does not complete the upload, or fails. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly status: 201 | 204;
+}
+
+async function appended(context: RouteContext, { id, interop, facts, fields, status }: Appending): Promise<Answer> {
+  const { fixity, exchange } = context;
+  const uploads = uploadsOf(fixity);
+  try {
+    const state = await uploads.append(id, {
+      ...facts,
+      ...checksOf(exchange, facts),
+      onProgress: (offset) => sendInterim(exchange, interop, { "Upload-Offset": String(offset) }),
+    });
+    if (hasEnded(state)) return endedAnswer(context, state);
+    const limits = limitsField(uploads, interop, state.expires);
+    return withFields(openAnswer(state, { status, limits }), fields);
+  } catch (error) {
+    return failureAnswer(exchange, error, fields);
+  }
+}
+
+/**
+ * The content, and what its digest fields demand: `Content-Digest` of this content, `Repr-Digest` of the whole upload. Where
+ * the content is meant to be the whole, both are about that, and it can be resumed.
+ */
+function checksOf(
+  exchange: Exchange,
+  { offset, completes }: AppendFacts,
+): Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512"> {
+  const isWhole = completes && offset === 0;
+  const ofWhole = isWhole ? DIGEST_FIELDS : (["repr-digest"] as const);
+  const ofContent = isWhole ? [] : (["content-digest"] as const);
+  const { sha256, sha512 } = demandOf(exchange.fields, ofWhole);
+  const content = demandOf(exchange.fields, ofContent);
+  const trailing = announcesTrailerDigest(exchange.fields, ofContent);
+  const algorithms = { sha256: trailing || content.sha256 !== null, sha512: trailing || content.sha512 !== null };
+  const body = algorithms.sha256 || algorithms.sha512 ? new HashedBody(exchange.body, algorithms) : null;
+  return {
+    source: body ?? exchange.body,
+    whole: body !== null,
+    digest: sha256 ?? undefined,
+    sha512: sha512 ?? undefined,
+    check: () => {
+      body?.check(content, demandOf(exchange.trailers, ofContent));
+      const told = demandOf(exchange.trailers, ofWhole);
+      return { digest: told.sha256 ?? undefined, sha512: told.sha512 ?? undefined };
+    },
+  };
+}
+
+/** The answer to an upload that goes on. */
+function openAnswer(
+  state: UploadState,
+  { status, location, limits }: { readonly status: number; readonly location?: string; readonly limits: string },
+): Answer {
+  return {
+    status,
+    fields: {
+      ...(location !== undefined && { Location: location }),
+      "Upload-Complete": formatBoolean(state.outcome !== null),
+      "Upload-Offset": String(state.offset),
+      ...(state.length !== null && { "Upload-Length": String(state.length) }),
+      "Upload-Limit": limits,
+      "Cache-Control": "no-store",
+    },
+    note: noteOf(state),
+  };
+}
+
+/** What the plain upload would have been answered; "the response MUST include the Upload-Complete header field with a true value". */
+function endedAnswer({ exchange }: RouteContext, { offset, outcome }: EndedUpload): Answer {
+  const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(exchange, outcome);
+  return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });
+}
+
+/** "Server implementations […] MUST NOT send a 104 […] when the interop version […] is missing or mismatching." */
+function sendInterim(exchange: Exchange, { version }: Interop, fields: Readonly<Record<string, string>>): void {
+  if (version === null) return;
+  exchange.interim?.(UPLOAD_RESUMPTION_SUPPORTED, { "Upload-Draft-Interop-Version": String(version), ...fields });
+}
+
+function refuseStrictly({ fields }: Exchange, { strictFields }: Interop): void {
+  const told = ["upload-offset", "upload-complete", "upload-length"].find((name) => fields.get(name) !== undefined);
+  if (!strictFields || told === undefined) return;
+  throw new FixityError("invalid-field", `${told} has no place in a request without bytes of the upload.`);
+}

@@ -1,0 +1,186 @@
+import { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
+import type { UploadId } from "../../core/upload-id.ts";
+import { hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
+import { contentLength } from "../checks.ts";
+import type { Answer, Exchange, Fields } from "../exchange.ts";
+import { parseContentType } from "../fields/content-type.ts";
+import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/upload-checksum.ts";
+import { etagOf } from "../fields/etag.ts";
+import { integerIn } from "../fields/upload-fields.ts";
+import { parseUploadMetadata, textIn } from "../fields/upload-metadata.ts";
+import type { RouteContext } from "../handler.ts";
+import { problemAnswer } from "../problem.ts";
+import { failureAnswer, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
+
+/** The version of tus that is spoken, https://tus.io/protocols/resumable-upload. */
+const VERSION = "1.0.0";
+
+const EXTENSIONS = [
+  "creation",
+  "creation-with-upload",
+  "creation-defer-length",
+  "expiration",
+  "termination",
+  "checksum",
+  "checksum-trailer",
+].join(",");
+
+/** Media type of what is appended. */
+export const OFFSET_OCTET_STREAM = "application/offset+octet-stream";
+
+/** "The Tus-Resumable header MUST be included in every request and response except for OPTIONS requests." */
+const RESUMABLE = { "Tus-Resumable": VERSION } as const;
+
+/** Whether a request speaks tus. */
+export function speaksTus({ fields }: Exchange): boolean {
+  return fields.get("tus-resumable") !== undefined;
+}
+
+/** The method that a request means: a client whose environment knows but GET and POST says another in a field. */
+export function tusMethod({ method, fields }: Exchange): string {
+  return fields.get("x-http-method-override")?.trim().toUpperCase() ?? method;
+}
+
+/** Answers a tus request by the route for it. Every answer, also one of failure, says which version it speaks. */
+export async function answerTus(exchange: Exchange, route: () => Promise<Answer>): Promise<Answer> {
+  if (exchange.fields.get("tus-resumable")?.trim() !== VERSION) {
+    const error = new FixityError("unsupported-version", `Tus-Resumable must be ${VERSION}.`);
+    return withFields(problemAnswer(error), { ...RESUMABLE, "Tus-Version": VERSION });
+  }
+  try {
+    return withFields(await route(), RESUMABLE);
+  } catch (error) {
+    return failureAnswer(exchange, error, RESUMABLE);
+  }
+}
+
+/** `POST` to the collection ("Creation", "Creation With Upload"). */
+export async function createTusUpload({ fixity, exchange }: RouteContext): Promise<Answer> {
+  const { fields } = exchange;
+  const uploads = uploadsOf(fixity);
+  if (fields.get("upload-concat") !== undefined) {
+    throw new FixityError("invalid-field", "Upload-Concat is not understood here: send the file as one upload.");
+  }
+  const announced = exchange.hasContent ? contentLength(exchange) : 0;
+  if (announced !== 0) requireType(fields);
+  const metadata = parseUploadMetadata(fields.get("upload-metadata"));
+  const sha256 = textIn(metadata, "sha256");
+  const created = await uploads.create({
+    filename: textIn(metadata, "filename", "name"),
+    type: textIn(metadata, "filetype", "type"),
+    length: lengthOf(fields),
+    digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
+    metadata: fields.get("upload-metadata")?.trim(),
+  });
+  const location = { Location: fixity.urlOfUpload(created.id) };
+  if (hasEnded(created) || (announced === 0 && created.length !== 0)) return stateAnswer(created, 201, location);
+  try {
+    const state = await uploads.append(created.id, { ...appendOf(exchange, 0), announced });
+    return stateAnswer(state, 201, location);
+  } catch (error) {
+    return failureAnswer(exchange, error, location);
+  }
+}
+
+/** `HEAD`. */
+export async function tellTusUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+  const state = await uploadsOf(fixity).find(id, exchange.signal);
+  return stateAnswer(state, 200, {
+    "Cache-Control": "no-store",
+    ...(state.length === null ? { "Upload-Defer-Length": "1" } : { "Upload-Length": String(state.length) }),
+    ...(state.metadata !== null && { "Upload-Metadata": state.metadata }),
+  });
+}
+
+/** `PATCH`. */
+export async function appendToTusUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+  const { fields } = exchange;
+  requireType(fields);
+  const offset = integerIn(fields, "upload-offset");
+  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
+  const length = integerIn(fields, "upload-length");
+  const state = await uploadsOf(fixity).append(id, {
+    ...appendOf(exchange, offset),
+    announced: exchange.hasContent ? contentLength(exchange) : 0,
+    lengths: length === null ? [] : [length],
+  });
+  return stateAnswer(state, 204, {});
+}
+
+/** `DELETE` ("Termination"): the upload is forgotten; a blob that it has become stays. */
+export async function terminateTusUpload({ fixity }: RouteContext, id: UploadId): Promise<Answer> {
+  await uploadsOf(fixity).cancel(id);
+  return { status: 204, fields: {} };
+}
+
+/** What `OPTIONS` tells of tus. */
+export function tusOptions({ fixity }: RouteContext): Record<string, string> {
+  if (fixity.uploads === null) return {};
+  return {
+    ...RESUMABLE,
+    "Tus-Version": VERSION,
+    "Tus-Extension": EXTENSIONS,
+    "Tus-Max-Size": String(fixity.maxSize),
+    "Tus-Checksum-Algorithm": CHECKSUM_ALGORITHMS.join(","),
+  };
+}
+
+/** "All PATCH requests MUST use Content-Type: application/offset+octet-stream". */
+function requireType(fields: Fields): void {
+  if (parseContentType(fields.get("content-type"))?.essence === OFFSET_OCTET_STREAM) return;
+  throw new FixityError("unsupported-media-type", `What is appended to an upload has the type ${OFFSET_OCTET_STREAM}.`);
+}
+
+/** `undefined` where the length comes later. */
+function lengthOf(fields: Fields): number | undefined {
+  const deferred = fields.get("upload-defer-length");
+  const length = integerIn(fields, "upload-length");
+  if (deferred === undefined && length !== null) return length;
+  // "If the Upload-Defer-Length header contains any other value than 1 the server should return a 400"
+  if (deferred?.trim() === "1" && fields.get("upload-length") === undefined) return undefined;
+  throw new FixityError(
+    "invalid-field",
+    "Upload-Length must say how many bytes there are, or Upload-Defer-Length be 1.",
+  );
+}
+
+/** The content, and the checksum that stands before or behind it. */
+function appendOf(exchange: Exchange, offset: number) {
+  const { fields, trailers, body } = exchange;
+  const told = fields.get("upload-checksum");
+  const checksum = told === undefined ? null : parseUploadChecksum(told);
+  const trailing = (fields.get("trailer") ?? "").toLowerCase().includes("upload-checksum");
+  const summed =
+    checksum === null && !trailing
+      ? null
+      : new SummedBody(body, trailing ? CHECKSUM_ALGORITHMS : [checksum?.algorithm ?? "sha1"]);
+  return {
+    offset,
+    source: summed ?? body,
+    completes: "at-length" as const,
+    whole: summed !== null,
+    check: () => {
+      if (checksum !== null) summed?.check(checksum);
+      const trailer = trailers.get("upload-checksum");
+      if (trailer !== undefined) summed?.check(parseUploadChecksum(trailer));
+    },
+  };
+}
+
+function stateAnswer(state: UploadState, status: number, fields: Readonly<Record<string, string>>): Answer {
+  const { outcome, offset, expires } = state;
+  const note = noteOf(state);
+  if (outcome instanceof Error) return withFields({ ...problemAnswer(outcome), note }, fields);
+  return {
+    status,
+    fields: {
+      ...fields,
+      "Upload-Offset": String(offset),
+      ...(outcome === null
+        ? { "Upload-Expires": expires.toUTCString() }
+        : { "Content-Location": outcome.url, ETag: etagOf(outcome.digest) }),
+    },
+    note,
+  };
+}
