@@ -77,7 +77,7 @@ function localClock(time: string): string {
 }
 
 /** Nothing that moves a cursor, breaks a line or turns its direction. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ""}}`,
