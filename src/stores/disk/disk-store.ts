@@ -9,6 +9,7 @@ import type {
   StagedBlob,
   StageOptions,
 } from "../../core/store.ts";
+import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { Batches } from "./batches.ts";
 import { close, fstat, unlink } from "./calls.ts";
 import { checkStore } from "./check.ts";
@@ -27,7 +28,7 @@ import { StagingFile } from "./staging-file.ts";
 import { walkBlobs } from "./walk.ts";
 
 /** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
-export class DiskStore implements BlobStore {
+export class DiskStore implements BlobStore, Diagnosable {
   readonly description: string;
   readonly #options: ResolvedDiskOptions;
   readonly #layout: Layout;
@@ -119,6 +120,12 @@ export class DiskStore implements BlobStore {
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
     return faultsTold(() => this.#collector.collect(signal));
+  }
+
+  /** Tries out what is needed of the folder, with small files that are thrown away. */
+  async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
+    const { diagnoseFolder } = await import("./doctor/diagnose.ts");
+    yield* diagnoseFolder(this.#options, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   StageOptions,
 } from "../../core/store.ts";
 import { OCTET_STREAM } from "../../core/media-type.ts";
+import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { openObject } from "./blob-opener.ts";
 import { checkBucket } from "./check.ts";
 import { S3Client } from "./client.ts";
@@ -28,7 +29,7 @@ import { UploadMemory } from "./upload-memory.ts";
 import { WholePut } from "./whole-put.ts";
 
 /** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
-export class S3Store implements BlobStore {
+export class S3Store implements BlobStore, Diagnosable {
   readonly description: string;
   readonly #options: ResolvedS3Options;
   readonly #client: S3Client;
@@ -129,6 +130,12 @@ export class S3Store implements BlobStore {
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
     return faultsTold(() => this.#collector.collect(signal));
+  }
+
+  /** Tries out what is needed of the bucket, with small objects that are thrown away. */
+  async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
+    const { diagnoseBucket } = await import("./doctor/diagnose.ts");
+    yield* diagnoseBucket(this.#options, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

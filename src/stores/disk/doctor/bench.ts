@@ -1,0 +1,92 @@
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Remains } from "../../doctor/cleared.ts";
+import { mkdir, mkdirs, readdir, rmdir, stat } from "../calls.ts";
+import { failedWith } from "../faults.ts";
+import { Layout } from "../layout.ts";
+import type { ResolvedDiskOptions } from "../options.ts";
+
+const MARK = "doctor-";
+
+/** Milliseconds after which what another doctor has left is nobody's any more. */
+const FORGOTTEN_AFTER = 3_600_000;
+
+/** A folder that probes are made in, below the staging area. Clearing it away leaves the store's folder as it was. */
+export class Bench {
+  readonly options: ResolvedDiskOptions;
+  readonly layout: Layout;
+  /** Whether the store's folder was there before. */
+  wasThere = true;
+  readonly #path: string;
+  /** Folders that were missing, the topmost first. */
+  readonly #made: string[] = [];
+  #isOpen = false;
+
+  constructor(options: ResolvedDiskOptions) {
+    this.options = options;
+    this.layout = new Layout(options.root);
+    this.#path = join(this.layout.staging, MARK + randomBytes(8).toString("hex"));
+  }
+
+  /** Makes the folder, with those above it that are missing. */
+  async open(): Promise<void> {
+    this.#isOpen = true;
+    this.wasThere = (await missingAbove(this.layout.root)).length === 0;
+    for (const folder of [this.layout.blobs, this.layout.staging]) {
+      this.#made.push(...(await missingAbove(folder)));
+      await mkdirs(folder);
+    }
+    await mkdir(this.#path);
+  }
+
+  /** The path of a throw-away file. */
+  file(name: string): string {
+    return join(this.#path, name);
+  }
+
+  /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
+  async clear(): Promise<Remains | null> {
+    if (!this.#isOpen) return null;
+    const names: string[] = [];
+    if (!(await isRemoved(this.#path))) names.push(this.#path);
+    const swept = await this.#sweep();
+    for (const folder of this.#made.toReversed()) {
+      // a server that was started meanwhile has something in it by now
+      await rmdir(folder).catch(() => null);
+    }
+    return { names, swept };
+  }
+
+  async #sweep(): Promise<number> {
+    const all = await readdir(this.layout.staging).catch(() => []);
+    let swept = 0;
+    for (const name of all.filter((name) => name.startsWith(MARK))) {
+      const path = this.layout.instance(name);
+      const facts = await stat(path).catch(() => null);
+      if (facts === null || Date.now() - facts.mtimeMs < FORGOTTEN_AFTER) continue;
+      if (await isRemoved(path)) swept += 1;
+    }
+    return swept;
+  }
+}
+
+async function isRemoved(path: string): Promise<boolean> {
+  try {
+    await rm(path, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The folder and those above it that are not there, the topmost first. */
+async function missingAbove(path: string): Promise<string[]> {
+  try {
+    await stat(path);
+    return [];
+  } catch (error) {
+    if (!failedWith(error, "ENOENT") || dirname(path) === path) return [];
+    return [...(await missingAbove(dirname(path))), path];
+  }
+}

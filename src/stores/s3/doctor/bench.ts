@@ -1,0 +1,152 @@
+import { randomBytes } from "node:crypto";
+import type { Remains } from "../../doctor/cleared.ts";
+import type { Payload } from "../client.ts";
+import { S3Client } from "../client.ts";
+import { Layout } from "../layout.ts";
+import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../listing.ts";
+import { MultipartUpload } from "../multipart-upload.ts";
+import { abortUpload, createUpload, type Part, type UploadName } from "../multipart.ts";
+import { deleteObject, putObject } from "../objects.ts";
+import type { ResolvedS3Options } from "../options.ts";
+import { S3Error } from "../s3-error.ts";
+import { sha256Hex, UNSIGNED_PAYLOAD } from "../signer.ts";
+
+/** What the last part of every probe's key begins with, below the staging area. */
+const MARK = "doctor-";
+
+/** Milliseconds after which what another doctor has left is nobody's any more: far longer than one works. */
+const FORGOTTEN_AFTER = 3_600_000;
+
+/** A doctor is waited for by a person: milliseconds, and attempts. */
+const PATIENCE = { answer: 10_000, idle: 10_000, completion: 60_000, retries: 15_000 };
+const ATTEMPTS = 3;
+
+const TYPE = "text/plain; charset=utf-8";
+
+/** A large object on its way, from one probe to the next. */
+export interface Large {
+  readonly upload: MultipartUpload;
+  readonly parts: readonly Part[];
+}
+
+/** The part of a bucket that probes are made in: it hands out keys, knows what was made, and clears it all away. */
+export class Bench {
+  readonly options: ResolvedS3Options;
+  readonly client: S3Client;
+  /** What all keys of this bench begin with. */
+  readonly prefix: string;
+  /** Set by the probe that sends it. */
+  large: Large | null = null;
+  /** A multipart upload that nobody may ever complete; set by the probe that begins it. */
+  loose: UploadName | null = null;
+  readonly #area: string;
+  readonly #keys = new Set<string>();
+  readonly #transfers: MultipartUpload[] = [];
+  readonly #resisting = new Set<string>();
+
+  constructor(given: ResolvedS3Options) {
+    this.options = { ...given, attempts: ATTEMPTS, timeouts: { ...given.timeouts, ...PATIENCE } };
+    this.client = new S3Client(this.options);
+    this.#area = new Layout(given.keyPrefix).staging + MARK;
+    this.prefix = `${this.#area}${randomBytes(8).toString("hex")}-`;
+  }
+
+  /** A key for a probe. What is stored under it is removed in the end. */
+  key(name: string): string {
+    const key = this.prefix + name;
+    this.#keys.add(key);
+    return key;
+  }
+
+  /** Stores a small object as small files are stored. */
+  async put(name: string, text: string): Promise<string> {
+    const key = this.key(name);
+    await putObject(this.client, key, payloadOf(text), { contentType: TYPE, ifAbsent: false });
+    return key;
+  }
+
+  /** Begins a multipart upload that is to be completed, as large files are sent: it knows when it may be aborted. */
+  async transfer(name: string): Promise<MultipartUpload> {
+    const key = this.key(name);
+    const log = () => void this.#resisting.add(key);
+    const context = { client: this.client, idleLimit: this.options.idleLimit, log };
+    const upload = await MultipartUpload.begin(context, key, TYPE);
+    this.#transfers.push(upload);
+    return upload;
+  }
+
+  /** Begins the {@link loose} upload. Nobody will ever complete it, so that it may be aborted at any time. */
+  async beginLoose(name: string): Promise<UploadName> {
+    this.loose = await createUpload(this.client, this.key(name), TYPE);
+    return this.loose;
+  }
+
+  /** Aborts the {@link loose} upload. */
+  async abortLoose(): Promise<void> {
+    if (this.loose !== null) await abortUpload(this.client, this.loose);
+    this.loose = null;
+  }
+
+  /** A payload for a part, with the digest that parts are sent with. */
+  partOf(bytes: Uint8Array): Payload {
+    const digest = this.options.signParts ? sha256Hex([bytes]) : UNSIGNED_PAYLOAD;
+    return { chunks: [bytes], length: bytes.length, digest };
+  }
+
+  /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
+  async clear(): Promise<Remains | null> {
+    if (this.#keys.size === 0) {
+      await this.client.destroy();
+      return null;
+    }
+    for (const upload of this.#transfers) await upload.abort();
+    if (this.loose !== null) await this.#attempt(this.loose.key, () => this.abortLoose());
+    for (const key of this.#keys) await this.#attempt(key, () => deleteObject(this.client, key));
+    const { found, swept } = await this.#look();
+    await this.client.destroy();
+    return { names: (found ?? [...this.#resisting]).sort(), swept };
+  }
+
+  /** What of this bench is still there, `null` where that cannot be listed. */
+  async #look(): Promise<{ readonly found: string[] | null; readonly swept: number }> {
+    const found: string[] = [];
+    let swept = 0;
+    const sort = async (item: ListedObject | ListedUpload, time: Date, now: Date | null) => {
+      if (item.key.startsWith(this.prefix)) found.push(item.key);
+      else if ((now ?? new Date()).getTime() - time.getTime() > FORGOTTEN_AFTER) swept += await this.#sweep(item);
+    };
+    try {
+      for await (const { items, now } of listUploads(this.client, this.#area)) {
+        for (const item of items) await sort(item, item.initiated, now);
+      }
+      for await (const { items, now } of listObjects(this.client, this.#area)) {
+        for (const item of items) await sort(item, item.modified, now);
+      }
+      return { found: [...new Set(found)], swept };
+    } catch {
+      return { found: null, swept };
+    }
+  }
+
+  async #sweep(item: ListedObject | ListedUpload): Promise<number> {
+    const remove = () => ("uploadId" in item ? abortUpload(this.client, item) : deleteObject(this.client, item.key));
+    return (await this.#attempt(item.key, remove)) ? 1 : 0;
+  }
+
+  async #attempt(key: string, work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof S3Error)) throw error;
+      this.#resisting.add(key);
+      return false;
+    }
+  }
+}
+
+/** The payload of a small object, with its digest. */
+export function payloadOf(text: string): Payload {
+  const bytes = Buffer.from(text);
+  return { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+}

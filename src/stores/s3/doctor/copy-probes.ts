@@ -1,0 +1,95 @@
+import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import type { Part } from "../multipart.ts";
+import { copyObject } from "../objects.ts";
+import { S3Error } from "../s3-error.ts";
+import type { Bench } from "./bench.ts";
+import { FIRST_PART, LAST_PART, textAtBorder } from "./multipart-probes.ts";
+import { readText } from "./object-probes.ts";
+import { type BucketProbe, vital, wanted } from "./probe.ts";
+
+const group = "Copies inside the bucket";
+
+export const COPY_PROBES: readonly BucketProbe[] = [
+  {
+    id: "copy",
+    group,
+    title: "An object is copied (CopyObject)",
+    needs: ["put"],
+    otherwise: vital("Files larger than a part whose digest the sender does not announce could not be stored."),
+    run: copies,
+  },
+  {
+    id: "copy-parts",
+    group,
+    title: "An object is copied in parts (UploadPartCopy)",
+    needs: ["complete"],
+    otherwise: wanted("Files over 256 MiB whose digest the sender does not announce cannot be stored."),
+    run: copiesParts,
+  },
+  {
+    id: "unequal-parts",
+    group,
+    title: "Parts may differ in size",
+    needs: ["copy-parts"],
+    otherwise: wanted(
+      "Set UPLOAD_BUCKET_EQUAL_PARTS=yes; files may then have 10,000 parts of UPLOAD_BUCKET_PART_SIZE.",
+    ),
+    run: takesUnequalParts,
+  },
+];
+
+async function copies(bench: Bench): Promise<Outcome> {
+  const from = bench.key("small");
+  const to = bench.key("copy");
+  await copyObject(bench.client, from, to);
+  const [one, other] = [await readText(bench, from), await readText(bench, to)];
+  return one !== null && one === other ? holds() : fails("The copy is not what was copied.");
+}
+
+async function copiesParts(bench: Bench): Promise<Outcome> {
+  const end = FIRST_PART + LAST_PART;
+  await copyRanges(bench, "copy-of-parts", [
+    [0, FIRST_PART],
+    [FIRST_PART, end],
+  ]);
+  const text = await textAtBorder(bench, bench.key("copy-of-parts"));
+  return text === "11112222" ? holds() : fails("The copy is not what was copied.");
+}
+
+async function takesUnequalParts(bench: Bench): Promise<Outcome> {
+  try {
+    await copyRanges(bench, "unequal", [
+      [0, FIRST_PART],
+      [0, FIRST_PART + LAST_PART],
+      [0, LAST_PART],
+    ]);
+    return holds();
+  } catch (error) {
+    if (!(error instanceof S3Error && error.isRefusal)) throw error;
+    return bench.options.fixedPartSize
+      ? fails(`Refused (${error.code}).`, {
+          verdict: "note",
+          remedy: "UPLOAD_BUCKET_EQUAL_PARTS=yes is set, as it must be.",
+        })
+      : fails(`Refused (${error.code}).`);
+  }
+}
+
+/** Makes an object of ranges of the large one, from their first byte to the one behind their last. */
+async function copyRanges(
+  bench: Bench,
+  name: string,
+  ranges: readonly (readonly [start: number, end: number])[],
+): Promise<void> {
+  const { signal } = new AbortController();
+  const upload = await bench.transfer(name);
+  const parts: Part[] = [];
+  for (const [start, end] of ranges) {
+    const source = { key: bench.key("large"), first: start, last: end - 1, signal };
+    parts.push(await upload.copy(parts.length + 1, source));
+  }
+  await upload.complete(
+    parts,
+    ranges.reduce((sum, [start, end]) => sum + end - start, 0),
+  );
+}

@@ -1,0 +1,142 @@
+import { ByteRange } from "../../../core/byte-range.ts";
+import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { openObject } from "../blob-opener.ts";
+import { deleteObject, headObject, putObject } from "../objects.ts";
+import { S3Error } from "../s3-error.ts";
+import { sha256Hex } from "../signer.ts";
+import { type Bench, payloadOf } from "./bench.ts";
+import { type BucketProbe, vital, wanted, welcome } from "./probe.ts";
+
+const TEXT = "fixity doctor was here.\n";
+const OTHER = "Something else altogether.\n";
+
+const group = "Small files";
+
+export const OBJECT_PROBES: readonly BucketProbe[] = [
+  {
+    id: "put",
+    group,
+    title: "An object is stored (PutObject)",
+    otherwise: vital("No file can be stored."),
+    run: stores,
+  },
+  {
+    id: "head",
+    group,
+    title: "Its size and time can be asked for (HeadObject)",
+    needs: ["put"],
+    otherwise: vital("fixity could not find out what is stored."),
+    run: tellsFacts,
+  },
+  {
+    id: "head-absent",
+    group,
+    title: "Absence is told as absence (404)",
+    otherwise: vital(
+      "fixity could not tell what is missing from what is forbidden. S3 says 404 to keys with s3:ListBucket.",
+    ),
+    run: tellsAbsence,
+  },
+  {
+    id: "get",
+    group,
+    title: "The same bytes come back (GetObject)",
+    needs: ["put"],
+    otherwise: vital("No file can be served."),
+    run: givesBack,
+  },
+  {
+    id: "get-range",
+    group,
+    title: "A range of them too",
+    needs: ["put"],
+    otherwise: vital("Neither ranges nor reads that broke off could be served."),
+    run: givesRange,
+  },
+  {
+    id: "digest-refused",
+    group,
+    title: "Bytes that changed on the way are refused (x-amz-content-sha256)",
+    otherwise: wanted("Nobody notices on the way what TLS does not. Run fixity verify from time to time."),
+    run: refusesWrongDigest,
+  },
+  {
+    id: "delete",
+    group,
+    title: "An object is removed (DeleteObject)",
+    needs: ["put"],
+    otherwise: wanted(
+      "What is removed, and copies that are no longer needed, stay and cost; the probes' own objects too.",
+    ),
+    run: removes,
+  },
+  {
+    id: "versions",
+    group,
+    title: "What is removed is gone (no versions are kept)",
+    needs: ["delete"],
+    otherwise: welcome("Old versions stay and cost. A lifecycle rule with NoncurrentVersionExpiration removes them."),
+    run: keepsNoVersions,
+  },
+];
+
+async function stores(bench: Bench): Promise<Outcome> {
+  await bench.put("small", TEXT);
+  return holds();
+}
+
+async function tellsFacts(bench: Bench): Promise<Outcome> {
+  const found = await headObject(bench.client, bench.key("small"));
+  if (found === null) return fails("An object is not there right after it was stored.");
+  return found.size === TEXT.length ? holds() : fails(`It has ${found.size} bytes, not ${TEXT.length}.`);
+}
+
+async function tellsAbsence(bench: Bench): Promise<Outcome> {
+  const found = await headObject(bench.client, bench.key("never-stored"));
+  return found === null ? holds() : fails("An object that was never stored is said to be there.");
+}
+
+async function givesBack(bench: Bench): Promise<Outcome> {
+  const text = await readText(bench, bench.key("small"));
+  return text === TEXT ? holds() : fails("Other bytes came back than were stored.");
+}
+
+async function givesRange(bench: Bench): Promise<Outcome> {
+  const range = ByteRange.over({ start: 7, end: 13 });
+  const text = await readText(bench, bench.key("small"), range);
+  return text === TEXT.slice(7, 13) ? holds() : fails("Other bytes came back than were asked for.");
+}
+
+async function refusesWrongDigest(bench: Bench): Promise<Outcome> {
+  const key = bench.key("changed");
+  const payload = { ...payloadOf(TEXT), digest: sha256Hex([Buffer.from(OTHER)]) };
+  try {
+    await putObject(bench.client, key, payload, { contentType: "text/plain", ifAbsent: false });
+  } catch (error) {
+    if (!(error instanceof S3Error && error.status === 400)) throw error;
+    const left = await headObject(bench.client, key);
+    return left === null ? holds() : fails("They were refused, and stored all the same.");
+  }
+  return fails("Bytes were stored whose SHA-256 is not the one they were signed with.");
+}
+
+async function removes(bench: Bench): Promise<Outcome> {
+  const key = await bench.put("removed", TEXT);
+  await deleteObject(bench.client, key);
+  return (await headObject(bench.client, key)) === null ? holds() : fails("It is still there.");
+}
+
+/** A bucket with versions answers a removal with the mark that it has put in the place of the object. */
+async function keepsNoVersions(bench: Bench): Promise<Outcome> {
+  const key = await bench.put("versioned", TEXT);
+  const request = { operation: "DeleteObject", method: "DELETE", key };
+  const isMarked = await bench.client.call(request, ({ headers }) => headers("x-amz-delete-marker") === "true");
+  return isMarked ? fails("The bucket keeps the versions of removed objects.") : holds();
+}
+
+/** As blobs are read. */
+export async function readText(bench: Bench, key: string, range?: ByteRange): Promise<string | null> {
+  await using reader = await openObject(bench.client, key, range === undefined ? {} : { range });
+  if (reader === null) return null;
+  return Buffer.concat(await Array.fromAsync(reader)).toString();
+}
