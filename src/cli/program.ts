@@ -3,20 +3,22 @@ import { Command, Option } from "commander";
 import { FixityError } from "../core/errors.ts";
 import { flagOf } from "../server/config.ts";
 import { type Setting, SETTINGS } from "../server/settings.ts";
+import { EXIT } from "./exit-codes.ts";
+import { type Environment, isStoreSetting } from "./store-settings.ts";
 
-/** Variables of the process's environment. */
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Runs the command that `argv` asks for. What the user got wrong is told in a line a mistake, with exit code 1. */
+/** Runs the command that `argv` asks for. What the user got wrong is told in a line a mistake, and by the exit code. */
 export async function runProgram(argv: readonly string[], env: Environment): Promise<void> {
+  const program = makeProgram(env);
   try {
-    await makeProgram(env).parseAsync([...argv]);
+    await program.parseAsync([...argv]);
   } catch (error) {
     if (!(error instanceof FixityError)) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`fixity: ${line}\n`);
-    process.exitCode = 1;
+    process.exitCode = program.args[0] === "serve" ? EXIT.unwell : EXIT.undone;
   }
 }
+
+type Flags = Readonly<Record<string, string | undefined>>;
 
 function makeProgram(env: Environment): Command {
   const program = new Command("fixity")
@@ -24,19 +26,58 @@ function makeProgram(env: Environment): Command {
     .version(version())
     .helpCommand(true)
     .showHelpAfterError("(fixity --help says more)");
-  const serve = program.command("serve").description("serve uploads over HTTP until stopped");
-  for (const option of settingOptions()) serve.addOption(option);
-  serve.addHelpText("after", secretsHelp());
-  serve.action(async (flags: Record<string, string | undefined>) => {
-    const { serveUntilStopped } = await import("./serve.ts");
-    await serveUntilStopped({ flags, env });
-  });
+  addServe(program, env);
+  addStoreCommand(program, "gc", "remove what dead processes have left half-written").action(
+    async ({ json, ...flags }: StoreFlags) => {
+      const { collectGarbage } = await import("./gc.ts");
+      process.exitCode = await collectGarbage({ flags, env }, json === true);
+    },
+  );
+  addStoreCommand(program, "verify", "read stored files again, and tell of those that have changed")
+    .argument("[digest...]", "digests or links of the files; all where none is named")
+    .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
+      const { verifyBlobs } = await import("./verify.ts");
+      process.exitCode = await verifyBlobs({ flags, env }, { names, isForPrograms: json === true });
+    });
+  addStoreCommand(program, "doctor", "try out the store, and tell what it can do and what is wrong").action(
+    async ({ json, ...flags }: StoreFlags) => {
+      const { examineStore } = await import("./doctor.ts");
+      process.exitCode = await examineStore({ flags, env }, json === true);
+    },
+  );
   return program;
 }
 
-function settingOptions(): Option[] {
+function addServe(program: Command, env: Environment): void {
+  const serve = program.command("serve").description("serve uploads over HTTP until stopped");
+  for (const option of settingOptions(() => true)) serve.addOption(option);
+  serve.addHelpText(
+    "after",
+    secretsHelp(() => true),
+  );
+  serve.action(async (flags: Flags) => {
+    const { serveUntilStopped } = await import("./serve.ts");
+    await serveUntilStopped({ flags, env });
+  });
+}
+
+type StoreFlags = { readonly json?: true } & Flags;
+
+/** A command over the store that `serve` would use, set up in the same way. */
+function addStoreCommand(program: Command, name: string, description: string): Command {
+  const command = program.command(name).description(description);
+  command.option("--json", "for programs: JSON, a line each");
+  for (const option of settingOptions(isStoreSetting)) command.addOption(option);
+  command.addHelpText("after", secretsHelp(isStoreSetting));
+  // a script that asks whether files are damaged must not take its own mistake for a yes
+  return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.undone));
+}
+
+type Chosen = (name: string) => boolean;
+
+function settingOptions(isChosen: Chosen): Option[] {
   return (Object.entries(SETTINGS) as [string, Setting<unknown>][])
-    .filter(([, { secret }]) => secret !== true)
+    .filter(([name, { secret }]) => secret !== true && isChosen(name))
     .map(([name, { env, fallback, value, help }]) => {
       const usual = fallback === undefined ? "" : `, default ${fallback}`;
       return new Option(`${flagOf(name)} <${value}>`, `${help} (${env}${usual})`);
@@ -44,8 +85,10 @@ function settingOptions(): Option[] {
 }
 
 /** What a process list must not show has no flag. */
-function secretsHelp(): string {
-  const secrets = (Object.values(SETTINGS) as Setting<unknown>[]).filter(({ secret }) => secret === true);
+function secretsHelp(isChosen: Chosen): string {
+  const secrets = (Object.entries(SETTINGS) as [string, Setting<unknown>][])
+    .filter(([name, { secret }]) => secret === true && isChosen(name))
+    .map(([, setting]) => setting);
   const width = Math.max(...secrets.map(({ env }) => env.length)) + 2;
   const lines = secrets.map(({ env, help }) => `  ${env.padEnd(width)}${help}`);
   return `\nOnly from the environment:\n${lines.join("\n")}\n\nFlags win over the environment.`;

@@ -1,15 +1,13 @@
 import { type Config, type ConfigSources, readConfig } from "../server/config.ts";
 import { type RunningServer, startServer } from "../server/server.ts";
-
-/** Exit codes of a process that a signal ended: 128 and the signal's number. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+import { SIGNAL_EXITS } from "./exit-codes.ts";
 
 /** `fixity serve`: runs the server until a signal comes, then lets running uploads finish; a second signal ends at once. */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
   const server = await startServer(config);
   let asked = false;
-  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
+  for (const [signal, exitCode] of Object.entries(SIGNAL_EXITS)) {
     process.on(signal, () => {
       if (asked) process.exit(exitCode);
       asked = true;

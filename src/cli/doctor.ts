@@ -1,0 +1,40 @@
+import type { Diagnosable, Finding } from "../stores/doctor/finding.ts";
+import { FixityError } from "../core/errors.ts";
+import type { BlobStore } from "../core/store.ts";
+import { EXIT } from "./exit-codes.ts";
+import { Progress } from "./progress.ts";
+import { headingOf, linesOf, summaryOf } from "./report.ts";
+import { withStore } from "./store-command.ts";
+import type { CommandSources } from "./store-settings.ts";
+import { printJson } from "./text.ts";
+
+/** `fixity doctor`: tries out the configured store, and tells what holds, what does not, and what follows from that. */
+export async function examineStore(sources: CommandSources, isForPrograms: boolean): Promise<number> {
+  return withStore(sources, async ({ store, signal }) => {
+    if (!isDiagnosable(store)) throw new FixityError("invalid-option", "This store has no probes.");
+    const findings: Finding[] = [];
+    using progress = new Progress();
+    let group = "";
+    if (!isForPrograms) process.stdout.write(`${store.description}\n`);
+    const onBegin = (title: string) => progress.show(() => `  …     ${title}`);
+    for await (const finding of store.diagnose({ signal, onBegin })) {
+      findings.push(finding);
+      progress.clear();
+      if (isForPrograms) printJson(finding);
+      else {
+        if (finding.group !== group) process.stdout.write(headingOf(finding));
+        process.stdout.write(linesOf(finding));
+      }
+      group = finding.group;
+    }
+    progress.clear();
+    const isUsable = !signal.aborted && findings.every(({ verdict }) => verdict !== "failure");
+    if (isForPrograms) printJson({ store: store.description, usable: isUsable, complete: !signal.aborted });
+    else process.stdout.write(summaryOf(findings, { isWhole: !signal.aborted }));
+    return isUsable ? EXIT.ok : EXIT.unwell;
+  });
+}
+
+function isDiagnosable(store: BlobStore): store is BlobStore & Diagnosable {
+  return "diagnose" in store;
+}

@@ -1,0 +1,23 @@
+import { createFixity } from "../core/fixity.ts";
+import { formatSize } from "../server/units.ts";
+import { EXIT } from "./exit-codes.ts";
+import { assertThere, withStore } from "./store-command.ts";
+import type { CommandSources } from "./store-settings.ts";
+import { counted, printJson } from "./text.ts";
+
+/** `fixity gc`: removes what dead processes have left half-written, and says how much that was. */
+export async function collectGarbage(sources: CommandSources, isForPrograms: boolean): Promise<number> {
+  return withStore(sources, async (work) => {
+    await assertThere(work);
+    const { staged, bytes } = await createFixity({ store: work.store }).collect(work.signal);
+    const failed = work.failures();
+    if (isForPrograms) printJson({ removed: staged, bytes, failed });
+    else process.stdout.write(`${told(staged, bytes)}\n`);
+    return failed === 0 ? EXIT.ok : EXIT.unwell;
+  });
+}
+
+function told(staged: number, bytes: number): string {
+  if (staged === 0) return "nothing to remove";
+  return `removed ${counted(staged, "unfinished upload")}, ${formatSize(bytes)}`;
+}

@@ -1,0 +1,33 @@
+import { type Config, readConfig } from "../server/config.ts";
+import { type Setting, SETTINGS, type Settings } from "../server/settings.ts";
+
+/** Variables of the process's environment. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where a command is told what to do. */
+export interface CommandSources {
+  /** Texts by the name of the setting. */
+  readonly flags: Readonly<Record<string, string | undefined>>;
+  readonly env: Environment;
+}
+
+/** Whether a setting says where and how blobs are kept. */
+export function isStoreSetting(name: string): boolean {
+  return ["dir", "durability", "memory"].includes(name) || name.startsWith("bucket");
+}
+
+/**
+ * Reads what concerns the store, in the same way as a server does. The rest of a server's settings may be set and is not
+ * looked at: whoever collects need not know who may upload.
+ *
+ * @throws FixityError `invalid-option`
+ */
+export function readStoreConfig({ flags, env }: CommandSources): Config {
+  const others = new Set(
+    (Object.entries(SETTINGS) as [keyof Settings, Setting<unknown>][])
+      .filter(([name]) => !isStoreSetting(name))
+      .map(([, setting]) => setting.env),
+  );
+  const concerning = Object.entries(env).filter(([name]) => !others.has(name));
+  return readConfig({ flags, env: Object.fromEntries(concerning) });
+}

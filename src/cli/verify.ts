@@ -1,0 +1,117 @@
+import type { Digest } from "../core/digest.ts";
+import { FixityError } from "../core/errors.ts";
+import { createFixity, type Fixity } from "../core/fixity.ts";
+import { Link } from "../core/link.ts";
+import { formatSize } from "../server/units.ts";
+import { EXIT } from "./exit-codes.ts";
+import { Progress } from "./progress.ts";
+import { assertThere, type StoreWork, withStore } from "./store-command.ts";
+import type { CommandSources } from "./store-settings.ts";
+import { paint, printJson } from "./text.ts";
+import { type Examined, Tally } from "./tally.ts";
+
+/** Blobs that are read at once. */
+const READERS = 4;
+
+/** What `fixity verify` is asked for. */
+export interface VerifyRequest {
+  /** Digests or links of the blobs to verify; none means all. */
+  readonly names: readonly string[];
+  readonly isForPrograms: boolean;
+}
+
+/** `fixity verify`: reads blobs again, and tells of those that are not what their digests say. */
+export async function verifyBlobs(sources: CommandSources, { names, isForPrograms }: VerifyRequest): Promise<number> {
+  const named = names.map(digestOf);
+  return withStore(sources, async (work) => {
+    await assertThere(work);
+    const tally = new Tally();
+    using progress = new Progress();
+    progress.show(() => tally.progress());
+    const tell = (examined: Examined) => {
+      tally.add(examined);
+      if (isForPrograms) return printJson(examined);
+      if (examined.status === "intact") return;
+      progress.clear();
+      process.stdout.write(`${lineOf(examined)}\n`);
+    };
+    try {
+      await examineAll(work, named, { tally, tell });
+    } finally {
+      progress.clear();
+      const isWhole = !work.signal.aborted;
+      if (isForPrograms) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
+      else process.stdout.write(`${isWhole ? "" : "stopped early: "}${tally.summary()}\n`);
+    }
+    return tally.isWell ? EXIT.ok : EXIT.unwell;
+  });
+}
+
+/**
+ * The digest of a blob that a user names, by its digest, its link or the URL of that.
+ *
+ * @throws FixityError `invalid-digest`
+ */
+function digestOf(name: string): Digest {
+  const segment = name
+    .replace(/[?#].*$/, "")
+    .replace(/^.*\//, "")
+    .replace(/^sha256:/, "");
+  try {
+    return Link.parse(segment).digest;
+  } catch (cause) {
+    const message = `${JSON.stringify(name)} is neither a digest (sha256:<64 lower-case hex digits>) nor a link.`;
+    throw new FixityError("invalid-digest", message, { cause });
+  }
+}
+
+interface Told {
+  readonly tally: Tally;
+  readonly tell: (examined: Examined) => void;
+}
+
+async function examineAll(work: StoreWork, named: readonly Digest[], { tally, tell }: Told): Promise<void> {
+  const fixity = createFixity({ store: work.store });
+  const digests = named.length > 0 ? named.values() : digestsIn(fixity, work.signal);
+  // several readers take from one source, each the next
+  const readers = Array.from({ length: READERS }, async () => {
+    for (;;) {
+      const { done, value: digest } = await digests.next();
+      if (done === true) return;
+      const examined = await examine(work, fixity, digest);
+      // what was removed since it was listed is not missing
+      if (named.length === 0 && examined.status === "missing") continue;
+      tell(examined);
+    }
+  });
+  tally.begin();
+  await Promise.all(readers);
+}
+
+async function* digestsIn(fixity: Fixity, signal: AbortSignal): AsyncGenerator<Digest, undefined, undefined> {
+  for await (const { digest } of fixity.list(signal)) yield digest;
+}
+
+async function examine({ store, config, signal }: StoreWork, fixity: Fixity, digest: Digest): Promise<Examined> {
+  try {
+    const verification = await fixity.verify(digest, signal);
+    if (verification === null) return { status: "missing", digest };
+    const { size } = verification;
+    if (verification.intact) return { status: "intact", digest, size };
+    return { status: "damaged", digest, size, reason: `its bytes are those of ${String(verification.found)}` };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof FixityError)) throw error;
+    if (error.code === "blob-damaged") return { status: "damaged", digest, reason: error.message };
+    // Is it this blob, or is the bucket out of reach? A disk may well fail for one file and not for the next.
+    if (config.bucketName !== undefined) await store.check(signal);
+    return { status: "unreadable", digest, reason: error.message };
+  }
+}
+
+function lineOf(examined: Examined): string {
+  const { status, digest, size, reason } = examined;
+  const facts = [size === undefined ? "" : formatSize(size), reason ?? ""].filter((fact) => fact !== "");
+  const line = `${paint("red", status.padEnd(10))}  ${String(digest)}`;
+  return facts.length === 0 ? line : `${line}  ${facts.join(", ")}`;
+}
