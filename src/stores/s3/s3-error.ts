@@ -17,8 +17,14 @@ export interface S3Failure {
   readonly cause?: unknown;
 }
 
-/** Statuses that say "not now" (RFC 9110, section 15; 429 is RFC 6585). */
-const TRANSIENT_STATUS: ReadonlySet<number> = new Set([429, 500, 502, 503, 504]);
+/** Statuses below 500 that say "not now" (RFC 9110, section 15.5.9; 429 is RFC 6585). */
+const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 429]);
+
+/**
+ * Statuses from 500 on that say no for good. All others say nothing of what was done, those too that no RFC knows: with
+ * Cloudflare's 524 or the 504 of a load balancer the server behind it may still be at work.
+ */
+const REFUSING_STATUS: ReadonlySet<number> = new Set([501, 505, 507]);
 
 /** Codes that say "not now" under other statuses, also under 200 ("Error responses" in the S3 API reference). */
 const TRANSIENT_CODE: ReadonlySet<string> = new Set([
@@ -57,7 +63,9 @@ export class S3Error extends Error {
   /** The same request may do better next time. */
   get isTransient(): boolean {
     if (this.code !== null && TRANSIENT_CODE.has(this.code)) return true;
-    return this.status === null || this.status < 300 || TRANSIENT_STATUS.has(this.status);
+    const { status } = this;
+    if (status === null || status < 300 || TRANSIENT_STATUS.has(status)) return true;
+    return status >= 500 && !REFUSING_STATUS.has(status);
   }
 
   /** S3 has said no, so that nothing was done. Otherwise the request may have been carried out, or may yet be. */
