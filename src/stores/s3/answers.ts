@@ -14,12 +14,17 @@ export function expectRoot(operation: string, answer: S3Answer, name: string): X
 }
 
 /**
+ * How an error begins. Any amount of white space may stand in front of it, by which S3 keeps a connection open while it
+ * completes an upload. A listing is long, and is not to be parsed twice for this.
+ */
+const ERROR = /^\uFEFF?\s*(?:<\?xml[^>]*>\s*)?<(?:[\w.-]+:)?Error[\s/>]/;
+
+/**
  * An `<Error>` under a status of success, which servers and the proxies before them send for any operation, is a failure.
  * Asked of every answer that has been read, so that none has to remember it.
  */
 export function refuseError(operation: string, answer: S3Answer): void {
-  // a listing is long, and would be parsed twice
-  if (!answer.text.slice(0, 1000).includes("<Error")) return;
+  if (!ERROR.test(answer.text)) return;
   const root = parseXml(answer.text);
   if (root?.name !== "Error") return;
   const requestId = answer.headers("x-amz-request-id");
