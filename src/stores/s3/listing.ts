@@ -41,7 +41,7 @@ export async function* listObjects(
   for (let query: Query | null = first; query !== null;) {
     const root = await readPage(client, { operation, key: null, query, signal }, "ListBucketResult");
     yield { items: root.element.children("Contents").map((element) => objectOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, first, { NextContinuationToken: "continuation-token" });
+    query = nextQuery(root.element, query, { NextContinuationToken: "continuation-token" });
   }
 }
 
@@ -56,7 +56,7 @@ export async function* listUploads(
   for (let query: Query | null = first; query !== null;) {
     const root = await readPage(client, { operation, key: null, query, signal }, "ListMultipartUploadsResult");
     yield { items: root.element.children("Upload").map((element) => uploadOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, first, { NextKeyMarker: "key-marker", NextUploadIdMarker: "upload-id-marker" });
+    query = nextQuery(root.element, query, { NextKeyMarker: "key-marker", NextUploadIdMarker: "upload-id-marker" });
   }
 }
 
@@ -71,7 +71,7 @@ export async function* listParts(
   for (let query: Query | null = first; query !== null;) {
     const root = await readPage(client, { operation, key, query, signal }, "ListPartsResult");
     yield { items: root.element.children("Part").map((element) => partOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, first, { NextPartNumberMarker: "part-number-marker" });
+    query = nextQuery(root.element, query, { NextPartNumberMarker: "part-number-marker" });
   }
 }
 
@@ -86,11 +86,13 @@ async function readPage(client: S3Client, request: PageRequest, name: string) {
 }
 
 /** The query for the page behind `root`; `null` where that is the last one. */
-function nextQuery(root: XmlElement, first: Query, markers: Readonly<Record<string, string>>): Query | null {
+function nextQuery(root: XmlElement, query: Query, markers: Readonly<Record<string, string>>): Query | null {
   if (root.text("IsTruncated") !== "true") return null;
-  const next: Record<string, string> = { ...first };
+  const next: Record<string, string> = { ...query };
   for (const [name, parameter] of Object.entries(markers)) next[parameter] = expectText(root.name, root, name);
-  return next;
+  if (Object.keys(next).some((name) => next[name] !== query[name])) return next;
+  // Some servers do not know the markers, and would give the same page for ever.
+  throw new S3Error({ operation: root.name, status: 200, detail: "the next page is the same again" });
 }
 
 function uploadOf(operation: string, element: XmlElement): ListedUpload {
