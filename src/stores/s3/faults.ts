@@ -2,9 +2,14 @@ import { type ErrorCode, FixityError } from "../../core/errors.ts";
 import { NO_CREDENTIALS } from "./failures.ts";
 import { S3Error } from "./s3-error.ts";
 
+/** A code of our own: the server copies no parts, and the object is too large to be copied whole. */
+export const TOO_LARGE_TO_COPY = "TooLargeToCopy";
+
 type Meaning = readonly [code: ErrorCode, message: string];
 
 const NO_ACCESS: Meaning = ["store-misconfigured", "The store may not be used: its keys or a permission are wrong."];
+
+const ELSEWHERE: Meaning = ["store-misconfigured", "The store's bucket is somewhere else."];
 
 /** What a provider's code means for the person who made the request. What to do about it says `check` (check.ts). */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
@@ -16,10 +21,14 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   InvalidToken: NO_ACCESS,
   SignatureDoesNotMatch: NO_ACCESS,
   NoSuchBucket: ["store-misconfigured", "The store's bucket does not exist."],
-  PermanentRedirect: ["store-misconfigured", "The store's bucket is somewhere else."],
+  PermanentRedirect: ELSEWHERE,
   RequestTimeTooSkewed: ["store-misconfigured", "The store's clock and this machine's are too far apart."],
   QuotaExceeded: ["store-full", "No room is left in the store."],
   XMinioStorageFull: ["store-full", "No room is left in the store."],
+  [TOO_LARGE_TO_COPY]: [
+    "size-limit-exceeded",
+    "This store takes files of more than 5 GiB only where their digest is announced.",
+  ],
   SlowDown: ["store-busy", "The store has more to do than it can. Try again soon."],
 };
 
@@ -36,6 +45,7 @@ export function storeFault(thrown: unknown): unknown {
 /** For answers without a code, such as those to a HEAD. */
 function byStatus(status: number | null): Meaning {
   if (status === 401 || status === 403) return NO_ACCESS;
+  if (status === 301) return ELSEWHERE;
   if (status === 507) return ["store-full", "No room is left in the store."];
   return ["store-unavailable", "The store does not answer as it should. Try again soon."];
 }

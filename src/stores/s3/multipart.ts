@@ -1,7 +1,7 @@
 import { entityTag, expectRoot, expectTag, expectText } from "./answers.ts";
 import type { Payload, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
-import { failedWith } from "./s3-error.ts";
+import { failedWith, S3Error } from "./s3-error.ts";
 import { sha256Hex } from "./signer.ts";
 import { escapeXml } from "./xml.ts";
 
@@ -16,6 +16,8 @@ export interface Part {
   /** From 1 on. */
   readonly number: number;
   readonly etag: string;
+  /** Bytes. */
+  readonly size: number;
 }
 
 /** Begins a multipart upload; nothing can be read of it before its completion. */
@@ -43,7 +45,7 @@ export async function uploadPart(
   const query = partQuery(upload, number);
   return client.call(
     { operation, method: "PUT", key: upload.key, query, body: payload, lastAttempt: signal },
-    (answer) => ({ number, etag: expectTag(operation, answer) }),
+    (answer) => ({ number, etag: expectTag(operation, answer), size: payload.length }),
   );
 }
 
@@ -70,8 +72,11 @@ export async function uploadPartCopy(
     lastAttempt: source.signal,
   };
   return client.call(request, (answer) => {
+    // A server that does not know the field takes the request for a part without content, and says that it has it.
+    if (answer.text === "" && answer.headers("etag") !== null) throw new S3Error({ operation, status: 501 });
     const root = expectRoot(operation, answer, "CopyPartResult");
-    return { number, etag: entityTag(expectText(operation, root, "ETag")) ?? "" };
+    const etag = entityTag(expectText(operation, root, "ETag")) ?? "";
+    return { number, etag, size: source.last + 1 - source.first };
   });
 }
 

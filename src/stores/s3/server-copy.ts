@@ -1,11 +1,18 @@
+import { TOO_LARGE_TO_COPY } from "./faults.ts";
 import { MultipartUpload, type UploadContext } from "./multipart-upload.ts";
 import type { Part } from "./multipart.ts";
 import { copyObject } from "./objects.ts";
+import { failedWith, S3Error } from "./s3-error.ts";
+
+/** Statuses by which servers say that they cannot make parts by copying (Google Cloud Storage, others behind gateways). */
+const NO_PART_COPIES = [400, 405, 501] as const;
 
 /** How objects are copied inside the bucket. */
 export interface CopyLimits {
   /** Up to so many bytes by one CopyObject, beyond by parts in parallel. */
   readonly wholeUpTo: number;
+  /** Bytes of the largest object that one CopyObject takes, where parts cannot be had. */
+  readonly wholeAtMost: number;
   /** Bytes of a part, at least. */
   readonly partSize: number;
   readonly maxParts: number;
@@ -30,6 +37,16 @@ export interface CopyJob {
 /** Copies an object without its bytes coming here. When it returns, the copy is there; where it throws, perhaps. */
 export async function copyInside(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
   if (job.size <= limits.wholeUpTo && !job.isDoubtful) return copyObject(context.client, job.from, job.to);
+  try {
+    await copyInParts(context, limits, job);
+  } catch (error) {
+    if (!(failedWith(error, ...NO_PART_COPIES) && error.operation === "UploadPartCopy") || job.isDoubtful) throw error;
+    if (job.size <= limits.wholeAtMost) return copyObject(context.client, job.from, job.to);
+    throw new S3Error({ operation: "CopyObject", status: error.status, code: TOO_LARGE_TO_COPY, cause: error });
+  }
+}
+
+async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
   const upload = await MultipartUpload.begin(context, job.to, job.contentType);
   try {
     await upload.complete(await copyParts(upload, limits, job), job.size);
