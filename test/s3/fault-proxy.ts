@@ -233,13 +233,15 @@ function cutShort({ socket }: IncomingMessage, { status, headers, body }: Server
   if (!isStall) socket.end();
 }
 
-async function contentOf(message: IncomingMessage): Promise<Buffer> {
+/** All bytes of a message. */
+export async function contentOf(message: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
-function seenRequest({ method, url = "", headers }: IncomingMessage): SeenRequest {
+/** What a request asks for. */
+export function seenRequest({ method, url = "", headers }: IncomingMessage): SeenRequest {
   const { pathname, searchParams } = new URL(url, "http://localhost");
   const key = pathname.split("/").slice(2).join("/");
   const length = Number(headers["content-length"] ?? 0);

@@ -1,0 +1,170 @@
+import { createHash } from "node:crypto";
+import type { SeenRequest } from "./fault-proxy.ts";
+
+/** A request that has come in whole. */
+export interface ScriptedRequest extends SeenRequest {
+  readonly query: URLSearchParams;
+  readonly content: Buffer;
+}
+
+/** An answer as it goes over the wire. */
+export interface ScriptedAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+}
+
+interface StoredObject {
+  readonly bytes: Buffer;
+  readonly type: string;
+  readonly etag: string;
+  readonly modified: Date;
+}
+
+interface StoredUpload {
+  readonly key: string;
+  readonly type: string;
+  readonly parts: Map<number, Buffer>;
+}
+
+/**
+ * A bucket in memory that answers as AWS's documentation says ("S3 API reference"), where other servers differ: entity tags
+ * in quotation marks, a repeated completion that is told "no such upload". For what a real server here cannot show.
+ */
+export class ScriptedBucket {
+  readonly objects: Map<string, StoredObject> = new Map();
+  readonly uploads: Map<string, StoredUpload> = new Map();
+  #ids = 0;
+
+  answer(request: ScriptedRequest): ScriptedAnswer {
+    const digest = request.headers["x-amz-content-sha256"];
+    const found = createHash("sha256").update(request.content).digest("hex");
+    if (digest !== "UNSIGNED-PAYLOAD" && digest !== found) return failure(400, "XAmzContentSHA256Mismatch");
+    switch (request.operation) {
+      case "PutObject":
+        return this.#put(request);
+      case "HeadObject":
+      case "GetObject":
+        return this.#get(request);
+      case "DeleteObject":
+        this.objects.delete(request.key);
+        return { status: 204 };
+      case "CopyObject":
+        return this.#copy(request);
+      case "CreateMultipartUpload":
+        return this.#create(request);
+      case "ListObjectsV2":
+        return this.#list();
+      case "ListMultipartUploads":
+        return xml("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>");
+      default:
+        return this.#answerOfUpload(request);
+    }
+  }
+
+  #put({ key, headers, content }: ScriptedRequest): ScriptedAnswer {
+    if (headers["if-none-match"] === "*" && this.objects.has(key)) return failure(412, "PreconditionFailed");
+    return { status: 200, headers: { etag: this.#keep(key, content, typeOf(headers)) } };
+  }
+
+  #get({ key, headers }: ScriptedRequest): ScriptedAnswer {
+    const found = this.objects.get(key);
+    if (found === undefined) return failure(404, "NoSuchKey");
+    const { bytes, type, etag, modified } = found;
+    const common = { "content-type": type, etag, "last-modified": modified.toUTCString() };
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(String(headers.range)) ?? [];
+    if (first === undefined) return { status: 200, headers: common, body: bytes };
+    const range = { "content-range": `bytes ${first}-${last}/${bytes.length}` };
+    return { status: 206, headers: { ...common, ...range }, body: bytes.subarray(Number(first), Number(last) + 1) };
+  }
+
+  #copy({ key, headers }: ScriptedRequest): ScriptedAnswer {
+    const source = this.#sourceOf(headers);
+    if (source === undefined) return failure(404, "NoSuchKey");
+    return xml("CopyObjectResult", `<ETag>${escaped(this.#keep(key, source.bytes, source.type))}</ETag>`);
+  }
+
+  #create({ key, headers }: ScriptedRequest): ScriptedAnswer {
+    this.#ids += 1;
+    const uploadId = `id-${this.#ids}`;
+    this.uploads.set(uploadId, { key, type: typeOf(headers), parts: new Map() });
+    return xml("InitiateMultipartUploadResult", `<UploadId>${uploadId}</UploadId>`);
+  }
+
+  #list(): ScriptedAnswer {
+    const contents = [...this.objects].map(
+      ([key, { bytes, etag, modified }]) =>
+        `<Contents><Key>${key}</Key><LastModified>${modified.toISOString()}</LastModified>` +
+        `<ETag>${escaped(etag)}</ETag><Size>${bytes.length}</Size></Contents>`,
+    );
+    return xml("ListBucketResult", `<IsTruncated>false</IsTruncated>${contents.join("")}`);
+  }
+
+  #answerOfUpload(request: ScriptedRequest): ScriptedAnswer {
+    const uploadId = request.query.get("uploadId") ?? "";
+    const upload = this.uploads.get(uploadId);
+    if (upload === undefined) return failure(404, "NoSuchUpload");
+    if (request.operation === "CompleteMultipartUpload") return this.#complete(uploadId, upload, request.content);
+    if (request.operation === "AbortMultipartUpload") {
+      this.uploads.delete(uploadId);
+      return { status: 204 };
+    }
+    const number = Number(request.query.get("partNumber"));
+    const isCopy = request.operation === "UploadPartCopy";
+    const bytes = isCopy ? this.#rangeOf(request) : request.content;
+    upload.parts.set(number, bytes);
+    const etag = tagOf(bytes);
+    return isCopy ? xml("CopyPartResult", `<ETag>${escaped(etag)}</ETag>`) : { status: 200, headers: { etag } };
+  }
+
+  #complete(uploadId: string, { key, type, parts }: StoredUpload, list: Buffer): ScriptedAnswer {
+    const named = [...list.toString().matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>&#34;(\w+)&#34;<\/ETag>/g)];
+    const bytes = named.map(([, number, tag]) => {
+      const part = parts.get(Number(number));
+      return part !== undefined && tagOf(part) === `"${tag}"` ? part : null;
+    });
+    if (bytes.length === 0 || bytes.includes(null)) return failure(400, "InvalidPart");
+    this.uploads.delete(uploadId);
+    const etag = this.#keep(key, Buffer.concat(bytes as Buffer[]), type);
+    return xml("CompleteMultipartUploadResult", `<ETag>${escaped(etag)}</ETag>`);
+  }
+
+  #rangeOf({ headers }: ScriptedRequest): Buffer {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(String(headers["x-amz-copy-source-range"])) ?? [];
+    return this.#sourceOf(headers)?.bytes.subarray(Number(first), Number(last) + 1) ?? Buffer.alloc(0);
+  }
+
+  #sourceOf(headers: ScriptedRequest["headers"]): StoredObject | undefined {
+    return this.objects.get(String(headers["x-amz-copy-source"]).split("/").slice(2).join("/"));
+  }
+
+  #keep(key: string, bytes: Buffer, type: string): string {
+    const etag = tagOf(bytes);
+    this.objects.set(key, { bytes, type, etag, modified: new Date() });
+    return etag;
+  }
+}
+
+/** An error as S3 tells it. `more` stands in its element. */
+export function failure(status: number, code: string, more = ""): ScriptedAnswer {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>As scripted.</Message>${more}</Error>`;
+  return { status, headers: { "content-type": "application/xml", "x-amz-request-id": "scripted" }, body };
+}
+
+/** A result as S3 tells it. */
+export function xml(name: string, content: string): ScriptedAnswer {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<${name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${name}>`;
+  return { status: 200, headers: { "content-type": "application/xml" }, body };
+}
+
+function typeOf(headers: ScriptedRequest["headers"]): string {
+  return headers["content-type"] ?? "binary/octet-stream";
+}
+
+function tagOf(bytes: Buffer): string {
+  return `"${createHash("md5").update(bytes).digest("hex")}"`;
+}
+
+function escaped(etag: string): string {
+  return etag.replaceAll('"', "&quot;");
+}

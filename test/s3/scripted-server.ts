@@ -1,0 +1,116 @@
+/** An S3 server that keeps to a script: for what real servers say, and the one that the other tests have does not. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { BlobStore } from "../../src/core/store.ts";
+import { S3Client } from "../../src/stores/s3/client.ts";
+import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
+import { S3Store } from "../../src/stores/s3/s3-store.ts";
+import { contentOf, seenRequest } from "./fault-proxy.ts";
+import type { InnerOptions } from "./place.ts";
+import { type ScriptedAnswer, ScriptedBucket, type ScriptedRequest } from "./scripted-bucket.ts";
+
+/** What happens to a request: an answer is given without anything being done, unless it is one to be given afterwards. */
+export type Step =
+  | ScriptedAnswer
+  /** The connection ends without an answer. */
+  | "close"
+  /** Nothing happens, ever. */
+  | "silence"
+  /** It is carried out, and then answered like this. */
+  | { readonly done: ScriptedAnswer | "close" }
+  /** It is answered as it should be. */
+  | null;
+
+/** The keys that the server takes. */
+export const KEYS = { accessKey: "AKIASCRIPTEDACCESS", secretKey: "scripted/secret+key/0123456789" } as const;
+
+const MIB = 1024 * 1024;
+
+export class ScriptedServer implements AsyncDisposable {
+  readonly bucket: ScriptedBucket = new ScriptedBucket();
+  /** All requests that have come in whole, and when (milliseconds). */
+  readonly seen: (ScriptedRequest & { readonly at: number })[] = [];
+  readonly #server: Server;
+  readonly #scripts = new Map<string, (request: ScriptedRequest) => Step>();
+
+  private constructor() {
+    this.#server = createServer((incoming, outgoing) => void this.#serve(incoming, outgoing).catch(() => null));
+  }
+
+  static async start(): Promise<ScriptedServer> {
+    const scripted = new ScriptedServer();
+    await new Promise<void>((resolve) => {
+      scripted.#server.listen(0, "127.0.0.1", resolve);
+    });
+    return scripted;
+  }
+
+  /** As a person reads it. */
+  get place(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get endpoint(): string {
+    return `http://${this.place}`;
+  }
+
+  /** The kinds of all requests, in their order. */
+  get operations(): readonly string[] {
+    return this.seen.map(({ operation }) => operation);
+  }
+
+  /** Does with the next requests of a kind what `steps` say, one after another, and then as it should. */
+  once(operation: string, ...steps: readonly Step[]): void {
+    const left = [...steps];
+    this.#scripts.set(operation, () => left.shift() ?? null);
+  }
+
+  /** Does the same with all requests of a kind. */
+  always(operation: string, step: Step | ((request: ScriptedRequest) => Step)): void {
+    this.#scripts.set(operation, typeof step === "function" ? step : () => step);
+  }
+
+  options(options: Partial<S3StoreOptions> = {}): ResolvedS3Options {
+    const common = { bucket: "scripted", endpoint: this.endpoint, partSize: 5 * MIB, attempts: 4, log: () => null };
+    return resolveS3Options({ ...common, ...KEYS, ...options });
+  }
+
+  client(options: Partial<S3StoreOptions> = {}): S3Client {
+    return new S3Client(this.options(options));
+  }
+
+  store(options: Partial<S3StoreOptions> = {}, inner: InnerOptions = {}): BlobStore {
+    return new S3Store({ ...this.options(options), ...inner });
+  }
+
+  /** Ends all connections on which no request is under way. */
+  closeConnections(): void {
+    this.#server.closeIdleConnections();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+    });
+  }
+
+  async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const query = new URL(incoming.url ?? "", this.endpoint).searchParams;
+    const request = { ...seenRequest(incoming), query, content: await contentOf(incoming) };
+    this.seen.push({ ...request, at: performance.now() });
+    const step = this.#scripts.get(request.operation)?.(request) ?? null;
+    if (step === "silence") return;
+    if (step === "close") return void incoming.socket.destroy();
+    if (step !== null && !("done" in step)) return send(outgoing, step);
+    const answer = this.bucket.answer(request);
+    if (step?.done === "close") return void incoming.socket.destroy();
+    send(outgoing, step?.done ?? answer);
+  }
+}
+
+function send(outgoing: ServerResponse, { status, headers = {}, body = "" }: ScriptedAnswer): void {
+  const length = status === 204 ? {} : { "content-length": String(Buffer.byteLength(body)) };
+  outgoing.writeHead(status, { ...length, ...headers });
+  outgoing.end(outgoing.req.method === "HEAD" ? undefined : body);
+}

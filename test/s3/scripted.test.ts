@@ -1,0 +1,373 @@
+/** What AWS and other providers answer, and the server of the other S3 tests does not. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { type ErrorCode, FixityError } from "../../src/core/errors.ts";
+import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import { assertAbsent, content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { failure, type ScriptedAnswer, xml } from "./scripted-bucket.ts";
+import { ScriptedServer, type Step } from "./scripted-server.ts";
+
+const MIB = 1024 * 1024;
+/** Two parts. */
+const LARGE = 5 * MIB + 1000;
+const SMALL = content(1000);
+const BIG = content(LARGE, 7);
+
+async function upload(store: BlobStore, bytes: Uint8Array, hints: StageOptions = {}): Promise<boolean> {
+  await using staged = await store.stage(hints);
+  await writeAll(staged, bytes);
+  return (await staged.commit(digestOf(bytes))).existed;
+}
+
+async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void> {
+  await using reader = await store.open(digestOf(bytes));
+  assert(reader !== null && (await readAll(reader)).equals(bytes), "what was acknowledged can be read");
+}
+
+/** For `assert.rejects`. */
+function fails(code: ErrorCode): (error: unknown) => true {
+  return (error) => {
+    assert(error instanceof FixityError, String(error));
+    assert.equal(error.code, code);
+    return true;
+  };
+}
+
+/** A scripted server with a store over it. */
+async function scripted(work: (server: ScriptedServer, store: BlobStore) => Promise<void>): Promise<void> {
+  await using server = await ScriptedServer.start();
+  await using store = server.store();
+  await work(server, store);
+}
+
+const announced = (bytes: Uint8Array): StageOptions => ({ digest: digestOf(bytes), length: bytes.length });
+const count = (server: ScriptedServer, operation: string): number =>
+  server.operations.filter((seen) => seen === operation).length;
+
+/** S3 keeps a connection open during a long completion by sending white space in front of the result. */
+function belated({ body = "", ...answer }: ScriptedAnswer): ScriptedAnswer {
+  return { ...answer, body: String(body).replace("\n", `\n${" \n".repeat(2_000)}`), status: 200 };
+}
+
+void describe("completions", () => {
+  const errors: readonly (readonly [what: string, answer: ScriptedAnswer])[] = [
+    ["an error under 200", { ...failure(200, "InternalError") }],
+    ["an error under 200 behind much white space", belated(failure(200, "InternalError"))],
+    ["an empty answer", { status: 200 }],
+    ["409 ConditionalRequestConflict", failure(409, "ConditionalRequestConflict")],
+    ["503 SlowDown", failure(503, "SlowDown")],
+  ];
+  for (const [what, answer] of errors) {
+    for (const hints of [announced(BIG), {}]) {
+      const way = hints.digest === undefined ? "to a staging key" : "at the final key";
+      test(`${what} to a completion ${way}: it is repeated, whether it was carried out or not`, () =>
+        scripted(async (server, store) => {
+          for (const step of [answer, { done: answer }] satisfies Step[]) {
+            server.once("CompleteMultipartUpload", step);
+            await upload(store, BIG, hints);
+            await assertReadable(store, BIG);
+            await store.remove(digestOf(BIG));
+          }
+          assert.deepEqual([...server.bucket.objects.keys()], [], "no staged object stays");
+          assert.equal(server.bucket.uploads.size, 0);
+        }));
+    }
+  }
+
+  test("white space in front of a result does no harm", () =>
+    scripted(async (server, store) => {
+      server.once("CompleteMultipartUpload", { done: belated(xml("CompleteMultipartUploadResult", "<ETag/>")) });
+      server.once("CopyObject", { done: belated(xml("CopyObjectResult", "<ETag>x</ETag>")) });
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      assert.equal(count(server, "CompleteMultipartUpload") + count(server, "CopyObject"), 2);
+    }));
+
+  test("the code of an error behind much white space is not lost", () =>
+    scripted(async (server, store) => {
+      server.always("CopyObject", belated(failure(200, "SlowDown")));
+      await assert.rejects(upload(store, BIG), fails("store-busy"));
+    }));
+
+  test("a completion that ends in 'no such upload' is a success only where the object is there", () =>
+    scripted(async (server, store) => {
+      server.once("CompleteMultipartUpload", { done: "close" });
+      await upload(store, BIG, announced(BIG));
+      await assertReadable(store, BIG);
+
+      const other = content(LARGE, 8);
+      server.always("CompleteMultipartUpload", failure(404, "NoSuchUpload"));
+      await assert.rejects(upload(store, other, announced(other)), fails("store-unavailable"));
+      server.once("CompleteMultipartUpload", "close", failure(404, "NoSuchUpload"));
+      await assert.rejects(upload(store, other, announced(other)), fails("store-unavailable"));
+      await assertAbsent(store, digestOf(other));
+    }));
+
+  test("an object of another size is not taken for the one whose completion had no answer", () =>
+    scripted(async (server, store) => {
+      const key = `blobs/${digestOf(BIG).hex}`;
+      server.bucket.answer({
+        operation: "PutObject",
+        key,
+        headers: { "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
+        length: 5,
+        query: new URLSearchParams(),
+        content: Buffer.from("stale"),
+      });
+      server.once("CompleteMultipartUpload", "close", failure(404, "NoSuchUpload"));
+      await assert.rejects(upload(store, BIG, announced(BIG)), fails("store-unavailable"));
+    }));
+
+  for (const status of [408, 504, 509, 520, 522, 524, 530, 598]) {
+    test(`${status} of a proxy leaves open whether a completion goes on: no abort is sent`, () =>
+      scripted(async (server, store) => {
+        server.always("CompleteMultipartUpload", { status, body: "<html>error</html>" });
+        await assert.rejects(upload(store, BIG, announced(BIG)), fails("store-unavailable"));
+        assert.equal(count(server, "AbortMultipartUpload"), 0);
+        server.once("CompleteMultipartUpload", { done: { status } });
+        await upload(store, BIG, announced(BIG));
+      }));
+  }
+
+  test("a completion that was refused is followed by an abort", () =>
+    scripted(async (server, store) => {
+      server.always("CompleteMultipartUpload", failure(400, "InvalidPart"));
+      await assert.rejects(upload(store, BIG), fails("store-unavailable"));
+      assert.equal(server.bucket.uploads.size, 0);
+    }));
+
+  test("a connection that closes during a completion, after it was carried out", () =>
+    scripted(async (server, store) => {
+      server.once("CompleteMultipartUpload", { done: "close" });
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      assert.deepEqual([...server.bucket.objects.keys()], [`blobs/${digestOf(BIG).hex}`]);
+    }));
+});
+
+void describe("copies", () => {
+  /** Copies of more than a byte are made in parts. */
+  const IN_PARTS = {
+    copyLimits: { wholeUpTo: 1, wholeAtMost: 10 * MIB, partSize: 5 * MIB, maxParts: 100, concurrency: 2 },
+  };
+
+  const refusals: readonly (readonly [what: string, answer: ScriptedAnswer])[] = [
+    ["501 NotImplemented", failure(501, "NotImplemented")],
+    ["400 InvalidArgument", failure(400, "InvalidArgument")],
+    ["405 MethodNotAllowed", failure(405, "MethodNotAllowed")],
+    // taken for a part without content
+    ["200 without a result", { status: 200, headers: { etag: '"d41d8cd98f00b204e9800998ecf8427e"' } }],
+  ];
+  for (const [what, answer] of refusals) {
+    test(`a provider that cannot copy parts (${what}) copies the whole object`, async () => {
+      await using server = await ScriptedServer.start();
+      await using store = server.store({}, IN_PARTS);
+      server.always("UploadPartCopy", answer);
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      assert.deepEqual([...server.bucket.objects.keys()], [`blobs/${digestOf(BIG).hex}`]);
+      assert.equal(server.bucket.uploads.size, 0);
+    });
+  }
+
+  test("a file that is too large to be copied as a whole, where no parts can be copied, is refused for its size", async () => {
+    await using server = await ScriptedServer.start();
+    const copyLimits = { ...IN_PARTS.copyLimits, wholeAtMost: LARGE - 1 };
+    await using store = server.store({}, { copyLimits });
+    server.always("UploadPartCopy", failure(501, "NotImplemented"));
+    await assert.rejects(upload(store, BIG), (error: unknown) => {
+      fails("size-limit-exceeded")(error);
+      assert.match((error as Error).message, /only where their digest is announced/);
+      return true;
+    });
+    assert.equal(server.bucket.objects.size, 0, "the staged object is removed");
+    assert.equal(server.bucket.uploads.size, 0);
+    await upload(store, BIG, announced(BIG));
+    await assertReadable(store, BIG);
+  });
+
+  test("a copy of parts that is forbidden is not made in another way", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({}, IN_PARTS);
+    server.always("UploadPartCopy", failure(403, "AccessDenied"));
+    await assert.rejects(upload(store, BIG), fails("store-misconfigured"));
+    assert.equal(count(server, "CopyObject"), 0);
+  });
+
+  test("an error under 200 to a copy is repeated", () =>
+    scripted(async (server, store) => {
+      server.once("CopyObject", failure(200, "InternalError"), { status: 200 });
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      assert.equal(count(server, "CopyObject"), 3);
+    }));
+});
+
+void describe("conditions", () => {
+  test("409 ConditionalRequestConflict: the PUT is repeated", () =>
+    scripted(async (server, store) => {
+      server.once("PutObject", failure(409, "ConditionalRequestConflict"));
+      assert.equal(await upload(store, SMALL), false);
+      await assertReadable(store, SMALL);
+      assert.equal(count(server, "PutObject"), 2);
+    }));
+
+  test("409 ConditionalRequestConflict time and again is told as a store that may be tried again", () =>
+    scripted(async (server, store) => {
+      server.always("PutObject", failure(409, "ConditionalRequestConflict"));
+      await assert.rejects(upload(store, SMALL), fails("store-unavailable"));
+    }));
+
+  for (const answer of [failure(501, "NotImplemented"), { status: 501 }, failure(400, "NotImplemented")]) {
+    test(`a provider that refuses the condition (${answer.status}) is asked without, and not again with one`, () =>
+      scripted(async (server, store) => {
+        server.always("PutObject", ({ headers }) => (headers["if-none-match"] === undefined ? null : answer));
+        assert.equal(await upload(store, SMALL), false);
+        await assertReadable(store, SMALL);
+        assert.equal(await upload(store, SMALL), true, "what is there is found without the condition");
+        await upload(store, content(10));
+        const conditional = server.seen.filter(({ headers }) => headers["if-none-match"] !== undefined);
+        assert.equal(conditional.length, 1);
+      }));
+  }
+
+  test("a provider that ignores the condition replaces a blob by its own bytes", () =>
+    scripted(async (server, store) => {
+      server.always("PutObject", (request) => {
+        const { "if-none-match": _, ...headers } = request.headers;
+        return server.bucket.answer({ ...request, headers });
+      });
+      await upload(store, SMALL);
+      await upload(store, SMALL);
+      await assertReadable(store, SMALL);
+    }));
+
+  test("412 without a blob is no proof of one", () =>
+    scripted(async (server, store) => {
+      server.once("PutObject", failure(412, "PreconditionFailed"));
+      assert.equal(await upload(store, SMALL), false);
+      await assertReadable(store, SMALL);
+    }));
+});
+
+void describe("entity tags", () => {
+  const bare = (request: Parameters<ScriptedServer["bucket"]["answer"]>[0], server: ScriptedServer): Step => {
+    const { headers = {}, body = "", status } = server.bucket.answer(request);
+    const tag = headers["etag"]?.replaceAll('"', "");
+    return {
+      status,
+      headers: { ...headers, ...(tag !== undefined && { etag: tag }) },
+      body: Buffer.isBuffer(body) ? body : body.replaceAll("&quot;", ""),
+    };
+  };
+
+  test("tags without quotation marks do no harm", () =>
+    scripted(async (server, store) => {
+      for (const operation of ["PutObject", "UploadPart", "HeadObject", "GetObject", "CopyObject"]) {
+        server.always(operation, (request) => bare(request, server));
+      }
+      await upload(store, SMALL);
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      const completion = server.seen.find(({ operation }) => operation === "CompleteMultipartUpload");
+      assert.match(String(completion?.content), /<ETag>&#34;[0-9a-f]{32}&#34;<\/ETag>/);
+    }));
+
+  for (const headers of [{}, { etag: "" }, { etag: '""' }]) {
+    test(`a part without a tag (${JSON.stringify(headers)}) cannot be completed, and is not acknowledged`, () =>
+      scripted(async (server, store) => {
+        server.always("UploadPart", { done: { status: 200, headers } });
+        await assert.rejects(upload(store, BIG), fails("store-unavailable"));
+        await assertAbsent(store, digestOf(BIG));
+        assert.equal(server.bucket.uploads.size, 0);
+      }));
+  }
+});
+
+void describe("regions", () => {
+  const moved = failure(301, "PermanentRedirect", "<Endpoint>scripted.s3.eu-west-1.amazonaws.com</Endpoint>");
+  const elsewhere = { ...moved, headers: { ...moved.headers, "x-amz-bucket-region": "eu-west-1" } };
+
+  test("a bucket that is in another region is told as such, by every method", () =>
+    scripted(async (server, store) => {
+      for (const operation of ["ListObjectsV2", "HeadObject", "GetObject", "PutObject", "CreateMultipartUpload"]) {
+        server.always(operation, elsewhere);
+      }
+      await assert.rejects(store.check(), /The bucket scripted is in another region: it is eu-west-1\./);
+      for (const call of [
+        store.stat(digestOf(SMALL)),
+        store.open(digestOf(SMALL)),
+        store.remove(digestOf(SMALL)),
+        upload(store, SMALL),
+        upload(store, BIG),
+      ]) {
+        await assert.rejects(call, fails("store-misconfigured"));
+      }
+      const asked = new Set(server.seen.map(({ headers }) => headers.host));
+      assert.deepEqual(asked, new Set([server.place]), "no request is sent where a redirection points");
+    }));
+
+  test("307 of a bucket whose name has not spread yet may be over soon", () =>
+    scripted(async (server, store) => {
+      server.always("HeadObject", { status: 307, headers: { location: "http://127.0.0.1:9/" } });
+      await assert.rejects(store.stat(digestOf(SMALL)), fails("store-unavailable"));
+    }));
+});
+
+void describe("connections", () => {
+  test("a server that closes every connection behind its answer, without saying so", () =>
+    scripted(async (server, store) => {
+      const closing = (request: Parameters<ScriptedServer["bucket"]["answer"]>[0]): Step => {
+        const answer = server.bucket.answer(request);
+        setImmediate(() => server.closeConnections());
+        return answer;
+      };
+      for (const operation of ["PutObject", "UploadPart", "HeadObject", "CompleteMultipartUpload"]) {
+        server.always(operation, closing);
+      }
+      for (let n = 0; n < 10; n += 1) await upload(store, content(100, n));
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+    }));
+
+  test("a server that ends connections instead of answering, once for each kind of request", () =>
+    scripted(async (server, store) => {
+      for (const operation of ["CreateMultipartUpload", "UploadPart", "HeadObject", "CopyObject", "DeleteObject"]) {
+        server.once(operation, "close");
+      }
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+    }));
+});
+
+void describe("listings", () => {
+  test("a listing whose next page is the same again ends with an error", () =>
+    scripted(async (server, store) => {
+      const page = "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>";
+      server.always("ListObjectsV2", xml("ListBucketResult", page));
+      await assert.rejects(async () => {
+        for await (const stat of store.list()) assert.fail(stat.digest.hex);
+      }, fails("store-unavailable"));
+      assert(server.seen.length <= 3);
+    }));
+
+  test("a token is given back as it came, whatever it is made of", () =>
+    scripted(async (server, store) => {
+      const token = `1/+=&amp;amp;&#34;?ü%20'()*`;
+      const page = `<IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>`;
+      server.once("ListObjectsV2", xml("ListBucketResult", page));
+      await upload(store, SMALL);
+      const found = [];
+      for await (const stat of store.list()) found.push(stat.digest.hex);
+      assert.deepEqual(found, [digestOf(SMALL).hex]);
+      assert.equal(server.seen.at(-1)?.query.get("continuation-token"), `1/+=&amp;"?ü%20'()*`);
+    }));
+
+  test("a page that says there is more, and not where, is an error", () =>
+    scripted(async (server, store) => {
+      server.always("ListObjectsV2", xml("ListBucketResult", "<IsTruncated>true</IsTruncated>"));
+      await assert.rejects(async () => {
+        for await (const stat of store.list()) assert.fail(stat.digest.hex);
+      }, fails("store-unavailable"));
+    }));
+});
