@@ -1,12 +1,8 @@
-import { setImmediate as yieldToOthers } from "node:timers/promises";
-import { createHash } from "node:crypto";
+import { digestOfChunks } from "./chunk-digest.ts";
 import type { Loan } from "./memory-budget.ts";
 import { type Completion, MultipartUpload, type UploadContext } from "./multipart-upload.ts";
-import type { Part } from "./multipart.ts";
+import type { Part, UploadName } from "./multipart.ts";
 import { UNSIGNED_PAYLOAD } from "./signer.ts";
-
-/** Bytes hashed in one go: a few hundred microseconds, for which everything else stands still. */
-const HASH_SLICE = 1024 * 1024;
 
 /** How the parts of a large upload are sent. */
 export interface LargeUploadOptions {
@@ -17,7 +13,21 @@ export interface LargeUploadOptions {
   readonly concurrency: number;
   /** S3 is told the digest of each part. */
   readonly signParts: boolean;
+  /** What has been sent already, perhaps by another process. */
+  readonly resumed?: ResumedParts;
 }
+
+/** The parts of an upload that goes on. */
+export interface ResumedParts {
+  readonly name: UploadName;
+  /** From the first one on, without gaps. */
+  readonly parts: readonly Part[];
+  /** A completion may have been asked for, and may still be under way. */
+  readonly mayBeCompleting: boolean;
+}
+
+/** What S3 has of an upload. */
+export type SentParts = Pick<ResumedParts, "name" | "parts">;
 
 /** Bytes of a part, and the memory they lie in, which is given back when they have been sent. */
 export interface FilledPart {
@@ -35,11 +45,15 @@ export class LargeUpload {
   readonly #stop = new AbortController();
   #begun: Promise<MultipartUpload> | null = null;
   #count = 0;
-  #size = 0;
 
   constructor(options: LargeUploadOptions) {
-    this.key = options.key;
+    const { key, context, resumed } = options;
+    this.key = key;
     this.#options = options;
+    if (resumed === undefined) return;
+    this.#parts.push(...resumed.parts);
+    this.#count = resumed.parts.length;
+    this.#begun = Promise.resolve(MultipartUpload.resume(context, resumed.name, resumed.mayBeCompleting));
   }
 
   /** The number of the part that is to be sent next. */
@@ -50,8 +64,11 @@ export class LargeUpload {
   /** Begins to send a part. Its failure shows at the next {@link room} or at {@link flush}. */
   send(part: FilledPart): void {
     this.#count += 1;
-    this.#size += part.length;
-    const number = this.#count;
+    this.sendAs(this.#count, part);
+  }
+
+  /** Begins to send a part, in the place of one that was sent before. */
+  sendAs(number: number, part: FilledPart): void {
     const sending = this.#send(number, part)
       .catch((error: unknown) => this.#stop.abort(error))
       .finally(() => {
@@ -73,11 +90,45 @@ export class LargeUpload {
     this.#stop.signal.throwIfAborted();
   }
 
-  /** Makes an object of all parts. */
-  async complete(): Promise<Completion> {
+  /** Waits until S3 has all parts that were sent before this call. */
+  async sent(): Promise<SentParts> {
+    const count = this.#count;
+    await this.flush();
+    const { name } = await this.#begin();
+    return { name, parts: this.#parts.slice(0, count) };
+  }
+
+  /**
+   * Makes an object of all parts.
+   *
+   * @param others that S3 has besides, behind them: some servers want every part to be named
+   */
+  async complete(others: readonly Part[] = []): Promise<Completion> {
     await this.flush();
     const upload = await this.#begin();
-    return upload.complete(this.#parts, this.#size);
+    const parts = [...this.#parts, ...others];
+    return upload.complete(
+      parts,
+      parts.reduce((sum, { size }) => sum + size, 0),
+    );
+  }
+
+  /**
+   * The upload's name is about to be put down where no collector misses it: from then on it may stand still for any time.
+   *
+   * @throws FixityError `upload-stalled` where it has done so already, and may have been cleared away
+   */
+  async keep(): Promise<void> {
+    const upload = await this.#begin();
+    upload.keep();
+  }
+
+  /** Sends nothing any more and leaves what was sent as it is. Does not fail. */
+  async leave(reason: unknown): Promise<void> {
+    this.#stop.abort(reason);
+    await Promise.all(this.#sending);
+    const upload = await this.#begun?.catch(() => null);
+    upload?.leave();
   }
 
   /** Throws all parts away, as far as that is safe. Does not fail. */
@@ -91,7 +142,7 @@ export class LargeUpload {
   async #send(number: number, { chunks, length }: FilledPart): Promise<void> {
     const upload = await this.#begin();
     this.#stop.signal.throwIfAborted();
-    const digest = this.#options.signParts ? await digestOf(chunks) : UNSIGNED_PAYLOAD;
+    const digest = this.#options.signParts ? await digestOfChunks(chunks) : UNSIGNED_PAYLOAD;
     this.#parts[number - 1] = await upload.upload(number, { chunks, length, digest }, this.#stop.signal);
   }
 
@@ -114,17 +165,4 @@ async function orAborted(work: Promise<unknown>, signal: AbortSignal | undefined
   } finally {
     signal.removeEventListener("abort", leave);
   }
-}
-
-async function digestOf(chunks: readonly Uint8Array[]): Promise<string> {
-  const hash = createHash("sha256");
-  let since = 0;
-  for (const chunk of chunks) {
-    hash.update(chunk);
-    since += chunk.length;
-    if (since < HASH_SLICE) continue;
-    since = 0;
-    await yieldToOthers();
-  }
-  return hash.digest("hex");
 }

@@ -42,15 +42,17 @@ export interface Completion {
  * garbage collection. What ends as `unknown` is therefore left as it is; the collector looks at it a day later.
  */
 export class MultipartUpload {
+  readonly name: UploadName;
   readonly #context: UploadContext;
-  readonly #name: UploadName;
   readonly #forget: () => void;
   #state: "open" | "completing" | "completed" | "aborted" | "unknown" = "open";
   #lastSign = Date.now();
+  /** No collector takes it for abandoned, however silent it is. */
+  #isKept = false;
 
   private constructor(context: UploadContext, name: UploadName) {
+    this.name = name;
     this.#context = context;
-    this.#name = name;
     this.#forget = keepAlive(name.uploadId);
   }
 
@@ -64,16 +66,43 @@ export class MultipartUpload {
     }
   }
 
+  /**
+   * Goes on with an upload that was kept.
+   *
+   * @param mayBeCompleting somebody may have asked for its completion, so that it is never aborted
+   */
+  static resume(context: UploadContext, name: UploadName, mayBeCompleting: boolean): MultipartUpload {
+    const upload = new MultipartUpload(context, name);
+    upload.#isKept = true;
+    if (mayBeCompleting) upload.#state = "unknown";
+    return upload;
+  }
+
+  /**
+   * To be called before its name is put down where collectors look: from then on it may stand still for any time.
+   *
+   * @throws FixityError `upload-stalled`
+   */
+  keep(): void {
+    this.#assertFresh();
+    this.#isKept = true;
+  }
+
+  /** This process has done with it for now. */
+  leave(): void {
+    this.#forget();
+  }
+
   /** Sends a part; no attempt is begun once `signal` is aborted. */
   async upload(number: number, payload: Payload, signal: AbortSignal): Promise<Part> {
-    const part = await uploadPart(this.#context.client, this.#name, number, { payload, signal });
+    const part = await uploadPart(this.#context.client, this.name, number, { payload, signal });
     this.#lastSign = Date.now();
     return part;
   }
 
   /** Copies bytes `first` to `last` of an object into a part; no attempt is begun once `signal` is aborted. */
   async copy(number: number, source: { key: string; first: number; last: number; signal: AbortSignal }): Promise<Part> {
-    const part = await uploadPartCopy(this.#context.client, this.#name, number, source);
+    const part = await uploadPartCopy(this.#context.client, this.name, number, source);
     this.#lastSign = Date.now();
     return part;
   }
@@ -84,12 +113,11 @@ export class MultipartUpload {
    * @throws S3Error when it is not known that there is one
    */
   async complete(parts: readonly Part[], size: number): Promise<Completion> {
-    if (Date.now() - this.#lastSign > this.#context.idleLimit) {
-      throw new FixityError("upload-stalled", "The upload stood still for so long that it may have been cleared away.");
-    }
+    this.#assertFresh();
+    const isFirst = this.#state === "open";
     this.#state = "completing";
     try {
-      const completion = await this.#tryComplete(parts, size);
+      const completion = await this.#tryComplete(parts, size, isFirst);
       this.#state = "completed";
       return completion;
     } catch (error) {
@@ -105,7 +133,7 @@ export class MultipartUpload {
     if (this.#state !== "open") return;
     this.#state = "aborted";
     try {
-      await abortUpload(this.#context.client, this.#name);
+      await abortUpload(this.#context.client, this.name);
     } catch (error) {
       this.#context.log("a multipart upload could not be aborted", error);
     } finally {
@@ -113,13 +141,18 @@ export class MultipartUpload {
     }
   }
 
-  async #tryComplete(parts: readonly Part[], size: number): Promise<Completion> {
+  #assertFresh(): void {
+    if (this.#isKept || Date.now() - this.#lastSign <= this.#context.idleLimit) return;
+    throw new FixityError("upload-stalled", "The upload stood still for so long that it may have been cleared away.");
+  }
+
+  async #tryComplete(parts: readonly Part[], size: number, first: boolean): Promise<Completion> {
     const { client } = this.#context;
     const attempts = new Attempts(client.limits);
-    let isFirst = true;
+    let isFirst = first;
     for (;;) {
       try {
-        await completeUpload(client, this.#name, parts);
+        await completeUpload(client, this.name, parts);
         return { isInferred: false };
       } catch (error) {
         // Only the very first answer can say that nothing was done; a later "no such upload" may mean that all was.
@@ -136,7 +169,7 @@ export class MultipartUpload {
   }
 
   async #isThere(size: number): Promise<boolean> {
-    const found = await headObject(this.#context.client, this.#name.key);
+    const found = await headObject(this.#context.client, this.name.key);
     return found?.size === size;
   }
 }

@@ -32,6 +32,11 @@ export class PartBuffer {
     }
   }
 
+  /** The bytes, which stay the buffer's too: what is added later is not among them. */
+  get chunks(): readonly Uint8Array[] {
+    return [...this.#chunks];
+  }
+
   /** Gives all bytes away. */
   take(): readonly Uint8Array[] {
     const chunks = this.#chunks;

@@ -3,11 +3,10 @@ import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/store.ts";
 import { storeFault } from "./faults.ts";
 import type { LargeUpload } from "./large-upload.ts";
-import type { Loan } from "./memory-budget.ts";
-import { PartBuffer } from "./part-buffer.ts";
 import type { PartPlan } from "./part-plan.ts";
+import { PartWriter } from "./part-writer.ts";
 import type { Publisher } from "./publisher.ts";
-import { SEAT, type Seat } from "./upload-memory.ts";
+import type { Seat } from "./upload-memory.ts";
 
 /** What a staged blob is made of. */
 export interface StagedBlobParts {
@@ -28,10 +27,7 @@ export interface StagedBlobParts {
  */
 export class S3StagedBlob implements StagedBlob {
   readonly #parts: StagedBlobParts;
-  readonly #buffer = new PartBuffer();
-  /** The memory of a part that is being filled; without it, that of the seat has to do. */
-  #loan: Loan | null = null;
-  #large: LargeUpload | null = null;
+  readonly #writer: PartWriter;
   /** All bytes ever written. */
   #size = 0;
   #failure: { readonly reason: unknown } | null = null;
@@ -41,6 +37,7 @@ export class S3StagedBlob implements StagedBlob {
 
   constructor(parts: StagedBlobParts) {
     this.#parts = parts;
+    this.#writer = new PartWriter({ ...parts, large: null });
     parts.seat.onEnd = () => this.#endSlowSender();
   }
 
@@ -48,17 +45,17 @@ export class S3StagedBlob implements StagedBlob {
     this.#assertUsable();
     this.#parts.seat.receive(bytes.length);
     this.#size += bytes.length;
-    const room = this.#loan === null ? SEAT : this.#partSize;
-    if (this.#buffer.length + bytes.length <= room) return this.#buffer.add(bytes);
-    return this.#occupied(() => this.#takeIn(bytes));
+    const writing = this.#writer.write(bytes);
+    if (writing !== undefined) return this.#occupied(() => writing);
   }
 
   async commit(digest: Digest): Promise<Committed> {
     this.#assertUsable();
     return this.#occupied(async () => {
-      const existed = this.#large === null ? await this.#putWhole(digest) : await this.#publish(this.#large, digest);
+      const { large } = this.#writer;
+      const existed = large === null ? await this.#putWhole(digest) : await this.#publish(large, digest);
       this.#ended = "committed";
-      this.#release();
+      this.#writer.close(ended());
       return { existed };
     });
   }
@@ -67,59 +64,25 @@ export class S3StagedBlob implements StagedBlob {
     await this.#busy;
     this.#ended ??= "aborted";
     if (this.#ended !== "aborted") return;
-    this.#release();
-    await this.#large?.abort(new FixityError("upload-aborted", "The upload was aborted."));
+    this.#writer.close(ended());
+    await this.#writer.large?.abort(new FixityError("upload-aborted", "The upload was aborted."));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.abort();
   }
 
-  get #partSize(): number {
-    return this.#parts.plan.size(this.#large?.nextNumber ?? 1);
-  }
-
-  /** Cuts bytes into parts, waiting for memory where there is none. */
-  async #takeIn(bytes: Uint8Array): Promise<void> {
-    let rest = bytes;
-    while (rest.length > 0) {
-      this.#loan ??= await this.#takeMemory();
-      this.#assertUsable();
-      const taken = Math.min(rest.length, this.#partSize - this.#buffer.length);
-      this.#buffer.add(rest.subarray(0, taken));
-      rest = rest.subarray(taken);
-      if (rest.length > 0) await this.#sendPart();
-    }
-  }
-
-  async #takeMemory(): Promise<Loan> {
-    const { seat, length = Infinity, signal } = this.#parts;
-    const loan = await seat.takePart(Math.min(this.#partSize, length), signal);
-    seat.holdsPart = true;
-    return loan;
-  }
-
-  async #sendPart(): Promise<void> {
-    const { seat, beginLarge } = this.#parts;
-    const loan = this.#loan;
-    if (loan === null) throw new FixityError("internal-error", "A part has no memory.");
-    this.#large ??= beginLarge();
-    this.#loan = null;
-    seat.holdsPart = false;
-    this.#large.send({ length: this.#buffer.length, chunks: this.#buffer.take(), loan });
-    await this.#large.room(this.#parts.signal);
-  }
-
   async #putWhole(digest: Digest): Promise<boolean> {
     const { publisher, contentType } = this.#parts;
-    const { length } = this.#buffer;
-    return publisher.putWhole(digest, { chunks: this.#buffer.take(), length, digest: digest.hex }, contentType);
+    return this.#writer.lend((chunks, length) =>
+      publisher.putWhole(digest, { chunks, length, digest: digest.hex }, contentType),
+    );
   }
 
   async #publish(large: LargeUpload, digest: Digest): Promise<boolean> {
     const { publisher, contentType, signal } = this.#parts;
     const size = this.#size;
-    return publisher.publish(large, digest, { contentType, size, signal, sendLast: () => this.#sendPart() });
+    return publisher.publish(large, digest, { contentType, size, signal, sendLast: () => this.#writer.sendHeld() });
   }
 
   /** One thing at a time; after a failure the bytes are of no use, and what they take up is given back at once. */
@@ -140,7 +103,7 @@ export class S3StagedBlob implements StagedBlob {
 
   #fail(thrown: unknown): unknown {
     this.#failure ??= { reason: storeFault(thrown) };
-    this.#release();
+    this.#writer.close(this.#failure.reason);
     return this.#failure.reason;
   }
 
@@ -150,16 +113,13 @@ export class S3StagedBlob implements StagedBlob {
     // What has been sent is thrown away by who waits for it: the next write, or the abort at the end.
   }
 
-  #release(): void {
-    this.#buffer.take();
-    this.#loan?.end();
-    this.#loan = null;
-    this.#parts.seat.leave();
-  }
-
   #assertUsable(): void {
     if (this.#failure !== null) throw this.#failure.reason;
-    if (this.#ended !== null) throw new FixityError("internal-error", "The staged blob was committed or aborted.");
+    if (this.#ended !== null) throw ended();
     this.#parts.signal?.throwIfAborted();
   }
+}
+
+function ended(): FixityError {
+  return new FixityError("internal-error", "The staged blob was committed or aborted.");
 }
