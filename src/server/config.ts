@@ -65,6 +65,9 @@ function unknownVariables(env: Readonly<Record<string, string | undefined>>): st
 function checkTogether(settings: Settings): Config {
   const { tokens: listed, tokensFile, ...rest } = settings;
   checkBucket(settings);
+  if (rest.minAppendSize > (rest.maxAppendSize ?? Infinity)) {
+    throw invalid("UPLOAD_MIN_APPEND_SIZE is more than UPLOAD_MAX_APPEND_SIZE.");
+  }
   const tokens = [...(listed ?? []), ...(tokensFile === undefined ? [] : readTokens(tokensFile))];
   if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS holds no token.");
   for (const token of tokens) checkToken(token);

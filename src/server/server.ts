@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
-import { createFixity } from "../core/fixity.ts";
+import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { AppParts } from "./app.ts";
 import type { Config } from "./config.ts";
@@ -10,7 +10,7 @@ import { Health } from "./health.ts";
 import { createLog } from "./log.ts";
 import { makeStore } from "./store.ts";
 
-/** Milliseconds between two collections of what dead processes have left. */
+/** Milliseconds between two collections of what dead processes have left and what has expired, at most. */
 const COLLECT_INTERVAL = 3_600_000;
 
 /** A server that listens. */
@@ -50,8 +50,7 @@ interface Parts {
 }
 
 async function listen({ config, store, log, buildApp }: Parts): Promise<RunningServer> {
-  const { maxSize, prefix, publicUrl } = config;
-  const fixity = createFixity({ store, maxSize, prefix, ...(publicUrl !== undefined && { publicUrl }) });
+  const fixity = makeFixity(store, config);
   const stopping = new AbortController();
   const health = new Health(() => store.check());
   const app = await buildApp({ config, fixity, health, log, stopping: stopping.signal });
@@ -60,11 +59,16 @@ async function listen({ config, store, log, buildApp }: Parts): Promise<RunningS
   } catch (error) {
     throw listenError(error, config);
   }
-  const collector = setInterval(() => {
+  const collect = (): void => {
     fixity
-      .collect()
-      .catch((error: unknown) => log.warn({ err: error }, "what dead processes left could not be removed"));
-  }, COLLECT_INTERVAL).unref();
+      .collect(stopping.signal)
+      .catch(
+        (error: unknown) =>
+          stopping.signal.aborted || log.warn({ err: error }, "not everything left behind could be removed"),
+      );
+  };
+  collect();
+  const collector = setInterval(collect, Math.min(COLLECT_INTERVAL, config.expiry)).unref();
   return {
     url: urlOf(app.server.address() as AddressInfo),
     log,
@@ -76,6 +80,17 @@ async function listen({ config, store, log, buildApp }: Parts): Promise<RunningS
       await store[Symbol.asyncDispose]();
     },
   };
+}
+
+function makeFixity(store: BlobStore, config: Config): Fixity {
+  const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize } = config;
+  return createFixity({
+    store,
+    maxSize,
+    prefix,
+    ...(publicUrl !== undefined && { publicUrl }),
+    uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
+  });
 }
 
 /** Closes the app: idle connections at once, busy ones when they have been answered or the time is over. */

@@ -24,6 +24,12 @@ export interface Settings {
   readonly durability: "full" | "none";
   /** Bytes. */
   readonly maxSize: number;
+  /** Milliseconds. */
+  readonly expiry: number;
+  readonly maxOpen: number;
+  /** Bytes. */
+  readonly maxAppendSize: number | undefined;
+  readonly minAppendSize: number;
   readonly prefix: string;
   readonly publicUrl: string | undefined;
   readonly tokens: readonly string[] | undefined;
@@ -82,6 +88,33 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     help: "full: an acknowledged file outlives a power cut; none: quicker, for tests",
   },
   maxSize: { env: "UPLOAD_MAX_SIZE", kind: someSize, fallback: "5GiB", value: "size", help: "largest file taken" },
+  expiry: {
+    env: "UPLOAD_EXPIRY",
+    kind: someDuration,
+    fallback: "24h",
+    value: "time",
+    help: "how long an unfinished upload can be resumed, and a finished one answers",
+  },
+  maxOpen: {
+    env: "UPLOAD_MAX_OPEN",
+    kind: count,
+    fallback: "10000",
+    value: "number",
+    help: "most unfinished uploads that can be resumed",
+  },
+  maxAppendSize: {
+    env: "UPLOAD_MAX_APPEND_SIZE",
+    kind: someSize,
+    value: "size",
+    help: "most bytes that one request may append to an upload",
+  },
+  minAppendSize: {
+    env: "UPLOAD_MIN_APPEND_SIZE",
+    kind: size,
+    fallback: "0",
+    value: "size",
+    help: "fewest bytes that one request may append, where it is not the last",
+  },
   prefix: { env: "UPLOAD_PREFIX", kind: path, fallback: "/uploads", value: "path", help: "path of the uploads" },
   publicUrl: {
     env: "UPLOAD_PUBLIC_URL",
