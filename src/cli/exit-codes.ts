@@ -10,3 +10,6 @@ export const EXIT = {
 
 /** Exit codes of a process that a signal ended: 128 and the signal's number. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The same of one whose output nobody reads any more, as in `fixity verify | head`. */
+export const UNREAD_EXIT = 141;

@@ -6,7 +6,7 @@ import type { Config } from "../server/config.ts";
 import { printable } from "../server/pretty.ts";
 import { makeStore } from "../server/store.ts";
 import { Layout } from "../stores/disk/layout.ts";
-import { SIGNAL_EXITS } from "./exit-codes.ts";
+import { Interruption } from "./interruption.ts";
 import { type CommandSources, readStoreConfig } from "./store-settings.ts";
 
 /** What a command over a store works with. */
@@ -51,33 +51,6 @@ export async function assertThere({ store, config, signal }: StoreWork): Promise
   } catch (cause) {
     const message = `There is no store in ${JSON.stringify(config.dir)}: set UPLOAD_DIR or --dir to the server's folder.`;
     throw new FixityError("store-misconfigured", message, { cause });
-  }
-}
-
-/** The first signal to the process asks it to stop; a second one ends it at once. */
-class Interruption implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #listeners = (["SIGINT", "SIGTERM"] as const).map((name) => {
-    const listener = () => this.#take(name);
-    process.on(name, listener);
-    return [name, listener] as const;
-  });
-  /** Of a process that was asked to stop; `null` where it was not. */
-  exitCode: number | null = null;
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  [Symbol.dispose](): void {
-    for (const [name, listener] of this.#listeners) process.off(name, listener);
-  }
-
-  #take(name: keyof typeof SIGNAL_EXITS): void {
-    if (this.exitCode !== null) process.exit(this.exitCode);
-    this.exitCode = SIGNAL_EXITS[name];
-    process.stderr.write("\nfixity: stopping; once more ends at once\n");
-    this.#controller.abort();
   }
 }
 

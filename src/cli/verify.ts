@@ -35,11 +35,12 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
       progress.clear();
       process.stdout.write(`${lineOf(examined)}\n`);
     };
+    let isWhole = false;
     try {
       await examineAll(work, named, { tally, tell });
+      isWhole = true;
     } finally {
       progress.clear();
-      const isWhole = !work.signal.aborted;
       if (isForPrograms) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
       else process.stdout.write(`${isWhole ? "" : "stopped early: "}${tally.summary()}\n`);
     }

@@ -21,7 +21,7 @@ export class Bench {
   readonly #path: string;
   /** Folders that were missing, the topmost first. */
   readonly #made: string[] = [];
-  #isOpen = false;
+  #isMade = false;
 
   constructor(options: ResolvedDiskOptions) {
     this.options = options;
@@ -31,13 +31,13 @@ export class Bench {
 
   /** Makes the folder, with those above it that are missing. */
   async open(): Promise<void> {
-    this.#isOpen = true;
     this.wasThere = (await missingAbove(this.layout.root)).length === 0;
     for (const folder of [this.layout.blobs, this.layout.staging]) {
       this.#made.push(...(await missingAbove(folder)));
       await mkdirs(folder);
     }
     await mkdir(this.#path);
+    this.#isMade = true;
   }
 
   /** The path of a throw-away file. */
@@ -47,15 +47,13 @@ export class Bench {
 
   /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
   async clear(): Promise<Remains | null> {
-    if (!this.#isOpen) return null;
-    const names: string[] = [];
-    if (!(await isRemoved(this.#path))) names.push(this.#path);
-    const swept = await this.#sweep();
+    const isLeft = this.#isMade && !(await isRemoved(this.#path));
+    const swept = this.#isMade ? await this.#sweep() : 0;
     for (const folder of this.#made.toReversed()) {
       // a server that was started meanwhile has something in it by now
       await rmdir(folder).catch(() => null);
     }
-    return { names, swept };
+    return this.#isMade ? { names: isLeft ? [this.#path] : [], swept } : null;
   }
 
   async #sweep(): Promise<number> {

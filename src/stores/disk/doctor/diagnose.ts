@@ -26,6 +26,7 @@ export async function* diagnoseFolder(
 function explain(error: unknown): Explanation {
   const fault = storeFault(error);
   if (!(fault instanceof FixityError)) throw error;
-  const cause = fault.cause as NodeJS.ErrnoException | undefined;
-  return { found: cause?.code === undefined ? fault.message : `${fault.message} (${cause.code})`, permission: null };
+  const { code } = (fault.cause ?? {}) as NodeJS.ErrnoException;
+  const found = code === undefined ? fault.message : fault.message.replace(/\.$/, ` (${code}).`);
+  return { found, permission: null };
 }

@@ -1,0 +1,45 @@
+import { SIGNAL_EXITS, UNREAD_EXIT } from "./exit-codes.ts";
+
+/**
+ * Asks work to stop at the first signal to the process, and ends it at the second. What can no longer be printed, because
+ * the reader has gone, asks for it too: a command that died of that would leave behind what it has made.
+ */
+export class Interruption implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #interrupt = () => this.#takeSignal("SIGINT");
+  readonly #terminate = () => this.#takeSignal("SIGTERM");
+  readonly #unread = () => this.#stop(UNREAD_EXIT);
+  #exitCode: number | null = null;
+
+  constructor() {
+    process.on("SIGINT", this.#interrupt);
+    process.on("SIGTERM", this.#terminate);
+    process.stdout.on("error", this.#unread);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Of a process that was asked to stop; `null` where it was not. */
+  get exitCode(): number | null {
+    return this.#exitCode;
+  }
+
+  /** The output may still fail after the work has ended, so that listener stays. */
+  [Symbol.dispose](): void {
+    process.off("SIGINT", this.#interrupt);
+    process.off("SIGTERM", this.#terminate);
+  }
+
+  #takeSignal(name: keyof typeof SIGNAL_EXITS): void {
+    if (this.#exitCode !== null) process.exit(this.#exitCode);
+    process.stderr.write("\nfixity: stopping; once more ends at once\n");
+    this.#stop(SIGNAL_EXITS[name]);
+  }
+
+  #stop(exitCode: number): void {
+    this.#exitCode ??= exitCode;
+    this.#controller.abort();
+  }
+}
