@@ -6,6 +6,8 @@ const parser = new XMLParser({
   ignoreAttributes: true,
   ignoreDeclaration: true,
   parseTagValue: false,
+  // A key may begin or end in white space, and is another one without.
+  trimValues: false,
   removeNSPrefix: true,
   // Numeric ones too: some servers write a quotation mark as &#34;.
   htmlEntities: true,
@@ -34,7 +36,7 @@ export class XmlElement {
 
   #all(name: string): readonly Parsed[] {
     if (typeof this.#content === "string") return [];
-    const found = this.#content[name];
+    const found = Object.hasOwn(this.#content, name) ? this.#content[name] : undefined;
     if (found === undefined) return [];
     return Array.isArray(found) ? (found as readonly Parsed[]) : [found as Parsed];
   }
@@ -44,7 +46,8 @@ export class XmlElement {
  * The root element of an answer; `null` where that is no XML, or only the beginning of some. A document type is refused:
  * S3 sends none, and it could define entities.
  */
-export function parseXml(text: string): XmlElement | null {
+export function parseXml(answer: string): XmlElement | null {
+  const text = answer.trim();
   if (text.includes("<!DOCTYPE")) return null;
   try {
     const entries = Object.entries(parser.parse(text) as Readonly<Record<string, Parsed>>);
@@ -56,10 +59,10 @@ export function parseXml(text: string): XmlElement | null {
   }
 }
 
-/** The parser closes by itself what a cut answer has left open. */
+/** The parser closes by itself what a cut answer has left open: it has to end in the root's end, or be nothing else. */
 function isClosed(text: string, root: string): boolean {
-  const end = text.trimEnd();
-  return end.endsWith("/>") || new RegExp(`</([\\w.-]+:)?${RegExp.escape(root)}\\s*>$`).test(end);
+  const name = `([\\w.-]+:)?${RegExp.escape(root)}`;
+  return new RegExp(`<(/${name}|${name}(\\s[^<>]*)?/)\\s*>$`).test(text);
 }
 
 /** Text to stand in an element. */
