@@ -7,6 +7,8 @@ import type { Fields } from "../exchange.ts";
  */
 export function integerIn(fields: Fields, name: string): number | null {
   const value = itemIn(fields, name);
+  // a decimal such as 5.0 is another type, and read as the same number
+  if (fields.get(name)?.includes(".") === true) return null;
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 

@@ -1,0 +1,53 @@
+/** Requests as a test means them, on a bare connection: one for each, so that interim answers are seen. */
+import assert from "node:assert/strict";
+import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
+
+/** What a request says. */
+export interface Sent {
+  readonly fields?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  /** Without it, the length of `body`. `null` for no length and no body at all. */
+  readonly length?: number | null;
+}
+
+/** A final answer, with those that came before it. */
+export interface Heard extends RawAnswer {
+  readonly interim: readonly RawAnswer[];
+}
+
+/** Sends one request and reads its answers. */
+export async function ask(port: number, method: string, target: string, sent: Sent = {}): Promise<Heard> {
+  await using client = await RawClient.open(port);
+  await begin(client, method, target, sent);
+  const answer = await finalAnswer(client, method);
+  return answer;
+}
+
+/** Sends a request's header section, and as much of the body as there is. */
+export async function begin(client: RawClient, method: string, target: string, sent: Sent = {}): Promise<void> {
+  const { fields = {}, body = "", length = Buffer.byteLength(body) } = sent;
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  if (length !== null && method !== "HEAD" && method !== "GET") lines.push(`Content-Length: ${length}\r\n`);
+  await client.send(`${method} ${target} HTTP/1.1\r\nHost: a\r\n${lines.join("")}\r\n`);
+  if (body.length > 0) await client.send(body);
+}
+
+/** Reads answers up to the final one. */
+export async function finalAnswer(client: RawClient, method = "POST"): Promise<Heard> {
+  const interim: RawAnswer[] = [];
+  for (;;) {
+    const answer = await client.answer({ head: method === "HEAD" });
+    if (answer.status >= 200) return { ...answer, interim };
+    interim.push(answer);
+  }
+}
+
+/** A field that has to be there. */
+export function field({ fields, status, body }: RawAnswer, name: string): string {
+  return fields.get(name) ?? assert.fail(`${status} without ${name}: ${body.toString()}`);
+}
+
+/** The members of a JSON answer. */
+export function json({ body }: RawAnswer): Record<string, unknown> {
+  return JSON.parse(body.toString()) as Record<string, unknown>;
+}
