@@ -1,15 +1,15 @@
 import { inspect } from "node:util";
 import { FixityError } from "../../core/errors.ts";
 import { Endpoint } from "./endpoint.ts";
+import { LARGEST_PART } from "./part-plan.ts";
 import type { CopyLimits } from "./server-copy.ts";
 import type { MemoryLimits } from "./upload-memory.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** What S3 takes as a part that is not the last one ("Amazon S3 multipart upload limits"). */
-const MIN_PART = 5 * MIB;
-const MAX_PART = 5 * 1024 * MIB;
+/** Bytes that S3 takes as a part that is not the last one, at least ("Amazon S3 multipart upload limits"). */
+const SMALLEST_PART = 5 * MIB;
 
 /** Tells of trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
 export type Log = (message: string, error?: unknown) => void;
@@ -137,7 +137,7 @@ const COPY_LIMITS = { wholeUpTo: 256 * MIB, wholeAtMost: 5 * 1024 * MIB, partSiz
 /** @throws FixityError `invalid-option` */
 export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
   const { fixedPartSize = false, abandonedAfter = 24, log = warn, timeouts = {} } = options;
-  const partSize = whole("partSize", options.partSize ?? 8 * MIB, MIN_PART, MAX_PART);
+  const partSize = whole("partSize", options.partSize ?? 8 * MIB, SMALLEST_PART, LARGEST_PART);
   const maxParts = whole("maxParts", options.maxParts ?? 10_000, 1, 10_000);
   const endpoint = Endpoint.of(options);
   for (const [name, value] of Object.entries(timeouts)) whole(`timeouts.${name}`, value, 1, 2 ** 31 - 1);

@@ -2,6 +2,9 @@ import { FixityError } from "../../core/errors.ts";
 
 const MIB = 1024 * 1024;
 
+/** Bytes that S3 takes as one part, at most ("Amazon S3 multipart upload limits"). */
+export const LARGEST_PART: number = 5 * 1024 * MIB;
+
 /** By how many steps parts grow, over all the parts that an upload may have. */
 const STEPS = 10;
 
@@ -27,8 +30,8 @@ export class PartPlan {
 
   /** @throws FixityError `size-limit-exceeded` where no plan holds so many bytes */
   constructor(limits: PartLimits, length: number | undefined) {
-    this.#limits = limits;
-    this.#same = limits.fixedPartSize ? limits.partSize : length === undefined ? null : evenSize(limits, length);
+    this.#limits = { ...limits, largestPart: Math.min(limits.largestPart, LARGEST_PART) };
+    this.#same = limits.fixedPartSize ? limits.partSize : length === undefined ? null : evenSize(this.#limits, length);
     if (length !== undefined && length > this.largestFile) throw this.#tooLarge();
   }
 
