@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Digest } from "../../core/digest.ts";
+import { Layout } from "./layout.ts";
+
+const HEX = "0123456789abcdef".repeat(4);
+const DIGEST = Digest.parse(HEX);
+
+for (const prefix of ["", "a/", "files/of.2026~x/"]) {
+  test(`keys under "${prefix}" lead back to what they were made of`, () => {
+    const layout = new Layout(prefix);
+    assert.equal(layout.blob(DIGEST), `${prefix}blobs/${HEX}`);
+    assert.equal(layout.digestOf(layout.blob(DIGEST))?.hex, HEX);
+    const staging = layout.newStaging();
+    assert.match(staging.slice(prefix.length), /^tmp\/[0-9a-f]{32}$/);
+    assert.equal(layout.isStaging(staging), true);
+    assert.notEqual(layout.newStaging(), staging);
+  });
+}
+
+test("keys of others are nobody's", () => {
+  const layout = new Layout("a/");
+  const staging = layout.newStaging();
+  for (const key of [
+    "",
+    HEX,
+    `blobs/${HEX}`,
+    `b/blobs/${HEX}`,
+    `a/blobs/${HEX}.png`,
+    `a/blobs/${HEX.toUpperCase()}`,
+    `a/blobs/ab/${HEX}`,
+    `a/blobs/${HEX} `,
+    `a/blobs/${HEX.slice(1)}`,
+    `x/a/blobs/${HEX}`,
+    staging,
+  ]) {
+    assert.equal(layout.digestOf(key), null, key);
+  }
+  for (const key of [
+    `${staging}0`,
+    staging.slice(0, -1),
+    `${staging}/`,
+    `${staging} `,
+    layout.blob(DIGEST),
+    "a/tmp/x",
+  ]) {
+    assert.equal(layout.isStaging(key), false, key);
+  }
+});
