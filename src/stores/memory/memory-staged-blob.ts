@@ -1,16 +1,16 @@
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/store.ts";
-import type { MemoryBlob } from "./memory-store.ts";
+import { keepBlob, type MemoryBlobs } from "./memory-blob.ts";
 
 /** Bytes on their way into a memory store. */
 export class MemoryStagedBlob implements StagedBlob {
-  readonly #blobs: Map<string, MemoryBlob>;
+  readonly #blobs: MemoryBlobs;
   readonly #signal: AbortSignal | undefined;
   #chunks: Uint8Array[] = [];
   #ended = false;
 
-  constructor(blobs: Map<string, MemoryBlob>, signal: AbortSignal | undefined) {
+  constructor(blobs: MemoryBlobs, signal: AbortSignal | undefined) {
     this.#blobs = blobs;
     this.#signal = signal;
   }
@@ -23,11 +23,9 @@ export class MemoryStagedBlob implements StagedBlob {
   async commit(digest: Digest): Promise<Committed> {
     this.#assertUsable();
     this.#ended = true;
-    const bytes = Buffer.concat(this.#chunks);
+    const chunks = this.#chunks;
     this.#chunks = [];
-    const existed = this.#blobs.get(digest.hex)?.bytes.length === bytes.length;
-    if (!existed) this.#blobs.set(digest.hex, { bytes, stat: { digest, size: bytes.length, modified: new Date() } });
-    return { existed };
+    return keepBlob(this.#blobs, digest, chunks);
   }
 
   async abort(): Promise<void> {

@@ -9,14 +9,11 @@ import type {
   StagedBlob,
   StageOptions,
 } from "../../core/store.ts";
+import type { UploadStore } from "../../core/upload-store.ts";
+import type { MemoryBlobs } from "./memory-blob.ts";
 import { MemoryReader } from "./memory-reader.ts";
 import { MemoryStagedBlob } from "./memory-staged-blob.ts";
-
-/** A blob as it is kept. */
-export interface MemoryBlob {
-  readonly stat: BlobStat;
-  readonly bytes: Uint8Array;
-}
+import { MemoryUploads } from "./memory-uploads.ts";
 
 /**
  * Blobs in this process's memory: the port in its plainest form, to be read beside the contract. What it holds is as
@@ -24,7 +21,8 @@ export interface MemoryBlob {
  */
 export class MemoryStore implements BlobStore {
   readonly description = "memory";
-  readonly #blobs = new Map<string, MemoryBlob>();
+  readonly #blobs: MemoryBlobs = new Map();
+  readonly uploads: UploadStore = new MemoryUploads(this.#blobs);
 
   async check(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
