@@ -6,9 +6,6 @@ import { parseXml } from "./xml.ts";
 /** A code of our own: there are no keys to sign with. */
 export const NO_CREDENTIALS = "NoCredentials";
 
-/** Most characters of a provider's own words that are kept. */
-const MAX_DETAIL = 300;
-
 /** An answer that tells of a failure, and what is needed to read it. */
 export interface FailureParts {
   readonly answer: Pick<WireAnswer, "statusCode" | "headers">;
@@ -21,14 +18,17 @@ export interface FailureParts {
 export function failureOf(operation: string, { answer, text, scrub }: FailureParts): S3Error {
   const root = parseXml(text);
   const error = root?.name === "Error" ? root : null;
-  const detail = error?.text("Message") ?? null;
+  const said = (name: string, field?: string) => {
+    const text = error?.text(name) ?? (field === undefined ? null : fieldOf(answer, field));
+    return text === null ? null : scrub(text);
+  };
   return new S3Error({
     operation,
     status: answer.statusCode,
-    code: error?.text("Code") ?? null,
-    detail: detail === null ? null : scrub(detail).slice(0, MAX_DETAIL),
-    requestId: error?.text("RequestId") ?? fieldOf(answer, "x-amz-request-id"),
-    region: error?.text("Region") ?? fieldOf(answer, "x-amz-bucket-region"),
+    code: said("Code"),
+    detail: said("Message"),
+    requestId: said("RequestId", "x-amz-request-id"),
+    region: said("Region", "x-amz-bucket-region"),
     retryAfter: pauseAskedFor(fieldOf(answer, "retry-after")),
   });
 }
@@ -62,7 +62,8 @@ export function scrubber({ accessKeyId, secretAccessKey, sessionToken }: StaticK
 
 /** Milliseconds (RFC 9110, section 10.2.3: seconds, or a date). */
 function pauseAskedFor(value: string | null): number | null {
-  if (value === null) return null;
+  // A date has letters; Date.parse takes almost anything for one.
+  if (value === null || !/^\d{1,9}$|[a-z]/i.test(value)) return null;
   const pause = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(pause) ? null : Math.max(0, pause);
 }

@@ -37,6 +37,9 @@ const TRANSIENT_CODE: ReadonlySet<string> = new Set([
   "ThrottlingException",
 ]);
 
+/** Most characters of a provider's own words that are kept. */
+const MAX_DETAIL = 300;
+
 /**
  * A request to S3 that failed. Stays inside the store: at its edge it becomes the cause of a `FixityError`. Holds no
  * credential and no signature, so it may be logged as it is.
@@ -54,9 +57,9 @@ export class S3Error extends Error {
     super(describe(failure), failure.cause === undefined ? undefined : { cause: failure.cause });
     this.operation = failure.operation;
     this.status = failure.status;
-    this.code = failure.code ?? null;
-    this.requestId = failure.requestId ?? null;
-    this.region = failure.region ?? null;
+    this.code = word(failure.code);
+    this.requestId = word(failure.requestId);
+    this.region = word(failure.region);
     this.retryAfter = failure.retryAfter ?? null;
   }
 
@@ -79,8 +82,19 @@ export function failedWith(thrown: unknown, ...statuses: readonly number[]): thr
   return thrown instanceof S3Error && thrown.status !== null && statuses.includes(thrown.status);
 }
 
-function describe({ operation, status, code, detail, requestId }: S3Failure): string {
-  const what = [status, code].filter((fact) => fact !== null && fact !== undefined).join(" ") || "no answer";
-  const said = detail ? `: ${detail}` : "";
-  return `${operation} failed: ${what}${said}${requestId ? ` (request ${requestId})` : ""}`;
+function describe({ operation, status, detail, ...failure }: S3Failure): string {
+  const [code, requestId] = [word(failure.code), word(failure.requestId)];
+  const what = [status, code].filter((fact) => fact !== null).join(" ") || "no answer";
+  const said = detail ? `: ${oneLine(detail)}` : "";
+  return `${operation} failed: ${what}${said}${requestId === null ? "" : ` (request ${requestId})`}`;
+}
+
+/** A code, an id or a name as they are made everywhere; anything else a provider may say in their place is left out. */
+function word(text: string | null | undefined): string | null {
+  return text !== null && text !== undefined && /^[\w.:+/=-]{1,128}$/.test(text) ? text : null;
+}
+
+/** Fit for a log: of bounded length, and without line breaks and other control characters. */
+function oneLine(text: string): string {
+  return text.slice(0, MAX_DETAIL).replace(/\p{Cc}+/gu, " ");
 }
