@@ -40,9 +40,10 @@ function explain(error: S3Error, { bucket, endpoint: { place } }: S3Client): Fix
   return new FixityError(code, explanation ?? explainSilence(error, place), { cause: error });
 }
 
-function explainStatus({ status, code, isTransient }: S3Error, place: string): string | null {
+function explainStatus(error: S3Error, place: string): string | null {
+  const { status, code, isTransient } = error;
   if (status === 403 || status === 401) return `The keys are not accepted at ${place}.`;
-  if (status === 301 || status === 307) return "The bucket is in another region.";
+  if (status === 301 || status === 307) return `The bucket is in another region${rightRegion(error)}.`;
   if (status === null || (isTransient && (status >= 300 || code !== null))) return null;
   if (code !== null) return `The bucket cannot be listed at ${place}, which says ${code}.`;
   return `What answers at ${place} does not speak S3.`;
@@ -63,7 +64,9 @@ function explainSilence(error: S3Error, place: string): string {
     const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
     const explanation = SILENCE[code];
     if (explanation !== undefined) return explanation(place);
-    if (/CERT|TLS|SSL/.test(code)) return `The certificate of ${place} is not accepted (${code}).`;
+    if (/^EPROTO$|^ERR_SSL_/.test(code))
+      return `${place} does not speak TLS (${code}): is its address one with http://?`;
+    if (/CERT|TLS|VERIFY|INVALID_CA/.test(code)) return `The certificate of ${place} is not accepted (${code}).`;
     cause = cause.cause;
   }
   return error.status === null ? `${place} cannot be reached.` : `${place} does not answer as it should now.`;
