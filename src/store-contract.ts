@@ -1,15 +1,29 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { ContractPlace, Rule, RuleContext, StoreContractOptions } from "./stores/contract/contract-place.ts";
+import type { UploadStore } from "./core/upload-store.ts";
+import type { ContractPlace, Need, Rule, RuleContext, StoreContractOptions } from "./stores/contract/contract-place.ts";
 import { READING_RULES } from "./stores/contract/reading-rules.ts";
 import { REMOVING_RULES } from "./stores/contract/removing-rules.ts";
 import { SHARING_RULES } from "./stores/contract/sharing-rules.ts";
 import { STAGING_RULES } from "./stores/contract/staging-rules.ts";
+import { UPLOAD_ENDING_RULES } from "./stores/contract/upload-ending-rules.ts";
+import { UPLOAD_HOLDING_RULES } from "./stores/contract/upload-holding-rules.ts";
+import { UPLOAD_SAVING_RULES } from "./stores/contract/upload-saving-rules.ts";
 
 export type { ContractCapability, ContractPlace, StoreContractOptions } from "./stores/contract/contract-place.ts";
 
 /** A rule that takes longer has hung: a minute. */
 const TIMEOUT = 60_000;
+
+const RULES: readonly Rule[] = [
+  ...STAGING_RULES,
+  ...READING_RULES,
+  ...REMOVING_RULES,
+  ...SHARING_RULES,
+  ...UPLOAD_SAVING_RULES,
+  ...UPLOAD_ENDING_RULES,
+  ...UPLOAD_HOLDING_RULES,
+];
 
 /**
  * Registers the contract of `BlobStore` as tests of `node:test`. Every store passes it; run it on your own:
@@ -25,20 +39,20 @@ export function storeContract(
 ): void {
   const { cannot = {}, largest = 5 * 1024 ** 2 + 3 } = options;
   void describe(`the store contract: ${name}`, () => {
-    for (const rule of [...STAGING_RULES, ...READING_RULES, ...REMOVING_RULES, ...SHARING_RULES]) {
+    for (const rule of RULES) {
       const skip = rule.capability === undefined ? false : (cannot[rule.capability] ?? false);
       void test(rule.name, { skip, timeout: TIMEOUT }, async (context) => {
         const missing = await keepRule(rule, await makePlace(), largest);
-        if (missing !== null) context.skip(`the place has no "${missing}"`);
+        if (missing !== null) context.skip(`the place or its store has no "${missing}"`);
       });
     }
   });
 }
 
-/** Runs a rule; the member of the place that it needs and lacks, or `null`. */
-async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<string | null> {
+/** Runs a rule; what it needs and the place lacks, or `null`. */
+async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<Need | null> {
   try {
-    const missing = rule.needs?.find((member) => place[member] === undefined);
+    const missing = rule.needs?.find((need) => !has(place, need));
     if (missing !== undefined) return missing;
     await rule.run(contextOf(place, largest));
     assert.equal((await place.leftovers?.()) ?? 0, 0, "nothing half-written is left behind");
@@ -49,6 +63,10 @@ async function keepRule(rule: Rule, place: ContractPlace, largest: number): Prom
   }
 }
 
+function has(place: ContractPlace, need: Need): boolean {
+  return (need === "uploads" ? place.store.uploads : place[need]) !== undefined;
+}
+
 /** What a rule does not need it does not call. */
 function contextOf(place: ContractPlace, largest: number): RuleContext {
   const missing = () => assert.fail("the rule uses what it does not name in needs");
@@ -57,6 +75,9 @@ function contextOf(place: ContractPlace, largest: number): RuleContext {
     another: place.another ?? missing,
     damage: place.damage ?? missing,
     abandon: place.abandon ?? missing,
+    get uploads(): UploadStore {
+      return place.store.uploads ?? missing();
+    },
     largest,
   };
 }

@@ -1,5 +1,6 @@
 import type { Digest } from "../../core/digest.ts";
 import type { BlobStore } from "../../core/store.ts";
+import type { UploadStore } from "../../core/upload-store.ts";
 
 /**
  * An empty place with a store over it, made anew for each rule. The optional members let the suite do what the port
@@ -40,14 +41,19 @@ export interface StoreContractOptions {
 
 /** What one rule is run with. */
 export interface RuleContext extends Required<Omit<ContractPlace, "cleanup" | "leftovers">> {
+  /** Those of the store. */
+  readonly uploads: UploadStore;
   readonly largest: number;
 }
+
+/** What a rule may need. */
+export type Need = "another" | "damage" | "abandon" | "uploads";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {
   readonly name: string;
-  /** The members of the place without which it cannot be tried. */
-  readonly needs?: readonly ("another" | "damage" | "abandon")[];
+  /** The members of the place, or of its store, without which it cannot be tried. */
+  readonly needs?: readonly Need[];
   readonly capability?: ContractCapability;
   readonly run: (context: RuleContext) => Promise<void>;
 }

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import type { Rule } from "./contract-place.ts";
+import { assertAbsent, assertKept, content, digestOf, keep } from "./tools.ts";
+import { append, assertGone, assertSaved, begin, bring, idsIn, take } from "./upload-tools.ts";
+
+const NOTHING = new Uint8Array();
+
+/** Uploads that outlive a request: how they end. */
+export const UPLOAD_ENDING_RULES: readonly Rule[] = [
+  {
+    name: "nothing sees an upload's bytes before its commit, and they are a blob after it",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const [seed, size] of [0, 1, 100_000, largest].entries()) {
+        const bytes = content(size, seed);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes, record: "all there" });
+        await assertAbsent(store, digestOf(bytes));
+        await using held = await take(uploads, id);
+        assert.deepEqual(await held.commit(digestOf(bytes)), { existed: false });
+        await assertKept(store, bytes);
+        assert.equal((await uploads.read(id))?.record, "all there");
+      }
+    },
+  },
+  {
+    name: "an upload of no bytes that was never saved can be committed",
+    needs: ["uploads"],
+    run: async ({ store, uploads }) => {
+      await using held = await take(uploads, await begin(uploads));
+      assert.deepEqual(await held.commit(digestOf(NOTHING)), { existed: false });
+      await assertKept(store, NOTHING);
+    },
+  },
+  {
+    name: "a commit of content that is there already says so, and leaves it as it is",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const size of [10, largest]) {
+        const bytes = content(size);
+        await keep(store, bytes);
+        const before = await store.stat(digestOf(bytes));
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes });
+        await using held = await take(uploads, id);
+        assert.deepEqual(await held.commit(digestOf(bytes)), { existed: true });
+        assert.deepEqual(await store.stat(digestOf(bytes)), before);
+        await held.conclude("done");
+        await assertKept(store, bytes);
+      }
+    },
+  },
+  {
+    name: "a commit that was not concluded is repeated by a later holder",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const [seed, size] of [0, 10, largest].entries()) {
+        const bytes = content(size, seed);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes, record: "all there" });
+        for (let round = 0; round < 2; round += 1) {
+          await using held = await take(uploads, id);
+          assert.equal(held.record, "all there");
+          await held.commit(digestOf(bytes));
+        }
+        await using held = await take(uploads, id);
+        await held.commit(digestOf(bytes));
+        await held.conclude("done");
+        await assertSaved(uploads, id, { bytes: NOTHING, record: "done" });
+        await assertKept(store, bytes);
+      }
+    },
+  },
+  {
+    name: "what follows a commit that was not concluded never changes its blob",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const size of [10, largest]) {
+        const bytes = content(size);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes });
+        {
+          await using held = await take(uploads, id);
+          await held.commit(digestOf(bytes));
+        }
+        {
+          await using held = await take(uploads, id);
+          // Whatever comes of these: an upload that goes on behind its commit is nobody's plan.
+          await bring(held, content(largest, 9)).catch(() => null);
+          await held.save("more").catch(() => null);
+        }
+        await assertKept(store, bytes);
+        await using held = await take(uploads, id);
+        await held.remove();
+        await assertKept(store, bytes);
+      }
+    },
+  },
+  {
+    name: "what was concluded keeps its record alone",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const committed of [true, false]) {
+        const bytes = content(largest, committed ? 1 : 2);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes });
+        {
+          await using held = await take(uploads, id);
+          if (committed) await held.commit(digestOf(bytes));
+          await held.conclude("ended");
+        }
+        await assertSaved(uploads, id, { bytes: NOTHING, record: "ended" });
+        assert.deepEqual(await idsIn(uploads), [id.hex]);
+        if (committed) await assertKept(store, bytes);
+        else await assertAbsent(store, digestOf(bytes));
+        await using held = await take(uploads, id);
+        await held.remove();
+        await assertGone(uploads, id);
+      }
+    },
+  },
+  {
+    name: "a removed upload is gone, and only that one; its blob stays",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      const bytes = content(largest);
+      const [stays, empty, half, whole] = [
+        await begin(uploads),
+        await begin(uploads),
+        await begin(uploads),
+        await begin(uploads),
+      ];
+      await append(uploads, stays, { bytes });
+      await append(uploads, half, { bytes: bytes.subarray(0, 1000) });
+      await append(uploads, whole, { bytes });
+      for (const id of [empty, half, whole]) {
+        await using held = await take(uploads, id);
+        if (id === whole) await held.commit(digestOf(bytes));
+        else await bring(held, content(100_000));
+        await held.remove();
+        await assertGone(uploads, id);
+      }
+      await assertSaved(uploads, stays, { bytes, record: "appended" });
+      await assertKept(store, bytes);
+    },
+  },
+];

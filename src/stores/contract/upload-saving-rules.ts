@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { UploadId } from "../../core/upload-id.ts";
+import type { Rule } from "./contract-place.ts";
+import { assertAbsent, assertKept, content, digestOf, listed } from "./tools.ts";
+import { append, assertGone, assertSaved, begin, bring, idsIn, savedBytes, take } from "./upload-tools.ts";
+
+const GONE = new Error("the client is gone");
+const NOTHING = new Uint8Array();
+
+/** What an upload keeps from one request to the next. */
+const SAVING: readonly Rule[] = [
+  {
+    name: "an upload is there once it is created, of no bytes, with its record",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const id = await begin(uploads, "a record");
+      await assertSaved(uploads, id, { bytes: NOTHING, record: "a record" });
+      assert.deepEqual(await idsIn(uploads), [id.hex]);
+    },
+  },
+  {
+    name: "what is told of an upload beforehand changes nothing that can be seen",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      const bytes = content(largest);
+      const id = UploadId.random();
+      await uploads.create(id, "begun", { digest: digestOf(bytes), length: largest, mediaType: "text/plain" });
+      await append(uploads, id, { bytes });
+      await assertSaved(uploads, id, { bytes, record: "appended" });
+      await assertAbsent(store, digestOf(bytes));
+      await using held = await take(uploads, id);
+      assert.deepEqual(await held.commit(digestOf(bytes)), { existed: false });
+      await assertKept(store, bytes);
+    },
+  },
+  {
+    name: "an upload that nobody has created is null, and not made by asking",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      await assertGone(uploads, UploadId.random());
+      await begin(uploads);
+      await assertGone(uploads, UploadId.random());
+    },
+  },
+  {
+    name: "saved bytes and their record are there for the next holder, over many requests",
+    needs: ["uploads"],
+    run: async ({ uploads, largest }) => {
+      const bytes = content(largest);
+      const id = await begin(uploads);
+      const ends = [1, 2, 70_000, 70_000, 300_001, Math.floor(largest / 2), largest];
+      let start = 0;
+      for (const end of ends) {
+        await append(uploads, id, { bytes: bytes.subarray(start, end), record: `until ${end}`, piece: 10_007 });
+        await assertSaved(uploads, id, { bytes: bytes.subarray(0, end), record: `until ${end}` });
+        start = end;
+      }
+    },
+  },
+  {
+    name: "bytes that no save has covered are gone, and others take their place",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      const bytes = content(largest, 1);
+      const id = await begin(uploads);
+      const middle = Math.floor(largest / 2) + 5;
+      await append(uploads, id, { bytes: bytes.subarray(0, middle), record: "half" });
+      {
+        await using held = await take(uploads, id);
+        await bring(held, content(largest, 2));
+      }
+      await assertSaved(uploads, id, { bytes: bytes.subarray(0, middle), record: "half" });
+      await append(uploads, id, { bytes: bytes.subarray(middle), record: "whole" });
+      await assertSaved(uploads, id, { bytes, record: "whole" });
+      await using held = await take(uploads, id);
+      await held.commit(digestOf(bytes));
+      await assertKept(store, bytes);
+    },
+  },
+  {
+    name: "a save covers what was written before it, while writes go on",
+    needs: ["uploads"],
+    run: async ({ uploads, largest }) => {
+      const bytes = content(largest);
+      const id = await begin(uploads);
+      const cuts = [0, 3, 100_000, Math.floor(largest / 3), largest];
+      await using held = await take(uploads, id);
+      for (const [index, end] of cuts.entries()) {
+        const next = cuts[index + 1] ?? end;
+        const saving = held.save(`until ${end}`);
+        await Promise.all([saving, bring(held, bytes.subarray(end, next), 30_011)]);
+        assert.deepEqual({ ...(await uploads.read(id)) }, { record: `until ${end}`, offset: end });
+        assert.deepEqual([held.record, held.offset], [`until ${end}`, end]);
+      }
+      await held[Symbol.asyncDispose]();
+      await assertSaved(uploads, id, { bytes, record: `until ${largest}` });
+    },
+  },
+  {
+    name: "a record may change without bytes, and have 32 KiB of any text",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const bytes = content(1000);
+      const id = await begin(uploads, 'é\n"🗂\u2028\0'.repeat(2000));
+      await append(uploads, id, { bytes, record: "x".repeat(32 * 1024) });
+      for (const record of ["", "{}", "ÿ💾".repeat(5000)]) {
+        await append(uploads, id, { bytes: NOTHING, record });
+        await assertSaved(uploads, id, { bytes, record });
+      }
+    },
+  },
+  {
+    name: "the next save lies past what has been written",
+    needs: ["uploads"],
+    run: async ({ uploads, largest }) => {
+      await using held = await take(uploads, await begin(uploads));
+      const bytes = content(largest);
+      let written = 0;
+      assert(held.nextSave > 0);
+      for (const size of [1, 65_536, 1024 ** 2, largest - 65_536 - 1 - 1024 ** 2]) {
+        await bring(held, bytes.subarray(written, written + size));
+        written += size;
+        assert(Number.isSafeInteger(held.nextSave) && held.nextSave > written, `${held.nextSave} at ${written}`);
+        const saving = held.save("on the way");
+        assert(held.nextSave > written, "also while a save is under way");
+        await saving;
+        assert(held.nextSave > written, "and after it");
+      }
+    },
+  },
+  {
+    name: "several uploads at once do not mix",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      const blobs = Array.from({ length: 8 }, (_, n) => content(n % 4 === 0 ? largest : n * 10_000, n));
+      await Promise.all(
+        blobs.map(async (bytes) => {
+          const id = await begin(uploads);
+          const middle = Math.floor(bytes.length / 2);
+          await append(uploads, id, { bytes: bytes.subarray(0, middle), piece: 9001 });
+          await append(uploads, id, { bytes: bytes.subarray(middle) });
+          await using held = await take(uploads, id);
+          await held.commit(digestOf(bytes));
+          await held.remove();
+        }),
+      );
+      for (const bytes of blobs) await assertKept(store, bytes);
+      assert.deepEqual(await idsIn(uploads), []);
+    },
+  },
+];
+
+/** What uploads have to do with the rest of a store. */
+const LIVING: readonly Rule[] = [
+  {
+    name: "every upload is listed, and what is created or removed meanwhile hides no other",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const stays = await Promise.all(Array.from({ length: 30 }, () => begin(uploads)));
+      const goes = await Promise.all(Array.from({ length: 30 }, () => begin(uploads)));
+      const found: string[] = [];
+      for await (const { hex } of uploads.list()) {
+        found.push(hex);
+        const gone = goes.pop();
+        if (gone !== undefined) await (await take(uploads, gone)).remove();
+        if (found.length <= 20) await begin(uploads);
+      }
+      for (const { hex } of stays) assert.equal(found.filter((one) => one === hex).length, 1);
+    },
+  },
+  {
+    name: "a collection or a check touches no upload, held or not",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      const bytes = content(largest);
+      const [fresh, saved, running] = [await begin(uploads), await begin(uploads), await begin(uploads)];
+      await append(uploads, saved, { bytes });
+      await using held = await take(uploads, running);
+      await bring(held, bytes.subarray(0, 2_000_000));
+      await store.check();
+      assert.deepEqual(await store.collect(), { staged: 0, bytes: 0 });
+      await bring(held, bytes.subarray(2_000_000));
+      await held.save("after it");
+      await held[Symbol.asyncDispose]();
+      await assertSaved(uploads, fresh, { bytes: NOTHING, record: "begun" });
+      await assertSaved(uploads, saved, { bytes, record: "appended" });
+      await assertSaved(uploads, running, { bytes, record: "after it" });
+    },
+  },
+  {
+    name: "an upload is no blob: it is not listed among them",
+    needs: ["uploads"],
+    run: async ({ store, uploads }) => {
+      await append(uploads, await begin(uploads), { bytes: content(300_000) });
+      assert.deepEqual(await listed(store), []);
+    },
+  },
+  {
+    name: "an aborted signal is refused by every method of uploads that takes one",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const id = await begin(uploads);
+      const signal = AbortSignal.abort(GONE);
+      await assert.rejects(uploads.read(id, signal), GONE);
+      await assert.rejects(uploads.hold(id, signal), GONE);
+      await assert.rejects(async () => {
+        for await (const { hex } of uploads.list(signal)) assert.fail(`listed ${hex}`);
+      }, GONE);
+      await assertSaved(uploads, id, { bytes: NOTHING, record: "begun" });
+    },
+  },
+  {
+    name: "saved bytes that were given back may be written to; the upload keeps its own",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const bytes = content(300_000);
+      const id = await begin(uploads);
+      await append(uploads, id, { bytes });
+      {
+        await using held = await take(uploads, id);
+        for await (const chunk of held.read() ?? []) chunk.fill(0);
+        assert((await savedBytes(held))?.equals(bytes) ?? true, "and they may be read twice");
+      }
+      await assertSaved(uploads, id, { bytes, record: "appended" });
+    },
+  },
+];
+
+/** Uploads that outlive a request: what is kept of them, and what they have to do with the rest of a store. */
+export const UPLOAD_SAVING_RULES: readonly Rule[] = [...SAVING, ...LIVING];

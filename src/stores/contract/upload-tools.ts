@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import type { BlobStore } from "../../core/store.ts";
+import { UploadId } from "../../core/upload-id.ts";
+import type { HeldUpload, UploadStore } from "../../core/upload-store.ts";
+
+/** What `assert.rejects` and `assert.throws` expect of a holder that has lost its upload. */
+export const SUPERSEDED = { name: "FixityError", code: "upload-superseded" } as const;
+
+/** The uploads of a store that has to have them. */
+export function uploadsOf({ uploads }: BlobStore): UploadStore {
+  assert(uploads !== undefined, "the store keeps uploads");
+  return uploads;
+}
+
+/** Creates an upload. */
+export async function begin(uploads: UploadStore, record = "begun"): Promise<UploadId> {
+  const id = UploadId.random();
+  await uploads.create(id, record);
+  return id;
+}
+
+/** Takes an upload that has to be there. */
+export async function take(uploads: UploadStore, id: UploadId, signal?: AbortSignal): Promise<HeldUpload> {
+  const held = await uploads.hold(id, signal);
+  assert(held !== null, "the upload can be held");
+  return held;
+}
+
+/** Writes bytes as a request brings them, in pieces and no faster than the store takes them. */
+export async function bring(held: HeldUpload, bytes: Uint8Array, piece = 65_536): Promise<void> {
+  for (let start = 0; start < bytes.length; start += piece) {
+    // Each piece is a copy: what was written is the store's.
+    await held.write(Uint8Array.from(bytes.subarray(start, start + piece)));
+  }
+}
+
+/** A whole request: takes the upload, brings bytes, saves them and lets go. */
+export async function append(
+  uploads: UploadStore,
+  id: UploadId,
+  {
+    bytes,
+    record = "appended",
+    piece,
+  }: { readonly bytes: Uint8Array; readonly record?: string; readonly piece?: number },
+): Promise<void> {
+  await using held = await take(uploads, id);
+  await bring(held, bytes, piece);
+  await held.save(record);
+}
+
+/** All saved bytes, as the store gives them back; `null` where it cannot. */
+export async function savedBytes(held: HeldUpload): Promise<Buffer | null> {
+  const saved = held.read();
+  if (saved === null) return null;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of saved) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Asserts what the last save has left, for who looks and for who holds. */
+export async function assertSaved(
+  uploads: UploadStore,
+  id: UploadId,
+  { bytes, record }: { readonly bytes: Uint8Array; readonly record: string },
+): Promise<void> {
+  assert.deepEqual({ ...(await uploads.read(id)) }, { record, offset: bytes.length });
+  await using held = await take(uploads, id);
+  assert.deepEqual([held.record, held.offset], [record, bytes.length]);
+  const saved = await savedBytes(held);
+  assert(saved === null || saved.equals(bytes), "the bytes given back are those that were saved");
+}
+
+/** Asserts that no method sees an upload. */
+export async function assertGone(uploads: UploadStore, id: UploadId): Promise<void> {
+  assert.equal(await uploads.read(id), null);
+  assert.equal(await uploads.hold(id), null);
+  assert(!(await idsIn(uploads)).includes(id.hex), "not listed");
+}
+
+/** The ids of all uploads, in hex. */
+export async function idsIn(uploads: UploadStore): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { hex } of uploads.list()) ids.push(hex);
+  return ids;
+}
+
+/** Asserts that every call of a holder that has lost its upload says so. */
+export async function assertShutOut(held: HeldUpload, bytes: Uint8Array): Promise<void> {
+  assert.equal(held.wanted.aborted, true);
+  assert.equal((held.wanted.reason as { readonly code?: unknown }).code, "upload-superseded");
+  await assert.rejects(async () => held.write(Uint8Array.from(bytes)), SUPERSEDED);
+  await assert.rejects(held.save("by who has lost it"), SUPERSEDED);
+  await assert.rejects(held.conclude("by who has lost it"), SUPERSEDED);
+  await assert.rejects(held.remove(), SUPERSEDED);
+}
