@@ -8,6 +8,8 @@ import { abortUpload } from "./multipart.ts";
 import { deleteObject, headObject } from "./objects.ts";
 import type { Log } from "./options.ts";
 import { failedWith } from "./s3-error.ts";
+import { namesInRecords } from "./uploads/record-names.ts";
+import type { Records } from "./uploads/records.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
 
@@ -15,6 +17,7 @@ const NOTHING: Collected = { staged: 0, bytes: 0 };
 export interface CollectorParts {
   readonly client: S3Client;
   readonly layout: Layout;
+  readonly records: Records;
   /** Milliseconds without a sign of life, by the server's clock. */
   readonly abandonedAfter: number;
   readonly log: Log;
@@ -29,10 +32,17 @@ interface Remains {
   readonly etag: string;
 }
 
+/** One walk through the bucket. */
+interface Round {
+  readonly signal: AbortSignal | undefined;
+  /** Whether the record of an upload names it: a key, or the id of a multipart upload. */
+  readonly isNamed: (name: string) => Promise<boolean>;
+}
+
 /**
  * Removes what dead processes have left: multipart uploads and staged objects that have been silent for long. Whether their
  * owner lives cannot be seen from here; but a living one completes nothing that was silent for half as long
- * (multipart-upload.ts), so that no abort can meet a completion.
+ * (multipart-upload.ts), so that no abort can meet a completion. What the record of an upload names stays, however silent.
  */
 export class Collector {
   readonly #parts: CollectorParts;
@@ -42,22 +52,30 @@ export class Collector {
   }
 
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
-    const { layout } = this.#parts;
+    const { client, layout, records } = this.#parts;
+    let names: Promise<ReadonlySet<string>> | null = null;
+    const isNamed = async (name: string) => {
+      names ??= namesInRecords(client, layout, { records, signal });
+      return (await names).has(name);
+    };
+    const round = { signal, isNamed };
     const collected = [
-      await this.#collectUploads(layout.staging, signal),
-      await this.#collectUploads(layout.blobs, signal),
-      await this.#collectObjects(signal),
+      await this.#collectUploads(layout.staging, round),
+      await this.#collectUploads(layout.blobs, round),
+      await this.#collectObjects(layout.staging, round),
+      await this.#collectObjects(layout.uploads, round),
     ];
     return collected.reduce(sum, NOTHING);
   }
 
-  async #collectUploads(prefix: string, signal: AbortSignal | undefined): Promise<Collected> {
+  async #collectUploads(prefix: string, { signal, isNamed }: Round): Promise<Collected> {
     let total = NOTHING;
     for await (const { items, now } of listUploads(this.#parts.client, prefix, signal)) {
       for (const upload of items) {
         signal?.throwIfAborted();
         const isAlive = isLive(upload.uploadId) || isLive(upload.key);
-        if (this.#isOurs(upload.key) && !isAlive && this.#isOld(upload.initiated, now)) {
+        if (!this.#isOurs(upload.key) || isAlive || !this.#isOld(upload.initiated, now)) continue;
+        if (!(await isNamed(upload.uploadId))) {
           total = sum(total, await this.#unlessItResists(() => this.#collectUpload(upload, now)));
         }
       }
@@ -102,13 +120,14 @@ export class Collector {
     return { lastSign, bytes, etag: `"${hash.digest("hex")}-${count}"` };
   }
 
-  async #collectObjects(signal: AbortSignal | undefined): Promise<Collected> {
+  async #collectObjects(prefix: string, { signal, isNamed }: Round): Promise<Collected> {
     const { client, layout } = this.#parts;
     let total = NOTHING;
-    for await (const { items, now } of listObjects(client, layout.staging, signal)) {
+    for await (const { items, now } of listObjects(client, prefix, signal)) {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
-        if (!layout.isStaging(key) || isLive(key) || !this.#isOld(modified, now)) continue;
+        const owner = layout.isStaging(key) ? key : layout.recordOfTail(key);
+        if (owner === null || isLive(owner) || !this.#isOld(modified, now) || (await isNamed(key))) continue;
         total = sum(
           total,
           await this.#unlessItResists(async () => {

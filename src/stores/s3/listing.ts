@@ -17,6 +17,8 @@ export interface ListedUpload extends UploadName {
 
 /** A part as a listing tells of it. */
 export interface ListedPart {
+  /** From 1 on. */
+  readonly number: number;
   readonly etag: string;
   /** Bytes. */
   readonly size: number;
@@ -105,8 +107,9 @@ function uploadOf(operation: string, element: XmlElement): ListedUpload {
 
 function partOf(operation: string, element: XmlElement): ListedPart {
   return {
+    number: numberOf(operation, element, "PartNumber"),
     etag: entityTag(expectText(operation, element, "ETag")) ?? "",
-    size: sizeOf(operation, element),
+    size: numberOf(operation, element, "Size"),
     modified: dateOf(operation, element, "LastModified"),
   };
 }
@@ -114,16 +117,16 @@ function partOf(operation: string, element: XmlElement): ListedPart {
 function objectOf(operation: string, element: XmlElement): ListedObject {
   return {
     key: expectText(operation, element, "Key"),
-    size: sizeOf(operation, element),
+    size: numberOf(operation, element, "Size"),
     modified: dateOf(operation, element, "LastModified"),
     etag: entityTag(element.text("ETag")),
   };
 }
 
-function sizeOf(operation: string, element: XmlElement): number {
-  const size = Number(expectText(operation, element, "Size"));
-  if (Number.isSafeInteger(size)) return size;
-  throw new S3Error({ operation, status: 200, detail: "a Size is no number" });
+function numberOf(operation: string, element: XmlElement, name: string): number {
+  const number = Number(expectText(operation, element, name));
+  if (Number.isSafeInteger(number)) return number;
+  throw new S3Error({ operation, status: 200, detail: `${name} is no number` });
 }
 
 function dateOf(operation: string, element: XmlElement, name: string): Date {

@@ -9,7 +9,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** Bytes that S3 takes as a part that is not the last one, at least ("Amazon S3 multipart upload limits"). */
-const SMALLEST_PART = 5 * MIB;
+export const SMALLEST_PART: number = 5 * MIB;
 
 /** Tells of trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
 export type Log = (message: string, error?: unknown) => void;

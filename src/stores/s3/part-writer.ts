@@ -4,6 +4,9 @@ import { PartBuffer } from "./part-buffer.ts";
 import type { PartPlan } from "./part-plan.ts";
 import { SEAT, type Seat } from "./upload-memory.ts";
 
+/** Padding that takes no memory however often it is used. */
+const ZEROS = Buffer.alloc(64 * 1024);
+
 /** What bytes are cut into parts with. */
 export interface PartWriterOptions {
   readonly seat: Seat;
@@ -75,6 +78,20 @@ export class PartWriter {
     seat.holdsPart = false;
     this.#large.send({ length: this.#buffer.length, chunks: this.#buffer.take(), loan });
     return this.#large;
+  }
+
+  /** Sends what is held once more under a number that it was sent under before, with zeros up to a least size. */
+  sendPadded(number: number, least: number): void {
+    for (let missing = least - this.#buffer.length; missing > 0; missing -= ZEROS.length) {
+      this.#buffer.add(ZEROS.subarray(0, missing));
+    }
+    const part = {
+      length: this.#buffer.length,
+      chunks: this.#buffer.take(),
+      loan: this.#loan ?? new Loan(() => undefined),
+    };
+    this.#loan = null;
+    this.#large?.sendAs(number, part);
   }
 
   /** Lets somebody else read what is held; it is not sent meanwhile. */

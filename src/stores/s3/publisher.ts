@@ -54,7 +54,7 @@ export class Publisher {
     }
     const isKnownAbsent = large.key === key && knownAbsent.has(digest);
     // Before the last part: what is there already need not be sent to its end.
-    if (!isKnownAbsent && (await this.#isThere(key, end.size))) {
+    if (!isKnownAbsent && (await this.isThere(key, end.size))) {
       await large.abort(new FixityError("upload-aborted", "The content was there already."));
       return true;
     }
@@ -74,25 +74,27 @@ export class Publisher {
     try {
       const { isInferred: isDoubtful } = await large.complete();
       await copyInside(context, copyLimits, { from: large.key, to: key, size, contentType, isDoubtful });
-      await this.#discard(large.key);
+      await this.discard(large.key);
     } catch (error) {
       // A copy whose answer is missing may still be under way, and reading: what it reads is left to the collector.
-      if (error instanceof S3Error && error.isRefusal) await this.#discard(large.key);
-      else if (await this.#isThere(key, size)) return;
+      if (error instanceof S3Error && error.isRefusal) await this.discard(large.key);
+      else if (await this.isThere(key, size)) return;
       throw error;
     } finally {
       forget();
     }
   }
 
-  async #isThere(key: string, size: number): Promise<boolean> {
+  /** Whether there is an object of the right size; a wrong size is logged. */
+  async isThere(key: string, size: number): Promise<boolean> {
     const found = await headObject(this.#parts.context.client, key);
     if (found === null || found.size === size) return found !== null;
     this.#parts.context.log("a damaged blob is replaced", new Error(`${key} has ${found.size} bytes, not ${size}`));
     return false;
   }
 
-  async #discard(key: string): Promise<void> {
+  /** Removes a staged object. Does not fail: what is left over is collected in the end. */
+  async discard(key: string): Promise<void> {
     try {
       await deleteObject(this.#parts.context.client, key);
     } catch (error) {

@@ -8,6 +8,7 @@ import type {
   StagedBlob,
   StageOptions,
 } from "../../core/store.ts";
+import type { UploadStore } from "../../core/upload-store.ts";
 import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { openObject } from "./blob-opener.ts";
@@ -22,15 +23,20 @@ import { listObjects } from "./listing.ts";
 import type { UploadContext } from "./multipart-upload.ts";
 import { deleteObject, headObject } from "./objects.ts";
 import type { ResolvedS3Options } from "./options.ts";
-import { PartPlan } from "./part-plan.ts";
+import { type PartLimits, PartPlan } from "./part-plan.ts";
 import { Publisher } from "./publisher.ts";
 import { S3StagedBlob } from "./staged-blob.ts";
 import { UploadMemory } from "./upload-memory.ts";
+import { Completer } from "./uploads/completer.ts";
+import { Records } from "./uploads/records.ts";
+import { S3Uploads } from "./uploads/s3-uploads.ts";
+import { Tails } from "./uploads/tails.ts";
 import { WholePut } from "./whole-put.ts";
 
 /** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
 export class S3Store implements BlobStore, Diagnosable {
   readonly description: string;
+  readonly uploads: UploadStore;
   readonly #options: ResolvedS3Options;
   readonly #client: S3Client;
   readonly #layout: Layout;
@@ -57,7 +63,29 @@ export class S3Store implements BlobStore, Diagnosable {
       knownAbsent: this.#knownAbsent,
       copyLimits,
     });
-    this.#collector = new Collector({ client, layout, abandonedAfter, log });
+    const records = new Records(client, layout);
+    this.#collector = new Collector({ client, layout, records, abandonedAfter, log });
+    const { concurrency, signParts } = options;
+    this.uploads = new S3Uploads(
+      {
+        context: this.#context,
+        layout,
+        memory: this.#memory,
+        publisher: this.#publisher,
+        records,
+        tails: new Tails(client, layout, log),
+        completer: new Completer({
+          context: this.#context,
+          layout,
+          publisher: this.#publisher,
+          knownAbsent: this.#knownAbsent,
+          copyLimits,
+        }),
+        concurrency,
+        signParts,
+      },
+      this.#partLimits,
+    );
   }
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -112,8 +140,8 @@ export class S3Store implements BlobStore, Diagnosable {
 
   async stage({ digest, length, mediaType = OCTET_STREAM, signal }: StageOptions = {}): Promise<StagedBlob> {
     signal?.throwIfAborted();
-    const { partSize, fixedPartSize, maxParts, concurrency, signParts } = this.#options;
-    const plan = new PartPlan({ partSize, fixedPartSize, maxParts, largestPart: this.#memory.largestPart }, length);
+    const { concurrency, signParts } = this.#options;
+    const plan = new PartPlan(this.#partLimits, length);
     const key = digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest);
     const large = { context: this.#context, key, contentType: mediaType, concurrency, signParts };
     return new S3StagedBlob({
@@ -140,5 +168,10 @@ export class S3Store implements BlobStore, Diagnosable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.destroy();
+  }
+
+  get #partLimits(): PartLimits {
+    const { partSize, fixedPartSize, maxParts } = this.#options;
+    return { partSize, fixedPartSize, maxParts, largestPart: this.#memory.largestPart };
   }
 }

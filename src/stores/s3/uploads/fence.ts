@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FixityError } from "../../../core/errors.ts";
+import type { UploadId } from "../../../core/upload-id.ts";
+import type { Log } from "../options.ts";
+import type { Records, StoredRecord } from "./records.ts";
+import { newToken, superseded, type UploadState } from "./upload-state.ts";
+
+/** Milliseconds between looks at the record, for who else wants the upload. */
+const LOOK_EVERY = 500;
+
+/**
+ * One holder's hold on an upload: its right to replace the record, for as long as nobody else has. Somebody who wants the
+ * upload writes so into the record; that is seen at the next save, or at one of the looks in between.
+ */
+export class Fence {
+  readonly id: UploadId;
+  readonly token: string;
+  readonly #records: Records;
+  readonly #log: Log;
+  readonly #wanted = new AbortController();
+  readonly #ended = new AbortController();
+  #state: UploadState;
+  #etag: string;
+  /** When the record was last known to be this holder's. */
+  #lastContact = performance.now();
+  #isLost = false;
+  #isReplacing = false;
+
+  /** @param held the record as this holder has written it */
+  constructor(records: Records, id: UploadId, held: StoredRecord & { readonly token: string; readonly log: Log }) {
+    this.id = id;
+    this.token = held.token;
+    this.#records = records;
+    this.#log = held.log;
+    this.#state = held.state;
+    this.#etag = held.etag;
+    void this.#watch();
+  }
+
+  /** As the last replacement has left it. */
+  get state(): UploadState {
+    return this.#state;
+  }
+
+  /** Aborted when somebody else wants the upload. */
+  get wanted(): AbortSignal {
+    return this.#wanted.signal;
+  }
+
+  /** Somebody else has the upload. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** Asks this holder, in its own process, to let go. */
+  ask(reason: FixityError = superseded()): void {
+    this.#wanted.abort(reason);
+  }
+
+  /** Shuts this holder out: nothing of it may change anything any more. */
+  lose(): void {
+    this.#isLost = true;
+    this.ask();
+  }
+
+  /**
+   * Replaces the record. One call at a time.
+   *
+   * @throws FixityError `upload-superseded`; or S3Error, where it is not known whether it was replaced
+   */
+  async replace(change: (state: UploadState) => UploadState): Promise<void> {
+    this.#isReplacing = true;
+    try {
+      await this.#replace(change);
+    } finally {
+      this.#isReplacing = false;
+      this.#lastContact = performance.now();
+    }
+  }
+
+  /**
+   * Ends the hold; the next holder need not wait for this one. Does not fail.
+   *
+   * @param isUntidy there may be tails that the record does not name
+   */
+  async release({ isUntidy }: { readonly isUntidy: boolean }): Promise<void> {
+    this.#ended.abort();
+    if (this.#isLost || this.#state.holder !== this.token) return;
+    try {
+      await this.replace((state) => ({ ...state, holder: null, wanted: null, isUntidy: state.isUntidy || isUntidy }));
+    } catch (error) {
+      if (!this.#isLost)
+        this.#log("an upload could not be released; its next holder waits a second for this one", error);
+    }
+  }
+
+  async #replace(change: (state: UploadState) => UploadState): Promise<void> {
+    for (;;) {
+      if (this.#isLost) throw superseded();
+      const next = { ...change(this.#state), revision: newToken() };
+      const outcome = await this.#records.replace(this.id, this.#etag, next);
+      if (outcome.isWritten) {
+        this.#state = next;
+        this.#etag = outcome.etag;
+        if (next.holder === null) this.#ended.abort();
+        return;
+      }
+      const { current } = outcome;
+      if (current?.state.holder !== this.token) {
+        this.lose();
+        throw superseded();
+      }
+      // Somebody asks for the upload, or a save that was taken for lost has arrived: go on from there.
+      this.#etag = current.etag;
+      this.#state = current.state;
+      if (current.state.wanted !== null) this.ask();
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      try {
+        await sleep(LOOK_EVERY, undefined, { signal, ref: false });
+        const isDue = performance.now() - this.#lastContact >= LOOK_EVERY && !this.#isReplacing;
+        if (isDue && !this.#wanted.signal.aborted) await this.#look(signal);
+      } catch (error) {
+        if (!signal.aborted) this.#log("the record of an upload could not be looked at", error);
+      }
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const before = this.#etag;
+    // What a replacement meets meanwhile, it finds out by itself.
+    const isOvertaken = () => this.#isReplacing || this.#etag !== before;
+    const tag = await this.#records.tagOf(this.id, signal);
+    if (tag === before || isOvertaken()) return;
+    const current = await this.#records.read(this.id, signal);
+    if (isOvertaken()) return;
+    if (current?.state.holder !== this.token) this.lose();
+    else if (current.state.wanted !== null) this.ask();
+  }
+}

@@ -1,0 +1,208 @@
+import type { Digest } from "../../../core/digest.ts";
+import { FixityError } from "../../../core/errors.ts";
+import { OCTET_STREAM } from "../../../core/media-type.ts";
+import type { Committed } from "../../../core/store.ts";
+import type { HeldUpload } from "../../../core/upload-store.ts";
+import { storeFault } from "../faults.ts";
+import type { LargeUpload } from "../large-upload.ts";
+import { keepAlive } from "../live-uploads.ts";
+import type { Fence } from "./fence.ts";
+import { endedState, superseded } from "./upload-state.ts";
+import type { UploadTools } from "./upload-tools.ts";
+import { UploadWriter } from "./upload-writer.ts";
+
+/** An upload in the hands of its holder: its bytes go through a writer, its record through a fence. */
+export class S3HeldUpload implements HeldUpload {
+  readonly #fence: Fence;
+  readonly #tools: UploadTools;
+  readonly #writer: UploadWriter;
+  readonly #released = Promise.withResolvers<void>();
+  /** Calls, and removals that only the release waits for; none of them rejects. */
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** A tail is there before the record names it. */
+  readonly #forget: () => void;
+  #failure: { readonly reason: unknown } | null = null;
+  /** The record names the multipart upload, or may do so. */
+  #isNamed: boolean;
+  #isReleasing = false;
+
+  constructor(fence: Fence, tools: UploadTools) {
+    const { id, state } = fence;
+    this.#fence = fence;
+    this.#tools = tools;
+    this.#writer = new UploadWriter({ id, state, tools, onSlowSender: () => this.#endSlowSender() });
+    this.#isNamed = state.upload !== null;
+    this.#forget = keepAlive(tools.layout.record(id));
+  }
+
+  get record(): string {
+    return this.#fence.state.text;
+  }
+
+  get offset(): number {
+    return this.#fence.state.offset;
+  }
+
+  get wanted(): AbortSignal {
+    return this.#fence.wanted;
+  }
+
+  get nextSave(): number {
+    return this.#writer.nextSave(this.#fence.state.offset);
+  }
+
+  /** Settles when the upload has been released. */
+  get released(): Promise<void> {
+    return this.#released.promise;
+  }
+
+  write(bytes: Uint8Array): Promise<void> | void {
+    this.#assertUsable();
+    this.#assertOpen();
+    const writing = this.#writer.write(bytes);
+    if (writing !== undefined) return this.#call(() => writing);
+  }
+
+  async save(record: string): Promise<void> {
+    this.#assertUsable();
+    return this.#call(async () => {
+      const before = this.#fence.state;
+      if (this.#writer.size === before.offset) {
+        return this.#fence.replace((state) => ({ ...state, text: record }));
+      }
+      this.#assertOpen();
+      const saved = await this.#writer.save();
+      this.#isNamed ||= saved.upload !== null;
+      await this.#fence.replace((state) => ({ ...state, ...saved, text: record }));
+      if (before.tail !== null) this.#note(this.#tools.tails.remove(before.tail.key));
+    });
+  }
+
+  /** S3 gives no parts back. */
+  read(): null {
+    return null;
+  }
+
+  async commit(digest: Digest): Promise<Committed> {
+    this.#assertUsable();
+    return this.#call(async () => {
+      const { offset, ended } = this.#fence.state;
+      if (ended !== null || this.#writer.size !== offset) {
+        throw new FixityError("internal-error", "The upload has ended, or has bytes that are not saved.");
+      }
+      const { large } = this.#writer;
+      return { existed: await (large === null ? this.#putWhole(digest) : this.#publish(large, digest)) };
+    });
+  }
+
+  async conclude(record: string): Promise<void> {
+    this.#assertUsable();
+    return this.#call(async () => this.#end("concluded", record));
+  }
+
+  async remove(): Promise<void> {
+    this.#assertUsable();
+    return this.#call(async () => {
+      await this.#end("removed", this.record);
+      await this.#tools.records.remove(this.#fence.id);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isReleasing) return this.released;
+    this.#isReleasing = true;
+    this.#writer.close(superseded());
+    await Promise.all(this.#underWay);
+    await this.#letGo(this.#isNamed);
+    await this.#fence.release({ isUntidy: this.#failure !== null });
+    this.#forget();
+    this.#released.resolve();
+  }
+
+  async #putWhole(digest: Digest): Promise<boolean> {
+    const contentType = this.#contentType;
+    return this.#writer.whole((chunks, length) =>
+      this.#tools.publisher.putWhole(digest, { chunks, length, digest: digest.hex }, contentType),
+    );
+  }
+
+  async #publish(large: LargeUpload, digest: Digest): Promise<boolean> {
+    const { offset: size, completing, parts, tail } = this.#fence.state;
+    return this.#tools.completer.publish({
+      large,
+      digest,
+      size,
+      contentType: this.#contentType,
+      isRepeated: completing !== null,
+      begin: async () => {
+        if (completing !== null) return;
+        const sent = await this.#writer.sendTail();
+        const last = sent?.parts[parts.length] ?? null;
+        await this.#fence.replace((state) => ({ ...state, completing: { last } }));
+      },
+      pad: () => this.#writer.padTail(parts.length + 1, tail),
+    });
+  }
+
+  /** Names nothing any more, and then removes what was named. */
+  async #end(ended: "concluded" | "removed", record: string): Promise<void> {
+    const { tail, isUntidy, completing } = this.#fence.state;
+    await this.#fence.replace((state) => endedState(state, ended, record));
+    this.#writer.close(superseded());
+    await this.#letGo(completing !== null);
+    const { tails } = this.#tools;
+    if (isUntidy) await tails.removeAll(this.#fence.id);
+    else if (tail !== null) await tails.remove(tail.key);
+  }
+
+  /** What nobody will name is thrown away; what may be on its way to become an object never is. */
+  async #letGo(isKept: boolean): Promise<void> {
+    const reason = superseded();
+    await (isKept ? this.#writer.large?.leave(reason) : this.#writer.large?.abort(reason));
+  }
+
+  /** After a failure the bytes that are not saved are of no use; what they take up is given back at once. */
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    const calling = work();
+    this.#note(calling.catch(() => null));
+    try {
+      return await calling;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #note(work: Promise<unknown>): void {
+    this.#underWay.add(work);
+    void work.finally(() => this.#underWay.delete(work));
+  }
+
+  #fail(thrown: unknown): unknown {
+    this.#failure ??= { reason: storeFault(thrown) };
+    this.#writer.close(this.#failure.reason);
+    return this.#failure.reason;
+  }
+
+  /** First the sender is left, so that what came can be saved; who does not let go then loses what is not. */
+  #endSlowSender(): void {
+    const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its place.");
+    if (this.wanted.aborted) this.#fail(reason);
+    else this.#fence.ask(reason);
+  }
+
+  get #contentType(): string {
+    return this.#fence.state.mediaType ?? OCTET_STREAM;
+  }
+
+  #assertUsable(): void {
+    if (this.#fence.isLost) throw superseded();
+    if (this.#failure !== null) throw this.#failure.reason;
+    if (this.#isReleasing) throw new FixityError("internal-error", "The upload was released.");
+  }
+
+  #assertOpen(): void {
+    const { completing, ended } = this.#fence.state;
+    if (completing === null && ended === null) return;
+    throw new FixityError("internal-error", "The upload takes no more bytes: it is complete, or has ended.");
+  }
+}

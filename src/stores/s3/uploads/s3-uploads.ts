@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { FixityError } from "../../../core/errors.ts";
+import type { StageOptions } from "../../../core/store.ts";
+import type { UploadId } from "../../../core/upload-id.ts";
+import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-store.ts";
+import { faultsTold, storeFault } from "../faults.ts";
+import { listObjects } from "../listing.ts";
+import { type PartLimits, PartPlan } from "../part-plan.ts";
+import { claimUpload, GRACE } from "./claim.ts";
+import type { Fence } from "./fence.ts";
+import { S3HeldUpload } from "./held-upload.ts";
+import { newState } from "./upload-state.ts";
+import type { UploadTools } from "./upload-tools.ts";
+
+/** Holds that are remembered of those that could not be released. */
+const REMEMBERED = 1_000;
+
+interface Hold {
+  readonly upload: S3HeldUpload;
+  readonly fence: Fence;
+}
+
+/** Uploads that can be resumed, by this process or another over the same bucket. */
+export class S3Uploads implements UploadStore {
+  readonly #tools: UploadTools;
+  readonly #limits: PartLimits;
+  /** What is held here, by id. */
+  readonly #holds = new Map<string, Hold>();
+  /** The last request for each upload that is being taken over; never rejects. */
+  readonly #turns = new Map<string, Promise<void>>();
+  /** Holds of this process that may still stand in the record, and need not be waited for. */
+  readonly #former = new Map<string, string>();
+
+  /** @param limits of new uploads */
+  constructor(tools: UploadTools, limits: PartLimits) {
+    this.#tools = tools;
+    this.#limits = limits;
+  }
+
+  async create(id: UploadId, record: string, options: StageOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    const state = newState(record, this.#limits, options);
+    assertFits(this.#limits, options.length);
+    const isNew = await faultsTold(() => this.#tools.records.create(id, state));
+    if (!isNew) throw new FixityError("internal-error", "There is an upload with this id already.");
+  }
+
+  async read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const found = await this.#tools.records.read(id, signal);
+      if (found === null) return null;
+      const { text, offset, ended } = found.state;
+      if (ended !== "removed") return { record: text, offset };
+      // its remover died before the end
+      await this.#tools.records.remove(id);
+      return null;
+    });
+  }
+
+  /** One at a time for each upload, in their order: the last one is the one that has it. */
+  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {
+    signal?.throwIfAborted();
+    const before = this.#turns.get(id.hex);
+    const { promise: turn, resolve: end } = Promise.withResolvers<void>();
+    this.#turns.set(id.hex, turn);
+    try {
+      await before;
+      signal?.throwIfAborted();
+      return await faultsTold(() => this.#take(id, signal));
+    } finally {
+      end();
+      if (this.#turns.get(id.hex) === turn) this.#turns.delete(id.hex);
+    }
+  }
+
+  async *list(signal?: AbortSignal): AsyncGenerator<UploadId, void, undefined> {
+    signal?.throwIfAborted();
+    const { context, layout } = this.#tools;
+    try {
+      for await (const { items } of listObjects(context.client, layout.uploads, signal)) {
+        for (const { key } of items) {
+          signal?.throwIfAborted();
+          const id = layout.uploadIdOf(key);
+          if (id !== null) yield id;
+        }
+      }
+    } catch (error) {
+      throw storeFault(error);
+    }
+  }
+
+  async #take(id: UploadId, signal: AbortSignal | undefined): Promise<HeldUpload | null> {
+    await this.#dismiss(id);
+    const former = this.#former.get(id.hex) ?? null;
+    const { log } = this.#tools.context;
+    const fence = await claimUpload(this.#tools.records, id, { former, signal, log });
+    this.#former.delete(id.hex);
+    if (fence === null) return null;
+    const hold = { fence, upload: new S3HeldUpload(fence, this.#tools) };
+    this.#holds.set(id.hex, hold);
+    void hold.upload.released.then(() => this.#noteReleased(id, hold));
+    return hold.upload;
+  }
+
+  /** Asks who holds the upload here to let go, and shuts him out after a second. */
+  async #dismiss(id: UploadId): Promise<void> {
+    const hold = this.#holds.get(id.hex);
+    if (hold === undefined) return;
+    hold.fence.ask();
+    const waiting = new AbortController();
+    await Promise.race([hold.upload.released, sleep(GRACE, undefined, waiting).catch(() => null)]);
+    waiting.abort();
+    hold.fence.lose();
+    this.#noteReleased(id, hold);
+  }
+
+  #noteReleased(id: UploadId, { fence }: Hold): void {
+    if (this.#holds.get(id.hex)?.fence !== fence) return;
+    this.#holds.delete(id.hex);
+    if (fence.state.holder !== fence.token) return;
+    this.#former.set(id.hex, fence.token);
+    const [oldest] = this.#former.keys();
+    if (this.#former.size > REMEMBERED && oldest !== undefined) this.#former.delete(oldest);
+  }
+}
+
+/** @throws FixityError `size-limit-exceeded` */
+function assertFits(limits: PartLimits, length: number | undefined): void {
+  void new PartPlan(limits, length);
+}

@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { FixityError } from "../../../core/errors.ts";
+import type { UploadId } from "../../../core/upload-id.ts";
+import { openObject } from "../blob-opener.ts";
+import { digestOfChunks } from "../chunk-digest.ts";
+import type { S3Client } from "../client.ts";
+import type { Layout } from "../layout.ts";
+import { listObjects } from "../listing.ts";
+import { deleteObject, putObject } from "../objects.ts";
+import type { Log } from "../options.ts";
+import type { Tail } from "./upload-state.ts";
+
+/** Takes bytes, and returns a promise where it has as much as it can hold. */
+export type Sink = (bytes: Uint8Array) => Promise<void> | void;
+
+/**
+ * The last bytes of uploads, which no part can be made of yet. Each has a key of its own and is never replaced, so that the
+ * one that a record names stays what it is until another one is named.
+ */
+export class Tails {
+  readonly #client: S3Client;
+  readonly #layout: Layout;
+  readonly #log: Log;
+
+  constructor(client: S3Client, layout: Layout, log: Log) {
+    this.#client = client;
+    this.#layout = layout;
+    this.#log = log;
+  }
+
+  async put(id: UploadId, chunks: readonly Uint8Array[], size: number): Promise<Tail> {
+    const key = this.#layout.newTail(id);
+    const digest = await digestOfChunks(chunks);
+    const payload = { chunks, length: size, digest };
+    await putObject(this.#client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
+    return { key, size, digest };
+  }
+
+  /**
+   * Gives all bytes of a tail to a sink.
+   *
+   * @throws FixityError `blob-damaged` where they are not those that were saved
+   */
+  async load(tail: Tail, sink: Sink, signal: AbortSignal): Promise<void> {
+    await using reader = await openObject(this.#client, tail.key, { signal });
+    if (reader?.size !== tail.size) throw damaged();
+    const hash = createHash("sha256");
+    for await (const chunk of reader) {
+      hash.update(chunk);
+      await sink(chunk);
+    }
+    if (hash.digest("hex") !== tail.digest) throw damaged();
+  }
+
+  /** Removes a tail that nobody names any more. Does not fail: what is left over is collected in the end. */
+  async remove(key: string): Promise<void> {
+    try {
+      await deleteObject(this.#client, key);
+    } catch (error) {
+      this.#log("the tail of an upload could not be removed", error);
+    }
+  }
+
+  /** Removes all tails of an upload, also those that no record names. Does not fail. */
+  async removeAll(id: UploadId): Promise<void> {
+    try {
+      for await (const { items } of listObjects(this.#client, this.#layout.tails(id))) {
+        for (const { key } of items) if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key);
+      }
+    } catch (error) {
+      this.#log("the tails of an upload could not be removed", error);
+    }
+  }
+}
+
+function damaged(): FixityError {
+  return new FixityError("blob-damaged", "The saved bytes of the upload are not what they were.");
+}
