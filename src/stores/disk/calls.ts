@@ -7,10 +7,12 @@ import { failedWith } from "./faults.ts";
  * System calls as promises over plain descriptors. `node:fs/promises` wraps a descriptor into a `FileHandle`, which makes
  * the file work of a small upload about a sixth slower.
  */
-export const open: (path: string, flags: string, mode?: number) => Promise<number> = promisify(fs.open);
+export const open: (path: string, flags: string | number, mode?: number) => Promise<number> = promisify(fs.open);
 export const close: (fd: number) => Promise<void> = promisify(fs.close);
 export const fsync: (fd: number) => Promise<void> = promisify(fs.fsync);
 export const fdatasync: (fd: number) => Promise<void> = promisify(fs.fdatasync);
+export const ftruncate: (fd: number, length: number) => Promise<void> = promisify(fs.ftruncate);
+export const fchmod: (fd: number, mode: number) => Promise<void> = promisify(fs.fchmod);
 export const fstat: (fd: number) => Promise<fs.Stats> = promisify(fs.fstat);
 export const stat: (path: string) => Promise<fs.Stats> = promisify(fs.stat);
 export const link: (from: string, to: string) => Promise<void> = promisify(fs.link);
@@ -64,9 +66,13 @@ export function read(fd: number, bytes: Uint8Array, position: number): Promise<n
   });
 }
 
-/** Appends the chunks in one call; how many bytes were taken may be fewer than there are. */
-export function writev(fd: number, chunks: readonly Uint8Array[]): Promise<number> {
+/**
+ * Writes the chunks in one call, from `position` on or, where that is `null`, behind what was written before; how many
+ * bytes were taken may be fewer than there are.
+ */
+export function writev(fd: number, chunks: readonly Uint8Array[], position: number | null = null): Promise<number> {
   return new Promise((resolve, reject) => {
-    fs.writev(fd, chunks, (error, count) => (error === null ? resolve(count) : reject(error)));
+    // @types/node has no null here; Node takes anything but a number for "behind what was written before"
+    fs.writev(fd, chunks, position as number, (error, count) => (error === null ? resolve(count) : reject(error)));
   });
 }

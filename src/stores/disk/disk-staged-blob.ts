@@ -2,12 +2,10 @@ import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/store.ts";
 import { storeFault } from "./faults.ts";
+import { BatchWriter } from "./batch-writer.ts";
 import type { Batches } from "./batches.ts";
 import type { Publisher } from "./publisher.ts";
 import type { StagingFile } from "./staging-file.ts";
-
-/** What a chunk costs besides its bytes. Counted, so that a sender of single bytes cannot make the batch long. */
-const CHUNK_COST = 256;
 
 /** Where a staged blob gets its file from, and where it goes. */
 export interface StagedBlobParts {
@@ -18,23 +16,15 @@ export interface StagedBlobParts {
 }
 
 /**
- * Bytes on their way into a disk store. One batch may be on its way to the file while the next one gathers, so an upload
- * holds twice a batch at most. A blob smaller than that needs no file until it is committed, and none if it is there
- * already.
+ * Bytes on their way into a disk store. A blob smaller than a batch needs no file until it is committed, and none if it is
+ * there already.
  */
 export class DiskStagedBlob implements StagedBlob {
   readonly #parts: StagedBlobParts;
-  #chunks: Uint8Array[] = [];
-  /** Bytes of `#chunks`, and what they cost with {@link CHUNK_COST}. */
-  #length = 0;
-  #cost = 0;
+  readonly #writer: BatchWriter;
   /** All bytes ever written. */
   #size = 0;
   #file: StagingFile | null = null;
-  /** Batches being written; never rejects. */
-  #draining: Promise<void> | null = null;
-  /** Resolved when the batch that gathers has been taken up for writing. */
-  #room: PromiseWithResolvers<void> | null = null;
   #failure: { readonly reason: unknown } | null = null;
   #ended: "committed" | "aborted" | null = null;
   /** A commit under way; never rejects. */
@@ -42,23 +32,14 @@ export class DiskStagedBlob implements StagedBlob {
 
   constructor(parts: StagedBlobParts) {
     this.#parts = parts;
+    this.#writer = new BatchWriter(parts.batches, (chunks, length) => this.#append(chunks, length));
     parts.batches.enter();
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
-    if (bytes.length === 0) return;
-    this.#chunks.push(bytes);
-    this.#length += bytes.length;
-    this.#cost += bytes.length + CHUNK_COST;
     this.#size += bytes.length;
-    if (this.#cost < this.#parts.batches.size) return;
-    if (this.#draining === null) {
-      this.#draining = this.#drain();
-      return;
-    }
-    this.#room ??= Promise.withResolvers();
-    return this.#room.promise;
+    return this.#writer.write(bytes);
   }
 
   async commit(digest: Digest): Promise<Committed> {
@@ -66,7 +47,7 @@ export class DiskStagedBlob implements StagedBlob {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#committing = promise;
     try {
-      await this.#draining;
+      await this.#writer.settle();
       this.#assertUsable();
       const committed = await this.#publish(digest);
       this.#end("committed");
@@ -83,8 +64,7 @@ export class DiskStagedBlob implements StagedBlob {
     await this.#committing;
     this.#end("aborted");
     if (this.#ended !== "aborted") return;
-    this.#dropChunks();
-    await this.#draining;
+    await this.#writer.drop();
     await this.#discardFile();
   }
 
@@ -96,39 +76,29 @@ export class DiskStagedBlob implements StagedBlob {
     const { publisher, signal } = this.#parts;
     // Content that is known need not be written, or flushed, again.
     if ((await publisher.confirmKnown(digest, this.#size)) !== null) {
-      this.#dropChunks();
+      await this.#writer.drop();
       await this.#discardFile();
       return { existed: true };
     }
     signal?.throwIfAborted();
-    const file = await this.#writeBatch();
+    await this.#writer.flush();
+    // also for a blob of no bytes
+    this.#file ??= await this.#parts.createFile();
+    const file = this.#file;
     signal?.throwIfAborted();
     await file.seal();
     signal?.throwIfAborted();
     return publisher.publish(file, digest, this.#size);
   }
 
-  /** Writes batch by batch for as long as whole ones are there. */
-  async #drain(): Promise<void> {
+  async #append(chunks: readonly Uint8Array[], length: number): Promise<void> {
     try {
-      while (this.#cost >= this.#parts.batches.size && this.#ended === null) await this.#writeBatch();
+      this.#file ??= await this.#parts.createFile();
+      await this.#file.append(chunks, length);
     } catch (error) {
       await this.#fail(error);
-    } finally {
-      this.#draining = null;
-      this.#giveRoom();
+      throw storeFault(error);
     }
-  }
-
-  /** Writes what has gathered, be it nothing, into the file that is there afterwards in any case. */
-  async #writeBatch(): Promise<StagingFile> {
-    this.#file ??= await this.#parts.createFile();
-    const chunks = this.#chunks;
-    const length = this.#length;
-    this.#dropChunks();
-    this.#giveRoom();
-    if (length > 0) await this.#file.append(chunks, length);
-    return this.#file;
   }
 
   #end(how: "committed" | "aborted"): void {
@@ -137,21 +107,9 @@ export class DiskStagedBlob implements StagedBlob {
     this.#parts.batches.leave();
   }
 
-  #giveRoom(): void {
-    this.#room?.resolve();
-    this.#room = null;
-  }
-
-  #dropChunks(): void {
-    this.#chunks = [];
-    this.#length = 0;
-    this.#cost = 0;
-  }
-
   /** After a failure the bytes are of no use; what they take up is given back at once. */
   async #fail(reason: unknown): Promise<void> {
     this.#failure ??= { reason: storeFault(reason) };
-    this.#dropChunks();
     await this.#discardFile();
   }
 

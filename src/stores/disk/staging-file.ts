@@ -1,10 +1,10 @@
 import { FixityError } from "../../core/errors.ts";
-import { close, unlink, writev } from "./calls.ts";
-import { behind } from "./chunks.ts";
+import { close, unlink } from "./calls.ts";
 import type { Durability } from "./durability.ts";
 import { failedWith, storeFault } from "./faults.ts";
 import type { StagingPlace } from "./instance-folder.ts";
 import type { Log } from "./options.ts";
+import { writeChunks } from "./write-chunks.ts";
 
 /** Bytes after which an early flush starts: 32 MiB. */
 const FLUSH_EVERY = 32 * 1024 * 1024;
@@ -29,17 +29,7 @@ export class StagingFile {
   /** Writes the chunks behind what is there. */
   async append(chunks: readonly Uint8Array[], length: number): Promise<void> {
     const fd = this.#open();
-    let rest = chunks;
-    let left = length;
-    for (;;) {
-      // A call may take less than it was given: near a full disk, or after a signal. The next one tells why.
-      const taken = await writev(fd, rest);
-      left -= taken;
-      if (left === 0) break;
-      if (taken === 0)
-        throw new FixityError("store-unavailable", "The store takes no more bytes, and gives no reason.");
-      rest = behind(rest, taken);
-    }
+    await writeChunks(fd, chunks, { length, position: null });
     this.#unflushed += length;
     if (this.#unflushed >= FLUSH_EVERY && this.#flushing === null) this.#flushEarly(fd);
   }
