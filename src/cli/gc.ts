@@ -5,11 +5,15 @@ import { assertThere, withStore } from "./store-command.ts";
 import type { CommandSources } from "./store-settings.ts";
 import { counted, printJson } from "./text.ts";
 
-/** `fixity gc`: removes what dead processes have left half-written, and says how much that was. */
+/**
+ * `fixity gc`: removes what dead processes have left half-written and uploads that have expired, and says
+ * how much that was.
+ */
 export async function collectGarbage(sources: CommandSources, isForPrograms: boolean): Promise<number> {
   return withStore(sources, async (work) => {
     await assertThere(work);
-    const { staged, bytes } = await createFixity({ store: work.store }).collect(work.signal);
+    const fixity = createFixity({ store: work.store, uploads: { expiry: work.config.expiry } });
+    const { staged, bytes } = await fixity.collect(work.signal);
     const failed = work.failures();
     if (isForPrograms) printJson({ removed: staged, bytes, failed });
     else process.stdout.write(`${told(staged, bytes)}\n`);

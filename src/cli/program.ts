@@ -4,7 +4,7 @@ import { FixityError } from "../core/errors.ts";
 import { flagOf } from "../server/config.ts";
 import { type Setting, SETTINGS } from "../server/settings.ts";
 import { EXIT } from "./exit-codes.ts";
-import { type Environment, isStoreSetting } from "./store-settings.ts";
+import { type Environment, isKeepingSetting, isStoreSetting } from "./store-settings.ts";
 
 /** Runs the command that `argv` asks for. What the user got wrong is told in a line a mistake, and by the exit code. */
 export async function runProgram(argv: readonly string[], env: Environment): Promise<void> {
@@ -27,19 +27,20 @@ function makeProgram(env: Environment): Command {
     .helpCommand(true)
     .showHelpAfterError("(fixity --help says more)");
   addServe(program, env);
-  addStoreCommand(program, "gc", "remove what dead processes have left half-written").action(
-    async ({ json, ...flags }: StoreFlags) => {
-      const { collectGarbage } = await import("./gc.ts");
-      process.exitCode = await collectGarbage({ flags, env }, json === true);
-    },
-  );
-  addStoreCommand(program, "verify", "read stored files again, and tell of those that have changed")
+  addStoreCommand(program, "gc", {
+    does: "remove unfinished uploads that nobody can finish",
+    isChosen: isKeepingSetting,
+  }).action(async ({ json, ...flags }: StoreFlags) => {
+    const { collectGarbage } = await import("./gc.ts");
+    process.exitCode = await collectGarbage({ flags, env }, json === true);
+  });
+  addStoreCommand(program, "verify", { does: "read stored files again, and tell of those that have changed" })
     .argument("[digest...]", "digests or links of the files; all where none is named")
     .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
       const { verifyBlobs } = await import("./verify.ts");
       process.exitCode = await verifyBlobs({ flags, env }, { names, isForPrograms: json === true });
     });
-  addStoreCommand(program, "doctor", "try out the store, and tell what it can do and what is wrong").action(
+  addStoreCommand(program, "doctor", { does: "try out the store, and tell what it can do and what is wrong" }).action(
     async ({ json, ...flags }: StoreFlags) => {
       const { examineStore } = await import("./doctor.ts");
       process.exitCode = await examineStore({ flags, env }, json === true);
@@ -63,17 +64,23 @@ function addServe(program: Command, env: Environment): void {
 
 type StoreFlags = { readonly json?: true } & Flags;
 
+type Chosen = (name: string) => boolean;
+
+interface StoreCommand {
+  readonly does: string;
+  /** Settings that it takes as flags. */
+  readonly isChosen?: Chosen;
+}
+
 /** A command over the store that `serve` would use, set up in the same way. */
-function addStoreCommand(program: Command, name: string, description: string): Command {
-  const command = program.command(name).description(description);
+function addStoreCommand(program: Command, name: string, { does, isChosen = isStoreSetting }: StoreCommand): Command {
+  const command = program.command(name).description(does);
   command.option("--json", "for programs: JSON, a line each");
-  for (const option of settingOptions(isStoreSetting)) command.addOption(option);
-  command.addHelpText("after", secretsHelp(isStoreSetting));
+  for (const option of settingOptions(isChosen)) command.addOption(option);
+  command.addHelpText("after", secretsHelp(isChosen));
   // a script that asks whether files are damaged must not take its own mistake for a yes
   return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.undone));
 }
-
-type Chosen = (name: string) => boolean;
 
 function settingOptions(isChosen: Chosen): Option[] {
   return (Object.entries(SETTINGS) as [string, Setting<unknown>][])

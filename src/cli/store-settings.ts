@@ -16,8 +16,13 @@ export function isStoreSetting(name: string): boolean {
   return ["dir", "durability", "memory"].includes(name) || name.startsWith("bucket");
 }
 
+/** Whether a setting is one of those, or says how long unfinished uploads are. */
+export function isKeepingSetting(name: string): boolean {
+  return name === "expiry" || isStoreSetting(name);
+}
+
 /**
- * Reads what concerns the store, in the same way as a server does. The rest of a server's settings may be set and is not
+ * Reads what concerns the store and what is in it, in the same way as a server does. The rest of a server's settings may be set and is not
  * looked at: whoever collects need not know who may upload.
  *
  * @throws FixityError `invalid-option`
@@ -25,7 +30,7 @@ export function isStoreSetting(name: string): boolean {
 export function readStoreConfig({ flags, env }: CommandSources): Config {
   const others = new Set(
     (Object.entries(SETTINGS) as [keyof Settings, Setting<unknown>][])
-      .filter(([name]) => !isStoreSetting(name))
+      .filter(([name]) => !isKeepingSetting(name))
       .map(([, setting]) => setting.env),
   );
   const concerning = Object.entries(env).filter(([name]) => !others.has(name));

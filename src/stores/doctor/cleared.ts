@@ -14,7 +14,8 @@ const PROBE = { probe: "clear", group: "Afterwards", title: "Nothing of the prob
 export function cleared({ names, swept }: Remains): Finding {
   const common = { ...PROBE, permission: null, ms: 0 };
   if (names.length === 0) {
-    const found = swept === 0 ? null : `${swept} things of an earlier diagnosis were removed, too`;
+    const things = swept === 1 ? "1 thing" : `${swept} things`;
+    const found = swept === 0 ? null : `${things} of an earlier diagnosis ${swept === 1 ? "was" : "were"} removed, too`;
     return { ...common, verdict: "ok", found, remedy: null };
   }
   return {

@@ -23,18 +23,21 @@ export async function* examine<Context>(
   for (const probe of probes) {
     if (signal?.aborted === true) return;
     onBegin?.(probe.title);
-    const finding = await tryOut(probe, { context, explain, held });
+    const finding = await tryOut(probe, { context, explain, signal, held });
     if (finding.verdict === "ok") held.add(probe.id);
     yield finding;
     if (probe.isGate === true && finding.verdict === "failure") return;
   }
 }
 
-interface Trial<Context> extends Pick<ExamineOptions<Context>, "context" | "explain"> {
+interface Trial<Context> extends Pick<ExamineOptions<Context>, "context" | "explain" | "signal"> {
   readonly held: ReadonlySet<string>;
 }
 
-async function tryOut<Context>(probe: Probe<Context>, { context, explain, held }: Trial<Context>): Promise<Finding> {
+async function tryOut<Context>(
+  probe: Probe<Context>,
+  { context, explain, signal, held }: Trial<Context>,
+): Promise<Finding> {
   const { id, group, title, needs = [] } = probe;
   const begun = performance.now();
   let permission: string | null = null;
@@ -43,9 +46,11 @@ async function tryOut<Context>(probe: Probe<Context>, { context, explain, held }
   try {
     outcome = missing === undefined ? await probe.run(context) : untried(`builds on ${missing}`);
   } catch (error) {
-    const explanation = explain(error);
+    // what is given up in the middle has shown nothing
+    const isStopped = signal?.aborted === true;
+    const explanation = isStopped ? { found: "stopped", permission: null } : explain(error);
     permission = explanation.permission;
-    outcome = fails(explanation.found);
+    outcome = isStopped ? untried(explanation.found) : fails(explanation.found);
   }
   const ms = Math.round(performance.now() - begun);
   return { probe: id, group, title, ...judged(probe, outcome), permission, ms };

@@ -33,6 +33,7 @@ export interface Large {
 export class Bench {
   readonly options: ResolvedS3Options;
   readonly client: S3Client;
+  readonly signal: AbortSignal;
   /** What all keys of this bench begin with. */
   readonly prefix: string;
   /** Set by the probe that sends it. */
@@ -44,7 +45,9 @@ export class Bench {
   readonly #transfers: MultipartUpload[] = [];
   readonly #resisting = new Set<string>();
 
-  constructor(given: ResolvedS3Options) {
+  /** @param signal keeps requests from being sent again; what is under way is never cut off, lest it happen unseen */
+  constructor(given: ResolvedS3Options, signal: AbortSignal = new AbortController().signal) {
+    this.signal = signal;
     this.options = { ...given, attempts: ATTEMPTS, timeouts: { ...given.timeouts, ...PATIENCE } };
     this.client = new S3Client(this.options);
     this.#area = new Layout(given.keyPrefix).staging + MARK;

@@ -29,7 +29,7 @@ export async function* diagnoseBucket(
   options: ResolvedS3Options,
   diagnosis: DiagnoseOptions,
 ): AsyncGenerator<Finding, void, undefined> {
-  const bench = new Bench(options);
+  const bench = new Bench(options, diagnosis.signal);
   let remains: Remains | null;
   try {
     yield* examine(PROBES, { ...diagnosis, context: bench, explain });

@@ -67,10 +67,9 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
 ];
 
 async function takesParts(bench: Bench): Promise<Outcome> {
-  const { signal } = new AbortController();
   const upload = await bench.transfer("large");
-  const last = await upload.upload(2, bench.partOf(Buffer.alloc(LAST_PART, "2")), signal);
-  const first = await upload.upload(1, bench.partOf(Buffer.alloc(FIRST_PART, "1")), signal);
+  const last = await upload.upload(2, bench.partOf(Buffer.alloc(LAST_PART, "2")), bench.signal);
+  const first = await upload.upload(1, bench.partOf(Buffer.alloc(FIRST_PART, "1")), bench.signal);
   bench.large = { upload, parts: [first, last] };
   return holds();
 }
@@ -122,8 +121,10 @@ async function aborts(bench: Bench): Promise<Outcome> {
 async function looseUpload(bench: Bench) {
   if (bench.loose !== null) return bench.loose;
   const upload = await bench.beginLoose("abandoned");
-  const { signal } = new AbortController();
-  await uploadPart(bench.client, upload, 1, { payload: bench.partOf(Buffer.alloc(LAST_PART, "1")), signal });
+  await uploadPart(bench.client, upload, 1, {
+    payload: bench.partOf(Buffer.alloc(LAST_PART, "1")),
+    signal: bench.signal,
+  });
   return upload;
 }
 

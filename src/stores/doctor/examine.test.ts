@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { examine, type ExamineOptions } from "./examine.ts";
+import { fails, holds, type Probe, untried } from "./probe.ts";
+
+const context = { tried: [] as string[] };
+type Context = typeof context;
+
+function probe(id: string, run: Probe<Context>["run"], more: Partial<Probe<Context>> = {}): Probe<Context> {
+  const tried: Probe<Context>["run"] = async (context) => {
+    context.tried.push(id);
+    return run(context);
+  };
+  return { id, group: "g", title: id, otherwise: { verdict: "warning", remedy: "so be it" }, ...more, run: tried };
+}
+
+async function verdicts(probes: readonly Probe<Context>[], options: Partial<ExamineOptions<Context>> = {}) {
+  const fresh: Context = { tried: [] };
+  const explain = (error: unknown) => ({ found: (error as Error).message, permission: "p" });
+  const findings = await Array.fromAsync(examine(probes, { context: fresh, explain, ...options }));
+  return { findings, tried: fresh.tried, words: findings.map(({ verdict }) => verdict) };
+}
+
+const good = async () => holds();
+const bad = async () => fails("no");
+
+test("what holds, fails and cannot be tried is told, in the order of the table", async () => {
+  const { findings, words } = await verdicts([
+    probe("a", good),
+    probe("b", bad),
+    probe("c", async () => untried("no clock")),
+    probe("d", async () => fails("worse", { verdict: "failure" })),
+    probe("e", async () => fails("better", { verdict: "note", remedy: "never mind" })),
+  ]);
+  assert.deepEqual(words, ["ok", "warning", "skipped", "failure", "note"]);
+  assert.deepEqual(
+    findings.map(({ found, remedy }) => [found, remedy]),
+    [
+      [null, null],
+      ["no", "so be it"],
+      ["no clock", null],
+      ["worse", "so be it"],
+      ["better", "never mind"],
+    ],
+  );
+});
+
+test("a probe that builds on one that failed is not made", async () => {
+  const { tried, words, findings } = await verdicts([
+    probe("a", bad),
+    probe("b", good, { needs: ["a"] }),
+    probe("c", good, { needs: ["b"] }),
+    probe("d", good),
+  ]);
+  assert.deepEqual(tried, ["a", "d"]);
+  assert.deepEqual(words, ["warning", "skipped", "skipped", "ok"]);
+  assert.equal(findings[1]?.found, "builds on a");
+});
+
+test("behind a gate that failed nothing is tried; behind one that only warns everything is", async () => {
+  const closed = probe("a", async () => fails("no", { verdict: "failure" }), { isGate: true });
+  assert.deepEqual((await verdicts([closed, probe("b", good)])).tried, ["a"]);
+  assert.deepEqual((await verdicts([probe("a", bad, { isGate: true }), probe("b", good)])).tried, ["a", "b"]);
+});
+
+test("what a probe throws is explained, and fails it alone", async () => {
+  const broken = probe("a", async () => Promise.reject(new RangeError("broke")));
+  const { findings, words } = await verdicts([broken, probe("b", good)]);
+  assert.deepEqual(words, ["warning", "ok"]);
+  assert.deepEqual([findings[0]?.found, findings[0]?.permission], ["broke", "p"]);
+});
+
+test("what cannot be explained is thrown", async () => {
+  const explain = (error: unknown) => {
+    throw error;
+  };
+  const broken = probe("a", async () => Promise.reject(new RangeError("broke")));
+  await assert.rejects(verdicts([broken], { explain }), RangeError);
+});
+
+test("once the signal is aborted no other probe is begun, and the one under way has shown nothing", async () => {
+  const stop = new AbortController();
+  const interrupted = probe("a", async () => {
+    stop.abort();
+    throw stop.signal.reason;
+  });
+  const { tried, words } = await verdicts([interrupted, probe("b", good)], { signal: stop.signal });
+  assert.deepEqual([tried, words], [["a"], ["skipped"]]);
+});
+
+test("each probe is announced before it is made", async () => {
+  const titles: string[] = [];
+  const { tried } = await verdicts([probe("a", good), probe("b", good)], {
+    onBegin: (title) => void titles.push(title),
+  });
+  assert.deepEqual(
+    [tried, titles],
+    [
+      ["a", "b"],
+      ["a", "b"],
+    ],
+  );
+});

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { access, mkdir, readdir, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { jsonLines, runCommand } from "../helpers/command.ts";
+import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+
+test("a folder that is all right, also beside a running server", async () => {
+  await using folder = await StoreFolder.make();
+  await using server = await ServerProcess.start({ dir: folder.path });
+  const before = await readdir(folder.path, { recursive: true });
+  const { code, out, err } = await runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path } });
+  assert.deepEqual([code, err], [0, ""]);
+  assert.match(out, /^disk at .*data\n\nFolder\n {2}ok {4}The folder is there, or can be made\n/);
+  assert.match(out, /^ {2}ok {4}Its name is made durable \(fsync of the folder\)$/m);
+  assert.match(out, /^11 probes: 11 ok\nfixity can be used with this store\.\n$/m);
+  assert.deepEqual((await readdir(folder.path, { recursive: true })).sort(), before.sort(), "nothing is left behind");
+  assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
+});
+
+test("a folder that is not there is not made", async () => {
+  await using folder = await StoreFolder.make();
+  const { code, out } = await runCommand(["doctor", "--dir", folder.path]);
+  assert.equal(code, 0);
+  assert.match(out, /The folder is there, or can be made: it is not there yet$/m);
+  await assert.rejects(access(folder.path));
+});
+
+test("a folder that is a file", async () => {
+  await using folder = await StoreFolder.make();
+  await writeFile(folder.path, "");
+  const { code, out } = await runCommand(["doctor", "--dir", folder.path]);
+  assert.equal(code, 1);
+  assert.match(
+    out,
+    /^ {2}FAIL {2}The folder is there, or can be made\n {8}The store's folder, or one above it, is a file \(\w+\)\.$/m,
+  );
+  assert.match(out, /^fixity cannot be used with this store until what failed is mended\.$/m);
+});
+
+test("for programs: a line for each probe, and the verdict", async () => {
+  await using folder = await StoreFolder.make();
+  const { code, out } = await runCommand(["doctor", "--json"], { env: { UPLOAD_DIR: folder.path } });
+  assert.equal(code, 0);
+  const lines = jsonLines(out);
+  const verdict = lines.at(-1);
+  assert.deepEqual(verdict, { store: `disk at ${folder.path}`, usable: true, complete: true });
+  const [first] = lines;
+  assert.deepEqual(Object.keys(first ?? {}).sort(), [
+    "found",
+    "group",
+    "ms",
+    "permission",
+    "probe",
+    "remedy",
+    "title",
+    "verdict",
+  ]);
+});
+
+test("a store that promises nothing can be used, with a warning", async () => {
+  await using folder = await StoreFolder.make();
+  const env = { UPLOAD_DIR: folder.path, UPLOAD_DURABILITY: "none" };
+  const { code, out } = await runCommand(["doctor"], { env });
+  assert.equal(code, 0);
+  assert.match(out, /^ {2}warn {2}It is made durable \(fsync\)\n {8}UPLOAD_DURABILITY=none: nothing is flushed\.$/m);
+  assert.match(out, /see the warnings\.$/m);
+});
+
+test("what a doctor that was killed has left is swept an hour later, and not before", async () => {
+  await using folder = await StoreFolder.make();
+  const left = join(folder.path, "staging", "doctor-0123456789abcdef");
+  await mkdir(left, { recursive: true });
+  await writeFile(join(left, "written"), "");
+  const env = { UPLOAD_DIR: folder.path };
+  assert.equal((await runCommand(["doctor"], { env })).code, 0);
+  await access(left);
+  const before = new Date(Date.now() - 2 * 3_600_000);
+  await utimes(left, before, before);
+  const { out } = await runCommand(["doctor"], { env });
+  assert.match(out, /Nothing of the probes is left behind: 1 thing of an earlier diagnosis was removed, too$/m);
+  await assert.rejects(access(left));
+});
+
+test("a folder that is read-only, and one without room", needing("a mounted tmpfs"), async () => {
+  await using folder = await StoreFolder.make();
+  await mkdir(folder.path);
+  const mounted = async (options: string, fill: string) => {
+    const script = `mount -t tmpfs -o ${options} tmpfs "$0" && ${fill} && exec "$@"`;
+    const under = ["unshare", "--mount", "sh", "-c", script, folder.path];
+    return runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path }, under });
+  };
+  const readOnly = await mounted("ro,size=64k", "true");
+  assert.equal(readOnly.code, 1);
+  assert.match(readOnly.out, /^ {8}The store's folder is read-only \(EROFS\)\.$/m);
+  const full = await mounted("size=64k", 'mkdir "$0/blobs" "$0/staging" && ! head -c 100000 /dev/zero > "$0/rest"');
+  assert.equal(full.code, 0, full.out);
+  assert.match(full.out, /^ {2}warn {2}There is room\n {8}Only 0\.0 GiB free\.$/m);
+  assert.match(full.out, /^ {2}warn {2}A file is written, and reads the same\n {8}No room is left\.$/m);
+  assert.match(full.out, /^ {2}ok {4}Nothing of the probes is left behind$/m);
+});
+
+test("a file system without hard links, and one that cannot flush folders", needing("strace"), async () => {
+  await using folder = await StoreFolder.make();
+  const log = `${folder.path}.strace`;
+  const failing = async (inject: string, ...more: readonly string[]) => {
+    const under = [
+      "strace",
+      "-f",
+      "-qq",
+      "-o",
+      log,
+      "-e",
+      "trace=link,linkat,fsync",
+      "-e",
+      `inject=${inject}`,
+      ...more,
+    ];
+    return runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path }, under });
+  };
+  const linkless = await failing("link,linkat:error=EPERM");
+  assert.equal(linkless.code, 0);
+  assert.match(linkless.out, /^ {2}note {2}It gets its place.*\n {8}The file system has no hard links\.$/m);
+  const blobs = join(folder.path, "blobs");
+  await mkdir(blobs, { recursive: true });
+  const flushless = await failing("fsync:error=EINVAL", "-P", blobs);
+  assert.equal(flushless.code, 1);
+  assert.match(flushless.out, /^ {8}The store's file system cannot make a folder durable/m);
+});

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { chmod, truncate, unlink, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { diskStore } from "../../src/disk.ts";
+import { createFixity } from "../../src/index.ts";
+import { jsonLines, runCommand } from "../helpers/command.ts";
+import { needing } from "../helpers/requirements.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+
+/** A store of these texts, and their digests in hex. */
+async function storeOf(texts: readonly string[]) {
+  const folder = await StoreFolder.make();
+  await using store = diskStore({ root: folder.path, durability: "none" });
+  const fixity = createFixity({ store });
+  const receipts = await Promise.all(texts.map((text) => fixity.put(Buffer.from(text), { filename: "a.txt" })));
+  const hexes = receipts.map(({ digest }) => digest.hex);
+  const env = { UPLOAD_DIR: folder.path };
+  return {
+    folder,
+    hexes,
+    verify: async (...args: readonly string[]) => runCommand(["verify", ...args], { env }),
+    overwrite: async (hex: string, text: string) => {
+      await chmod(folder.blob(hex), 0o644);
+      await writeFile(folder.blob(hex), text);
+    },
+    [Symbol.asyncDispose]: async () => folder[Symbol.asyncDispose](),
+  };
+}
+
+test("a store whose blobs are all as they were", async () => {
+  await using place = await storeOf(["one", "three", "fifteen"]);
+  assert.deepEqual(await place.verify(), { code: 0, out: "3 blobs verified, 15 bytes: all intact\n", err: "" });
+});
+
+test("an empty store", async () => {
+  await using place = await storeOf(["gone"]);
+  await unlink(place.folder.blob(place.hexes[0] ?? ""));
+  assert.deepEqual(await place.verify(), { code: 0, out: "no blobs are stored\n", err: "" });
+});
+
+test("blobs that were changed, cut short and lengthened are named, and the exit code is 1", async () => {
+  await using place = await storeOf(["first", "second", "third", "fourth"]);
+  const [changed = "", cut = "", longer = "", intact = ""] = place.hexes;
+  await place.overwrite(changed, "fiRst");
+  await chmod(place.folder.blob(cut), 0o644);
+  await truncate(place.folder.blob(cut), 3);
+  await place.overwrite(longer, "third and more");
+  const { code, out, err } = await place.verify();
+  assert.deepEqual([code, err], [1, ""]);
+  for (const [hex, size] of [
+    [changed, 5],
+    [cut, 3],
+    [longer, 14],
+  ] as const) {
+    assert.match(
+      out,
+      new RegExp(`^damaged {5}sha256:${hex}  ${size} bytes, its bytes are those of sha256:[0-9a-f]{64}$`, "m"),
+    );
+  }
+  assert.doesNotMatch(out, new RegExp(intact));
+  assert.match(out, /^4 blobs verified, 28 bytes: 3 damaged\n$/m);
+});
+
+test("only those that are named are read, by digest, link or URL, and a missing one is told", async () => {
+  await using place = await storeOf(["a", "b", "c", "damaged"]);
+  const [a = "", b = "", c = "", damaged = ""] = place.hexes;
+  await place.overwrite(damaged, "DAMAGED");
+  const named = [`sha256:${a}`, `/uploads/${b}.txt`, `https://files.example.com/uploads/${c}?download`];
+  assert.deepEqual(await place.verify(...named), { code: 0, out: "3 blobs verified, 3 bytes: all intact\n", err: "" });
+  const missing = "0".repeat(64);
+  const { code, out } = await place.verify(a, missing);
+  assert.equal(code, 1);
+  assert.equal(out, `missing     sha256:${missing}\n2 blobs verified, 1 bytes: 1 missing\n`);
+});
+
+test("for programs: a line for each blob, and a last one by which they know that all was done", async () => {
+  await using place = await storeOf(["intact", "damaged"]);
+  const [intact = "", damaged = ""] = place.hexes;
+  await place.overwrite(damaged, "DAMAGED");
+  const { code, out } = await place.verify("--json");
+  assert.equal(code, 1);
+  const lines = jsonLines(out);
+  assert.deepEqual(
+    lines.find(({ status }) => status === "intact"),
+    { status: "intact", digest: `sha256:${intact}`, size: 6 },
+  );
+  const { reason, ...found } = lines.find(({ status }) => status === "damaged") ?? {};
+  assert.deepEqual(found, { status: "damaged", digest: `sha256:${damaged}`, size: 7 });
+  assert.match(String(reason), /^its bytes are those of sha256:/);
+  assert.deepEqual(lines.at(-1), { status: "done", intact: 1, damaged: 1, missing: 0, unreadable: 0, bytes: 13 });
+});
+
+test("what is neither a digest nor a link is refused before anything is read", async () => {
+  await using place = await storeOf(["a"]);
+  const { code, out, err } = await place.verify(place.hexes[0] ?? "", "readme.txt");
+  assert.deepEqual([code, out], [2, ""]);
+  assert.equal(err, `fixity: "readme.txt" is neither a digest (sha256:<64 lower-case hex digits>) nor a link.\n`);
+});
+
+test("a blob that the disk cannot give does not keep the others from being read", needing("strace"), async () => {
+  await using place = await storeOf(["a", "b", "c"]);
+  const [bad = ""] = place.hexes;
+  const log = `${place.folder.path}.strace`;
+  const failing = ["-e", "trace=pread64", "-e", "inject=pread64:error=EIO", "-P", place.folder.blob(bad)];
+  const under = ["strace", "-f", "-qq", "-o", log, ...failing];
+  const { code, out } = await runCommand(["verify"], { env: { UPLOAD_DIR: place.folder.path }, under });
+  assert.equal(code, 1);
+  assert.match(out, new RegExp(`^unreadable  sha256:${bad}  The store could not be read or written\\.$`, "m"));
+  assert.match(out, /^3 blobs verified, 2 bytes: 1 unreadable$/m);
+});
