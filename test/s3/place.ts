@@ -9,6 +9,8 @@ import { deleteObject, putObject } from "../../src/stores/s3/objects.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
 import { sha256Hex } from "../../src/stores/s3/signer.ts";
+import { namesInRecords } from "../../src/stores/s3/uploads/record-names.ts";
+import { Records } from "../../src/stores/s3/uploads/records.ts";
 import type { Gateway } from "./gateway.ts";
 
 const MIB = 1024 * 1024;
@@ -59,10 +61,15 @@ export class S3Place implements AsyncDisposable {
     return found;
   }
 
-  /** How many half-written uploads there are, in whatever form. */
+  /** How many half-written uploads there are, in whatever form, besides those that can be resumed. */
   async leftovers(): Promise<number> {
-    const staged = (await this.objects()).filter(({ key }) => !key.startsWith(this.layout.blobs));
-    return staged.length + (await this.uploads()).length;
+    const { client, layout } = this;
+    const records = new Records(client, layout);
+    const names = await namesInRecords(client, layout, { records, signal: undefined });
+    const isKept = (key: string) => key.startsWith(layout.blobs) || layout.uploadIdOf(key) !== null || names.has(key);
+    const objects = (await this.objects()).filter(({ key }) => !isKept(key));
+    const uploads = (await this.uploads()).filter(({ uploadId }) => !names.has(uploadId));
+    return objects.length + uploads.length;
   }
 
   /** Stores bytes under a key, whatever they are. */

@@ -61,7 +61,8 @@ export async function retrying<T>(
   }
 }
 
-async function pauseFor(pause: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits for so many milliseconds, or fails with the signal's reason. */
+export async function pauseFor(pause: number, signal: AbortSignal | undefined): Promise<void> {
   try {
     await sleep(pause, undefined, signal === undefined ? {} : { signal });
   } catch {

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { Log } from "../options.ts";
+import { pauseFor } from "../retry.ts";
 import { Fence } from "./fence.ts";
 import type { Records } from "./records.ts";
-import { newToken, superseded } from "./upload-state.ts";
+import { newToken } from "./upload-state.ts";
 
 /** Milliseconds that a holder gets to save what it has. */
 export const GRACE = 1_000;
@@ -19,35 +19,39 @@ export interface ClaimHints {
   readonly log: Log;
 }
 
+/** A holder that was asked to let go, and until when it has time for that. */
+interface Asked {
+  readonly holder: string;
+  readonly until: number;
+}
+
 /**
  * Takes an upload over; `null` where there is none. Its holder in another process is asked to let go, by a word in the
  * record, and gets a second; then the record is replaced all the same, and the holder finds that out at its next save.
- *
- * @throws FixityError `upload-superseded` where somebody else asks, or takes over, later than this
  */
 export async function claimUpload(records: Records, id: UploadId, hints: ClaimHints): Promise<Fence | null> {
+  const { former, signal, log } = hints;
   const token = newToken();
-  let asked: { readonly holder: string | null; readonly until: number } | null = null;
-  let current = await records.read(id, hints.signal);
+  let asked = null as Asked | null;
+  let current = await records.read(id, signal);
   while (current !== null && current.state.ended !== "removed") {
-    hints.signal?.throwIfAborted();
-    const { holder, wanted } = current.state;
-    const isFree = holder === null || holder === hints.former;
-    if (asked !== null && !isFree && (holder !== asked.holder || wanted !== token)) throw superseded();
-    if (isFree || (asked !== null && performance.now() >= asked.until)) {
+    signal?.throwIfAborted();
+    const { holder, isWanted } = current.state;
+    if (holder === null || holder === former || (asked?.holder === holder && performance.now() >= asked.until)) {
       const isUntidy = current.state.isUntidy || holder !== null;
-      const state = { ...current.state, holder: token, wanted: null, isUntidy, revision: newToken() };
+      const state = { ...current.state, holder: token, isWanted: false, isUntidy, revision: newToken() };
       const outcome = await records.replace(id, current.etag, state);
-      if (outcome.isWritten) return new Fence(records, id, { state, etag: outcome.etag, token, log: hints.log });
+      if (outcome.isWritten) return new Fence(records, id, { state, etag: outcome.etag, token, log });
       current = outcome.current;
-    } else if (asked === null) {
-      const state = { ...current.state, wanted: token, revision: newToken() };
-      const outcome = await records.replace(id, current.etag, state);
-      if (outcome.isWritten) asked = { holder, until: performance.now() + GRACE };
-      current = outcome.isWritten ? { state, etag: outcome.etag } : outcome.current;
+    } else if (isWanted) {
+      // whoever has asked
+      if (asked?.holder !== holder) asked = { holder, until: performance.now() + GRACE };
+      await pauseFor(LOOK_EVERY, signal);
+      current = await records.read(id, signal);
     } else {
-      await sleep(LOOK_EVERY);
-      current = await records.read(id, hints.signal);
+      const state = { ...current.state, isWanted: true, revision: newToken() };
+      const outcome = await records.replace(id, current.etag, state);
+      current = outcome.isWritten ? { state, etag: outcome.etag } : outcome.current;
     }
   }
   // what was begun to be removed is removed

@@ -79,6 +79,16 @@ export class Fence {
   }
 
   /**
+   * Looks whether the upload is still this holder's. Who is asked to let go, and does not, is shut out before long.
+   *
+   * @throws FixityError `upload-superseded`
+   */
+  async confirm(): Promise<void> {
+    await this.#look();
+    if (this.#isLost) throw superseded();
+  }
+
+  /**
    * Ends the hold; the next holder need not wait for this one. Does not fail.
    *
    * @param isUntidy there may be tails that the record does not name
@@ -87,7 +97,12 @@ export class Fence {
     this.#ended.abort();
     if (this.#isLost || this.#state.holder !== this.token) return;
     try {
-      await this.replace((state) => ({ ...state, holder: null, wanted: null, isUntidy: state.isUntidy || isUntidy }));
+      await this.replace((state) => ({
+        ...state,
+        holder: null,
+        isWanted: false,
+        isUntidy: state.isUntidy || isUntidy,
+      }));
     } catch (error) {
       if (!this.#isLost)
         this.#log("an upload could not be released; its next holder waits a second for this one", error);
@@ -113,7 +128,7 @@ export class Fence {
       // Somebody asks for the upload, or a save that was taken for lost has arrived: go on from there.
       this.#etag = current.etag;
       this.#state = current.state;
-      if (current.state.wanted !== null) this.ask();
+      if (current.state.isWanted) this.ask();
     }
   }
 
@@ -130,7 +145,7 @@ export class Fence {
     }
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  async #look(signal?: AbortSignal): Promise<void> {
     const before = this.#etag;
     // What a replacement meets meanwhile, it finds out by itself.
     const isOvertaken = () => this.#isReplacing || this.#etag !== before;
@@ -139,6 +154,6 @@ export class Fence {
     const current = await this.#records.read(this.id, signal);
     if (isOvertaken()) return;
     if (current?.state.holder !== this.token) this.lose();
-    else if (current.state.wanted !== null) this.ask();
+    else if (current.state.isWanted) this.ask();
   }
 }

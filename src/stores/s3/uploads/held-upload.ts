@@ -51,7 +51,7 @@ export class S3HeldUpload implements HeldUpload {
     return this.#writer.nextSave(this.#fence.state.offset);
   }
 
-  /** Settles when the upload has been released. */
+  /** Settles when the upload has been released, or has ended. */
   get released(): Promise<void> {
     return this.#released.promise;
   }
@@ -59,6 +59,7 @@ export class S3HeldUpload implements HeldUpload {
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
     this.#assertOpen();
+    if (this.wanted.aborted) return this.#call(() => this.#writeIfHeld(bytes));
     const writing = this.#writer.write(bytes);
     if (writing !== undefined) return this.#call(() => writing);
   }
@@ -97,7 +98,7 @@ export class S3HeldUpload implements HeldUpload {
 
   async conclude(record: string): Promise<void> {
     this.#assertUsable();
-    return this.#call(async () => this.#end("concluded", record));
+    return this.#call(() => this.#end("concluded", record));
   }
 
   async remove(): Promise<void> {
@@ -117,6 +118,12 @@ export class S3HeldUpload implements HeldUpload {
     await this.#fence.release({ isUntidy: this.#failure !== null });
     this.#forget();
     this.#released.resolve();
+  }
+
+  /** Bytes that could never be saved are not taken. */
+  async #writeIfHeld(bytes: Uint8Array): Promise<void> {
+    await this.#fence.confirm();
+    await this.#writer.write(bytes);
   }
 
   async #putWhole(digest: Digest): Promise<boolean> {
@@ -153,6 +160,8 @@ export class S3HeldUpload implements HeldUpload {
     const { tails } = this.#tools;
     if (isUntidy) await tails.removeAll(this.#fence.id);
     else if (tail !== null) await tails.remove(tail.key);
+    // nobody need wait for it any more
+    this.#released.resolve();
   }
 
   /** What nobody will name is thrown away; what may be on its way to become an object never is. */

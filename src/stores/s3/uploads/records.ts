@@ -61,7 +61,7 @@ export class Records {
   }
 
   /** The entity tag alone. */
-  async tagOf(id: UploadId, signal: AbortSignal): Promise<string | null> {
+  async tagOf(id: UploadId, signal?: AbortSignal): Promise<string | null> {
     return (await headObject(this.#client, this.#layout.record(id), signal))?.etag ?? null;
   }
 

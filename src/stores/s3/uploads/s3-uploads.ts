@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/store.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
@@ -6,6 +5,7 @@ import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-
 import { faultsTold, storeFault } from "../faults.ts";
 import { listObjects } from "../listing.ts";
 import { type PartLimits, PartPlan } from "../part-plan.ts";
+import { pauseFor } from "../retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import type { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./held-upload.ts";
@@ -91,27 +91,29 @@ export class S3Uploads implements UploadStore {
   }
 
   async #take(id: UploadId, signal: AbortSignal | undefined): Promise<HeldUpload | null> {
-    await this.#dismiss(id);
+    const hold = this.#holds.get(id.hex);
+    if (hold !== undefined) await this.#dismiss(id, hold, signal);
     const former = this.#former.get(id.hex) ?? null;
     const { log } = this.#tools.context;
     const fence = await claimUpload(this.#tools.records, id, { former, signal, log });
     this.#former.delete(id.hex);
     if (fence === null) return null;
-    const hold = { fence, upload: new S3HeldUpload(fence, this.#tools) };
-    this.#holds.set(id.hex, hold);
-    void hold.upload.released.then(() => this.#noteReleased(id, hold));
-    return hold.upload;
+    const taken = { fence, upload: new S3HeldUpload(fence, this.#tools) };
+    this.#holds.set(id.hex, taken);
+    void taken.upload.released.then(() => this.#noteReleased(id, taken));
+    return taken.upload;
   }
 
   /** Asks who holds the upload here to let go, and shuts him out after a second. */
-  async #dismiss(id: UploadId): Promise<void> {
-    const hold = this.#holds.get(id.hex);
-    if (hold === undefined) return;
-    hold.fence.ask();
+  async #dismiss(id: UploadId, hold: Hold, signal: AbortSignal | undefined): Promise<void> {
     const waiting = new AbortController();
-    await Promise.race([hold.upload.released, sleep(GRACE, undefined, waiting).catch(() => null)]);
-    waiting.abort();
-    hold.fence.lose();
+    const { fence, upload } = hold;
+    fence.ask();
+    void upload.released.then(() => waiting.abort());
+    const over = signal === undefined ? waiting.signal : AbortSignal.any([waiting.signal, signal]);
+    await pauseFor(GRACE, over).catch(() => null);
+    signal?.throwIfAborted();
+    fence.lose();
     this.#noteReleased(id, hold);
   }
 

@@ -24,8 +24,8 @@ export interface UploadState {
   readonly revision: string;
   /** Who holds the upload and may have more than is saved; `null` where it was released. */
   readonly holder: string | null;
-  /** Who asks the holder to let go. */
-  readonly wanted: string | null;
+  /** The holder is asked to let go. */
+  readonly isWanted: boolean;
   /** What the engine keeps. */
   readonly text: string;
   /** Saved bytes: those of `parts` and `tail`. */
@@ -61,7 +61,7 @@ export function newState(text: string, limits: PartLimits, options: StageOptions
     version: 1,
     revision: newToken(),
     holder: null,
-    wanted: null,
+    isWanted: false,
     text,
     offset: 0,
     digest: digest?.hex ?? null,
@@ -84,7 +84,7 @@ export function endedState(state: UploadState, ended: "concluded" | "removed", t
     text,
     ended,
     holder: null,
-    wanted: null,
+    isWanted: false,
     offset: 0,
     upload: null,
     parts: [],
