@@ -107,7 +107,7 @@ export class Uploads {
     if (ended !== null) return this.#stateOf(id, ended, 0);
     await using held = await this.#hold(id, signal);
     const record = parseRecord(held.record);
-    if (record.sealed && record.outcome === null) return this.#finish(id, held, record);
+    if (record.sealed && record.outcome === null) return await this.#finish(id, held, record);
     return this.#stateOf(id, record, held.offset);
   }
 
@@ -124,11 +124,11 @@ export class Uploads {
     await using held = await this.#hold(id);
     const before = parseRecord(held.record);
     if (before.outcome !== null) return this.#again(id, before, options);
-    if (before.sealed) return this.#finish(id, held, before);
+    if (before.sealed) return await this.#finish(id, held, before);
     const append = new Append({ id, held, record: before }, options, { limits: this.limits, keeper: this.#keeper });
     const { record, offset } = await append.run();
     this.#open.note(id, record.expires);
-    return record.sealed ? this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+    return record.sealed ? await this.#finish(id, held, record) : this.#stateOf(id, record, offset);
   }
 
   /** Removes an upload, whatever has become of it. A blob that it has become stays. @throws FixityError `upload-not-found` */
