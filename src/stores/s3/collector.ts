@@ -4,10 +4,13 @@ import type { S3Client } from "./client.ts";
 import type { Layout } from "./layout.ts";
 import { type ListedUpload, listObjects, listParts, listUploads } from "./listing.ts";
 import { isLive } from "./live-uploads.ts";
+import type { UploadContext } from "./multipart-upload.ts";
 import { abortUpload } from "./multipart.ts";
 import { deleteObject, headObject } from "./objects.ts";
 import type { Log } from "./options.ts";
+import { remake } from "./remake.ts";
 import { failedWith } from "./s3-error.ts";
+import type { CopyLimits } from "./server-copy.ts";
 import { namesInRecords } from "./uploads/record-names.ts";
 import type { Records } from "./uploads/records.ts";
 
@@ -15,6 +18,8 @@ const NOTHING: Collected = { staged: 0, bytes: 0 };
 
 /** What a collector works with. */
 export interface CollectorParts {
+  readonly context: UploadContext;
+  readonly copyLimits: CopyLimits;
   readonly client: S3Client;
   readonly layout: Layout;
   readonly records: Records;
@@ -28,6 +33,8 @@ interface Remains {
   /** The last thing that happened to it. */
   readonly lastSign: Date;
   readonly bytes: number;
+  /** How many parts there are. */
+  readonly count: number;
   /** The entity tag that an object made of these parts would have. */
   readonly etag: string;
 }
@@ -84,15 +91,15 @@ export class Collector {
   }
 
   async #collectUpload(upload: ListedUpload, now: Date | null): Promise<Collected> {
-    const { client } = this.#parts;
+    const { client, context, copyLimits } = this.#parts;
     const remains = await this.#remainsOf(upload);
     if (remains === null || !this.#isOld(remains.lastSign, now)) return NOTHING;
     const object = await headObject(client, upload.key);
     // A server that died in the middle of a completion may have made the object and kept the upload (Ceph). The object
-    // then lives on the parts, and an abort would take them from it.
+    // then lives on the parts, and an abort would take them from it. From outside that looks like an upload that was left
+    // before its completion and made again with another one.
     if (object !== null && object.etag === remains.etag && object.modified >= floorToSecond(remains.lastSign)) {
-      this.#parts.log(`an upload to ${upload.key} is left as it is: the object there may have been made of it`);
-      return NOTHING;
+      await remake(context, copyLimits, { key: upload.key, object, count: remains.count });
     }
     const isRemoved = await abortUpload(client, upload);
     return isRemoved ? { staged: 1, bytes: remains.bytes } : NOTHING;
@@ -117,7 +124,7 @@ export class Collector {
       if (failedWith(error, 404)) return null;
       throw error;
     }
-    return { lastSign, bytes, etag: `"${hash.digest("hex")}-${count}"` };
+    return { lastSign, bytes, count, etag: `"${hash.digest("hex")}-${count}"` };
   }
 
   async #collectObjects(prefix: string, { signal, isNamed }: Round): Promise<Collected> {

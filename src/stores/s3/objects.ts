@@ -1,3 +1,4 @@
+import { OCTET_STREAM } from "../../core/media-type.ts";
 import { entityTag, expectRoot, expectTag } from "./answers.ts";
 import type { Payload, S3Answer, S3Client, S3Download } from "./client.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
@@ -8,6 +9,11 @@ export interface ObjectFacts {
   readonly size: number;
   readonly modified: Date;
   readonly etag: string | null;
+}
+
+/** The facts of an object, and the media type that it is served with. */
+export interface ObjectHead extends ObjectFacts {
+  readonly contentType: string;
 }
 
 /** How an object is put. */
@@ -26,7 +32,7 @@ export async function putObject(client: S3Client, key: string, payload: Payload,
 }
 
 /** The facts of an object, or `null`. */
-export async function headObject(client: S3Client, key: string, signal?: AbortSignal): Promise<ObjectFacts | null> {
+export async function headObject(client: S3Client, key: string, signal?: AbortSignal): Promise<ObjectHead | null> {
   try {
     return await client.call({ operation: "HeadObject", method: "HEAD", key, signal }, factsOf);
   } catch (error) {
@@ -68,11 +74,11 @@ export function copySource(client: S3Client, key: string): string {
   return `/${client.bucket}/${key}`;
 }
 
-function factsOf({ status, headers }: S3Answer): ObjectFacts {
+function factsOf({ status, headers }: S3Answer): ObjectHead {
   const size = Number(headers("content-length") ?? Number.NaN);
   const modified = new Date(headers("last-modified") ?? Number.NaN);
   if (Number.isSafeInteger(size) && !Number.isNaN(modified.getTime())) {
-    return { size, modified, etag: entityTag(headers("etag")) };
+    return { size, modified, etag: entityTag(headers("etag")), contentType: headers("content-type") ?? OCTET_STREAM };
   }
   throw new S3Error({
     operation: "HeadObject",

@@ -64,7 +64,15 @@ export class S3Store implements BlobStore, Diagnosable {
       copyLimits,
     });
     const records = new Records(client, layout);
-    this.#collector = new Collector({ client, layout, records, abandonedAfter, log });
+    this.#collector = new Collector({
+      context: this.#context,
+      copyLimits,
+      client,
+      layout,
+      records,
+      abandonedAfter,
+      log,
+    });
     const { concurrency, signParts } = options;
     this.uploads = new S3Uploads(
       {
