@@ -5,6 +5,7 @@ export { createFixity, type Fixity, type PutOptions, type Verification } from ".
 export type { ByteSource, Received } from "./core/hashing.ts";
 export { Link } from "./core/link.ts";
 export type { FixityOptions } from "./core/options.ts";
+export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { Receipt } from "./core/receipt.ts";
 export type {
   BlobReader,

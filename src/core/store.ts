@@ -1,5 +1,6 @@
 import type { ByteRange, ByteSpan } from "./byte-range.ts";
 import type { Digest } from "./digest.ts";
+import type { PresignedUrl, PresignOptions } from "./presigning.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 /**
@@ -26,6 +27,22 @@ export interface BlobStore extends AsyncDisposable {
 
   /** Uploads that can be interrupted and resumed, where the store can keep them. */
   readonly uploads?: UploadStore;
+
+  /**
+   * Where a blob's file lies, below the store's folder and with slashes, so that another program that reads the folder can
+   * send it in our place. For stores that keep each blob as a plain file of its bytes and nothing else: there, whole and in
+   * this place from the moment that `stat` tells of the blob until it is removed. Said without looking whether there is such
+   * a blob.
+   */
+  filePath?(digest: Digest): string;
+
+  /**
+   * A URL under which anybody can read a blob by `GET`, or one range of it, from the store itself. For stores that clients
+   * can reach. The answers say what `says` demands, which whoever has the URL cannot change; the URL opens nothing else,
+   * and holds no longer than `lifetime`, nor than the keys it was made with. It may be the same for a while, so that caches
+   * know it again. Made without looking whether there is such a blob; not there, its answer is an error.
+   */
+  presign?(digest: Digest, options: PresignOptions): Promise<PresignedUrl>;
 
   /**
    * Finds out whether the store can be used as it is set up, and makes what it needs (folders). For the start of a

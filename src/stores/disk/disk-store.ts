@@ -93,6 +93,10 @@ export class DiskStore implements BlobStore, Diagnosable {
     });
   }
 
+  filePath(digest: Digest): string {
+    return this.#layout.blobBelowRoot(digest);
+  }
+
   list(signal?: AbortSignal): AsyncIterable<BlobStat> {
     return walkBlobs(this.#layout, signal);
   }

@@ -36,6 +36,11 @@ export class Layout {
     return join(this.blobs, digest.hex.slice(0, 2), digest.hex);
   }
 
+  /** A blob as seen from the root, with slashes on every system. */
+  blobBelowRoot({ hex }: Digest): string {
+    return `blobs/${hex.slice(0, 2)}/${hex}`;
+  }
+
   /** The folder of a running store's staging files. */
   instance(name: string): string {
     return join(this.staging, name);

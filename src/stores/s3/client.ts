@@ -1,4 +1,6 @@
 import type { Readable } from "node:stream";
+import { FixityError } from "../../core/errors.ts";
+import type { PresignedUrl } from "../../core/presigning.ts";
 import { refuseError } from "./answers.ts";
 import { credentialSource, type CredentialSource } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -7,6 +9,7 @@ import { type RetryLimits, retrying } from "./retry.ts";
 import { failureOf, lostRequest, scrubber, unsigned } from "./failures.ts";
 import { NO_PAYLOAD, Signer } from "./signer.ts";
 import { fieldOf, readText, Transport, type WireAnswer } from "./transport.ts";
+import { validityOf } from "./validity.ts";
 
 /** A request as the operations make it. */
 export interface S3Request {
@@ -110,12 +113,24 @@ export class S3Client {
     });
   }
 
-  /** A URL by which anybody may make a request, for so many seconds. */
-  async presign({ method, key, query = {}, headers = {} }: S3Request, expiresIn: number): Promise<string> {
+  /**
+   * A URL by which anybody may make a request, for so many seconds at most.
+   *
+   * @throws S3Error
+   * @throws FixityError `invalid-option` for another lifetime than S3 knows
+   */
+  async presign(request: S3Request, lifetime: number): Promise<PresignedUrl> {
+    const { operation, method, key, query = {}, headers = {} } = request;
     const { host, origin } = this.endpoint;
     const path = this.endpoint.path(key);
-    const signed = await this.#signer.presign({ method, host, path, query, headers }, expiresIn);
-    return `${origin}${path}?${queryText(signed)}`;
+    try {
+      const { expiration } = await this.#credentials();
+      const validity = validityOf(lifetime, expiration);
+      const signed = await this.#signer.presign({ method, host, path, query, headers }, validity);
+      return { url: `${origin}${path}?${queryText(signed)}`, expires: validity.until };
+    } catch (error) {
+      throw error instanceof FixityError ? error : unsigned(operation, error);
+    }
   }
 
   async destroy(): Promise<void> {

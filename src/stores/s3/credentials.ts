@@ -1,7 +1,13 @@
 import type { StaticKeys } from "./options.ts";
 
+/** Keys to sign with. */
+export interface Keys extends StaticKeys {
+  /** When temporary keys end, where that is known; what was signed with them ends with them. */
+  readonly expiration?: Date;
+}
+
 /** Gives the keys to sign with, at every request anew: temporary ones are renewed before they end. */
-export type CredentialSource = () => Promise<StaticKeys>;
+export type CredentialSource = () => Promise<Keys>;
 
 /**
  * The keys of the configuration, or AWS's credential chain. The chain is a few hundred files; they are loaded at the first
@@ -21,7 +27,12 @@ async function loadChain(): Promise<CredentialSource> {
   const { defaultProvider } = await import("@aws-sdk/credential-provider-node");
   const provider = defaultProvider();
   return async () => {
-    const { accessKeyId, secretAccessKey, sessionToken } = await provider();
-    return { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) };
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = await provider();
+    return {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken !== undefined && { sessionToken }),
+      ...(expiration !== undefined && { expiration }),
+    };
   };
 }

@@ -10,6 +10,7 @@ import type {
 } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import { OCTET_STREAM } from "../../core/media-type.ts";
+import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { openObject } from "./blob-opener.ts";
 import { checkBucket } from "./check.ts";
@@ -24,6 +25,7 @@ import type { UploadContext } from "./multipart-upload.ts";
 import { deleteObject, headObject } from "./objects.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { type PartLimits, PartPlan } from "./part-plan.ts";
+import { presignObject } from "./presigned-object.ts";
 import { Publisher } from "./publisher.ts";
 import { S3StagedBlob } from "./staged-blob.ts";
 import { UploadMemory } from "./upload-memory.ts";
@@ -119,6 +121,10 @@ export class S3Store implements BlobStore, Diagnosable {
   async open(digest: Digest, options: OpenOptions = {}): Promise<BlobReader | null> {
     options.signal?.throwIfAborted();
     return faultsTold(() => openObject(this.#client, this.#layout.blob(digest), options));
+  }
+
+  async presign(digest: Digest, options: PresignOptions): Promise<PresignedUrl> {
+    return faultsTold(() => presignObject(this.#client, this.#layout.blob(digest), options));
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {

@@ -119,3 +119,40 @@ test("keys are asked for at every request", async () => {
   }
   assert.equal(new Set(used).size, 3, used.join());
 });
+
+test("AWS's own example of a presigned URL is signed as published", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: NOW });
+  const signer = new Signer(async () => KEYS, "us-east-1", true);
+  const validity = { from: new Date(NOW), seconds: 86_400, until: new Date(NOW + 86_400_000) };
+  const query = await signer.presign(
+    { method: "GET", host: HOST, path: "/test.txt", query: {}, headers: {} },
+    validity,
+  );
+  // "Authenticating Requests: Using Query Parameters" in the S3 API reference
+  assert.deepEqual(query, {
+    "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+    "X-Amz-Credential": `${KEYS.accessKeyId}/20130524/us-east-1/s3/aws4_request`,
+    "X-Amz-Date": "20130524T000000Z",
+    "X-Amz-Expires": "86400",
+    "X-Amz-SignedHeaders": "host",
+    "X-Amz-Signature": "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
+  });
+});
+
+test("what an answer is to say is part of a presigned URL's signature, and so is the token of temporary keys", async () => {
+  const signatures = new Set<string | undefined>();
+  const validity = { from: new Date(NOW), seconds: 300, until: new Date(NOW + 300_000) };
+  for (const [sessionToken, type] of [
+    [undefined, "image/png"],
+    [undefined, "text/html"],
+    ["a/session+token==", "image/png"],
+  ] as const) {
+    const keys = { ...KEYS, ...(sessionToken !== undefined && { sessionToken }) };
+    const request = { method: "GET", host: HOST, path: "/a", query: { "response-content-type": type }, headers: {} };
+    const query = await new Signer(async () => keys, "us-east-1", true).presign(request, validity);
+    assert.equal(query["response-content-type"], type);
+    assert.equal(query["X-Amz-Security-Token"], sessionToken);
+    signatures.add(query["X-Amz-Signature"]);
+  }
+  assert.equal(signatures.size, 3);
+});

@@ -1,9 +1,12 @@
 import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import type { CredentialSource } from "./credentials.ts";
+import type { Validity } from "./validity.ts";
 
 /** In the place of a payload's digest: nobody vouches for it. */
 export const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
+
+const DIGEST_FIELD = "x-amz-content-sha256";
 
 /** SHA-256 of nothing. */
 export const NO_PAYLOAD = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -62,14 +65,16 @@ export class Signer {
     return headers;
   }
 
-  /**
-   * The query of a URL that anybody may request: the given one, and the signature.
-   *
-   * @param expiresIn seconds, a week at most
-   */
-  async presign(request: Signable, expiresIn: number): Promise<Readonly<Record<string, string>>> {
-    const headers = { ...request.headers, "X-Amz-Content-Sha256": UNSIGNED_PAYLOAD };
-    const { query } = await this.#library.presign(this.#request({ ...request, headers }), { expiresIn });
+  /** The query of a URL that anybody may request: the given one, and the signature. The payload is nobody's word. */
+  async presign(request: Signable, { from, seconds }: Validity): Promise<Readonly<Record<string, string>>> {
+    const headers = { ...request.headers, [DIGEST_FIELD]: UNSIGNED_PAYLOAD };
+    const { query } = await this.#library.presign(this.#request({ ...request, headers }), {
+      signingDate: from,
+      expiresIn: seconds,
+      // S3 takes the payload for unsigned wherever the signature stands in the query; a client need not repeat it
+      unhoistableHeaders: new Set([DIGEST_FIELD]),
+      unsignableHeaders: new Set([DIGEST_FIELD]),
+    });
     return query as Record<string, string>;
   }
 

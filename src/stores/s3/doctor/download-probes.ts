@@ -65,7 +65,8 @@ async function letsPagesRead(bench: Bench): Promise<Outcome> {
 
 async function presigned(bench: Bench): Promise<string> {
   const query = { "response-content-type": TYPE, "response-content-disposition": DISPOSITION };
-  return bench.client.presign({ operation: "GetObject", method: "GET", key: bench.key("small"), query }, HOLDS);
+  const request = { operation: "GetObject", method: "GET", key: bench.key("small"), query };
+  return (await bench.client.presign(request, HOLDS)).url;
 }
 
 /** As a browser does, without keys of its own. */
