@@ -45,9 +45,10 @@ export class Tally {
     return `${this.#blobs()} verified, ${formatSize(this.#bytes)}, ${formatSize(this.#bytes / seconds)}/s${this.#bad(", ")}`;
   }
 
-  summary(): string {
-    if (this.#total === 0) return "no blobs are stored";
-    return `${this.#blobs()} verified, ${formatSize(this.#bytes)}: ${this.isWell ? "all intact" : this.#bad("")}`;
+  /** @param isWhole all was read that there was to read */
+  summary(isWhole: boolean): string {
+    if (this.#total === 0) return isWhole ? "no blobs are stored" : "stopped before the first blob was read";
+    return `${isWhole ? "" : "stopped early: "}${this.#blobs()} verified, ${formatSize(this.#bytes)}: ${this.isWell ? "all intact" : this.#bad("")}`;
   }
 
   get #total(): number {

@@ -42,7 +42,7 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
     } finally {
       progress.clear();
       if (isForPrograms) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
-      else process.stdout.write(`${isWhole ? "" : "stopped early: "}${tally.summary()}\n`);
+      else process.stdout.write(`${tally.summary(isWhole)}\n`);
     }
     return tally.isWell ? EXIT.ok : EXIT.unwell;
   });

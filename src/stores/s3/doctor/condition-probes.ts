@@ -7,8 +7,11 @@ import { type BucketProbe, wanted, welcome } from "./probe.ts";
 
 const group = "Conditions";
 
-/** Statuses by which a server says that it does not know a condition (Backblaze B2: 501). */
-const UNKNOWN = [400, 501] as const;
+const UNKNOWN = "The server does not know the condition.";
+const LOOKS_FIRST = "fixity leaves it out, and looks before it stores: one request more for each small file.";
+const LOOKS_BEFORE =
+  "fixity looks at the upload first instead. Two servers that take one over in the same moment may both go on.";
+const NEVER_RESUMED = "Uploads can be begun, and none can be resumed.";
 
 export const CONDITION_PROBES: readonly BucketProbe[] = [
   {
@@ -24,7 +27,9 @@ export const CONDITION_PROBES: readonly BucketProbe[] = [
     group,
     title: "Of two who change an object, one is refused (If-Match)",
     needs: ["put"],
-    otherwise: wanted("Resume uploads on the server that began them only: route by client, or run one server."),
+    otherwise: wanted(
+      "Nothing keeps two servers apart that go on with one upload. Send each client to one server, or run only one.",
+    ),
     run: fencesChanges,
   },
 ];
@@ -32,62 +37,71 @@ export const CONDITION_PROBES: readonly BucketProbe[] = [
 async function keepsWhatIsThere(bench: Bench): Promise<Outcome> {
   const key = bench.key("conditional");
   const absent = await putIf(bench, key, "first", { "if-none-match": "*" });
-  const remedy = "fixity leaves it out, and looks before it stores: one request more for each small file.";
-  if (absent.went === "unknown") return fails("The server does not know the condition.", { remedy });
-  if (absent.went === "refused") return fails("It is refused although nothing is there.", { remedy });
+  if (absent.went === "failed") {
+    return fails(absent.why, { verdict: "failure", remedy: "No file that fits one part could be stored." });
+  }
+  if (absent.went === "unknown") return fails(UNKNOWN, { remedy: LOOKS_FIRST });
+  if (absent.went === "refused") return fails("It is refused although nothing is there.", { remedy: LOOKS_FIRST });
   const again = await putIf(bench, key, "second", { "if-none-match": "*" });
-  if (again.went !== "refused") return fails("It was ignored: the object was written over.");
+  if (again.went !== "refused") return fails("It is ignored: the object was written over.");
   return (await readText(bench, key)) === "first" ? holds() : fails("It was refused, and written over all the same.");
 }
 
-/** Which form of the entity tag is understood: RFC 9110 wants quotation marks, Ceph compares without. */
 async function fencesChanges(bench: Bench): Promise<Outcome> {
   const key = bench.key("fenced");
-  const begun = await putIf(bench, key, "version 1", {});
-  const stale = begun.etag ?? "";
-  const second = await putIf(bench, key, "version 2", {});
+  const old = await tagOf(bench, key, "version 1");
+  let current = await tagOf(bench, key, "version 2");
   const understood: string[] = [];
-  let isKnown = false;
-  let current = second.etag ?? "";
   for (const [form, write] of FORMS) {
-    const late = await putIf(bench, key, "version 1 again", { "if-match": write(stale) });
-    if (late.went === "stored") return fails("It was ignored: a change to an old version was taken.");
+    const late = await putIf(bench, key, "version 1 again", { "if-match": write(old) });
+    if (late.went === "unknown") return fails(UNKNOWN, { remedy: LOOKS_BEFORE });
+    if (late.went === "stored") return fails("It is ignored: a change to an old version was taken.");
     const next = await putIf(bench, key, `version after ${form}`, { "if-match": write(current) });
-    isKnown ||= late.went !== "unknown" && next.went !== "unknown";
     if (next.went !== "stored") continue;
     understood.push(form);
-    current = next.etag ?? "";
+    current = next.etag;
   }
-  if (!isKnown) return fails("The server does not know the condition.");
-  if (understood.length === 0) return fails("It is never met, in whatever form the ETag is sent.");
+  if (understood.length === 0) return fails("It is never met, in whatever form.", { remedy: NEVER_RESUMED });
   return holds(understood.length === FORMS.length ? null : `only with the ETag ${understood[0]}`);
 }
 
+/** RFC 9110, section 13.1.1, wants quotation marks; Ceph compares without. */
 const FORMS: readonly (readonly [form: string, write: (etag: string) => string])[] = [
   ["in quotation marks", (etag) => etag],
   ["without quotation marks", (etag) => etag.replaceAll('"', "")],
 ];
 
-interface ConditionalPut {
-  readonly went: "stored" | "refused" | "unknown";
-  readonly etag: string | null;
-}
+/** How a conditional PutObject went; `unknown` is the server's word that it knows no such conditions (Backblaze B2). */
+type ConditionalPut =
+  | { readonly went: "stored"; readonly etag: string }
+  | { readonly went: "refused" | "unknown" }
+  | { readonly went: "failed"; readonly why: string };
 
 async function putIf(
-  { client }: Bench,
+  bench: Bench,
   key: string,
   text: string,
   headers: Readonly<Record<string, string>>,
 ): Promise<ConditionalPut> {
-  const operation = "PutObject";
   try {
-    const etag = await client.call({ operation, method: "PUT", key, headers, body: payloadOf(text) }, (answer) =>
-      expectTag(operation, answer),
-    );
-    return { went: "stored", etag };
+    return { went: "stored", etag: await tagOf(bench, key, text, headers) };
   } catch (error) {
-    if (failedWith(error, 412, 409)) return { went: "refused", etag: null };
-    if (failedWith(error, ...UNKNOWN)) return { went: "unknown", etag: null };
-    throw error;
+    if (failedWith(error, 412)) return { went: "refused" };
+    if (!failedWith(error, 400, 501)) throw error;
+    if (error.status === 501 || error.code === "NotImplemented") return { went: "unknown" };
+    return { went: "failed", why: error.message };
   }
+}
+
+/** Stores a text, and gives its entity tag. */
+async function tagOf(
+  { client }: Bench,
+  key: string,
+  text: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const operation = "PutObject";
+  return client.call({ operation, method: "PUT", key, headers, body: payloadOf(text) }, (answer) =>
+    expectTag(operation, answer),
+  );
 }

@@ -1,0 +1,142 @@
+/** What the doctor says of servers that do not do what AWS does. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Finding } from "../../src/stores/doctor/finding.ts";
+import type { S3StoreOptions } from "../../src/stores/s3/options.ts";
+import { S3Store } from "../../src/stores/s3/s3-store.ts";
+import { failure, type ScriptedRequest } from "./scripted-bucket.ts";
+import { ScriptedServer, type Step } from "./scripted-server.ts";
+
+type Script = (request: ScriptedRequest) => Step;
+
+/** A server that does with some requests what a script says, and all others as it should. */
+async function examine(scripts: Readonly<Record<string, Script>>, options: Partial<S3StoreOptions> = {}) {
+  await using server = await ScriptedServer.start();
+  for (const [operation, script] of Object.entries(scripts)) server.always(operation, script);
+  await using store = new S3Store(server.options(options));
+  const findings = await Array.fromAsync(store.diagnose());
+  const of = (probe: string): Pick<Finding, "verdict" | "found"> & { readonly remedy: string } => {
+    const found = findings.find((finding) => finding.probe === probe);
+    assert.ok(found, `no finding of ${probe}`);
+    return { ...found, remedy: found.remedy ?? "" };
+  };
+  return { findings, of, server };
+}
+
+const without =
+  (...names: readonly string[]): Script =>
+  ({ headers }) => {
+    for (const name of names) delete headers[name];
+    return null;
+  };
+
+/** Answers requests with one of these fields. */
+const refusing =
+  (names: readonly string[], status: number, code: string): Script =>
+  ({ headers }) =>
+    names.some((name) => headers[name] !== undefined) ? failure(status, code) : null;
+
+describe("conditions", () => {
+  test("that are ignored", async () => {
+    const { of } = await examine({ PutObject: without("if-none-match", "if-match") });
+    assert.equal(of("put-if-absent").verdict, "note");
+    assert.equal(of("put-if-absent").found, "It is ignored: the object was written over.");
+    assert.equal(of("put-if-match").verdict, "warning");
+    assert.match(of("put-if-match").remedy, /^Nothing keeps two servers apart/);
+  });
+
+  test("that are not known", async () => {
+    const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], 501, "NotImplemented") });
+    assert.deepEqual([of("put-if-absent").verdict, of("put-if-match").verdict], ["note", "warning"]);
+    assert.match(of("put-if-absent").remedy, /^fixity leaves it out, and looks before it stores/);
+    assert.match(of("put-if-match").remedy, /^fixity looks at the upload first instead/);
+  });
+
+  test("that are never met", async () => {
+    const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], 412, "PreconditionFailed") });
+    assert.equal(of("put-if-absent").found, "It is refused although nothing is there.");
+    assert.equal(of("put-if-match").remedy, "Uploads can be begun, and none can be resumed.");
+  });
+
+  test("that make a server refuse what fixity stores", async () => {
+    const { of } = await examine({ PutObject: refusing(["if-none-match"], 400, "InvalidArgument") });
+    assert.equal(of("put-if-absent").verdict, "failure");
+    assert.match(of("put-if-absent").found ?? "", /400 InvalidArgument/);
+  });
+});
+
+test("bytes that changed on the way, and are taken", async () => {
+  const { of } = await examine({
+    PutObject: ({ headers }) => {
+      headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
+      return null;
+    },
+  });
+  assert.equal(of("digest-refused").verdict, "warning");
+  assert.equal(of("get").verdict, "ok");
+});
+
+test("a bucket that keeps versions", async () => {
+  const marked = { done: { status: 204, headers: { "x-amz-delete-marker": "true" } } };
+  const { of } = await examine({ DeleteObject: () => marked });
+  assert.equal(of("versions").verdict, "note");
+  assert.match(of("versions").remedy, /NoncurrentVersionExpiration/);
+});
+
+test("parts that have to be equal", async () => {
+  const threeParts: Script = ({ content }) => (content.includes("<PartNumber>3") ? failure(400, "InvalidPart") : null);
+  const { of } = await examine({ CompleteMultipartUpload: threeParts });
+  assert.equal(of("complete").verdict, "ok");
+  assert.deepEqual([of("unequal-parts").verdict, of("unequal-parts").found], ["warning", "Refused (InvalidPart)."]);
+  assert.match(of("unequal-parts").remedy, /UPLOAD_BUCKET_EQUAL_PARTS=yes/);
+  const told = await examine({ CompleteMultipartUpload: threeParts }, { fixedPartSize: true });
+  assert.equal(told.of("unequal-parts").verdict, "note");
+});
+
+test("parts that cannot be copied", async () => {
+  const { of } = await examine({ UploadPartCopy: () => failure(501, "NotImplemented") });
+  assert.deepEqual(
+    [of("copy").verdict, of("copy-parts").verdict, of("unequal-parts").verdict],
+    ["ok", "warning", "skipped"],
+  );
+});
+
+for (const [hours, verdict, found] of [
+  [-1, "failure", /^This machine is 3\d{3} s ahead\.$/],
+  [1, "failure", /^This machine is 3\d{3} s behind\.$/],
+  [0.1, "warning", /^This machine is 3\d{2} s behind\.$/],
+  [0, "ok", /^$/],
+] as const) {
+  test(`a clock that is off by ${hours} hours: ${verdict}`, async () => {
+    const date = new Date(Date.now() + hours * 3_600_000).toUTCString();
+    // asked without keys
+    const clock: Script = ({ headers }) =>
+      headers.authorization === undefined ? { status: 403, headers: { date } } : null;
+    const { of } = await examine({ ListObjectsV2: clock });
+    assert.equal(of("clock").verdict, verdict);
+    assert.match(of("clock").found ?? "", found);
+  });
+}
+
+test("something that does not speak S3 is left at once", async () => {
+  const { findings, server } = await examine({ ListObjectsV2: () => ({ status: 404, body: "<html>Not here</html>" }) });
+  assert.match(findings.at(-1)?.found ?? "", /does not speak S3\.$/);
+  assert.deepEqual(new Set(server.operations), new Set(["ListObjectsV2"]));
+});
+
+test("a completion without an answer is never met by an abort", async () => {
+  const { of, server } = await examine({ CompleteMultipartUpload: () => "close" });
+  assert.equal(of("complete").verdict, "failure");
+  const aborted = server.seen.filter(({ operation }) => operation === "AbortMultipartUpload").map(({ key }) => key);
+  assert.deepEqual(
+    aborted.filter((key) => key.endsWith("-large")),
+    [],
+  );
+  assert.equal(aborted.length, 1, "only the one that nobody completes");
+});
+
+test("a server that ends connections in the middle of everything", async () => {
+  const { of, findings } = await examine({ PutObject: () => "close", UploadPart: () => "close" });
+  assert.deepEqual([of("put").verdict, of("multipart").verdict, of("get").verdict], ["failure", "failure", "skipped"]);
+  assert.equal(findings.at(-1)?.probe, "clear");
+});
