@@ -1,0 +1,31 @@
+/** Uploads that are cut, killed and handed over between servers, on a real gateway. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { resumeRounds } from "../resumable/rounds.ts";
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+export function roundsSuite(gateway: Gateway): void {
+  describe("uploads that are resumed, on S3", () => {
+    test("50 uploads through cuts, kills and changes of the instance", async () => {
+      await using place = new S3Place(gateway);
+      const env = {
+        UPLOAD_BUCKET_NAME: gateway.bucket,
+        UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
+        UPLOAD_BUCKET_REGION: gateway.region,
+        UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
+        UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
+        UPLOAD_BUCKET_PREFIX: place.prefix,
+        UPLOAD_BUCKET_PART_SIZE: "5MiB",
+      };
+      const start = () => ServerProcess.start({ dir: "/nowhere/data", env });
+      await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 50), start });
+      const rest = (await place.objects()).filter(({ key }) => !key.startsWith(place.layout.blobs));
+      assert.deepEqual(
+        rest.filter(({ key }) => !key.includes("/uploads/")),
+        [],
+      );
+    });
+  });
+}
