@@ -22,7 +22,7 @@ export class Build implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "fixity-built-"));
     const build = new Build(folder);
     try {
-      await run(inRepository("node_modules/.bin/tsc"), ["-p", inRepository("bench"), "--outDir", folder]);
+      await compile(folder);
       await copyFile(inRepository("package.json"), join(folder, "package.json"));
       await symlink(inRepository("node_modules"), join(folder, "node_modules"));
       return build;
@@ -39,6 +39,15 @@ export class Build implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function compile(folder: string): Promise<void> {
+  try {
+    await run(inRepository("node_modules/.bin/tsc"), ["-p", inRepository("bench"), "--outDir", folder]);
+  } catch (error) {
+    // what the compiler complains of
+    throw new Error((error as { readonly stdout: string }).stdout, { cause: error });
   }
 }
 

@@ -103,14 +103,23 @@ export async function uploadDeclared(port: number, path: string, size: number): 
   return send(port, declaredEnvelope(blocks, path), blocks);
 }
 
-/** Like {@link uploadLarge}, again as often as the server asks for that. How often it did. */
-export async function uploadPatiently(port: number, path: string, size: number): Promise<number> {
+/** How an upload went that was made again as often as the server asked for that. */
+export interface PatientUpload {
+  /** How often it did. */
+  readonly refusals: number;
+  /** The status by which it ended; `null` where it was stored. */
+  readonly failure: number | null;
+}
+
+/** Like {@link uploadLarge}, again where the server says when (503 with `Retry-After`). */
+export async function uploadPatiently(port: number, path: string, size: number): Promise<PatientUpload> {
   for (let refusals = 0; ; refusals++) {
     try {
       await uploadLarge(port, path, size);
-      return refusals;
+      return { refusals, failure: null };
     } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 503 || error.retryAfter === null) throw error;
+      if (!(error instanceof Refused)) throw error;
+      if (error.status !== 503 || error.retryAfter === null) return { refusals, failure: error.status };
       await sleep(error.retryAfter * 1000);
     }
   }

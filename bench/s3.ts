@@ -92,11 +92,13 @@ export async function s3Memory(build: Build): Promise<void> {
     const { fixity } = contenders(target);
     await using contender = await Contender.start({ build, parent: tmpdir() }, fixity);
     const uploads = Array.from({ length: count }, () => uploadPatiently(contender.port, "/uploads", size));
-    const refusals = (await Promise.all(uploads)).reduce((sum, refused) => sum + refused, 0);
+    const ends = await Promise.all(uploads);
     const { peakMemory } = await contender.usage();
-    const peak = `${(peakMemory / MIB).toFixed(0)} MiB at peak`;
+    const refusals = ends.reduce((sum, end) => sum + end.refusals, 0);
+    const failures = ends.filter((end) => end.failure !== null).map((end) => end.failure);
     console.log(
-      `\n${count} uploads of ${size / MIB} MiB to S3 at once: fixity ${peak}, ${refusals} told to come back later`,
+      `\n${count} uploads of ${size / MIB} MiB to S3 at once: fixity ${(peakMemory / MIB).toFixed(0)} MiB at peak; ` +
+        `told to come back later ${refusals} times, ${failures.length} failed ${[...new Set(failures)].join(" ")}`.trimEnd(),
     );
   });
 }
