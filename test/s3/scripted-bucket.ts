@@ -125,7 +125,7 @@ export class ScriptedBucket {
     });
     if (bytes.length === 0 || bytes.includes(null)) return failure(400, "InvalidPart");
     this.uploads.delete(uploadId);
-    const etag = this.#keep(key, Buffer.concat(bytes as Buffer[]), type);
+    const etag = this.#keep(key, Buffer.concat(bytes as Buffer[]), type, tagOfParts(bytes as Buffer[]));
     return xml("CompleteMultipartUploadResult", `<ETag>${escaped(etag)}</ETag>`);
   }
 
@@ -138,8 +138,7 @@ export class ScriptedBucket {
     return this.objects.get(String(headers["x-amz-copy-source"]).split("/").slice(2).join("/"));
   }
 
-  #keep(key: string, bytes: Buffer, type: string): string {
-    const etag = tagOf(bytes);
+  #keep(key: string, bytes: Buffer, type: string, etag: string = tagOf(bytes)): string {
     this.objects.set(key, { bytes, type, etag, modified: new Date() });
     return etag;
   }
@@ -163,6 +162,12 @@ function typeOf(headers: ScriptedRequest["headers"]): string {
 
 function tagOf(bytes: Buffer): string {
   return `"${createHash("md5").update(bytes).digest("hex")}"`;
+}
+
+function tagOfParts(parts: readonly Buffer[]): string {
+  const hash = createHash("md5");
+  for (const part of parts) hash.update(createHash("md5").update(part).digest());
+  return `"${hash.digest("hex")}-${parts.length}"`;
 }
 
 function escaped(etag: string): string {
