@@ -42,6 +42,18 @@ export type Fault =
   /** 403 without anything having been done. */
   | "status-403";
 
+/** What becomes of a request that is watched. */
+export type Fate = "passes" | "never arrives" | "arrives half";
+
+/**
+ * Looks at requests on their way: when one has come in, to say what becomes of it, and when the server has carried it out,
+ * in front of its answer. The request waits meanwhile.
+ */
+export interface Watcher {
+  arriving(request: SeenRequest): Promise<Fate>;
+  done(request: SeenRequest): Promise<void>;
+}
+
 export interface SeenRequest {
   /** As S3 calls it: `PutObject`. */
   readonly operation: string;
@@ -72,6 +84,8 @@ export class FaultProxy implements AsyncDisposable {
   #left = 0;
   /** All requests since the last {@link reset}, struck or not. */
   readonly seen: SeenRequest[] = [];
+  /** Sees all requests but reads, where no fault strikes them. */
+  watcher: Watcher | null = null;
   /** Struck requests that the server has carried out, or may yet. */
   readonly #underWay = new Set<Promise<unknown>>();
 
@@ -130,12 +144,29 @@ export class FaultProxy implements AsyncDisposable {
     this.seen.push(seen);
     if (this.#strike?.operation !== seen.operation || this.#left === 0) {
       if (seen.operation === "GetObject") return this.#passThrough(incoming, outgoing);
-      return send(outgoing, await this.#forward(incoming, await contentOf(incoming)));
+      return this.#pass(seen, incoming, outgoing);
     }
     this.#left -= 1;
     const work = this.#apply(this.#strike.fault, seen, incoming, outgoing);
     this.#underWay.add(work.catch(() => null).finally(() => this.#underWay.delete(work)));
     await work;
+  }
+
+  async #pass(seen: SeenRequest, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const content = await contentOf(incoming);
+    const fate = (await this.watcher?.arriving(seen)) ?? "passes";
+    if (fate === "arrives half") await this.#sendHalf(incoming, content);
+    if (fate !== "passes") return void incoming.socket.destroy();
+    const answer = await this.#forward(incoming, content);
+    await this.watcher?.done(seen);
+    send(outgoing, answer);
+  }
+
+  async #sendHalf(incoming: IncomingMessage, content: Buffer): Promise<void> {
+    const upstream = request(this.#upstream(incoming)).on("error", () => null);
+    upstream.write(content.subarray(0, content.length / 2));
+    await sleep(20);
+    upstream.destroy();
   }
 
   async #apply(fault: Fault, seen: SeenRequest, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

@@ -4,6 +4,8 @@ import { contractSuite } from "./contract.ts";
 import { doctorSuite } from "./doctor.ts";
 import { faultsSuite } from "./faults.ts";
 import { startGateway, whyNoGateway } from "./gateway.ts";
+import { hugeSuite } from "./huge.ts";
+import { killSuite } from "./kill.ts";
 import { racesSuite } from "./races.ts";
 import { requestsSuite } from "./requests.ts";
 import { serverSuite } from "./server.ts";
@@ -18,6 +20,8 @@ if (missing === null) {
   racesSuite(gateway);
   serverSuite(gateway);
   doctorSuite(gateway);
+  killSuite(gateway);
+  hugeSuite(gateway);
 } else {
   test("the S3 store on a real server", { skip: missing });
 }

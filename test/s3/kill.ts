@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { BlobStore } from "../../src/core/store.ts";
+import { digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { Random } from "../helpers/random.ts";
+import { FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import type { Job } from "./kill-child.ts";
+import { S3Place } from "./place.ts";
+
+const CHILD = fileURLToPath(new URL("kill-child.ts", import.meta.url));
+const MIB = 1024 * 1024;
+/** Three parts. */
+const LARGE = 10 * MIB + 1000;
+
+/** When a process dies: one of its requests is lost with it, arrives in part, or is carried out without its knowing. */
+const MOMENTS = ["before", "within", "after"] as const;
+type Moment = (typeof MOMENTS)[number];
+
+interface Way {
+  readonly name: string;
+  readonly size: number;
+  readonly isAnnounced: boolean;
+  /** Requests of an upload that nobody disturbs. */
+  readonly requests: number;
+}
+
+const WAYS: readonly Way[] = [
+  { name: "one PUT", size: 10_000, isAnnounced: false, requests: 1 },
+  { name: "parts at the final key", size: LARGE, isAnnounced: true, requests: 6 },
+  { name: "parts, then a copy", size: LARGE, isAnnounced: false, requests: 8 },
+];
+
+/** What a process said, or `null` where it was killed before. */
+type Said = { readonly existed?: boolean; readonly staged?: number } | null;
+
+interface Child {
+  readonly kill: () => Promise<void>;
+  readonly said: Promise<Said>;
+}
+
+function startChild(job: Job): Child {
+  const child = spawn(process.execPath, [CHILD, JSON.stringify(job)], { stdio: ["ignore", "pipe", "inherit"] });
+  const exit = once(child, "exit");
+  const output = text(child.stdout);
+  return {
+    kill: async () => {
+      child.kill("SIGKILL");
+      await exit;
+    },
+    said: exit.then(async ([code]) => (code === 0 ? (JSON.parse(await output) as Said) : null)),
+  };
+}
+
+/** Kills a process at a moment of its n-th request. */
+class Killer implements Watcher {
+  readonly #nth: number;
+  readonly #moment: Moment;
+  #child: Child | null = null;
+  #count = 0;
+  /** The request that was its last, as S3 calls it. */
+  struck: string | null = null;
+  #chosen: SeenRequest | null = null;
+
+  constructor(nth: number, moment: Moment) {
+    this.#nth = nth;
+    this.#moment = moment;
+  }
+
+  watch(child: Child): void {
+    this.#child = child;
+  }
+
+  async arriving(request: SeenRequest): ReturnType<Watcher["arriving"]> {
+    this.#count += 1;
+    if (this.struck !== null) return "never arrives";
+    if (this.#count !== this.#nth) return "passes";
+    this.#chosen = request;
+    if (this.#moment === "after") return "passes";
+    await this.#strike(request);
+    return this.#moment === "within" && request.length > 1 ? "arrives half" : "never arrives";
+  }
+
+  async done(request: SeenRequest): Promise<void> {
+    if (request === this.#chosen) await this.#strike(request);
+  }
+
+  async #strike(request: SeenRequest): Promise<void> {
+    this.struck = request.operation;
+    await this.#child?.kill();
+  }
+}
+
+async function read(store: BlobStore, bytes: Uint8Array): Promise<"absent" | "whole" | "wrong"> {
+  await using reader = await store.open(digestOf(bytes));
+  if (reader === null) return "absent";
+  return (await readAll(reader)).equals(bytes) ? "whole" : "wrong";
+}
+
+async function upload(store: BlobStore, bytes: Uint8Array, isAnnounced: boolean): Promise<void> {
+  const digest = digestOf(bytes);
+  await using staged = await store.stage(isAnnounced ? { digest, length: bytes.length } : {});
+  await writeAll(staged, bytes);
+  await staged.commit(digest);
+}
+
+/** Processes that die in the middle of an upload, and what others find of it. */
+export function killSuite(gateway: Gateway): void {
+  const { bucket, region, endpoint, accessKey, secretKey } = gateway;
+  const common = { bucket, region, accessKey, secretKey, partSize: 5 * MIB };
+
+  void describe("killed processes", () => {
+    for (const { name, size, isAnnounced, requests } of WAYS) {
+      void test(`${name}: killed at any request, an upload leaves the whole blob or nothing, and nothing for good`, async (context) => {
+        await using proxy = await FaultProxy.start(endpoint);
+        await using place = new S3Place(gateway);
+        await using witness = place.store();
+        const first = new Random().integer(1, 2 ** 30);
+        const kept: Buffer[] = [];
+        const struck = new Set<string>();
+
+        const uploadKilled = async (nth: number, moment: Moment) => {
+          const seed = first + kept.length;
+          const bytes = new Random(seed).bytes(size);
+          kept.push(bytes);
+          const killer = new Killer(nth, moment);
+          proxy.watcher = killer;
+          const options = { ...common, endpoint: proxy.endpoint, keyPrefix: place.prefix };
+          const child = startChild({ options, inner: {}, upload: { size, seed, isAnnounced } });
+          killer.watch(child);
+          const said = await child.said;
+          const found = await read(witness, bytes);
+          assert.notEqual(found, "wrong", `after ${killer.struck} ${moment}`);
+          return { said, found, struck: killer.struck };
+        };
+
+        const { said, found } = await uploadKilled(Infinity, "before");
+        assert.deepEqual([said, found], [{ existed: false }, "whole"]);
+        assert.equal(proxy.seen.length, requests);
+        const hasContent = proxy.seen.map(({ length }) => length > 0);
+        for (let nth = 1; nth <= requests; nth += 1) {
+          // to die before a request is to die after the one before it
+          const moments = MOMENTS.filter(
+            (moment) => moment === "after" || (moment === "before" ? nth === 1 : hasContent[nth - 1]),
+          );
+          for (const moment of moments) {
+            const outcome = await uploadKilled(nth, moment);
+            assert.equal(outcome.said, null, "it could acknowledge nothing");
+            assert(outcome.struck !== null);
+            struck.add(outcome.struck);
+            await using fresh = place.store();
+            await upload(fresh, kept.at(-1) ?? Buffer.alloc(0), isAnnounced);
+          }
+        }
+        const abandoned = await place.leftovers();
+        if (requests > 1) assert(abandoned >= requests, "there is something to clear away");
+        const options = { ...common, endpoint, keyPrefix: place.prefix };
+        // Young at first: the clocks are the server's.
+        let left = abandoned;
+        for (let tries = 0; left > 0 && tries < 5; tries += 1) {
+          await sleep(1_000);
+          await startChild({ options, inner: { abandonedAfter: 1_000 } }).said;
+          left = await place.leftovers();
+        }
+        assert.equal(left, 0, "another process's collection removes all of it");
+        if (gateway.collectGarbage === null) context.diagnostic("the server's garbage collection was not run");
+        await gateway.collectGarbage?.();
+        for (const bytes of kept) assert.equal(await read(witness, bytes), "whole");
+        assert.equal((await place.objects()).length, kept.length);
+        context.diagnostic(
+          `${kept.length - 1} kills at ${[...struck].join(", ")} left ${abandoned} uploads and objects`,
+        );
+      });
+    }
+  });
+}
