@@ -5,6 +5,7 @@ import type { HandlerOptions } from "./http/options.ts";
 
 export type { FetchHandler } from "./http/adapters/fetch.ts";
 export { bearerTokens } from "./http/bearer.ts";
+export type { DownloadOptions } from "./http/delegation/options.ts";
 export type { FormLimits } from "./http/form/form-limits.ts";
 export type { Action, HandlerOptions, Report } from "./http/options.ts";
 

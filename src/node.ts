@@ -6,6 +6,7 @@ import type { HandlerOptions } from "./http/options.ts";
 export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
 export { bearerTokens } from "./http/bearer.ts";
 export type { Handler } from "./http/handler.ts";
+export type { DownloadOptions } from "./http/delegation/options.ts";
 export type { FormLimits } from "./http/form/form-limits.ts";
 export type { Action, HandlerOptions, Report } from "./http/options.ts";
 

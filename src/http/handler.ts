@@ -51,7 +51,7 @@ export class Handler {
 
   constructor(fixity: Fixity, options: HandlerOptions = {}) {
     this.#fixity = fixity;
-    this.#options = resolveHandlerOptions(options);
+    this.#options = resolveHandlerOptions(options, fixity.store);
   }
 
   /** Whether a target (path and query) is one of this handler's. */

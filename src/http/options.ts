@@ -1,4 +1,7 @@
 import { FixityError } from "../core/errors.ts";
+import type { BlobStore } from "../core/store.ts";
+import type { Delegate } from "./delegation/delegate.ts";
+import { delegateFor, type DownloadOptions } from "./delegation/options.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-limits.ts";
 import type { PaceLimits } from "./pace.ts";
@@ -34,6 +37,13 @@ export interface HandlerOptions {
    */
   readonly cors?: { readonly origins: "*" | readonly string[] };
   /**
+   * Who sends the bytes of files. The answers of the two other modes hold a URL that lets in whoever has it (`Location`,
+   * `X-Accel-Redirect`): do not log their fields.
+   *
+   * @default { mode: "stream" }: we do
+   */
+  readonly downloads?: DownloadOptions;
+  /**
    * The form field that holds the file.
    *
    * @default "upload"
@@ -67,6 +77,8 @@ export interface HandlerOptions {
 export interface ResolvedHandlerOptions {
   readonly authorize: (exchange: Exchange, action: Action) => Promise<void> | void;
   readonly origins: "*" | ReadonlySet<string>;
+  /** Who sends blobs in our place; `null` for nobody. */
+  readonly delegate: Delegate | null;
   readonly fieldName: string;
   readonly form: ResolvedFormLimits;
   readonly pace: PaceLimits;
@@ -74,7 +86,7 @@ export interface ResolvedHandlerOptions {
 }
 
 /** @throws FixityError `invalid-option` */
-export function resolveHandlerOptions(options: HandlerOptions): ResolvedHandlerOptions {
+export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore): ResolvedHandlerOptions {
   const origins = options.cors?.origins ?? [];
   const pace = {
     idleTimeout: options.idleTimeout ?? 60_000,
@@ -87,6 +99,7 @@ export function resolveHandlerOptions(options: HandlerOptions): ResolvedHandlerO
   return {
     authorize: options.authorize ?? refuseRemoval,
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
+    delegate: delegateFor(options.downloads ?? { mode: "stream" }, store),
     fieldName: options.fieldName ?? "upload",
     form: resolveFormLimits(options.form ?? {}),
     pace,

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 /** What a test may need of its machine, and how to find out whether it is there. */
 const CHECKS = {
   curl: ["curl", "--version"],
+  nginx: ["nginx", "-v"],
   "/proc": ["test", "-d", "/proc/self/fd"],
   // it must be there and be allowed to trace
   strace: ["strace", "-f", "-o", "/dev/null", "true"],

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
-import { parseRange, resolveRanges } from "./range.ts";
+import { isPlainRange, parseRange, resolveRanges } from "./range.ts";
 
 const parsed = (text: string): readonly string[] | null => parseRange(text)?.map(String) ?? null;
 
@@ -121,3 +121,21 @@ function positionsIn({ start, end }: ByteSpan): readonly number[] {
 function countRuns(positions: ReadonlySet<number>): number {
   return [...positions].filter((position) => !positions.has(position - 1)).length;
 }
+
+test("a plain range is one that nobody reads in another way", () => {
+  for (const text of ["bytes=0-0", "bytes=5-", "bytes=-5", "bytes=0-999999999999999"]) assert(isPlainRange(text), text);
+  for (const text of [
+    "bytes=0-0,2-3",
+    "bytes=0-0,",
+    "bytes= 0-0",
+    "Bytes=0-0",
+    "bytes=5-2",
+    "bytes=-",
+    "bytes=a-b",
+    "bytes=0-9999999999999999",
+    "lines=0-0",
+    "",
+  ]) {
+    assert(!isPlainRange(text), text);
+  }
+});

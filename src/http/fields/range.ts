@@ -32,6 +32,14 @@ export function parseRange(text: string): readonly ByteRange[] | null {
   return ranges;
 }
 
+/**
+ * Whether a `Range` field holds one range, written so that every server reads it as we do: no other may be trusted to
+ * ignore what we ignore, and to take what we take.
+ */
+export function isPlainRange(text: string): boolean {
+  return /^bytes=(?:\d{1,15}-(?:\d{1,15})?|-\d{1,15})$/.test(text) && parseRange(text)?.length === 1;
+}
+
 function rangeOf([, first, last, suffix]: RegExpExecArray): ByteRange | null {
   if (first === undefined) return ByteRange.suffix(position(suffix));
   return ByteRange.between(position(first), last === "" ? null : position(last));

@@ -3,6 +3,7 @@ import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
 import type { Link } from "../../core/link.ts";
 import { ByteRangesBody, contentRange } from "../byteranges.ts";
+import type { Delegate } from "../delegation/delegate.ts";
 import type { Answer } from "../exchange.ts";
 import { etagOf, matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import { ifRangeHolds } from "../fields/if-range.ts";
@@ -28,6 +29,8 @@ export async function readBlob(context: RouteContext, link: Link): Promise<Answe
     }
   }
   if (exchange.method === "HEAD") return headOnly(context, link);
+  const { delegate } = context.options;
+  if (delegate?.takes(exchange, etagOf(link.digest)) === true) return delegated(context, link, delegate);
   const ranges = wantedRanges(context, link);
   if (ranges === null) return wholeOrRange(context, link, undefined);
   const [only] = ranges;
@@ -84,6 +87,17 @@ async function severalRanges(context: RouteContext, link: Link, ranges: readonly
     body,
     note: { digest: digest.toString(), size: stat.size },
   };
+}
+
+/** The bytes from somebody else; but what is wrong with the request is told by us. */
+async function delegated(context: RouteContext, link: Link, delegate: Delegate): Promise<Answer> {
+  const { fixity, exchange } = context;
+  const { digest } = link;
+  const stat = await fixity.stat(digest, exchange.signal);
+  if (stat === null) throw absent();
+  for (const range of wantedRanges(context, link) ?? []) ByteRange.resolve(range, stat.size);
+  const answer = await delegate.pass({ digest, fields: fieldsOf(context, link) });
+  return { ...answer, note: { digest: digest.toString(), size: stat.size } };
 }
 
 /** The ranges asked for, or `null` for the whole. */

@@ -1,0 +1,161 @@
+/** What is asked of a service that leaves the sending to nginx, and of one that does not: nobody may notice a difference. */
+import assert from "node:assert/strict";
+import type { Fixity } from "../../src/index.ts";
+import type { Report } from "../../src/node.ts";
+import type { Answer, Exchange } from "../../src/http/exchange.ts";
+import { sha256 } from "../helpers/service.ts";
+
+/** Not a multiple of anything. */
+export const BYTES: Buffer = Buffer.from(Array.from({ length: 70_001 }, (_, index) => (index * 7) % 251));
+const LINK = sha256(BYTES);
+const ETAG = `"${LINK}"`;
+const OTHER = `"${sha256("other")}"`;
+
+/** One request; the service leaves it to nginx, or answers itself. */
+interface Question {
+  readonly by: "nginx" | "us";
+  readonly method?: string;
+  /** Behind the digest. */
+  readonly tail?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Names that are to break header lines, or the reader's mind. */
+const HOSTILE_NAMES = [
+  "Übersicht 報告.pdf",
+  'quote".txt',
+  "semi;colon.txt",
+  "back\\slash.txt",
+  "per%25cent%0d%0aX-Evil: 1.txt",
+  "line\r\nX-Evil: 1.txt",
+  "../../../etc/passwd",
+  "\u202Egnp.exe",
+  "emoji 👩‍👩‍👧.png",
+  "a".repeat(400),
+];
+
+const PLAIN_RANGES = ["0-0", "0-70000", "10-", "-5", "-100000", "69990-99999", "1000-1999"];
+/** Unsatisfiable, several, or not read alike by all. */
+const OTHER_RANGES = [
+  "bytes=-0",
+  "bytes=70001-",
+  "bytes=5-2",
+  "bytes=0-1,100-200",
+  "bytes=0-99,50-149",
+  "bytes=0-1,",
+  "bytes= 0-1",
+  "Bytes=0-1",
+  "bytes=a-b",
+  "bytes=0-1-2",
+  "bytes=99999999999999999999-",
+  "bytes=0-99999999999999999999",
+  "lines=0-1",
+];
+
+const YESTERDAY = new Date(Date.now() - 86_400_000).toUTCString();
+const TOMORROW = new Date(Date.now() + 86_400_000).toUTCString();
+
+export const QUESTIONS: readonly Question[] = [
+  ...["", ".png", ".txt", ".bin", ".mp4"].map((tail) => ({ by: "nginx", tail }) as const),
+  // what a browser would run stays a download
+  ...[".html", ".svg", ".xml", ".pdf", ".js"].map((tail) => ({ by: "nginx", tail }) as const),
+  { by: "nginx", tail: ".png?download" },
+  ...HOSTILE_NAMES.map(
+    (name) => ({ by: "nginx", tail: `.html?filename=${encodeURIComponent(name.toWellFormed())}` }) as const,
+  ),
+  ...PLAIN_RANGES.map((range) => ({ by: "nginx", headers: { range: `bytes=${range}` } }) as const),
+  ...PLAIN_RANGES.map((range) => ({ by: "nginx", headers: { range: `bytes=${range}`, "if-range": ETAG } }) as const),
+  { by: "us", headers: { range: "bytes=0-9", "if-range": OTHER } },
+  { by: "us", headers: { range: "bytes=0-9", "if-range": `W/${ETAG}` } },
+  { by: "us", headers: { range: "bytes=0-9", "if-range": YESTERDAY } },
+  ...OTHER_RANGES.map((range) => ({ by: "us", headers: { range } }) as const),
+  { by: "us", headers: { "if-none-match": ETAG } },
+  { by: "us", headers: { "if-none-match": `W/${ETAG}, ${OTHER}` } },
+  { by: "us", headers: { "if-none-match": "*" } },
+  { by: "nginx", headers: { "if-none-match": OTHER } },
+  { by: "us", headers: { "if-match": ETAG } },
+  { by: "us", headers: { "if-match": OTHER } },
+  { by: "us", headers: { "if-modified-since": TOMORROW } },
+  { by: "us", headers: { "if-unmodified-since": YESTERDAY } },
+  { by: "nginx", headers: { "want-repr-digest": "sha-256=0" } },
+  { by: "nginx", headers: { "accept-encoding": "gzip, br" }, tail: ".txt" },
+  { by: "nginx", headers: { authorization: "Bearer somebody", cookie: "a=b", origin: "https://app.example.com" } },
+  { by: "us", method: "HEAD", tail: ".html?filename=a.html" },
+  { by: "us", method: "HEAD", headers: { range: "bytes=0-1" } },
+];
+
+/** A sentence for a test's name. */
+export function nameOf({ by, method = "GET", tail = "", headers = {} }: Question): string {
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  const asked = [`${method} …${tail.length > 60 ? `${tail.slice(0, 60)}…` : tail}`, ...fields].join(", ");
+  return `${asked}: answered by ${by}, as if streamed`.replaceAll(LINK, "<digest>");
+}
+
+/** Fields that tell of the file, and of how it may be used. */
+const FIELDS = [
+  "accept-ranges",
+  "access-control-allow-origin",
+  "access-control-expose-headers",
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-security-policy",
+  "content-type",
+  "cross-origin-resource-policy",
+  "etag",
+  "last-modified",
+  "repr-digest",
+  "x-accel-redirect",
+  "x-blob-cache-control",
+  "x-content-type-options",
+  "x-evil",
+];
+
+/** Who sent what, as the service tells it. */
+export class Ledger {
+  /** Whether the last `GET` was passed on. */
+  passedOn = false;
+  /** Bytes that the service has sent itself since. */
+  sent = 0;
+
+  readonly onAnswer = (_: Exchange, { fields }: Answer, { bytesSent }: Report): void => {
+    this.passedOn = fields["X-Accel-Redirect"] !== undefined;
+    this.sent = bytesSent;
+  };
+}
+
+/** Stores what the questions are about. */
+export async function storeSubject(fixity: Fixity): Promise<void> {
+  await fixity.put(BYTES);
+  await fixity.put(Buffer.alloc(0));
+}
+
+/** Asks both, and holds the answers against each other. */
+export async function assertSame(
+  streamed: string,
+  delegated: string,
+  question: Question,
+  ledger: Ledger,
+): Promise<void> {
+  const { method = "GET", tail = "", headers = {} } = question;
+  const path = `/uploads/${LINK}${tail}`;
+  const [expected, found] = [await ask(streamed + path), await ask(delegated + path)];
+  assert.deepEqual(found, expected);
+  assert.equal(ledger.passedOn, question.by === "nginx");
+  if (question.by === "nginx") assert.equal(ledger.sent, 0);
+
+  async function ask(url: string) {
+    const answer = await fetch(url, { method, headers });
+    const boundary = /boundary=(\w+)/.exec(answer.headers.get("content-type") ?? "")?.[1] ?? "no boundary";
+    const bytes = Buffer.from(await answer.arrayBuffer()).toString("latin1");
+    const fields = FIELDS.map((name) => [name, answer.headers.get(name)?.replace(boundary, "<boundary>") ?? null]);
+    return {
+      status: answer.status,
+      // a file server tells that it knows ranges where it gives no range
+      fields: Object.fromEntries(fields.filter(([name]) => answer.status === 200 || name !== "accept-ranges")),
+      bytes: bytes.replaceAll(boundary, "<boundary>"),
+    };
+  }
+}
