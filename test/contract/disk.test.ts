@@ -1,5 +1,4 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { truncate } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type DurabilityLevel, diskStore } from "../../src/disk.ts";
@@ -18,7 +17,7 @@ async function makePlace(durability: DurabilityLevel): Promise<ContractPlace> {
     abandon: async () => {
       spawnSync(process.execPath, [DYING_WRITER, folder.path], { stdio: "inherit" });
     },
-    leftovers: async () => (existsSync(folder.path) ? (await folder.staged()).length : 0),
+    leftovers: async () => (await folder.staged()).length + (await folder.uploadLeftovers()).length,
     cleanup: async () => folder[Symbol.asyncDispose](),
   };
 }

@@ -17,7 +17,7 @@ describe("a check of the folder", () => {
     const root = join(folder.path, "a", "b");
     await using store = diskStore({ root });
     await store.check();
-    assert.deepEqual((await readdir(root)).sort(), ["blobs", "staging"]);
+    assert.deepEqual((await readdir(root)).sort(), ["blobs", "staging", "uploads"]);
     const [instance = ""] = await readdir(join(root, "staging"));
     assert.deepEqual(await readdir(join(root, "staging", instance)), []);
   });
@@ -27,16 +27,12 @@ describe("a check of the folder", () => {
     await mkdir(folder.path);
     const file = join(folder.path, "file");
     await writeFile(file, "");
-    for (const inside of ["blobs", "staging"]) {
+    for (const inside of ["blobs", "staging", "uploads"]) {
       await mkdir(join(folder.path, `with-${inside}`));
       await writeFile(join(folder.path, `with-${inside}`, inside), "");
     }
-    for (const root of [
-      file,
-      join(file, "below"),
-      join(folder.path, "with-blobs"),
-      join(folder.path, "with-staging"),
-    ]) {
+    const withFiles = ["with-blobs", "with-staging", "with-uploads"].map((name) => join(folder.path, name));
+    for (const root of [file, join(file, "below"), ...withFiles]) {
       await using store = diskStore({ root });
       await assert.rejects(store.check(), { code: "store-misconfigured", message: /is a file/ });
     }
@@ -59,18 +55,22 @@ describe("a check of the folder", () => {
   });
 
   test("refuses a folder that this user may not write", async () => {
-    await using folder = await StoreFolder.make();
-    await diskStore({ root: folder.path }).check();
-    await chmod(folder.path, 0o755);
-    for (const inside of ["blobs", "staging"]) await chmod(join(folder.path, inside), 0o555);
-    await using store = await StoreProcess.start(folder.path);
-    // Permissions do not hold root back.
-    if (isRoot) await store.run({ do: "become-nobody" });
-    const checked = await store.run({ do: "check" });
-    assert.equal(checked.code, "store-misconfigured");
-    assert.match(checked.message ?? "", /permission/);
-    assert.equal((await store.run({ do: "put", ...SMALL })).code, "store-misconfigured");
-    for (const inside of ["blobs", "staging"]) await chmod(join(folder.path, inside), 0o755);
+    for (const inside of ["blobs", "staging", "uploads"]) {
+      await using folder = await StoreFolder.make();
+      await diskStore({ root: folder.path }).check();
+      await chmod(folder.path, 0o755);
+      for (const name of ["blobs", "staging", "uploads"]) await chmod(join(folder.path, name), 0o777);
+      await chmod(join(folder.path, inside), 0o555);
+      await using store = await StoreProcess.start(folder.path);
+      // Permissions do not hold root back.
+      if (isRoot) await store.run({ do: "become-nobody" });
+      const checked = await store.run({ do: "check" });
+      assert.equal(checked.code, "store-misconfigured", inside);
+      assert.match(checked.message ?? "", /permission/);
+      const put = await store.run({ do: "put", ...SMALL });
+      assert.equal(put.code, inside === "uploads" ? undefined : "store-misconfigured");
+      await chmod(join(folder.path, inside), 0o755);
+    }
   });
 
   test("passes for a user who owns only the store's folder", { skip: !isRoot && "needs root" }, async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -43,6 +43,24 @@ export class StoreFolder implements AsyncDisposable {
     return filesIn(join(this.path, "staging"));
   }
 
+  /** The folder of an upload that can be resumed. */
+  upload(hex: string): string {
+    return join(this.path, "uploads", hex);
+  }
+
+  /** Names of files in an upload's folder; `null` where there is no such folder. */
+  async uploadFiles(hex: string): Promise<string[] | null> {
+    return existsSync(this.upload(hex)) ? readdir(this.upload(hex)) : null;
+  }
+
+  /** Paths of uploads that were left half made or half removed, and of requests for uploads that were left. */
+  async uploadLeftovers(): Promise<string[]> {
+    const uploads = join(this.path, "uploads");
+    const names = existsSync(uploads) ? await readdir(uploads) : [];
+    const halves = names.filter((name) => name !== "wanted" && !/^[0-9a-f]{32}$/.test(name));
+    return [...halves.map((name) => join(uploads, name)), ...(await filesIn(join(uploads, "wanted")))];
+  }
+
   /** Paths of the staging folders of all instances. */
   async instances(): Promise<string[]> {
     const staging = join(this.path, "staging");
@@ -76,6 +94,7 @@ export class StoreFolder implements AsyncDisposable {
 }
 
 async function filesIn(folder: string): Promise<string[]> {
+  if (!existsSync(folder)) return [];
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
 }

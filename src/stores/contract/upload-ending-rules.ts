@@ -63,9 +63,11 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
           assert.equal(held.record, "all there");
           await held.commit(digestOf(bytes));
         }
-        await using held = await take(uploads, id);
-        await held.commit(digestOf(bytes));
-        await held.conclude("done");
+        {
+          await using held = await take(uploads, id);
+          await held.commit(digestOf(bytes));
+          await held.conclude("done");
+        }
         await assertSaved(uploads, id, { bytes: NOTHING, record: "done" });
         await assertKept(store, bytes);
       }

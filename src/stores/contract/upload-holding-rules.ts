@@ -9,6 +9,7 @@ import {
   assertShutOut,
   begin,
   bring,
+  codeOf,
   savedBytes,
   SUPERSEDED,
   take,
@@ -38,7 +39,7 @@ async function holderGivesUp(first: UploadStore, second: UploadStore, largest: n
   await using held = await take(second, id);
   await givenUp;
   assert.deepEqual([held.record, held.offset], ["saved at the last moment", 400_000]);
-  assert.equal((before.wanted.reason as { readonly code?: unknown }).code, "upload-superseded");
+  assert.equal(codeOf(before.wanted.reason), SUPERSEDED.code);
   await bring(held, bytes.subarray(400_000));
   await held.save("whole");
   await held[Symbol.asyncDispose]();
@@ -88,7 +89,7 @@ async function everyoneHasATurn(first: UploadStore, second: UploadStore): Promis
   let had = 0;
   for (const result of turns) {
     if (result.status === "fulfilled") had += 1;
-    else assert.equal((result.reason as { readonly code?: unknown }).code, "upload-superseded", String(result.reason));
+    else assert.equal(codeOf(result.reason), SUPERSEDED.code);
   }
   assert(had > 0);
   await assertSaved(first, id, { bytes: Uint8Array.from({ length: had }, (_, n) => n), record: String(had) });

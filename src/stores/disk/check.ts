@@ -26,7 +26,8 @@ export interface CheckParts {
 export async function checkStore(parts: CheckParts): Promise<void> {
   try {
     await parts.folders.makeBase();
-    await access(parts.layout.blobs, constants.R_OK | constants.W_OK | constants.X_OK);
+    const { blobs, uploads } = parts.layout;
+    for (const path of [blobs, uploads]) await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
     await assertOneFileSystem(parts.layout);
     await parts.collect();
     await probe(parts);
@@ -37,9 +38,9 @@ export async function checkStore(parts: CheckParts): Promise<void> {
   }
 }
 
-async function assertOneFileSystem({ blobs, staging }: Layout): Promise<void> {
-  const [one, other] = await Promise.all([stat(blobs), stat(staging)]);
-  if (one.dev === other.dev) return;
+async function assertOneFileSystem({ blobs, staging, uploads }: Layout): Promise<void> {
+  const devices = await Promise.all([blobs, staging, uploads].map(async (path) => (await stat(path)).dev));
+  if (new Set(devices).size === 1) return;
   throw new FixityError(
     "store-misconfigured",
     "The store's folder must lie on one file system, with all that is in it.",

@@ -5,10 +5,12 @@ import type {
   BlobStat,
   BlobStore,
   Collected,
+  Committed,
   OpenOptions,
   StagedBlob,
   StageOptions,
 } from "../../core/store.ts";
+import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { Batches } from "./batches.ts";
 import { close, fstat, unlink } from "./calls.ts";
@@ -17,7 +19,7 @@ import { Collector } from "./collector.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskStagedBlob } from "./disk-staged-blob.ts";
 import { Durability } from "./durability.ts";
-import { failedWith, storeFault } from "./faults.ts";
+import { failedWith, faultsTold } from "./faults.ts";
 import { Folders } from "./folders.ts";
 import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
@@ -25,11 +27,16 @@ import type { ResolvedDiskOptions } from "./options.ts";
 import { thisProcess } from "./owner.ts";
 import { openBlob, Publisher, statOf, statOrNull } from "./publisher.ts";
 import { StagingFile } from "./staging-file.ts";
+import { DiskUploads } from "./uploads/disk-uploads.ts";
+import { Handover } from "./uploads/handover.ts";
+import { UploadFolders } from "./uploads/upload-folders.ts";
+import { WantedBox } from "./uploads/wanted-box.ts";
 import { walkBlobs } from "./walk.ts";
 
 /** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
 export class DiskStore implements BlobStore, Diagnosable {
   readonly description: string;
+  readonly uploads: UploadStore;
   readonly #options: ResolvedDiskOptions;
   readonly #layout: Layout;
   readonly #durability: Durability;
@@ -37,6 +44,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly #instance: InstanceFolder;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
+  readonly #uploadFolders: UploadFolders;
   readonly #batches = new Batches();
 
   constructor(options: ResolvedDiskOptions) {
@@ -50,6 +58,16 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.#instance = new InstanceFolder(this.#layout, owner, log);
     this.#publisher = new Publisher(this.#layout, this.#durability, this.#folders, log);
     this.#collector = new Collector(this.#layout, owner, log);
+    this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, { durability: this.#durability, owner, log });
+    this.uploads = new DiskUploads(this.#layout, {
+      folders: this.#uploadFolders,
+      handover: new Handover(owner, new WantedBox(this.#layout.wanted, log), log),
+      publisher: this.#publisher,
+      durability: this.#durability,
+      batches: this.#batches,
+      log,
+      keepCopy: (bytes, digest) => this.#keepCopy(bytes, digest),
+    });
   }
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -60,7 +78,7 @@ export class DiskStore implements BlobStore, Diagnosable {
         folders: this.#folders,
         durability: this.#durability,
         log: this.#options.log,
-        collect: () => this.#collector.collect(signal),
+        collect: () => this.#collect(signal),
         createFile: () => this.#createFile(),
       }),
     );
@@ -123,7 +141,7 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
-    return faultsTold(() => this.#collector.collect(signal));
+    return faultsTold(() => this.#collect(signal));
   }
 
   /** Tries out what is needed of the folder, with small files that are thrown away. */
@@ -134,6 +152,17 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#instance.remove();
+  }
+
+  async #collect(signal: AbortSignal | undefined): Promise<Collected> {
+    await this.#uploadFolders.collect(signal);
+    return this.#collector.collect(signal);
+  }
+
+  async #keepCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest): Promise<Committed> {
+    await using staged = await this.stage();
+    for await (const chunk of bytes) await staged.write(chunk);
+    return staged.commit(digest);
   }
 
   async #createFile(): Promise<StagingFile> {
@@ -148,14 +177,5 @@ async function unlinkExisting(path: string): Promise<boolean> {
   } catch (error) {
     if (failedWith(error, "ENOENT")) return false;
     throw error;
-  }
-}
-
-/** Failed system calls leave the store as `FixityError`s. */
-async function faultsTold<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw storeFault(error);
   }
 }

@@ -42,6 +42,15 @@ export class Durability {
   }
 
   /**
+   * Flushes what was written through `fd` before this call, and of its facts only what is needed to read it. For a file
+   * that goes on growing; a failure is as final as one of {@link file}.
+   */
+  data(fd: number, unflushed: number): Promise<void> {
+    if (!this.flushes) return Promise.resolve();
+    return unflushed < LONG_FLUSH ? fdatasync(fd) : this.#long.run(() => fdatasync(fd));
+  }
+
+  /**
    * Starts to flush what was written so far, while more is coming in, so that the flush at the end is short. `null` where
    * that is not wanted or another file's early flush is under way.
    */

@@ -33,6 +33,15 @@ export function storeFault(thrown: unknown): unknown {
   return new FixityError(code, message, { cause: thrown });
 }
 
+/** Failed system calls leave the store as `FixityError`s. */
+export async function faultsTold<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw storeFault(error);
+  }
+}
+
 /** Whether a system call failed, and with one of these codes. */
 export function failedWith(thrown: unknown, ...codes: readonly string[]): boolean {
   return isSystemError(thrown) && codes.includes(thrown.code);

@@ -7,14 +7,14 @@ import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
 
 /**
- * The folders that blobs lie in. A blob is durable when its own entry is and the entries of all folders above it are, up
+ * The folders that blobs and uploads lie in. A blob is durable when its own entry is and the entries of all folders above it are, up
  * to the root of the file system: each folder's entry is in the one above, which has to be flushed after it was made.
  */
 export class Folders {
   readonly #layout: Layout;
   readonly #durability: Durability;
   readonly #log: Log;
-  /** Fan-out folders whose own entry is known to be durable. */
+  /** Folders whose own entry is known to be durable. */
   readonly #settled = new Set<string>();
   #base: Promise<void> | null = null;
 
@@ -28,6 +28,23 @@ export class Folders {
   async makeBase(): Promise<void> {
     await mkdirs(this.#layout.blobs);
     await mkdirs(this.#layout.staging);
+    await mkdirs(this.#layout.uploads);
+  }
+
+  /** Makes the folder that uploads lie in. */
+  async makeUploads(): Promise<void> {
+    this.#settled.clear();
+    this.#base = null;
+    await mkdirs(this.#layout.uploads);
+  }
+
+  /** Makes durable which uploads there are, as {@link settle} does for blobs. */
+  async settleUploads(): Promise<void> {
+    const path = this.#layout.uploads;
+    const flushed = this.#durability.folder(path);
+    if (this.#settled.has(path)) return flushed;
+    await Promise.all([flushed, this.#durability.folder(this.#layout.root), this.#settleBase()]);
+    this.#settled.add(path);
   }
 
   /** Makes the folder that a blob will lie in. */

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
+import type { UploadId } from "../../core/upload-id.ts";
 
 /**
- * Where things lie in a store's folder. The only place where its paths are made, and only from digests and numbers:
+ * Where things lie in a store's folder. The only place where its paths are made, and only from digests, ids and numbers:
  *
  *     <root>/
  *       blobs/               what can be read: whole, durable, read-only, never changed
@@ -11,19 +12,27 @@ import type { Digest } from "../../core/digest.ts";
  *       staging/             what is coming in: nothing in here is ever served
  *         <instance>/        one folder for each running store, named after its process (owner.ts)
  *           <n>              one file for each upload
+ *       uploads/             what is coming in over several requests: not served either
+ *         <id>/              one folder for each upload (uploads/upload-folder.ts), its 32 hex digits
+ *         wanted/            requests to holders of uploads to let go, each named after a hold (uploads/wanted-box.ts)
+ *         <process>/         an upload that is being made or removed by this process
  *
- * Both halves must lie on one file system, because a file becomes a blob by a second link to it.
+ * All of them must lie on one file system, because a file becomes a blob by a second link to it.
  */
 export class Layout {
   readonly root: string;
   readonly blobs: string;
   readonly staging: string;
+  readonly uploads: string;
+  readonly wanted: string;
 
   /** @param root an absolute path */
   constructor(root: string) {
     this.root = root;
     this.blobs = join(root, "blobs");
     this.staging = join(root, "staging");
+    this.uploads = join(root, "uploads");
+    this.wanted = join(this.uploads, "wanted");
   }
 
   /** The folder that a blob lies in. */
@@ -39,6 +48,16 @@ export class Layout {
   /** A blob as seen from the root, with slashes on every system. */
   blobBelowRoot({ hex }: Digest): string {
     return `blobs/${hex.slice(0, 2)}/${hex}`;
+  }
+
+  /** The folder of an upload. */
+  upload(id: UploadId): string {
+    return join(this.uploads, id.hex);
+  }
+
+  /** The folder of an upload that a process is making or removing. */
+  scratch(name: string): string {
+    return join(this.uploads, name);
   }
 
   /** The folder of a running store's staging files. */

@@ -5,10 +5,10 @@ import { hostname, uptime } from "node:os";
 /** Silence after which an owner that cannot be looked at (on another machine, say) is taken for dead: one hour. */
 const SILENCE = 60 * 60 * 1000;
 
-/** `<host>-<pid>-<start>-<random>`: the name of a running store's staging folder, and all there is to know of its owner. */
+/** `<host>-<pid>-<start>-<random>`: the name of what belongs to a process, and all there is to know of its owner. */
 const NAME = /^([0-9a-f]{16})-(\d{1,10})-(\d{1,20})-[0-9a-f]{8}$/;
 
-/** The process that a staging folder belongs to. */
+/** The process that something belongs to: a running store's staging folder, an upload that it holds. */
 export interface Owner {
   /** 16 hex digits that only processes with the same view of process numbers share: one machine since its last start. */
   readonly host: string;
@@ -22,12 +22,12 @@ export function thisProcess(): Owner {
   return { host: hostId(), pid: process.pid, start: processState(process.pid)?.start ?? "0" };
 }
 
-/** A folder name for `owner`, unlike any other: one process may run several stores. */
+/** A name for something of `owner`'s, unlike any other: one process may run several stores. */
 export function newName(owner: Owner): string {
   return `${owner.host}-${owner.pid}-${owner.start}-${randomBytes(4).toString("hex")}`;
 }
 
-/** The owner that a folder is named after, or `null` where no store has made that name. */
+/** The owner that something is named after, or `null` where no store has made that name. */
 export function ownerOf(name: string): Owner | null {
   const [, host, pid, start] = NAME.exec(name) ?? [];
   return host === undefined || pid === undefined || start === undefined ? null : { host, pid: Number(pid), start };

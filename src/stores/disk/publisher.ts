@@ -16,6 +16,14 @@ const TRIES = 10;
 /** What file systems without hard links answer to `link`: FAT and exFAT, some network and FUSE file systems. */
 const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"] as const;
 
+/** A file that is to become a blob and keep its own name. */
+export interface AdoptedFile {
+  readonly path: string;
+  readonly size: number;
+  /** Makes the file durable, read-only and of this size. Called once it is known that it is needed. */
+  readonly seal: () => Promise<void>;
+}
+
 /** Turns sealed staging files into blobs, and confirms those that are there. */
 export class Publisher {
   readonly #layout: Layout;
@@ -71,20 +79,45 @@ export class Publisher {
       }
       if (await this.#replace(file, digest, size)) return { existed: false };
     }
-    throw new FixityError("store-unavailable", "The blob is being removed as fast as it is stored.");
+    throw busy();
+  }
+
+  /**
+   * Gives a file a second name among the blobs, durably. May be repeated: a blob that is this very file is none that was
+   * there before. `null` where only a copy can be a blob: without hard links, or in the place of a damaged one.
+   */
+  async adopt({ path, size, seal }: AdoptedFile, digest: Digest): Promise<Committed | null> {
+    const place = this.#layout.blob(digest);
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      if ((await this.confirm(digest, size)) !== null) return { existed: !(await isOneFile(path, place)) };
+      await seal();
+      const linked = await this.#inFolder(digest, () => linkUnlessThere(path, place));
+      if (linked === null) return null;
+      if (linked) {
+        await this.#folders.settle(digest);
+        return { existed: false };
+      }
+      const found = await statOrNull(place);
+      if (found !== null && found.size !== size) return null;
+    }
+    throw busy();
   }
 
   /** `false` where something is in the place. */
   async #place(file: StagingFile, digest: Digest): Promise<boolean> {
-    const place = this.#layout.blob(digest);
+    return this.#inFolder(digest, () => linkNew(file.path, this.#layout.blob(digest)));
+  }
+
+  /** Makes the folder of a blob where it is missing. */
+  async #inFolder<T>(digest: Digest, work: () => Promise<T>): Promise<T> {
     try {
-      return await linkNew(file.path, place);
+      return await work();
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
     }
-    // The folder is missing; or the staging file is, and then this fails as well.
+    // The folder is missing; or the file is, and then this fails as well.
     await this.#folders.make(digest);
-    return linkNew(file.path, place);
+    return work();
   }
 
   /** Puts the file over a blob of the wrong size; `false` where that is gone meanwhile, or whole. */
@@ -136,14 +169,30 @@ export async function statOrNull(path: string): Promise<Stats | null> {
  * replaced by this one.
  */
 async function linkNew(from: string, to: string): Promise<boolean> {
+  const linked = await linkUnlessThere(from, to);
+  if (linked !== null) return linked;
+  if ((await statOrNull(to)) !== null) return false;
+  await rename(from, to);
+  return true;
+}
+
+/** `false` where the new name is taken, `null` where the file system has no hard links. */
+async function linkUnlessThere(from: string, to: string): Promise<boolean | null> {
   try {
     await link(from, to);
     return true;
   } catch (error) {
     if (failedWith(error, "EEXIST")) return false;
-    if (!failedWith(error, ...NO_LINKS)) throw error;
+    if (failedWith(error, ...NO_LINKS)) return null;
+    throw error;
   }
-  if ((await statOrNull(to)) !== null) return false;
-  await rename(from, to);
-  return true;
+}
+
+async function isOneFile(path: string, other: string): Promise<boolean> {
+  const [one, two] = await Promise.all([statOrNull(path), statOrNull(other)]);
+  return one !== null && two !== null && one.ino === two.ino && one.dev === two.dev;
+}
+
+function busy(): FixityError {
+  return new FixityError("store-unavailable", "The blob is being removed as fast as it is stored.");
 }

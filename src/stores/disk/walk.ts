@@ -48,7 +48,7 @@ async function* statsOf(
 }
 
 /** The names in a folder, some at a time; none where there is no such folder. */
-async function* namesIn(path: string): AsyncGenerator<string> {
+export async function* namesIn(path: string): AsyncGenerator<string> {
   let folder: Dir;
   try {
     folder = await opendir(path, { bufferSize: BATCH });

@@ -1,7 +1,7 @@
 import { FixityError } from "../../core/errors.ts";
 
-/** How long a holder that is asked to let go may take: a second, as the port has it. */
-const GRACE = 1000;
+/** Milliseconds that a holder which is asked to let go may take: a second, as the port has it. */
+export const GRACE = 1000;
 
 /**
  * One holder's claim to an upload, as far as this process knows. It is asked for (the holder's `wanted` fires), and then

@@ -1,0 +1,71 @@
+import { UploadId } from "../../../core/upload-id.ts";
+import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-store.ts";
+import { faultsTold, storeFault } from "../faults.ts";
+import type { Layout } from "../layout.ts";
+import { namesIn } from "../walk.ts";
+import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
+import { lengthOf } from "./saved-state.ts";
+
+/** Uploads as folders, each with its bytes and a record of them. */
+export class DiskUploads implements UploadStore {
+  readonly #layout: Layout;
+  readonly #tools: HeldUploadTools;
+
+  constructor(layout: Layout, tools: HeldUploadTools) {
+    this.#layout = layout;
+    this.#tools = tools;
+  }
+
+  /** What is announced of the whole saves no work here. */
+  async create(id: UploadId, record: string): Promise<void> {
+    await faultsTold(() => this.#tools.folders.create(id, record));
+  }
+
+  async read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const folder = this.#tools.folders.of(id);
+      for (;;) {
+        signal?.throwIfAborted();
+        const view = await folder.view();
+        if (view === null) return null;
+        if (view.token.state === "gone") return this.#finishRemoval(id);
+        const state = await folder.readState(view.generation);
+        const isSettled = view.token.state === "free";
+        // A record that is being replaced is durable a moment later.
+        if (!isSettled) await folder.settle();
+        if (state !== null && (!isSettled || (await folder.has(view.token)))) {
+          return { record: state.record, offset: lengthOf(state.segments) };
+        }
+      }
+    });
+  }
+
+  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {
+    signal?.throwIfAborted();
+    return faultsTold(async () => {
+      const taken = await this.#tools.handover.take(id, this.#tools.folders.of(id), signal);
+      if (taken === "gone") return this.#finishRemoval(id);
+      return taken === null ? null : new DiskHeldUpload(taken, this.#tools);
+    });
+  }
+
+  async *list(signal?: AbortSignal): AsyncGenerator<UploadId> {
+    signal?.throwIfAborted();
+    try {
+      for await (const name of namesIn(this.#layout.uploads)) {
+        signal?.throwIfAborted();
+        const id = UploadId.fromHex(name);
+        if (id !== null) yield id;
+      }
+    } catch (error) {
+      throw storeFault(error);
+    }
+  }
+
+  /** What was begun to be removed is removed, whoever has died over it. */
+  async #finishRemoval(id: UploadId): Promise<null> {
+    await this.#tools.folders.finishRemoval(id);
+    return null;
+  }
+}

@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { UploadId } from "../../../core/upload-id.ts";
+import { GRACE, Hold } from "../../uploads/hold.ts";
+import type { Log } from "../options.ts";
+import { isDead, type Owner } from "../owner.ts";
+import { type SavedState, unreadable } from "./saved-state.ts";
+import { heldToken, restingToken, type Token } from "./token.ts";
+import type { FolderView, UploadFolder } from "./upload-folder.ts";
+import type { WantedBox } from "./wanted-box.ts";
+
+/** Milliseconds between looks at an upload whose holder was asked to let go. */
+const LOOK_EVERY = 40;
+
+/** An upload that was taken over. */
+export interface Taken {
+  readonly id: UploadId;
+  readonly folder: UploadFolder;
+  readonly hold: Hold;
+  readonly token: Token;
+  readonly state: SavedState;
+}
+
+/** A holder that was asked to let go, and when its time is up. */
+interface Asked {
+  readonly name: string;
+  readonly until: number;
+}
+
+/** How uploads go from one holder to the next, in this store or in whatever process has them. */
+export class Handover {
+  readonly #owner: Owner;
+  readonly #box: WantedBox;
+  readonly #log: Log;
+  /** Holds of this store, by the id of their uploads. They are asked without a detour over the disk. */
+  readonly #holds = new Map<string, { readonly hold: Hold; readonly token: Token }>();
+
+  constructor(owner: Owner, box: WantedBox, log: Log) {
+    this.#owner = owner;
+    this.#box = box;
+    this.#log = log;
+  }
+
+  /** Takes an upload over; `null` where there is none, and `gone` where it is being removed. */
+  async take(id: UploadId, folder: UploadFolder, signal: AbortSignal | undefined): Promise<Taken | "gone" | null> {
+    let asked: Asked | null = null;
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const own = this.#holds.get(id.hex);
+        const deaf = own !== undefined && !(await own.hold.give(signal)) ? own.token.name : null;
+        const view = await folder.view();
+        if (view === null) return null;
+        if (view.token.state === "gone") return "gone";
+        const { token } = view;
+        const isTimeUp = deaf === token.name || (asked?.name === token.holder && performance.now() >= asked.until);
+        const next = this.#claimOn(token, isTimeUp);
+        if (next === null) asked = await this.#ask(token.holder, asked);
+        else if (await folder.exchange(token, next))
+          return await this.#settle({ id, folder, before: view, token: next });
+      }
+    } finally {
+      if (asked !== null) await this.#box.withdraw(asked.name);
+    }
+  }
+
+  /**
+   * Lets go of an upload.
+   *
+   * @param isDurable whether all that can be read of it is
+   */
+  async release({ id, folder, hold, token }: Omit<Taken, "state">, isDurable: boolean): Promise<void> {
+    try {
+      if (!hold.lost) await folder.exchange(token, restingToken(token.generation, isDurable ? "free" : "left"));
+    } catch (error) {
+      this.#log("an upload could not be released: the next one who wants it has to wait for a second", error);
+    }
+    this.end({ id, hold, token });
+  }
+
+  /** The hold is over, with whatever has become of the upload. */
+  end({ id, hold, token }: Pick<Taken, "id" | "hold" | "token">): void {
+    this.#box.forget(token.holder);
+    if (this.#holds.get(id.hex)?.hold === hold) this.#holds.delete(id.hex);
+    hold.end();
+  }
+
+  /** The token to take an upload with; `null` while its holder may still let go. */
+  #claimOn(token: Token, isTimeUp: boolean): Token | null {
+    const { state, generation, owner } = token;
+    // Who is silent may just be stopped, or out of sight on another machine: only a process that is seen to be gone is.
+    const isFree = state !== "held" || owner === null || isDead(owner, this.#owner, new Date());
+    if (isFree) return heldToken(generation, this.#owner);
+    return isTimeUp ? heldToken(generation + 1, this.#owner) : null;
+  }
+
+  async #ask(name: string, asked: Asked | null): Promise<Asked> {
+    if (asked?.name === name) {
+      await sleep(LOOK_EVERY);
+      return asked;
+    }
+    if (asked !== null) await this.#box.withdraw(asked.name);
+    await this.#box.post(name);
+    return { name, until: performance.now() + GRACE };
+  }
+
+  /** Makes sure of what the holder before has left, which is what this one goes on from. */
+  async #settle(claim: {
+    readonly id: UploadId;
+    readonly folder: UploadFolder;
+    readonly before: FolderView;
+    readonly token: Token;
+  }): Promise<Taken> {
+    const { id, folder, before, token } = claim;
+    const hold = new Hold();
+    this.#holds.get(id.hex)?.hold.lose();
+    this.#holds.set(id.hex, { hold, token });
+    this.#box.watch(token.holder, hold);
+    try {
+      const isSettled = before.token.state === "free";
+      const view = isSettled ? before : await folder.view();
+      const state = view === null ? null : await folder.readState(view.generation);
+      if (view === null || state === null) throw unreadable();
+      if (view.generation < token.generation) await beginGeneration(folder, token, state);
+      else if (!isSettled) await folder.settle();
+      await folder.tidy({ ...view, generation: token.generation }, state);
+      return { id, folder, hold, token, state };
+    } catch (error) {
+      await this.release({ id, folder, hold, token }, false);
+      throw error;
+    }
+  }
+}
+
+/** What those of the generation before do to their record is nothing to anybody from now on. */
+async function beginGeneration(folder: UploadFolder, { generation }: Token, state: SavedState): Promise<void> {
+  await folder.writeState(generation, state, Promise.resolve());
+}

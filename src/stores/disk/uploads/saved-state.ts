@@ -1,0 +1,61 @@
+import { randomBytes } from "node:crypto";
+import { FixityError } from "../../../core/errors.ts";
+
+/** What one save has left: all there is to know of an upload. */
+export interface SavedState {
+  /** The engine's text. */
+  readonly record: string;
+  readonly segments: readonly Segment[];
+}
+
+/**
+ * A file with some of an upload's bytes, behind those of the one before it. An upload has one, but where a holder had to be
+ * shut out: that one may still write to its file, behind the bytes that count. So a segment grows only in the generation
+ * that it was begun in.
+ */
+export interface Segment {
+  /** `bytes.<generation>.<random>` */
+  readonly name: string;
+  /** Bytes that count; what else is in the file does not. */
+  readonly length: number;
+}
+
+const SEGMENT = /^bytes\.(\d{1,9})\.[0-9a-f]{16}$/;
+
+export function newSegment(generation: number): Segment {
+  return { name: `bytes.${generation}.${randomBytes(8).toString("hex")}`, length: 0 };
+}
+
+/** The generation that a segment was begun in, or `null` for a name that is none. */
+export function generationOf({ name }: Pick<Segment, "name">): number | null {
+  const [, generation] = SEGMENT.exec(name) ?? [];
+  return generation === undefined ? null : Number(generation);
+}
+
+/** Bytes that count. */
+export function lengthOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, { length }) => sum + length, 0);
+}
+
+export function formatState({ record, segments }: SavedState): string {
+  return JSON.stringify({ version: 1, segments, record });
+}
+
+/** @throws FixityError `store-unavailable` where it is damaged, or of a later version */
+export function parseState(text: string): SavedState {
+  try {
+    const { version, segments, record } = JSON.parse(text) as SavedState & { readonly version: number };
+    if (version === 1 && typeof record === "string" && segments.every(isWell)) return { record, segments };
+  } catch (cause) {
+    throw unreadable(cause);
+  }
+  throw unreadable();
+}
+
+function isWell({ name, length }: Segment): boolean {
+  return generationOf({ name }) !== null && Number.isSafeInteger(length) && length >= 0;
+}
+
+export function unreadable(cause?: unknown): FixityError {
+  return new FixityError("store-unavailable", "The upload cannot be read.", { cause });
+}

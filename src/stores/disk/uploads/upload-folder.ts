@@ -1,0 +1,145 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { close, look, open, readdir, rename, unlink } from "../calls.ts";
+import type { Durability } from "../durability.ts";
+import { failedWith } from "../faults.ts";
+import { writeChunks } from "../write-chunks.ts";
+import { formatState, parseState, type SavedState, unreadable } from "./saved-state.ts";
+import { parseToken, type Token } from "./token.ts";
+
+/** Looks at a folder whose token is just being renamed, and their distance in milliseconds. */
+const LOOKS = 100;
+const LOOK_AGAIN = 5;
+
+const RECORD = /^(\d{1,9})\.record$/;
+
+/** What lies in an upload's folder. */
+export interface FolderView {
+  readonly token: Token;
+  /** Of the record that counts. */
+  readonly generation: number;
+  readonly names: readonly string[];
+}
+
+/**
+ * The folder of one upload:
+ *
+ *     <id>/
+ *       <n>.record         what the last save has left; the highest generation counts
+ *       bytes.<n>.<name>   its bytes; see `Segment`
+ *       <n>-free-<name>    the token: whether somebody holds the upload, and who (token.ts)
+ *
+ * A generation ends when a holder has to be shut out. Whatever that one does afterwards goes to the record of its own
+ * generation, which nobody reads any more, and behind the bytes that count.
+ */
+export class UploadFolder {
+  readonly path: string;
+  readonly #durability: Durability;
+
+  constructor(path: string, durability: Durability) {
+    this.path = path;
+    this.#durability = durability;
+  }
+
+  /** `null` where there is no upload, or none any more. */
+  async view(): Promise<FolderView | null> {
+    for (let looks = 0; looks < LOOKS; looks += 1) {
+      const names = await this.#names();
+      if (names === null) return null;
+      const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
+      const generation = names.reduce((highest, name) => Math.max(highest, Number(RECORD.exec(name)?.[1] ?? 0)), 0);
+      // While one is renamed, a folder may be read without its token, or with both names of it.
+      if (token !== undefined && others.length === 0 && generation > 0) return { token, generation, names };
+      await sleep(LOOK_AGAIN);
+    }
+    throw unreadable();
+  }
+
+  /** Changes a token that was seen; `false` where somebody else has, or the upload is gone. */
+  async exchange(seen: Token, next: Token): Promise<boolean> {
+    try {
+      await rename(join(this.path, seen.name), join(this.path, next.name));
+      return true;
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
+  async has(token: Token): Promise<boolean> {
+    return (await look(join(this.path, token.name))) !== null;
+  }
+
+  /** `null` where it is gone. */
+  async readState(generation: number): Promise<SavedState | null> {
+    try {
+      return parseState(await readFile(this.#record(generation), "utf8"));
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Replaces the record of a generation, durably and in one step, but not before `bytes` are there. A record without its
+   * bytes is never seen, bytes without their record do not count.
+   */
+  async writeState(generation: number, state: SavedState, bytes: Promise<void>): Promise<void> {
+    const temporary = `${this.#record(generation)}.${randomBytes(8).toString("hex")}`;
+    try {
+      // Side by side; and where one has failed, the other is still waited for.
+      const written = this.#writeFile(temporary, formatState(state));
+      await Promise.allSettled([written, bytes]);
+      await written;
+      await bytes;
+      await rename(temporary, this.#record(generation));
+    } catch (error) {
+      await unlink(temporary).catch(() => null);
+      throw error;
+    }
+    await this.settle();
+  }
+
+  /** Makes durable which files there are. */
+  async settle(): Promise<void> {
+    await this.#durability.folder(this.path);
+  }
+
+  /** Removes what a state and its generation do not need: what those have left who were shut out, or died. */
+  async tidy({ names, generation }: FolderView, { segments }: SavedState): Promise<void> {
+    const needed = new Set([`${generation}.record`, ...segments.map(({ name }) => name)]);
+    const useless = names.filter((name) => !needed.has(name) && parseToken(name) === null);
+    await Promise.all(useless.map((name) => this.removeFile(name)));
+  }
+
+  /** What cannot be removed is removed with the upload. */
+  async removeFile(name: string): Promise<void> {
+    await unlink(join(this.path, name)).catch(() => null);
+  }
+
+  async #names(): Promise<readonly string[] | null> {
+    try {
+      return await readdir(this.path);
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+
+  async #writeFile(path: string, text: string): Promise<void> {
+    const bytes = Buffer.from(text);
+    const fd = await open(path, "wx", 0o644);
+    try {
+      await writeChunks(fd, [bytes], { length: bytes.length, position: null });
+      await this.#durability.file(fd, bytes.length);
+    } finally {
+      await close(fd);
+    }
+  }
+
+  #record(generation: number): string {
+    return join(this.path, `${generation}.record`);
+  }
+}

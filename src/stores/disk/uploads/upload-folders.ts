@@ -1,0 +1,115 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { UploadId } from "../../../core/upload-id.ts";
+import { close, mkdir, open, rename, unlink } from "../calls.ts";
+import type { Durability } from "../durability.ts";
+import { failedWith } from "../faults.ts";
+import type { Folders } from "../folders.ts";
+import type { Layout } from "../layout.ts";
+import type { Log } from "../options.ts";
+import { isDead, newName, type Owner, ownerOf } from "../owner.ts";
+import { statOrNull } from "../publisher.ts";
+import { namesIn } from "../walk.ts";
+import { newSegment } from "./saved-state.ts";
+import { restingToken } from "./token.ts";
+import { UploadFolder } from "./upload-folder.ts";
+
+/** The first generation of an upload. */
+const FIRST = 1;
+
+/** What the folders of uploads are made with. */
+export interface UploadFoldersTools {
+  readonly durability: Durability;
+  readonly owner: Owner;
+  readonly log: Log;
+}
+
+/**
+ * Makes and removes the folders of uploads, each in one step: it is made, and taken to pieces, under a name that no upload
+ * has.
+ */
+export class UploadFolders {
+  readonly #layout: Layout;
+  readonly #folders: Folders;
+  readonly #tools: UploadFoldersTools;
+
+  constructor(layout: Layout, folders: Folders, tools: UploadFoldersTools) {
+    this.#layout = layout;
+    this.#folders = folders;
+    this.#tools = tools;
+  }
+
+  of(id: UploadId): UploadFolder {
+    return new UploadFolder(this.#layout.upload(id), this.#tools.durability);
+  }
+
+  /** Makes an upload that nobody holds, of no bytes, durably. */
+  async create(id: UploadId, record: string): Promise<void> {
+    const { durability, owner } = this.#tools;
+    const scratch = this.#layout.scratch(newName(owner));
+    await this.#makeScratch(scratch);
+    try {
+      // The file of the bytes is there from the start, so that its name is durable before any save.
+      const segment = newSegment(FIRST);
+      for (const name of [segment.name, restingToken(FIRST, "free").name]) {
+        await close(await open(join(scratch, name), "wx", 0o644));
+      }
+      await new UploadFolder(scratch, durability).writeState(FIRST, { record, segments: [segment] }, Promise.resolve());
+      await rename(scratch, this.#layout.upload(id));
+    } catch (error) {
+      await this.#dismantle(scratch);
+      throw error;
+    }
+    await this.#folders.settleUploads();
+  }
+
+  /** Removes an upload whose token says that it is gone; durably, also where somebody else has done so. */
+  async finishRemoval(id: UploadId): Promise<void> {
+    const scratch = this.#layout.scratch(newName(this.#tools.owner));
+    try {
+      await rename(this.#layout.upload(id), scratch);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    }
+    await this.#folders.settleUploads();
+    await this.#dismantle(scratch);
+  }
+
+  /** Removes what dead processes have left of uploads that they were making or removing, and requests they have left. */
+  async collect(signal: AbortSignal | undefined): Promise<void> {
+    const { uploads, wanted } = this.#layout;
+    for (const path of await this.#ofTheDead(uploads, signal)) await this.#dismantle(path);
+    for (const path of await this.#ofTheDead(wanted, signal)) await unlink(path).catch(() => null);
+  }
+
+  async #ofTheDead(folder: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
+    const { owner: observer } = this.#tools;
+    const found: string[] = [];
+    for await (const name of namesIn(folder)) {
+      signal?.throwIfAborted();
+      const owner = ownerOf(name);
+      const facts = owner === null ? null : await statOrNull(join(folder, name));
+      if (owner !== null && facts !== null && isDead(owner, observer, facts.mtime)) found.push(join(folder, name));
+    }
+    return found;
+  }
+
+  async #makeScratch(path: string): Promise<void> {
+    try {
+      await mkdir(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+      await this.#folders.makeUploads();
+      await mkdir(path);
+    }
+  }
+
+  /** Does not fail: what stays is collected when this process is gone. */
+  async #dismantle(path: string): Promise<void> {
+    try {
+      await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      this.#tools.log("what is left of an upload could not be removed", error);
+    }
+  }
+}
