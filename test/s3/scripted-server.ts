@@ -31,6 +31,7 @@ export class ScriptedServer implements AsyncDisposable {
   /** All requests that have come in whole, and when (milliseconds). */
   readonly seen: (ScriptedRequest & { readonly at: number })[] = [];
   readonly #server: Server;
+  readonly #held = new Map<string, Promise<void>>();
   readonly #scripts = new Map<string, (request: ScriptedRequest) => Step>();
 
   private constructor() {
@@ -70,6 +71,11 @@ export class ScriptedServer implements AsyncDisposable {
     this.#scripts.set(operation, typeof step === "function" ? step : () => step);
   }
 
+  /** Lets all requests of a kind wait. */
+  hold(operation: string, until: Promise<void>): void {
+    this.#held.set(operation, until);
+  }
+
   options(options: Partial<S3StoreOptions> = {}): ResolvedS3Options {
     const common = { bucket: "scripted", endpoint: this.endpoint, partSize: 5 * MIB, attempts: 4, log: () => null };
     return resolveS3Options({ ...common, ...KEYS, ...options });
@@ -99,6 +105,7 @@ export class ScriptedServer implements AsyncDisposable {
     const query = new URL(incoming.url ?? "", this.endpoint).searchParams;
     const request = { ...seenRequest(incoming), query, content: await contentOf(incoming) };
     this.seen.push({ ...request, at: performance.now() });
+    await this.#held.get(request.operation);
     const step = this.#scripts.get(request.operation)?.(request) ?? null;
     if (step === "silence") return;
     if (step === "close") return void incoming.socket.destroy();

@@ -1,0 +1,151 @@
+/** What a store does when there is too much to do: for the server behind it, or for its own memory. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { FixityError } from "../../src/core/errors.ts";
+import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { SEAT } from "../../src/stores/s3/upload-memory.ts";
+import { failure } from "./scripted-bucket.ts";
+import { ScriptedServer } from "./scripted-server.ts";
+
+const MIB = 1024 * 1024;
+/** More than a seat, less than a part. */
+const MEDIUM = 200_000;
+
+const failsWith = (code: string) => (error: unknown) => error instanceof FixityError && error.code === code;
+
+void describe("a server that asks for a pause", () => {
+  const asking = (retryAfter: string) => {
+    const slowDown = failure(503, "SlowDown");
+    return { ...slowDown, headers: { ...slowDown.headers, "retry-after": retryAfter } };
+  };
+
+  test("gets it", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store();
+    server.once("HeadObject", asking("1"));
+    assert.equal(await store.stat(digestOf(content(1))), null);
+    const [first, second] = server.seen;
+    assert(first !== undefined && second !== undefined);
+    // Timers may be a little early.
+    assert(second.at - first.at > 950, `${second.at - first.at} ms`);
+  });
+
+  test("gets it until the time that it names", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store();
+    const date = new Date(Date.now() + 2_000).toUTCString();
+    server.once("HeadObject", asking(date));
+    assert.equal(await store.stat(digestOf(content(1))), null);
+    const again = performance.timeOrigin + (server.seen[1]?.at ?? 0);
+    assert(again > Date.parse(date) - 50, `${Date.parse(date) - again} ms early`);
+  });
+
+  test("is not waited for any longer than a call may take", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({ timeouts: { retries: 5_000 } });
+    server.always("GetObject", asking("3600"));
+    await assert.rejects(store.open(digestOf(content(1))), failsWith("store-busy"));
+    assert.equal(server.seen.length, 1);
+  });
+});
+
+void describe("memory", () => {
+  /** Memory for `seats` small uploads. */
+  const seats = (seats: number, queue: number) => ({
+    memory: { budget: seats * SEAT * 4, queue, minRate: 0, window: 60_000 },
+  });
+
+  test("more uploads than may wait are told to come again, until there is room", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({}, seats(2, 1));
+    const first = await store.stage();
+    await using second = await store.stage();
+    const waiting = store.stage();
+    await assert.rejects(store.stage(), failsWith("store-busy"));
+    await first.abort();
+    await using third = await waiting;
+    for (const staged of [second, third]) {
+      await writeAll(staged, content(1000));
+      await staged.commit(digestOf(content(1000)));
+    }
+    await using fourth = await store.stage({ length: 10 });
+    await fourth.write(content(10));
+    await fourth.commit(digestOf(content(10)));
+    assert.equal(server.bucket.objects.size, 2);
+  });
+
+  test("who leaves while waiting for room holds nothing, and nothing is begun for him", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({}, seats(1, 5));
+    const leaving = new AbortController();
+    const reason = new Error("the client is gone");
+    const first = await store.stage();
+    const left = store.stage({ signal: leaving.signal });
+    leaving.abort(reason);
+    await assert.rejects(left, (error) => error === reason);
+    await first.abort();
+    await using next = await store.stage();
+    await next.commit(digestOf(content(0)));
+    assert.deepEqual(server.operations, ["PutObject"]);
+  });
+
+  test("an upload that stands still while another waits for its memory is ended; the others come to their end", async () => {
+    await using server = await ScriptedServer.start();
+    // Parts for three at once.
+    await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 30 } });
+    const standing = await Promise.all(Array.from({ length: 3 }, () => store.stage()));
+    for (const staged of standing) await staged.write(content(MEDIUM));
+    await using fourth = await store.stage();
+    await fourth.write(content(MEDIUM, 4));
+    await fourth.commit(digestOf(content(MEDIUM, 4)));
+    const outcomes = await Promise.all(
+      standing.map(async (staged, n) => {
+        try {
+          await staged.write(content(10, n));
+          return "goes on";
+        } catch (error) {
+          assert(failsWith("upload-stalled")(error), String(error));
+          return "ended";
+        } finally {
+          await staged.abort();
+        }
+      }),
+    );
+    assert(outcomes.includes("ended"), outcomes.join());
+    assert.deepEqual([...server.bucket.objects.keys()], [`blobs/${digestOf(content(MEDIUM, 4)).hex}`]);
+    assert.equal(server.bucket.uploads.size, 0);
+  });
+
+  test("an upload that stands still for itself alone may do so", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 10 } });
+    await using staged = await store.stage();
+    await staged.write(content(MEDIUM));
+    await sleep(100);
+    await staged.commit(digestOf(content(MEDIUM)));
+    await using reader = await store.open(digestOf(content(MEDIUM)));
+    assert(reader !== null && (await readAll(reader)).equals(content(MEDIUM)));
+  });
+
+  test("parts that S3 does not take hold up their own uploads, and no small one", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 30 } });
+    const held = Promise.withResolvers<void>();
+    server.hold("UploadPart", held.promise);
+    const large = Array.from({ length: 3 }, async (_, n) => {
+      const bytes = content(11 * MIB, n);
+      await using staged = await store.stage();
+      await writeAll(staged, bytes);
+      await staged.commit(digestOf(bytes));
+    });
+    while (!server.operations.includes("UploadPart")) await sleep(10);
+    await using small = await store.stage();
+    await writeAll(small, content(50_000));
+    await small.commit(digestOf(content(50_000)));
+    assert.equal(server.bucket.objects.size, 1);
+    held.resolve();
+    await Promise.all(large);
+    assert.equal(server.bucket.objects.size, 4);
+  });
+});
