@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { chmod, chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
 import { assertKept, content, keep } from "../../src/stores/contract/tools.ts";
@@ -58,7 +58,7 @@ describe("a check of the folder", () => {
     for (const inside of ["blobs", "staging", "uploads"]) {
       await using folder = await StoreFolder.make();
       await diskStore({ root: folder.path }).check();
-      await chmod(folder.path, 0o755);
+      for (const path of [folder.path, dirname(folder.path)]) await chmod(path, 0o755);
       for (const name of ["blobs", "staging", "uploads"]) await chmod(join(folder.path, name), 0o777);
       await chmod(join(folder.path, inside), 0o555);
       await using store = await StoreProcess.start(folder.path);
