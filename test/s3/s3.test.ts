@@ -1,6 +1,7 @@
 /** Everything that is tried on a real S3 server: in one process, so that one server does for all of it. */
 import { after, test } from "node:test";
 import { contractSuite } from "./contract.ts";
+import { delegatedSuite } from "./delegated.ts";
 import { doctorSuite } from "./doctor.ts";
 import { faultsSuite } from "./faults.ts";
 import { startGateway, whyNoGateway } from "./gateway.ts";
@@ -19,6 +20,7 @@ if (missing === null) {
   faultsSuite(gateway);
   racesSuite(gateway);
   serverSuite(gateway);
+  delegatedSuite(gateway);
   doctorSuite(gateway);
   killSuite(gateway);
   hugeSuite(gateway);

@@ -1,0 +1,206 @@
+/** Downloads that somebody else sends, from a real bucket: by a redirect to it, and by a real nginx that fetches from it. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { BlobStore } from "../../src/core/store.ts";
+import { assertSame, BYTES, Ledger, nameOf, QUESTIONS, storeSubject } from "../delegation/same-answers.ts";
+import { Nginx } from "../helpers/nginx.ts";
+import { needing } from "../helpers/requirements.ts";
+import { Service, sha256 } from "../helpers/service.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const LINK = `/uploads/${sha256(BYTES)}`;
+const MIB = 1024 * 1024;
+
+export function delegatedSuite(gateway: Gateway): void {
+  redirectSuite(gateway);
+  nginxSuite(gateway);
+}
+
+function redirectSuite(gateway: Gateway): void {
+  void describe("readers are sent to a real bucket", () => {
+    let place: S3Place;
+    let store: BlobStore;
+    let streaming: Service;
+    let service: Service;
+
+    before(async () => {
+      place = new S3Place(gateway);
+      store = place.store();
+      streaming = await Service.start({ store });
+      service = await Service.start({ store, downloads: { mode: "redirect" } });
+      await storeSubject(service.fixity);
+    });
+
+    after(async () => {
+      for (const one of [service, streaming, store, place]) await one[Symbol.asyncDispose]();
+    });
+
+    const redirected = async (tail: string, headers: Record<string, string> = {}): Promise<string> => {
+      const answer = await fetch(service.url + LINK + tail, { headers, redirect: "manual" });
+      assert.equal(answer.status, 307);
+      return answer.headers.get("location") ?? "";
+    };
+
+    const facts = async (answer: Response) => ({
+      status: answer.status,
+      range: answer.headers.get("content-range"),
+      type: answer.headers.get("content-type"),
+      disposition: answer.headers.get("content-disposition"),
+      bytes: Buffer.from(await answer.arrayBuffer()),
+    });
+
+    const headers = [
+      {},
+      { range: "bytes=0-0" },
+      { range: "bytes=10-" },
+      { range: "bytes=-5" },
+      { range: "bytes=69990-99999" },
+    ];
+    const tails = ["", ".png", ".txt", ".svg", ".html", ".png?download"];
+    const names = [
+      "Übersicht 報告.pdf",
+      'quote".html',
+      "semi;colon.svg",
+      "100%25.png",
+      "line\r\nX-Evil: 1.html",
+      "👩‍👩‍👧.txt",
+    ];
+    for (const tail of [...tails, ...names.map((name) => `.html?filename=${encodeURIComponent(name)}`)]) {
+      void test(`who follows …${tail} gets the bytes, type and name that we would send, of ranges too`, async () => {
+        for (const fields of headers) {
+          const [expected, found] = [
+            await fetch(streaming.url + LINK + tail, { headers: fields }),
+            await fetch(service.url + LINK + tail, { headers: fields }),
+          ];
+          assert.equal(found.redirected, true);
+          assert.equal(found.headers.get("x-evil"), null);
+          assert.deepEqual(await facts(found), await facts(expected));
+        }
+      });
+    }
+
+    void test("a download that broke off goes on with the bucket's tag", async () => {
+      const first = await fetch(`${service.url}${LINK}.bin`);
+      const etag = first.headers.get("etag") ?? "";
+      await first.arrayBuffer();
+      assert.notEqual(etag, "");
+      const rest = await fetch(`${service.url}${LINK}.bin`, { headers: { range: "bytes=60000-", "if-range": etag } });
+      assert.equal(rest.status, 206);
+      assert.ok(BYTES.subarray(60_000).equals(Buffer.from(await rest.arrayBuffer())));
+    });
+
+    void test("browsers may keep the bytes as long as the URL is the same", async () => {
+      const answer = await fetch(await redirected(".png"));
+      assert.match(answer.headers.get("cache-control") ?? "", /^private, max-age=300, immutable$/);
+      await answer.arrayBuffer();
+    });
+
+    void test("whoever has the URL can change nothing of it", async () => {
+      const url = new URL(await redirected(".html"));
+      const changes: readonly (readonly [name: string, value: string | null])[] = [
+        ["response-content-type", "image/png"],
+        ["response-content-disposition", "inline"],
+        ["response-content-disposition", null],
+        ["X-Amz-Expires", "604800"],
+      ];
+      for (const [name, value] of changes) {
+        const changed = new URL(url);
+        if (value === null) changed.searchParams.delete(name);
+        else changed.searchParams.set(name, value);
+        assert.equal((await fetch(changed)).status, 403, name);
+      }
+      const other = new URL(url);
+      other.pathname = other.pathname.replace(sha256(BYTES), sha256(""));
+      assert.equal((await fetch(other)).status, 403);
+      for (const method of ["PUT", "DELETE", "HEAD"]) assert.equal((await fetch(url, { method })).status, 403, method);
+    });
+
+    void test("a URL that has ended is refused", async () => {
+      await using brief = await Service.start({ store, downloads: { mode: "redirect", lifetime: 1 } });
+      const answer = await fetch(brief.url + LINK, { redirect: "manual" });
+      const url = answer.headers.get("location") ?? "";
+      let status = 0;
+      for (let tries = 0; tries < 40 && status !== 403; tries += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        status = (await fetch(url)).status;
+      }
+      assert.equal(status, 403);
+    });
+
+    void test("a redirect costs one request to the bucket, and so does the news that there is nothing", async () => {
+      await using proxy = await FaultProxy.start(gateway.endpoint);
+      await using counted = place.store({ endpoint: proxy.endpoint });
+      await using brief = await Service.start({ store: counted, downloads: { mode: "redirect" } });
+      for (const [digest, status] of [
+        [sha256(BYTES), 307],
+        [sha256("never stored"), 404],
+      ] as const) {
+        await proxy.reset();
+        assert.equal((await fetch(`${brief.url}/uploads/${digest}`, { redirect: "manual" })).status, status);
+        assert.deepEqual(proxy.counts, { HeadObject: 1 });
+      }
+    });
+  });
+}
+
+function nginxSuite(gateway: Gateway): void {
+  void describe("nginx sends the files of a real bucket", needing("nginx"), () => {
+    const cors = { origins: ["https://app.example.com"] };
+    const ledger = new Ledger();
+    let place: S3Place;
+    let store: BlobStore;
+    let streaming: Service;
+    let service: Service;
+    let nginx: Nginx;
+
+    before(async () => {
+      place = new S3Place(gateway);
+      store = place.store();
+      streaming = await Service.start({ store, cors });
+      service = await Service.start({ store, cors, onAnswer: ledger.onAnswer, downloads: { mode: "accelerated" } });
+      nginx = await start(gateway.endpoint);
+      await storeSubject(service.fixity);
+    });
+
+    after(async () => {
+      for (const one of [nginx, service, streaming, store, place]) await one[Symbol.asyncDispose]();
+    });
+
+    const start = (bucket: string): Promise<Nginx> =>
+      Nginx.start("nginx-s3.conf", {
+        "127.0.0.1:3000": `127.0.0.1:${service.port}`,
+        "https://my-bucket.s3.eu-central-1.amazonaws.com": bucket,
+      });
+
+    for (const question of QUESTIONS) {
+      void test(nameOf(question), async () => assertSame(streaming.url, nginx.url, question, ledger));
+    }
+
+    void test("a large file comes back whole", async () => {
+      const bytes = Buffer.alloc(32 * MIB, "fixity");
+      const { url } = await service.fixity.put(bytes);
+      const read = await fetch(nginx.url + url);
+      assert.ok(bytes.equals(Buffer.from(await read.arrayBuffer())));
+      assert.ok(ledger.passedOn);
+    });
+
+    void test("nothing of the bucket is told but the bytes", async () => {
+      const { headers } = await fetch(`${nginx.url}${LINK}.png`);
+      const told = [...headers.keys()].filter((name) => /^x-(amz|rgw)/.test(name));
+      assert.deepEqual(told, []);
+    });
+
+    void test("what the bucket refuses is 502, and nobody keeps it", async () => {
+      // signed for one origin and sent to another
+      await using proxy = await FaultProxy.start(gateway.endpoint);
+      await using wrong = await start(proxy.endpoint);
+      const answer = await fetch(`${wrong.url}${LINK}.png`);
+      const text = await answer.text();
+      assert.equal(answer.status, 502, text);
+      assert.equal(answer.headers.get("cache-control"), null);
+      assert.doesNotMatch(text, /Signature|AccessKey|<Error>/);
+    });
+  });
+}
