@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { UploadStore } from "./core/upload-store.ts";
 import type { ContractPlace, Need, Rule, RuleContext, StoreContractOptions } from "./stores/contract/contract-place.ts";
+import { DIRECT_RULES } from "./stores/contract/direct-rules.ts";
 import { READING_RULES } from "./stores/contract/reading-rules.ts";
 import { REMOVING_RULES } from "./stores/contract/removing-rules.ts";
 import { SHARING_RULES } from "./stores/contract/sharing-rules.ts";
@@ -20,6 +21,7 @@ const RULES: readonly Rule[] = [
   ...READING_RULES,
   ...REMOVING_RULES,
   ...SHARING_RULES,
+  ...DIRECT_RULES,
   ...UPLOAD_SAVING_RULES,
   ...UPLOAD_ENDING_RULES,
   ...UPLOAD_HOLDING_RULES,
@@ -64,7 +66,8 @@ async function keepRule(rule: Rule, place: ContractPlace, largest: number): Prom
 }
 
 function has(place: ContractPlace, need: Need): boolean {
-  return (need === "uploads" ? place.store.uploads : place[need]) !== undefined;
+  const isOfStore = need === "uploads" || need === "filePath" || need === "presign";
+  return Reflect.get(isOfStore ? place.store : place, need) !== undefined;
 }
 
 /** What a rule does not need it does not call. */
@@ -75,6 +78,9 @@ function contextOf(place: ContractPlace, largest: number): RuleContext {
     another: place.another ?? missing,
     damage: place.damage ?? missing,
     abandon: place.abandon ?? missing,
+    get folder(): string {
+      return place.folder ?? missing();
+    },
     get uploads(): UploadStore {
       return place.store.uploads ?? missing();
     },

@@ -12,6 +12,7 @@ async function makePlace(durability: DurabilityLevel): Promise<ContractPlace> {
   const open = () => diskStore({ root: folder.path, durability, log: () => null });
   return {
     store: open(),
+    folder: folder.path,
     another: async () => open(),
     damage: async ({ hex }) => truncate(folder.blob(hex), 5),
     abandon: async () => {

@@ -16,6 +16,8 @@ export interface ContractPlace {
   readonly abandon?: () => Promise<void>;
   /** How many half-written uploads lie in the place. Asked after every rule, and has to be 0 then. */
   readonly leftovers?: () => Promise<number>;
+  /** The store's folder, where it keeps blobs as files; the one that `filePath` counts from. */
+  readonly folder?: string;
   /** Removes the place; called when its stores have been disposed of. */
   readonly cleanup?: () => Promise<void>;
 }
@@ -47,7 +49,7 @@ export interface RuleContext extends Required<Omit<ContractPlace, "cleanup" | "l
 }
 
 /** What a rule may need. */
-export type Need = "another" | "damage" | "abandon" | "uploads";
+export type Need = "another" | "damage" | "abandon" | "folder" | "uploads" | "filePath" | "presign";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {
