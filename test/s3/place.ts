@@ -78,6 +78,11 @@ export class S3Place implements AsyncDisposable {
     await putObject(this.client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
   }
 
+  /** Removes the object under a key. */
+  async remove(key: string): Promise<void> {
+    await deleteObject(this.client, key);
+  }
+
   /** Leaves a multipart upload behind, as a process does that dies in the middle of it. */
   async abandon(key: string = this.layout.newStaging()): Promise<void> {
     await this.beginUpload(key, [Buffer.alloc(1000)]);

@@ -10,6 +10,8 @@ import { killSuite } from "./kill.ts";
 import { racesSuite } from "./races.ts";
 import { requestsSuite } from "./requests.ts";
 import { serverSuite } from "./server.ts";
+import { uploadFaultsSuite } from "./upload-faults.ts";
+import { uploadsSuite } from "./uploads.ts";
 
 const missing = whyNoGateway();
 if (missing === null) {
@@ -20,6 +22,8 @@ if (missing === null) {
   faultsSuite(gateway);
   racesSuite(gateway);
   serverSuite(gateway);
+  uploadsSuite(gateway);
+  uploadFaultsSuite(gateway);
   delegatedSuite(gateway);
   doctorSuite(gateway);
   killSuite(gateway);

@@ -90,9 +90,7 @@ export class Completer {
       return (await large.complete()).isInferred;
     } catch (error) {
       if (!failedWith(error, 400) || error.code !== "InvalidPart") throw error;
-      const strays = await this.#strays(await job.pad());
-      if (strays.length === 0) throw error;
-      await large.complete(strays);
+      await large.complete(await this.#strays(await job.pad()));
       return true;
     }
   }

@@ -70,8 +70,12 @@ export class Records {
     if (this.#manner !== "none") {
       const written = await this.#put(id, state, { "if-none-match": "*" });
       if (typeof written === "string") return true;
-      // it was there, or the answer to the first attempt was lost
-      if (written.status !== NO_CONDITIONS) return (await this.read(id))?.state.revision === state.revision;
+      if (written.status !== NO_CONDITIONS) {
+        const current = await this.read(id);
+        if (current === null) throw written;
+        // it was there, or the answer to the first attempt was lost
+        return current.state.revision === state.revision;
+      }
     }
     if ((await this.read(id)) !== null) return false;
     await this.#putAnyway(id, state);

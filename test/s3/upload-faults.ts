@@ -1,0 +1,272 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { UploadId } from "../../src/core/upload-id.ts";
+import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import { digestOf, isStoreFailure, readAll } from "../../src/stores/contract/tools.ts";
+import { bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { Random } from "../helpers/random.ts";
+import { type Fault, FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const MIB = 1024 * 1024;
+/** Two parts and a tail. */
+const LARGE = 11 * MIB + 7;
+/** A part and a tail. */
+const MEDIUM = 6 * MIB;
+const SMALL = 100_000;
+
+/** A way of an upload through the bucket. */
+interface Way {
+  readonly name: string;
+  readonly size: number;
+  readonly isAnnounced: boolean;
+}
+
+const WAYS: readonly Way[] = [
+  { name: "less than a part", size: SMALL, isAnnounced: false },
+  { name: "parts at the final key", size: LARGE, isAnnounced: true },
+  { name: "parts, then a copy", size: LARGE, isAnnounced: false },
+];
+
+/** What has been acknowledged of an upload. */
+interface Acknowledged {
+  isCreated: boolean;
+  offset: number;
+  isCommitted: boolean;
+  isConcluded: boolean;
+}
+
+/** All steps of an upload by one who is told what fails. */
+class Session {
+  readonly id: UploadId = UploadId.random();
+  readonly bytes: Buffer;
+  readonly acknowledged: Acknowledged = { isCreated: false, offset: 0, isCommitted: false, isConcluded: false };
+  readonly #way: Way;
+
+  constructor(way: Way, seed: number) {
+    this.#way = way;
+    this.bytes = new Random(seed).bytes(way.size);
+  }
+
+  /** The upload in two requests, each of which saves on its way. `at` is told what comes next. */
+  async run(store: BlobStore, at: (step: Step) => void = () => undefined): Promise<void> {
+    const uploads = uploadsOf(store);
+    const { bytes, id, acknowledged } = this;
+    const options: StageOptions = this.#way.isAnnounced ? { digest: digestOf(bytes), length: bytes.length } : {};
+    at("create");
+    await uploads.create(id, recordOf(0), options);
+    acknowledged.isCreated = true;
+    const middle = Math.floor(bytes.length / 2);
+    for (const [start, end] of [
+      [0, middle],
+      [middle, bytes.length],
+    ] as const) {
+      at("hold");
+      await using held = await take(uploads, id);
+      assert.equal(held.offset, start);
+      for (const [from, to] of [
+        [start, start + Math.floor((end - start) / 3)],
+        [start + Math.floor((end - start) / 3), end],
+      ] as const) {
+        at("save");
+        await bring(held, bytes.subarray(from, to));
+        await held.save(recordOf(to));
+        acknowledged.offset = to;
+      }
+    }
+    at("hold");
+    await using held = await take(uploads, id);
+    at("commit");
+    await held.commit(digestOf(bytes));
+    acknowledged.isCommitted = true;
+    at("conclude");
+    await held.conclude("done");
+    acknowledged.isConcluded = true;
+  }
+
+  /** Goes on with the upload in another process, from what is there: nothing of what was acknowledged is missing. */
+  async resume(store: BlobStore): Promise<void> {
+    const uploads = uploadsOf(store);
+    const { bytes, id, acknowledged } = this;
+    const saved = await uploads.read(id);
+    if (saved === null) return assert.equal(acknowledged.isCreated, false, "what was created is there");
+    if (saved.record !== "done") {
+      await using held = await take(uploads, id);
+      assert.equal(held.record, recordOf(held.offset), "bytes and record of one save");
+      assert(held.offset >= acknowledged.offset, "the offset does not go back");
+      assert(!acknowledged.isConcluded);
+      if (held.offset < bytes.length) {
+        await bring(held, bytes.subarray(held.offset));
+        await held.save(recordOf(bytes.length));
+      }
+      await held.commit(digestOf(bytes));
+      await held.conclude("done");
+    }
+    assert.deepEqual({ ...(await uploads.read(id)) }, { record: "done", offset: 0 });
+    await this.assertKept(store);
+  }
+
+  async assertKept(store: BlobStore): Promise<void> {
+    await using reader = await store.open(digestOf(this.bytes));
+    assert(reader !== null && (await readAll(reader)).equals(this.bytes), "the blob is there, and right");
+  }
+}
+
+type Step = "create" | "hold" | "save" | "commit" | "conclude";
+
+/** The record that belongs to an offset. */
+function recordOf(offset: number): string {
+  return `saved ${offset}`;
+}
+
+/** From the n-th request on, nothing comes through: for the bucket, the process is dead. */
+class Death implements Watcher {
+  readonly #nth: number;
+  readonly #isAnswerLost: boolean;
+  #count = 0;
+  /** The last request, as S3 calls it. */
+  struck: string | null = null;
+
+  constructor(nth: number, moment: "before" | "after") {
+    this.#nth = nth;
+    this.#isAnswerLost = moment === "after";
+  }
+
+  async arriving({ operation }: SeenRequest): ReturnType<Watcher["arriving"]> {
+    this.#count += 1;
+    if (this.struck !== null) return "never arrives";
+    if (this.#count !== this.#nth) return "passes";
+    this.struck = operation;
+    return this.#isAnswerLost ? "passes" : "never arrives";
+  }
+
+  /** The answer to the last request waits for ever; the connection ends with the process. */
+  async done(): Promise<void> {
+    if (this.struck !== null) await new Promise(() => undefined);
+  }
+}
+
+/** Short waits: what stands still is to be noticed soon. */
+const HASTY = { attempts: 4, timeouts: { answer: 900, idle: 900, completion: 900, retries: 20_000 } };
+
+/** What passes when it happens once. */
+const PASSING: readonly Fault[] = ["reset-before", "reset-within", "lost-answer", "done-500", "slow-down"];
+
+/** What S3 says without meaning it, and what does not pass. */
+const STRANGE: readonly (readonly [fault: Fault, times: number])[] = [
+  ["status-412", 1],
+  ["status-412", 1000],
+  ["wrong-etag", 1],
+  ["status-403", 1],
+  ["lost-answer", 1000],
+  ["error-in-200", 1000],
+];
+
+/** What each step of an upload of several parts asks of S3. */
+const CALLS: Readonly<Record<Step, readonly string[]>> = {
+  create: ["PutObject"],
+  hold: ["GetObject", "PutObject"],
+  save: ["PutObject", "GetObject", "CreateMultipartUpload", "UploadPart", "DeleteObject"],
+  commit: [
+    "HeadObject",
+    "GetObject",
+    "UploadPart",
+    "PutObject",
+    "CompleteMultipartUpload",
+    "CopyObject",
+    "DeleteObject",
+  ],
+  conclude: ["PutObject", "DeleteObject"],
+};
+
+export function uploadFaultsSuite(gateway: Gateway): void {
+  void describe("faults of uploads that are resumed", () => {
+    for (const way of WAYS) {
+      void test(`${way.name}: whoever dies at any request, the next one goes on from what was acknowledged`, async (context) => {
+        await using place = new S3Place(gateway);
+        await using witness = place.store({}, { abandonedAfter: -Infinity });
+        const first = new Random().integer(1, 2 ** 30);
+        context.diagnostic(`seed ${first}`);
+        const sessions: Session[] = [];
+        const dieAt = async (nth: number, moment: "before" | "after"): Promise<string | null> => {
+          await using proxy = await FaultProxy.start(gateway.endpoint);
+          const death = new Death(nth, moment);
+          proxy.watcher = death;
+          const session = new Session(way, first + sessions.length);
+          sessions.push(session);
+          await using store = place.store({
+            endpoint: proxy.endpoint,
+            attempts: 1,
+            timeouts: { answer: 300, completion: 300 },
+          });
+          await session.run(store).catch((error: unknown) => assert(isStoreFailure(error), String(error)));
+          await session.resume(witness);
+          return death.struck;
+        };
+        let isOver = false;
+        for (let nth = 1; !isOver; nth += 5) {
+          const moments = [0, 1, 2, 3, 4].flatMap((more) => [dieAt(nth + more, "before"), dieAt(nth + more, "after")]);
+          isOver = (await Promise.all(moments)).includes(null);
+        }
+        await witness.collect();
+        assert.equal(await place.leftovers(), 0, "a collection leaves nothing half-written");
+        await gateway.collectGarbage?.();
+        for (const session of sessions) if (session.acknowledged.isCreated) await session.assertKept(witness);
+      });
+    }
+
+    for (const [step, calls] of Object.entries(CALLS) as [Step, readonly string[]][]) {
+      for (const call of calls) {
+        void test(`${step}: ${call} fails in passing, and the upload succeeds`, async () => {
+          await Promise.all(PASSING.map(async (fault) => runUnder(gateway, { step, call, fault, times: 1 })));
+        });
+
+        void test(`${step}: ${call} answers strangely or fails for good, and the next one goes on`, async () => {
+          await Promise.all(
+            STRANGE.map(async ([fault, times]) => {
+              // a part that is not what S3 said it was is lost, and so is the upload
+              if (step === "save" && call === "UploadPart" && fault === "wrong-etag") return;
+              const failure = await runUnder(gateway, { step, call, fault, times, mayFail: true });
+              assert(failure === null || isStoreFailure(failure), String(failure));
+            }),
+          );
+        });
+      }
+    }
+  });
+}
+
+/** Runs an upload of several parts with a copy at its end, in which a call fails in a step; then another goes on. */
+async function runUnder(
+  gateway: Gateway,
+  strike: { step: Step; call: string; fault: Fault; times: number; mayFail?: boolean },
+): Promise<unknown> {
+  const { step, call, fault, times, mayFail = false } = strike;
+  await using proxy = await FaultProxy.start(gateway.endpoint);
+  await using place = new S3Place(gateway);
+  await using witness = place.store({}, { abandonedAfter: -Infinity });
+  const session = new Session({ name: "", size: MEDIUM, isAnnounced: false }, 7);
+  let failure: unknown = null;
+  {
+    await using store = place.store({ endpoint: proxy.endpoint, ...HASTY });
+    const at = (next: Step) => {
+      if (next === step && !proxy.hasStruck) proxy.strike({ operation: call, fault, times });
+    };
+    try {
+      await session.run(store, at);
+    } catch (error) {
+      if (!mayFail) throw new Error(`${fault} was not got over`, { cause: error });
+      failure = error;
+    }
+    await proxy.reset();
+  }
+  await session.resume(witness);
+  if (session.acknowledged.isCreated) {
+    await using held = await take(uploadsOf(witness), session.id);
+    await held.remove();
+  }
+  await witness.collect();
+  assert.equal(await place.leftovers(), 0, `${fault}: a collection leaves nothing half-written`);
+  return failure;
+}

@@ -1,0 +1,277 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import { UploadId } from "../../src/core/upload-id.ts";
+import { assertKept, digestOf, isStoreFailure } from "../../src/stores/contract/tools.ts";
+import { append, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { listParts } from "../../src/stores/s3/listing.ts";
+import { Random } from "../helpers/random.ts";
+import { settled } from "../helpers/settled.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import { type InnerOptions, S3Place } from "./place.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const PART = 5 * MIB;
+/** Collects at once whatever no living process of this machine works on. */
+const COLLECTING: InnerOptions = { abandonedAfter: -Infinity };
+
+const bytes = new Random(11).bytes(5 * PART);
+
+/** Begins an upload of these bytes. */
+async function beginOf(store: BlobStore, whole: Uint8Array, isAnnounced: boolean): Promise<UploadId> {
+  const id = UploadId.random();
+  const options: StageOptions = isAnnounced ? { digest: digestOf(whole), length: whole.length } : {};
+  await uploadsOf(store).create(id, "begun", { mediaType: "image/png", ...options });
+  return id;
+}
+
+/** Commits an upload of these bytes, and forgets it. */
+async function finish(store: BlobStore, id: UploadId, whole: Uint8Array): Promise<void> {
+  await using held = await take(uploadsOf(store), id);
+  assert.equal(held.offset, whole.length);
+  await held.commit(digestOf(whole));
+  await held.remove();
+}
+
+/** Waits until S3 has so many parts. */
+async function partsArrive(place: S3Place, count: number): Promise<void> {
+  const arrived = async () => {
+    let parts = 0;
+    for (const upload of await place.uploads()) {
+      for await (const { items } of listParts(place.client, upload)) parts += items.length;
+    }
+    return parts;
+  };
+  assert.equal(await settled(arrived, (parts) => parts === count), count);
+}
+
+/** All requests but those by which a holder looks at its record each half second: how many, only time tells. */
+function countsOf(proxy: FaultProxy, place: S3Place): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { operation, key } of proxy.seen) {
+    if (operation === "HeadObject" && place.layout.uploadIdOf(key) !== null) continue;
+    counts[operation] = (counts[operation] ?? 0) + 1;
+  }
+  return counts;
+}
+
+type Work = (place: S3Place, store: BlobStore, proxy: FaultProxy) => Promise<void>;
+
+export function uploadsSuite(gateway: Gateway): void {
+  const over = async (work: Work, inner: InnerOptions = {}) => {
+    await using proxy = await FaultProxy.start(gateway.endpoint);
+    await using place = new S3Place(gateway);
+    await using store = place.store({ endpoint: proxy.endpoint }, inner);
+    await work(place, store, proxy);
+    assert.equal(await place.leftovers(), 0);
+  };
+
+  void describe("what resumed uploads cost", () => {
+    /** The requests of one append, after one that has taught the store how conditions are written. */
+    const costs = async (isAnnounced: boolean, sizes: readonly number[]) => {
+      const counts: Record<string, number>[] = [];
+      await over(async (place, store, proxy) => {
+        const whole = bytes.subarray(
+          0,
+          sizes.reduce((sum, size) => sum + size, 0),
+        );
+        await append(uploadsOf(store), await beginOf(store, bytes, false), { bytes: new Uint8Array() });
+        const counted = async (run: () => Promise<unknown>) => {
+          await proxy.reset();
+          await run();
+          counts.push(countsOf(proxy, place));
+        };
+        const begun: UploadId[] = [];
+        await counted(async () => begun.push(await beginOf(store, whole, isAnnounced)));
+        const [id] = begun;
+        assert(id !== undefined);
+        let offset = 0;
+        for (const size of sizes) {
+          await counted(() => append(uploadsOf(store), id, { bytes: whole.subarray(offset, offset + size) }));
+          offset += size;
+        }
+        await using held = await take(uploadsOf(store), id);
+        await counted(() => held.commit(digestOf(whole)));
+        await counted(() => held.conclude("done"));
+        await assertKept(store, whole);
+      });
+      return counts;
+    };
+
+    void test("a small one: its record at each step, and what is not a part yet besides", async () => {
+      const [create, first, second, commit, conclude] = await costs(false, [1000, 1000]);
+      assert.deepEqual(create, { PutObject: 1 });
+      // The record is read and taken, the tail and the record are saved, and the record is released.
+      assert.deepEqual(first, { GetObject: 1, PutObject: 4 });
+      // And the tail before is loaded and removed.
+      assert.deepEqual(second, { GetObject: 2, PutObject: 4, DeleteObject: 1 });
+      assert.deepEqual(commit, { GetObject: 1, PutObject: 1 });
+      assert.deepEqual(conclude, { PutObject: 1, DeleteObject: 1 });
+    });
+
+    void test("whole parts with an announced digest: a part each, the record, and no copy", async () => {
+      const [create, first, second, commit, conclude] = await costs(true, [PART, 2 * PART]);
+      assert.deepEqual(create, { PutObject: 1 });
+      assert.deepEqual(first, { GetObject: 1, PutObject: 3, CreateMultipartUpload: 1, UploadPart: 1 });
+      assert.deepEqual(second, { GetObject: 1, PutObject: 3, UploadPart: 2 });
+      assert.deepEqual(commit, { HeadObject: 1, PutObject: 1, CompleteMultipartUpload: 1 });
+      assert.deepEqual(conclude, { PutObject: 1 });
+    });
+
+    void test("without a digest they are copied at the end", async () => {
+      const [, , second, commit, conclude] = await costs(false, [PART, PART + 1]);
+      assert.deepEqual(second, { GetObject: 1, PutObject: 4, UploadPart: 1 });
+      const move = { CompleteMultipartUpload: 1, CopyObject: 1, DeleteObject: 1 };
+      assert.deepEqual(commit, { HeadObject: 1, GetObject: 1, UploadPart: 1, PutObject: 1, ...move });
+      assert.deepEqual(conclude, { PutObject: 1, DeleteObject: 1 });
+    });
+
+    void test("saves where they cost least put no tail", async () =>
+      over(async (place, store, proxy) => {
+        const id = await beginOf(store, bytes, true);
+        await using held = await take(uploadsOf(store), id);
+        assert.equal(held.nextSave, 7 * PART);
+        await proxy.reset();
+        await bring(held, bytes.subarray(0, 3 * PART));
+        await held.save("saved");
+        assert.deepEqual(countsOf(proxy, place), { CreateMultipartUpload: 1, UploadPart: 3, PutObject: 1 });
+        assert.equal(held.nextSave, 10 * PART);
+        await held.remove();
+      }));
+  });
+
+  void describe("parts that nobody has named", () => {
+    for (const isSavedBefore of [true, false]) {
+      for (const isAnnounced of [true, false]) {
+        const which = `${isSavedBefore ? "behind saved ones" : "from the beginning"}, ${isAnnounced ? "announced" : "not announced"}`;
+        void test(`are no part of the blob: ${which}`, async () =>
+          over(async (place, store) => {
+            const saved = isSavedBefore ? PART : 0;
+            const whole = bytes.subarray(0, isAnnounced ? 4 * PART + 9 : saved + 1000);
+            const id = await beginOf(store, whole, isAnnounced);
+            {
+              await using held = await take(uploadsOf(store), id);
+              await bring(held, whole.subarray(0, saved));
+              await held.save("saved");
+              await bring(held, new Random(5).bytes(3 * PART + 1));
+              await partsArrive(place, saved / PART + 3);
+            }
+            await append(uploadsOf(place.store()), id, { bytes: whole.subarray(saved) });
+            await finish(store, id, whole);
+            await gateway.collectGarbage?.();
+            await assertKept(store, whole);
+          }, COLLECTING));
+      }
+    }
+
+    void test("are no part of the blob where the last holder ended on a part, and was completed twice", async () =>
+      over(async (place, store, proxy) => {
+        const whole = bytes.subarray(0, 2 * PART);
+        const id = await beginOf(store, whole, false);
+        {
+          await using held = await take(uploadsOf(store), id);
+          await bring(held, whole.subarray(0, PART));
+          await held.save("saved");
+          await bring(held, new Random(6).bytes(3 * PART + 1));
+          await partsArrive(place, 4);
+        }
+        await append(uploadsOf(store), id, { bytes: whole.subarray(PART) });
+        proxy.strike({ operation: "UploadPartCopy", fault: "status-403" });
+        {
+          await using held = await take(uploadsOf(store), id);
+          await assert.rejects(held.commit(digestOf(whole)), isStoreFailure);
+        }
+        assert(proxy.hasStruck);
+        await finish(place.store(), id, whole);
+        await gateway.collectGarbage?.();
+        await assertKept(store, whole);
+      }, COLLECTING));
+  });
+
+  void describe("collections and resumed uploads", () => {
+    void test("what a record names stays, however long it stands still", async () =>
+      over(async (place, store) => {
+        const whole = bytes.subarray(0, PART + 1000);
+        const ids = [await beginOf(store, whole, true), await beginOf(store, whole, false)];
+        for (const id of ids) await append(uploadsOf(store), id, { bytes: whole });
+        assert.equal((await place.uploads()).length, 2);
+        assert.deepEqual(await store.collect(), { staged: 0, bytes: 0 });
+        for (const id of ids) await finish(store, id, whole);
+        await assertKept(store, whole);
+      }, COLLECTING));
+
+    void test("tails that no record names are removed, with their upload gone or not", async () =>
+      over(async (place, store) => {
+        const id = await beginOf(store, bytes, false);
+        await append(uploadsOf(store), id, { bytes: bytes.subarray(0, 1000) });
+        await place.put(place.layout.newTail(id), bytes.subarray(0, 10));
+        await place.put(place.layout.newTail(UploadId.random()), bytes.subarray(0, 20));
+        assert.deepEqual(await place.store().collect(), { staged: 0, bytes: 0 });
+        assert.deepEqual(await store.collect(), { staged: 2, bytes: 30 });
+        await finish(store, id, bytes.subarray(0, 1000));
+      }, COLLECTING));
+
+    void test("a record that cannot be read could name anything: nothing is removed", async () =>
+      over(async (place, store) => {
+        await place.put(place.layout.record(UploadId.random()), Buffer.from('{"version":2}'));
+        await place.abandon();
+        await assert.rejects(store.collect(), isStoreFailure);
+        assert.equal((await place.uploads()).length, 1);
+        for await (const id of uploadsOf(store).list()) {
+          await assert.rejects(uploadsOf(store).hold(id), isStoreFailure);
+          await place.remove(place.layout.record(id));
+        }
+        assert.deepEqual(await store.collect(), { staged: 1, bytes: 1000 });
+      }, COLLECTING));
+
+    void test("an upload that was not saved for half the time of a collector is not believed to be there", async () =>
+      over(
+        async (place, store) => {
+          const id = await beginOf(store, bytes, false);
+          const held = await take(uploadsOf(store), id);
+          await bring(held, bytes.subarray(0, PART + 1));
+          await assert.rejects(held.save("saved"), { code: "upload-stalled" });
+          await held[Symbol.asyncDispose]();
+          assert.equal((await uploadsOf(store).read(id))?.offset, 0);
+          assert.equal((await place.uploads()).length, 0);
+          // the tail that was put for the record to name
+          assert.deepEqual(await store.collect(), { staged: 1, bytes: 1 });
+        },
+        { idleLimit: -1, ...COLLECTING },
+      ));
+  });
+
+  void describe("memory of resumed uploads", () => {
+    void test("many at once stay within the budget, tails included", async () => {
+      const memoryBudget = 24 * MIB;
+      setFlagsFromString("--expose-gc");
+      const collectMemory = runInNewContext("gc") as () => void;
+      const held = () => {
+        collectMemory();
+        return process.memoryUsage().arrayBuffers;
+      };
+      await using place = new S3Place(gateway);
+      await using store = place.store({ memoryBudget });
+      const before = held();
+      let most = 0;
+      const work = async (n: number) => {
+        const whole = bytes.subarray(0, 2 * PART + n * 100 * KIB);
+        const id = await beginOf(store, whole, n % 2 === 0);
+        // The first request ends in the middle of a part, so that the second one begins with a tail.
+        for (const [start, end] of [[0, 4 * MIB] as const, [4 * MIB, whole.length] as const]) {
+          await append(uploadsOf(store), id, { bytes: whole.subarray(start, end) });
+          most = Math.max(most, held() - before);
+        }
+        await finish(store, id, whole);
+      };
+      await Promise.all(Array.from({ length: 12 }, (_, n) => work(n)));
+      // Besides what is counted, each has a chunk under way that is not taken yet.
+      assert(most < memoryBudget + 16 * MIB, `${Math.round(most / MIB)} MiB`);
+      assert.equal(await place.leftovers(), 0);
+    });
+  });
+}
