@@ -156,14 +156,15 @@ export class S3Store implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     const { concurrency, signParts } = this.#options;
     const plan = new PartPlan(this.#partLimits, length);
-    const key = digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest);
-    const large = { context: this.#context, key, contentType: mediaType, concurrency, signParts };
+    const large = { context: this.#context, contentType: mediaType, concurrency, signParts };
+    // made when it is needed: most files are small, and its random bytes cost a twentieth of a small upload
+    const key = () => (digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest));
     return new S3StagedBlob({
       publisher: this.#publisher,
       seat: await this.#memory.admit(length, signal),
       plan,
       length,
-      beginLarge: () => new LargeUpload(large),
+      beginLarge: () => new LargeUpload({ ...large, key: key() }),
       contentType: mediaType,
       signal,
     });

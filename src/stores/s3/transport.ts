@@ -94,8 +94,13 @@ export async function readText({ headers, body }: WireAnswer): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** The chunks in small pieces; undici iterates it anew each time that it is sent. */
-function payload(chunks: readonly Uint8Array[]): Iterable<Uint8Array> & Dispatcher.DispatchOptions["body"] {
+/**
+ * The chunks in small pieces; undici iterates it anew each time that it is sent. What is one piece it is given as it is: it
+ * goes out with the header section, and without the machinery of an iteration.
+ */
+function payload(chunks: readonly Uint8Array[]): NonNullable<Dispatcher.DispatchOptions["body"]> {
+  const [only] = chunks;
+  if (only !== undefined && chunks.length === 1 && only.length <= PIECE) return only;
   const pieces = { [Symbol.iterator]: () => piecesOf(chunks) };
   return pieces as unknown as Iterable<Uint8Array> & Buffer;
 }
