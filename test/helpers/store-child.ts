@@ -10,12 +10,14 @@ import type { Committed, StagedBlob } from "../../src/core/store.ts";
 import { type Digest, FixityError } from "../../src/index.ts";
 import { diskStore } from "../../src/disk.ts";
 import { content, digestOf, keep, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { type UploadStep, UploadSteps } from "./upload-steps.ts";
 
 /** What a store process can be told to do. `size` and `seed` name content: see `content`. */
 export type Step =
   | { readonly do: "check" | "collect" | "staged" | "become-nobody" }
   | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
-  | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] };
+  | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] }
+  | UploadStep;
 
 /** How a step went. */
 export interface StepResult {
@@ -34,8 +36,10 @@ let logged: string[] = [];
 const store = diskStore({ root, log: (message) => logged.push(message) });
 const held: StagedBlob[] = [];
 const acknowledgements = openSync(devNull, "w");
+const uploads = new UploadSteps(store, (what) => void writeSync(acknowledgements, what));
 
 async function run(step: Step): Promise<unknown> {
+  if (step.do === "upload") return uploads.run(step);
   if (step.do === "put-together") return Promise.all(step.seeds.map((seed) => put(content(step.size, seed))));
   return "size" in step ? runWith(content(step.size, step.seed), step.do) : runAlone(step.do);
 }

@@ -57,6 +57,15 @@ export class StoreProcess implements AsyncDisposable {
     return JSON.parse(await this.#answer()) as StepResult;
   }
 
+  /** Stops the process in its tracks, until it is told to go on. */
+  stop(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  goOn(): void {
+    this.#child.kill("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill("SIGKILL");

@@ -46,7 +46,15 @@ export function resolveDiskOptions(options: DiskStoreOptions): ResolvedDiskOptio
   if (durability !== "full" && durability !== "none") {
     throw new FixityError("invalid-option", "durability must be full or none.");
   }
-  return { root: resolve(root), givenRoot: root, durability, log };
+  return { root: absolute(root), givenRoot: root, durability, log };
+}
+
+function absolute(root: string): string {
+  try {
+    return resolve(root);
+  } catch (cause) {
+    throw new FixityError("invalid-option", "The current folder is gone, and root counts from it.", { cause });
+  }
 }
 
 function warn(message: string, error?: unknown): void {

@@ -116,13 +116,7 @@ export class Handover {
     this.#holds.set(id.hex, { hold, token });
     this.#box.watch(token.holder, hold);
     try {
-      const isSettled = before.token.state === "free";
-      const view = isSettled ? before : await folder.view();
-      const state = view === null ? null : await folder.readState(view.generation);
-      if (view === null || state === null) throw unreadable();
-      if (view.generation < token.generation) await beginGeneration(folder, token, state);
-      else if (!isSettled) await folder.settle();
-      await folder.tidy({ ...view, generation: token.generation }, state);
+      const state = await settledState(folder, before, token);
       return { id, folder, hold, token, state };
     } catch (error) {
       await this.release({ id, folder, hold, token }, false);
@@ -131,7 +125,22 @@ export class Handover {
   }
 }
 
-/** What those of the generation before do to their record is nothing to anybody from now on. */
-async function beginGeneration(folder: UploadFolder, { generation }: Token, state: SavedState): Promise<void> {
-  await folder.writeState(generation, state, Promise.resolve());
+/** The state that is there now, durably and in the generation of the token. */
+async function settledState(folder: UploadFolder, before: FolderView, token: Token): Promise<SavedState> {
+  const isSettled = before.token.state === "free";
+  // Who was not asked, or did not hear, may have gone on until a moment ago.
+  const view = isSettled ? before : await folder.view();
+  const found = view === null ? null : await folder.readState(view.generation);
+  if (view === null || found === null) throw unreadable();
+  const { generation } = token;
+  let state = found;
+  if (view.generation < generation) {
+    // What those of the generation before do to their record is nothing to anybody from now on.
+    state = { ...found, segments: found.segments.filter(({ length }) => length > 0) };
+    await folder.writeState(generation, state, Promise.resolve());
+  } else if (!isSettled) {
+    await folder.settle();
+  }
+  await folder.tidy({ ...view, generation }, state);
+  return state;
 }
