@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { content } from "../contract/tools.ts";
+import { PartBuffer } from "./part-buffer.ts";
+
+test("bytes come back as they went in, in whatever pieces", () => {
+  const lengths = fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1_000, max: 30_000 })));
+  fc.assert(
+    fc.property(lengths, (lengths) => {
+      const buffer = new PartBuffer();
+      const pieces = lengths.map((length, n) => content(length, n));
+      for (const piece of pieces) buffer.add(Uint8Array.from(piece));
+      const whole = Buffer.concat(pieces);
+      assert.equal(buffer.length, whole.length);
+      assert(Buffer.concat(buffer.take()).equals(whole));
+      assert.equal(buffer.length, 0);
+      assert.deepEqual(buffer.take(), []);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("what has been taken is not written over by what comes afterwards", () => {
+  const buffer = new PartBuffer();
+  for (let n = 0; n < 10; n += 1) buffer.add(content(100, n));
+  const taken = Buffer.concat(buffer.take());
+  const copy = Buffer.from(taken);
+  for (let n = 10; n < 20; n += 1) buffer.add(content(100, n));
+  assert(taken.equals(copy));
+});
+
+test("a sender of single bytes costs little more than his bytes, and keeps no larger buffer alive", () => {
+  const buffer = new PartBuffer();
+  const large = content(100_000);
+  for (let at = 0; at < large.length; at += 1) buffer.add(large.subarray(at, at + 1));
+  const chunks = buffer.take();
+  assert(chunks.length < 20, `${chunks.length} chunks`);
+  const kept = new Set(chunks.slice(1).map(({ buffer }) => buffer));
+  assert(!kept.has(large.buffer));
+  let held = 0;
+  for (const { byteLength } of kept) held += byteLength;
+  assert(held < 2 * large.length, `${held} bytes`);
+});
