@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { BlobStore } from "../../src/core/store.ts";
 import { assertSame, BYTES, Ledger, nameOf, QUESTIONS, storeSubject } from "../delegation/same-answers.ts";
-import { Nginx } from "../helpers/nginx.ts";
+import { FrontServer } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { FaultProxy } from "./fault-proxy.ts";
@@ -153,7 +153,7 @@ function nginxSuite(gateway: Gateway): void {
     let store: BlobStore;
     let streaming: Service;
     let service: Service;
-    let nginx: Nginx;
+    let nginx: FrontServer;
 
     before(async () => {
       place = new S3Place(gateway);
@@ -168,8 +168,8 @@ function nginxSuite(gateway: Gateway): void {
       for (const one of [nginx, service, streaming, store, place]) await one[Symbol.asyncDispose]();
     });
 
-    const start = (bucket: string): Promise<Nginx> =>
-      Nginx.start("nginx-s3.conf", {
+    const start = (bucket: string): Promise<FrontServer> =>
+      FrontServer.nginx("nginx-s3.conf", {
         "127.0.0.1:3000": `127.0.0.1:${service.port}`,
         "https://my-bucket.s3.eu-central-1.amazonaws.com": bucket,
       });
@@ -181,9 +181,10 @@ function nginxSuite(gateway: Gateway): void {
     void test("a large file comes back whole", async () => {
       const bytes = Buffer.alloc(32 * MIB, "fixity");
       const { url } = await service.fixity.put(bytes);
+      const sent = ledger.next();
       const read = await fetch(nginx.url + url);
       assert.ok(bytes.equals(Buffer.from(await read.arrayBuffer())));
-      assert.ok(ledger.passedOn);
+      assert.ok((await sent).passedOn);
     });
 
     void test("nothing of the bucket is told but the bytes", async () => {
