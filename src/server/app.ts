@@ -86,9 +86,10 @@ function problemOf(thrown: Thrown): FixityError {
 }
 
 function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
-  const { tokens, corsOrigins, idleTimeout, minRate, rateWindow } = config;
+  const { tokens, corsOrigins, downloads, redirectLifetime, idleTimeout, minRate, rateWindow } = config;
   const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
   return {
+    downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
     idleTimeout,
     minRate,
     rateWindow,

@@ -50,6 +50,10 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ UPLOAD_IDLE_TIMEOUT: "0" }, /^UPLOAD_IDLE_TIMEOUT must be a duration/],
   // a timer that long would end at once
   [{ UPLOAD_SHUTDOWN_TIMEOUT: "25d" }, /^UPLOAD_SHUTDOWN_TIMEOUT must be a duration .* at most 24d, not "25d"\.$/],
+  [{ UPLOAD_DOWNLOADS: "fast" }, /^UPLOAD_DOWNLOADS must be stream, redirect or accelerated, not "fast"\.$/],
+  [{ UPLOAD_DOWNLOADS: "redirect" }, /^UPLOAD_DOWNLOADS=redirect .* UPLOAD_BUCKET_NAME is not set\.$/],
+  [{ UPLOAD_REDIRECT_LIFETIME: "8d" }, /^UPLOAD_REDIRECT_LIFETIME must be a duration from 1s to 7d, .*, not "8d"\.$/],
+  [{ UPLOAD_REDIRECT_LIFETIME: "1500ms" }, /^UPLOAD_REDIRECT_LIFETIME must be a duration from 1s/],
   [{ PORT: "65536" }, /^PORT must be a port from 0 to 65535, not "65536"\.$/],
   [{ PORT: "http" }, /^PORT must be a port/],
   [{ HOST: "not a host" }, /^HOST must be an address or a host name/],

@@ -65,6 +65,9 @@ function unknownVariables(env: Readonly<Record<string, string | undefined>>): st
 function checkTogether(settings: Settings): Config {
   const { tokens: listed, tokensFile, ...rest } = settings;
   checkBucket(settings);
+  if (rest.downloads === "redirect" && rest.bucketName === undefined) {
+    throw invalid("UPLOAD_DOWNLOADS=redirect sends readers to a bucket, but UPLOAD_BUCKET_NAME is not set.");
+  }
   if (rest.minAppendSize > (rest.maxAppendSize ?? Infinity)) {
     throw invalid("UPLOAD_MIN_APPEND_SIZE is more than UPLOAD_MAX_APPEND_SIZE.");
   }

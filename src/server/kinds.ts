@@ -52,6 +52,15 @@ export const duration: Kind<number> = {
 /** Milliseconds, at least one. */
 export const someDuration: Kind<number> = { ...duration, parse: (given) => duration.parse(given) || null };
 
+/** Milliseconds for which a presigned URL can hold: S3 counts in seconds, and up to a week. */
+export const urlLifetime: Kind<number> = {
+  expected: "a duration from 1s to 7d, in whole seconds",
+  parse: (given) => {
+    const time = parseDuration(given);
+    return time !== null && time >= 1000 && time <= 604_800_000 && time % 1000 === 0 ? time : null;
+  },
+};
+
 export const port: Kind<number> = {
   expected: "a port from 0 to 65535",
   parse: (given) => (/^\d{1,5}$/.test(given.trim()) && Number(given) < 65_536 ? Number(given) : null),

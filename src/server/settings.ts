@@ -13,6 +13,7 @@ import {
   someSize,
   text,
   url,
+  urlLifetime,
   yesNo,
 } from "./kinds.ts";
 
@@ -36,6 +37,9 @@ export interface Settings {
   readonly tokensFile: string | undefined;
   readonly open: boolean;
   readonly corsOrigins: "*" | readonly string[] | undefined;
+  readonly downloads: "stream" | "redirect" | "accelerated";
+  /** Milliseconds. */
+  readonly redirectLifetime: number;
   /** Milliseconds. */
   readonly idleTimeout: number;
   /** Bytes per second. */
@@ -147,6 +151,20 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: origins,
     value: "list",
     help: "origins whose pages may use the service, with commas, or *",
+  },
+  downloads: {
+    env: "UPLOAD_DOWNLOADS",
+    kind: choice("stream", "redirect", "accelerated"),
+    fallback: "stream",
+    value: "mode",
+    help: "who sends files: stream: this server; redirect: the bucket; accelerated: nginx or Caddy in front",
+  },
+  redirectLifetime: {
+    env: "UPLOAD_REDIRECT_LIFETIME",
+    kind: urlLifetime,
+    fallback: "5m",
+    value: "time",
+    help: "how long the bucket's URL of a file holds, with UPLOAD_DOWNLOADS=redirect",
   },
   idleTimeout: {
     env: "UPLOAD_IDLE_TIMEOUT",

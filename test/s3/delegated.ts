@@ -5,6 +5,7 @@ import type { BlobStore } from "../../src/core/store.ts";
 import { assertSame, BYTES, Ledger, nameOf, QUESTIONS, storeSubject } from "../delegation/same-answers.ts";
 import { FrontServer } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
@@ -16,6 +17,7 @@ const MIB = 1024 * 1024;
 export function delegatedSuite(gateway: Gateway): void {
   redirectSuite(gateway);
   nginxSuite(gateway);
+  serverSuite(gateway);
 }
 
 function redirectSuite(gateway: Gateway): void {
@@ -203,5 +205,41 @@ function nginxSuite(gateway: Gateway): void {
       assert.equal(answer.headers.get("cache-control"), null);
       assert.doesNotMatch(text, /Signature|AccessKey|<Error>/);
     });
+  });
+}
+
+function serverSuite(gateway: Gateway): void {
+  void describe("the server leaves downloads to others", () => {
+    const settings = {
+      UPLOAD_BUCKET_NAME: gateway.bucket,
+      UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
+      UPLOAD_BUCKET_REGION: gateway.region,
+      UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
+      UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
+      UPLOAD_LOG_LEVEL: "debug",
+    };
+
+    for (const [mode, field, headers] of [
+      ["redirect", "location", {}],
+      ["accelerated", "x-accel-redirect", { "x-sendfile-type": "X-Accel-Redirect" }],
+    ] as const) {
+      void test(`${mode}: by the settings alone, and no URL that lets anybody in is in the log`, async () => {
+        await using place = new S3Place(gateway);
+        const env = {
+          ...settings,
+          UPLOAD_BUCKET_PREFIX: place.prefix,
+          UPLOAD_DOWNLOADS: mode,
+          UPLOAD_REDIRECT_LIFETIME: "1h",
+        };
+        await using server = await ServerProcess.start({ dir: "/nowhere", env });
+        assert.equal((await fetch(`${server.url}/uploads`, { method: "POST", body: BYTES })).status, 201);
+        const answer = await fetch(server.url + LINK, { headers, redirect: "manual" });
+        const signed = answer.headers.get(field) ?? "";
+        assert.match(signed, mode === "redirect" ? /X-Amz-Expires=3600&/ : /^\/fixity-internal\/.*X-Amz-Signature=/);
+        await server.stop();
+        assert.match(server.output, new RegExp(`"path":"${LINK}","status":${answer.status}`));
+        assert.doesNotMatch(server.output, /X-Amz|Signature/);
+      });
+    }
   });
 }
