@@ -64,6 +64,12 @@ export class ScriptedBucket {
 
   #put({ key, headers, content }: ScriptedRequest): ScriptedAnswer {
     if (headers["if-none-match"] === "*" && this.objects.has(key)) return failure(412, "PreconditionFailed");
+    const wanted = headers["if-match"];
+    const found = this.objects.get(key)?.etag;
+    if (wanted !== undefined && found === undefined) return failure(404, "NoSuchKey");
+    if (wanted !== undefined && wanted.replaceAll('"', "") !== found?.replaceAll('"', "")) {
+      return failure(412, "PreconditionFailed");
+    }
     return { status: 200, headers: { etag: this.#keep(key, content, typeOf(headers)) } };
   }
 

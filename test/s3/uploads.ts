@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { FixityError } from "../../src/core/errors.ts";
 import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { UploadId } from "../../src/core/upload-id.ts";
 import { assertKept, digestOf, isStoreFailure } from "../../src/stores/contract/tools.ts";
@@ -246,6 +248,34 @@ export function uploadsSuite(gateway: Gateway): void {
   });
 
   void describe("memory of resumed uploads", () => {
+    void test("a sender who is too slow while others wait is asked to let go, and loses nothing", async () =>
+      over(
+        async (_place, store) => {
+          const begin = async () => {
+            const id = await beginOf(store, bytes, false);
+            const held = await take(uploadsOf(store), id);
+            return { id, held };
+          };
+          const slow = await Promise.all([begin(), begin(), begin()]);
+          // Each holds the memory of a part; there is none for a fourth.
+          for (const { held } of slow) await bring(held, bytes.subarray(0, MIB));
+          const letGo = Promise.race(
+            slow.map(async ({ id, held }) => {
+              await once(held.wanted, "abort");
+              assert.equal((held.wanted.reason as FixityError).code, "upload-stalled");
+              await held.save("what came in");
+              await held[Symbol.asyncDispose]();
+              return id;
+            }),
+          );
+          const fourth = await begin();
+          await bring(fourth.held, bytes.subarray(0, MIB));
+          assert.equal((await uploadsOf(store).read(await letGo))?.offset, MIB);
+          for (const { held } of [fourth, ...slow]) await held[Symbol.asyncDispose]();
+        },
+        { memory: { budget: 4 * PART, queue: 10, minRate: 64 * KIB, window: 200 } },
+      ));
+
     void test("many at once stay within the budget, tails included", async () => {
       const memoryBudget = 24 * MIB;
       setFlagsFromString("--expose-gc");

@@ -60,6 +60,7 @@ export class Fence {
   /** Shuts this holder out: nothing of it may change anything any more. */
   lose(): void {
     this.#isLost = true;
+    this.#ended.abort();
     this.ask();
   }
 
