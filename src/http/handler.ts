@@ -54,6 +54,11 @@ export class Handler {
     this.#options = resolveHandlerOptions(options, fixity.store);
   }
 
+  /** Milliseconds that a client may bring, or take, no byte. For adapters. */
+  get idleTimeout(): number {
+    return this.#options.pace.idleTimeout;
+  }
+
   /** Whether a target (path and query) is one of this handler's. */
   owns(target: string): boolean {
     const { prefix } = this.#fixity;

@@ -61,6 +61,13 @@ const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
   "shutting-down": "5",
 };
 
+/** On every answer that is no file: nothing of it is to be run, shown in a frame, or told to other sites. */
+export const SAFETY = {
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+} as const;
+
 /**
  * The answer that tells of a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the
  * failure's facts as members. Whatever is not a `FixityError` is an `internal-error` to the client; its own text stays in
@@ -81,6 +88,7 @@ export function problemAnswer(thrown: unknown): Answer {
   return {
     status,
     fields: {
+      ...SAFETY,
       "Content-Type": "application/problem+json",
       "Cache-Control": "no-store",
       ...(retryAfter !== undefined && { "Retry-After": retryAfter }),

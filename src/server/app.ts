@@ -6,14 +6,17 @@ import { nextRequestId } from "../http/adapters/request-id.ts";
 import { bearerTokens } from "../http/bearer.ts";
 import { createHandler } from "../http/handler.ts";
 import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
-import { problemAnswer } from "../http/problem.ts";
+import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { ClientErrors } from "./client-errors.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
 import { loggedPath } from "./log.ts";
-import { servePage } from "./page.ts";
+import { pageFiles, servePage } from "./page.ts";
 import { logExchanges } from "./request-log.ts";
+
+/** Where it is asked whether the store answers. */
+const HEALTH = "/healthz";
 
 /** What the framework hands to an error handler. */
 type Thrown = Error & { readonly statusCode?: number };
@@ -30,6 +33,13 @@ export interface AppParts {
 
 /** The standalone app: the uploads, the page, `/healthz`, and problems for everything else. */
 export async function buildApp({ config, fixity, health, log, stopping }: AppParts): Promise<FastifyInstance> {
+  const pages = await pageFiles();
+  if (fixity.prefix === HEALTH || pages.has(fixity.prefix)) {
+    throw new FixityError(
+      "invalid-option",
+      `UPLOAD_PREFIX must be another path: ${fixity.prefix} is the server's own.`,
+    );
+  }
   const uploads = createHandler(fixity, handlerOptions(config, log, stopping));
   const clientErrors = new ClientErrors(log);
   const app = Fastify({
@@ -40,27 +50,25 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     genReqId: nextRequestId,
   });
   app.addHook("onRequest", async (_request, reply) => {
-    void reply.headers({
-      "X-Content-Type-Options": "nosniff",
-      "Referrer-Policy": "no-referrer",
-      "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    });
+    void reply.headers(SAFETY);
   });
   app.addHook("onResponse", async (request, reply) => {
     const ms = Math.round(reply.elapsedTime * 10) / 10;
     const { id, method, url } = request;
-    log.debug({ id, method, path: loggedPath(url), status: reply.statusCode, ms }, "answered");
+    // who asks every few seconds whether all is well is not to fill the log
+    const level = url === HEALTH && reply.statusCode < 400 ? "debug" : "info";
+    log[level]({ id, method, path: loggedPath(url), status: reply.statusCode, ms }, "answered");
   });
   app.setNotFoundHandler(() => {
     throw new FixityError("not-found", "Nothing has this address.");
   });
   app.setErrorHandler(answerProblem);
-  app.get("/healthz", async (_request, reply) => {
+  app.get(HEALTH, async (_request, reply) => {
     refuseWhen(stopping);
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  await servePage(app, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
+  servePage(app, pages, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {

@@ -100,6 +100,22 @@ for (const [env, message] of WRONG) {
   });
 }
 
+test("what Kubernetes tells of a service called upload is no setting, and no mistake", () => {
+  const env = {
+    UPLOAD_PORT: "tcp://10.0.0.1:80",
+    UPLOAD_SERVICE_HOST: "10.0.0.1",
+    UPLOAD_SERVICE_PORT: "80",
+    UPLOAD_SERVICE_PORT_HTTP: "80",
+    UPLOAD_PORT_80_TCP: "tcp://10.0.0.1:80",
+    UPLOAD_PORT_80_TCP_ADDR: "10.0.0.1",
+    UPLOAD_PORT_80_TCP_PORT: "80",
+    UPLOAD_PORT_80_TCP_PROTO: "tcp",
+    UPLOAD_API_SERVICE_HOST: "10.0.0.2",
+  };
+  assert.equal(readConfig({ env }).port, 3000);
+  assert.match(refusal({ env: { UPLOAD_PORT: "8080" } }), /^UPLOAD_PORT is no setting of fixity/);
+});
+
 test("everything that is wrong is told at once, each in a line", () => {
   const lines = refusal({ env: { PORT: "x", UPLOAD_OPEN: "x" }, flags: { maxSize: "x" } }).split("\n");
   assert.deepEqual(

@@ -55,11 +55,17 @@ function complaint({ kind, secret }: Setting<unknown>, name: string, text: strin
 function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const known = Object.values(SETTINGS).map(({ env }) => env);
   return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !known.includes(name))
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !isOfService(name, env[name]))
     .map((name) => {
       const meant = nearest(name, known);
       return `${name} is no setting of fixity.${meant === null ? "" : ` Did you mean ${meant}?`}`;
     });
+}
+
+/** Kubernetes tells every container of the services beside it, one that is called "upload" among them. */
+function isOfService(name: string, value = ""): boolean {
+  const ofService = /^UPLOAD(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+  return ofService.test(name) || (/^UPLOAD(_\w+)?_PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
 }
 
 function checkTogether(settings: Settings): Config {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { expectContinue, nodeListener } from "../http/adapters/node.ts";
+import { expectContinue, nodeListener, originForm } from "../http/adapters/node.ts";
 import type { Handler } from "../http/handler.ts";
+import { SAFETY } from "../http/problem.ts";
 import type { ClientErrors } from "./client-errors.ts";
 
 /** Bytes of a request's header section. */
@@ -12,6 +13,9 @@ const KEEP_ALIVE = 72_000;
 
 /** Methods whose requests have no content worth reading (RFC 9110, section 9.3). */
 const READING: ReadonlySet<string | undefined> = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** What a server as a whole can do, for `OPTIONS *`. */
+const METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 /** Who answers a server's requests. */
 export interface Listeners {
@@ -39,8 +43,11 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
   };
   const server = createServer(limits, (request, response) => {
     clientErrors.expect(request.socket, response);
+    request.url = originForm(request.url ?? "/");
     if (!clientErrors.admits(request, response)) return;
-    if (READING.has(request.method)) listener(request, response, () => readOthers(request, response));
+    if (request.url === "*" && request.method === "OPTIONS")
+      response.writeHead(204, { ...SAFETY, Allow: METHODS }).end();
+    else if (READING.has(request.method)) listener(request, response, () => readOthers(request, response));
     else listener(request, response);
   });
   // left to the routes; Node's own answer has no content

@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import { pino, type Logger } from "pino";
+import { type Logger, pino } from "pino";
 import type { Config } from "./config.ts";
 import { type LogRecord, type Paint, prettyLine } from "./pretty.ts";
 
@@ -15,7 +15,15 @@ export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "lo
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
   const pretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
-  return pretty ? pino(options, { write: writePretty }) : pino(options);
+  return pino(options, { write: pretty ? writePretty : write });
+}
+
+/** Bytes of lines that are held for a reader who is slow. What comes beyond them is dropped. */
+const MAX_UNREAD = 4 * 1024 * 1024;
+
+/** Writes to standard output and waits for nobody: a server must not stand still because its log is not read. */
+function write(text: string): void {
+  if (process.stdout.writableLength < MAX_UNREAD) process.stdout.write(text);
 }
 
 /** A request target for a log: without its query, which may hold names, and with everything unusual percent-encoded. */
@@ -27,7 +35,7 @@ export function loggedPath(target: string): string {
 }
 
 function writePretty(line: string): void {
-  process.stdout.write(prettyLine(JSON.parse(line) as LogRecord, paint));
+  write(prettyLine(JSON.parse(line) as LogRecord, paint));
 }
 
 /** In colours where the terminal has some and the user wants them (`NO_COLOR`). */

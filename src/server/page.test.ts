@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import Fastify, { type FastifyInstance } from "fastify";
-import { fillPage, type PageFacts, servePage } from "./page.ts";
+import { fillPage, type PageFacts, pageFiles, servePage } from "./page.ts";
 
 const FACTS: PageFacts = { uploads: "/uploads", maxSize: 1024, needsToken: false };
 
 async function app(facts: PageFacts = FACTS): Promise<FastifyInstance> {
   const app = Fastify();
-  await servePage(app, facts);
+  servePage(app, await pageFiles(), facts);
   return app;
 }
 

@@ -19,6 +19,8 @@ const CONTENT_SECURITY_POLICY = [
 
 const FOLDER = new URL("../web/page/", import.meta.url);
 
+const PAGE = "index.html";
+
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
   ".css": "text/css; charset=utf-8",
@@ -35,16 +37,19 @@ export interface PageFacts {
   readonly needsToken: boolean;
 }
 
-/** Serves the page to upload from, at `/`, and the files that it is made of. */
-export async function servePage(app: FastifyInstance, facts: PageFacts): Promise<void> {
+/** The texts of the page's files by the paths that they are served at. */
+export async function pageFiles(): Promise<ReadonlyMap<string, string>> {
   const names = await readdir(FOLDER);
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, FOLDER), "utf8")));
-  for (const [index, name] of names.entries()) {
-    const text = texts[index] ?? "";
-    const isPage = name === "index.html";
-    serveFile(app, isPage ? "/" : `/${name}`, {
-      type: TYPES[extname(name)] ?? "application/octet-stream",
-      content: Buffer.from(isPage ? fillPage(text, facts) : text),
+  return new Map(names.map((name, index) => [name === PAGE ? "/" : `/${name}`, texts[index] ?? ""]));
+}
+
+/** Serves the page to upload from, at `/`, and the files that it is made of. */
+export function servePage(app: FastifyInstance, files: ReadonlyMap<string, string>, facts: PageFacts): void {
+  for (const [path, text] of files) {
+    serveFile(app, path, {
+      type: TYPES[extname(path === "/" ? PAGE : path)] ?? "application/octet-stream",
+      content: Buffer.from(path === "/" ? fillPage(text, facts) : text),
     });
   }
 }

@@ -237,3 +237,66 @@ test("tokens of the configuration are asked for", async () => {
   assert.equal(await post({ authorization: `Bearer ${TOKEN}` }), 201);
   assert.match(server.output, /Authorization: Bearer \$TOKEN/);
 });
+
+test("an absolute target is the same as its path", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "absolute") });
+  const ask = async (head: string, body = ""): Promise<number> => {
+    await using client = await RawClient.open(server.port);
+    await client.send(`${head} HTTP/1.1\r\nHost: a.example\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    const { status } = await client.answer();
+    return status;
+  };
+  assert.equal(await ask("POST http://a.example/uploads?filename=a.txt", "hello"), 201);
+  assert.equal(await ask(`GET http://a.example:80/uploads/${sha256("hello")}.txt`), 200);
+  assert.equal(await ask("GET http://a.example"), 200);
+  assert.equal(await ask("GET HTTPS://a.example/healthz"), 200);
+  assert.equal(await ask("GET ftp://a.example/uploads"), 404);
+  assert.equal(await ask("OPTIONS *"), 204);
+});
+
+test("every answer that is no file says that nothing of it is to be run or framed", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "safety") });
+  const unread = async (text: string) => {
+    await using client = await RawClient.open(server.port);
+    await client.send(text);
+    const { fields } = await client.answer();
+    return fields;
+  };
+  for (const fields of [
+    (await fetch(`${server.url}/uploads/x`)).headers,
+    (await fetch(`${server.url}/nowhere`)).headers,
+    (await fetch(`${server.url}/healthz`)).headers,
+    await unread("NONSENSE\r\n\r\n"),
+    await unread("GET / HTTP/1.1\r\n\r\n"),
+  ]) {
+    assert.equal(fields.get("x-content-type-options"), "nosniff");
+    assert.equal(fields.get("referrer-policy"), "no-referrer");
+    assert.match(fields.get("content-security-policy") ?? "", /default-src 'none'/);
+  }
+});
+
+test("a reader who takes no byte for too long is ended, and the file is closed", async () => {
+  const env = { UPLOAD_IDLE_TIMEOUT: "400ms" };
+  await using server = await ServerProcess.start({ dir: join(folder, "idle"), env });
+  const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: Buffer.alloc(64 * 1024 ** 2) });
+  const { url } = (await stored.json()) as { url: string };
+  const before = await server.openFiles();
+  await using client = await RawClient.open(server.port);
+  client.socket.pause();
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await until(async () => server.output.includes('"aborted":true'));
+  await until(async () => (await server.openFiles()) <= before);
+});
+
+test("what is asked for and what is not there is logged; that all is well is not", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "asked") });
+  for (const path of ["/healthz", "/", "/nowhere"]) await (await fetch(server.url + path)).arrayBuffer();
+  const lines = await logLines(server, 2);
+  assert.deepEqual(
+    lines.map(({ path, status }) => [path, status]),
+    [
+      ["/", 200],
+      ["/nowhere", 404],
+    ],
+  );
+});

@@ -119,6 +119,27 @@ test("a bucket that cannot be one, or that nobody answers for", async () => {
   await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "uploads" }, /Nothing listens at 127\.0\.0\.1:1\.$/m);
 });
 
+test("a path of the uploads that is the server's own", async () => {
+  for (const UPLOAD_PREFIX of ["/healthz", "/page.css"]) {
+    await assertRefused(
+      { UPLOAD_PREFIX },
+      /UPLOAD_PREFIX must be another path: \/(healthz|page\.css) is the server's own/,
+    );
+  }
+});
+
+test("a current folder that is gone", async () => {
+  const gone = await mkdtemp(join(folder, "gone-"));
+  const ended = await new Promise<Ended>((resolve) => {
+    const options = { env: { PATH: process.env["PATH"], PORT: "0" }, cwd: gone };
+    const script = 'rmdir "$PWD" && exec "$@"';
+    execFile("sh", ["-c", script, "sh", process.execPath, MAIN, "serve"], options, (error, out, err) => {
+      resolve({ code: Number(error?.code ?? 0), out, err });
+    });
+  });
+  assert.deepEqual([ended.code, ended.err], [1, "fixity: The current folder is gone, and root counts from it.\n"]);
+});
+
 test("wrong settings and flags are told by name", async () => {
   const { code, err } = await run(["serve", "--max-size", "lots"], { UPLOAD_DIRR: "x", PORT: "0" });
   assert.equal(code, 1);

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 let folder = "";
 before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
@@ -98,4 +103,19 @@ test("a request on a kept connection, sent while the server stops, is refused wi
   await busy.send("56789");
   assert.equal((await busy.answer()).status, 200);
   assert.deepEqual(await stopped, { code: 0, signal: null });
+});
+
+test("a log that nobody reads keeps no server from stopping", async () => {
+  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "unread") };
+  const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const exit = once(child, "exit");
+  const [greeting] = (await once(child.stderr, "data")) as [Buffer];
+  const [url = ""] = /http:\/\/[\d.:]+/.exec(greeting.toString()) ?? [];
+  // more lines than fit into a pipe: 64 KiB
+  const path = `/${"x".repeat(150)}`;
+  for (let round = 0; round < 20; round += 1) {
+    await Promise.all(Array.from({ length: 50 }, async () => (await fetch(url + path)).arrayBuffer()));
+  }
+  child.kill("SIGTERM");
+  assert.deepEqual(await exit, [0, null]);
 });

@@ -25,13 +25,16 @@ export function writeHead(response: ServerResponse, { status, fields, body }: An
 
 /**
  * Streams an answer's content at the pace of the client. A stream that fails, or gives less than was announced, ends the
- * connection without the regular end, so that nobody takes the part for the whole.
+ * connection without the regular end, so that nobody takes the part for the whole. So does a client that takes no byte for
+ * `idleTimeout` milliseconds: it holds an open file, or a connection to a bucket.
  *
  * @throws whatever the stream throws, after the connection has been ended
  */
-export async function sendStream(response: ServerResponse, stream: AnswerStream): Promise<Sent> {
+export async function sendStream(response: ServerResponse, stream: AnswerStream, idleTimeout: number): Promise<Sent> {
   let bytes = 0;
   await using _ = stream;
+  // Node looks at the bytes that the kernel takes, ends the connection, and sets another time for the next request.
+  response.socket?.setTimeout(idleTimeout);
   try {
     for await (const chunk of stream) {
       if (response.destroyed) return { bytes, aborted: true };

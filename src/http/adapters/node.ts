@@ -67,7 +67,7 @@ export async function runNode(handler: Handler, request: IncomingMessage, respon
   let answer = await handler.handle(exchange);
   let sent: Sent;
   try {
-    sent = await send(exchange, request, response, answer);
+    sent = await send({ exchange, request, response, idleTimeout: handler.idleTimeout }, answer);
   } catch (error) {
     sent = { bytes: 0, aborted: true };
     answer = { ...answer, note: { ...answer.note, error: asFixityError(error) } };
@@ -80,12 +80,15 @@ export async function runNode(handler: Handler, request: IncomingMessage, respon
   });
 }
 
-async function send(
-  exchange: NodeExchange,
-  request: IncomingMessage,
-  response: ServerResponse,
-  answer: Answer,
-): Promise<Sent> {
+interface Sending {
+  readonly exchange: NodeExchange;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Milliseconds that the client may take no byte of a stream. */
+  readonly idleTimeout: number;
+}
+
+async function send({ exchange, request, response, idleTimeout }: Sending, answer: Answer): Promise<Sent> {
   const { body } = answer;
   const pending = exchange.hasContent && !exchange.body.complete;
   const close = pending && (exchange.awaitsContinue || restOf(request, exchange.body.received) > SMALL_REST);
@@ -96,7 +99,7 @@ async function send(
   }
   writeHead(response, answer, close);
   if (body !== undefined && typeof body === "object" && !(body instanceof Uint8Array))
-    return sendStream(response, body);
+    return sendStream(response, body, idleTimeout);
   if (!pending) {
     response.end(body);
   } else {
@@ -126,7 +129,18 @@ function joined(value: string | string[] | undefined): string | undefined {
 
 /** Express and Connect cut their mount path off `url` and keep the whole in `originalUrl`. */
 function targetOf(request: IncomingMessage & { readonly originalUrl?: string }): string {
-  return request.originalUrl ?? request.url ?? "/";
+  return originForm(request.originalUrl ?? request.url ?? "/");
+}
+
+/**
+ * A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112, section 3.2.2); which host
+ * it names is of no matter here.
+ */
+export function originForm(target: string): string {
+  if (target.startsWith("/")) return target;
+  const [, rest] = /^https?:\/\/[^/?#]*(.*)$/i.exec(target) ?? [];
+  if (rest === undefined) return target;
+  return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 /** A request listener: for `node:http`, and with `next` for Express, Connect and what is built on them. */
@@ -162,7 +176,7 @@ export function expectContinue(server: Server, { handler }: Pick<NodeListener, "
   const handlers = new Set([handler]);
   continued.set(server, handlers);
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    const ours = handlers.values().some((candidate) => candidate.owns(request.url ?? "/"));
+    const ours = handlers.values().some((candidate) => candidate.owns(targetOf(request)));
     if (ours) unanswered.add(request);
     else response.writeContinue();
     server.emit("request", request, response);
