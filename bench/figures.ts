@@ -23,5 +23,6 @@ export function report(title: string, unit: string, series: readonly Series[]): 
 }
 
 export function format(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
+  if (value >= 100) return value.toFixed(0);
+  return value.toFixed(value >= 10 ? 1 : 2);
 }
