@@ -8,7 +8,7 @@ import { S3Place } from "./place.ts";
 
 export function roundsSuite(gateway: Gateway): void {
   describe("uploads that are resumed, on S3", () => {
-    test("50 uploads through cuts, kills and changes of the instance", async () => {
+    test("30 uploads through cuts, kills and changes of the instance", async () => {
       await using place = new S3Place(gateway);
       const env = {
         UPLOAD_BUCKET_NAME: gateway.bucket,
@@ -20,7 +20,7 @@ export function roundsSuite(gateway: Gateway): void {
         UPLOAD_BUCKET_PART_SIZE: "5MiB",
       };
       const start = () => ServerProcess.start({ dir: "/nowhere/data", env });
-      await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 50), start });
+      await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 30), start });
       const rest = (await place.objects()).filter(({ key }) => !key.startsWith(place.layout.blobs));
       assert.deepEqual(
         rest.filter(({ key }) => !key.includes("/uploads/")),

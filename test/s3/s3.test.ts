@@ -9,6 +9,7 @@ import { hugeSuite } from "./huge.ts";
 import { killSuite } from "./kill.ts";
 import { racesSuite } from "./races.ts";
 import { requestsSuite } from "./requests.ts";
+import { roundsSuite } from "./rounds.ts";
 import { serverSuite } from "./server.ts";
 import { uploadFaultsSuite } from "./upload-faults.ts";
 import { uploadsSuite } from "./uploads.ts";
@@ -24,6 +25,7 @@ if (missing === null) {
   serverSuite(gateway);
   uploadsSuite(gateway);
   uploadFaultsSuite(gateway);
+  roundsSuite(gateway);
   delegatedSuite(gateway);
   doctorSuite(gateway);
   killSuite(gateway);
