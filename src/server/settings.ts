@@ -53,6 +53,7 @@ export interface Settings {
   readonly bucketName: string | undefined;
   readonly bucketRegion: string | undefined;
   readonly bucketEndpoint: string | undefined;
+  readonly bucketPublicEndpoint: string | undefined;
   readonly bucketAccessKey: string | undefined;
   readonly bucketSecretKey: string | undefined;
   readonly bucketSessionToken: string | undefined;
@@ -220,6 +221,12 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: url,
     value: "url",
     help: "S3 endpoint, where it is not AWS",
+  },
+  bucketPublicEndpoint: {
+    env: "UPLOAD_BUCKET_PUBLIC_ENDPOINT",
+    kind: url,
+    value: "url",
+    help: "S3 endpoint as clients reach it, where UPLOAD_DOWNLOADS=redirect sends them there",
   },
   bucketAccessKey: {
     env: "UPLOAD_BUCKET_ACCESS_KEY",

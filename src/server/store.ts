@@ -11,6 +11,7 @@ const BUCKET_SETTINGS: { readonly [Option in keyof S3StoreOptions]: keyof Config
   bucket: "bucketName",
   region: "bucketRegion",
   endpoint: "bucketEndpoint",
+  publicEndpoint: "bucketPublicEndpoint",
   accessKey: "bucketAccessKey",
   secretKey: "bucketSecretKey",
   sessionToken: "bucketSessionToken",

@@ -131,6 +131,16 @@ function redirectSuite(gateway: Gateway): void {
       assert.equal(status, 403);
     });
 
+    void test("clients are sent to the address at which they reach the bucket", async () => {
+      await using proxy = await FaultProxy.start(gateway.endpoint);
+      await using inner = place.store({ endpoint: proxy.endpoint, publicEndpoint: gateway.endpoint });
+      await using other = await Service.start({ store: inner, downloads: { mode: "redirect" } });
+      const answer = await fetch(other.url + LINK);
+      assert.equal(new URL(answer.url).origin, new URL(gateway.endpoint).origin);
+      assert.ok(BYTES.equals(Buffer.from(await answer.arrayBuffer())));
+      assert.deepEqual(proxy.counts, { HeadObject: 1 });
+    });
+
     void test("a redirect costs one request to the bucket, and so does the news that there is nothing", async () => {
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using counted = place.store({ endpoint: proxy.endpoint });

@@ -60,6 +60,7 @@ export class S3Client {
   readonly endpoint: Endpoint;
   readonly bucket: string;
   readonly limits: RetryLimits;
+  readonly #publicEndpoint: Endpoint;
   readonly #credentials: CredentialSource;
   readonly #signer: Signer;
   readonly #transport: Transport;
@@ -68,6 +69,7 @@ export class S3Client {
     const { endpoint, region, keys, connections, timeouts, attempts } = options;
     this.endpoint = endpoint;
     this.bucket = options.bucket;
+    this.#publicEndpoint = options.publicEndpoint;
     this.limits = { attempts, time: timeouts.retries };
     this.#credentials = credentialSource(keys);
     this.#signer = new Signer(this.#credentials, region, endpoint.secure);
@@ -121,8 +123,9 @@ export class S3Client {
    */
   async presign(request: S3Request, lifetime: number): Promise<PresignedUrl> {
     const { operation, method, key, query = {}, headers = {} } = request;
-    const { host, origin } = this.endpoint;
-    const path = this.endpoint.path(key);
+    const endpoint = this.#publicEndpoint;
+    const { host, origin } = endpoint;
+    const path = endpoint.path(key);
     try {
       const { expiration } = await this.#credentials();
       const validity = validityOf(lifetime, expiration);

@@ -126,3 +126,15 @@ test("a request for which there are no keys is not sent, and says so", async () 
     }
   });
 });
+
+test("a presigned URL carries the token of temporary keys, and does not outlive them", async () => {
+  lifetime = 10 * MINUTE;
+  const options = { bucket: "scripted", endpoint: "http://127.0.0.1:9", log: () => null };
+  await using store = new S3Store(resolveS3Options(options));
+  const presigning = { lifetime: 3600, says: { contentType: "image/png" } };
+  const { url, expires } = await store.presign(digestOf(content(1)), presigning);
+  const { searchParams } = new URL(url);
+  assert.equal(searchParams.get("X-Amz-Security-Token"), "temporary-token");
+  assert(Number(searchParams.get("X-Amz-Expires")) < 3600);
+  assert(expires.getTime() <= Date.now() + lifetime && expires.getTime() > Date.now());
+});

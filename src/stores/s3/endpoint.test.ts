@@ -116,3 +116,16 @@ test("what is no bucket, region or endpoint is refused by its name", () => {
     );
   }
 });
+
+test("clients may reach S3 elsewhere; a mistake there is told by the option's own name", () => {
+  const options = { bucket: "files", endpoint: "http://minio:9000", publicEndpoint: "https://s3.example.com" };
+  assert.equal(Endpoint.of(options).origin, "http://minio:9000");
+  assert.equal(
+    Endpoint.of(options, "publicEndpoint").origin + Endpoint.of(options, "publicEndpoint").path("a"),
+    "https://s3.example.com/files/a",
+  );
+  assert.throws(
+    () => Endpoint.of({ ...options, publicEndpoint: "ftp://x" }, "publicEndpoint"),
+    /^FixityError: publicEndpoint must/,
+  );
+});

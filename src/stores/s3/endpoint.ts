@@ -21,9 +21,12 @@ export class Endpoint {
     this.#base = pathStyle ? `${parent}/${bucket}` : parent;
   }
 
-  /** @throws FixityError `invalid-option` */
-  static of(options: S3StoreOptions): Endpoint {
-    const { bucket, region, endpoint } = options;
+  /**
+   * @param name of the option that has the URL
+   * @throws FixityError `invalid-option`
+   */
+  static of(options: S3StoreOptions, name: "endpoint" | "publicEndpoint" = "endpoint"): Endpoint {
+    const { bucket, region, [name]: endpoint } = options;
     // AWS's rules and a little more: older and other servers also take capitals, underscores and longer names.
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket) || bucket.includes("..")) {
       throw new FixityError("invalid-option", "bucket must be the name of a bucket.");
@@ -32,7 +35,7 @@ export class Endpoint {
       throw new FixityError("invalid-option", "region must be the name of a region, such as eu-central-1.");
     }
     const pathStyle = options.forcePathStyle ?? (endpoint !== undefined || bucket.includes("."));
-    return new Endpoint(endpoint === undefined ? awsUrl(region) : parseUrl(endpoint), bucket, pathStyle);
+    return new Endpoint(endpoint === undefined ? awsUrl(region) : parseUrl(name, endpoint), bucket, pathStyle);
   }
 
   /** The path of an object, or of the bucket itself. Keys are made of characters that need no encoding (layout.ts). */
@@ -48,10 +51,10 @@ function awsUrl(region: string | undefined): URL {
   return new URL(`https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`);
 }
 
-function parseUrl(endpoint: string): URL {
+function parseUrl(name: string, endpoint: string): URL {
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`);
   if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.search === "" && url.hash === "") {
     return url;
   }
-  throw new FixityError("invalid-option", "endpoint must be an http(s) URL without user, query or fragment.");
+  throw new FixityError("invalid-option", `${name} must be an http(s) URL without user, query or fragment.`);
 }

@@ -40,6 +40,13 @@ export interface S3StoreOptions {
    * @default AWS's, by the region
    */
   readonly endpoint?: string;
+  /**
+   * Where clients reach S3, if that is another address than ours (a service in the same cluster, say): presigned URLs are
+   * made for it.
+   *
+   * @default the `endpoint`
+   */
+  readonly publicEndpoint?: string;
   /** Without keys, AWS's credential chain is asked: environment, profile, SSO, web identity, container, instance. */
   readonly accessKey?: string;
   readonly secretKey?: string;
@@ -97,6 +104,7 @@ export interface ResolvedS3Options {
   readonly bucket: string;
   readonly region: string;
   readonly endpoint: Endpoint;
+  readonly publicEndpoint: Endpoint;
   readonly keys: StaticKeys | null;
   /** Empty, or ends in a slash. */
   readonly keyPrefix: string;
@@ -140,12 +148,14 @@ export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
   const partSize = whole("partSize", options.partSize ?? 8 * MIB, SMALLEST_PART, LARGEST_PART);
   const maxParts = whole("maxParts", options.maxParts ?? 10_000, 1, 10_000);
   const endpoint = Endpoint.of(options);
+  const publicEndpoint = options.publicEndpoint === undefined ? endpoint : Endpoint.of(options, "publicEndpoint");
   for (const [name, value] of Object.entries(timeouts)) whole(`timeouts.${name}`, value, 1, 2 ** 31 - 1);
   if (!(abandonedAfter >= 1)) throw invalid("abandonedAfter must be at least an hour.");
   return {
     bucket: options.bucket,
     region: options.region ?? "us-east-1",
     endpoint,
+    publicEndpoint,
     keys: staticKeys(options),
     keyPrefix: cleanPrefix(options.keyPrefix ?? ""),
     partSize,
