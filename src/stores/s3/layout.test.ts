@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Digest } from "../../core/digest.ts";
+import { UploadId } from "../../core/upload-id.ts";
 import { Layout } from "./layout.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
@@ -15,6 +16,14 @@ for (const prefix of ["", "a/", "files/of.2026~x/"]) {
     assert.match(staging.slice(prefix.length), /^tmp\/[0-9a-f]{32}$/);
     assert.equal(layout.isStaging(staging), true);
     assert.notEqual(layout.newStaging(), staging);
+    const id = UploadId.random();
+    const tail = layout.newTail(id);
+    assert.equal(layout.record(id), `${prefix}uploads/${id.hex}`);
+    assert.equal(layout.uploadIdOf(layout.record(id))?.hex, id.hex);
+    assert.equal(layout.recordOfTail(tail), layout.record(id));
+    assert(tail.startsWith(layout.tails(id)));
+    assert.notEqual(layout.newTail(id), tail);
+    assert.deepEqual([layout.uploadIdOf(tail), layout.recordOfTail(layout.record(id))], [null, null]);
   });
 }
 
@@ -44,6 +53,7 @@ test("keys of others are nobody's", () => {
     layout.blob(DIGEST),
     "a/tmp/x",
   ]) {
+    assert.equal(layout.recordOfTail(key), null);
     assert.equal(layout.isStaging(key), false, key);
   }
 });
