@@ -31,14 +31,13 @@ export class Finisher {
    */
   async finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadRecord> {
     const work = this.#finish(id, held, record);
-    this.#running.set(
-      id.hex,
-      work.catch(() => null),
-    );
+    const running = work.catch(() => null);
+    this.#running.set(id.hex, running);
     try {
       return await work;
     } finally {
-      this.#running.delete(id.hex);
+      // who was shut out leaves alone what the next one has begun
+      if (this.#running.get(id.hex) === running) this.#running.delete(id.hex);
       this.#keeper.forget(id);
     }
   }

@@ -36,10 +36,17 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
 
   async return(): Promise<Result> {
     this.#signal.removeEventListener("abort", this.#interrupt);
-    // A source that has not answered yet would let nobody leave.
-    void Promise.resolve(this.#source.return?.()).catch(() => null);
+    this.#leave();
     return DONE;
   }
 
-  readonly #interrupt = (): void => this.#reject?.(this.#signal.reason);
+  readonly #interrupt = (): void => {
+    this.#reject?.(this.#signal.reason);
+    this.#leave();
+  };
+
+  /** Without waiting: a source that has not answered yet would let nobody leave. */
+  #leave(): void {
+    void Promise.resolve(this.#source.return?.()).catch(() => null);
+  }
 }

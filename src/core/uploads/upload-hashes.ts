@@ -1,6 +1,7 @@
 import { FixityError } from "../errors.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
+import { Interruptible } from "./interruptible.ts";
 import { type Algorithm, nativeHash, savedHash, type UploadHash } from "./upload-hash.ts";
 import type { UploadRecord } from "./upload-record.ts";
 
@@ -64,7 +65,9 @@ export class HashKeeper {
     const bytes = held.read();
     if (bytes === null) return saved(algorithms, record, held.offset);
     const hashes = new UploadHashes(new Map(algorithms.map((name) => [name, nativeHash(name)])), 0);
-    if (held.offset > 0) for await (const chunk of bytes) hashes.update(chunk);
+    if (held.offset === 0) return hashes;
+    // who wants the upload need not wait until all of it has been read
+    for await (const chunk of new Interruptible(bytes, held.wanted)) hashes.update(chunk);
     return hashes;
   }
 
