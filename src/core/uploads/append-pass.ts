@@ -1,5 +1,5 @@
 import { FixityError } from "../errors.ts";
-import type { ByteSource } from "../hashing.ts";
+import { type ByteSource, tooLarge } from "../hashing.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { Interruptible } from "./interruptible.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
@@ -8,10 +8,10 @@ import type { UploadHashes } from "./upload-hashes.ts";
 export interface AppendPassParts {
   readonly held: HeldUpload;
   readonly hashes: UploadHashes;
-  /** Offset that must not be passed. */
-  readonly end: number;
-  /** Most bytes of this one pass. */
-  readonly maxAppendSize: number;
+  /** Bytes of the whole upload, where that is known. */
+  readonly length: number | null;
+  /** Most bytes of the whole, and of this one pass. */
+  readonly limits: { readonly maxSize: number; readonly maxAppendSize: number };
   /** Counts as a whole or not at all: nothing is saved on the way. */
   readonly whole: boolean;
   /** The record for the bytes that the hashes have seen by now. */
@@ -68,13 +68,15 @@ export class AppendPass {
 
   #check(coming: number): void {
     this.#throwFailure();
-    const { end, hashes, maxAppendSize } = this.#parts;
+    const { hashes, length, limits } = this.#parts;
+    const { maxSize, maxAppendSize } = limits;
     const offset = hashes.offset + coming;
     if (offset - this.#begin > maxAppendSize) throw tooMuch(maxAppendSize);
-    if (offset <= end) return;
+    if (offset <= (length ?? maxSize)) return;
     this.#overran = true;
-    throw new FixityError("inconsistent-length", "More bytes came in than the upload may have.", {
-      facts: { limit: end },
+    if (length === null) throw tooLarge(maxSize);
+    throw new FixityError("inconsistent-length", "More bytes came in than the length of the upload.", {
+      facts: { limit: length },
     });
   }
 

@@ -67,6 +67,11 @@ export class Append {
     this.#keeper = context.keeper;
   }
 
+  /** The upload has gone wrong for good. */
+  get hasFailed(): boolean {
+    return this.#record.outcome !== null;
+  }
+
   /**
    * Takes the bytes. When it returns they are durable, and the record says whether the upload is complete with them.
    *
@@ -76,13 +81,14 @@ export class Append {
     const { offset, source, check, whole = false, onProgress = () => undefined } = this.#options;
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
     this.#record = withExpectations(this.#record, this.#options);
+    this.#checkLength();
     this.#checkAnnounced();
     const hashes = await this.#keeper.take(this.#id, this.#held, this.#record);
     const pass = new AppendPass({
       held: this.#held,
       hashes,
-      end: Math.min(this.#record.length ?? Infinity, this.#limits.maxSize),
-      maxAppendSize: this.#limits.maxAppendSize,
+      length: this.#record.length,
+      limits: this.#limits,
       whole,
       record: () => this.#recordNow(hashes),
       onProgress,
@@ -98,6 +104,14 @@ export class Append {
     await pass.save();
     this.#keeper.keep(this.#id, hashes);
     return { record: this.#record, offset: hashes.offset };
+  }
+
+  #checkLength(): void {
+    const { length } = this.#record;
+    const { offset } = this.#held;
+    if (length === null) return;
+    if (length < offset) throw inconsistent(`The upload has ${offset} bytes already, more than a length of ${length}.`);
+    if (length > this.#limits.maxSize) throw tooLarge(this.#limits.maxSize);
   }
 
   #checkAnnounced(): void {
@@ -175,16 +189,16 @@ function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendO
 }
 
 /** "If multiple requests include indicators, their indicated values MUST match" (length). */
-function agreedLength(known: number | null, told: number | null): number | null {
+export function agreedLength(known: number | null, told: number | null): number | null {
   if (known === null || told === null || known === told) return known ?? told;
   throw inconsistent(`The upload was said to have ${known} bytes, and now ${told}.`);
 }
 
-function disagreement(): FixityError {
+export function disagreement(): FixityError {
   return new FixityError("digest-mismatch", "The upload was announced with another digest.");
 }
 
-function inconsistent(message: string): FixityError {
+export function inconsistent(message: string): FixityError {
   return new FixityError("inconsistent-length", message);
 }
 

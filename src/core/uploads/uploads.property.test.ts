@@ -111,7 +111,10 @@ class Append implements Command {
     const arrived = breaksAt === null ? bytes : bytes.slice(0, breaksAt);
     const after = [...model.bytes, ...arrived];
     const most = Math.min(model.length ?? Infinity, MAX_SIZE);
-    if (after.length > most) return { refusal: "inconsistent-length", bytes: model.bytes, ends: true };
+    if (after.length > most) {
+      const refusal = model.length === null ? "size-limit-exceeded" : "inconsistent-length";
+      return { refusal, bytes: model.bytes, ends: true };
+    }
     if (breaksAt !== null) return { refusal: "broken", bytes: whole ? model.bytes : after, ends: false };
     const isLast = completes === "at-length" ? after.length === model.length : completes;
     if (isLast && model.length !== null && after.length !== model.length) {

@@ -8,9 +8,10 @@ import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { HeldUpload, UploadStore } from "../upload-store.ts";
-import { Append, type AppendLimits, type AppendOptions, mismatch } from "./append.ts";
+import { Append, type AppendLimits, type AppendOptions } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
+import { checkRepetition } from "./repetition.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {
   digestIn,
@@ -57,7 +58,7 @@ export class Uploads {
     this.#store = store;
     this.#linkBase = linkBase;
     this.#finisher = new Finisher(this.#keeper, uploads.expiry);
-    this.#open = new OpenUploads(uploads.maxOpen);
+    this.#open = new OpenUploads(uploads.maxOpen, async (id) => (await this.#recordOf(id))?.outcome === null);
   }
 
   /**
@@ -71,7 +72,6 @@ export class Uploads {
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
     const { name, extension } = settleNaming(options);
     const outcome = digest === undefined || sha512 !== undefined ? null : await this.#claim(digest, length);
-    if (outcome === null) this.#open.admit();
     const now = Date.now();
     const record: UploadRecord = {
       expires: now + expiry,
@@ -87,11 +87,17 @@ export class Uploads {
       outcome,
     };
     const id = UploadId.random();
-    await this.#store.create(id, formatRecord(record), {
-      mediaType: mediaTypeOf(extension),
-      ...(digest !== undefined && { digest }),
-      ...(length !== undefined && { length }),
-    });
+    if (outcome === null) await this.#open.admit(id, record.expires);
+    try {
+      await this.#store.create(id, formatRecord(record), {
+        mediaType: mediaTypeOf(extension),
+        ...(digest !== undefined && { digest }),
+        ...(length !== undefined && { length }),
+      });
+    } catch (error) {
+      this.#open.forget(id);
+      throw error;
+    }
     if (outcome === null) this.#open.note(id, record.expires);
     return this.#stateOf(id, record, 0);
   }
@@ -120,15 +126,19 @@ export class Uploads {
    */
   async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
     const ended = await this.#endedRecord(id);
-    if (ended !== null) return this.#again(id, ended, options);
+    if (ended !== null) return this.#again(this.#stateOf(id, ended, 0), options);
     await using held = await this.#hold(id);
     const before = parseRecord(held.record);
-    if (before.outcome !== null) return this.#again(id, before, options);
-    if (before.sealed) return await this.#finish(id, held, before);
+    if (before.outcome !== null) return this.#again(this.#stateOf(id, before, 0), options);
+    if (before.sealed) return this.#again(await this.#finish(id, held, before), options);
     const append = new Append({ id, held, record: before }, options, { limits: this.limits, keeper: this.#keeper });
-    const { record, offset } = await append.run();
-    this.#open.note(id, record.expires);
-    return record.sealed ? await this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+    try {
+      const { record, offset } = await append.run();
+      this.#open.note(id, record.expires);
+      return record.sealed ? await this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+    } finally {
+      if (append.hasFailed) this.#forget(id);
+    }
   }
 
   /** Removes an upload, whatever has become of it. A blob that it has become stays. @throws FixityError `upload-not-found` */
@@ -139,31 +149,52 @@ export class Uploads {
     this.#forget(id);
   }
 
-  /** Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died. */
+  /**
+   * Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died.
+   *
+   * @throws the first failure, when all uploads have been looked at
+   */
   async collect(signal?: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
+    let failure: { readonly reason: unknown } | null = null;
     for await (const id of this.#store.list(signal)) {
-      const saved = await this.#store.read(id, signal);
-      if (saved === null) continue;
-      const record = parseRecord(saved.record);
-      if (isExpired(record)) {
-        const bytes = await this.#removeExpired(id, signal);
-        if (bytes !== null && record.outcome === null) total = { staged: total.staged + 1, bytes: total.bytes + bytes };
-      } else if (record.sealed && record.outcome === null && record.saved < Date.now() - LEFT_ALONE) {
-        await this.find(id, signal);
+      try {
+        const { staged, bytes } = await this.#collectOne(id, signal);
+        total = { staged: total.staged + staged, bytes: total.bytes + bytes };
+      } catch (reason) {
+        signal?.throwIfAborted();
+        failure ??= { reason };
       }
     }
+    if (failure !== null) throw failure.reason;
     return total;
+  }
+
+  async #collectOne(id: UploadId, signal: AbortSignal | undefined): Promise<Collected> {
+    const record = await this.#recordOf(id, signal);
+    if (record !== null && isExpired(record)) {
+      const bytes = await this.#removeExpired(id, signal);
+      if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
+    } else if (record?.outcome === null && record.sealed && record.saved < Date.now() - LEFT_ALONE) {
+      await this.find(id, signal);
+    }
+    return { staged: 0, bytes: 0 };
   }
 
   /** The record of an upload that has ended, or is just being finished here; `null` where bytes may still come. */
   async #endedRecord(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
     const finished = await this.#finisher.outcomeOf(id);
     if (finished !== null) return finished;
+    const record = await this.#recordOf(id, signal);
+    if (record?.outcome === null) return null;
+    this.#open.forget(id);
+    if (record === null) throw uploadNotFound();
+    return isExpired(record) ? null : record;
+  }
+
+  async #recordOf(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
     const saved = await this.#store.read(id, signal);
-    if (saved === null) throw uploadNotFound();
-    const record = parseRecord(saved.record);
-    return record.outcome === null || isExpired(record) ? null : record;
+    return saved === null ? null : parseRecord(saved.record);
   }
 
   /** @throws FixityError `upload-not-found` also where the upload has expired: it is removed then */
@@ -197,9 +228,9 @@ export class Uploads {
   }
 
   /** The outcome of an upload that has ended, for who sends bytes that it has: an answer may have been lost. */
-  #again(id: UploadId, record: UploadRecord, { offset }: AppendOptions): UploadState {
-    const state = this.#stateOf(id, record, 0);
-    if (offset > state.offset) throw mismatch(state.offset, offset);
+  async #again(state: UploadState, options: AppendOptions): Promise<UploadState> {
+    const { outcome } = state;
+    if (outcome !== null && !(outcome instanceof Error)) await checkRepetition(state, outcome, options);
     return state;
   }
 

@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { memoryStore } from "../../memory.ts";
+import { Digest } from "../digest.ts";
+import { FixityError } from "../errors.ts";
+import { createFixity } from "../fixity.ts";
+import type { ByteSource } from "../hashing.ts";
+import type { UploadLimitOptions } from "../options.ts";
+import type { BlobStore } from "../store.ts";
+import type { UploadStore } from "../upload-store.ts";
+import type { AppendOptions } from "./append.ts";
+import type { Uploads } from "./uploads.ts";
+
+const MAX_SIZE = 100;
+
+function uploadsOver(store: BlobStore, limits: UploadLimitOptions = {}): Uploads {
+  return createFixity({ store, maxSize: MAX_SIZE, uploads: limits }).uploads ?? assert.fail("no uploads are kept");
+}
+
+/** A store of which some calls are other ones. */
+function storeWith(store: BlobStore, calls: Partial<UploadStore>): BlobStore {
+  const kept = store.uploads ?? assert.fail("no uploads are kept");
+  const uploads: UploadStore = {
+    create: (...args) => kept.create(...args),
+    read: (...args) => kept.read(...args),
+    hold: (...args) => kept.hold(...args),
+    list: (...args) => kept.list(...args),
+    ...calls,
+  };
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === "uploads") return uploads;
+      const found: unknown = Reflect.get(target, name);
+      return typeof found === "function" ? (found.bind(target) as unknown) : found;
+    },
+  });
+}
+
+function sent(offset: number, text: string, more: Partial<AppendOptions> = {}): AppendOptions {
+  return { offset, source: [Buffer.from(text)], completes: false, ...more };
+}
+
+function digestOf(text: string): Digest {
+  return Digest.fromBytes(createHash("sha256").update(text).digest()) ?? assert.fail("no digest");
+}
+
+/** Bytes that stop coming; tells when it is left. */
+class Standstill implements AsyncIterableIterator<Uint8Array> {
+  readonly reached = Promise.withResolvers<void>();
+  readonly left = Promise.withResolvers<void>();
+  #first: Uint8Array | null;
+
+  constructor(text: string) {
+    this.#first = Buffer.from(text);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const value = this.#first;
+    this.#first = null;
+    if (value !== null) return Promise.resolve({ done: false, value });
+    this.reached.resolve();
+    return new Promise(() => {});
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.left.resolve();
+    return { done: true, value: undefined };
+  }
+}
+
+test("a length below what is there already is refused, whatever comes with it", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  await uploads.append(id, sent(0, "hello"));
+  for (const text of ["", "x"]) {
+    await assert.rejects(uploads.append(id, sent(5, text, { lengths: [4] })), { code: "inconsistent-length" });
+  }
+  const state = await uploads.find(id);
+  assert.deepEqual([state.offset, state.length, state.outcome], [5, null, null]);
+});
+
+test("a length that is told later is held against the largest size at once", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  await assert.rejects(uploads.append(id, sent(0, "x", { lengths: [MAX_SIZE + 1] })), { code: "size-limit-exceeded" });
+  assert.equal((await uploads.find(id)).length, null);
+});
+
+test("bytes past the largest size, of an upload without a length, are too many; and that is told again", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  await uploads.append(id, sent(0, "hello"));
+  await assert.rejects(uploads.append(id, sent(5, "x".repeat(MAX_SIZE))), { code: "size-limit-exceeded" });
+  for (const offset of [0, 5, 1000]) {
+    const { outcome } = await uploads.append(id, sent(offset, "x"));
+    assert.ok(outcome instanceof FixityError);
+    assert.equal(outcome.code, "size-limit-exceeded");
+  }
+});
+
+const announcements: readonly (readonly [string, (text: string) => Partial<AppendOptions>])[] = [
+  ["announced", (text) => ({ announced: text.length })],
+  ["not announced", () => ({})],
+];
+for (const [how, announce] of announcements) {
+  test(`a complete upload takes what it has once more, and nothing else: bytes ${how}`, async () => {
+    const uploads = uploadsOver(memoryStore());
+    const { id } = await uploads.create({});
+    await uploads.append(id, sent(0, "hello", { completes: true }));
+    for (const [offset, text] of [
+      [0, "hello"],
+      [2, "llo"],
+      [5, ""],
+    ] as const) {
+      assert.equal((await uploads.append(id, sent(offset, text, announce(text)))).offset, 5);
+    }
+    for (const [offset, text] of [
+      [5, "!"],
+      [0, "hello!"],
+    ] as const) {
+      await assert.rejects(uploads.append(id, sent(offset, text, announce(text))), { code: "inconsistent-length" });
+    }
+  });
+}
+
+test("another length or digest than that of a complete upload is refused", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  await uploads.append(id, sent(0, "hello", { completes: true }));
+  await assert.rejects(uploads.append(id, sent(5, "", { lengths: [6] })), { code: "inconsistent-length" });
+  await assert.rejects(uploads.append(id, sent(5, "", { digest: digestOf("other") })), { code: "digest-mismatch" });
+  assert.equal((await uploads.append(id, sent(5, "", { lengths: [5], digest: digestOf("hello") }))).offset, 5);
+});
+
+test("uploads that are created at the same time do not pass the limit together", async () => {
+  const uploads = uploadsOver(memoryStore(), { maxOpen: 2 });
+  const created = await Promise.allSettled([1, 2, 3, 4].map(() => uploads.create({})));
+  assert.equal(created.filter(({ status }) => status === "fulfilled").length, 2);
+});
+
+test("an upload that could not be created takes up no room", async () => {
+  const store = memoryStore();
+  let fails = true;
+  const create: UploadStore["create"] = async (...args) => {
+    if (fails) throw new FixityError("store-unavailable", "Not now.");
+    await store.uploads?.create(...args);
+  };
+  const uploads = uploadsOver(storeWith(store, { create }), { maxOpen: 1 });
+  await assert.rejects(uploads.create({}), { code: "store-unavailable" });
+  fails = false;
+  await uploads.create({});
+});
+
+test("uploads that ended at another instance make room", async () => {
+  const store = memoryStore();
+  const here = uploadsOver(store, { maxOpen: 2 });
+  const there = uploadsOver(store);
+  const [one, two] = [await here.create({}), await here.create({})];
+  await assert.rejects(here.create({}), { code: "too-many-uploads" });
+  await there.append(one.id, sent(0, "hello", { completes: true }));
+  const three = await here.create({});
+  await there.cancel(two.id);
+  await here.create({});
+  await assert.rejects(here.create({}), { code: "too-many-uploads" });
+  await here.find(three.id);
+});
+
+test("an upload that went wrong for good makes room", async () => {
+  const uploads = uploadsOver(memoryStore(), { maxOpen: 1 });
+  const { id } = await uploads.create({ length: 3 });
+  await assert.rejects(uploads.append(id, sent(0, "hello")), { code: "inconsistent-length" });
+  await uploads.create({});
+});
+
+test("an upload that cannot be read keeps the others from nothing, and is told of", async () => {
+  const store = memoryStore();
+  const uploads = uploadsOver(store, { expiry: 1 });
+  const ids = [await uploads.create({}), await uploads.create({}), await uploads.create({})].map(({ id }) => id);
+  const [, damaged = assert.fail()] = ids;
+  await using held = await store.uploads?.hold(damaged);
+  await held?.save("no record");
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await assert.rejects(uploads.collect(), { code: "store-unavailable" });
+  assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? []), [damaged]);
+});
+
+test("who is asked for an upload leaves the sender, and does not wait for his next byte", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  const source = new Standstill("hello");
+  const append = uploads.append(id, { offset: 0, source, completes: true });
+  await source.reached.promise;
+  const [state, told] = await Promise.all([uploads.find(id), assert.rejects(append, { code: "upload-superseded" })]);
+  assert.deepEqual([state.offset, told], [5, undefined]);
+  await source.left.promise;
+});
+
+test("who asks while an upload is being finished waits for it, also after one that finished it was shut out", async () => {
+  const store = memoryStore();
+  const [first, second, looked] = [1, 2, 3].map(() => Promise.withResolvers<void>());
+  assert.ok(first && second && looked);
+  const commits: Promise<void>[] = [first.promise, second.promise];
+  const committing = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let holds = 0;
+  const hold: UploadStore["hold"] = async (id, signal) => {
+    holds += 1;
+    const held = (await store.uploads?.hold(id, signal)) ?? null;
+    if (held === null) return null;
+    const commit = held.commit.bind(held);
+    held.commit = async (digest) => {
+      committing.shift()?.resolve();
+      await commits.shift();
+      return commit(digest);
+    };
+    return held;
+  };
+  let looks = 0;
+  const read: UploadStore["read"] = async (id, signal) => {
+    looks += 1;
+    const isSecond = looks === 2;
+    const saved = (await store.uploads?.read(id, signal)) ?? null;
+    if (isSecond) await looked.promise;
+    return saved;
+  };
+  const uploads = uploadsOver(storeWith(store, { hold, read }));
+  const { id } = await uploads.create({});
+  const reached = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  const source: ByteSource = (async function* () {
+    yield Buffer.from("hello");
+    reached.resolve();
+    await ended.promise;
+  })();
+  const [firstCommit, secondCommit] = committing;
+  const append = assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), {
+    code: "upload-superseded",
+  });
+  await reached.promise;
+  // looks while bytes are still coming, and takes over when they are being made a blob
+  const finding = uploads.find(id);
+  ended.resolve();
+  await firstCommit?.promise;
+  looked.resolve();
+  await secondCommit?.promise;
+  first.resolve();
+  await append;
+  const third = uploads.find(id);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(holds, 2);
+  second.resolve();
+  for (const { outcome } of await Promise.all([finding, third])) assert.ok(outcome !== null && "digest" in outcome);
+});
