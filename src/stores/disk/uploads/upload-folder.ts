@@ -132,7 +132,7 @@ export class UploadFolder {
     const bytes = Buffer.from(text);
     const fd = await open(path, "wx", 0o644);
     try {
-      await writeChunks(fd, [bytes], { length: bytes.length, position: null });
+      await writeChunks(fd, [bytes], { length: bytes.length, position: 0 });
       await this.#durability.file(fd, bytes.length);
     } finally {
       await close(fd);
