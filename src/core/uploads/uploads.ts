@@ -216,9 +216,10 @@ export class Uploads {
   async #removeExpired(id: UploadId, signal: AbortSignal | undefined): Promise<number | null> {
     await using held = await this.#store.hold(id, signal);
     if (held === null || !isExpired(parseRecord(held.record))) return null;
+    const { offset } = held;
     await held.remove();
     this.#forget(id);
-    return held.offset;
+    return offset;
   }
 
   async #finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadState> {
