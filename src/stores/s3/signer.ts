@@ -1,4 +1,4 @@
-import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
+import { createHash, createHmac, createSecretKey, hash, type KeyObject } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import type { CredentialSource } from "./credentials.ts";
 import type { Validity } from "./validity.ts";
@@ -20,25 +20,42 @@ export interface Signable {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** SHA-256, with a key or without, in the shape that the signing library asks for. */
+/** SHA-256, with a key or without, in the shape that the signing library asks for. Little is hashed, and in one go. */
 class Sha256 {
-  readonly #hash: Hash | Hmac;
+  readonly #key: KeyObject | null;
+  readonly #data: Uint8Array[] = [];
 
   constructor(key?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash = key === undefined ? createHash("sha256") : createHmac("sha256", toBytes(key));
+    this.#key = key === undefined ? null : keyOf(key);
   }
 
   update(data: Uint8Array): void {
-    this.#hash.update(data);
+    this.#data.push(data);
   }
 
   async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
+    const data = this.#data.length === 1 ? (this.#data[0] ?? "") : Buffer.concat(this.#data);
+    return this.#key === null ? hash("sha256", data, "buffer") : createHmac("sha256", this.#key).update(data).digest();
   }
 
   reset(): void {
     // The library makes a new one for everything it hashes.
   }
+}
+
+/** By the bytes that the library hands over: it keeps the key of a day, and to prepare it costs more than to use it. */
+const keys = new WeakMap<object, KeyObject>();
+
+function keyOf(key: string | ArrayBuffer | ArrayBufferView): KeyObject {
+  if (typeof key === "string") return createSecretKey(key, "utf8");
+  const known = keys.get(key);
+  if (known !== undefined) return known;
+  const bytes = ArrayBuffer.isView(key)
+    ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength)
+    : new Uint8Array(key);
+  const made = createSecretKey(bytes);
+  keys.set(key, made);
+  return made;
 }
 
 /** Signs requests with AWS Signature Version 4. */
@@ -88,11 +105,6 @@ export class Signer {
       headers: { ...headers, host },
     };
   }
-}
-
-function toBytes(key: string | ArrayBuffer | ArrayBufferView): Uint8Array | string {
-  if (typeof key === "string") return key;
-  return ArrayBuffer.isView(key) ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength) : new Uint8Array(key);
 }
 
 /** SHA-256 in hex, as a payload's digest is written. */
