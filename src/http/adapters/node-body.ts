@@ -20,6 +20,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   #waiting: { resolve: (result: Result) => void; reject: (error: unknown) => void } | null = null;
   #started = false;
   #paused = false;
+  #left = false;
   #ended = false;
   #error: FixityError | null = null;
   #received = 0;
@@ -58,8 +59,9 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
     });
   }
 
-  /** Leaving a loop early stops reading and closes nothing. */
+  /** Leaving a loop early stops reading and closes nothing; whoever reads on throws away what comes. */
   return(): Promise<Result> {
+    this.#left = true;
     this.#queue = [];
     this.#queued = 0;
     if (!this.#ended && this.#started) this.#pause();
@@ -97,6 +99,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
       waiting.resolve({ done: false, value: bytes });
       return;
     }
+    if (this.#left) return;
     this.#queue.push(bytes);
     this.#queued += bytes.length;
     if (this.#queued >= HIGH_WATER) this.#pause();
