@@ -119,3 +119,9 @@ export function contentLength(exchange: Exchange): number | undefined {
   if (!Number.isSafeInteger(size)) throw new FixityError("invalid-field", "Content-Length is not a number of bytes.");
   return size;
 }
+
+/** {@link contentLength} of content that need not be there: 0 where it is not. @throws as {@link contentLength} does */
+export function announcedLength(exchange: Exchange): number | undefined {
+  const length = contentLength(exchange);
+  return exchange.hasContent ? length : 0;
+}

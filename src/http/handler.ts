@@ -14,11 +14,13 @@ import { PacedBody } from "./pace.ts";
 import { problemAnswer } from "./problem.ts";
 import { announcedLimits } from "./resumable/ietf.ts";
 import { answerTus, createTusUpload, speaksTus, tusOptions } from "./resumable/tus.ts";
+import { clientGone } from "./resumable/upload-answers.ts";
 import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
 import { readBlob } from "./routes/read-blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
 import { upload } from "./routes/upload.ts";
+import { wrongMethod } from "./wrong-method.ts";
 
 /** Everything a route needs of its request. */
 export interface RouteContext {
@@ -104,7 +106,7 @@ export class Handler {
     const id = uploadIn(path);
     if (id !== null) return uploadResource(context, id);
     const link = Link.parse(path.slice(1));
-    if (method === "OPTIONS") return allow(LINK_METHODS);
+    if (method === "OPTIONS") return told(LINK_METHODS, announcedLimits(context));
     const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
     if (route === undefined) return wrongMethod(method, LINK_METHODS);
     await this.#options.authorize(exchange, route[0]);
@@ -139,26 +141,11 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
   };
 }
 
-/** That a client leaves is no fault of ours, and nothing but the log will see the answer. */
-function clientGone(cause: unknown): FixityError {
-  if (cause instanceof FixityError) return cause;
-  return new FixityError("upload-aborted", "The client went away before it was answered.", { cause });
-}
-
 /** What can be done with the collection, and within which limits. */
 function collectionOptions(context: RouteContext): Answer {
-  return {
-    status: 204,
-    fields: { Allow: COLLECTION_METHODS, ...announcedLimits(context), ...tusOptions(context) },
-  };
+  return told(COLLECTION_METHODS, { ...announcedLimits(context), ...tusOptions(context) });
 }
 
-function allow(methods: string): Answer {
-  return { status: 204, fields: { Allow: methods } };
-}
-
-function wrongMethod(method: string, methods: string): Answer {
-  const error = new FixityError("method-not-allowed", `${method} is not one of ${methods}, which this address knows.`);
-  const answer = problemAnswer(error);
-  return { ...answer, fields: { ...answer.fields, Allow: methods } };
+function told(methods: string, fields: Readonly<Record<string, string>>): Answer {
+  return { status: 204, fields: { Allow: methods, ...fields } };
 }

@@ -13,17 +13,21 @@ export interface Expectation {
   readonly sha512?: Buffer | undefined;
 }
 
-/** One request's bytes for an upload. */
-export interface AppendOptions extends Expectation {
+/** What a request says of the bytes that it brings. */
+export interface Announced {
   /** Where they begin. */
   readonly offset: number;
+  /** Whether the upload is complete behind them: it is, it is not, or it is where they reach its length. */
+  readonly completes: boolean | "at-length";
+  /** How many there are, where that is said. */
+  readonly announced?: number | undefined;
+}
+
+/** One request's bytes for an upload. */
+export interface AppendOptions extends Announced, Expectation {
   readonly source: ByteSource;
   /** Bytes of the whole upload, as this request tells them, perhaps in several ways. */
   readonly lengths?: readonly number[];
-  /** Whether the upload is complete behind them: it is, it is not, or it is where they reach its length. */
-  readonly completes: boolean | "at-length";
-  /** How many bytes the request has, where that was announced. */
-  readonly announced?: number | undefined;
   /** The bytes count as a whole or not at all. Else what came in before an interruption counts. */
   readonly whole?: boolean;
   /**
@@ -82,7 +86,7 @@ export class Append {
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
     this.#record = withExpectations(this.#record, this.#options);
     this.#checkLength();
-    this.#checkAnnounced();
+    checkAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
     const hashes = await this.#keeper.take(this.#id, this.#held, this.#record);
     const pass = new AppendPass({
       held: this.#held,
@@ -112,23 +116,6 @@ export class Append {
     if (length === null) return;
     if (length < offset) throw inconsistent(`The upload has ${offset} bytes already, more than a length of ${length}.`);
     if (length > this.#limits.maxSize) throw tooLarge(this.#limits.maxSize);
-  }
-
-  #checkAnnounced(): void {
-    const { offset, announced, completes } = this.#options;
-    if (announced === undefined) return;
-    const { maxSize, maxAppendSize, minAppendSize } = this.#limits;
-    if (announced > maxAppendSize) throw tooMuch(maxAppendSize);
-    if (announced > 0 && announced < minAppendSize && completes === false) {
-      throw new FixityError("append-limit-exceeded", `One request must bring ${minAppendSize} bytes at least.`, {
-        facts: { limit: minAppendSize },
-      });
-    }
-    const { length } = this.#record;
-    const end = offset + announced;
-    if (length !== null && end > length)
-      throw inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
-    if (end > maxSize) throw tooLarge(maxSize);
   }
 
   #expect(told: Expectation, hashes: UploadHashes): void {
@@ -176,6 +163,23 @@ export class Append {
       // The first failure is the one to tell. Where this was another one, the offset has stayed what it was.
     }
   }
+}
+
+/** Refuses content by what is announced of it. @throws FixityError `append-limit-exceeded`, `inconsistent-length`, `size-limit-exceeded` */
+export function checkAnnounced(
+  { offset, announced, completes, length }: Announced & { readonly length: number | null },
+  { maxSize, maxAppendSize, minAppendSize }: AppendLimits,
+): void {
+  if (announced === undefined) return;
+  if (announced > maxAppendSize) throw tooMuch(maxAppendSize);
+  if (announced > 0 && announced < minAppendSize && completes === false) {
+    throw new FixityError("append-limit-exceeded", `One request must bring ${minAppendSize} bytes at least.`, {
+      facts: { limit: minAppendSize },
+    });
+  }
+  const end = offset + announced;
+  if (length !== null && end > length) throw inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
+  if (end > maxSize) throw tooLarge(maxSize);
 }
 
 function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {

@@ -8,7 +8,7 @@ import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { HeldUpload, UploadStore } from "../upload-store.ts";
-import { Append, type AppendLimits, type AppendOptions } from "./append.ts";
+import { type Announced, Append, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { checkRepetition } from "./repetition.ts";
@@ -33,6 +33,8 @@ export interface CreateOptions extends Naming {
   readonly sha512?: Buffer | undefined;
   /** A text that is kept with the upload. */
   readonly metadata?: string | undefined;
+  /** The first bytes, which come with the creation: where they cannot be taken, nothing is created. */
+  readonly first?: Announced | undefined;
 }
 
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
@@ -64,14 +66,16 @@ export class Uploads {
   /**
    * Begins an upload. Where content with the announced digest is stored already, the upload is complete at once.
    *
-   * @throws FixityError `size-limit-exceeded`, `too-many-uploads`, or a `store-…` code
+   * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `inconsistent-length`, `too-many-uploads`, or a
+   *   `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
-    const { length, digest, sha512, metadata } = options;
+    const { length, digest, sha512, metadata, first } = options;
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
     const { name, extension } = settleNaming(options);
     const outcome = digest === undefined || sha512 !== undefined ? null : await this.#claim(digest, length);
+    if (outcome === null && first !== undefined) checkAnnounced({ ...first, length: length ?? null }, this.limits);
     const now = Date.now();
     const record: UploadRecord = {
       expires: now + expiry,

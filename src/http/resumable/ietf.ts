@@ -4,7 +4,7 @@ import type { Naming } from "../../core/naming.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
-import { announcesTrailerDigest, contentLength, demandOf, DIGEST_FIELDS, HashedBody } from "../checks.ts";
+import { announcedLength, announcesTrailerDigest, demandOf, DIGEST_FIELDS, HashedBody } from "../checks.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { booleanIn, formatBoolean, integerIn } from "../fields/upload-fields.ts";
@@ -32,24 +32,32 @@ export function wantsResumable({ fixity, exchange }: RouteContext): boolean {
 
 /** "Upload Creation": an upload request as any other, whose `Upload-Complete` says that it may be resumed. */
 export async function createUpload(context: RouteContext, creation: Creation): Promise<Answer> {
+  try {
+    return await create(context, creation);
+  } catch (error) {
+    return refusal(context, error);
+  }
+}
+
+async function create(context: RouteContext, creation: Creation): Promise<Answer> {
   const { fixity, exchange } = context;
   const uploads = uploadsOf(fixity);
   const interop = interopOf(exchange.fields);
   const facts = appendFacts(exchange, 0);
-  const announced = demandOf(exchange.fields, facts.completes ? DIGEST_FIELDS : ["repr-digest"]);
-  const digest = creation.digest ?? announced.sha256 ?? undefined;
-  if (announced.sha256 !== null && digest?.equals(announced.sha256) === false) {
+  const checks = checksOf(exchange, facts);
+  const digest = creation.digest ?? checks.digest;
+  if (checks.digest?.equals(digest ?? checks.digest) === false) {
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
   const length = agreedLength(facts.lengths);
-  const created = await uploads.create({ ...creation, length, digest, sha512: announced.sha512 ?? undefined });
+  const created = await uploads.create({ ...creation, length, digest, sha512: checks.sha512, first: facts });
   if (hasEnded(created)) return endedAnswer(context, created);
   const location = fixity.urlOfUpload(created.id);
   const limits = limitsField(uploads, interop, created.expires);
   sendInterim(exchange, interop, { Location: location, "Upload-Limit": limits });
   if (!exchange.hasContent && !facts.completes) return openAnswer(created, { status: 201, location, limits });
-  const fields = { "Upload-Complete": formatBoolean(false), Location: location, "Upload-Limit": limits };
-  return appended(context, { id: created.id, interop, fields, facts, status: 201 });
+  const fields = { Location: location, "Upload-Limit": limits };
+  return appended(context, { id: created.id, interop, fields, facts, checks, status: 201 });
 }
 
 /** "Offset Retrieval". */
@@ -72,18 +80,29 @@ export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadI
 
 /** "Upload Append". */
 export async function appendToUpload(context: RouteContext, id: UploadId): Promise<Answer> {
+  try {
+    return await append(context, id);
+  } catch (error) {
+    return refusal(context, error);
+  }
+}
+
+async function append(context: RouteContext, id: UploadId): Promise<Answer> {
   const { exchange } = context;
   const interop = interopOf(exchange.fields);
   if (interop.partialType && parseContentType(exchange.fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
-    throw new FixityError("unsupported-media-type", `What is appended to an upload has the type ${PARTIAL_UPLOAD}.`);
+    const error = new FixityError("unsupported-media-type", `What is appended has the type ${PARTIAL_UPLOAD}.`);
+    // which type would do (RFC 5789, section 2.2)
+    return refusal(context, error, { "Accept-Patch": PARTIAL_UPLOAD });
   }
   const offset = integerIn(exchange.fields, "upload-offset");
   if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
   if (booleanIn(exchange.fields, "upload-complete") === null) {
     throw new FixityError("invalid-field", "Upload-Complete must say whether this is the end of the upload: ?1 or ?0.");
   }
-  const fields = { "Upload-Complete": formatBoolean(false) };
-  return appended(context, { id, interop, fields, facts: appendFacts(exchange, offset), status: interop.appended });
+  const facts = appendFacts(exchange, offset);
+  const checks = checksOf(exchange, facts);
+  return appended(context, { id, interop, fields: {}, facts, checks, status: interop.appended });
 }
 
 /** "Upload Cancellation". */
@@ -107,10 +126,10 @@ interface AppendFacts {
   readonly lengths: readonly number[];
 }
 
-/** @throws as {@link contentLength} does */
+/** @throws as {@link announcedLength} does */
 function appendFacts(exchange: Exchange, offset: number): AppendFacts {
   const completes = booleanIn(exchange.fields, "upload-complete") ?? false;
-  const announced = exchange.hasContent ? contentLength(exchange) : 0;
+  const announced = announcedLength(exchange);
   const told = integerIn(exchange.fields, "upload-length");
   // "The length is then the sum of the current offset and the Content-Length header field value"
   const lengths = [told, completes && announced !== undefined ? offset + announced : null];
@@ -128,36 +147,52 @@ interface Appending {
   readonly id: UploadId;
   readonly interop: Interop;
   readonly facts: AppendFacts;
+  readonly checks: AppendChecks;
   /** Of the answer to a request that does not complete the upload, or fails. */
   readonly fields: Readonly<Record<string, string>>;
   readonly status: 201 | 204;
 }
 
-async function appended(context: RouteContext, { id, interop, facts, fields, status }: Appending): Promise<Answer> {
+async function appended(context: RouteContext, appending: Appending): Promise<Answer> {
+  const { id, interop, facts, checks, fields, status } = appending;
   const { fixity, exchange } = context;
   const uploads = uploadsOf(fixity);
   try {
     const state = await uploads.append(id, {
       ...facts,
-      ...checksOf(exchange, facts),
+      ...checks,
       onProgress: (offset) => sendInterim(exchange, interop, { "Upload-Offset": String(offset) }),
     });
     if (hasEnded(state)) return endedAnswer(context, state);
     const limits = limitsField(uploads, interop, state.expires);
     return withFields(openAnswer(state, { status, limits }), fields);
   } catch (error) {
-    return failureAnswer(exchange, error, fields);
+    return refusal(context, error, fields);
   }
 }
+
+/** The answer to a request that failed: it is not that of the upload as a whole. */
+function refusal(
+  { fixity, exchange }: RouteContext,
+  error: unknown,
+  fields: Readonly<Record<string, string>> = {},
+): Answer {
+  const answer = failureAnswer(exchange, error, { "Upload-Complete": formatBoolean(false), ...fields });
+  if (answer.status !== 413) return answer;
+  // "A server responding with a 413 […] as a result of its upload limits SHOULD include the Upload-Limit" (limits)
+  return withFields(
+    { ...answer, fields: { "Upload-Limit": limitsField(uploadsOf(fixity), interopOf(exchange.fields)) } },
+    answer.fields,
+  );
+}
+
+type AppendChecks = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;
 
 /**
  * The content, and what its digest fields demand: `Content-Digest` of this content, `Repr-Digest` of the whole upload. Where
  * the content is meant to be the whole, both are about that, and it can be resumed.
  */
-function checksOf(
-  exchange: Exchange,
-  { offset, completes }: AppendFacts,
-): Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512"> {
+function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): AppendChecks {
   const isWhole = completes && offset === 0;
   const ofWhole = isWhole ? DIGEST_FIELDS : (["repr-digest"] as const);
   const ofContent = isWhole ? [] : (["content-digest"] as const);

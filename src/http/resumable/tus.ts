@@ -2,7 +2,7 @@ import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import { hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
-import { contentLength } from "../checks.ts";
+import { announcedLength } from "../checks.ts";
 import type { Answer, Exchange, Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/upload-checksum.ts";
@@ -62,8 +62,9 @@ export async function createTusUpload({ fixity, exchange }: RouteContext): Promi
   if (fields.get("upload-concat") !== undefined) {
     throw new FixityError("invalid-field", "Upload-Concat is not understood here: send the file as one upload.");
   }
-  const announced = exchange.hasContent ? contentLength(exchange) : 0;
+  const announced = announcedLength(exchange);
   if (announced !== 0) requireType(fields);
+  const first = { ...appendOf(exchange, 0), announced };
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
   const sha256 = textIn(metadata, "sha256");
   const created = await uploads.create({
@@ -72,11 +73,12 @@ export async function createTusUpload({ fixity, exchange }: RouteContext): Promi
     length: lengthOf(fields),
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
+    first,
   });
   const location = { Location: fixity.urlOfUpload(created.id) };
   if (hasEnded(created) || (announced === 0 && created.length !== 0)) return stateAnswer(created, 201, location);
   try {
-    const state = await uploads.append(created.id, { ...appendOf(exchange, 0), announced });
+    const state = await uploads.append(created.id, first);
     return stateAnswer(state, 201, location);
   } catch (error) {
     return failureAnswer(exchange, error, location);
@@ -100,9 +102,12 @@ export async function appendToTusUpload({ fixity, exchange }: RouteContext, id: 
   const offset = integerIn(fields, "upload-offset");
   if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
   const length = integerIn(fields, "upload-length");
+  if (length === null && fields.get("upload-length") !== undefined) {
+    throw new FixityError("invalid-field", "Upload-Length is not a number of bytes.");
+  }
   const state = await uploadsOf(fixity).append(id, {
     ...appendOf(exchange, offset),
-    announced: exchange.hasContent ? contentLength(exchange) : 0,
+    announced: announcedLength(exchange),
     lengths: length === null ? [] : [length],
   });
   return stateAnswer(state, 204, {});

@@ -1,4 +1,4 @@
-import { asFixityError } from "../../core/errors.ts";
+import { asFixityError, FixityError } from "../../core/errors.ts";
 import type { Fixity } from "../../core/fixity.ts";
 import { uploadNotFound } from "../../core/upload-id.ts";
 import type { UploadState } from "../../core/uploads/upload-state.ts";
@@ -33,13 +33,19 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
 
 /** The answer to a request that failed, with fields of its protocol. */
 export function failureAnswer(exchange: Exchange, thrown: unknown, fields: Readonly<Record<string, string>>): Answer {
-  const error = asFixityError(thrown);
+  const error = exchange.signal.aborted ? clientGone(thrown) : asFixityError(thrown);
   const expected = error.code === "offset-mismatch" ? error.facts["expected-offset"] : undefined;
   return withFields(problemAnswer(error), {
     "X-Request-Id": exchange.id,
     ...fields,
     ...(expected !== undefined && { "Upload-Offset": String(expected) }),
   });
+}
+
+/** That a client leaves is no fault of ours, and nothing but the log will see the answer. */
+export function clientGone(cause: unknown): FixityError {
+  if (cause instanceof FixityError) return cause;
+  return new FixityError("upload-aborted", "The client went away before it was answered.", { cause });
 }
 
 /** For the log. */

@@ -1,10 +1,10 @@
-import { FixityError } from "../../core/errors.ts";
 import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
 import { UploadId } from "../../core/upload-id.ts";
 import { hasEnded } from "../../core/uploads/upload-state.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
+import { wrongMethod } from "../wrong-method.ts";
 import { announcedLimits, appendToUpload, cancelUpload, tellUpload } from "./ietf.ts";
 import {
   answerTus,
@@ -51,9 +51,7 @@ export async function uploadResource(context: RouteContext, id: string): Promise
     const method = isTus ? tusMethod(exchange) : exchange.method;
     const routes = isTus ? TUS : IETF;
     const route = Object.hasOwn(routes, method) ? routes[method] : undefined;
-    if (route === undefined) {
-      throw new FixityError("method-not-allowed", `${method} is not one of ${METHODS}, which this address knows.`);
-    }
+    if (route === undefined) return wrongMethod(method, METHODS);
     await options.authorize(exchange, "upload");
     return route(context, UploadId.parse(id));
   };
