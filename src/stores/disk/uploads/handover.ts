@@ -88,7 +88,7 @@ export class Handover {
   #claimOn(token: Token, isTimeUp: boolean): Token | null {
     const { state, generation, owner } = token;
     // Who is silent may just be stopped, or out of sight on another machine: only a process that is seen to be gone is.
-    const isFree = state !== "held" || owner === null || isDead(owner, this.#owner, new Date());
+    const isFree = state !== "held" || (owner !== null && isDead(owner, this.#owner, new Date()));
     if (isFree) return heldToken(generation, this.#owner);
     return isTimeUp ? heldToken(generation + 1, this.#owner) : null;
   }

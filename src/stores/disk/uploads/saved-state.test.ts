@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatState, generationOf, lengthOf, newSegment, parseState } from "./saved-state.ts";
+
+test("a state is read as it was written, whatever its record holds", () => {
+  const segments = [
+    { ...newSegment(1), length: 5 },
+    { ...newSegment(12), length: 2 ** 41 },
+  ];
+  for (const record of ["", "{}", '"\\\n\u2028\0é🗂'.repeat(1000)]) {
+    assert.deepEqual(parseState(formatState({ record, segments })), { record, segments });
+  }
+  assert.equal(lengthOf(segments), 2 ** 41 + 5);
+  assert.deepEqual(segments.map(generationOf), [1, 12]);
+});
+
+test("a state that is damaged, leads out of its folder or is of a later version is refused", () => {
+  const { name } = newSegment(1);
+  const state = (segment: object, rest: object = {}): string =>
+    JSON.stringify({ version: 1, record: "r", segments: [segment], ...rest });
+  assert.equal(parseState(state({ name, length: 1 })).record, "r");
+  for (const text of [
+    "",
+    "{",
+    "null",
+    "{}",
+    state({ name, length: 1 }, { version: 2 }),
+    state({ name, length: 1 }, { record: 5 }),
+    state({ name, length: -1 }),
+    state({ name, length: 1.5 }),
+    state({ name: `../${name}`, length: 1 }),
+    state({ name: "1.record", length: 1 }),
+    state({ length: 1 }),
+  ]) {
+    assert.throws(() => parseState(text), { name: "FixityError", code: "store-unavailable" }, text);
+  }
+});
