@@ -7,7 +7,7 @@ import { Hono } from "hono";
 const fixity = createFixity({ store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }) });
 const uploads = fetchHandler(fixity);
 const app = new Hono();
-app.all("/uploads/:link?", (context) => uploads(context.req.raw));
+app.all("/uploads/*", (context) => uploads(context.req.raw));
 app.get("/", (context) => context.text("my own page"));
 serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000), hostname: "127.0.0.1" }, ({ port }) => {
   console.log(`http://127.0.0.1:${port}`);

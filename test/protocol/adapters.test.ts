@@ -51,10 +51,37 @@ async function exercise(
   const same = await call(`${prefix}/${HEX}.txt`, { headers: { "if-none-match": `"${HEX}"` } });
   assert.deepEqual([same.status, await same.text()], [304, ""]);
 
+  await exerciseResumable(call, prefix);
+
   const absent = await call(`${prefix}/${sha256("absent")}`);
   assert.deepEqual([absent.status, absent.headers.get("content-type")], [404, "application/problem+json"]);
   const tooLarge = await call(prefix, { method: "POST", body: Buffer.alloc(3 * 1024 ** 2) });
   assert.deepEqual([tooLarge.status, ((await tooLarge.json()) as { code: string }).code], [413, "size-limit-exceeded"]);
+}
+
+/** Uploads that are resumed, in both protocols: their addresses lie one segment deeper. */
+async function exerciseResumable(
+  call: (path: string, init?: RequestInit) => Promise<Response>,
+  prefix = "/uploads",
+): Promise<void> {
+  const tus = { "tus-resumable": "1.0.0" };
+  const begun = await call(prefix, { method: "POST", headers: { ...tus, "upload-length": "12" } });
+  const at = begun.headers.get("location") ?? assert.fail("no Location");
+  assert.match(at, new RegExp(`^${prefix}/in-progress/[0-9a-f]{32}$`));
+  const octets = { ...tus, "content-type": "application/offset+octet-stream", "upload-offset": "0" };
+  const first = await call(at, { method: "PATCH", headers: octets, body: HELLO.slice(0, 5) });
+  assert.deepEqual([first.status, first.headers.get("upload-offset")], [204, "5"]);
+  const seen = await call(at, { method: "HEAD" });
+  assert.deepEqual([seen.status, seen.headers.get("upload-offset"), await seen.text()], [204, "5", ""]);
+  assert.equal((await call(at, { method: "OPTIONS" })).headers.get("tus-version"), "1.0.0");
+  const partial = { "content-type": "application/partial-upload", "upload-offset": "5", "upload-complete": "?1" };
+  const done = await call(at, { method: "PATCH", headers: partial, body: HELLO.slice(5) });
+  assert.ok(done.status === 201 || done.status === 200);
+  assert.equal(done.headers.get("location"), `${prefix}/${HEX}`);
+  const followed = await call(at, { redirect: "manual" });
+  assert.deepEqual([followed.status, followed.headers.get("location")], [303, `${prefix}/${HEX}`]);
+  assert.equal((await call(at, { method: "DELETE" })).status, 204);
+  assert.equal((await call(at, { method: "HEAD" })).status, 404);
 }
 
 const service = (prefix = "/uploads"): ReturnType<typeof createFixity> =>
@@ -131,10 +158,65 @@ test("as a function of the Fetch standard", async () => {
 test("in Hono", async () => {
   const handler = fetchHandler(service());
   const app = new Hono();
-  app.all("/uploads/:link?", (context) => handler(context.req.raw));
+  app.all("/uploads/*", (context) => handler(context.req.raw));
   app.get("/", (context) => context.text("home"));
   await exercise(async (path, init) => app.request(path, init));
   assert.equal(await (await app.request("/")).text(), "home");
+});
+
+test("in Hono over a real server", async () => {
+  const handler = fetchHandler(service());
+  const app = new Hono();
+  app.all("/uploads/*", (context) => handler(context.req.raw));
+  // its types ask for those of a browser, so they are left out
+  const name: string = "@hono/node-server";
+  const { getRequestListener } = (await import(name)) as { getRequestListener(fetch: unknown): RequestListener };
+  await using server = await listen(getRequestListener(app.fetch));
+  await exercise((path, init) => fetch(server.url + path, init));
+});
+
+test("a Fetch upload that breaks off goes on from what came in", async () => {
+  const handler = fetchHandler(service());
+  const call = (path: string, init: RequestInit): Promise<Response> =>
+    handler(new Request(`http://x.test${path}`, init));
+  const begun = await call("/uploads", { method: "POST", headers: { "upload-complete": "?0" } });
+  const at = begun.headers.get("location") ?? assert.fail("no Location");
+  let pulls = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      pulls += 1;
+      if (pulls === 1) controller.enqueue(Buffer.from(HELLO.slice(0, 5)));
+      else controller.error(new Error("gone"));
+    },
+  });
+  const partial = { "content-type": "application/partial-upload", "upload-complete": "?1" };
+  const broken = await call(at, {
+    method: "PATCH",
+    headers: { ...partial, "upload-offset": "0" },
+    body,
+    duplex: "half",
+  });
+  assert.equal(((await broken.json()) as { code: string }).code, "upload-aborted");
+  assert.equal((await call(at, { method: "HEAD" })).headers.get("upload-offset"), "5");
+  const done = await call(at, { method: "PATCH", headers: { ...partial, "upload-offset": "5" }, body: HELLO.slice(5) });
+  assert.equal(((await done.json()) as { digest: string }).digest, `sha256:${HEX}`);
+});
+
+test("a prefix of several segments, a public URL, and what a request says of its host", async () => {
+  const fixity = createFixity({ store: memoryStore(), prefix: "/api/v1/files", publicUrl: "https://cdn.example/x/" });
+  await using server = await listen(nodeHandler(fixity));
+  const base = "https://cdn.example/x/api/v1/files";
+  const told = { "x-forwarded-host": "evil.example", forwarded: "host=evil.example", "x-forwarded-proto": "ftp" };
+  const begun = await fetch(`${server.url}/api/v1/files`, {
+    method: "POST",
+    headers: { ...told, "tus-resumable": "1.0.0", "upload-length": "5" },
+  });
+  const location = begun.headers.get("location") ?? assert.fail("no Location");
+  assert.match(location, new RegExp(`^${base}/in-progress/[0-9a-f]{32}$`));
+  const at = server.url + new URL(location).pathname.slice("/x".length);
+  const octets = { "content-type": "application/offset+octet-stream", "tus-resumable": "1.0.0", "upload-offset": "0" };
+  const done = await fetch(at, { method: "PATCH", headers: { ...told, ...octets }, body: "hello" });
+  assert.equal(done.headers.get("content-location"), `${base}/${sha256("hello")}`);
 });
 
 test("a Fetch request that breaks off stores nothing", async () => {
