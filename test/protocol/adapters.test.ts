@@ -170,7 +170,9 @@ test("in Hono over a real server", async () => {
   app.all("/uploads/*", (context) => handler(context.req.raw));
   // its types ask for those of a browser, so they are left out
   const name: string = "@hono/node-server";
-  const { getRequestListener } = (await import(name)) as { getRequestListener(fetch: unknown): RequestListener };
+  const { getRequestListener } = (await import(name)) as {
+    getRequestListener: (fetch: unknown) => RequestListener;
+  };
   await using server = await listen(getRequestListener(app.fetch));
   await exercise((path, init) => fetch(server.url + path, init));
 });

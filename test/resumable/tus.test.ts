@@ -227,6 +227,90 @@ test("Creation: the sha256 of the metadata is checked, and content that is there
   assert.deepEqual([sent.status, field(sent, "upload-offset")], [204, "5"]);
 });
 
+test("Creation: without content, its type is of no matter", async () => {
+  await using service = await Service.start();
+  for (const type of ["application/false", "text/plain", ""]) {
+    const fields = { ...TUS, "Upload-Length": "5", "Content-Type": type };
+    assert.equal((await ask(service.port, "POST", "/uploads", { fields })).status, 201);
+  }
+});
+
+test("Creation: a deferred length that is told behind the last byte completes the upload", async () => {
+  await using service = await Service.start();
+  const fields = { ...TUS, "Upload-Defer-Length": "1" };
+  const at = field(await ask(service.port, "POST", "/uploads", { fields }), "location");
+  await patch(service, at, { offset: 0, body: "hello" });
+  const less = await patch(service, at, { offset: 5, fields: { "Upload-Length": "4" } });
+  assert.deepEqual([less.status, json(less)["code"]], [400, "inconsistent-length"]);
+  const done = await patch(service, at, { offset: 5, fields: { "Upload-Length": "5" } });
+  assert.deepEqual([done.status, field(done, "upload-offset")], [204, "5"]);
+  assert.equal(field(done, "content-location"), `/uploads/${sha256("hello")}`);
+});
+
+for (const length of ["known", "deferred"]) {
+  for (const coding of ["announced", "chunked"]) {
+    test(`Tus-Max-Size: holds for a ${length} length and ${coding} content`, async () => {
+      await using service = await Service.start({ maxSize: 10 });
+      const fields = length === "known" ? { "Upload-Length": "10" } : { "Upload-Defer-Length": "1" };
+      const begun = await ask(service.port, "POST", "/uploads", { fields: { ...TUS, ...fields } });
+      const at = field(begun, "location");
+      const sent = { ...TUS, ...OCTETS, "Upload-Offset": "0" };
+      const chunked = { ...sent, "Transfer-Encoding": "chunked" };
+      const answer =
+        coding === "announced"
+          ? await ask(service.port, "PATCH", at, { fields: sent, body: "x".repeat(11) })
+          : await ask(service.port, "PATCH", at, {
+              fields: chunked,
+              length: null,
+              body: `b\r\n${"x".repeat(11)}\r\n0\r\n\r\n`,
+            });
+      assert.equal(answer.status, length === "known" ? 400 : 413);
+      assert.equal(await service.count(), 0);
+    });
+  }
+}
+
+test("Core, PATCH: content without a length, in chunks, is taken up to the end of the upload", async () => {
+  await using service = await Service.start();
+  const at = await created(service, 11);
+  const fields = { ...TUS, ...OCTETS, "Upload-Offset": "0", "Transfer-Encoding": "chunked" };
+  const body = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+  const done = await ask(service.port, "PATCH", at, { fields, length: null, body });
+  assert.equal(field(done, "content-location"), `/uploads/${sha256("hello world")}`);
+});
+
+test("Core, Tus-Resumable: a PATCH that forgets it is no PATCH of tus", async () => {
+  await using service = await Service.start();
+  const at = await created(service, 5);
+  const answer = await ask(service.port, "PATCH", at, { fields: { ...OCTETS, "Upload-Offset": "0" }, body: "hello" });
+  assert.equal(answer.status, 415);
+  assert.equal(field(await head(service, at), "upload-offset"), "0");
+});
+
+test("Core, HEAD: asked for while the same client still appends, it tells what may be gone on from", async () => {
+  await using service = await Service.start();
+  const at = await created(service, 1000);
+  await using sending = await RawClient.open(service.port);
+  const fields = { ...TUS, ...OCTETS, "Upload-Offset": "0" };
+  await begin(sending, "PATCH", at, { fields, length: 1000, body: "x".repeat(600) });
+  let offset = 0;
+  while (offset === 0) offset = Number(field(await head(service, at), "upload-offset"));
+  await sending.send("y".repeat(400));
+  assert.equal((await finalAnswer(sending)).status, 409);
+  assert.equal(field(await head(service, at), "upload-offset"), String(offset));
+  const done = await patch(service, at, { offset, body: "z".repeat(1000 - offset) });
+  const expected = "x".repeat(offset) + "z".repeat(1000 - offset);
+  assert.equal(field(done, "content-location"), `/uploads/${sha256(expected)}`);
+});
+
+test("Core, GET: of an upload that goes on, it tells how far that is", async () => {
+  await using service = await Service.start();
+  const at = await created(service, 11);
+  await patch(service, at, { offset: 0, body: "hello" });
+  const answer = await ask(service.port, "GET", at, { fields: TUS });
+  assert.deepEqual([answer.status, field(answer, "upload-offset"), answer.body.length], [204, "5", 0]);
+});
+
 test("Creation With Upload: bytes of the creation count, and the offset says so", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, ...OCTETS, "Upload-Length": "11" };
