@@ -74,6 +74,7 @@ export class Fixity {
       mediaType: mediaTypeOf(extension),
       ...(digest !== undefined && { digest }),
       ...(length !== undefined && { length }),
+      ...(options.maxSize !== undefined && { atMost: options.maxSize }),
       ...(signal !== undefined && { signal }),
     });
     const received = await receive(bytesOf(source), (bytes) => staged.write(bytes), { maxSize, length, digest });
@@ -129,10 +130,16 @@ export class Fixity {
   /**
    * Removes what dead processes have left half-written and uploads that have expired, and completes those whose bytes had
    * all come when their server died.
+   *
+   * @throws FixityError the first failure, when all has been tried
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
-    const expired = (await this.uploads?.collect(signal)) ?? { staged: 0, bytes: 0 };
+    // one that cannot be read must not keep the rest for ever
+    const [uploads] = await Promise.allSettled([this.uploads?.collect(signal)]);
+    signal?.throwIfAborted();
     const abandoned = await this.store.collect(signal);
+    if (uploads.status === "rejected") throw uploads.reason;
+    const expired = uploads.value ?? { staged: 0, bytes: 0 };
     return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
   }
 

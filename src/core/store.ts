@@ -126,6 +126,8 @@ export interface StageOptions {
   readonly digest?: Digest;
   /** The number of bytes that the client announced. */
   readonly length?: number;
+  /** No more bytes than these are coming, where only that is known: a form is larger than the file in it. */
+  readonly atMost?: number;
   /** The media type of the link that will be given, for stores that other programs read. */
   readonly mediaType?: string;
   /** Ends the work under way: pending and later calls fail. The caller still aborts or disposes. */

@@ -13,7 +13,8 @@ const FORM_OVERHEAD = 1024 * 1024;
 export async function uploadForm(context: RouteContext, boundary: string | undefined): Promise<Answer> {
   const { fixity, options, exchange } = context;
   const { fieldName } = options;
-  refuseTooLong(contentLength(exchange), fixity.maxSize);
+  const length = contentLength(exchange);
+  refuseTooLong(length, fixity.maxSize);
   const content = new CheckedContent(exchange);
   const form = new FormReader(content.body, boundary, options.form);
   const file = await nextFile(form, fieldName);
@@ -28,6 +29,7 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
     filename: file.fileName,
     type: file.mediaType,
     digest: announced.sha256 ?? undefined,
+    maxSize: length,
     signal: exchange.signal,
     beforeCommit: async ({ size }) => {
       // what a browser sends for a file input in which nothing was chosen

@@ -7,7 +7,8 @@ const MIB = 1024 * 1024;
 const BASE: S3StoreOptions = { bucket: "files", endpoint: "https://s3.example.com" };
 
 test("every option has the default that its comment names", () => {
-  const { endpoint: _, log: __, ...resolved } = resolveS3Options(BASE);
+  const { endpoint, publicEndpoint, log: _, ...resolved } = resolveS3Options(BASE);
+  assert.deepEqual(publicEndpoint, endpoint);
   assert.deepEqual(resolved, {
     bucket: "files",
     region: "us-east-1",

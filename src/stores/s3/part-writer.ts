@@ -11,8 +11,8 @@ const ZEROS = Buffer.alloc(64 * 1024);
 export interface PartWriterOptions {
   readonly seat: Seat;
   readonly plan: PartPlan;
-  /** Bytes announced. */
-  readonly length: number | undefined;
+  /** Bytes that are coming at most, where that is known. */
+  readonly atMost: number | undefined;
   /** Where parts go already; `null` where {@link beginLarge} makes it with the first one. */
   readonly large: LargeUpload | null;
   readonly beginLarge: () => LargeUpload;
@@ -51,6 +51,11 @@ export class PartWriter {
   /** What is held is a whole part. */
   get isPartFull(): boolean {
     return this.#buffer.length === this.#partSize;
+  }
+
+  /** Takes the memory of a part before the first byte of it is there. */
+  async reserve(): Promise<void> {
+    if (this.#loan === null) await this.#takeMemory();
   }
 
   /** Takes bytes; they are the writer's from now on. A promise where memory or a connection has to be waited for. */
@@ -126,7 +131,7 @@ export class PartWriter {
     let rest = bytes;
     while (rest.length > 0) {
       this.#assertOpen();
-      if (this.#loan === null) await this.#takeMemory();
+      await this.reserve();
       const taken = Math.min(rest.length, this.#partSize - this.#buffer.length);
       this.#buffer.add(rest.subarray(0, taken));
       rest = rest.subarray(taken);
@@ -135,8 +140,8 @@ export class PartWriter {
   }
 
   async #takeMemory(): Promise<void> {
-    const { seat, length = Infinity, signal } = this.#options;
-    const loan = await seat.takePart(Math.min(this.#partSize, length), signal);
+    const { seat, atMost = Infinity, signal } = this.#options;
+    const loan = await seat.takePart(Math.min(this.#partSize, atMost), signal);
     if (this.#closed !== null) loan.end();
     this.#assertOpen();
     seat.holdsPart = true;

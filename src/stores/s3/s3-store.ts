@@ -28,7 +28,7 @@ import { type PartLimits, PartPlan } from "./part-plan.ts";
 import { presignObject } from "./presigned-object.ts";
 import { Publisher } from "./publisher.ts";
 import { S3StagedBlob } from "./staged-blob.ts";
-import { UploadMemory } from "./upload-memory.ts";
+import { SEAT, UploadMemory } from "./upload-memory.ts";
 import { Completer } from "./uploads/completer.ts";
 import { Records } from "./uploads/records.ts";
 import { S3Uploads } from "./uploads/s3-uploads.ts";
@@ -152,22 +152,26 @@ export class S3Store implements BlobStore, Diagnosable {
     });
   }
 
-  async stage({ digest, length, mediaType = OCTET_STREAM, signal }: StageOptions = {}): Promise<StagedBlob> {
+  async stage(options: StageOptions = {}): Promise<StagedBlob> {
+    const { digest, length, mediaType = OCTET_STREAM, signal } = options;
     signal?.throwIfAborted();
+    const atMost = length ?? options.atMost;
     const { concurrency, signParts } = this.#options;
     const plan = new PartPlan(this.#partLimits, length);
     const large = { context: this.#context, contentType: mediaType, concurrency, signParts };
     // made when it is needed: most files are small, and its random bytes cost a twentieth of a small upload
     const key = () => (digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest));
-    return new S3StagedBlob({
+    const staged = new S3StagedBlob({
       publisher: this.#publisher,
-      seat: await this.#memory.admit(length, signal),
+      seat: await this.#memory.admit(atMost, signal),
       plan,
-      length,
+      atMost,
       beginLarge: () => new LargeUpload({ ...large, key: key() }),
       contentType: mediaType,
       signal,
     });
+    if (atMost !== undefined && atMost > SEAT) await staged.reserve();
+    return staged;
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {

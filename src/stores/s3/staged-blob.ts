@@ -13,8 +13,8 @@ export interface StagedBlobParts {
   readonly publisher: Publisher;
   readonly seat: Seat;
   readonly plan: PartPlan;
-  /** Bytes announced. */
-  readonly length: number | undefined;
+  /** Bytes that are coming at most, where that is known. */
+  readonly atMost: number | undefined;
   /** Where the parts go, once there are more than one. */
   readonly beginLarge: () => LargeUpload;
   readonly contentType: string;
@@ -39,6 +39,14 @@ export class S3StagedBlob implements StagedBlob {
     this.#parts = parts;
     this.#writer = new PartWriter({ ...parts, large: null });
     parts.seat.onEnd = () => this.#endSlowSender();
+  }
+
+  /**
+   * Takes the memory of a part before anything is read: what waits for memory in a client costs none here, and what waits
+   * in our hands does.
+   */
+  async reserve(): Promise<void> {
+    await this.#occupied(() => this.#writer.reserve());
   }
 
   write(bytes: Uint8Array): Promise<void> | void {

@@ -112,9 +112,10 @@ export class Seat {
   /** Bytes received in the window before. */
   lastWindow = 0;
   #received = 0;
-  /** It is not the sender who is waited for, or was not all the time of this window. */
-  #excused = true;
-  #busy = false;
+  /** Until when the sender could not have sent all of the time, by `performance.now()`; `null`: as long as we are busy. */
+  #excusedUntil: number | null = performance.now();
+  #busySince = performance.now();
+  #begun = false;
 
   constructor(parts: SeatParts) {
     this.#parts = parts;
@@ -125,10 +126,15 @@ export class Seat {
     this.#received += bytes;
   }
 
-  /** The sender is waited for (`false`), or waits for us (`true`). */
+  /**
+   * The sender is waited for (`false`), or waits for us (`true`). Who was kept waiting needs about as long to be back at
+   * its pace: TCP asks less and less often whether there is room again.
+   */
   set busy(busy: boolean) {
-    this.#busy = busy;
-    this.#excused = true;
+    const now = performance.now();
+    if (busy) this.#busySince = now;
+    this.#excusedUntil = busy ? null : now + (now - this.#busySince);
+    this.#begun = false;
   }
 
   /** Waits for the memory of a part. */
@@ -138,11 +144,11 @@ export class Seat {
 
   /** Bytes received since the last call; `null` where the sender could not have sent all of that time. */
   beginWindow(): number | null {
-    const excused = this.#excused;
+    const isMeasured = this.#begun;
     this.lastWindow = this.#received;
     this.#received = 0;
-    this.#excused = this.#busy;
-    return excused ? null : this.lastWindow;
+    this.#begun = this.#excusedUntil !== null && performance.now() >= this.#excusedUntil;
+    return isMeasured ? this.lastWindow : null;
   }
 
   end(): void {

@@ -152,7 +152,7 @@ export class UploadWriter {
     seat.busy = this.#busy > 0;
     this.#seat = seat;
     const beginLarge = () => new LargeUpload(this.#largeOptions(this.#newKey()));
-    const writer = new PartWriter({ seat, plan: this.#plan, length, large: this.#resumed, beginLarge, signal });
+    const writer = new PartWriter({ seat, plan: this.#plan, atMost: length, large: this.#resumed, beginLarge, signal });
     this.#writer = writer;
     if (signal.aborted) writer.close(signal.reason);
     if (state.tail !== null) await this.#load(state.tail, writer);
