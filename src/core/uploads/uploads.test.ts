@@ -189,6 +189,20 @@ test("an upload that cannot be read keeps the others from nothing, and is told o
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? []), [damaged]);
 });
 
+test("an upload that cannot be read does not keep what is half-written from being removed", async () => {
+  const store = memoryStore();
+  const { id } = await uploadsOver(store).create({});
+  await using held = await store.uploads?.hold(id);
+  await held?.save("no record");
+  let collected = 0;
+  store.collect = async () => {
+    collected += 1;
+    return { staged: 0, bytes: 0 };
+  };
+  await assert.rejects(createFixity({ store }).collect(), { code: "store-unavailable" });
+  assert.equal(collected, 1);
+});
+
 test("who is asked for an upload leaves the sender, and does not wait for his next byte", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
