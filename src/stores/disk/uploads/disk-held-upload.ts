@@ -42,7 +42,8 @@ export class DiskHeldUpload implements HeldUpload {
   /** The offset of the last save that has begun. */
   #savedUntil: number;
   #failure: { readonly reason: unknown } | null = null;
-  #ended: "committed" | "removed" | "released" | null = null;
+  /** Sealed: no more bytes come, and no more saves. */
+  #ended: "sealed" | "removed" | "released" | null = null;
   /** Calls under way; never rejects. */
   #working: Promise<unknown> = Promise.resolve();
 
@@ -107,7 +108,7 @@ export class DiskHeldUpload implements HeldUpload {
       await this.#assertNotLost();
       const committed = (await this.#commitFile(digest)) ?? (await this.#tools.keepCopy(this.read(), digest));
       await this.#assertNotLost();
-      this.#ended = "committed";
+      this.#ended = "sealed";
       return committed;
     });
   }
@@ -118,7 +119,7 @@ export class DiskHeldUpload implements HeldUpload {
       const { segments } = this.#state;
       await this.#keep({ record, segments: [] }, Promise.resolve());
       await Promise.all(segments.map(({ name }) => this.#taken.folder.removeFile(name)));
-      this.#ended = "committed";
+      this.#ended = "sealed";
     });
   }
 
