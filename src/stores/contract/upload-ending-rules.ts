@@ -33,6 +33,24 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
+    name: "an upload that is read or wanted while it is removed is there or gone",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      for (let round = 0; round < 20; round += 1) {
+        const id = await begin(uploads);
+        const held = await take(uploads, id);
+        const reads = [1, 2, 3, 4, 5].map(() => uploads.read(id));
+        const removal = held.remove();
+        const wanted = uploads.hold(id);
+        reads.push(uploads.read(id));
+        for (const saved of await Promise.all(reads)) assert.ok(saved === null || saved.record === "begun");
+        await removal;
+        assert.equal(await wanted, null);
+        await assertGone(uploads, id);
+      }
+    },
+  },
+  {
     name: "a commit of content that is there already says so, and leaves it as it is",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {

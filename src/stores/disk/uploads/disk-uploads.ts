@@ -1,6 +1,6 @@
 import { UploadId } from "../../../core/upload-id.ts";
 import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-store.ts";
-import { faultsTold, storeFault } from "../faults.ts";
+import { failedWith, faultsTold, storeFault } from "../faults.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
 import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
@@ -32,8 +32,8 @@ export class DiskUploads implements UploadStore {
         if (view.token.state === "gone") return this.#finishRemoval(id);
         const state = await folder.readState(view.generation);
         const isSettled = view.token.state === "free";
-        // A record that is being replaced is durable a moment later.
-        if (!isSettled) await folder.settle();
+        // A record that is being replaced is durable a moment later; and what is being removed is gone by then.
+        if (!isSettled && !(await isStillThere(folder.settle()))) continue;
         if (state !== null && (!isSettled || (await folder.has(view.token)))) {
           return { record: state.record, offset: lengthOf(state.segments) };
         }
@@ -67,5 +67,16 @@ export class DiskUploads implements UploadStore {
   async #finishRemoval(id: UploadId): Promise<null> {
     await this.#tools.folders.finishRemoval(id);
     return null;
+  }
+}
+
+/** Whether a call on a folder found it. */
+async function isStillThere(call: Promise<void>): Promise<boolean> {
+  try {
+    await call;
+    return true;
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return false;
+    throw error;
   }
 }
