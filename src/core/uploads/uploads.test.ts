@@ -214,6 +214,29 @@ test("who is asked for an upload leaves the sender, and does not wait for his ne
   await source.left.promise;
 });
 
+test("a sender who breaks off while the upload has just been completed fails his request, and nothing else", async () => {
+  const store = memoryStore();
+  const { id } = await uploadsOver(store).create({});
+  const stale = await store.uploads?.read(id);
+  await uploadsOver(store).append(id, sent(0, "hello", { completes: true }));
+  const hold: UploadStore["hold"] = async (...args) => {
+    const held = (await store.uploads?.hold(...args)) ?? null;
+    if (held === null) return null;
+    const dispose = held[Symbol.asyncDispose].bind(held);
+    held[Symbol.asyncDispose] = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await dispose();
+    };
+    return held;
+  };
+  const uploads = uploadsOver(storeWith(store, { hold, read: async () => stale ?? null }));
+  const source: ByteSource = (async function* () {
+    yield Buffer.from("he");
+    throw new FixityError("upload-aborted", "Gone.");
+  })();
+  await assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), { code: "upload-aborted" });
+});
+
 test("who asks while an upload is being finished waits for it, also after one that finished it was shut out", async () => {
   const store = memoryStore();
   const [first, second, looked] = [1, 2, 3].map(() => Promise.withResolvers<void>());

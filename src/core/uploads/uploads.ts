@@ -133,8 +133,8 @@ export class Uploads {
     if (ended !== null) return this.#again(this.#stateOf(id, ended, 0), options);
     await using held = await this.#hold(id);
     const before = parseRecord(held.record);
-    if (before.outcome !== null) return this.#again(this.#stateOf(id, before, 0), options);
-    if (before.sealed) return this.#again(await this.#finish(id, held, before), options);
+    if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options);
+    if (before.sealed) return await this.#again(await this.#finish(id, held, before), options);
     const append = new Append({ id, held, record: before }, options, { limits: this.limits, keeper: this.#keeper });
     try {
       const { record, offset } = await append.run();
