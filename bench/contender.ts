@@ -41,6 +41,8 @@ export interface Start {
   readonly script: string;
   /** Given to the script after the folder. */
   readonly args?: readonly string[];
+  /** A folder that another contender has left; a new one without it. */
+  readonly root?: string;
 }
 
 /** What contenders are started with. */
@@ -65,11 +67,11 @@ export class Contender implements AsyncDisposable {
     this.#child = started.child;
   }
 
-  /** Starts a server over a new folder. */
-  static async start({ build, parent }: Place, { name, script, args = [] }: Start): Promise<Contender> {
-    const root = await mkdtemp(join(parent, "fixity-bench-"));
+  /** Starts a server over its folder, where its temporary files go as well. */
+  static async start({ build, parent }: Place, { name, script, args = [], root: left }: Start): Promise<Contender> {
+    const root = left ?? (await mkdtemp(join(parent, "fixity-bench-")));
     const child = fork(build.server(script), [root, ...args], {
-      env: ENVIRONMENT,
+      env: { ...ENVIRONMENT, TMPDIR: root },
       execArgv: script.startsWith("fixity") ? OWN_FLAGS : [],
     });
     const [message] = (await once(child, "message")) as [{ port: number }];

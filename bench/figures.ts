@@ -13,12 +13,27 @@ export function median(values: readonly number[]): number {
 
 /** Prints medians with their spread, and the first contender's ratio to each: above 1 it is the better one. */
 export function report(title: string, unit: string, series: readonly Series[]): void {
+  const [own] = series;
+  printTable(title, unit, series, (one) => {
+    return one === own ? "" : `fixity is ${(median(own?.values ?? []) / median(one.values)).toFixed(2)} of it`;
+  });
+}
+
+/** The same where the last contender is the peer, and all others are ours: the ratio of each of them to it. */
+export function reportOwn(title: string, unit: string, series: readonly Series[]): void {
+  const peer = series.at(-1);
+  printTable(title, unit, series, (one) => {
+    return one === peer ? "" : `${(median(one.values) / median(peer?.values ?? [])).toFixed(2)} of the last`;
+  });
+}
+
+function printTable(title: string, unit: string, series: readonly Series[], note: (one: Series) => string): void {
   console.log(`\n${title} (${unit}, median of ${series[0]?.values.length ?? 0})`);
-  const own = median(series[0]?.values ?? []);
-  for (const { name, values } of series) {
-    const spread = `${format(Math.min(...values))} to ${format(Math.max(...values))}`;
-    const ratio = name === series[0]?.name ? "" : `  fixity is ${(own / median(values)).toFixed(2)} of it`;
-    console.log(`  ${name.padEnd(34)} ${format(median(values)).padStart(8)}   ${spread.padEnd(20)}${ratio}`);
+  for (const one of series) {
+    const spread = `${format(Math.min(...one.values))} to ${format(Math.max(...one.values))}`;
+    console.log(
+      `  ${one.name.padEnd(34)} ${format(median(one.values)).padStart(8)}   ${spread.padEnd(20)}  ${note(one)}`.trimEnd(),
+    );
   }
 }
 

@@ -143,7 +143,7 @@ async function send(port: number, { head, tail }: Envelope, blocks: readonly Buf
 }
 
 /** Only the first block is unlike any other: enough for another digest. */
-function uniqueBlocks(size: number): readonly Buffer[] {
+export function uniqueBlocks(size: number): readonly Buffer[] {
   const count = Math.ceil(size / BLOCK.length);
   return Array.from({ length: count }, (_, index) =>
     index === 0

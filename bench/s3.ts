@@ -25,7 +25,7 @@ function contenders(target: S3Target): Readonly<Record<"fixity" | "declared" | "
 }
 
 /** Runs a case over a gateway of its own, or the server that TEST_S3_… variables name. */
-async function withGateway(name: string, run: (target: S3Target) => Promise<void>): Promise<void> {
+export async function withGateway(name: string, run: (target: S3Target) => Promise<void>): Promise<void> {
   const lacking = whyNoGateway();
   if (lacking !== null) return console.log(`\n${name} was left out: it ${lacking}`);
   const { collectGarbage: _, stop, ...target } = await startGateway();
