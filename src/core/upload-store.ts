@@ -69,10 +69,12 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
   save(record: string): Promise<void>;
 
   /**
-   * All saved bytes from the first on; `null` where the store cannot give them back. Then the engine keeps the state of its
+   * All saved bytes from an offset on; `null` where the store cannot give them back. Then the engine keeps the state of its
    * hash in the record. Not to be mixed with writes.
+   *
+   * @param from at most `offset`. @default 0
    */
-  read(): AsyncIterable<Uint8Array> | null;
+  read(from?: number): AsyncIterable<Uint8Array> | null;
 
   /**
    * Makes the saved bytes the blob `digest`, as {@link StagedBlob.commit} does. The record stays as it is, and the call may

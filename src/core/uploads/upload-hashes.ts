@@ -62,13 +62,23 @@ export class HashKeeper {
     const algorithms: Algorithm[] = record.sha512 === null ? ["sha256"] : ["sha256", "sha512"];
     const isWhole = (hashes: UploadHashes): boolean => algorithms.every((algorithm) => hashes.has(algorithm));
     if (kept !== undefined && kept.offset === held.offset && isWhole(kept)) return kept;
-    const bytes = held.read();
+    // bytes that were saved once stay what they are, so that hashes of the first of them hold for good
+    const isUsable = kept !== undefined && kept.offset < held.offset && isWhole(kept);
+    const begun = isUsable ? kept : new UploadHashes(new Map(algorithms.map((name) => [name, nativeHash(name)])), 0);
+    const bytes = held.read(begun.offset);
     if (bytes === null) return saved(algorithms, record, held.offset);
-    const hashes = new UploadHashes(new Map(algorithms.map((name) => [name, nativeHash(name)])), 0);
-    if (held.offset === 0) return hashes;
-    // who wants the upload need not wait until all of it has been read
-    for await (const chunk of new Interruptible(bytes, held.wanted)) hashes.update(chunk);
-    return hashes;
+    if (held.offset > 0) await this.#readOn(id, begun, new Interruptible(bytes, held.wanted));
+    return begun;
+  }
+
+  /** Who wants the upload need not wait until all of it has been read, and goes on from there. */
+  async #readOn(id: UploadId, hashes: UploadHashes, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      for await (const chunk of bytes) hashes.update(chunk);
+    } catch (error) {
+      this.keep(id, hashes);
+      throw error;
+    }
   }
 
   /** For the next request. The oldest makes room. */

@@ -237,6 +237,39 @@ test("a sender who breaks off while the upload has just been completed fails his
   await assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), { code: "upload-aborted" });
 });
 
+test("a hash that is made anew goes on from where the request before was ended", async () => {
+  const store = memoryStore();
+  const { id } = await uploadsOver(store).create({});
+  for (const offset of [0, 10, 20, 30]) await uploadsOver(store).append(id, sent(offset, "0123456789"));
+  let given = 0;
+  const halfway = Promise.withResolvers<void>();
+  const hold: UploadStore["hold"] = async (...args) => {
+    const held = (await store.uploads?.hold(...args)) ?? null;
+    const read = held?.read.bind(held);
+    if (held === null || read === undefined) return null;
+    held.read = async function* (from) {
+      for await (const chunk of read(from) ?? []) {
+        if (given === 20) {
+          halfway.resolve();
+          // the first reader is ended here
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        yield chunk;
+        given += chunk.length;
+      }
+    };
+    return held;
+  };
+  const uploads = uploadsOver(storeWith(store, { hold }));
+  const first = assert.rejects(uploads.append(id, sent(40, "x")), { code: "upload-superseded" });
+  await halfway.promise;
+  const { outcome } = await uploads.append(id, sent(40, "!", { completes: true }));
+  await first;
+  assert.ok(outcome !== null && "digest" in outcome);
+  assert.ok(outcome.digest.equals(digestOf(`${"0123456789".repeat(4)}!`)));
+  assert.equal(given, 40);
+});
+
 test("who asks while an upload is being finished waits for it, also after one that finished it was shut out", async () => {
   const store = memoryStore();
   const [first, second, looked] = [1, 2, 3].map(() => Promise.withResolvers<void>());

@@ -210,6 +210,26 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
+    name: "saved bytes can be given back from any offset on",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const bytes = content(100_000);
+      const id = await begin(uploads);
+      for (const [start, end] of [
+        [0, 30_000],
+        [30_000, 30_000],
+        [30_000, 100_000],
+      ] as const) {
+        await append(uploads, id, { bytes: bytes.subarray(start, end), piece: 9_000 });
+      }
+      await using held = await take(uploads, id);
+      for (const from of [0, 1, 8_999, 9_000, 29_999, 30_000, 30_001, 99_999, 100_000]) {
+        const rest = await savedBytes(held, from);
+        assert(rest?.equals(bytes.subarray(from)) ?? true, `from ${from}`);
+      }
+    },
+  },
+  {
     name: "saved bytes that were given back may be written to; the upload keeps its own",
     needs: ["uploads"],
     run: async ({ uploads }) => {

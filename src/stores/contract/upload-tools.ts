@@ -50,9 +50,9 @@ export async function append(
   await held.save(record);
 }
 
-/** All saved bytes, as the store gives them back; `null` where it cannot. */
-export async function savedBytes(held: HeldUpload): Promise<Buffer | null> {
-  const saved = held.read();
+/** All saved bytes from an offset on, as the store gives them back; `null` where it cannot. */
+export async function savedBytes(held: HeldUpload, from?: number): Promise<Buffer | null> {
+  const saved = held.read(from);
   if (saved === null) return null;
   const chunks: Uint8Array[] = [];
   for await (const chunk of saved) chunks.push(chunk);

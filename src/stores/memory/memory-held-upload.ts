@@ -62,11 +62,13 @@ export class MemoryHeldUpload implements HeldUpload {
     this.#drop();
   }
 
-  async *read(): AsyncGenerator<Uint8Array> {
+  async *read(from = 0): AsyncGenerator<Uint8Array> {
+    let skip = from;
     for (const chunk of this.#upload.chunks) {
       this.#assertHeld();
       // A copy: what is given away may be written to.
-      yield Buffer.from(chunk);
+      if (skip < chunk.length) yield Buffer.from(chunk.subarray(skip));
+      skip = Math.max(skip - chunk.length, 0);
     }
   }
 

@@ -96,9 +96,13 @@ export class DiskHeldUpload implements HeldUpload {
     });
   }
 
-  async *read(): AsyncGenerator<Uint8Array> {
+  async *read(from = 0): AsyncGenerator<Uint8Array> {
     this.#assertHeld();
-    for (const segment of this.#state.segments) yield* this.#readSegment(segment);
+    let skip = from;
+    for (const segment of this.#state.segments) {
+      if (skip < segment.length) yield* this.#readSegment(segment, skip);
+      skip = Math.max(skip - segment.length, 0);
+    }
   }
 
   async commit(digest: Digest): Promise<Committed> {
@@ -155,10 +159,10 @@ export class DiskHeldUpload implements HeldUpload {
     return publisher.adopt({ path, size, seal: () => sealFile(path, size, durability) }, digest);
   }
 
-  async *#readSegment({ name, length }: Segment): AsyncGenerator<Uint8Array> {
+  async *#readSegment({ name, length }: Segment, start: number): AsyncGenerator<Uint8Array> {
     try {
       const fd = await open(join(this.#taken.folder.path, name), "r");
-      yield* new DiskReader({ fd, size: length, span: { start: 0, end: length }, signal: undefined });
+      yield* new DiskReader({ fd, size: length, span: { start, end: length }, signal: undefined });
     } catch (error) {
       throw storeFault(error);
     }
