@@ -1,22 +1,22 @@
 import type { IncomingMessage } from "node:http";
 import { FixityError } from "../../core/errors.ts";
 
-/** Bytes held here while the consumer is busy; past them the socket waits (TCP back-pressure reaches the client). */
-const HIGH_WATER = 64 * 1024;
-
 type Result = IteratorResult<Uint8Array, undefined>;
 
 const DONE: Result = { done: true, value: undefined };
 
 /**
- * A Node request's content as the async iterable of an exchange. Not the request's own iterator: that one destroys the
+ * A Node request's content as the async iterable of an exchange. Nothing is read ahead: what a consumer leaves waiting waits
+ * in the client, behind TCP's back-pressure, and not in the memory of a server with a thousand of them. Not the request's own iterator: that one destroys the
  * socket when a loop is left early, and the client could not read why.
  */
 export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   readonly #request: IncomingMessage;
   readonly #onPull: () => void;
+  /** Bytes announced; `NaN` where none are. */
+  readonly #length: number;
+  /** What comes in all the same before a pause has its effect. */
   #queue: Uint8Array[] = [];
-  #queued = 0;
   #waiting: { resolve: (result: Result) => void; reject: (error: unknown) => void } | null = null;
   #started = false;
   #paused = false;
@@ -29,6 +29,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   constructor(request: IncomingMessage, onPull: () => void) {
     this.#request = request;
     this.#onPull = onPull;
+    this.#length = Number(request.headers["content-length"] ?? Number.NaN);
   }
 
   /** Bytes of content that have come in so far. */
@@ -47,10 +48,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
 
   next(): Promise<Result> {
     const bytes = this.#queue.shift();
-    if (bytes !== undefined) {
-      this.#queued -= bytes.length;
-      return Promise.resolve({ done: false, value: bytes });
-    }
+    if (bytes !== undefined) return Promise.resolve({ done: false, value: bytes });
     if (this.#error !== null) return Promise.reject(this.#error);
     if (this.#ended) return Promise.resolve(DONE);
     return new Promise((resolve, reject) => {
@@ -63,7 +61,6 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   return(): Promise<Result> {
     this.#left = true;
     this.#queue = [];
-    this.#queued = 0;
     if (!this.#ended && this.#started) this.#pause();
     return Promise.resolve(DONE);
   }
@@ -93,16 +90,16 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
 
   #take(bytes: Uint8Array): void {
     this.#received += bytes.length;
+    if (this.#left) return;
+    // the end behind the last byte is no content, and is let in
+    if (this.#received !== this.#length) this.#pause();
     const waiting = this.#waiting;
-    if (waiting !== null) {
+    if (waiting === null) {
+      this.#queue.push(bytes);
+    } else {
       this.#waiting = null;
       waiting.resolve({ done: false, value: bytes });
-      return;
     }
-    if (this.#left) return;
-    this.#queue.push(bytes);
-    this.#queued += bytes.length;
-    if (this.#queued >= HIGH_WATER) this.#pause();
   }
 
   #end(): void {
