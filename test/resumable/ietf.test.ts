@@ -59,6 +59,7 @@ test("Upload Creation: content that is there already completes an announced uplo
   const answer = await ask(service.port, "POST", "/uploads", { fields });
   assert.equal(answer.status, 200);
   assert.equal(field(answer, "upload-complete"), "?1");
+  assert.deepEqual(await Array.fromAsync(service.fixity.store.uploads?.list() ?? []), []);
 });
 
 test("Upload Creation: no content makes an empty upload, or an empty representation", async () => {

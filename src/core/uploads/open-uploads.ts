@@ -58,17 +58,27 @@ export class OpenUploads {
     for (const [id, expires] of this.#expiries) if (expires < now) this.#expiries.delete(id);
   }
 
+  /** Goes on for as long as that helps. */
   async #dropEnded(): Promise<void> {
     try {
-      const known = [...this.#expiries].filter(([hex]) => !this.#beginning.has(hex));
-      for (const [hex, expires] of known.slice(0, LOOKS)) {
-        const id = UploadId.fromHex(hex);
-        const isOpen = id !== null && (await this.#isOpen(id));
-        // it may have been forgotten meanwhile
-        if (this.#expiries.delete(hex) && isOpen) this.#expiries.set(hex, expires);
-      }
+      let dropped = 1;
+      while (this.#isFull && dropped > 0) dropped = await this.#lookAtOldest();
     } finally {
       this.#looking = null;
     }
+  }
+
+  /** @returns how many of some have ended */
+  async #lookAtOldest(): Promise<number> {
+    const known = [...this.#expiries].filter(([hex]) => !this.#beginning.has(hex)).slice(0, LOOKS);
+    let dropped = 0;
+    for (const [hex, expires] of known) {
+      const id = UploadId.fromHex(hex);
+      const isOpen = id !== null && (await this.#isOpen(id));
+      if (!isOpen) dropped += 1;
+      // it may have been forgotten meanwhile
+      if (this.#expiries.delete(hex) && isOpen) this.#expiries.set(hex, expires);
+    }
+    return dropped;
   }
 }

@@ -170,6 +170,29 @@ test("uploads that ended at another instance make room", async () => {
   await here.find(three.id);
 });
 
+test("uploads that were only continued here, and ended elsewhere, make room however many they were", async () => {
+  const store = memoryStore();
+  const here = uploadsOver(store, { maxOpen: 2 });
+  const there = uploadsOver(store);
+  for (let count = 0; count < 50; count += 1) {
+    const { id } = await there.create({});
+    await here.append(id, sent(0, "he"));
+    await there.append(id, sent(2, "llo", { completes: true }));
+  }
+  await here.create({});
+});
+
+test("an upload that is complete at once is kept only where its address is told", async () => {
+  const store = memoryStore();
+  await createFixity({ store }).put(Buffer.from("hello"));
+  const uploads = uploadsOver(store);
+  const state = await uploads.create({ digest: digestOf("hello"), keepsComplete: false });
+  assert.ok(state.outcome !== null && "digest" in state.outcome);
+  assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? []), []);
+  const { id } = await uploads.create({ digest: digestOf("hello") });
+  assert.equal((await uploads.find(id)).offset, 5);
+});
+
 test("an upload that went wrong for good makes room", async () => {
   const uploads = uploadsOver(memoryStore(), { maxOpen: 1 });
   const { id } = await uploads.create({ length: 3 });

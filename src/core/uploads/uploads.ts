@@ -33,6 +33,12 @@ export interface CreateOptions extends Naming {
   readonly sha512?: Buffer | undefined;
   /** A text that is kept with the upload. */
   readonly metadata?: string | undefined;
+  /**
+   * Whether an upload that is complete at once is kept, for a protocol that tells its address all the same.
+   *
+   * @default true
+   */
+  readonly keepsComplete?: boolean;
   /** The first bytes, which come with the creation: where they cannot be taken, nothing is created. */
   readonly first?: Announced | undefined;
 }
@@ -70,7 +76,7 @@ export class Uploads {
    *   `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
-    const { length, digest, sha512, metadata, first } = options;
+    const { length, digest, sha512, metadata, first, keepsComplete = true } = options;
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
     const { name, extension } = settleNaming(options);
@@ -91,6 +97,7 @@ export class Uploads {
       outcome,
     };
     const id = UploadId.random();
+    if (outcome !== null && !keepsComplete) return this.#stateOf(id, record, 0);
     if (outcome === null) await this.#open.admit(id, record.expires);
     try {
       await this.#store.create(id, formatRecord(record), {

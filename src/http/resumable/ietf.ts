@@ -50,7 +50,9 @@ async function create(context: RouteContext, creation: Creation): Promise<Answer
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
   const length = agreedLength(facts.lengths);
-  const created = await uploads.create({ ...creation, length, digest, sha512: checks.sha512, first: facts });
+  const { sha512 } = checks;
+  const told = { ...creation, length, digest, sha512, first: facts, keepsComplete: false };
+  const created = await uploads.create(told);
   if (hasEnded(created)) return endedAnswer(context, created);
   const location = fixity.urlOfUpload(created.id);
   const limits = limitsField(uploads, interop, created.expires);
