@@ -28,6 +28,11 @@ export class BatchWriter {
     this.#sink = sink;
   }
 
+  /** What has not been taken up for writing. */
+  get gathered(): readonly Uint8Array[] {
+    return this.#chunks;
+  }
+
   /** Takes the next bytes; where a promise is returned, the caller waits for it before the next ones. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#throwFailure();

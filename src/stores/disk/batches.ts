@@ -11,6 +11,11 @@ const MOST = 256 * 1024;
 export class Batches {
   #uploads = 0;
 
+  /** Uploads under way. */
+  get uploads(): number {
+    return this.#uploads;
+  }
+
   /** Bytes. */
   get size(): number {
     return Math.max(LEAST, Math.min(MOST, Math.floor(BUDGET / this.#uploads)));

@@ -5,11 +5,14 @@ import { storeFault } from "./faults.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Batches } from "./batches.ts";
 import type { Publisher } from "./publisher.ts";
+import type { QuickPublisher } from "./quick-publisher.ts";
 import type { StagingFile } from "./staging-file.ts";
 
 /** Where a staged blob gets its file from, and where it goes. */
 export interface StagedBlobParts {
   readonly publisher: Publisher;
+  /** `null` where blobs are flushed. */
+  readonly quick: QuickPublisher | null;
   readonly batches: Batches;
   readonly createFile: () => Promise<StagingFile>;
   readonly signal: AbortSignal | undefined;
@@ -73,7 +76,11 @@ export class DiskStagedBlob implements StagedBlob {
   }
 
   async #publish(digest: Digest): Promise<Committed> {
-    const { publisher, signal } = this.#parts;
+    const { publisher, quick, signal } = this.#parts;
+    if (quick !== null && this.#file === null && (await quick.publish(digest, this.#writer.gathered, this.#size))) {
+      await this.#writer.drop();
+      return { existed: false };
+    }
     // Content that is known need not be written, or flushed, again.
     if ((await publisher.confirmKnown(digest, this.#size)) !== null) {
       await this.#writer.drop();

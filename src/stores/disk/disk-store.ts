@@ -26,11 +26,13 @@ import { Layout } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
 import { thisProcess } from "./owner.ts";
 import { openBlob, Publisher, statOf, statOrNull } from "./publisher.ts";
+import { QuickPublisher } from "./quick-publisher.ts";
 import { StagingFile } from "./staging-file.ts";
 import { DiskUploads } from "./uploads/disk-uploads.ts";
 import { Handover } from "./uploads/handover.ts";
 import { UploadFolders } from "./uploads/upload-folders.ts";
 import { WantedBox } from "./uploads/wanted-box.ts";
+import { WriteThreads } from "./write-threads.ts";
 import { walkBlobs } from "./walk.ts";
 
 /** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
@@ -43,6 +45,8 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly #folders: Folders;
   readonly #instance: InstanceFolder;
   readonly #publisher: Publisher;
+  readonly #threads: WriteThreads;
+  readonly #quick: QuickPublisher;
   readonly #collector: Collector;
   readonly #uploadFolders: UploadFolders;
   readonly #batches = new Batches();
@@ -57,6 +61,13 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.#folders = new Folders(this.#layout, this.#durability, log);
     this.#instance = new InstanceFolder(this.#layout, owner, log);
     this.#publisher = new Publisher(this.#layout, this.#durability, this.#folders, log);
+    this.#threads = new WriteThreads(log);
+    this.#quick = new QuickPublisher({
+      layout: this.#layout,
+      instance: this.#instance,
+      batches: this.#batches,
+      threads: this.#threads,
+    });
     this.#collector = new Collector(this.#layout, owner, log);
     this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, { durability: this.#durability, owner, log });
     this.uploads = new DiskUploads(this.#layout, {
@@ -133,6 +144,7 @@ export class DiskStore implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     return new DiskStagedBlob({
       publisher: this.#publisher,
+      quick: this.#durability.flushes ? null : this.#quick,
       batches: this.#batches,
       createFile: () => this.#createFile(),
       signal,
@@ -151,6 +163,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads[Symbol.asyncDispose]();
     await this.#instance.remove();
   }
 

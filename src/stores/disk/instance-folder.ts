@@ -34,11 +34,17 @@ export class InstanceFolder {
     this.#log = log;
   }
 
-  /** Makes a new, empty file, with the permissions that a blob has. */
-  async create(): Promise<StagingPlace> {
+  /** The path of a file that is not there yet, and that nobody else makes. */
+  async place(): Promise<string> {
     this.#count += 1;
     const path = join(this.#path, String(this.#count));
     await this.#make();
+    return path;
+  }
+
+  /** Makes a new, empty file, with the permissions that a blob has. */
+  async create(): Promise<StagingPlace> {
+    const path = await this.place();
     try {
       return { fd: await open(path, "wx", 0o444), path };
     } catch (error) {

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { writeBlob } from "./write-blob.ts";
+
+let root: string;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  await mkdir(join(root, "staging"));
+  await mkdir(join(root, "aa"));
+});
+
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+/** Writes a blob to `name` in the root. */
+function write(name: string, text: string): boolean {
+  const paths = { staged: join(root, "staging", "1"), place: join(root, name) };
+  return writeBlob(paths, Buffer.from(text), (message) => assert.fail(message));
+}
+
+test("a blob has its bytes, be they none, one name, and may not be written to", async () => {
+  for (const text of ["some bytes", ""]) {
+    const name = `aa/${text.length}`;
+    assert.equal(write(name, text), true);
+    assert.equal(await readFile(join(root, name), "utf8"), text);
+    const { mode, nlink } = await stat(join(root, name));
+    assert.deepEqual([mode & 0o333, nlink], [0, 1]);
+    assert.deepEqual(await readdir(join(root, "staging")), []);
+  }
+});
+
+test("a blob that is there is left as it is", async () => {
+  await writeFile(join(root, "aa/one"), "old");
+  assert.equal(write("aa/one", "new"), false);
+  assert.equal(await readFile(join(root, "aa/one"), "utf8"), "old");
+  assert.deepEqual(await readdir(join(root, "staging")), []);
+});
+
+test("where the blob's folder is missing nothing is made", async () => {
+  assert.equal(write("bb/one", "some bytes"), false);
+  assert.deepEqual((await readdir(root, { recursive: true })).sort(), ["aa", "staging"]);
+});
+
+test("somebody else's staging file is neither written nor removed", async () => {
+  await writeFile(join(root, "staging/1"), "not ours");
+  assert.equal(write("aa/one", "some bytes"), false);
+  assert.equal(await readFile(join(root, "staging/1"), "utf8"), "not ours");
+  assert.deepEqual(await readdir(join(root, "aa")), []);
+});
