@@ -33,7 +33,8 @@ export interface UploadStore {
 
   /**
    * Takes an upload over, from whoever has it; `null` where there is none. Its former holder is asked to let go and gets a
-   * second to save what it has. Where that is still there afterwards, it is shut out.
+   * second to save what it has. Where that is still there afterwards, it is shut out: a write of it may go unnoticed, its
+   * next save fails.
    */
   hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null>;
 
@@ -78,7 +79,7 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
 
   /**
    * Makes the saved bytes the blob `digest`, as {@link StagedBlob.commit} does. The record stays as it is, and the call may
-   * be repeated, also by a later holder, until it has returned once: a crash in the middle of it loses nothing.
+   * be repeated, also by a later holder, until the upload is concluded: a crash in the middle of it loses nothing.
    */
   commit(digest: Digest): Promise<Committed>;
 
