@@ -4,6 +4,7 @@ import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/pr
 import { close, fsync, link, mkdir, open, rename, stat, unlink, writev } from "../calls.ts";
 import { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
+import { statOrNull } from "../publisher.ts";
 import type { Bench } from "./bench.ts";
 
 const GIB = 1024 ** 3;
@@ -43,7 +44,7 @@ export const PROBES: readonly Probe<Bench>[] = [
     title: "It lies on one file system",
     otherwise: {
       verdict: "failure",
-      remedy: "Mount nothing at blobs/ or staging/: a file is linked from one to the other.",
+      remedy: "Mount nothing at blobs/, staging/ or uploads/: files are linked from these to those.",
     },
     run: isOneFileSystem,
   },
@@ -126,8 +127,16 @@ async function mayBeUsed({ layout }: Bench): Promise<Outcome> {
 }
 
 async function isOneFileSystem({ layout }: Bench): Promise<Outcome> {
-  const [one, other] = await Promise.all([stat(layout.blobs), stat(layout.staging)]);
-  return one.dev === other.dev ? holds() : fails("blobs/ and staging/ lie on two.");
+  const blobs = await stat(layout.blobs);
+  for (const [name, path] of [
+    ["staging", layout.staging],
+    ["uploads", layout.uploads],
+  ] as const) {
+    // one that no upload has needed yet will be made beside the others
+    const other = await statOrNull(path);
+    if (other !== null && other.dev !== blobs.dev) return fails(`blobs/ and ${name}/ lie on two.`);
+  }
+  return holds();
 }
 
 async function hasRoom({ layout }: Bench): Promise<Outcome> {
