@@ -1,5 +1,3 @@
-import type { FixityClientError } from "./errors.ts";
-
 /**
  * What can be uploaded. A string is the path of a file, a `URL` one of the scheme `file:`; both in Node only. A stream is read
  * once and can be resumed after a broken connection, but not by another page or process.
@@ -38,6 +36,13 @@ export interface RetryOptions {
    * @default 30000
    */
   readonly maxDelay?: number | undefined;
+  /**
+   * Milliseconds without a byte sent after which a request is given up, as where a phone has changed networks. What the
+   * server takes after the last byte does not count.
+   *
+   * @default 60000
+   */
+  readonly stallTimeout?: number | undefined;
 }
 
 /**
@@ -86,8 +91,7 @@ export interface ClientOptions {
 
 /** The part of a `Worker` that is used. */
 export interface HashWorker {
-  onmessage: ((event: { readonly data: unknown }) => void) | null;
-  onerror: ((event: unknown) => void) | null;
+  addEventListener(name: "message" | "error", listener: (event: { readonly data?: unknown }) => void): void;
   postMessage(message: unknown): void;
   terminate(): void;
 }
@@ -164,7 +168,7 @@ export interface UploadResult {
 
 /** An upload that is under way. */
 export interface Upload {
-  /** Rejects with a {@link FixityClientError}. */
+  /** Rejects with a `FixityClientError`. */
   readonly done: Promise<UploadResult>;
   readonly isPaused: boolean;
   /** Stops sending. What has arrived stays at the server until its uploads expire; another upload may take the turn. */
@@ -201,7 +205,7 @@ export interface Download extends BlobInfo {
   /** Bytes of `have`: where the stream begins. */
   readonly offset: number;
   /**
-   * The bytes behind those. After a break it goes on from where it stood. It errors with a {@link FixityClientError}
+   * The bytes behind those. After a break it goes on from where it stood. It errors with a `FixityClientError`
    * `digest-mismatch` at its end where the bytes are not those that the link names: nothing of it is to be used before it has
    * ended well.
    */
@@ -210,24 +214,24 @@ export interface Download extends BlobInfo {
 
 /** A client of one service. Methods need no `this`. */
 export interface Client {
-  /** Stores a file. Resolves when its link is permanent. @throws {@link FixityClientError} */
+  /** Stores a file. Resolves when its link is permanent. @throws `FixityClientError` */
   readonly upload: (source: UploadSource, options?: UploadOptions) => Promise<UploadResult>;
   /** The same, with a handle to pause and give up. Does not throw. */
   readonly start: (source: UploadSource, options?: UploadOptions) => Upload;
-  /** Stores a file, and gives its permanent link. @throws {@link FixityClientError} */
+  /** Stores a file, and gives its permanent link. @throws `FixityClientError` */
   readonly uploadFile: (file: UploadSource, filename?: string) => Promise<string>;
   /**
    * Fetches a file.
    *
    * @param link a URL, a path, a link's last segment, or `sha256:<hex>`
-   * @throws {@link FixityClientError} also `blob-not-found`
+   * @throws `FixityClientError` also `blob-not-found`
    */
   readonly download: (link: string | URL, options?: DownloadOptions) => Promise<Download>;
-  /** What is stored under a link; `null` where nothing is. @throws {@link FixityClientError} */
+  /** What is stored under a link; `null` where nothing is. @throws `FixityClientError` */
   readonly stat: (
     link: string | URL,
     options?: { readonly signal?: AbortSignal | undefined },
   ) => Promise<BlobInfo | null>;
-  /** Lets go of the worker and of idle connections. Uploads that are under way fail with the code `aborted`. */
+  /** Lets go of the worker. What is under way fails with the code `aborted`. */
   readonly close: () => void;
 }

@@ -1,0 +1,135 @@
+import { FixityClientError } from "./errors.ts";
+import type { ParsedLink } from "./links.ts";
+import type { Persistence, RetryPlan } from "./persistence.ts";
+import type { RunningHash } from "./platform.ts";
+import { errorIn } from "./problem.ts";
+import type { Service } from "./service.ts";
+import { infoIn } from "./stat.ts";
+import type { BlobInfo } from "./types.ts";
+
+/** What a {@link BlobReader} is made of. */
+export interface BlobReaderOptions {
+  readonly link: ParsedLink;
+  readonly service: Service;
+  readonly fetch: typeof globalThis.fetch;
+  readonly persistence: Persistence;
+  readonly hash: RunningHash;
+  readonly plan: RetryPlan;
+}
+
+type Body = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+
+/** Reads a blob from the service to its end, over as many requests as that takes, and holds it against its digest. */
+export class BlobReader {
+  readonly #options: BlobReaderOptions;
+  /** Ends the request that is running. */
+  #request = new AbortController();
+  #body: Body | null = null;
+  #info: BlobInfo | null = null;
+  #position = 0;
+  /** Bytes of the answer that are there already: the server has not heeded the range. */
+  #surplus = 0;
+
+  constructor(options: BlobReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes that have been read. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Takes the first bytes from elsewhere. */
+  async skip(have: AsyncIterable<Uint8Array> | undefined): Promise<void> {
+    if (have === undefined) return;
+    for await (const chunk of have) {
+      await this.#options.hash.update(chunk);
+      this.#position += chunk.length;
+    }
+  }
+
+  /** What the file is, as the first answer tells. @throws FixityClientError also `blob-not-found` */
+  open(): Promise<BlobInfo> {
+    return this.#options.persistence.run((signal) => this.#ask(signal));
+  }
+
+  /** The next bytes, or `null` where they have ended and are the right ones. @throws FixityClientError also `digest-mismatch` */
+  async next(): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { persistence, hash, link } = this.#options;
+    const chunk = await persistence.run((signal) => this.#read(signal));
+    if (chunk !== null) {
+      await hash.update(chunk);
+      return chunk;
+    }
+    if ((await hash.digest()) === link.hex) return null;
+    throw new FixityClientError("digest-mismatch", "What came in is not what the link names.", { retryable: true });
+  }
+
+  async #read(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    const info = this.#info ?? (await this.#ask(signal));
+    for (;;) {
+      if (this.#position >= info.size) return null;
+      if (this.#body === null) await this.#ask(signal);
+      const read = await this.#readSome(signal);
+      const chunk = read.subarray(Math.min(this.#surplus, read.length));
+      this.#surplus -= read.length - chunk.length;
+      if (chunk.length === 0) continue;
+      this.#position += chunk.length;
+      this.#options.persistence.progressed();
+      return chunk;
+    }
+  }
+
+  async #readSome(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const stop = (): void => this.#request.abort();
+    const timer = setTimeout(stop, this.#options.plan.stallTimeout);
+    signal.addEventListener("abort", stop);
+    try {
+      const next = await this.#body?.read();
+      if (next?.value !== undefined) return next.value;
+    } catch (cause) {
+      this.#body = null;
+      throw brokenOff(cause);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+    }
+    this.#body = null;
+    throw brokenOff();
+  }
+
+  /** Asks for what is not there yet. */
+  async #ask(signal: AbortSignal): Promise<BlobInfo> {
+    const { link, service, fetch } = this.#options;
+    this.#request = new AbortController();
+    const from = this.#position;
+    const response = await fetch(link.url, {
+      headers: { ...(await service.headersFor(link.url)), ...(from > 0 && { Range: `bytes=${from}-` }) },
+      signal: AbortSignal.any([signal, this.#request.signal]),
+    });
+    const { status, headers } = response;
+    const answer = { status, field: (name: string) => headers.get(name) };
+    if (status === 416 && from > 0) return this.#atEnd(headers.get("content-range"));
+    if (!response.ok || response.body === null) throw errorIn({ ...answer, text: await response.text() });
+    const info = infoIn(link, answer);
+    this.#surplus = status === 206 ? 0 : from;
+    this.#body = response.body.getReader();
+    this.#info = info;
+    return info;
+  }
+
+  /** All bytes were there: only the header section is wanted. */
+  async #atEnd(range: string | null): Promise<BlobInfo> {
+    const { link, service } = this.#options;
+    if (range !== `bytes */${this.#position}`) {
+      throw new FixityClientError("digest-mismatch", "The bytes that were there are more than the link names.");
+    }
+    const answer = await service.send({ method: "HEAD", url: link.url, signal: this.#request.signal });
+    this.#info = infoIn(link, answer);
+    return this.#info;
+  }
+}
+
+function brokenOff(cause?: unknown): FixityClientError {
+  return new FixityClientError("network-error", "The connection to the server broke off.", { cause, retryable: true });
+}

@@ -1,0 +1,46 @@
+import type { Transport, WireAnswer, WireRequest } from "../platform.ts";
+import { type BrowserRequest, browser } from "./globals.ts";
+
+/** Requests with content by `XMLHttpRequest`, which tells how much of it is sent; `fetch` does not. Others by another transport. */
+export function xhrTransport(others: Transport): Transport {
+  const { XMLHttpRequest } = browser;
+  if (XMLHttpRequest === undefined) return others;
+  return (request) => {
+    const { content } = request;
+    // the platform of browsers has no other content
+    return content === null
+      ? others(request)
+      : send(new XMLHttpRequest(), { ...request, content: content as unknown as Blob });
+  };
+}
+
+interface BlobRequest extends Omit<WireRequest, "content"> {
+  readonly content: Blob;
+}
+
+function send(
+  xhr: BrowserRequest,
+  { method, url, headers, content, onSent, signal }: BlobRequest,
+): Promise<WireAnswer> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => xhr.abort();
+    const failed = (): void => {
+      signal.removeEventListener("abort", abort);
+      reject(new Error("The request failed, or was aborted."));
+    };
+    xhr.open(method, url);
+    xhr.responseType = "text";
+    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
+    xhr.upload.addEventListener("progress", ({ loaded }) => onSent(loaded));
+    xhr.addEventListener("error", failed);
+    xhr.addEventListener("abort", failed);
+    xhr.addEventListener("load", () => {
+      signal.removeEventListener("abort", abort);
+      onSent(content.size);
+      resolve({ status: xhr.status, text: xhr.responseText, field: (name) => xhr.getResponseHeader(name) });
+    });
+    if (signal.aborted) return failed();
+    signal.addEventListener("abort", abort);
+    xhr.send(content);
+  });
+}

@@ -1,0 +1,55 @@
+/** The fields of HTTP that the client writes and reads. */
+
+/** `Content-Disposition` with a file's name in any script (RFC 6266, RFC 8187). */
+export function formatDisposition(filename: string): string {
+  // RFC 8187 leaves fewer characters as they are than encodeURIComponent does
+  const encoded = encodeURIComponent(filename.toWellFormed()).replace(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return `inline; filename*=UTF-8''${encoded}`;
+}
+
+/** `Repr-Digest` (RFC 9530) of a SHA-256 in hex. */
+export function formatReprDigest(hex: string): string {
+  return `sha-256=:${base64OfHex(hex)}:`;
+}
+
+/** Bytes in hex, in base64. */
+export function base64OfHex(hex: string): string {
+  return btoa(hex.replace(/../g, (pair) => String.fromCharCode(Number.parseInt(pair, 16))));
+}
+
+/** Bytes in hex. */
+export function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A number of bytes in a field; `null` for anything else. */
+export function parseInteger(text: string | null): number | null {
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/** Limits on the content of one request. */
+export interface AppendLimits {
+  readonly max: number;
+  readonly min: number;
+  /** Seconds that the upload is kept from now; `null` where that is not told. */
+  readonly age: number | null;
+}
+
+/** `Upload-Limit`: a dictionary of integers, of which others than these are passed over. */
+export function parseLimits(text: string | null): AppendLimits {
+  const limit = (key: string): number | null =>
+    parseInteger(new RegExp(`(?:^|[\\s,])${key}=(\\d+)`).exec(text ?? "")?.[1] ?? null);
+  return { max: limit("max-append-size") ?? Infinity, min: limit("min-append-size") ?? 0, age: limit("max-age") };
+}
+
+/** `Retry-After`, seconds or a date, in milliseconds from now; `null` for anything else. */
+export function parseRetryAfter(text: string | null, now: number): number | null {
+  if (text === null) return null;
+  const seconds = parseInteger(text);
+  if (seconds !== null) return seconds * 1000;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}

@@ -1,0 +1,80 @@
+/** The worker that hashes, in browsers: SHA-256 of files slice by slice, and of bytes that pass by. */
+import { createSHA256, type IHasher } from "hash-wasm";
+import type { FromWorker, ToWorker } from "./hash-messages.ts";
+
+/** Bytes that are read at a time. */
+const SLICE = 2 * 1024 * 1024;
+
+/** The worker's side of its channel. */
+interface WorkerScope {
+  addEventListener(name: "message", listener: (event: { readonly data: ToWorker }) => void): void;
+  postMessage(message: FromWorker): void;
+}
+
+interface Hash {
+  readonly hasher: IHasher;
+  hashed: number;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+const hashes = new Map<number, Promise<Hash>>();
+
+scope.addEventListener("message", ({ data }) => {
+  const { id } = data;
+  if (data.say === "drop") {
+    hashes.delete(id);
+    return;
+  }
+  const before = hashes.get(id) ?? newHash();
+  const after = before.then(async (hash) => {
+    // what was dropped in the meantime is not gone on with
+    if (hashes.has(id)) await answer(hash, data);
+    return hash;
+  });
+  hashes.set(id, after);
+  after.catch((error: unknown) => {
+    hashes.delete(id);
+    scope.postMessage({ id, failed: error instanceof ReadFailure ? "source" : "hashing" });
+  });
+});
+
+/** The file has gone or changed. */
+class ReadFailure extends Error {}
+
+async function newHash(): Promise<Hash> {
+  const hasher = await createSHA256();
+  return { hasher: hasher.init(), hashed: 0 };
+}
+
+async function answer(hash: Hash, message: ToWorker): Promise<void> {
+  const { id, say } = message;
+  if (say === "update") take(id, hash, message.bytes);
+  else if (say === "hash") await hashBlob(id, hash, message.blob);
+  if (say === "update" || !hashes.has(id)) return;
+  hashes.delete(id);
+  scope.postMessage({ id, hex: hash.hasher.digest("hex") });
+}
+
+async function hashBlob(id: number, hash: Hash, blob: Blob): Promise<void> {
+  let next = read(blob, 0);
+  for (let at = SLICE; hash.hashed < blob.size && hashes.has(id); at += SLICE) {
+    const bytes = await next;
+    // the next slice is read while this one is hashed
+    if (at < blob.size) next = read(blob, at);
+    take(id, hash, bytes);
+  }
+}
+
+async function read(blob: Blob, from: number): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await blob.slice(from, from + SLICE).arrayBuffer());
+  } catch (cause) {
+    throw new ReadFailure("The file cannot be read.", { cause });
+  }
+}
+
+function take(id: number, hash: Hash, bytes: Uint8Array): void {
+  hash.hasher.update(bytes);
+  hash.hashed += bytes.length;
+  scope.postMessage({ id, hashed: hash.hashed });
+}

@@ -1,0 +1,51 @@
+import { fetchTransport, type FetchBody } from "../fetch-transport.ts";
+import type { Content, Platform } from "../platform.ts";
+import type { ClientOptions } from "../types.ts";
+import { BytesContent } from "./bytes-content.ts";
+import { openFile } from "./file-content.ts";
+import { nodeHashing } from "./node-hashing.ts";
+
+/** Node. There is always a network, and nothing is remembered unless it is said where. */
+export function nodePlatform(options: ClientOptions): Platform {
+  const fetch = options.fetch ?? globalThis.fetch;
+  return {
+    base: undefined,
+    fetch,
+    transport: fetchTransport({ fetch, bodyOf }),
+    hashing: nodeHashing,
+    storage: null,
+    network: { isOnline: () => true, onOnline: () => undefined },
+    join: (chunks) => new BytesContent(joined(chunks)),
+    openFile,
+  };
+}
+
+function joined(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [only] = chunks;
+  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+}
+
+/** `fetch` of Node takes an iterable, too, and reads on as the socket takes more: so it is known how much is sent. */
+function bodyOf(content: Content, onSent: (bytes: number) => void): FetchBody {
+  if (content instanceof BytesContent && content.isShort) return { body: content.bytes };
+  let failure: unknown;
+  const counted = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+    let sent = 0;
+    try {
+      for await (const chunk of content.stream()) {
+        yield chunk;
+        sent += chunk.length;
+        onSent(sent);
+      }
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
+  };
+  return {
+    body: counted(),
+    duplex: "half",
+    headers: { "Content-Length": String(content.size) },
+    failure: () => failure,
+  };
+}

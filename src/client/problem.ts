@@ -1,0 +1,65 @@
+import type { ErrorCode } from "../core/errors.ts";
+import { FixityClientError } from "./errors.ts";
+import { parseRetryAfter } from "./fields.ts";
+import type { WireAnswer } from "./platform.ts";
+
+/** Statuses with which the same request may succeed later. */
+const RETRYABLE = new Set([408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524]);
+
+/** Problems for which that is not so. */
+const FINAL: ReadonlySet<string> = new Set(["invalid-option", "store-misconfigured", "blob-damaged"]);
+
+/** Problems that may not come up another time, whatever their status. */
+const PASSING: ReadonlySet<string> = new Set(["append-limit-exceeded", "digest-mismatch", "checksum-mismatch"]);
+
+/** What a status says where there is no problem, as in answers to `HEAD`. */
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  401: "unauthorized",
+  403: "forbidden",
+  404: "not-found",
+  405: "method-not-allowed",
+  416: "range-not-satisfiable",
+};
+
+/** The error that an answer tells of: by its problem (RFC 9457), or else by its status. */
+export function errorIn({ status, field, text }: WireAnswer): FixityClientError {
+  const problem = problemIn(text);
+  const retryAfter = parseRetryAfter(field("retry-after"), Date.now());
+  if (problem === null) {
+    const code = CODES[status] ?? "unexpected-answer";
+    return new FixityClientError(code, `The server answered with the status ${status}.`, {
+      status,
+      retryAfter,
+      retryable: RETRYABLE.has(status),
+    });
+  }
+  const { code, detail, type: _type, title: _title, status: _status, ...facts } = problem;
+  return new FixityClientError(code, detail, {
+    status,
+    facts,
+    retryAfter,
+    retryable: PASSING.has(code) || (RETRYABLE.has(status) && !FINAL.has(code)),
+  });
+}
+
+interface Problem extends Readonly<Record<string, unknown>> {
+  /** Codes of a newer server are passed on as they are. */
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+function problemIn(text: string): Problem | null {
+  const value = objectIn(text);
+  if (typeof value?.["code"] !== "string" || typeof value["detail"] !== "string") return null;
+  return value as Problem;
+}
+
+/** The members of an object in JSON, or `null` for any other text. */
+export function objectIn(text: string): Readonly<Record<string, unknown>> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,272 @@
+import type { DigestJob } from "./digest-job.ts";
+import { FixityClientError } from "./errors.ts";
+import { formatReprDigest, parseInteger, parseLimits } from "./fields.ts";
+import type { PartSize } from "./part-size.ts";
+import type { Part, Parts } from "./parts.ts";
+import type { WireAnswer } from "./platform.ts";
+import { type Receipt, receiptIn } from "./receipt.ts";
+import { namingFields, type UploadContext } from "./upload-context.ts";
+import type { UploadMemory } from "./upload-memory.ts";
+
+/** What a {@link ResumableUpload} sends. */
+export interface ResumableOptions {
+  readonly parts: Parts;
+  readonly digest: DigestJob;
+  /** `null` where it is not remembered. */
+  readonly memory: UploadMemory | null;
+  readonly partSize: PartSize;
+}
+
+/** Milliseconds for the last word to the server, when everything is over here. */
+const LAST_WORD = 5000;
+
+/**
+ * An upload by the IETF's protocol (draft-ietf-httpbis-resumable-upload, interop version 8): an empty request creates it, others
+ * append parts. It is created empty since `fetch` does not show the 104 that tells the address while the content is sent. The
+ * version is not named: it would only bring such answers.
+ */
+export class ResumableUpload {
+  readonly #context: UploadContext;
+  readonly #parts: Parts;
+  readonly #digest: DigestJob;
+  readonly #memory: UploadMemory | null;
+  readonly #size: PartSize;
+  /** The upload's address; `null` before it is created. */
+  #at: string | null = null;
+  /** Where the server stands; `null` where it must be asked. */
+  #offset: number | null = null;
+  #furthest = 0;
+  #restarts = 0;
+  /** The server has the content, from elsewhere. */
+  #isThere = false;
+  #isOver = false;
+
+  constructor(context: UploadContext, { parts, digest, memory, partSize }: ResumableOptions) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#digest = digest;
+    this.#memory = memory;
+    this.#size = partSize;
+  }
+
+  /** @throws FixityClientError */
+  async run(): Promise<Receipt> {
+    const { persistence } = this.#context;
+    this.#at = (await this.#memory?.recall()) ?? null;
+    if (this.#digest.isPending) void this.#lookForContent();
+    try {
+      for (;;) {
+        const receipt = await persistence.run((signal) => this.#step(signal));
+        if (receipt === null) continue;
+        await this.#memory?.forget();
+        return receipt;
+      }
+    } finally {
+      this.#isOver = true;
+    }
+  }
+
+  /** Tells the server that the upload is given up. */
+  async cancel(): Promise<void> {
+    await this.#memory?.forget();
+    await this.#remove(this.#at, AbortSignal.timeout(LAST_WORD));
+  }
+
+  /** What is to be done next; `null` where there is more. */
+  async #step(signal: AbortSignal): Promise<Receipt | null> {
+    if (this.#isThere) return this.#claim(signal);
+    if (this.#at === null) return this.#create(signal);
+    if (this.#offset === null) return this.#locate(this.#at, signal);
+    return this.#append(this.#at, this.#offset, signal);
+  }
+
+  async #create(signal: AbortSignal): Promise<Receipt | null> {
+    const answer = await this.#requestCreation(signal);
+    if (isComplete(answer)) return this.#receiptIn(answer);
+    this.#at = this.#locationIn(answer);
+    this.#offset = parseInteger(answer.field("upload-offset")) ?? 0;
+    const limits = parseLimits(answer.field("upload-limit"));
+    this.#size.limit(limits);
+    await this.#memory?.note(this.#at, limits.age);
+    return null;
+  }
+
+  #requestCreation(signal: AbortSignal): Promise<WireAnswer> {
+    const { service, naming } = this.#context;
+    const { total } = this.#parts;
+    return service.send({
+      method: "POST",
+      url: service.endpoint,
+      headers: {
+        ...namingFields(naming),
+        "Upload-Complete": "?0",
+        ...(total !== null && { "Upload-Length": String(total) }),
+        ...this.#digestFields(),
+      },
+      signal,
+    });
+  }
+
+  /** Asks where the server stands. */
+  async #locate(at: string, signal: AbortSignal): Promise<Receipt | null> {
+    const { service, persistence, meter } = this.#context;
+    let answer: WireAnswer;
+    try {
+      answer = await service.send({ method: "HEAD", url: at, signal });
+    } catch (error) {
+      return this.#afterLoss(error);
+    }
+    if (isComplete(answer)) {
+      // what the lost answer to the last part said
+      return this.#receiptIn(await service.send({ method: "GET", url: at, signal }));
+    }
+    const offset = parseInteger(answer.field("upload-offset"));
+    const length = parseInteger(answer.field("upload-length"));
+    if (offset === null || (length !== null && length !== (this.#parts.total ?? length))) return this.#startAnew();
+    this.#size.limit(parseLimits(answer.field("upload-limit")));
+    if (offset > this.#furthest) persistence.progressed();
+    this.#furthest = Math.max(this.#furthest, offset);
+    this.#offset = offset;
+    meter.stands(offset);
+    return null;
+  }
+
+  async #append(at: string, offset: number, signal: AbortSignal): Promise<Receipt | null> {
+    const { service, persistence, meter, rates } = this.#context;
+    const part = await this.#nextPart(offset);
+    if (part === null) return null;
+    const { content, isLast } = part;
+    const completes = isLast && !this.#digest.isPending;
+    // whatever happens from here on, only the server knows where it stands
+    this.#offset = null;
+    const began = performance.now();
+    let answer: WireAnswer;
+    try {
+      answer = await service.send({
+        method: "PATCH",
+        url: at,
+        headers: {
+          "Content-Type": "application/partial-upload",
+          "Upload-Offset": String(offset),
+          "Upload-Complete": completes ? "?1" : "?0",
+          ...(completes && this.#digestFields()),
+        },
+        content,
+        onSent: meter.counter(offset),
+        signal,
+      });
+    } catch (error) {
+      if (!signal.aborted) return this.#afterRefusal(error, content.size);
+      throw error;
+    }
+    if (completes) return this.#receiptIn(answer);
+    const ms = performance.now() - began;
+    this.#size.passed(content.size, ms);
+    rates.sent(content.size, ms);
+    if (content.size > 0) persistence.progressed();
+    this.#offset = offset + content.size;
+    this.#furthest = this.#offset;
+    return null;
+  }
+
+  /** `null` where the digest had to be waited for: it may have changed what to do. */
+  async #nextPart(offset: number): Promise<Part | null> {
+    const { steering, meter } = this.#context;
+    if (offset === this.#parts.total && this.#digest.isPending) {
+      meter.hashed(this.#digest.hashed);
+      const ticking = setInterval(() => meter.hashed(this.#digest.hashed), 100);
+      await steering.wait(this.#digest.settled).finally(() => clearInterval(ticking));
+      return null;
+    }
+    const part = await steering.wait(this.#parts.take(offset, this.#size.bytes));
+    if (part.isLast) meter.total = offset + part.content.size;
+    meter.stands(offset);
+    return part;
+  }
+
+  /** A part was not taken: smaller ones may be. @throws FixityClientError */
+  #afterRefusal(error: unknown, bytes: number): null {
+    if (!(error instanceof FixityClientError)) throw error;
+    const { status, code, facts } = error;
+    if (code === "append-limit-exceeded" && typeof facts["limit"] === "number" && bytes > facts["limit"]) {
+      this.#size.limit({ max: facts["limit"], min: 0 });
+      return null;
+    }
+    if (status === 413 && code !== "size-limit-exceeded" && this.#size.refused(bytes)) return null;
+    if (code === "network-error") this.#size.broke(bytes);
+    return this.#afterLoss(error);
+  }
+
+  /** The server may have forgotten the upload. @throws FixityClientError `error`, where that is not so */
+  #afterLoss(error: unknown): null {
+    if (!(error instanceof FixityClientError) || (error.status !== 404 && error.status !== 410)) throw error;
+    this.#restarts += 1;
+    if (this.#restarts > 2) throw error;
+    return this.#startAnew();
+  }
+
+  #startAnew(): null {
+    this.#at = null;
+    this.#offset = null;
+    this.#furthest = 0;
+    return null;
+  }
+
+  /** While bytes are sent: as soon as the digest is known, asks whether the server has the content. */
+  async #lookForContent(): Promise<void> {
+    const { service, steering } = this.#context;
+    try {
+      const hex = await this.#digest.settled;
+      if (hex === null || this.#isOver) return;
+      await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: steering.signal });
+      if (this.#isOver || this.#parts.total === null) return;
+      this.#isThere = true;
+      steering.interrupt();
+    } catch {
+      // it is not there, or not told: the upload goes on
+    }
+  }
+
+  /** Takes what the server has, by an upload of this digest that is complete when it begins, and drops the one under way. */
+  async #claim(signal: AbortSignal): Promise<Receipt | null> {
+    const answer = await this.#requestCreation(signal);
+    if (isComplete(answer)) {
+      const receipt = this.#receiptIn(answer);
+      await this.#remove(this.#at, signal);
+      return receipt;
+    }
+    // it was there, and has been removed
+    await this.#remove(this.#locationIn(answer), signal);
+    this.#isThere = false;
+    this.#offset = null;
+    return null;
+  }
+
+  /** Best effort: what is not removed expires. */
+  async #remove(at: string | null, signal: AbortSignal): Promise<void> {
+    if (at === null) return;
+    await this.#context.service.send({ method: "DELETE", url: at, signal }).catch(() => null);
+  }
+
+  #digestFields(): Record<string, string> {
+    const { hex } = this.#digest;
+    return hex === null ? {} : { "Repr-Digest": formatReprDigest(hex) };
+  }
+
+  #locationIn(answer: WireAnswer): string {
+    const location = answer.field("location");
+    if (location !== null) return new URL(location, this.#context.service.endpoint).href;
+    throw new FixityClientError("unexpected-answer", "The server does not tell where the upload is.", {
+      status: answer.status,
+    });
+  }
+
+  #receiptIn(answer: WireAnswer): Receipt {
+    const expected = { digest: this.#digest.hex, size: this.#parts.total };
+    return receiptIn(answer, this.#context.service.endpoint, expected);
+  }
+}
+
+function isComplete(answer: WireAnswer): boolean {
+  return answer.field("upload-complete")?.trim() === "?1";
+}

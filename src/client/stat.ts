@@ -1,0 +1,32 @@
+import { FixityClientError } from "./errors.ts";
+import { base64OfHex, parseInteger } from "./fields.ts";
+import { type ParsedLink, parseLink } from "./links.ts";
+import type { Service } from "./service.ts";
+import type { BlobInfo } from "./types.ts";
+
+/** What is stored under a link; `null` where nothing is. @throws FixityClientError */
+export async function stat(service: Service, link: string | URL, signal: AbortSignal): Promise<BlobInfo | null> {
+  const parsed = parseLink(link, service.endpoint);
+  try {
+    // a compressed answer would not tell the size
+    const headers = { "Accept-Encoding": "identity" };
+    const answer = await service.send({ method: "HEAD", url: parsed.url, headers, signal });
+    return infoIn(parsed, answer);
+  } catch (error) {
+    if (error instanceof FixityClientError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** Reads the header section of an answer to `GET` or `HEAD`. @throws FixityClientError `unexpected-answer` */
+export function infoIn(
+  { url, hex }: ParsedLink,
+  { status, field }: { readonly status: number; readonly field: (name: string) => string | null },
+): BlobInfo {
+  const range = /^bytes \d+-\d+\/(\d+)$/.exec(field("content-range") ?? "");
+  const size = parseInteger(status === 206 ? (range?.[1] ?? null) : field("content-length"));
+  if (size === null)
+    throw new FixityClientError("unexpected-answer", "The server does not tell the file's size.", { status });
+  const type = field("content-type") ?? "application/octet-stream";
+  return { url, digest: `sha256:${hex}`, size, type, integrity: `sha256-${base64OfHex(hex)}` };
+}
