@@ -260,6 +260,27 @@ test("a sender who breaks off while the upload has just been completed fails his
   await assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), { code: "upload-aborted" });
 });
 
+test("who is called away as soon as he has the upload still brings his first bytes", async () => {
+  const store = memoryStore();
+  const hold: UploadStore["hold"] = async (id, signal) => {
+    const held = (await store.uploads?.hold(id, signal)) ?? null;
+    if (held === null) return null;
+    const wanted = AbortSignal.abort(new FixityError("upload-superseded", "Somebody waits already."));
+    return Object.defineProperty(held, "wanted", { value: wanted });
+  };
+  const uploads = uploadsOver(storeWith(store, { hold }));
+  const { id } = await uploads.create({});
+  const source = [Buffer.from("first"), Buffer.from("second")];
+  await assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), { code: "upload-superseded" });
+  assert.equal((await uploads.find(id)).offset, 5);
+  const silent = new Standstill("");
+  await silent.next();
+  await assert.rejects(uploads.append(id, { offset: 5, source: silent, completes: true }), {
+    code: "upload-superseded",
+  });
+  assert.equal((await uploads.find(id)).offset, 5);
+});
+
 test("a hash that is made anew goes on from where the request before was ended", async () => {
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
