@@ -2,12 +2,22 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ServerProcess } from "../helpers/server-process.ts";
+import { race } from "../resumable/race.ts";
 import { resumeRounds } from "../resumable/rounds.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 export function roundsSuite(gateway: Gateway): void {
   describe("uploads that are resumed, on S3", () => {
+    for (const count of [1, 2]) {
+      test(`several clients want one upload at once, on ${count === 1 ? "one instance" : "two"}`, async () => {
+        await using place = new S3Place(gateway);
+        const stores = Array.from({ length: count }, () => place.store());
+        await race(stores, 8);
+        for (const store of stores) await store[Symbol.asyncDispose]();
+      });
+    }
+
     test("30 uploads through cuts, kills and changes of the instance", async () => {
       await using place = new S3Place(gateway);
       const env = {
