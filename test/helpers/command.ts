@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
-import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -21,22 +20,26 @@ export interface CommandOptions {
   /** A command to start it with, which must end in running what follows in its own place. */
   readonly under?: readonly string[];
   readonly cwd?: string;
+  /** What comes in on standard input. @default nothing */
+  readonly input?: string | Uint8Array;
 }
 
 /** `fixity <args>` as a process of its own. Disposing kills it where it still runs. */
 export class Command implements AsyncDisposable {
   readonly ended: Promise<Ended>;
-  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #child: ChildProcessWithoutNullStreams;
   #out = "";
   #err = "";
 
-  constructor(args: readonly string[], { env = {}, under = [], cwd = tmpdir() }: CommandOptions = {}) {
+  constructor(args: readonly string[], { env = {}, under = [], cwd = tmpdir(), input = "" }: CommandOptions = {}) {
     const [program, ...rest] = [...under, process.execPath, MAIN, ...args];
     this.#child = spawn(program ?? process.execPath, rest, {
       env: { PATH: process.env["PATH"], ...env },
       cwd,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: "pipe",
     });
+    // a command that does not read it may be gone before it is written
+    this.#child.stdin.on("error", () => undefined).end(input);
     this.#child.stdout.setEncoding("utf8").on("data", (text: string) => (this.#out += text));
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => (this.#err += text));
     this.ended = this.#end();

@@ -5,6 +5,7 @@ const CHECKS = {
   caddy: ["caddy", "version"],
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
+  script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
   // it must be there and be allowed to trace
   strace: ["strace", "-f", "-o", "/dev/null", "true"],
