@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { FixityError } from "../core/errors.ts";
 import { flagOf } from "../server/config.ts";
 import { type Setting, SETTINGS } from "../server/settings.ts";
+import { addClientCommands } from "./client-commands.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type Environment, isKeepingSetting, isStoreSetting } from "./store-settings.ts";
 
@@ -27,6 +28,7 @@ function makeProgram(env: Environment): Command {
     .helpCommand(true)
     .showHelpAfterError("(fixity --help says more)");
   addServe(program, env);
+  addClientCommands(program, env);
   addStoreCommand(program, "gc", {
     does: "remove unfinished uploads that nobody can finish",
     isChosen: isKeepingSetting,

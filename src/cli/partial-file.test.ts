@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import { Digest } from "../core/digest.ts";
+import { newName, thisProcess } from "../stores/disk/owner.ts";
+import { PartialFile } from "./partial-file.ts";
+
+const digest = Digest.parse("a".repeat(64));
+const free = `.fixity-${digest.hex}.part`;
+
+let folder = "";
+let round = "";
+
+before(async () => {
+  round = await mkdtemp(join(tmpdir(), "fixity-partial-"));
+});
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(round, "t-"));
+});
+
+after(() => rm(round, { recursive: true }));
+
+async function textOf(partial: PartialFile): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(partial.bytes())).toString();
+}
+
+test("what one run leaves, the next one goes on with", async () => {
+  {
+    await using partial = await PartialFile.open(folder, digest);
+    assert.equal(partial.size, 0);
+    await partial.append(Buffer.from("one "));
+  }
+  assert.deepEqual(await readdir(folder), [free]);
+  {
+    await using partial = await PartialFile.open(folder, digest);
+    assert.equal(partial.size, 4);
+    await partial.append(Buffer.from("two"));
+    assert.equal(await textOf(partial), "one two");
+    await partial.publish(join(folder, "whole"), { replaces: false });
+  }
+  assert.deepEqual(await readdir(folder), ["whole"]);
+  assert.equal(await readFile(join(folder, "whole"), "utf8"), "one two");
+});
+
+test("nothing is left of a run that got no byte, or threw its bytes away, or began again", async () => {
+  {
+    await using _none = await PartialFile.open(folder, digest);
+  }
+  {
+    await using discarded = await PartialFile.open(folder, digest);
+    await discarded.append(Buffer.from("wrong"));
+    await discarded.discard();
+  }
+  {
+    await using restarted = await PartialFile.open(folder, digest);
+    await restarted.append(Buffer.from("wrong"));
+    await restarted.restart();
+    assert.equal(restarted.size, 0);
+  }
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test("a name that is taken is never replaced unless that is wanted", async () => {
+  const path = join(folder, "taken");
+  await writeFile(path, "old");
+  {
+    await using partial = await PartialFile.open(folder, digest);
+    await partial.append(Buffer.from("new"));
+    await assert.rejects(partial.publish(path, { replaces: false }), { code: "EEXIST" });
+    assert.equal(await readFile(path, "utf8"), "old");
+  }
+  assert.deepEqual((await readdir(folder)).sort(), [free, "taken"]);
+  await using partial = await PartialFile.open(folder, digest);
+  await partial.publish(path, { replaces: true });
+  assert.equal(await readFile(path, "utf8"), "new");
+});
+
+test("two at once have bytes of their own", async () => {
+  await writeFile(join(folder, free), "left");
+  await using one = await PartialFile.open(folder, digest);
+  await using other = await PartialFile.open(folder, digest);
+  assert.deepEqual([one.size, other.size], [4, 0]);
+  await other.append(Buffer.from("x"));
+  assert.equal(await textOf(one), "left");
+});
+
+test("what a killed process held is taken up, what a running one holds is not, nor anything else", async () => {
+  const { pid } = spawnSync("true");
+  const me = thisProcess();
+  const dead = `.fixity-${digest.hex}-${newName({ ...me, pid })}.part`;
+  const others = [`.fixity-${digest.hex}-${newName(me)}.part`, `.fixity-${digest.hex}-mine.part`, `.fixity-bbb.part`];
+  for (const name of [dead, ...others]) await writeFile(join(folder, name), "bytes");
+  {
+    await using partial = await PartialFile.open(folder, digest);
+    assert.equal(partial.size, 5);
+    assert.equal(await textOf(partial), "bytes");
+  }
+  assert.deepEqual((await readdir(folder)).sort(), [...others, free].sort());
+});

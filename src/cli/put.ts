@@ -1,0 +1,83 @@
+import { FixityError } from "../core/errors.ts";
+import { EXIT } from "./exit-codes.ts";
+import { inOrder } from "./in-order.ts";
+import { Interruption } from "./interruption.ts";
+import { PutReport } from "./put-report.ts";
+import { PutRun } from "./put-run.ts";
+import { findSources, isSendable, type Sendable, type Unsendable } from "./put-sources.ts";
+import { reach } from "./reach.ts";
+import { type Remote, remoteOf, type RemoteSources } from "./remote.ts";
+import type { Environment } from "./store-settings.ts";
+
+/** What `fixity put` is asked for. */
+export interface PutRequest {
+  readonly files: readonly string[];
+  readonly isRecursive: boolean;
+  /** What standard input, or the one file, is called. */
+  readonly name: string | null;
+  /** Files on their way at a time. */
+  readonly concurrency: number;
+  readonly isQuiet: boolean;
+  readonly isForPrograms: boolean;
+}
+
+/**
+ * `fixity put`: sends files, and prints their links in the order in which the files are named.
+ *
+ * @returns the exit code
+ * @throws FixityError `invalid-option`
+ */
+export async function putFiles(sources: RemoteSources, request: PutRequest): Promise<number> {
+  assertPlain(request);
+  const remote = remoteOf(sources);
+  using interruption = new Interruption();
+  const found = await findAll(request, interruption.signal);
+  const code = await sendAll(remote, { request, found, env: sources.env, signal: interruption.signal });
+  return interruption.exitCode ?? code;
+}
+
+/** Standard input can be read once, and one name is for one file. */
+function assertPlain({ files, name }: PutRequest): void {
+  const inputs = files.filter((file) => file === "-").length;
+  if (inputs > 1) throw new FixityError("invalid-option", "Standard input (-) can be sent once only.");
+  if (name === null || inputs === 1 || files.length === 1) return;
+  throw new FixityError("invalid-option", "--name is for standard input (-) or a single file.");
+}
+
+async function findAll(
+  { files, isRecursive, name }: PutRequest,
+  signal: AbortSignal,
+): Promise<readonly (Sendable | Unsendable)[]> {
+  const found: (Sendable | Unsendable)[] = [];
+  for await (const source of findSources(files, { isRecursive, name, signal })) {
+    if (signal.aborted) break;
+    found.push(source);
+  }
+  return found;
+}
+
+interface Work {
+  readonly request: PutRequest;
+  readonly found: readonly (Sendable | Unsendable)[];
+  readonly env: Environment;
+  readonly signal: AbortSignal;
+}
+
+async function sendAll(remote: Remote, { request, found, env, signal }: Work): Promise<number> {
+  using run = new PutRun(remote, { found, env, concurrency: request.concurrency, signal });
+  using report = new PutReport({ ...request, env }, () => run.transfers());
+  const trouble = found.some(isSendable) ? await reach(remote, signal) : null;
+  if (trouble === null) {
+    await inOrder(found, {
+      atOnce: request.concurrency,
+      work: async (source) => run.send(source),
+      take: (outcome) => report.tell(outcome),
+      signal: run.signal,
+    });
+  }
+  const general = trouble ?? run.trouble;
+  if (general !== null && !signal.aborted) report.warn(general.reason);
+  report.sumUp(found.length);
+  if (general !== null) return EXIT.undone;
+  return report.failed === 0 ? EXIT.ok : EXIT.unwell;
+}
