@@ -6,7 +6,7 @@ import { uniqueBlocks } from "./load.ts";
 /** The protocol that is spoken: tus 1.0, or the IETF's in interop version 8. */
 export type Dialect = "tus" | "ietf";
 
-/** Requests that may fail in a row, of who goes on where the server says so, until he gives up. */
+/** Requests of one upload that may fail, of who goes on where the server says so, until he gives up. */
 const PATIENCE = 100;
 
 /** An answer that is no success. */
@@ -76,16 +76,22 @@ export class ResumableUpload implements Disposable {
     return this.#offset;
   }
 
-  /** Sends everything, and goes on where it was interrupted or asked to come back later. How often it was. */
-  async sendPatiently(): Promise<number> {
-    for (let interruptions = 0; ; interruptions++) {
+  /**
+   * Sends everything, and goes on where it was interrupted or asked to come back later. The statuses by which it was; 0 for
+   * a connection that broke off.
+   */
+  async sendPatiently(): Promise<readonly number[]> {
+    const statuses: number[] = [];
+    for (;;) {
       try {
-        if (interruptions > 0 && this.#path !== null) await this.find();
+        if (statuses.length > 0 && this.#path !== null) await this.find();
         await this.send(this.size);
-        return interruptions;
+        return statuses;
       } catch (error) {
-        if (interruptions === PATIENCE) throw error;
-        await sleep(1000 * ((error as Partial<Refusal>).retryAfter ?? 1));
+        if (statuses.length === PATIENCE) throw error;
+        const { status = 0, retryAfter } = error as Partial<Refusal>;
+        statuses.push(status);
+        await sleep(1000 * (retryAfter ?? 1));
       }
     }
   }
