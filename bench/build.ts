@@ -37,6 +37,11 @@ export class Build implements AsyncDisposable {
     return pathToFileURL(join(this.#folder, "bench/servers", `${name}.js`));
   }
 
+  /** The script of the command line, as JavaScript. */
+  get command(): string {
+    return join(this.#folder, "src/cli/main.js");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
   }

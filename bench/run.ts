@@ -4,6 +4,7 @@ import { Build } from "./build.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
+import { putFolder } from "./put.ts";
 import { ROUNDS, rounds } from "./rounds.ts";
 import { s3Cpu, s3Large, s3Memory, s3Small } from "./s3.ts";
 import { startTimes } from "./start.ts";
@@ -99,6 +100,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   memory,
   download: downloads,
   start,
+  put: async (build) => putFolder(build, DISK),
   "s3-small": s3Small,
   "s3-large": s3Large,
   "s3-cpu": s3Cpu,
