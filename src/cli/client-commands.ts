@@ -5,6 +5,7 @@ import { USUAL_ENDPOINT } from "./remote.ts";
 import type { Environment } from "./store-settings.ts";
 
 const ENVIRONMENT_HELP = `
+
 From the environment:
   FIXITY_URL    where the service is, for all of these commands
   FIXITY_TOKEN  the token, where the service asks for one; it has no flag, for others read those`;

@@ -1,4 +1,4 @@
-/** Exit codes of the commands that look after a store; docs/operations.md tells users of them. */
+/** Exit codes of all commands but `serve`; docs/operations.md and docs/cli.md tell users of them. */
 export const EXIT = {
   /** It was done, and all is well. */
   ok: 0,

@@ -1,5 +1,7 @@
 import { dirname } from "node:path";
 import { type Client, FixityClientError } from "../client/node.ts";
+import { standingAt } from "./destination.ts";
+import { systemCode } from "./file-trouble.ts";
 import { PartialFile } from "./partial-file.ts";
 import type { RemoteLink } from "./remote.ts";
 
@@ -24,14 +26,14 @@ export interface FetchedFile {
  * @throws FixityClientError, also `digest-mismatch`; and system errors
  */
 export async function fetchFile(job: FetchedFile): Promise<number> {
-  const { remote, size, path, replaces } = job;
+  const { remote, size, path } = job;
   await using partial = await PartialFile.open(dirname(path), remote.digest);
   if (partial.size > size) await partial.restart();
   for (;;) {
     const kept = partial.size;
     try {
       await fetchRest(job, partial);
-      await partial.publish(path, { replaces });
+      await publish(job, partial);
       return size - kept;
     } catch (error) {
       if (!isMismatch(error)) throw error;
@@ -39,6 +41,17 @@ export async function fetchFile(job: FetchedFile): Promise<number> {
       // what an earlier run left may be what is wrong: it was not made durable
       if (kept === 0) throw error;
     }
+  }
+}
+
+async function publish({ path, replaces, remote, size }: FetchedFile, partial: PartialFile): Promise<void> {
+  try {
+    await partial.publish(path, { replaces });
+  } catch (error) {
+    const isTaken = systemCode(error) === "EEXIST";
+    if (!isTaken || (await standingAt(path, { digest: remote.digest, size })) !== "same") throw error;
+    // another run for the same link was first
+    await partial.discard();
   }
 }
 

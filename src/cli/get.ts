@@ -1,10 +1,12 @@
+import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type BlobInfo, type Client, createClient } from "../client/node.ts";
+import { type BlobInfo, type Client, createClient, FixityClientError } from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
 import { printable } from "../server/pretty.ts";
 import { Bars } from "./bars.ts";
 import { destinationOf, standingAt } from "./destination.ts";
+import { fileTrouble, systemCode } from "./file-trouble.ts";
 import { fetchFile, isMismatch } from "./fetch-file.ts";
 import { type GetOutcome, tellGet } from "./get-report.ts";
 import { Interruption } from "./interruption.ts";
@@ -95,7 +97,9 @@ async function getToFile({ remote, request, env, signal }: Job, { client, info, 
   const { replaces } = request;
   const standing = await standingAt(path, { digest: remote.digest, size });
   if (standing === "same") return { status: "present", file: path, info, received: 0 };
-  if (standing === "other") return taken(`${shown(path)} is there, and is no file: choose another name with -o`);
+  if (standing === "other") {
+    return failed("EEXIST", `${shown(path)} is there, and is no file: choose another name with -o`);
+  }
   if (standing === "file" && !replaces) return isTaken(path);
   let bytes = 0;
   const speed = new Speed();
@@ -108,9 +112,13 @@ async function getToFile({ remote, request, env, signal }: Job, { client, info, 
     const received = await fetchFile({ client, remote, size, path, replaces, signal, onProgress });
     return { status: "fetched", file: path, info, received };
   } catch (error) {
+    if (error instanceof FixityClientError) throw error;
+    const code = systemCode(error);
     // somebody else has taken the name in the meantime
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return isTaken(path);
-    throw error;
+    if (code === "EEXIST") return isTaken(path);
+    if (code === "ENOENT") return failed(code, `there is no folder ${shown(dirname(path))}: make it first`);
+    if (code === null) throw error;
+    return failed(code, `${shown(path)}: ${fileTrouble(error)}`);
   }
 }
 
@@ -122,11 +130,11 @@ async function getToOutput({ remote, signal }: Job, client: Client, info: BlobIn
 }
 
 function isTaken(path: string): GetOutcome {
-  return taken(`${shown(path)} is there already: choose another name with -o, or replace it with --force`);
+  return failed("EEXIST", `${shown(path)} is there already: choose another name with -o, or replace it with --force`);
 }
 
-function taken(reason: string): GetOutcome {
-  return { status: "failed", code: "EEXIST", reason };
+function failed(code: string, reason: string): GetOutcome {
+  return { status: "failed", code, reason };
 }
 
 function shown(path: string): string {

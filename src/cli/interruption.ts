@@ -15,6 +15,7 @@ export class Interruption implements Disposable {
     process.on("SIGINT", this.#interrupt);
     process.on("SIGTERM", this.#terminate);
     process.stdout.on("error", this.#unread);
+    process.stderr.on("error", this.#unread);
   }
 
   get signal(): AbortSignal {

@@ -50,6 +50,8 @@ const CONNECTIONS: Readonly<Record<string, string>> = {
 
 /** Explains a failure; `null` of what is no failure that can be expected. */
 export function troubleOf(error: unknown, remote: Remote): Trouble | null {
+  // what failed first, and not the cleaning up after it
+  if (error instanceof SuppressedError) return troubleOf(error.suppressed, remote);
   if (error instanceof FixityClientError) {
     const { code } = error;
     return { code, reason: clientReason(error, remote), isGeneral: GENERAL.has(code) };

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { UploadStorage } from "../client/node.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
 import { systemCode } from "./file-trouble.ts";
@@ -16,7 +16,7 @@ const KEY_DIGITS = 40;
 /** The folder in which unfinished uploads are remembered; `null` for a user without a home, as in some containers. */
 export function memoryFolder(env: Environment): string | null {
   // a relative path there is to be passed over (XDG Base Directory Specification)
-  const state = env["XDG_STATE_HOME"]?.startsWith("/") === true ? env["XDG_STATE_HOME"] : ownState();
+  const state = isAbsolute(env["XDG_STATE_HOME"] ?? "") ? (env["XDG_STATE_HOME"] ?? null) : ownState();
   return state === null ? null : join(state, "fixity", "uploads");
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -276,4 +276,7 @@ test("nobody reads the links any more", async () => {
   await command.says(/http/);
   command.stopReading();
   assert.equal((await command.ended).code, 141);
+  const under = ["sh", "-c", '{ "$@" 2>&1; echo $? >code; } | head -n 1', "sh"];
+  await place.run(["put", "-r", "many", "--concurrency", "1"], { under });
+  assert.equal(await readFile(join(place.folder, "code"), "utf8"), "141\n");
 });
