@@ -5,6 +5,8 @@ import { Contender, removeFolders, runBareLoop, type Start } from "./contender.t
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
 import { putFolder } from "./put.ts";
+import { resumeDisk, resumeMemory, resumeS3 } from "./resume.ts";
+import { resumeKill } from "./resume-kill.ts";
 import { ROUNDS, rounds } from "./rounds.ts";
 import { s3Cpu, s3Large, s3Memory, s3Small } from "./s3.ts";
 import { startTimes } from "./start.ts";
@@ -105,6 +107,10 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "s3-large": s3Large,
   "s3-cpu": s3Cpu,
   "s3-memory": s3Memory,
+  "resume-disk": async (build) => resumeDisk(build, DISK),
+  "resume-s3": resumeS3,
+  "resume-memory": resumeMemory,
+  "resume-kill": async (build) => resumeKill(build, DISK),
 };
 
 await using build = await Build.make();
