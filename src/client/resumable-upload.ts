@@ -37,6 +37,8 @@ export class ResumableUpload {
   #offset: number | null = null;
   #furthest = 0;
   #restarts = 0;
+  /** The upload was begun without a digest: the server does not know yet what it will be. */
+  #isUndeclared = false;
   /** The server has the content, from elsewhere. */
   #isThere = false;
   #isOver = false;
@@ -53,7 +55,8 @@ export class ResumableUpload {
   async run(): Promise<Receipt> {
     const { persistence } = this.#context;
     this.#at = (await this.#memory?.recall()) ?? null;
-    if (this.#digest.isPending) void this.#lookForContent();
+    this.#isUndeclared = this.#at !== null;
+    void this.#lookForContent();
     try {
       for (;;) {
         const receipt = await persistence.run((signal) => this.#step(signal));
@@ -81,6 +84,7 @@ export class ResumableUpload {
   }
 
   async #create(signal: AbortSignal): Promise<Receipt | null> {
+    this.#isUndeclared = this.#digest.hex === null;
     const answer = await this.#requestCreation(signal);
     if (isComplete(answer)) return this.#receiptIn(answer);
     this.#at = this.#locationIn(answer);
@@ -159,10 +163,10 @@ export class ResumableUpload {
       if (!signal.aborted) return this.#afterRefusal(error, content.size);
       throw error;
     }
-    if (completes) return this.#receiptIn(answer);
     const ms = performance.now() - began;
-    this.#size.passed(content.size, ms);
     rates.sent(content.size, ms);
+    if (completes) return this.#receiptIn(answer);
+    this.#size.passed(content.size, ms);
     if (content.size > 0) persistence.progressed();
     this.#offset = offset + content.size;
     this.#furthest = this.#offset;
@@ -217,7 +221,7 @@ export class ResumableUpload {
     const { service, steering } = this.#context;
     try {
       const hex = await this.#digest.settled;
-      if (hex === null || this.#isOver) return;
+      if (hex === null || this.#isOver || !this.#isUndeclared) return;
       await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: steering.signal });
       if (this.#isOver || this.#parts.total === null) return;
       this.#isThere = true;

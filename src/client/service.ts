@@ -79,6 +79,7 @@ class StallWatch {
   readonly #signal: AbortSignal;
   readonly #stop = (): void => this.#controller.abort(this.#signal.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hasEnded = false;
 
   constructor(timeout: number, { total, signal }: { readonly total: number; readonly signal: AbortSignal }) {
     this.#timeout = timeout;
@@ -94,11 +95,12 @@ class StallWatch {
 
   moved(bytes: number): void {
     clearTimeout(this.#timer);
-    if (bytes >= this.#total) return;
+    if (this.#hasEnded || bytes >= this.#total) return;
     this.#timer = setTimeout(() => this.#controller.abort(), this.#timeout);
   }
 
   end(): void {
+    this.#hasEnded = true; // the content may still be read for a moment
     clearTimeout(this.#timer);
     this.#signal.removeEventListener("abort", this.#stop);
   }

@@ -1,6 +1,30 @@
-import { createServer, connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 
-/** Passes connections on, and breaks each when so many bytes have gone through from the client. */
+/** What a {@link BreakingProxy} does to connections. */
+export interface BreakingLimits {
+  /**
+   * Bytes from the client after which a connection is broken.
+   *
+   * @default any number
+   */
+  readonly up?: number;
+  /**
+   * Bytes to the client after which it is broken.
+   *
+   * @default any number
+   */
+  readonly down?: number;
+  /** Instead of being broken, it stays open and carries nothing any more. */
+  readonly holds?: boolean;
+  /**
+   * Connections to which that happens; later ones are passed on whole.
+   *
+   * @default all
+   */
+  readonly times?: number;
+}
+
+/** Passes connections on, and breaks each when so many bytes have gone through. */
 export class BreakingProxy implements AsyncDisposable {
   readonly url: string;
   readonly #sockets = new Set<Socket>();
@@ -12,20 +36,39 @@ export class BreakingProxy implements AsyncDisposable {
     this.#close = close;
   }
 
-  static async start(target: number, breakAfter: number): Promise<BreakingProxy> {
+  /** @param limits what it does, or the bytes from the client after which it breaks every connection */
+  static async start(target: number, limits: number | BreakingLimits): Promise<BreakingProxy> {
+    const {
+      up = Infinity,
+      down = Infinity,
+      holds = false,
+      times = Infinity,
+    } = typeof limits === "number" ? { up: limits } : limits;
     const server = createServer((client) => {
       const upstream = connect({ port: target, host: "127.0.0.1" });
       proxy.#sockets.add(client);
-      let passed = 0;
-      client.on("data", (bytes) => {
-        passed += bytes.length;
-        upstream.write(bytes);
-        if (passed < breakAfter) return;
-        proxy.broken += 1;
-        client.destroy();
-        upstream.destroy();
-      });
-      upstream.on("data", (bytes) => client.write(bytes));
+      const pass = (from: Socket, to: Socket, most: number): void => {
+        let passed = 0;
+        let isHeld = false;
+        from.on("data", (bytes) => {
+          passed += bytes.length;
+          if (!to.write(bytes)) {
+            from.pause();
+            to.once("drain", () => isHeld || from.resume());
+          }
+          if (passed < most || proxy.broken >= times) return;
+          proxy.broken += 1;
+          if (holds) {
+            isHeld = true;
+            from.pause();
+            return;
+          }
+          client.destroy();
+          upstream.destroy();
+        });
+      };
+      pass(client, upstream, up);
+      pass(upstream, client, down);
       for (const socket of [client, upstream]) {
         socket.on("error", () => null);
         socket.on("close", () => {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { FixityClientError } from "../errors.ts";
 import type { Hashing } from "../platform.ts";
 import { abortion } from "../service.ts";
@@ -8,7 +9,7 @@ import { BytesContent } from "./bytes-content.ts";
 export const nodeHashing: Hashing = {
   async digest(content, { signal, onHashed }) {
     const hash = createHash("sha256");
-    if (content instanceof BytesContent) return hash.update(content.bytes).digest("hex");
+    if (content instanceof BytesContent && content.isShort) return hash.update(content.bytes).digest("hex");
     let hashed = 0;
     try {
       for await (const chunk of content.stream()) {
@@ -16,6 +17,8 @@ export const nodeHashing: Hashing = {
         hash.update(chunk);
         hashed += chunk.length;
         onHashed(hashed);
+        // what is in memory already would be hashed to its end before anybody else gets a turn
+        await setImmediate();
       }
     } catch (cause) {
       if (cause instanceof FixityClientError) throw cause;

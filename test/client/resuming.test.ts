@@ -1,0 +1,322 @@
+/** The client in Node where connections break, proxies refuse, servers die, and uploads are paused, stopped and taken up again. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import {
+  type ClientOptions,
+  createClient,
+  fileStorage,
+  FixityClientError,
+  type UploadProgress,
+} from "../../src/client/node.ts";
+import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { LimitingProxy } from "../helpers/limiting-proxy.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { Service, sha256 } from "../helpers/service.ts";
+
+const MIB = 1024 * 1024;
+const RETRY = { minDelay: 1, maxDelay: 20, attempts: 50 };
+
+let folder = "";
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+function serverOn(name: string, env: Record<string, string> = {}): Promise<ServerProcess> {
+  return ServerProcess.start({ dir: join(folder, name), env });
+}
+
+function clientOf({ url }: { readonly url: string }, options: Partial<ClientOptions> = {}) {
+  return createClient({ endpoint: `${url}/uploads`, retry: RETRY, ...options });
+}
+
+async function stored(url: string): Promise<string> {
+  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
+}
+
+/** Resolves at the first report with so many bytes. */
+function reaching(bytes: number): { reached: Promise<void>; onProgress: (progress: UploadProgress) => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { reached: promise, onProgress: (progress) => progress.bytes >= bytes && resolve() };
+}
+
+/** Requests as they are sent, but for the question whether a file is there. */
+function recording(): { requests: string[]; fetch: typeof fetch } {
+  const requests: string[] = [];
+  return {
+    requests,
+    fetch: (url, init) => {
+      const { "Upload-Offset": offset = "" } = { ...(init?.headers as Record<string, string>) };
+      const isLink = /\/[0-9a-f]{64}$/.test(url as string);
+      if (!isLink) requests.push(`${init?.method} ${offset}`.trim());
+      return fetch(url, init);
+    },
+  };
+}
+
+const aborted = (error: unknown): boolean => error instanceof FixityClientError && error.code === "aborted";
+
+for (const kind of ["a file", "a stream"]) {
+  test(`connections that break again and again: ${kind}`, async () => {
+    await using server = await serverOn("breaking");
+    await using proxy = await BreakingProxy.start(server.port, 700_000);
+    const bytes = randomBytes(6 * MIB);
+    const source = kind === "a file" ? bytes : new Blob([bytes]).stream();
+    const result = await clientOf(proxy).upload(source, { declare: kind === "a file" });
+    assert.equal(result.digest, `sha256:${sha256(bytes)}`);
+    assert.equal(await stored(result.url.replace(proxy.url, server.url)), sha256(bytes));
+    assert.ok(proxy.broken >= 4, `${proxy.broken}`);
+    // what had arrived was not sent again
+    assert.ok(result.sent < 3 * bytes.length, `${result.sent}`);
+  });
+}
+
+test("parts shrink until a proxy lets them through", async () => {
+  await using server = await serverOn("limited");
+  await using proxy = await LimitingProxy.start({ port: server.port, limit: MIB });
+  const bytes = randomBytes(20 * MIB);
+  const { url, digest } = await clientOf(proxy).upload(bytes);
+  assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.equal(await stored(url), sha256(bytes));
+  assert.deepEqual(
+    proxy.refused,
+    [16, 8, 4, 2].map((size) => size * MIB),
+  );
+  assert.equal(Math.max(...proxy.passed), MIB);
+});
+
+test("a small file that a proxy refuses goes in parts", async () => {
+  await using server = await serverOn("limited-small");
+  await using proxy = await LimitingProxy.start({ port: server.port, limit: 100_000 });
+  const bytes = randomBytes(900_000);
+  assert.equal((await clientOf(proxy).upload(bytes)).digest, `sha256:${sha256(bytes)}`);
+});
+
+test("a proxy that lets nothing through is an error, not an endless loop", async () => {
+  await using server = await serverOn("limited-all");
+  await using proxy = await LimitingProxy.start({ port: server.port, limit: 1000 });
+  await assert.rejects(clientOf(proxy).upload(randomBytes(2 * MIB)), (error: unknown) => {
+    assert.ok(error instanceof FixityClientError);
+    assert.equal(error.code, "unexpected-answer");
+    assert.equal(error.status, 413);
+    return true;
+  });
+  assert.ok(Math.min(...proxy.refused) >= 32 * 1024);
+});
+
+test("parts fit the limits that the server tells", async () => {
+  await using server = await serverOn("append-limits", {
+    UPLOAD_MAX_APPEND_SIZE: "1MiB",
+    UPLOAD_MIN_APPEND_SIZE: "128KiB",
+  });
+  const { requests, fetch } = recording();
+  const bytes = randomBytes(3 * MIB + 1000);
+  const { digest } = await clientOf(server, { fetch }).upload(bytes, { declare: `sha256:${sha256(bytes)}` });
+  assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.deepEqual(requests, ["POST", "PATCH 0", `PATCH ${MIB}`, `PATCH ${2 * MIB}`, `PATCH ${3 * MIB}`]);
+});
+
+test("a server that is killed and started again", async () => {
+  const first = await serverOn("killed");
+  const { reached, onProgress } = reaching(40 * MIB);
+  const bytes = randomBytes(96 * MIB);
+  const uploaded = clientOf(first, { retry: { ...RETRY, maxDelay: 100, attempts: 500 } }).upload(bytes, { onProgress });
+  await reached;
+  await first.stop("SIGKILL");
+  await using second = await serverOn("killed", { PORT: String(first.port) });
+  const { url, digest, sent } = await uploaded;
+  assert.equal(url, `${second.url}/uploads/${sha256(bytes)}`);
+  assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.ok(sent < 2 * bytes.length, `${sent}`);
+});
+
+test("a connection that stands still is given up", async () => {
+  await using server = await serverOn("stalled");
+  await using proxy = await BreakingProxy.start(server.port, { up: 700_000, holds: true, times: 1 });
+  const bytes = randomBytes(12 * MIB);
+  const client = clientOf(proxy, { retry: { ...RETRY, stallTimeout: 300 } });
+  assert.equal((await client.upload(bytes, { declare: false })).digest, `sha256:${sha256(bytes)}`);
+  assert.equal(proxy.broken, 1);
+});
+
+test("a server that is not there for a while", async () => {
+  const gone = await serverOn("away");
+  await gone.stop();
+  const bytes = randomBytes(100);
+  const uploaded = clientOf(gone, { retry: { minDelay: 50, maxDelay: 100, attempts: 500 } }).upload(bytes);
+  await using back = await serverOn("away", { PORT: String(gone.port) });
+  assert.equal(await stored((await uploaded).url), sha256(bytes));
+  assert.equal(back.port, gone.port);
+});
+
+test("a wait that the server asks for is kept", async () => {
+  await using service = await Service.start();
+  let refused = 0;
+  const busy: typeof fetch = async (url, init) => {
+    if (refused > 0) return fetch(url, init);
+    refused = performance.now();
+    return new Response("busy", { status: 503, headers: { "Retry-After": "1" } });
+  };
+  await clientOf(service, { fetch: busy }).upload(Buffer.from("a"));
+  assert.ok(performance.now() - refused >= 999);
+  const long: typeof fetch = async () => new Response("busy", { status: 503, headers: { "Retry-After": "100000" } });
+  await assert.rejects(clientOf(service, { fetch: long }).upload(Buffer.from("a")), { status: 503, retryAfter: 1e8 });
+});
+
+test("a paused upload sends nothing, lets others go on, and goes on itself", async () => {
+  await using server = await serverOn("paused");
+  const { requests, fetch } = recording();
+  const { reached, onProgress } = reaching(4 * MIB);
+  const client = clientOf(server, { fetch, concurrency: 1 });
+  const bytes = randomBytes(64 * MIB);
+  const upload = client.start(bytes, { onProgress, declare: false });
+  await reached;
+  upload.pause();
+  assert.equal(upload.isPaused, true);
+  await client.upload(Buffer.from("another"));
+  const before = requests.length;
+  await client.upload(Buffer.from("one more"));
+  assert.equal(requests.length, before + 1);
+  upload.resume();
+  assert.equal(upload.isPaused, false);
+  const { digest, sent } = await upload.done;
+  assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.ok(sent < 2 * bytes.length);
+});
+
+test("an upload can be paused before it begins, and while its stream brings nothing", async () => {
+  await using service = await Service.start();
+  const upload = clientOf(service).start(Buffer.from("early"));
+  upload.pause();
+  setImmediate(() => upload.resume());
+  assert.equal((await upload.done).digest, `sha256:${sha256("early")}`);
+
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const waiting = clientOf(service).start(readable);
+  await writer.write(Buffer.from("first "));
+  waiting.pause();
+  await writer.write(Buffer.from("second"));
+  waiting.resume();
+  await writer.close();
+  assert.equal((await waiting.done).digest, `sha256:${sha256("first second")}`);
+});
+
+test("an upload that is given up leaves nothing at the server", async () => {
+  await using server = await serverOn("given-up");
+  const { reached, onProgress } = reaching(2 * MIB);
+  const { requests, fetch } = recording();
+  const storage = fileStorage(join(folder, "given-up.json"));
+  const path = join(folder, "given-up.bin");
+  await writeFile(path, randomBytes(64 * MIB));
+  const upload = clientOf(server, { fetch, storage }).start(path, { onProgress });
+  await reached;
+  upload.abort();
+  await assert.rejects(upload.done, aborted);
+  assert.equal(requests.at(-1), "DELETE");
+  assert.equal(await readFile(join(folder, "given-up.json"), "utf8"), "{}");
+});
+
+test("an upload that was stopped is taken up by the next process", async () => {
+  await using server = await serverOn("stopped");
+  const storage = fileStorage(join(folder, "memory", "uploads.json"));
+  const path = join(folder, "stopped.bin");
+  const bytes = randomBytes(64 * MIB);
+  await writeFile(path, bytes);
+  const stop = new AbortController();
+  const { reached, onProgress } = reaching(20 * MIB);
+  const first = clientOf(server, { storage }).upload(path, { onProgress, signal: stop.signal, declare: false });
+  await reached;
+  stop.abort();
+  await assert.rejects(first, aborted);
+
+  const { requests, fetch } = recording();
+  const heard: UploadProgress[] = [];
+  const second = clientOf(server, { storage: fileStorage(join(folder, "memory", "uploads.json")), fetch });
+  const result = await second.upload(path, { onProgress: (progress) => heard.push(progress) });
+  assert.equal(result.digest, `sha256:${sha256(bytes)}`);
+  assert.equal(
+    requests.find((request) => !request.startsWith("HEAD /")),
+    "HEAD",
+  );
+  assert.ok(!requests.includes("POST") && !requests.includes("PATCH 0"), requests.join());
+  assert.ok(result.sent < 48 * MIB, `${result.sent}`);
+  assert.ok((heard[0]?.bytes ?? 0) >= 16 * MIB);
+  assert.deepEqual(await readdir(join(folder, "memory")), ["uploads.json"]);
+  assert.equal(await readFile(join(folder, "memory", "uploads.json"), "utf8"), "{}");
+});
+
+test("an upload that the server has forgotten begins anew", async () => {
+  await using server = await serverOn("forgotten");
+  const path = join(folder, "forgotten.bin");
+  const bytes = randomBytes(2 * MIB);
+  await writeFile(path, bytes);
+  const at = `${server.url}/uploads/in-progress/${"0".repeat(32)}`;
+  const expires = Date.now() + 60_000;
+  const storage = { get: () => JSON.stringify({ at, expires }), set: () => undefined, remove: () => undefined };
+  const { requests, fetch } = recording();
+  assert.equal((await clientOf(server, { storage, fetch }).upload(path)).digest, `sha256:${sha256(bytes)}`);
+  assert.deepEqual(requests.slice(0, 2), ["HEAD", "POST"]);
+});
+
+test("a file that looks like the one before, and is another, is stored as it is", async () => {
+  await using server = await serverOn("changed");
+  const path = join(folder, "changed.bin");
+  const storage = fileStorage(join(folder, "changed.json"));
+  const time = new Date(2026, 1, 1);
+  await writeFile(path, randomBytes(64 * MIB));
+  await utimes(path, time, time);
+  const stop = new AbortController();
+  const { reached, onProgress } = reaching(20 * MIB);
+  const first = clientOf(server, { storage }).upload(path, { onProgress, signal: stop.signal });
+  await reached;
+  stop.abort();
+  await assert.rejects(first, aborted);
+  const bytes = randomBytes(64 * MIB);
+  await writeFile(path, bytes);
+  await utimes(path, time, time);
+  const result = await clientOf(server, { storage }).upload(path);
+  assert.equal(result.digest, `sha256:${sha256(bytes)}`);
+  assert.equal(await stored(result.url), sha256(bytes));
+});
+
+test("a file that changes while it is uploaded is an error", async () => {
+  await using server = await serverOn("changing");
+  await using proxy = await BreakingProxy.start(server.port, { up: 700_000, holds: true, times: 1 });
+  const path = join(folder, "changing.bin");
+  await writeFile(path, randomBytes(12 * MIB));
+  const { reached, onProgress } = reaching(1);
+  const client = clientOf(proxy, { retry: { ...RETRY, stallTimeout: 300 } });
+  const uploaded = client.upload(path, { onProgress, declare: false });
+  await reached;
+  await writeFile(path, "shorter");
+  await assert.rejects(uploaded, { code: "source-changed" });
+});
+
+test("two uploads of one file at a time do not take over each other", async () => {
+  await using server = await serverOn("twice");
+  const path = join(folder, "twice.bin");
+  const bytes = randomBytes(8 * MIB);
+  await writeFile(path, bytes);
+  const { requests, fetch } = recording();
+  const client = clientOf(server, { fetch, storage: fileStorage(join(folder, "twice.json")) });
+  const results = await Promise.all([client.upload(path), client.upload(path)]);
+  for (const { digest } of results) assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.ok(requests.filter((request) => request === "POST").length >= 2);
+});
+
+test("a storage that fails does not fail uploads", async () => {
+  await using service = await Service.start();
+  const path = join(folder, "no-storage.bin");
+  const bytes = randomBytes(2 * MIB);
+  await writeFile(path, bytes);
+  const fail = (): never => {
+    throw new Error("full");
+  };
+  const storage = { get: fail, set: fail, remove: fail };
+  assert.equal((await clientOf(service, { storage }).upload(path)).digest, `sha256:${sha256(bytes)}`);
+});

@@ -1,0 +1,207 @@
+/** The client in Node against a server process on a folder: what can be uploaded, and what is told of it. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { createClient, FixityClientError, type UploadProgress } from "../../src/client/node.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+
+const MIB = 1024 * 1024;
+const TOKEN = "a-token-for-the-client";
+
+let folder = "";
+let server: ServerProcess;
+let endpoint = "";
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  const env = { UPLOAD_TOKENS: TOKEN, UPLOAD_MAX_SIZE: "16MiB" };
+  server = await ServerProcess.start({ dir: join(folder, "data"), env });
+  endpoint = `${server.url}/uploads`;
+});
+after(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const headers = { Authorization: `Bearer ${TOKEN}` };
+
+async function stored(url: string): Promise<string> {
+  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
+}
+
+function failsWith(code: string, facts: Partial<FixityClientError> = {}): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof FixityClientError, String(error));
+    assert.equal(error.code, code, error.detail);
+    for (const [name, value] of Object.entries(facts))
+      assert.equal(error[name as keyof FixityClientError], value, name);
+    return true;
+  };
+}
+
+test("a small file is told of as the server knows it", async () => {
+  const client = createClient({ endpoint, headers });
+  const bytes = randomBytes(100);
+  const digest = sha256(bytes);
+  const result = await client.upload(new File([bytes], "naïve 'report' (1)*.txt"));
+  assert.deepEqual(result, {
+    url: `${endpoint}/${digest}.txt`,
+    digest: `sha256:${digest}`,
+    size: 100,
+    type: "text/plain; charset=utf-8",
+    name: "naïve 'report' (1)*.txt",
+    integrity: `sha256-${Buffer.from(digest, "hex").toString("base64")}`,
+    existed: false,
+    sent: 100,
+  });
+  assert.equal(await stored(result.url), digest);
+  assert.equal((await client.upload(bytes)).existed, true);
+});
+
+for (const size of [0, 1, MIB, MIB + 1, 5 * MIB]) {
+  const bytes = randomBytes(size);
+  const sources = {
+    bytes: () => bytes,
+    "an ArrayBuffer": () => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + size),
+    "a Blob": () => new Blob([bytes]),
+    "a path": () => join(folder, `${size}.bin`),
+    "a file: URL": () => pathToFileURL(join(folder, `${size}.bin`)),
+    "a web stream": () => new Blob([bytes]).stream(),
+    "a Node stream": () => createReadStream(join(folder, `${size}.bin`)),
+  };
+  for (const [name, source] of Object.entries(sources)) {
+    test(`${size} bytes from ${name}`, async () => {
+      await writeFile(join(folder, `${size}.bin`), bytes);
+      const result = await createClient({ endpoint, headers }).upload(source(), { filename: "a.bin" });
+      assert.equal(result.digest, `sha256:${sha256(bytes)}`);
+      assert.equal(result.size, size);
+      assert.equal(await stored(result.url), sha256(bytes));
+    });
+  }
+}
+
+test("uploadFile gives the permanent link", async () => {
+  const { uploadFile } = createClient({ endpoint, headers });
+  assert.equal(await uploadFile(new File(["a file"], "a.txt")), `${endpoint}/${sha256("a file")}.txt`);
+  assert.equal(await uploadFile(new File(["a file"], "a.txt"), "b.md"), `${endpoint}/${sha256("a file")}.md`);
+});
+
+test("the media type gives the link an extension where the name has none", async () => {
+  const client = createClient({ endpoint, headers });
+  assert.match((await client.upload(new Blob(["a"], { type: "image/png" }))).url, /\.png$/);
+  assert.match((await client.upload(Buffer.from("a"), { type: "image/gif", filename: "no extension" })).url, /\.gif$/);
+});
+
+test("a file that says to be a form is stored as it is", async () => {
+  const client = createClient({ endpoint, headers });
+  const { digest } = await client.upload(Buffer.from("no form"), { type: "multipart/form-data; boundary=x" });
+  assert.equal(digest, `sha256:${sha256("no form")}`);
+});
+
+test("progress goes from nothing to all, and ends with storing", async () => {
+  const heard: UploadProgress[] = [];
+  const bytes = randomBytes(8 * MIB);
+  await createClient({ endpoint, headers }).upload(bytes, { onProgress: (progress) => heard.push(progress) });
+  assert.deepEqual(heard[0], { phase: "sending", bytes: 0, total: 8 * MIB, rate: null, remaining: null });
+  assert.equal(heard.at(-1)?.phase, "storing");
+  assert.equal(heard.at(-1)?.bytes, 8 * MIB);
+  for (const [at, { bytes, phase }] of heard.entries()) {
+    if (phase === "sending") assert.ok(bytes >= (heard[at - 1]?.bytes ?? 0));
+  }
+});
+
+test("what the server refuses is an error with its code", async () => {
+  const file = Buffer.from("refused");
+  const large = randomBytes(17 * MIB);
+  const client = createClient({ endpoint, headers });
+  await assert.rejects(
+    createClient({ endpoint }).upload(file),
+    failsWith("unauthorized", { status: 401, retryable: false }),
+  );
+  await assert.rejects(client.upload(large), failsWith("size-limit-exceeded", { status: 413, retryable: false }));
+  await assert.rejects(client.upload(new Blob([large]).stream()), failsWith("size-limit-exceeded", { status: 413 }));
+  const declare = `sha256:${"0".repeat(64)}`;
+  await assert.rejects(client.upload(file, { declare }), failsWith("digest-mismatch", { status: 422 }));
+});
+
+test("header fields are asked for each request", async () => {
+  let asked = 0;
+  const client = createClient({
+    endpoint,
+    headers: async () => {
+      asked += 1;
+      return headers;
+    },
+  });
+  await client.upload(randomBytes(2 * MIB));
+  assert.ok(asked >= 2, `${asked}`);
+});
+
+test("what cannot be uploaded is refused before anything is sent", async () => {
+  const client = createClient({ endpoint, headers });
+  await mkdir(join(folder, "a folder"));
+  for (const source of [join(folder, "not there"), join(folder, "a folder"), new URL("http://a/"), null, 7, {}]) {
+    await assert.rejects(client.upload(source as string), failsWith("invalid-source"));
+  }
+  const broken = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("a");
+    throw new Error("broken");
+  };
+  await assert.rejects(client.upload(broken()), failsWith("invalid-source"));
+  await assert.rejects(
+    client.upload(
+      (async function* () {
+        yield "text" as unknown as Uint8Array;
+      })(),
+    ),
+    failsWith("invalid-source"),
+  );
+  await assert.rejects(client.upload(Buffer.from("a"), { declare: "sha256:0" }), failsWith("invalid-option"));
+});
+
+test("wrong options are refused when the client is made", () => {
+  const wrong = [
+    { endpoint: "nothing" },
+    { endpoint: "ftp://a/" },
+    { endpoint, concurrency: 0 },
+    { endpoint, retry: { attempts: -1 } },
+  ];
+  for (const options of wrong) assert.throws(() => createClient(options), failsWith("invalid-option"));
+});
+
+test("a server that is no fixity is told from one", async () => {
+  const client = createClient({ endpoint: `${server.url}/`, headers, retry: { attempts: 0 } });
+  await assert.rejects(client.upload(Buffer.from("a")), FixityClientError);
+  const closed = createClient({ endpoint: "http://127.0.0.1:1/uploads", retry: { attempts: 1, minDelay: 1 } });
+  await assert.rejects(closed.upload(Buffer.from("a")), failsWith("network-error", { status: null, retryable: true }));
+});
+
+test("so many uploads run at a time as are allowed", async () => {
+  let running = 0;
+  let most = 0;
+  const counted: typeof fetch = async (...args) => {
+    running += 1;
+    most = Math.max(most, running);
+    try {
+      return await fetch(...args);
+    } finally {
+      running -= 1;
+    }
+  };
+  const client = createClient({ endpoint, headers, concurrency: 2, fetch: counted });
+  const results = await Promise.all(Array.from({ length: 8 }, (_, at) => client.upload(Buffer.from(`file ${at}`))));
+  assert.equal(results.length, 8);
+  assert.equal(most, 2);
+});
+
+test("a closed client ends what is under way", async () => {
+  const client = createClient({ endpoint, headers });
+  const waiting = client.start(new ReadableStream());
+  client.close();
+  await assert.rejects(waiting.done, failsWith("aborted"));
+});
