@@ -77,7 +77,7 @@ function howFetched(status: "fetched" | "present", { size }: BlobInfo, received:
 }
 
 function complain(link: string, reason: string): void {
-  process.stderr.write(`fixity: ${printable(link)}: ${reason}\n`);
+  process.stderr.write(`fixity: ${printable(`${link}: ${reason}`)}\n`);
 }
 
 function tellProgram(outcome: GetOutcome, { link, digest }: GetStyle): void {

@@ -49,7 +49,7 @@ export class PutReport implements Disposable {
   /** Tells of what keeps all files from being sent. */
   warn(reason: string): void {
     this.#bars.clear();
-    process.stderr.write(`fixity: ${reason}\n`);
+    process.stderr.write(`fixity: ${printable(reason)}\n`);
   }
 
   /** Takes the bars away and, where that says more than the lines before it, sums up. */
@@ -81,7 +81,7 @@ export class PutReport implements Disposable {
   #tellPerson(outcome: PutOutcome): void {
     const { status, file } = outcome;
     if (status === "stopped") return;
-    if (status !== "stored") return this.#complain(`fixity: ${printable(file)}: ${outcome.reason}`, status);
+    if (status !== "stored") return this.#complain(`fixity: ${printable(`${file}: ${outcome.reason}`)}`, status);
     const { url, size, existed, sent } = outcome.result;
     const how = !existed ? "stored" : sent === 0 ? "stored already, nothing sent" : "stored already";
     if (!this.#style.isQuiet) process.stderr.write(`${printable(file)}: ${how}, ${formatSize(size)}\n`);

@@ -69,8 +69,8 @@ interface Asked {
 
 function tellPerson({ given, digest, answer }: Asked): void {
   if (answer === null) process.stdout.write(`${paint("red", "missing")}  ${String(digest)}\n`);
-  else if ("reason" in answer) process.stderr.write(`fixity: ${printable(given)}: ${answer.reason}\n`);
-  else process.stdout.write(`stored   ${answer.digest}  ${formatSize(answer.size)}, ${answer.type}\n`);
+  else if ("reason" in answer) process.stderr.write(`fixity: ${printable(`${given}: ${answer.reason}`)}\n`);
+  else process.stdout.write(`stored   ${answer.digest}  ${formatSize(answer.size)}, ${printable(answer.type)}\n`);
 }
 
 function tellProgram({ given, digest, answer }: Asked): void {

@@ -247,6 +247,21 @@ test("no service there, or another one, is told at once and once", async () => {
   assert.match(nobody.err, /^0 files stored, 2 not sent: the same command again goes on with them; 0 bytes sent$/m);
 });
 
+test("what a service says is shown, and nothing that it would have the terminal do", async () => {
+  await place.file("a.txt", text());
+  const problem = { code: "store-full", detail: "No \u001b[2Jroom\nleft.", status: 413 };
+  const server = createServer((request, response) => {
+    request.resume();
+    if (request.method === "HEAD") return response.writeHead(404).end();
+    return response.writeHead(413, { "Content-Type": "application/problem+json" }).end(JSON.stringify(problem));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const to = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { code, err } = await place.run(["put", "a.txt", "--to", to]);
+  server.close();
+  assert.deepEqual([code, err], [1, "fixity: a.txt: No \\u{1b}[2Jroom\\u{a}left.\n"]);
+});
+
 test("a token is asked for, refused and taken", async () => {
   await using guarded = await ClientPlace.start({ UPLOAD_TOKENS: "right-token-0123456789" });
   await guarded.file("a.txt", text());
