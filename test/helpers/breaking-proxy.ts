@@ -87,8 +87,13 @@ export class BreakingProxy implements AsyncDisposable {
     return proxy;
   }
 
+  /** Breaks every connection there is now. */
+  breakAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.breakAll();
   }
 }

@@ -1,0 +1,71 @@
+/** What a page with the client does; it runs in the browser. */
+import { type ClientOptions, createClient, FixityClientError, type UploadOptions } from "../../src/client.ts";
+
+/** How an upload in the page ended. */
+export interface PageOutcome {
+  readonly url: string;
+  readonly digest: string;
+  readonly existed: boolean;
+  readonly sent: number;
+  /** Of progress, in its order, without repetitions. */
+  readonly phases: readonly string[];
+  /** Of the first progress. */
+  readonly from: number;
+  /** Milliseconds of the longest task of the page. */
+  readonly longest: number;
+}
+
+/** A stored file as the page gets it, or the code of the error. */
+export interface PageDownload {
+  readonly text: string;
+  readonly code: string | null;
+}
+
+type PageOptions = Pick<ClientOptions, "endpoint" | "retry">;
+
+/** Uploads what was chosen in the page's input. */
+async function upload(options: PageOptions, told: Pick<UploadOptions, "declare"> = {}): Promise<PageOutcome> {
+  const [file] = document.querySelector<HTMLInputElement>("#file")?.files ?? [];
+  if (file === undefined) throw new Error("no file was chosen");
+  const phases: string[] = [];
+  let from: number | null = null;
+  let longest = 0;
+  const observer = new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
+  });
+  observer.observe({ type: "longtask" });
+  const client = createClient(options);
+  const { url, digest, existed, sent } = await client.upload(file, {
+    ...told,
+    onProgress: ({ phase, bytes }) => {
+      from ??= bytes;
+      if (phases.at(-1) !== phase) phases.push(phase);
+    },
+  });
+  client.close();
+  return { url, digest, existed, sent, phases, from: from ?? 0, longest };
+}
+
+async function download(options: PageOptions, link: string): Promise<PageDownload> {
+  const client = createClient(options);
+  try {
+    const { stream } = await client.download(link);
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    return { text: await new Blob(chunks).text(), code: null };
+  } catch (error) {
+    return { text: "", code: error instanceof FixityClientError ? error.code : String(error) };
+  } finally {
+    client.close();
+  }
+}
+
+declare global {
+  interface Window {
+    upload: typeof upload;
+    download: typeof download;
+  }
+}
+
+window.upload = upload;
+window.download = download;

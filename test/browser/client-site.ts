@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+/** A site whose page has the client, under a policy as strict as it can be. */
+export interface ClientSite extends AsyncDisposable {
+  readonly port: number;
+  /** Whether the worker's script is there. */
+  hasWorker: boolean;
+}
+
+/** The page's own policy: scripts and a worker from its origin, requests to services on this machine, and nothing else. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:; connect-src http://127.0.0.1:*";
+/** The worker has one of its own, and may compile what hashes. */
+const WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
+
+const PAGE =
+  '<!doctype html><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,"><input type="file" id="file">';
+
+export async function openClientSite(): Promise<ClientSite> {
+  const script = await moduleOf("client-page.ts");
+  const worker = await moduleOf("../../src/client/hash-worker.ts");
+  const server = createServer((request, response) => {
+    const files: Record<string, readonly [type: string, policy: string, text: string]> = {
+      "/": ["text/html", PAGE_POLICY, `${PAGE}<script type="module" src="/script.js"></script>`],
+      "/script.js": ["text/javascript", PAGE_POLICY, script],
+      ...(site.hasWorker && { "/client/hash-worker.js": ["text/javascript", WORKER_POLICY, worker] as const }),
+    };
+    const [type, policy, text] = files[request.url ?? ""] ?? ["text/plain", PAGE_POLICY, ""];
+    response.writeHead(text === "" ? 404 : 200, { "Content-Type": type, "Content-Security-Policy": policy }).end(text);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const site: ClientSite = {
+    port: (server.address() as AddressInfo).port,
+    hasWorker: true,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+  return site;
+}
+
+async function moduleOf(path: string): Promise<string> {
+  const entry = fileURLToPath(new URL(path, import.meta.url));
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "browser",
+  });
+  return outputFiles[0]?.text ?? "";
+}

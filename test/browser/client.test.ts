@@ -1,0 +1,196 @@
+/** The client in a real browser, from pages of another origin with a strict Content-Security-Policy. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { BrowserContext, Page, Request } from "playwright-core";
+import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { needingChromium, openBrowser } from "./browser.ts";
+import type { PageDownload } from "./client-page.ts";
+import { type ClientSite, openClientSite } from "./client-site.ts";
+
+const MIB = 1024 ** 2;
+const browserTest = (name: string, run: () => Promise<void>): void => void test(name, needingChromium(), run);
+
+let folder = "";
+let site: ClientSite;
+let server: ServerProcess;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  site = await openClientSite();
+  const origins = [`http://127.0.0.1:${site.port}`, `http://plain.test:${site.port}`].join();
+  server = await ServerProcess.start({ dir: join(folder, "data"), env: { UPLOAD_CORS_ORIGINS: origins } });
+});
+after(async () => {
+  await server.stop();
+  await site[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Opened {
+  readonly page: Page;
+  readonly sent: Request[];
+  /** What the browser finds wrong: a policy that was broken, an error that nobody caught. */
+  readonly complaints: string[];
+}
+
+async function openPage(context: BrowserContext, host = "127.0.0.1"): Promise<Opened> {
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const sent: Request[] = [];
+  const complaints: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().includes("/uploads")) sent.push(request);
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("console", (message) => {
+    if (/policy|refused/i.test(message.text())) complaints.push(message.text());
+  });
+  await page.goto(`http://${host}:${site.port}/`);
+  return { page, sent, complaints };
+}
+
+async function chosen(page: Page, name: string, bytes: Uint8Array): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, bytes);
+  await page.setInputFiles("#file", path);
+  return path;
+}
+
+async function stored(url: string): Promise<string> {
+  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+}
+
+browserTest("a file is sent in parts with its digest, and its link is that of the bytes", async () => {
+  await using browser = await openBrowser();
+  const { page, sent, complaints } = await openPage(browser.context);
+  const bytes = randomBytes(40 * MIB);
+  await chosen(page, "film.mp4", bytes);
+  const outcome = await page.evaluate((endpoint) => window.upload({ endpoint }), `${server.url}/uploads`);
+  assert.equal(outcome.url, `${server.url}/uploads/${sha256(bytes)}.mp4`);
+  assert.equal(await stored(outcome.url), sha256(bytes));
+  assert.deepEqual([outcome.existed, outcome.sent, outcome.from], [false, bytes.length, 0]);
+  assert.equal(outcome.phases[0], "sending");
+  assert.equal(outcome.phases.at(-1), "storing");
+  const last = sent.findLast((request) => request.method() === "PATCH");
+  assert.ok((await last?.allHeaders())?.["repr-digest"]?.startsWith("sha-256=:"));
+  assert.deepEqual(complaints, []);
+  assert.equal(await page.evaluate(() => localStorage.length), 0);
+});
+
+browserTest("sending stops when the server has the content", async () => {
+  const bytes = randomBytes(32 * MIB);
+  const options = { method: "POST", body: bytes };
+  assert.equal((await fetch(`${server.url}/uploads`, options)).status, 201);
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  // the connection that sends stands still: the upload can end in no other way
+  await using proxy = await BreakingProxy.start(server.port, { up: 2 * MIB, holds: true, times: 1 });
+  await chosen(page, "again.txt", bytes);
+  const outcome = await page.evaluate((endpoint) => window.upload({ endpoint }), `${proxy.url}/uploads`);
+  assert.equal(outcome.url, `${proxy.url}/uploads/${sha256(bytes)}.txt`);
+  assert.equal(outcome.existed, true);
+  assert.ok(outcome.sent < bytes.length, `${outcome.sent}`);
+});
+
+browserTest("a page that is loaded again goes on from where the server stands", async () => {
+  await using browser = await openBrowser();
+  const { page, sent } = await openPage(browser.context);
+  await using proxy = await BreakingProxy.start(server.port, { up: 20 * MIB, holds: true, times: 1 });
+  const bytes = randomBytes(48 * MIB);
+  const path = await chosen(page, "reloaded.bin", bytes);
+  const endpoint = `${proxy.url}/uploads`;
+  await page.evaluate((to) => void window.upload({ endpoint: to }, { declare: false }).catch(() => null), endpoint);
+  await until(() => proxy.broken === 1);
+  await page.reload();
+  sent.length = 0;
+  await page.setInputFiles("#file", path);
+  const outcome = await page.evaluate((to) => window.upload({ endpoint: to }), endpoint);
+  assert.equal(outcome.digest, `sha256:${sha256(bytes)}`);
+  assert.equal(sent[0]?.method(), "HEAD");
+  assert.ok(!sent.some((request) => request.method() === "POST"));
+  assert.ok(outcome.from >= 16 * MIB, `${outcome.from}`);
+  assert.ok(outcome.sent <= bytes.length - outcome.from);
+  assert.equal(await page.evaluate(() => localStorage.length), 0);
+});
+
+browserTest("without a network an upload waits, and goes on when it is back", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  await using proxy = await BreakingProxy.start(server.port, { up: 4 * MIB, holds: true, times: 1 });
+  const bytes = randomBytes(24 * MIB);
+  await chosen(page, "offline.bin", bytes);
+  // who did not wait would have given up at once
+  const options = { endpoint: `${proxy.url}/uploads`, retry: { attempts: 1, minDelay: 1 } };
+  const uploaded = page.evaluate((to) => window.upload(to), options);
+  await until(() => proxy.broken === 1);
+  await browser.context.setOffline(true);
+  proxy.breakAll();
+  await page.waitForTimeout(500);
+  await browser.context.setOffline(false);
+  const outcome = await uploaded;
+  assert.equal(outcome.digest, `sha256:${sha256(bytes)}`);
+});
+
+browserTest("on an origin of plain http, files are hashed all the same", async () => {
+  const args = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP plain.test 127.0.0.1"];
+  await using browser = await openBrowser({ args });
+  const { page, sent, complaints } = await openPage(browser.context, "plain.test");
+  assert.equal(await page.evaluate(() => isSecureContext), false);
+  const bytes = randomBytes(1000);
+  await chosen(page, "plain.bin", bytes);
+  const endpoint = `${server.url}/uploads`;
+  const { url, digest } = await page.evaluate((to) => window.upload({ endpoint: to }), endpoint);
+  assert.equal(digest, `sha256:${sha256(bytes)}`);
+  assert.ok((await sent[0]?.allHeaders())?.["repr-digest"]?.startsWith("sha-256=:"));
+  assert.equal(await stored(url), sha256(bytes));
+  assert.deepEqual(complaints, []);
+});
+
+browserTest("downloads are verified in the page", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  const endpoint = `${server.url}/uploads`;
+  await fetch(endpoint, { method: "POST", body: "what is read" });
+  const link = sha256("what is read");
+  const download = (): Promise<PageDownload> =>
+    page.evaluate(([to, link]) => window.download({ endpoint: to }, link), [endpoint, link] as const);
+  assert.deepEqual(await download(), { text: "what is read", code: null });
+  await page.route(`**/${link}`, (route) =>
+    route.fulfill({ body: "what is wrong", headers: { "Access-Control-Allow-Origin": "*", "Content-Length": "13" } }),
+  );
+  assert.deepEqual(await download(), { text: "", code: "digest-mismatch" });
+});
+
+browserTest("without its worker the client uploads, and reads nothing that it cannot verify", async () => {
+  await using browser = await openBrowser();
+  site.hasWorker = false;
+  try {
+    const { page } = await openPage(browser.context);
+    const bytes = randomBytes(3 * MIB);
+    await chosen(page, "no-worker.bin", bytes);
+    const endpoint = `${server.url}/uploads`;
+    const { digest, url } = await page.evaluate((to) => window.upload({ endpoint: to }), endpoint);
+    assert.equal(digest, `sha256:${sha256(bytes)}`);
+    const { code } = await page.evaluate(([to, link]) => window.download({ endpoint: to }, link), [
+      endpoint,
+      url,
+    ] as const);
+    assert.equal(code, "cannot-verify");
+  } finally {
+    site.hasWorker = true;
+  }
+});
