@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatDisposition, formatReprDigest, parseInteger, parseLimits, parseRetryAfter } from "./fields.ts";
+
+test("names in every script are read as they were", () => {
+  const names = [
+    "a.txt",
+    "naïve.txt",
+    "日本.png",
+    "it's (1)*.txt",
+    'quo"te.txt',
+    "100%.txt",
+    "a;b=c.txt",
+    "😀.gif",
+    "a\u0000b",
+  ];
+  for (const name of names) {
+    const text = formatDisposition(name);
+    assert.match(text, /^[\x20-\x7e]+$/);
+    assert.equal(decodeURIComponent(text.replace("inline; filename*=UTF-8''", "")), name);
+  }
+  assert.equal(formatDisposition("a\ud800"), "inline; filename*=UTF-8''a%EF%BF%BD");
+});
+
+test("a digest is written as RFC 9530 does", () => {
+  assert.equal(
+    formatReprDigest("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
+    "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:",
+  );
+});
+
+test("what is no number of bytes is none", () => {
+  assert.equal(parseInteger("0"), 0);
+  assert.equal(parseInteger("999999999999999"), 999_999_999_999_999);
+  for (const text of [null, "", "-1", "1.0", "1e3", " 1", "9999999999999999"])
+    assert.equal(parseInteger(text), null, text ?? "");
+});
+
+test("limits are read, and others passed over", () => {
+  const text = "max-size=5000, max-append-size=1000,min-append-size=10, max-age=3600, other=7";
+  assert.deepEqual(parseLimits(text), { max: 1000, min: 10, age: 3600 });
+  assert.deepEqual(parseLimits("min-size=0"), { max: Infinity, min: 0, age: null });
+  assert.deepEqual(parseLimits(null), { max: Infinity, min: 0, age: null });
+});
+
+test("a wait is told in seconds or by a date", () => {
+  const now = Date.parse("2026-11-23T10:00:00Z");
+  assert.equal(parseRetryAfter("120", now), 120_000);
+  assert.equal(parseRetryAfter("Mon, 23 Nov 2026 10:00:30 GMT", now), 30_000);
+  assert.equal(parseRetryAfter("Mon, 23 Nov 2026 09:00:00 GMT", now), 0);
+  assert.equal(parseRetryAfter("soon", now), null);
+  assert.equal(parseRetryAfter(null, now), null);
+});
