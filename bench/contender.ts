@@ -22,8 +22,8 @@ export async function removeFolders(): Promise<void> {
 /** Threads for file work, as `fixity serve` sets them; for every contender. */
 const ENVIRONMENT = { ...process.env, UV_THREADPOOL_SIZE: "8", NODE_ENV: "production" };
 
-/** What `fixity serve` is started with; the peers are started as their users start them. */
-const OWN_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
+/** What the `fixity` command is started with; the peers are started as their users start them. */
+export const OWN_FLAGS: readonly string[] = ["--max-semi-space-size=4", "--no-incremental-marking"];
 
 /** Makes small files durable without any HTTP, in a process like the contenders'. Files per second. */
 export async function runBareLoop(parent: string, load: SmallLoad): Promise<number> {
@@ -72,7 +72,7 @@ export class Contender implements AsyncDisposable {
     const root = left ?? (await mkdtemp(join(parent, "fixity-bench-")));
     const child = fork(build.server(script), [root, ...args], {
       env: { ...ENVIRONMENT, TMPDIR: root },
-      execArgv: script.startsWith("fixity") ? OWN_FLAGS : [],
+      execArgv: script.startsWith("fixity") ? [...OWN_FLAGS] : [],
     });
     const [message] = (await once(child, "message")) as [{ port: number }];
     return new Contender(name, root, { port: message.port, child });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Build } from "./build.ts";
-import { Contender, type Place } from "./contender.ts";
+import { Contender, OWN_FLAGS, type Place } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { ROUNDS } from "./rounds.ts";
 
@@ -24,7 +24,20 @@ export async function putFolder(build: Build, parent: string): Promise<void> {
   const loop: Series = { name: "a shell loop over curl", values: [] };
   for (let round = 0; round <= ROUNDS; round++) {
     for (const [{ values }, command] of [
-      [own, (folder: string) => [process.execPath, build.command, "put", "--quiet", "-r", folder, "--to", endpoint]],
+      [
+        own,
+        (folder: string) => [
+          process.execPath,
+          ...OWN_FLAGS,
+          build.command,
+          "put",
+          "--quiet",
+          "-r",
+          folder,
+          "--to",
+          endpoint,
+        ],
+      ],
       [loop, (folder: string) => ["sh", "-c", LOOP, folder, endpoint]],
     ] as const) {
       const folder = await newFiles(parent);

@@ -49,7 +49,7 @@ interface PutFlags {
   readonly to?: string;
   readonly recursive?: true;
   readonly name?: string;
-  readonly concurrency: number;
+  readonly concurrency?: number;
   readonly quiet?: true;
   readonly json?: true;
 }
@@ -60,7 +60,11 @@ function addPut(program: Command, env: Environment): void {
     .option("-r, --recursive", "send the files of folders, too")
     .option("--name <name>", "what standard input, or the one file, is called")
     .addOption(serviceOption("--to"))
-    .addOption(new Option("--concurrency <count>", "files on their way at a time").argParser(parseCount).default(4))
+    .addOption(
+      new Option("--concurrency <count>", "files on their way at a time (default 4, of small ones 16)").argParser(
+        parseCount,
+      ),
+    )
     .option("-q, --quiet", "only links and failures")
     .option("--json", "for programs: a JSON object a file")
     .addHelpText("after", PUT_EXAMPLES + ENVIRONMENT_HELP)
@@ -72,7 +76,7 @@ function addPut(program: Command, env: Environment): void {
           files,
           isRecursive: flags.recursive === true,
           name: flags.name ?? null,
-          concurrency: flags.concurrency,
+          concurrency: flags.concurrency ?? null,
           isQuiet: flags.quiet === true,
           isForPrograms: flags.json === true,
         },

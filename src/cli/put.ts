@@ -6,8 +6,12 @@ import { PutReport } from "./put-report.ts";
 import { PutRun } from "./put-run.ts";
 import { findSources, isSendable, type Sendable, type Unsendable } from "./put-sources.ts";
 import { reach } from "./reach.ts";
+import type { Trouble } from "./remote-trouble.ts";
 import { type Remote, remoteOf, type RemoteSources } from "./remote.ts";
 import type { Environment } from "./store-settings.ts";
+
+/** Bytes up to which files are small, on average. */
+const SMALL = 1024 * 1024;
 
 /** What `fixity put` is asked for. */
 export interface PutRequest {
@@ -15,8 +19,8 @@ export interface PutRequest {
   readonly isRecursive: boolean;
   /** What standard input, or the one file, is called. */
   readonly name: string | null;
-  /** Files on their way at a time. */
-  readonly concurrency: number;
+  /** Files on their way at a time; `null` for what suits their sizes. */
+  readonly concurrency: number | null;
   readonly isQuiet: boolean;
   readonly isForPrograms: boolean;
 }
@@ -31,8 +35,10 @@ export async function putFiles(sources: RemoteSources, request: PutRequest): Pro
   assertPlain(request);
   const remote = remoteOf(sources);
   using interruption = new Interruption();
-  const found = await findAll(request, interruption.signal);
-  const code = await sendAll(remote, { request, found, env: sources.env, signal: interruption.signal });
+  const { signal } = interruption;
+  const [found, answered] = await Promise.all([findAll(request, signal), reach(remote, signal)]);
+  const trouble = found.some(isSendable) ? answered : null;
+  const code = await sendAll(remote, { request, found, trouble, env: sources.env, signal });
   return interruption.exitCode ?? code;
 }
 
@@ -56,20 +62,28 @@ async function findAll(
   return found;
 }
 
+/** With small files most of the time is waiting, for answers and for disks; with large ones a few fill the line. */
+function usualConcurrency(files: readonly Sendable[]): number {
+  const bytes = files.reduce((sum, { size }) => sum + (size ?? Infinity), 0);
+  return bytes <= files.length * SMALL ? 16 : 4;
+}
+
 interface Work {
   readonly request: PutRequest;
   readonly found: readonly (Sendable | Unsendable)[];
+  /** What keeps all files from being sent. */
+  readonly trouble: Trouble | null;
   readonly env: Environment;
   readonly signal: AbortSignal;
 }
 
-async function sendAll(remote: Remote, { request, found, env, signal }: Work): Promise<number> {
-  using run = new PutRun(remote, { found, env, concurrency: request.concurrency, signal });
+async function sendAll(remote: Remote, { request, found, trouble, env, signal }: Work): Promise<number> {
+  const concurrency = request.concurrency ?? usualConcurrency(found.filter(isSendable));
+  using run = new PutRun(remote, { found, env, concurrency, signal });
   using report = new PutReport({ ...request, env }, () => run.transfers());
-  const trouble = found.some(isSendable) ? await reach(remote, signal) : null;
   if (trouble === null) {
     await inOrder(found, {
-      atOnce: request.concurrency,
+      atOnce: concurrency,
       work: async (source) => run.send(source),
       take: (outcome) => report.tell(outcome),
       signal: run.signal,
