@@ -70,7 +70,14 @@ export class Meter {
     const rate = this.#rate();
     const total = this.#total;
     const remaining = rate === null || rate === 0 || total === null ? null : (total - bytes) / rate;
-    this.#onProgress({ phase, bytes, total, rate, remaining });
+    try {
+      this.#onProgress({ phase, bytes, total, rate, remaining });
+    } catch (error) {
+      // a fault of the listener's is not one of the request that is under way
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 
   #rate(): number | null {

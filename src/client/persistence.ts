@@ -73,7 +73,7 @@ export class Persistence {
     const error = asClientError(thrown);
     // bytes that were the wrong ones are not the right ones when the last request is sent again
     if (!error.retryable || error.code === "digest-mismatch") throw error;
-    if (!this.#network.isOnline()) return this.#sleep(null);
+    if (error.status === null && !this.#network.isOnline()) return this.#sleep(null);
     const { attempts, minDelay, maxDelay } = this.#plan;
     const asked = error.retryAfter ?? 0;
     if (this.#failures >= attempts || asked > PATIENCE) throw error;

@@ -125,6 +125,7 @@ export interface UploadOptions {
    * @default that of a `Blob`
    */
   readonly type?: string | undefined;
+  /** What it throws does not reach the upload: it is an uncaught error of the page or process. */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
   /**
    * Stops the upload, with the error `aborted`. What has arrived is kept at the server where the client remembers uploads, so

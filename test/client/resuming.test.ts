@@ -297,6 +297,24 @@ test("a file that changes while it is uploaded is an error", async () => {
   await assert.rejects(uploaded, { code: "source-changed" });
 });
 
+test("an answer that was lost is asked for again, and nothing is sent twice", async () => {
+  await using server = await serverOn("lost-answer");
+  const bytes = randomBytes(2 * MIB);
+  const { requests, fetch: recorded } = recording();
+  let lost = 0;
+  const losing: typeof fetch = async (url, init) => {
+    const answer = await recorded(url, init);
+    const { "Upload-Complete": complete } = { ...(init?.headers as Record<string, string>) };
+    if (complete !== "?1") return answer;
+    lost += 1;
+    throw new TypeError("the connection was lost");
+  };
+  const result = await clientOf(server, { fetch: losing }).upload(bytes);
+  assert.deepEqual([result.digest, result.existed], [`sha256:${sha256(bytes)}`, false]);
+  assert.equal(lost, 1);
+  assert.deepEqual(requests.slice(-2), ["HEAD", "GET"]);
+});
+
 test("two uploads of one file at a time do not take over each other", async () => {
   await using server = await serverOn("twice");
   const path = join(folder, "twice.bin");
