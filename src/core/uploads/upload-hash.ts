@@ -1,5 +1,4 @@
 import { createHash, type Hash } from "node:crypto";
-import { createSHA256, createSHA512 } from "hash-wasm";
 
 /** The algorithms of announced digests. */
 export type Algorithm = "sha256" | "sha512";
@@ -25,6 +24,8 @@ export function nativeHash(algorithm: Algorithm): UploadHash {
 
 /** One whose state can be saved, and loaded in another process. */
 export async function savedHash(algorithm: Algorithm, state: string | null): Promise<UploadHash> {
+  // the library is large, and a server on a disk never needs it
+  const { createSHA256, createSHA512 } = await import("hash-wasm");
   const hash = await { sha256: createSHA256, sha512: createSHA512 }[algorithm]();
   if (state === null) hash.init();
   else hash.load(Buffer.from(state, "base64"));
