@@ -52,7 +52,8 @@ export interface HandlerOptions {
   /** Limits on everything in a form except the file. */
   readonly form?: FormLimits;
   /**
-   * Milliseconds that an upload may bring no byte; then it ends with 408.
+   * Milliseconds that an upload may bring no byte; then it ends with 408. On Node, also those that a client may take no
+   * byte of a file; then its connection ends.
    *
    * @default 60000
    */

@@ -172,7 +172,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: someDuration,
     fallback: "60s",
     value: "time",
-    help: "how long an upload may bring no byte",
+    help: "how long an upload may bring no byte, and who downloads may take none",
   },
   minRate: {
     env: "UPLOAD_MIN_RATE",

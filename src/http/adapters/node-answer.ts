@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Answer, AnswerStream } from "../exchange.ts";
+import { Outlet } from "./outlet.ts";
 
 /** How the sending of an answer ended. */
 export interface Sent {
@@ -33,13 +34,12 @@ export function writeHead(response: ServerResponse, { status, fields, body }: An
 export async function sendStream(response: ServerResponse, stream: AnswerStream, idleTimeout: number): Promise<Sent> {
   let bytes = 0;
   await using _ = stream;
-  // Node looks at the bytes that the kernel takes, ends the connection, and sets another time for the next request.
-  response.socket?.setTimeout(idleTimeout);
+  using outlet = new Outlet(response, idleTimeout);
   try {
     for await (const chunk of stream) {
       if (response.destroyed) return { bytes, aborted: true };
       bytes += chunk.length;
-      if (!response.write(chunk)) await writable(response);
+      await outlet.write(chunk);
     }
   } catch (error) {
     const aborted = response.destroyed;
@@ -50,18 +50,4 @@ export async function sendStream(response: ServerResponse, stream: AnswerStream,
   const aborted = response.destroyed;
   response.end();
   return { bytes, aborted };
-}
-
-/** Waits until the client has taken enough of what is buffered for it, or is gone. */
-function writable(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    if (response.destroyed) return resolve();
-    const done = (): void => {
-      response.off("drain", done);
-      response.off("close", done);
-      resolve();
-    };
-    response.on("drain", done);
-    response.on("close", done);
-  });
 }
