@@ -14,19 +14,23 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
       void stop(server, config.shutdownTimeout);
     });
   }
+  // who read the greeting may go away, as in `fixity serve 2>&1 | head`
+  process.stderr.on("error", () => undefined);
   // not to standard output, where programs read the log
   process.stderr.write(greeting(server, config));
 }
 
 async function stop(server: RunningServer, timeout: number): Promise<void> {
-  server.log.info(`stopping; running uploads have ${timeout / 1000} s to finish`);
+  const { log } = server;
+  log.info(`stopping; running uploads have ${timeout / 1000} s to finish`);
+  let exitCode = 0;
   try {
     await server.close();
   } catch (error) {
-    server.log.error({ err: error }, "not everything could be put away");
-    process.exit(1);
+    log.error({ err: error }, "not everything could be put away");
+    exitCode = 1;
   }
-  process.exit(0);
+  log.flush(() => process.exit(exitCode));
 }
 
 function greeting({ url, storeDescription }: RunningServer, { prefix, tokens, open }: Config): string {

@@ -1,6 +1,7 @@
 import { styleText } from "node:util";
 import { type Logger, pino } from "pino";
 import type { Config } from "./config.ts";
+import { LogOutput } from "./log-output.ts";
 import { type LogRecord, type Paint, prettyLine } from "./pretty.ts";
 
 /**
@@ -15,15 +16,15 @@ export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "lo
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
   const pretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
-  return pino(options, { write: pretty ? writePretty : write });
-}
-
-/** Bytes of lines that are held for a reader who is slow. What comes beyond them is dropped. */
-const MAX_UNREAD = 4 * 1024 * 1024;
-
-/** Writes to standard output and waits for nobody: a server must not stand still because its log is not read. */
-function write(text: string): void {
-  if (process.stdout.writableLength < MAX_UNREAD) process.stdout.write(text);
+  const output = new LogOutput(process.stdout, (lines) =>
+    log.warn({ lines }, `nobody read this log: ${lines} lines are missing here`),
+  );
+  const destination = {
+    write: (line: string): void => output.write(pretty ? prettyLine(JSON.parse(line) as LogRecord, paint) : line),
+    flush: (done: () => void): void => output.flush(done),
+  };
+  const log = pino(options, destination);
+  return log;
 }
 
 /** A request target for a log: without its query, which may hold names, and with everything unusual percent-encoded. */
@@ -32,10 +33,6 @@ export function loggedPath(target: string): string {
   const path = mark === -1 ? target : target.slice(0, mark);
   const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
   return shown.replace(/[^\x21-\x7e…]/g, (character) => encodeURIComponent(character.toWellFormed()));
-}
-
-function writePretty(line: string): void {
-  write(prettyLine(JSON.parse(line) as LogRecord, paint));
 }
 
 /** In colours where the terminal has some and the user wants them (`NO_COLOR`). */

@@ -119,3 +119,16 @@ test("a log that nobody reads keeps no server from stopping", async () => {
   child.kill("SIGTERM");
   assert.deepEqual(await exit, [0, null]);
 });
+
+test("a log whose reader is gone ends no server", async () => {
+  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "gone") };
+  const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const exit = once(child, "exit");
+  const [greeting] = (await once(child.stderr, "data")) as [Buffer];
+  const [url = ""] = /http:\/\/[\d.:]+/.exec(greeting.toString()) ?? [];
+  child.stdout.destroy();
+  child.stderr.destroy();
+  for (let round = 0; round < 3; round += 1) assert.equal((await fetch(`${url}/nowhere`)).status, 404);
+  child.kill("SIGTERM");
+  assert.deepEqual(await exit, [0, null]);
+});
