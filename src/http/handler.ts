@@ -36,6 +36,7 @@ type LinkRoute = (context: RouteContext, link: Link) => Promise<Answer>;
 
 const NO_QUERY: Pick<URLSearchParams, "get" | "has"> = new URLSearchParams();
 
+const ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 const COLLECTION_METHODS = "OPTIONS, POST";
 
 const LINK_ROUTES: Readonly<Record<string, readonly [action: Action, route: LinkRoute]>> = {
@@ -88,6 +89,8 @@ export class Handler {
 
   async #route(exchange: Exchange): Promise<Answer> {
     const { method, target } = exchange;
+    // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
+    if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
     if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
     const mark = target.indexOf("?");
     const path = target.slice(this.#fixity.prefix.length, mark === -1 ? undefined : mark);

@@ -1,7 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { expectContinue, nodeListener, originForm } from "../http/adapters/node.ts";
 import type { Handler } from "../http/handler.ts";
-import { SAFETY } from "../http/problem.ts";
 import type { ClientErrors } from "./client-errors.ts";
 
 /** Bytes of a request's header section. */
@@ -13,9 +12,6 @@ const KEEP_ALIVE = 72_000;
 
 /** Methods whose requests have no content worth reading (RFC 9110, section 9.3). */
 const READING: ReadonlySet<string | undefined> = new Set(["GET", "HEAD", "OPTIONS"]);
-
-/** What a server as a whole can do, for `OPTIONS *`. */
-const METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 /** Who answers a server's requests. */
 export interface Listeners {
@@ -45,10 +41,9 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
     clientErrors.expect(request.socket, response);
     request.url = originForm(request.url ?? "/");
     if (!clientErrors.admits(request, response)) return;
-    if (request.url === "*" && request.method === "OPTIONS")
-      response.writeHead(204, { ...SAFETY, Allow: METHODS }).end();
-    else if (READING.has(request.method)) listener(request, response, () => readOthers(request, response));
-    else listener(request, response);
+    // the framework takes "*" for "/"
+    const isForOthers = READING.has(request.method) && request.url.startsWith("/");
+    listener(request, response, isForOthers ? () => readOthers(request, response) : undefined);
   });
   // left to the routes; Node's own answer has no content
   server.on("checkExpectation", (request, response) => server.emit("request", request, response));

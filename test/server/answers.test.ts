@@ -250,8 +250,21 @@ test("an absolute target is the same as its path", async () => {
   assert.equal(await ask(`GET http://a.example:80/uploads/${sha256("hello")}.txt`), 200);
   assert.equal(await ask("GET http://a.example"), 200);
   assert.equal(await ask("GET HTTPS://a.example/healthz"), 200);
-  assert.equal(await ask("GET ftp://a.example/uploads"), 404);
-  assert.equal(await ask("OPTIONS *"), 204);
+  for (const other of ["GET ftp://a.example/uploads", "GET *", "POST *"]) assert.equal(await ask(other), 404, other);
+});
+
+test("the server as a whole tells its methods, and waits for no content", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "whole") });
+  await using client = await RawClient.open(server.port);
+  await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
+  const { status, fields } = await client.answer();
+  assert.deepEqual([status, fields.get("allow")], [204, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"]);
+  const [line] = await logLines(server, 1);
+  assert.deepEqual([line?.["method"], line?.["path"], line?.["status"]], ["OPTIONS", "*", 204]);
+  // endless, but silent: the connection ends
+  await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
+  assert.equal((await client.answer()).status, 204);
+  await client.closed();
 });
 
 test("every answer that is no file says that nothing of it is to be run or framed", async () => {
