@@ -286,6 +286,6 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_MEMORY",
     kind: someSize,
     value: "size",
-    help: "bytes held for all uploads to a bucket together; 128MiB, or four parts where that is more",
+    help: "bytes held for all uploads to a bucket together; 96MiB, or four parts where that is more",
   },
 };

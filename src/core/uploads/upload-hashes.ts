@@ -81,8 +81,9 @@ export class HashKeeper {
     }
   }
 
-  /** For the next request. The oldest makes room. */
+  /** For the next request; the oldest makes room. Those that a record holds need no memory besides. */
   keep(id: UploadId, hashes: UploadHashes): void {
+    if (hashes.states() !== null) return;
     this.#kept.set(id.hex, hashes);
     if (this.#kept.size <= KEPT) return;
     for (const oldest of this.#kept.keys()) return void this.#kept.delete(oldest);

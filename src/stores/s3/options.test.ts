@@ -17,7 +17,7 @@ test("every option has the default that its comment names", () => {
     partSize: 8 * MIB,
     fixedPartSize: false,
     maxParts: 10_000,
-    memory: { budget: 128 * MIB, queue: 1_000, minRate: 65_536, window: 5_000 },
+    memory: { budget: 96 * MIB, queue: 1_000, minRate: 65_536, window: 5_000 },
     copyLimits: {
       wholeUpTo: 256 * MIB,
       wholeAtMost: 5_120 * MIB,

@@ -66,7 +66,7 @@ export interface S3StoreOptions {
   readonly fixedPartSize?: boolean;
   /** Most parts that an upload may have. @default 10,000 */
   readonly maxParts?: number;
-  /** Bytes held for all uploads together. @default 128 MiB */
+  /** Bytes held for all uploads together. @default 96 MiB */
   readonly memoryBudget?: number;
   /** Uploads that may wait for memory before the next one is refused with `store-busy`. @default 1,000 */
   readonly queueLimit?: number;
@@ -163,7 +163,7 @@ export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
     maxParts,
     memory: {
       // With less than four parts, two uploads could not go on at once.
-      budget: whole("memoryBudget", options.memoryBudget ?? Math.max(128 * MIB, 4 * partSize), 4 * partSize),
+      budget: whole("memoryBudget", options.memoryBudget ?? Math.max(96 * MIB, 4 * partSize), 4 * partSize),
       queue: whole("queueLimit", options.queueLimit ?? 1_000, 0),
       minRate: whole("minRate", options.minRate ?? 64 * KIB, 0),
       window: RATE_WINDOW,
