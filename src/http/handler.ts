@@ -14,7 +14,7 @@ import { PacedBody } from "./pace.ts";
 import { problemAnswer } from "./problem.ts";
 import { announcedLimits } from "./resumable/ietf.ts";
 import { answerTus, createTusUpload, speaksTus, tusOptions } from "./resumable/tus.ts";
-import { clientGone } from "./resumable/upload-answers.ts";
+import { clientGone, withFields } from "./resumable/upload-answers.ts";
 import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
 import { readBlob } from "./routes/read-blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
@@ -77,8 +77,8 @@ export class Handler {
       answer = await this.#route(exchange);
     } catch (error) {
       answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
-      answer = { ...answer, fields: { ...answer.fields, "X-Request-Id": exchange.id } };
     }
+    if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
     return withCors(exchange, answer, this.#options.origins);
   }
 

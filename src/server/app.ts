@@ -11,9 +11,8 @@ import { ClientErrors } from "./client-errors.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
-import { loggedPath } from "./log.ts";
 import { pageFiles, servePage } from "./page.ts";
-import { logExchanges } from "./request-log.ts";
+import { logAnswered, logExchanges } from "./request-log.ts";
 
 /** Where it is asked whether the store answers. */
 const HEALTH = "/healthz";
@@ -42,23 +41,22 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   }
   const uploads = createHandler(fixity, handlerOptions(config, log, stopping));
   const clientErrors = new ClientErrors(log);
+  const failures = new WeakMap<FastifyRequest, FixityError>();
   const app = Fastify({
     serverFactory: (others) => makeServer({ uploads, others, clientErrors }),
     clientErrorHandler: (error, socket) => clientErrors.answer(error, socket),
     return503OnClosing: false,
-    frameworkErrors: answerProblem,
+    // here the framework runs no hooks
+    frameworkErrors: (error, request, reply) => {
+      answerProblem(error, request, reply);
+      logReply(request, reply);
+    },
     genReqId: nextRequestId,
   });
   app.addHook("onRequest", async (_request, reply) => {
     void reply.headers(SAFETY);
   });
-  app.addHook("onResponse", async (request, reply) => {
-    const ms = Math.round(reply.elapsedTime * 10) / 10;
-    const { id, method, url } = request;
-    // who asks every few seconds whether all is well is not to fill the log
-    const level = url === HEALTH && reply.statusCode < 400 ? "debug" : "info";
-    log[level]({ id, method, path: loggedPath(url), status: reply.statusCode, ms }, "answered");
-  });
+  app.addHook("onResponse", async (request, reply) => logReply(request, reply));
   app.setNotFoundHandler(() => {
     throw new FixityError("not-found", "Nothing has this address.");
   });
@@ -73,16 +71,21 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
     const error = problemOf(thrown);
+    failures.set(request, error);
     const { status, fields, body } = problemAnswer(error);
-    if (status >= 500) {
-      const { id, method, url } = request;
-      log.error({ id, method, path: loggedPath(url), status, code: error.code, err: error.cause ?? error }, "failed");
-    }
     const content = Buffer.from(typeof body === "string" ? body : "");
     void reply
       .code(status)
       .headers({ ...fields, "X-Request-Id": request.id })
       .send(content);
+  }
+
+  function logReply(request: FastifyRequest, { statusCode: status, elapsedTime: durationMs }: FastifyReply): void {
+    const { id, method, url: target } = request;
+    // who asks every few seconds whether all is well is not to fill the log
+    const isAskedOften = target.split("?")[0] === HEALTH && status < 400;
+    const answered = { id, method, target, status, durationMs, error: failures.get(request) };
+    logAnswered(log, answered, isAskedOften ? "debug" : "info");
   }
 }
 

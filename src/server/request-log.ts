@@ -3,23 +3,45 @@ import type { Answer, Exchange } from "../http/exchange.ts";
 import type { Report } from "../http/options.ts";
 import { loggedPath } from "./log.ts";
 
-/** One line for each exchange of the service: faults of our own as errors, everything else as information. */
+/** A request that has been answered. */
+export interface Answered {
+  readonly id: string;
+  readonly method: string;
+  readonly target: string;
+  readonly status: number;
+  readonly durationMs: number;
+  /** What failed. */
+  readonly error: Error | undefined;
+  /** What else there is to tell. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+/** One line for each request: faults of our own as errors, with their cause, everything else at `level`. */
+export function logAnswered(log: Logger, answered: Answered, level: "info" | "debug" = "info"): void {
+  const { id, method, target, status, durationMs, error, facts } = answered;
+  const entry = {
+    id,
+    method,
+    path: loggedPath(target),
+    status,
+    ms: Math.round(durationMs * 10) / 10,
+    ...facts,
+    ...(error !== undefined && "code" in error && { code: error.code }),
+  };
+  if (status >= 500) log.error({ ...entry, err: error?.cause ?? error }, "failed");
+  else log[level](entry, "answered");
+}
+
+/** Logs the exchanges of the service. */
 export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, report: Report) => void {
-  return (exchange, { status, note }, report) => {
+  return ({ id, method, target }, { status, note }, { durationMs, bytesReceived, bytesSent, aborted }) => {
     const { error, ...facts } = note ?? {};
-    const entry = {
-      id: exchange.id,
-      method: exchange.method,
-      path: loggedPath(exchange.target),
-      status,
+    const more = {
       ...facts,
-      ms: Math.round(report.durationMs * 10) / 10,
-      ...(report.bytesReceived > 0 && { received: report.bytesReceived }),
-      ...(report.bytesSent > 0 && { sent: report.bytesSent }),
-      ...(report.aborted && { aborted: true }),
-      ...(error !== undefined && "code" in error && { code: error.code }),
+      ...(bytesReceived > 0 && { received: bytesReceived }),
+      ...(bytesSent > 0 && { sent: bytesSent }),
+      ...(aborted && { aborted }),
     };
-    if (status >= 500) log.error({ ...entry, err: error?.cause ?? error }, "failed");
-    else log.info(entry, "answered");
+    logAnswered(log, { id, method, target, status, durationMs, error, facts: more });
   };
 }

@@ -60,12 +60,24 @@ test("an upload is logged with what it was, in one line", async () => {
 
 test("what went wrong can be found again by the id in the answer", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "ids") });
-  const headers = { "x-request-id": "forged" };
-  const response = await fetch(`${server.url}/uploads/nonsense`, { headers });
-  const [line] = await logLines(server, 1);
-  assert.equal(line?.["id"], response.headers.get("x-request-id"));
-  assert.notEqual(line?.["id"], "forged");
-  assert.equal(line?.["code"], "invalid-link");
+  const failures = [
+    ["GET", "/uploads/nonsense", {}, "invalid-link"],
+    ["PUT", "/uploads", {}, "method-not-allowed"],
+    ["POST", "/uploads", { "tus-resumable": "0.2.0" }, "unsupported-version"],
+    ["DELETE", `/uploads/in-progress/${"0".repeat(32)}`, { "tus-resumable": "1.0.0" }, "upload-not-found"],
+    ["GET", "/nowhere", {}, "not-found"],
+    ["POST", "/nowhere", {}, "not-found"],
+    ["GET", "/%zz", {}, "invalid-request"],
+  ] as const;
+  for (const [index, [method, path, fields, code]] of failures.entries()) {
+    const headers = { ...fields, "x-request-id": "forged" };
+    const response = await fetch(server.url + path, { method, headers });
+    const line = (await logLines(server, index + 1))[index];
+    assert.equal(line?.["id"], response.headers.get("x-request-id"), path);
+    assert.notEqual(line?.["id"], "forged");
+    assert.deepEqual([line?.["method"], line?.["path"], line?.["status"]], [method, path, response.status]);
+    assert.equal(line?.["code"], code);
+  }
 });
 
 for (const format of ["json", "pretty"]) {
@@ -303,7 +315,8 @@ test("a reader who takes no byte for too long is ended, and the file is closed",
 
 test("what is asked for and what is not there is logged; that all is well is not", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "asked") });
-  for (const path of ["/healthz", "/", "/nowhere"]) await (await fetch(server.url + path)).arrayBuffer();
+  const paths = ["/healthz", "/healthz?probe=readiness", "/", "/nowhere"];
+  for (const path of paths) await (await fetch(server.url + path)).arrayBuffer();
   const lines = await logLines(server, 2);
   assert.deepEqual(
     lines.map(({ path, status }) => [path, status]),
@@ -311,5 +324,25 @@ test("what is asked for and what is not there is logged; that all is well is not
       ["/", 200],
       ["/nowhere", 404],
     ],
+  );
+});
+
+test("that not all is well is one line for each who asked, with the reason", async () => {
+  const dir = join(folder, "unwell");
+  await using server = await ServerProcess.start({ dir });
+  await rm(dir, { recursive: true });
+  await writeFile(dir, "");
+  let failed = 0;
+  await until(async () => {
+    if ((await fetch(`${server.url}/healthz`)).status === 503) failed += 1;
+    return failed === 2;
+  });
+  await server.stop();
+  const lines = (await logLines(server, 2)).filter(({ status }) => status === 503);
+  assert.equal(lines.length, 2);
+  const { level, method, path, code, ms, err } = lines.at(-1) ?? {};
+  assert.deepEqual(
+    { level, method, path, code, ms: typeof ms, err: typeof err },
+    { level: "error", method: "GET", path: "/healthz", code: "store-unavailable", ms: "number", err: "object" },
   );
 });

@@ -36,7 +36,6 @@ export function failureAnswer(exchange: Exchange, thrown: unknown, fields: Reado
   const error = exchange.signal.aborted ? clientGone(thrown) : asFixityError(thrown);
   const expected = error.code === "offset-mismatch" ? error.facts["expected-offset"] : undefined;
   return withFields(problemAnswer(error), {
-    "X-Request-Id": exchange.id,
     ...fields,
     ...(expected !== undefined && { "Upload-Offset": String(expected) }),
   });
