@@ -47,7 +47,8 @@ export class ClientErrors {
       return;
     }
     const id = nextRequestId();
-    const failure = toFixityError(error);
+    const isCutOff = error.code === "HPE_INVALID_EOF_STATE" && this.#isReading(socket);
+    const failure = isCutOff ? cutOff(error) : toFixityError(error);
     const { status, fields, body } = problemAnswer(failure);
     const content = typeof body === "string" ? body : "";
     const lines = {
@@ -58,7 +59,14 @@ export class ClientErrors {
     };
     const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${content}`);
-    this.#log.info({ id, status, code: failure.code, cause: error.code }, "a request could not be read");
+    // a request that was begun has a line of its own
+    const level = isCutOff ? "debug" : "info";
+    this.#log[level]({ id, status, code: failure.code, cause: error.code }, "a request could not be read");
+  }
+
+  /** A request is being read, or worked on. */
+  #isReading(socket: Socket): boolean {
+    return this.#answers.get(socket)?.some((response) => !response.headersSent) ?? false;
   }
 
   /** In the middle of an answer a second one would be taken for a part of the file that is being sent. */
@@ -75,6 +83,10 @@ function hostFields(rawHeaders: readonly string[]): number {
     if (name?.length === 4 && name.toLowerCase() === "host") count++;
   }
   return count;
+}
+
+function cutOff(cause: Error): FixityError {
+  return new FixityError("upload-aborted", "The connection ended before the last byte.", { cause });
 }
 
 function toFixityError(cause: NodeJS.ErrnoException): FixityError {

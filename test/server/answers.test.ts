@@ -192,6 +192,23 @@ test("what cannot be read is told with an id that is in the log", async () => {
   assert.equal(line?.["code"], "invalid-request");
 });
 
+test("a sender who ends in the middle is told so, and is one line in the log", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "cut") });
+  await using client = await RawClient.open(server.port);
+  await client.send("POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
+  client.socket.end();
+  const { status, body } = await client.answer();
+  assert.deepEqual([status, (JSON.parse(String(body)) as { code: string }).code], [400, "upload-aborted"]);
+  await client.closed();
+  await logLines(server, 1);
+  await server.stop();
+  const lines = (await logLines(server, 2)).filter(({ msg }) => !String(msg).startsWith("stopping"));
+  assert.deepEqual(
+    lines.map(({ method, code }) => [method, code]),
+    [["POST", "upload-aborted"]],
+  );
+});
+
 test("what cannot be read, behind a request whose answer is being sent, is never mixed into that answer", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "mixed") });
   const content = Buffer.alloc(64 * 1024 ** 2, "fixity");
