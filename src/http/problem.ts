@@ -61,7 +61,7 @@ const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
   "shutting-down": "5",
 };
 
-/** On every answer that is no file: nothing of it is to be run, shown in a frame, or told to other sites. */
+/** On every answer with content that is no file: nothing of it is to be run, shown in a frame, or told to other sites. */
 export const SAFETY = {
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",

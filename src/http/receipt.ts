@@ -4,6 +4,7 @@ import { prefersHtml } from "./fields/accept.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
 import { wantsSha256 } from "./fields/want-digest.ts";
+import { SAFETY } from "./problem.ts";
 
 /**
  * The answer to an upload that has been stored: 201 where the content is new, 200 where it was there. A browser's form,
@@ -22,7 +23,7 @@ export function receiptAnswer(exchange: Exchange, receipt: Receipt): Answer {
   const { type, name, integrity } = receipt;
   return {
     status: existed ? 200 : 201,
-    fields: { ...fields, "Content-Type": "application/json" },
+    fields: { ...SAFETY, ...fields, "Content-Type": "application/json" },
     body: JSON.stringify({ url, digest, size, type, name, integrity }),
     note,
   };

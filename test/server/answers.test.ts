@@ -305,6 +305,7 @@ test("every answer that is no file says that nothing of it is to be run or frame
     return fields;
   };
   for (const fields of [
+    (await fetch(`${server.url}/uploads`, { method: "POST", body: "x" })).headers,
     (await fetch(`${server.url}/uploads/x`)).headers,
     (await fetch(`${server.url}/nowhere`)).headers,
     (await fetch(`${server.url}/healthz`)).headers,
