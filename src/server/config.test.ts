@@ -42,6 +42,8 @@ test("an empty variable is one that is not set", () => {
 
 const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[] = [
   [{ UPLOAD_MAXSIZE: "1" }, /^UPLOAD_MAXSIZE is no setting of fixity\. Did you mean UPLOAD_MAX_SIZE\?$/],
+  [{ UPLOAD_PORT: "8080" }, /^UPLOAD_PORT is no setting of fixity\. Did you mean PORT\?$/],
+  [{ UPLOAD_HOST: "0.0.0.0" }, /^UPLOAD_HOST is no setting of fixity\. Did you mean HOST\?$/],
   [{ UPLOAD_COLOUR_SCHEME: "1" }, /^UPLOAD_COLOUR_SCHEME is no setting of fixity\.$/],
   [{ UPLOAD_MAX_SIZE: "5 gigs" }, /^UPLOAD_MAX_SIZE must be a size such as .*, not "5 gigs"\.$/],
   [{ UPLOAD_MAX_SIZE: "-1" }, /^UPLOAD_MAX_SIZE must be a size/],
@@ -113,7 +115,19 @@ test("what Kubernetes tells of a service called upload is no setting, and no mis
     UPLOAD_API_SERVICE_HOST: "10.0.0.2",
   };
   assert.equal(readConfig({ env }).port, 3000);
-  assert.match(refusal({ env: { UPLOAD_PORT: "8080" } }), /^UPLOAD_PORT is no setting of fixity/);
+});
+
+test("what only looks like it is a mistake", () => {
+  for (const [name, value] of [
+    ["UPLOAD_API_PORT", "8080"],
+    ["UPLOAD_SERVICE", "10.0.0.1"],
+    ["UPLOAD_PORT_80", "tcp://10.0.0.1:80"],
+    ["UPLOAD_PORT_80_TCP_NAME", "upload"],
+    ["UPLOAD_PORT_80_HTTP", "http://10.0.0.1:80"],
+    ["UPLOAD_Api_SERVICE_HOST", "10.0.0.1"],
+  ] as const) {
+    assert.match(refusal({ env: { [name]: value } }), new RegExp(`^${name} is no setting of fixity`));
+  }
 });
 
 test("everything that is wrong is told at once, each in a line", () => {

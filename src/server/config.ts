@@ -57,15 +57,19 @@ function unknownVariables(env: Readonly<Record<string, string | undefined>>): st
   return Object.keys(env)
     .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !isOfService(name, env[name]))
     .map((name) => {
-      const meant = nearest(name, known);
+      const meant = known.find((setting) => name === PREFIX + setting) ?? nearest(name, known);
       return `${name} is no setting of fixity.${meant === null ? "" : ` Did you mean ${meant}?`}`;
     });
 }
 
-/** Kubernetes tells every container of the services beside it, one that is called "upload" among them. */
+/**
+ * Kubernetes, like Docker's links, tells a container of the services beside it: of one that is called "upload", or "upload-api", in names
+ * that begin like our own (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+ */
 function isOfService(name: string, value = ""): boolean {
-  const ofService = /^UPLOAD(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
-  return ofService.test(name) || (/^UPLOAD(_\w+)?_PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
+  const ofService =
+    /^UPLOAD(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+  return ofService.test(name) || (/^UPLOAD(_[A-Z0-9_]+)?_PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
 }
 
 function checkTogether(settings: Settings): Config {
