@@ -137,7 +137,9 @@ test("a current folder that is gone", async () => {
       resolve({ code: Number(error?.code ?? 0), out, err });
     });
   });
-  assert.deepEqual([ended.code, ended.err], [1, "fixity: The current folder is gone, and root counts from it.\n"]);
+  const line =
+    "fixity: The current folder is gone. Start from another, or name the store's folder by its whole path.\n";
+  assert.deepEqual([ended.code, ended.err], [1, line]);
 });
 
 test("wrong settings and flags are told by name", async () => {

@@ -53,7 +53,8 @@ function absolute(root: string): string {
   try {
     return resolve(root);
   } catch (cause) {
-    throw new FixityError("invalid-option", "The current folder is gone, and root counts from it.", { cause });
+    const message = "The current folder is gone. Start from another, or name the store's folder by its whole path.";
+    throw new FixityError("invalid-option", message, { cause });
   }
 }
 
