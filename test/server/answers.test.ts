@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { fileHead, formOf, sha256 } from "../helpers/service.ts";
+import { settled, until } from "../helpers/settled.ts";
 
 const TOKEN = "a-token-that-must-not-be-logged";
 
@@ -15,25 +16,11 @@ before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-")))
 after(() => rm(folder, { recursive: true, force: true }));
 
 /** The log lines so far, each parsed. Waits until there are `count` of them. */
-async function logLines(server: ServerProcess, count: number): Promise<Record<string, unknown>[]> {
-  for (let tries = 0; tries < 200; tries++) {
-    const lines = server.output.split("\n").filter((line) => line.startsWith("{"));
-    if (lines.length >= count) return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 20);
-    });
-  }
-  return assert.fail(`no ${count} lines: ${server.output}`);
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await condition()) return;
-    await new Promise((resolve) => {
-      setTimeout(resolve, 50);
-    });
-  }
-  assert.fail("it did not come to that");
+async function logLines(server: ServerProcess, count: number): Promise<readonly Record<string, unknown>[]> {
+  const lines = async (): Promise<string[]> => server.output.split("\n").filter((line) => line.startsWith("{"));
+  const found = await settled(lines, ({ length }) => length >= count);
+  assert.ok(found.length >= count, `no ${count} lines: ${server.output}`);
+  return found.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 test("an upload is logged with what it was, in one line", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { type Ended, runCommand } from "../helpers/command.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 
@@ -16,20 +17,9 @@ let folder = "";
 before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
 after(() => rm(folder, { recursive: true, force: true }));
 
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the command to its end. Nothing of the test's own environment reaches it but `PATH`. */
+/** Runs the command to its end, in the folder of these tests. */
 function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const options = { env: { PATH: process.env["PATH"], ...env }, timeout: 20_000, cwd: folder };
-    execFile(process.execPath, [MAIN, ...args], options, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
+  return runCommand(args, { env, cwd: folder });
 }
 
 /** What a start that cannot work must look like: one line that says what to do, and no stack. */
@@ -98,11 +88,8 @@ test("a folder that is a file", async () => {
 test("a folder that may not be written to", needing("a mounted tmpfs"), async () => {
   const script = `mount -t tmpfs -o ro,size=64k tmpfs "$0" && exec "$@"`;
   const mount = await mkdtemp(join(folder, "ro-"));
-  const ended = await new Promise<Ended>((resolve) => {
-    const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: mount };
-    const args = ["--mount", "sh", "-c", script, mount, process.execPath, MAIN, "serve"];
-    execFile("unshare", args, { env }, (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }));
-  });
+  const under = ["unshare", "--mount", "sh", "-c", script, mount];
+  const ended = await runCommand(["serve"], { env: { PORT: "0", UPLOAD_DIR: mount }, under });
   assert.equal(ended.code, 1);
   assert.match(ended.err, /^fixity: .*read-only/);
 });
@@ -130,13 +117,8 @@ test("a path of the uploads that is the server's own", async () => {
 
 test("a current folder that is gone", async () => {
   const gone = await mkdtemp(join(folder, "gone-"));
-  const ended = await new Promise<Ended>((resolve) => {
-    const options = { env: { PATH: process.env["PATH"], PORT: "0" }, cwd: gone };
-    const script = 'rmdir "$PWD" && exec "$@"';
-    execFile("sh", ["-c", script, "sh", process.execPath, MAIN, "serve"], options, (error, out, err) => {
-      resolve({ code: Number(error?.code ?? 0), out, err });
-    });
-  });
+  const under = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"];
+  const ended = await runCommand(["serve"], { env: { PORT: "0" }, cwd: gone, under });
   const line =
     "fixity: The current folder is gone. Start from another, or name the store's folder by its whole path.\n";
   assert.deepEqual([ended.code, ended.err], [1, line]);

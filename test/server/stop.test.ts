@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { until } from "../helpers/settled.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -36,16 +37,6 @@ function refusesConnections(port: number): Promise<boolean> {
     socket.on("error", () => resolve(true));
     socket.on("connect", () => resolve((socket.destroy(), false)));
   });
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await condition()) return;
-    await new Promise((resolve) => {
-      setTimeout(resolve, 20);
-    });
-  }
-  assert.fail("it did not come to that");
 }
 
 test("SIGTERM lets a running upload finish, takes no new ones, and ends with 0", async () => {
@@ -105,12 +96,18 @@ test("a request on a kept connection, sent while the server stops, is refused wi
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
-test("a log that nobody reads keeps no server from stopping", async () => {
-  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "unread") };
+/** A server whose output is not read, and is not a file. */
+async function startUnread(name: string) {
+  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, name) };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
   const exit = once(child, "exit");
   const [greeting] = (await once(child.stderr, "data")) as [Buffer];
   const [url = ""] = /http:\/\/[\d.:]+/.exec(greeting.toString()) ?? [];
+  return { child, url, exit };
+}
+
+test("a log that nobody reads keeps no server from stopping", async () => {
+  const { child, url, exit } = await startUnread("unread");
   // more lines than fit into a pipe: 64 KiB
   const path = `/${"x".repeat(150)}`;
   for (let round = 0; round < 20; round += 1) {
@@ -121,11 +118,7 @@ test("a log that nobody reads keeps no server from stopping", async () => {
 });
 
 test("a log whose reader is gone ends no server", async () => {
-  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "gone") };
-  const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
-  const exit = once(child, "exit");
-  const [greeting] = (await once(child.stderr, "data")) as [Buffer];
-  const [url = ""] = /http:\/\/[\d.:]+/.exec(greeting.toString()) ?? [];
+  const { child, url, exit } = await startUnread("gone");
   child.stdout.destroy();
   child.stderr.destroy();
   for (let round = 0; round < 3; round += 1) assert.equal((await fetch(`${url}/nowhere`)).status, 404);
