@@ -5,10 +5,10 @@ import { test } from "node:test";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { resumeRounds } from "./rounds.ts";
 
-test("on a disk: 150 uploads through cuts, kills and changes of the instance", async () => {
+test("on a disk: 170 uploads through cuts, kills and changes of the instance", async () => {
   const dir = await mkdtemp(join(tmpdir(), "fixity-test-"));
   try {
-    await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 150), start: () => ServerProcess.start({ dir }) });
+    await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 170), start: () => ServerProcess.start({ dir }) });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
