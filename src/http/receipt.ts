@@ -23,7 +23,7 @@ export function receiptAnswer(exchange: Exchange, receipt: Receipt): Answer {
   const { type, name, integrity } = receipt;
   return {
     status: existed ? 200 : 201,
-    fields: { ...SAFETY, ...fields, "Content-Type": "application/json" },
+    fields: { ...fields, ...SAFETY, "Content-Type": "application/json" },
     body: JSON.stringify({ url, digest, size, type, name, integrity }),
     note,
   };
