@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { chmod, truncate } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { Random } from "../helpers/random.ts";
@@ -52,12 +51,8 @@ function faultsOf(call: string, on: Fault["on"]): Fault[] {
   ];
 }
 
-/** Content whose fan-out folder is still to be made. */
 function newContent(size: number): Buffer {
-  for (;;) {
-    const content = random.bytes(size);
-    if (!existsSync(folder.fanOut(sha256(content)))) return content;
-  }
+  return folder.firstInFolder(() => random.bytes(size));
 }
 
 async function pathsOf(on: Fault["on"], content: Buffer): Promise<readonly string[]> {

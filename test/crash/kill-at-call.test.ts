@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { Random } from "../helpers/random.ts";
 import { needing } from "../helpers/requirements.ts";
@@ -38,14 +37,6 @@ async function uploadTraced({ folder, ledger, content, route }: Scene, server: S
   return { told, calls: await strace.calls() };
 }
 
-/** Content whose fan-out folder is still to be made. */
-function newContent(folder: StoreFolder, random: Random, size: number): Buffer {
-  for (;;) {
-    const content = random.bytes(size);
-    if (!existsSync(folder.fanOut(sha256(content)))) return content;
-  }
-}
-
 /** How often an upload makes each of its calls. */
 async function countCalls(route: Route, content: Buffer): Promise<Map<string, number>> {
   await using folder = await StoreFolder.make();
@@ -77,7 +68,7 @@ for (const [route, size] of [
         for (let nth = 1; nth <= count; nth += 1) {
           await using server = await ServerProcess.start({ dir: folder.path, env: ENV });
           await ledger.proveRecent(server);
-          const scene = { folder, ledger, route, content: newContent(folder, random, size) };
+          const scene = { folder, ledger, route, content: folder.firstInFolder(() => random.bytes(size)) };
           const { told } = await uploadTraced(scene, server, `${name}:signal=SIGKILL:when=${nth}`);
           // how many batches are written depends on how the bytes come in; the one that was counted may not be there now
           if (told !== null && (name === "write" || name === "writev")) continue;

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { chmod, mkdir, truncate } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { needing } from "../helpers/requirements.ts";
@@ -35,13 +34,15 @@ async function traced(work: () => Promise<void>, traced: ServerProcess = server)
   return new UploadTrace(await strace.calls(), folder);
 }
 
-/** Content whose fan-out folder is not there yet, or is that of `hex`. */
-function contentFor(wanted: "new folder" | { readonly hex: string }, size = 1000): Buffer {
+function newContent(size = 1000): Buffer {
+  return folder.firstInFolder(() => randomBytes(size));
+}
+
+/** Content that lies in the same folder as that of `hex`. */
+function besides(hex: string): Buffer {
   for (;;) {
-    const content = randomBytes(size);
-    const hex = sha256(content);
-    if (wanted === "new folder" ? !existsSync(folder.fanOut(hex)) : hex.slice(0, 2) === wanted.hex.slice(0, 2))
-      return content;
+    const content = randomBytes(1000);
+    if (sha256(content).slice(0, 2) === hex.slice(0, 2)) return content;
   }
 }
 
@@ -56,7 +57,7 @@ const statusBy = (route: Route, status: number): number => (route === "page form
 for (const route of ROUTES) {
   test(`${route}: durable in the right order before it is acknowledged, small or large`, withStrace, async () => {
     for (const size of [1, 5 * KIB, 300 * KIB, 3 * KIB * KIB]) {
-      const content = contentFor("new folder", size);
+      const content = newContent(size);
       const trace = await traced(() => upload(route, content, 201));
       trace.assertDurableBefore(trace.answer(statusBy(route, 201), content), content);
       trace.assertBlobsUntouched();
@@ -64,7 +65,7 @@ for (const route of ROUTES) {
   });
 
   test(`${route}: a duplicate is made durable before it is acknowledged, and not written`, withStrace, async () => {
-    const content = contentFor("new folder", 20 * KIB);
+    const content = newContent(20 * KIB);
     await upload("raw", content, 201);
     const trace = await traced(() => upload(route, content, 200));
     const answer = trace.answer(statusBy(route, 200), content);
@@ -91,7 +92,7 @@ test("an upload that is flushed on its way is flushed again at its end", withStr
 });
 
 test("what another process has published is not trusted to be durable", withStrace, async () => {
-  const content = contentFor("new folder");
+  const content = newContent();
   await upload("raw", content, 201);
   for (const route of ["form", "put"] as const) {
     await using another = await ServerProcess.start({ dir: folder.path });
@@ -105,7 +106,7 @@ test("what another process has published is not trusted to be durable", withStra
 });
 
 test("a fan-out folder that another process has made is not trusted to be durable", withStrace, async () => {
-  const content = contentFor("new folder");
+  const content = newContent();
   await mkdir(folder.fanOut(sha256(content)));
   const trace = await traced(() => upload("raw", content, 201));
   const answer = trace.answer(201, content);
@@ -117,8 +118,8 @@ test(
   "uploads at once into one folder share flushes, but none is acknowledged by an earlier one",
   withStrace,
   async () => {
-    const first = contentFor("new folder");
-    const contents = [first, ...Array.from({ length: 23 }, () => contentFor({ hex: sha256(first) }))];
+    const first = newContent();
+    const contents = [first, ...Array.from({ length: 23 }, () => besides(sha256(first)))];
     const trace = await traced(async () => {
       await Promise.all(contents.map((content, index) => upload(index % 2 === 0 ? "raw" : "form", content, 201)));
     });
@@ -127,7 +128,7 @@ test(
 );
 
 test("the same content at once from many is published once, and all wait until it is durable", withStrace, async () => {
-  const content = contentFor("new folder", 100 * KIB);
+  const content = newContent(100 * KIB);
   const links = new Set<string | null>();
   const trace = await traced(async () => {
     const told = await Promise.all(Array.from({ length: 12 }, () => uploadBy("raw", server.port, content)));
@@ -143,7 +144,7 @@ test("the same content at once from many is published once, and all wait until i
 });
 
 test("a blob put in the place of a damaged one is durable in the same order", withStrace, async () => {
-  const content = contentFor("new folder", 50 * KIB);
+  const content = newContent(50 * KIB);
   await upload("raw", content, 201);
   const blob = folder.blob(sha256(content));
   await chmod(blob, 0o644);
@@ -155,7 +156,7 @@ test("a blob put in the place of a damaged one is durable in the same order", wi
 
 test("a removal is durable before it is acknowledged", withStrace, async () => {
   await using admin = await ServerProcess.start({ dir: folder.path, env: { UPLOAD_TOKENS: TOKEN } });
-  const content = contentFor("new folder");
+  const content = newContent();
   await upload("raw", content, 201);
   const trace = await traced(async () => {
     const headers = { authorization: `Bearer ${TOKEN}` };
@@ -168,7 +169,7 @@ test("a removal is durable before it is acknowledged", withStrace, async () => {
 
 test("without durability nothing is flushed", withStrace, async () => {
   await using quick = await ServerProcess.start({ dir: folder.path, env: { UPLOAD_DURABILITY: "none" } });
-  const contents = ROUTES.map(() => contentFor("new folder", 300 * KIB));
+  const contents = ROUTES.map(() => newContent(300 * KIB));
   const trace = await traced(async () => {
     for (const [index, route] of ROUTES.entries()) {
       const told = await uploadBy(route, quick.port, contents[index] ?? Buffer.alloc(0));

@@ -38,6 +38,18 @@ export class StoreFolder implements AsyncDisposable {
     return dirname(this.blob(hex));
   }
 
+  /**
+   * Content that is to be the first in its folder.
+   *
+   * @param make gives some of its own each time
+   */
+  firstInFolder(make: () => Buffer): Buffer {
+    for (;;) {
+      const content = make();
+      if (!existsSync(this.fanOut(createHash("sha256").update(content).digest("hex")))) return content;
+    }
+  }
+
   /** Paths of all files that are being staged, or were left staged. */
   async staged(): Promise<string[]> {
     return filesIn(join(this.path, "staging"));
