@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { type FileHandle, link, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
 import { systemCode } from "./file-trouble.ts";
+import { lastChange, unlessGone } from "./files.ts";
 
 const ENDING = ".part";
 
@@ -38,7 +39,7 @@ export class PartialFile implements AsyncDisposable {
     const free = join(folder, `.fixity-${digest.hex}${ENDING}`);
     const held = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${ENDING}`);
     for (const left of [free, ...(await orphans(folder, digest))]) {
-      if (await moved(left, held)) break;
+      if (await unlessGone(rename(left, held))) break;
     }
     // in a folder that others may write to, what was left may be a link to a file of the user's
     const handle = await open(held, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
@@ -122,23 +123,4 @@ async function orphans(folder: string, digest: Digest): Promise<string[]> {
     if (owner !== null && lastSign !== null && isDead(owner, observer, lastSign)) dead.push(path);
   }
   return dead;
-}
-
-async function lastChange(path: string): Promise<Date | null> {
-  try {
-    return (await stat(path)).mtime;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-async function moved(from: string, to: string): Promise<boolean> {
-  try {
-    await rename(from, to);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
-    throw error;
-  }
 }

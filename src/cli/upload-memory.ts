@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { UploadStorage } from "../client/node.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
-import { systemCode } from "./file-trouble.ts";
+import { lastChange, unlessGone } from "./files.ts";
 import type { Environment } from "./store-settings.ts";
 
 /** Milliseconds after which what is remembered is dropped; servers keep an unfinished upload for a day, unless set up otherwise. */
@@ -44,7 +44,7 @@ export class UploadMemory implements UploadStorage {
     for (const name of await readdir(this.#folder)) {
       if (!name.startsWith(`${digestOf(key)}-`)) continue;
       const path = join(this.#folder, name);
-      if (path !== own && !((await this.#isLeft(name)) && (await succeeds(rename(path, own))))) continue;
+      if (path !== own && !((await this.#isLeft(name)) && (await unlessGone(rename(path, own))))) continue;
       return readFile(own, "utf8");
     }
     return null;
@@ -58,7 +58,7 @@ export class UploadMemory implements UploadStorage {
   }
 
   async remove(key: string): Promise<void> {
-    await succeeds(unlink(this.#pathOf(key)));
+    await unlessGone(unlink(this.#pathOf(key)));
   }
 
   #pathOf(key: string): string {
@@ -82,7 +82,7 @@ export class UploadMemory implements UploadStorage {
     for (const name of await readdir(this.#folder)) {
       const path = join(this.#folder, name);
       const changed = await lastChange(path);
-      if (changed !== null && Date.now() - changed.getTime() > KEPT) await succeeds(unlink(path));
+      if (changed !== null && Date.now() - changed.getTime() > KEPT) await unlessGone(unlink(path));
     }
   }
 }
@@ -96,25 +96,5 @@ function ownState(): string | null {
     return join(homedir(), ".local", "state");
   } catch {
     return null;
-  }
-}
-
-async function lastChange(path: string): Promise<Date | null> {
-  try {
-    return (await stat(path)).mtime;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-/** `false` where what was to be moved or removed is gone. */
-async function succeeds(call: Promise<void>): Promise<boolean> {
-  try {
-    await call;
-    return true;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
-    throw error;
   }
 }

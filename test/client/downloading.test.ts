@@ -1,12 +1,11 @@
 /** The client in Node, reading: what comes in is what the link names, or an error. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { RequestListener } from "node:http";
 import { test } from "node:test";
 import { type Client, createClient, FixityClientError } from "../../src/client/node.ts";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { listen } from "../helpers/listen.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
@@ -18,19 +17,6 @@ function clientOf({ url }: { readonly url: string }): Client {
 
 async function read(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(stream));
-}
-
-/** A server that answers as it likes. */
-async function answering(listener: RequestListener): Promise<{ url: string } & AsyncDisposable> {
-  const server = createServer(listener).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
 }
 
 test("a file is found by its URL, its path, its last segment and its digest", async () => {
@@ -125,7 +111,7 @@ test("bytes that are not those of the link are an error at the end", async () =>
   const right = randomBytes(100_000);
   const wrong = Buffer.from(right);
   wrong[99_999] = (wrong[99_999] ?? 0) ^ 1;
-  await using server = await answering((_request, response) => response.end(wrong));
+  await using server = await listen((_request, response) => response.end(wrong));
   const { stream } = await clientOf(server).download(sha256(right));
   await assert.rejects(read(stream), (error: unknown) => {
     assert.ok(error instanceof FixityClientError);
@@ -137,7 +123,7 @@ test("bytes that are not those of the link are an error at the end", async () =>
 test("a server that knows no ranges sends all of it again, and that is well", async () => {
   const bytes = randomBytes(300_000);
   let requests = 0;
-  await using server = await answering((_request, response) => {
+  await using server = await listen((_request, response) => {
     requests += 1;
     response.writeHead(200, { "Content-Length": bytes.length });
     if (requests > 1) response.end(bytes);
@@ -154,8 +140,8 @@ test("a token goes to the service's own origin, and to no other", async () => {
     seen.push(request.headers.authorization);
     response.setHeader("Content-Length", 1).end("a");
   };
-  await using home = await answering(listener);
-  await using elsewhere = await answering(listener);
+  await using home = await listen(listener);
+  await using elsewhere = await listen(listener);
   const client = createClient({ endpoint: `${home.url}/uploads`, headers: { Authorization: "Bearer secret" } });
   for (const { url } of [home, elsewhere]) await client.stat(`${url}/uploads/${sha256("a")}`);
   for (const { url } of [home, elsewhere]) await read((await client.download(`${url}/uploads/${sha256("a")}`)).stream);

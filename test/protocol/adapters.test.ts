@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import express from "express";
@@ -11,22 +10,11 @@ import { fetchHandler } from "../../src/fetch.ts";
 import { createFixity } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { nodeHandler } from "../../src/node.ts";
+import { listen } from "../helpers/listen.ts";
 import { sha256 } from "../helpers/service.ts";
 
 const HELLO = "hello, world";
 const HEX = sha256(HELLO);
-
-async function listen(listener: RequestListener): Promise<{ url: string } & AsyncDisposable> {
-  const server = createServer(listener).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
-}
 
 /** What every way of embedding must do alike. */
 async function exercise(
