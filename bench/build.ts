@@ -49,7 +49,14 @@ export class Build implements AsyncDisposable {
 
 async function compile(folder: string): Promise<void> {
   try {
-    await run(inRepository("node_modules/.bin/tsc"), ["-p", inRepository("bench"), "--outDir", folder]);
+    await run(inRepository("node_modules/.bin/tsc"), [
+      "-p",
+      inRepository("bench"),
+      "--noEmit",
+      "false",
+      "--outDir",
+      folder,
+    ]);
   } catch (error) {
     // what the compiler complains of
     throw new Error((error as { readonly stdout: string }).stdout, { cause: error });

@@ -30,11 +30,11 @@ export async function withGateway(name: string, run: (target: S3Target) => Promi
   if (lacking !== null) return console.log(`\n${name} was left out: it ${lacking}`);
   const { collectGarbage: _, stop, ...target } = await startGateway();
   const stopAndExit = (): void => void stop().finally(() => process.exit(130));
-  process.once("SIGINT", stopAndExit);
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, stopAndExit);
   try {
     await run(target);
   } finally {
-    process.off("SIGINT", stopAndExit);
+    for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, stopAndExit);
     await stop();
   }
 }

@@ -8,7 +8,7 @@ import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { FaultProxy } from "./fault-proxy.ts";
-import type { Gateway } from "./gateway.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 const LINK = `/uploads/${sha256(BYTES)}`;
@@ -221,11 +221,7 @@ function nginxSuite(gateway: Gateway): void {
 function serverSuite(gateway: Gateway): void {
   void describe("the server leaves downloads to others", () => {
     const settings = {
-      UPLOAD_BUCKET_NAME: gateway.bucket,
-      UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
-      UPLOAD_BUCKET_REGION: gateway.region,
-      UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
-      UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
+      ...bucketSettings(gateway),
       UPLOAD_LOG_LEVEL: "debug",
     };
 

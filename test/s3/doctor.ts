@@ -6,7 +6,7 @@ import { content, digestOf, keep } from "../../src/stores/contract/tools.ts";
 import type { Finding } from "../../src/stores/doctor/finding.ts";
 import { Command, jsonLines, runCommand } from "../helpers/command.ts";
 import { FaultProxy } from "./fault-proxy.ts";
-import type { Gateway } from "./gateway.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 /** All of what is probed of a bucket on this machine, but for the last one, CORS. */
@@ -14,11 +14,8 @@ const MOST_PROBES = 28;
 
 function envOf({ gateway, prefix }: S3Place, endpoint: string = gateway.endpoint): Record<string, string> {
   return {
-    UPLOAD_BUCKET_NAME: gateway.bucket,
+    ...bucketSettings(gateway),
     UPLOAD_BUCKET_ENDPOINT: endpoint,
-    UPLOAD_BUCKET_REGION: gateway.region,
-    UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
-    UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
     UPLOAD_BUCKET_PREFIX: prefix,
   };
 }

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rmdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +44,8 @@ export async function startGateway(): Promise<Gateway> {
   if (process.env["TEST_S3_ENDPOINT"] !== undefined) {
     return { ...settingsFrom(process.env), collectGarbage: null, stop: async () => undefined };
   }
-  const folder = join(await mkdtemp(join(tmpdir(), "fixity-ceph-")), "ceph");
+  const parent = await mkdtemp(join(tmpdir(), "fixity-ceph-"));
+  const folder = join(parent, "ceph");
   const env = { ...process.env, CEPH_S3_PORT: String(await freePorts()) };
   const { stdout } = await run(SCRIPT, ["start", folder], { env });
   const settings = Object.fromEntries(
@@ -53,7 +54,10 @@ export async function startGateway(): Promise<Gateway> {
   return {
     ...settingsFrom(settings),
     collectGarbage: async () => void (await run(SCRIPT, ["gc", folder])),
-    stop: async () => void (await run(SCRIPT, ["stop", folder])),
+    stop: async () => {
+      await run(SCRIPT, ["stop", folder]);
+      await rmdir(parent);
+    },
   };
 }
 
@@ -65,6 +69,17 @@ function settingsFrom(env: Readonly<Record<string, string | undefined>>): Omit<G
     bucket: value("TEST_S3_BUCKET"),
     accessKey: value("TEST_S3_ACCESS_KEY"),
     secretKey: value("TEST_S3_SECRET_KEY"),
+  };
+}
+
+/** How `fixity` is told to store in the server's bucket. */
+export function bucketSettings(gateway: Gateway): Record<string, string> {
+  return {
+    UPLOAD_BUCKET_NAME: gateway.bucket,
+    UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
+    UPLOAD_BUCKET_REGION: gateway.region,
+    UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
+    UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
   };
 }
 

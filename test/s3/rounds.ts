@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { race } from "../resumable/race.ts";
 import { resumeRounds } from "../resumable/rounds.ts";
-import type { Gateway } from "./gateway.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 export function roundsSuite(gateway: Gateway): void {
@@ -21,11 +21,7 @@ export function roundsSuite(gateway: Gateway): void {
     test("30 uploads through cuts, kills and changes of the instance", async () => {
       await using place = new S3Place(gateway);
       const env = {
-        UPLOAD_BUCKET_NAME: gateway.bucket,
-        UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
-        UPLOAD_BUCKET_REGION: gateway.region,
-        UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
-        UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
+        ...bucketSettings(gateway),
         UPLOAD_BUCKET_PREFIX: place.prefix,
         UPLOAD_BUCKET_PART_SIZE: "5MiB",
       };

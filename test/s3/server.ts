@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { FaultProxy } from "./fault-proxy.ts";
-import type { Gateway } from "./gateway.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 const KIB = 1024;
@@ -12,13 +12,7 @@ const MIB = 1024 * KIB;
 
 export function serverSuite(gateway: Gateway): void {
   describe("the server over a bucket", () => {
-    const settings = {
-      UPLOAD_BUCKET_NAME: gateway.bucket,
-      UPLOAD_BUCKET_ENDPOINT: gateway.endpoint,
-      UPLOAD_BUCKET_REGION: gateway.region,
-      UPLOAD_BUCKET_ACCESS_KEY: gateway.accessKey,
-      UPLOAD_BUCKET_SECRET_KEY: gateway.secretKey,
-    };
+    const settings = bucketSettings(gateway);
     /** The disk store's folder: nothing may come into being there. */
     const dir = "/nowhere/data";
 
