@@ -34,7 +34,8 @@ export interface StoreContractOptions {
   /** What the store cannot do, each with the reason; those rules are skipped with it. */
   readonly cannot?: Readonly<Partial<Record<ContractCapability, string>>>;
   /**
-   * Bytes of the largest blob. More than the store holds in memory, so that all of its ways are taken.
+   * Bytes of the largest blob. More than the store holds in memory, so that all of its ways are taken; sixteen of them
+   * are under way at once and wait for each other.
    *
    * @default 5 MiB and a bit
    */

@@ -5,9 +5,12 @@ import type { Rule } from "./contract-place.ts";
 
 const WRITERS = 16;
 
-/** Writers of one content, by turns over two stores, that reach their commits together. */
+/**
+ * Writers of one content, by turns over two stores, that reach their commits together. One that fails lets the others go,
+ * so that none of them goes on when the rule has ended.
+ */
 async function commitTogether(one: BlobStore, other: BlobStore, bytes: Uint8Array): Promise<Committed[]> {
-  const { promise: everyoneIsReady, resolve } = Promise.withResolvers<void>();
+  const { promise: everyoneIsReady, resolve, reject } = Promise.withResolvers<void>();
   let ready = 0;
   const write = async (store: BlobStore): Promise<Committed> => {
     await using staged = await store.stage();
@@ -15,9 +18,13 @@ async function commitTogether(one: BlobStore, other: BlobStore, bytes: Uint8Arra
     ready += 1;
     if (ready === WRITERS) resolve();
     await everyoneIsReady;
-    return staged.commit(digestOf(bytes));
+    return await staged.commit(digestOf(bytes));
   };
-  return Promise.all(Array.from({ length: WRITERS }, (_, n) => write(n % 2 === 0 ? one : other)));
+  const writers = Array.from({ length: WRITERS }, (_, n) => write(n % 2 === 0 ? one : other));
+  everyoneIsReady.catch(() => undefined);
+  for (const writer of writers) writer.catch(reject);
+  await Promise.allSettled(writers);
+  return Promise.all(writers);
 }
 
 /** Several uploads, several stores, and what the dead leave behind. */
