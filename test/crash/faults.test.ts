@@ -15,7 +15,7 @@ const withStrace = needing("strace");
 const KIB = 1024;
 const MIB = 1024 * KIB;
 /** More than the server stages in all of this file. */
-const UPLOADS = 800;
+const UPLOADS = 1600;
 const random = new Random(1);
 
 let folder: StoreFolder;
@@ -197,6 +197,51 @@ test("a fault of some uploads does not touch those beside them", withStrace, asy
   assert.deepEqual(await folder.staged(), []);
   for (const content of contents) await assertWorks("raw", content);
 });
+
+/** Uploads a crowd of small files into one folder that is durable, while `fsync` fails on some paths. */
+async function crowdWith(
+  paths: readonly string[],
+  contents: readonly Buffer[],
+): Promise<{ told: Told[]; failed: string[] }> {
+  await using strace = await Strace.attach(server.pid, { calls: ["fsync"], paths, inject: ["fsync:error=EIO"] });
+  const told = await Promise.all(contents.map((content) => uploadBy("raw", server.port, content)));
+  return { told, failed: (await strace.calls()).map((call) => pathOf(call) ?? "") };
+}
+
+test("in a crowd of small files a failed flush fails its own upload and no other", withStrace, async () => {
+  const crowd = (): Buffer[] => Array.from({ length: 32 }, () => random.bytes(KIB));
+  // the first ones start the threads that a crowd's files go through, and make the folders
+  for (let times = 0; times < 8; times += 1) {
+    await Promise.all(crowd().map((content) => uploadBy("raw", server.port, content)));
+  }
+  const contents = crowd();
+  const staged = (await folder.nextStaged(UPLOADS)).filter((_, index) => index % 3 === 0);
+  const { told, failed } = await crowdWith(staged, contents);
+  assert.ok(failed.length > 0 && failed.length < contents.length);
+  assert.equal(new Set(failed).size, failed.length, "no file was flushed twice");
+  for (const { link, ...problem } of told) if (link === null) assert.deepEqual(problem, unavailable);
+  assert.equal(told.filter(({ link }) => link === null).length, failed.length);
+  assert.deepEqual(await folder.staged(), []);
+  for (const content of contents) await assertWorks("raw", content);
+});
+
+test(
+  "in a crowd of small files a folder that cannot be flushed fails those in it and no other",
+  withStrace,
+  async () => {
+    const contents = Array.from({ length: 64 }, () => random.bytes(KIB));
+    const fanOuts = contents.slice(0, 8).map((content) => folder.fanOut(sha256(content)));
+    const { told, failed } = await crowdWith(fanOuts, contents);
+    assert.ok(failed.length > 0);
+    for (const [index, { link, ...problem }] of told.entries()) {
+      const isIn = fanOuts.includes(folder.fanOut(sha256(contents[index] ?? Buffer.alloc(0))));
+      if (isIn) assert.deepEqual({ link, ...problem }, { ...unavailable, link: null });
+      else assert.ok(link);
+    }
+    assert.deepEqual(await folder.staged(), []);
+    for (const content of contents) await assertWorks("raw", content);
+  },
+);
 
 test("after all these faults everything stored is whole, and no descriptor was lost", withStrace, async () => {
   await folder.wholeBlobs();

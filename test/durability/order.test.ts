@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { until } from "../helpers/settled.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { Strace } from "../helpers/strace.ts";
 import { linkTo, type Route, ROUTES, uploadBy } from "../helpers/upload-routes.ts";
@@ -126,6 +127,22 @@ test(
     for (const content of contents) trace.assertDurableBefore(trace.answer(201, content), content);
   },
 );
+
+test("small uploads of a crowd go through two threads, each in the order of any other", withStrace, async () => {
+  const first = newContent();
+  const crowd = (): Buffer[] => Array.from({ length: 24 }, () => besides(sha256(first)));
+  const uploadAll = async (contents: readonly Buffer[]): Promise<void> => {
+    await Promise.all(contents.map((content, index) => upload(index % 2 === 0 ? "raw" : "form", content, 201)));
+  };
+  // the threads are started by the first crowd; whoever comes before they run goes the long way, by a pool of more threads
+  await upload("raw", first, 201);
+  await until(async () => {
+    const contents = crowd();
+    const trace = await traced(() => uploadAll(contents));
+    for (const content of contents) trace.assertDurableBefore(trace.answer(201, content), content);
+    return new Set(contents.map((content) => trace.publicationOf(content)?.thread)).size <= 2;
+  });
+});
 
 test("the same content at once from many is published once, and all wait until it is durable", withStrace, async () => {
   const content = newContent(100 * KIB);

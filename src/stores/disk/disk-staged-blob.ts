@@ -11,8 +11,7 @@ import type { StagingFile } from "./staging-file.ts";
 /** Where a staged blob gets its file from, and where it goes. */
 export interface StagedBlobParts {
   readonly publisher: Publisher;
-  /** `null` where blobs are flushed. */
-  readonly quick: QuickPublisher | null;
+  readonly quick: QuickPublisher;
   readonly batches: Batches;
   readonly createFile: () => Promise<StagingFile>;
   readonly signal: AbortSignal | undefined;
@@ -77,9 +76,12 @@ export class DiskStagedBlob implements StagedBlob {
 
   async #publish(digest: Digest): Promise<Committed> {
     const { publisher, quick, signal } = this.#parts;
-    if (quick !== null && this.#file === null && (await quick.publish(digest, this.#writer.gathered, this.#size))) {
-      await this.#writer.drop();
-      return { existed: false };
+    if (this.#file === null) {
+      const bytes = { chunks: this.#writer.gathered, size: this.#size };
+      if (await quick.publish(digest, bytes, signal)) {
+        await this.#writer.drop();
+        return { existed: false };
+      }
     }
     // Content that is known need not be written, or flushed, again.
     if ((await publisher.confirmKnown(digest, this.#size)) !== null) {

@@ -65,8 +65,11 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.#quick = new QuickPublisher({
       layout: this.#layout,
       instance: this.#instance,
+      folders: this.#folders,
+      durability: this.#durability,
       batches: this.#batches,
       threads: this.#threads,
+      log,
     });
     this.#collector = new Collector(this.#layout, owner, log);
     this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, { durability: this.#durability, owner, log });
@@ -144,7 +147,7 @@ export class DiskStore implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     return new DiskStagedBlob({
       publisher: this.#publisher,
-      quick: this.#durability.flushes ? null : this.#quick,
+      quick: this.#quick,
       batches: this.#batches,
       createFile: () => this.#createFile(),
       signal,

@@ -1,6 +1,6 @@
-import { FixityError } from "../../core/errors.ts";
-import { close, fdatasync, fsync, open } from "./calls.ts";
+import { fdatasync, fsync } from "./calls.ts";
 import { failedWith } from "./faults.ts";
+import { flushFolder } from "./folder-flush.ts";
 import { Lanes } from "./lanes.ts";
 import type { DurabilityLevel } from "./options.ts";
 
@@ -94,25 +94,5 @@ export class Durability {
     turn.ended = flushed.then(end, end);
     this.#turns.set(path, turn);
     return flushed;
-  }
-}
-
-/**
- * A folder is opened anew for each flush. To keep descriptors of the fan-out folders gains nothing that can be measured,
- * and one of a folder that was moved or removed underneath would flush the wrong one.
- */
-async function flushFolder(path: string): Promise<void> {
-  // Windows has no call for it; NTFS writes its metadata in order by its own journal.
-  if (process.platform === "win32") return;
-  const fd = await open(path, "r");
-  try {
-    await fsync(fd);
-  } catch (error) {
-    if (!failedWith(error, "EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw error;
-    throw new FixityError("store-misconfigured", "The store's file system cannot make a folder durable.", {
-      cause: error,
-    });
-  } finally {
-    await close(fd);
   }
 }

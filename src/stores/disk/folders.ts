@@ -76,6 +76,11 @@ export class Folders {
     this.#settled.add(path);
   }
 
+  /** Whether nothing but its own flush is left to do for the folder of a blob. */
+  isSettled(digest: Digest): boolean {
+    return this.#settled.has(this.#layout.fanOut(digest));
+  }
+
   #settleBase(): Promise<void> {
     this.#base ??= this.#settleBaseNow();
     return this.#base;

@@ -6,10 +6,13 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobStore } from "../../core/store.ts";
 import { diskStore } from "../../disk.ts";
-import { assertKept, content, digestOf, keep } from "../contract/tools.ts";
+import { assertAbsent, assertKept, content, digestOf, keep } from "../contract/tools.ts";
 import { Batches } from "./batches.ts";
+import { Durability } from "./durability.ts";
+import { Folders } from "./folders.ts";
 import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
+import type { DurabilityLevel } from "./options.ts";
 import { thisProcess } from "./owner.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
 import { WriteThreads } from "./write-threads.ts";
@@ -23,7 +26,7 @@ const log = (message: string): void => assert.fail(message);
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "fixity-test-"));
-  store = diskStore({ root, durability: "none", log: () => null });
+  store = diskStore({ root, log: () => null });
 });
 
 afterEach(async () => {
@@ -37,36 +40,102 @@ async function keepTogether(seeds: readonly number[]): Promise<boolean[]> {
   return committed.map(({ existed }) => existed);
 }
 
-test("small blobs are published by threads once these run, larger ones never", async () => {
+/** A quick publisher in the store's folder, in a crowd. */
+class Scene implements AsyncDisposable {
+  readonly quick: QuickPublisher;
+  readonly #folders: Folders;
+  readonly #instance: InstanceFolder;
+  readonly #threads = new WriteThreads(log);
+
+  constructor(level: DurabilityLevel) {
+    const layout = new Layout(root);
+    const durability = new Durability(level);
+    const batches = new Batches();
+    for (let uploads = 0; uploads < 4; uploads += 1) batches.enter();
+    this.#folders = new Folders(layout, durability, log);
+    this.#instance = new InstanceFolder(layout, thisProcess(), log);
+    const threads = this.#threads;
+    const [folders, instance] = [this.#folders, this.#instance];
+    this.quick = new QuickPublisher({ layout, instance, folders, durability, batches, threads, log });
+  }
+
+  /** Whether the bytes are published. */
+  async publish(bytes: Buffer, signal?: AbortSignal): Promise<boolean> {
+    return await this.quick.publish(digestOf(bytes), { chunks: [bytes], size: bytes.length }, signal);
+  }
+
+  async start(): Promise<void> {
+    assert.equal(await this.publish(content(SIZE, 99)), false);
+    while (!this.#threads.ready) await sleep(1);
+  }
+
+  async settle(bytes: Buffer): Promise<void> {
+    await this.#folders.make(digestOf(bytes));
+    await this.#folders.settle(digestOf(bytes));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads[Symbol.asyncDispose]();
+    await this.#instance.remove();
+  }
+}
+
+for (const level of ["none", "full"] as const) {
+  test(`small blobs are published by threads once these run, larger ones never, with durability ${level}`, async () => {
+    const [bytes, large] = [content(SIZE), content(64 * 1024 + 1)];
+    await using scene = new Scene(level);
+    for (const each of [bytes, large]) await scene.settle(each);
+    assert.equal(await scene.publish(bytes), false);
+    await scene.start();
+    assert.equal(await scene.publish(bytes), true);
+    await assertKept(store, bytes);
+    assert.equal(await scene.publish(bytes), false, "it is there");
+    assert.equal(await scene.publish(large), false);
+  });
+}
+
+test("the first durable blob of a folder goes the long way, which makes the folder durable", async () => {
+  await using scene = new Scene("full");
+  await scene.start();
   const bytes = content(SIZE);
-  await keep(store, content(SIZE, 1));
+  await keep(store, bytes);
   await store.remove(digestOf(bytes));
-  const layout = new Layout(root);
-  const batches = new Batches();
-  for (let uploads = 0; uploads < 4; uploads += 1) batches.enter();
-  await using threads = new WriteThreads(log);
-  const instance = new InstanceFolder(layout, thisProcess(), log);
-  const quick = new QuickPublisher({ layout, instance, batches, threads });
-  assert.equal(await quick.publish(digestOf(bytes), [bytes], bytes.length), false);
-  while (!threads.ready) await sleep(1);
-  assert.equal(await quick.publish(digestOf(bytes), [bytes], bytes.length), true);
-  await assertKept(store, bytes);
-  const large = content(64 * 1024 + 1);
-  assert.equal(await quick.publish(digestOf(large), [large], large.length), false);
-  await instance.remove();
+  assert.equal(await scene.publish(bytes), false);
+  await scene.settle(bytes);
+  assert.equal(await scene.publish(bytes), true);
 });
 
-// Every round has to go well, the first ones without threads and the last ones with them.
-test("many small blobs at once are stored, new or known, twice, damaged or without their folder", async () => {
-  for (let round = 0; round < 10; round += 1) {
-    const [one = 0, two = 0, three = 0, ...others] = Array.from({ length: 8 }, (_, index) => round * 8 + index);
-    const existed = await keepTogether([one, one, two, three]);
-    assert.equal(existed.filter((each) => each).length, 1);
-    await truncate(new Layout(root).blob(digestOf(content(SIZE, two))), 1);
-    await rm(new Layout(root).fanOut(digestOf(content(SIZE, three))), { recursive: true });
-    await keepTogether([one, two, three, ...others]);
-    for (const seed of [one, two, three, ...others]) await assertKept(store, content(SIZE, seed));
-    const [instance = ""] = await readdir(join(root, "staging"));
-    assert.deepEqual(await readdir(join(root, "staging", instance)), []);
-  }
+test("an upload that is aborted before its flush leaves nothing", async () => {
+  await using scene = new Scene("full");
+  await scene.start();
+  const bytes = content(SIZE);
+  await scene.settle(bytes);
+  await assert.rejects(scene.publish(bytes, AbortSignal.abort(new Error("no more"))), /no more/);
+  await assertAbsent(store, digestOf(bytes));
+  const [instance = ""] = await readdir(join(root, "staging"));
+  assert.deepEqual(await readdir(join(root, "staging", instance)), []);
 });
+
+/** Contents at once: new ones, one twice, one over a damaged blob, one whose folder was removed. */
+async function storeMany(seeds: readonly [number, number, number, ...number[]]): Promise<void> {
+  const [one, two, three] = seeds;
+  const existed = await keepTogether([one, one, two, three]);
+  assert.equal(existed.filter((each) => each).length, 1);
+  await truncate(new Layout(root).blob(digestOf(content(SIZE, two))), 1);
+  await rm(new Layout(root).fanOut(digestOf(content(SIZE, three))), { recursive: true });
+  await keepTogether(seeds);
+  for (const seed of seeds) await assertKept(store, content(SIZE, seed));
+  const [instance = ""] = await readdir(join(root, "staging"));
+  assert.deepEqual(await readdir(join(root, "staging", instance)), []);
+}
+
+for (const durability of ["none", "full"] as const) {
+  test(`many small blobs at once are stored, be they new, known or damaged, with durability ${durability}`, async () => {
+    await store[Symbol.asyncDispose]();
+    store = diskStore({ root, durability, log: () => null });
+    // every round has to go well, the first ones without threads and the last ones with them
+    for (let seed = 0; seed < 80; seed += 8) {
+      await storeMany([seed, seed + 1, seed + 2, seed + 3, seed + 4, seed + 5, seed + 6, seed + 7]);
+    }
+  });
+}

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { writeBlob } from "./write-blob.ts";
+import { publishBlob, stageBlob } from "./write-blob.ts";
 
 let root: string;
 
@@ -17,16 +17,20 @@ afterEach(async () => {
   await rm(root, { recursive: true });
 });
 
-/** Writes a blob to `name` in the root. */
-function write(name: string, text: string): boolean {
+const log = (message: string): void => assert.fail(message);
+
+/** Writes a blob to `name` in the root. Between its two steps `meanwhile` happens. */
+async function write(name: string, text: string, meanwhile: () => Promise<void> = async () => {}): Promise<boolean> {
   const paths = { staged: join(root, "staging", "1"), place: join(root, name) };
-  return writeBlob(paths, Buffer.from(text), (message) => assert.fail(message));
+  const fd = stageBlob(paths, Buffer.from(text), log);
+  await meanwhile();
+  return fd !== null && publishBlob(paths, fd, log);
 }
 
 test("a blob has its bytes, be they none, one name, and may not be written to", async () => {
   for (const text of ["some bytes", ""]) {
     const name = `aa/${text.length}`;
-    assert.equal(write(name, text), true);
+    assert.equal(await write(name, text), true);
     assert.equal(await readFile(join(root, name), "utf8"), text);
     const { mode, nlink } = await stat(join(root, name));
     assert.deepEqual([mode & 0o333, nlink], [0, 1]);
@@ -36,19 +40,25 @@ test("a blob has its bytes, be they none, one name, and may not be written to", 
 
 test("a blob that is there is left as it is", async () => {
   await writeFile(join(root, "aa/one"), "old");
-  assert.equal(write("aa/one", "new"), false);
+  assert.equal(await write("aa/one", "new"), false);
+  assert.equal(await readFile(join(root, "aa/one"), "utf8"), "old");
+  assert.deepEqual(await readdir(join(root, "staging")), []);
+});
+
+test("a blob that appears between the steps is left as it is", async () => {
+  assert.equal(await write("aa/one", "new", () => writeFile(join(root, "aa/one"), "old")), false);
   assert.equal(await readFile(join(root, "aa/one"), "utf8"), "old");
   assert.deepEqual(await readdir(join(root, "staging")), []);
 });
 
 test("where the blob's folder is missing nothing is made", async () => {
-  assert.equal(write("bb/one", "some bytes"), false);
+  assert.equal(await write("bb/one", "some bytes"), false);
   assert.deepEqual((await readdir(root, { recursive: true })).sort(), ["aa", "staging"]);
 });
 
 test("somebody else's staging file is neither written nor removed", async () => {
   await writeFile(join(root, "staging/1"), "not ours");
-  assert.equal(write("aa/one", "some bytes"), false);
+  assert.equal(await write("aa/one", "some bytes"), false);
   assert.equal(await readFile(join(root, "staging/1"), "utf8"), "not ours");
   assert.deepEqual(await readdir(join(root, "aa")), []);
 });

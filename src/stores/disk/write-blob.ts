@@ -11,50 +11,68 @@ export interface BlobPaths {
 export type TroubleLog = (message: string, error: unknown) => void;
 
 /**
- * Makes a blob by blocking system calls, for a thread of its own. Nothing is flushed. `false` where anything was unusual
- * (the blob is there already, its folder is missing, no hard links, no room): then nothing is published or left, and the
- * calls of `Publisher`, which will meet the same, know what to do.
+ * Writes a staging file by blocking system calls, for a thread of its own, and gives its descriptor. `null` where anything
+ * was unusual (the blob is there already, no room): then nothing is left, and the calls of `Publisher`, which will meet the
+ * same, know what to do.
  */
-export function writeBlob({ staged, place }: BlobPaths, bytes: Uint8Array, log: TroubleLog): boolean {
+export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, log: TroubleLog): number | null {
   let fd: number;
   try {
     // known content need not be written
-    if (statSync(place, { throwIfNoEntry: false }) !== undefined) return false;
+    if (statSync(place, { throwIfNoEntry: false }) !== undefined) return null;
     fd = openSync(staged, "wx", 0o444);
   } catch {
-    return false;
+    return null;
   }
-  const published = fill(fd, bytes) && publish(staged, place);
-  try {
-    unlinkSync(staged);
-  } catch (error) {
-    log("a staging file could not be removed", error);
-  }
+  if (fill(fd, bytes)) return fd;
+  close(fd);
+  unlink(staged, log);
+  return null;
+}
+
+/**
+ * Gives a staging file its place, and takes its other name and the descriptor from it in any case. Nothing is flushed.
+ * `false` where anything was unusual (the blob is there meanwhile, its folder is missing, no hard links): then nothing is
+ * published.
+ */
+export function publishBlob({ staged, place }: BlobPaths, fd: number, log: TroubleLog): boolean {
+  // a network file system may tell no earlier that bytes did not arrive
+  const published = close(fd) && link(staged, place);
+  unlink(staged, log);
   return published;
 }
 
-/** Writes and closes; whether all bytes were taken. */
+/** Whether all bytes were taken. */
 function fill(fd: number, bytes: Uint8Array): boolean {
-  let taken = -1;
   try {
-    taken = writeSync(fd, bytes);
-  } catch {
-    // as if nothing had been taken
-  }
-  try {
-    // a network file system may tell no earlier that bytes did not arrive
-    closeSync(fd);
+    return writeSync(fd, bytes) === bytes.length;
   } catch {
     return false;
   }
-  return taken === bytes.length;
 }
 
-function publish(staged: string, place: string): boolean {
+function close(fd: number): boolean {
+  try {
+    closeSync(fd);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function link(staged: string, place: string): boolean {
   try {
     linkSync(staged, place);
     return true;
   } catch {
     return false;
+  }
+}
+
+function unlink(staged: string, log: TroubleLog): void {
+  try {
+    unlinkSync(staged);
+  } catch (error) {
+    log("a staging file could not be removed", error);
   }
 }

@@ -2,18 +2,20 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Log } from "./options.ts";
 import type { BlobPaths } from "./write-blob.ts";
-import type { BatchAnswer, BatchedBlob } from "./write-worker.ts";
+import type { Batch, BatchAnswer, BatchedBlob, BlobOutcome, WriteStep } from "./write-worker.ts";
 
 /** Most bytes of a batch. */
 const BATCH_BYTES = 256 * 1024;
 
-/** Bytes that are to become a blob, and who waits for that. */
+/** A step on the way of a blob, and who waits for it. */
 export interface WriteJob extends BlobPaths {
-  /** `size` bytes in all, and no more than a batch has. */
+  readonly step: WriteStep;
+  /** Of the staging file, to be published. */
+  readonly fd: number | null;
+  /** What is to be written: `size` bytes in all, and no more than a batch has. */
   readonly chunks: readonly Uint8Array[];
   readonly size: number;
-  /** Told whether the blob was published. */
-  readonly done: (published: boolean) => void;
+  readonly done: (outcome: BlobOutcome) => void;
 }
 
 /** What a thread is made with. */
@@ -36,13 +38,19 @@ export class WriteThread {
     this.#log = log;
     // this file's neighbour, as source or built; what the process was started with (loaders, hooks) is nothing to it
     const script = new URL(`write-worker${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(script, { workerData: this.#memory, execArgv: [], name: "fixity-write" });
+    this.#worker = new Worker(script, {
+      workerData: this.#memory,
+      execArgv: [],
+      name: "fixity-write",
+      // descriptors go from thread to thread
+      trackUnmanagedFds: false,
+    });
     this.#worker.unref();
     this.#worker.on("online", () => this.#become("idle", onChange));
-    this.#worker.on("message", ({ published, troubles }: BatchAnswer) => {
+    this.#worker.on("message", ({ outcomes, troubles }: BatchAnswer) => {
       this.#worker.unref();
       for (const [message, error] of troubles) log(message, error);
-      this.#finish(published);
+      this.#finish(outcomes);
       this.#become("idle", onChange);
     });
     this.#worker.on("error", (error) => this.#log("a thread for small files has failed", error));
@@ -56,22 +64,30 @@ export class WriteThread {
     return this.#state;
   }
 
-  /** For an idle thread: takes jobs from the front of the queue, at most so many, as far as there is room. */
+  /** For an idle thread: takes jobs of one step off the queue, the oldest first, at most so many, as far as there is room. */
   take(queue: WriteJob[], most: number): void {
-    const batch: BatchedBlob[] = [];
+    const step = queue[0]?.step ?? "make";
+    const jobs: WriteJob[] = [];
+    const blobs: BatchedBlob[] = [];
     let end = 0;
-    for (const { staged, place, chunks, size } of queue) {
-      if (batch.length === most || end + size > BATCH_BYTES) break;
+    for (const job of queue) {
+      if (blobs.length === most) break;
+      if (job.step !== step || end + job.size > BATCH_BYTES) continue;
       const start = end;
-      for (const chunk of chunks) {
+      for (const chunk of job.chunks) {
         this.#memory.set(chunk, end);
         end += chunk.length;
       }
-      batch.push({ staged, place, start, end });
+      const { staged, place, fd } = job;
+      jobs.push(job);
+      blobs.push({ staged, place, fd, start, end });
     }
-    this.#jobs = queue.splice(0, batch.length);
+    const taken = new Set(jobs);
+    queue.splice(0, queue.length, ...queue.filter((job) => !taken.has(job)));
+    this.#jobs = jobs;
     this.#state = "busy";
     this.#worker.ref();
+    const batch: Batch = { step, blobs };
     this.#worker.postMessage(batch);
   }
 
@@ -85,9 +101,10 @@ export class WriteThread {
     onChange();
   }
 
-  #finish(published: readonly boolean[]): void {
+  /** A thread that has died may have done what it was asked or not; who asked goes another way, which finds out. */
+  #finish(outcomes: readonly BlobOutcome[]): void {
     const jobs = this.#jobs;
     this.#jobs = [];
-    for (const [index, { done }] of jobs.entries()) done(published[index] ?? false);
+    for (const [index, { done }] of jobs.entries()) done(outcomes[index] ?? { is: "declined" });
   }
 }

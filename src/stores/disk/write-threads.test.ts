@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { content } from "../contract/tools.ts";
-import { WriteThreads } from "./write-threads.ts";
+import type { BlobPaths } from "./write-blob.ts";
+import { type BlobBytes, WriteThreads } from "./write-threads.ts";
 
 let root: string;
 let threads: WriteThreads;
@@ -27,38 +28,50 @@ async function started(): Promise<void> {
   while (!threads.ready) await sleep(1);
 }
 
-/** Has `size` bytes written, in two chunks. */
-function write(seed: number, size: number): Promise<boolean> {
+const pathsOf = (seed: number): BlobPaths => ({
+  staged: join(root, "staging", String(seed)),
+  place: join(root, "blobs", String(seed)),
+});
+
+/** `size` bytes in two chunks. */
+function bytesOf(seed: number, size: number): BlobBytes {
   const bytes = content(size, seed);
   const half = size >> 1;
-  return threads.write({
-    staged: join(root, "staging", String(seed)),
-    place: join(root, "blobs", String(seed)),
-    chunks: [bytes.subarray(0, half), bytes.subarray(half)],
-    size,
+  return { chunks: [bytes.subarray(0, half), bytes.subarray(half)], size };
+}
+
+/** The ways by which a blob is written. */
+const WAYS = {
+  "at once": async (seed: number, size: number): Promise<boolean> =>
+    (await threads.make(pathsOf(seed), bytesOf(seed, size))).is === "published",
+  "in two steps": async (seed: number, size: number): Promise<boolean> => {
+    const staged = await threads.stage(pathsOf(seed), bytesOf(seed, size));
+    return staged.is === "staged" && (await threads.publish(pathsOf(seed), staged.fd)).is === "published";
+  },
+};
+
+for (const [way, write] of Object.entries(WAYS)) {
+  test(`more blobs than threads and batches hold are all written ${way}, each with its bytes`, async () => {
+    await started();
+    const sizes = Array.from({ length: 200 }, (_, seed) => (seed % 7 === 0 ? 64 * 1024 : seed * 11));
+    const published = await Promise.all(sizes.map((size, seed) => write(seed, size)));
+    assert.deepEqual(new Set(published), new Set([true]));
+    for (const [seed, size] of sizes.entries()) {
+      assert((await readFile(join(root, "blobs", String(seed)))).equals(content(size, seed)), `blob ${seed}`);
+    }
+    assert.deepEqual(await readdir(join(root, "staging")), []);
   });
 }
 
-test("more blobs than threads and batches hold at a time are all written, each with its bytes", async () => {
-  await started();
-  const sizes = Array.from({ length: 200 }, (_, seed) => (seed % 7 === 0 ? 64 * 1024 : seed * 11));
-  const published = await Promise.all(sizes.map((size, seed) => write(seed, size)));
-  assert.deepEqual(new Set(published), new Set([true]));
-  for (const [seed, size] of sizes.entries()) {
-    assert((await readFile(join(root, "blobs", String(seed)))).equals(content(size, seed)), `blob ${seed}`);
-  }
-  assert.deepEqual(await readdir(join(root, "staging")), []);
-});
-
 test("without running threads nothing is published", async () => {
   assert.equal(threads.ready, false);
-  assert.equal(await write(1, 100), false);
+  for (const write of Object.values(WAYS)) assert.equal(await write(1, 100), false);
   assert.deepEqual(await readdir(join(root, "blobs")), []);
 });
 
 test("who waits for a thread that is ended is told, and no thread is started afterwards", async () => {
   await started();
-  const writes = Array.from({ length: 100 }, (_, seed) => write(seed, 1000));
+  const writes = Array.from({ length: 100 }, (_, seed) => WAYS["at once"](seed, 1000));
   await new Promise((resolve) => {
     setImmediate(resolve);
   });

@@ -1,10 +1,19 @@
 import type { Log } from "./options.ts";
+import type { BlobPaths } from "./write-blob.ts";
 import { type WriteJob, WriteThread } from "./write-thread.ts";
+import type { BlobOutcome } from "./write-worker.ts";
 
 /** One keeps up with all that comes in; with two, a call that hangs does not hold up everything. */
 const THREADS = 2;
 /** Most blobs of a batch: what such a call holds up. */
 const BATCH = 16;
+
+/** Bytes that are to become a blob. */
+export interface BlobBytes {
+  readonly chunks: readonly Uint8Array[];
+  /** Of all chunks together. */
+  readonly size: number;
+}
 
 /** Threads that write small blobs, in batches of what comes in together. */
 export class WriteThreads implements AsyncDisposable {
@@ -37,8 +46,32 @@ export class WriteThreads implements AsyncDisposable {
     }
   }
 
-  /** Writes a blob, without flushing it; `false` as in `writeBlob`, and where no thread is left to do it. */
-  write(job: Omit<WriteJob, "done">): Promise<boolean> {
+  /** Writes and publishes a blob without flushing it. `declined` also where no thread is left to do it. */
+  make(paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
+    return this.#do({ ...paths, ...bytes, step: "make", fd: null });
+  }
+
+  /** Writes a staging file; its descriptor is the caller's then. `declined` also where no thread is left to do it. */
+  stage(paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
+    return this.#do({ ...paths, ...bytes, step: "stage", fd: null });
+  }
+
+  /**
+   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is the thread's from now on.
+   * `declined` also where no thread is left to do it: the file may then still be there.
+   */
+  publish(paths: BlobPaths, fd: number): Promise<BlobOutcome> {
+    return this.#do({ ...paths, chunks: [], size: 0, step: "publish", fd });
+  }
+
+  /** Ends the threads, with what they are doing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const threads = this.#threads ?? [];
+    this.#threads = [];
+    await Promise.all(threads.map((thread) => thread.end()));
+  }
+
+  #do(job: Omit<WriteJob, "done">): Promise<BlobOutcome> {
     return new Promise((done) => {
       this.#queue.push({ ...job, done });
       if (this.#sending) return;
@@ -51,16 +84,9 @@ export class WriteThreads implements AsyncDisposable {
     });
   }
 
-  /** Ends the threads, with what they are doing. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    const threads = this.#threads ?? [];
-    this.#threads = [];
-    await Promise.all(threads.map((thread) => thread.end()));
-  }
-
   #send(): void {
     if (!this.ready) {
-      for (const { done } of this.#queue.splice(0)) done(false);
+      for (const { done } of this.#queue.splice(0)) done({ is: "declined" });
       return;
     }
     const idle = (this.#threads ?? []).filter(({ state }) => state === "idle");

@@ -1,26 +1,90 @@
+import { dirname } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
-import { type BlobPaths, writeBlob } from "./write-blob.ts";
+import { flushFolderBlocking } from "./folder-flush.ts";
+import { type BlobPaths, publishBlob, stageBlob, type TroubleLog } from "./write-blob.ts";
 
-/** A blob of a batch. A thread is asked for lists of these. */
+/**
+ * What is done with the blobs of a batch. `make`: all, without a flush. `stage`: their bytes are written, for the caller to flush.
+ * `publish`: what was staged and flushed gets its place, and the folders are flushed.
+ */
+export type WriteStep = "make" | "stage" | "publish";
+
+/** A blob of a batch. */
 export interface BatchedBlob extends BlobPaths {
+  /** Of the staging file, to be published; `null` before it is made. */
+  readonly fd: number | null;
   /** Where its bytes begin and end in the memory that both threads share. */
   readonly start: number;
   readonly end: number;
 }
 
+/** What a thread is asked. */
+export interface Batch {
+  readonly step: WriteStep;
+  readonly blobs: readonly BatchedBlob[];
+}
+
+/** What of a failed system call passes from thread to thread. */
+export interface CallFailure {
+  readonly message: string;
+  readonly code: string | undefined;
+  readonly errno: number | undefined;
+  readonly syscall: string | undefined;
+}
+
+/** What has become of a blob. `declined`: nothing was done, and nothing is left of it. */
+export type BlobOutcome =
+  | { readonly is: "declined" }
+  | { readonly is: "staged"; readonly fd: number }
+  | { readonly is: "published" }
+  | { readonly is: "unflushed"; readonly failure: CallFailure };
+
 /** What a thread answers. */
 export interface BatchAnswer {
-  /** Which blobs were published, in the order of the request. */
-  readonly published: readonly boolean[];
+  /** In the order of the request. */
+  readonly outcomes: readonly BlobOutcome[];
   readonly troubles: readonly (readonly [message: string, error: unknown])[];
 }
 
 const memory = workerData as Uint8Array;
 
-parentPort?.on("message", (batch: readonly BatchedBlob[]) => {
+parentPort?.on("message", ({ step, blobs }: Batch) => {
   const troubles: [string, unknown][] = [];
   const log = (message: string, error: unknown): void => void troubles.push([message, error]);
-  const published = batch.map((blob) => writeBlob(blob, memory.subarray(blob.start, blob.end), log));
-  const answer: BatchAnswer = { published, troubles };
+  const outcomes = step === "publish" ? publish(blobs, log) : blobs.map((blob) => write(step, blob, log));
+  const answer: BatchAnswer = { outcomes, troubles };
   parentPort?.postMessage(answer);
 });
+
+function write(step: "make" | "stage", blob: BatchedBlob, log: TroubleLog): BlobOutcome {
+  const fd = stageBlob(blob, memory.subarray(blob.start, blob.end), log);
+  if (fd === null) return { is: "declined" };
+  if (step === "stage") return { is: "staged", fd };
+  return { is: publishBlob(blob, fd, log) ? "published" : "declined" };
+}
+
+/** First all get their places: the first flush behind them brings most of it to the disk, the others find little to do. */
+function publish(blobs: readonly BatchedBlob[], log: TroubleLog): BlobOutcome[] {
+  const published = blobs.map((blob) => blob.fd !== null && publishBlob(blob, blob.fd, log));
+  const flushes = new Map<string, CallFailure | null>();
+  return blobs.map(({ place }, index) => {
+    if (published[index] !== true) return { is: "declined" };
+    const folder = dirname(place);
+    let failure = flushes.get(folder);
+    if (failure === undefined) {
+      failure = failureOfFlush(folder);
+      flushes.set(folder, failure);
+    }
+    return failure === null ? { is: "published" } : { is: "unflushed", failure };
+  });
+}
+
+function failureOfFlush(folder: string): CallFailure | null {
+  try {
+    flushFolderBlocking(folder);
+    return null;
+  } catch (error) {
+    const { message, code, errno, syscall } = error as NodeJS.ErrnoException;
+    return { message, code, errno, syscall };
+  }
+}
