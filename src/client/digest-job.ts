@@ -1,7 +1,7 @@
 import { FixityClientError } from "./errors.ts";
 
-/** Computes a digest in hex, and tells how many bytes are hashed on the way. */
-export type DigestWork = (onHashed: (bytes: number) => void) => Promise<string> | string;
+/** Computes a digest in hex, and tells how many bytes are hashed on the way, until the signal is aborted. */
+export type DigestWork = (onHashed: (bytes: number) => void, signal: AbortSignal) => Promise<string> | string;
 
 /** A digest that is known, is being computed, or will never be known. */
 export class DigestJob {
@@ -12,6 +12,8 @@ export class DigestJob {
   hashed = 0;
   /** Resolves with the digest, or with `null` where there is none. Rejects where the bytes cannot be read. */
   readonly settled: Promise<string | null>;
+  readonly #began: number = performance.now();
+  readonly #giving = new AbortController();
 
   private constructor(hex: string | null, work: DigestWork | null) {
     this.hex = hex;
@@ -28,16 +30,30 @@ export class DigestJob {
     return new DigestJob(null, work);
   }
 
+  /** Milliseconds since it was begun. */
+  get elapsed(): number {
+    return performance.now() - this.#began;
+  }
+
+  /** It is not needed any more: where it is not known, it will never be. */
+  giveUp(): void {
+    this.isPending = false;
+    this.#giving.abort();
+  }
+
   async #run(work: DigestWork): Promise<string | null> {
+    const { signal } = this.#giving;
     this.isPending = true;
     try {
-      this.hex = await work((bytes) => {
+      const hex = await work((bytes) => {
         this.hashed = bytes;
-      });
-      return this.hex;
+      }, signal);
+      if (signal.aborted) return null;
+      this.hex = hex;
+      return hex;
     } catch (error) {
       // without a worker the upload goes on without a digest
-      if (error instanceof FixityClientError && error.code === "cannot-verify") return null;
+      if (signal.aborted || (error instanceof FixityClientError && error.code === "cannot-verify")) return null;
       throw error;
     } finally {
       this.isPending = false;

@@ -2,14 +2,16 @@
 import { createSHA256, type IHasher } from "hash-wasm";
 import type { FromWorker, ToWorker } from "./hash-messages.ts";
 
-/** Bytes that are read at a time. */
-const SLICE = 2 * 1024 * 1024;
+/** Bytes between two reports of how far a file is hashed. */
+const REPORT = 2 * 1024 * 1024;
 
 /** The worker's side of its channel. */
 interface WorkerScope {
   addEventListener(name: "message", listener: (event: { readonly data: ToWorker }) => void): void;
   postMessage(message: FromWorker): void;
 }
+
+type BytesReader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
 interface Hash {
   readonly hasher: IHasher;
@@ -55,19 +57,29 @@ async function answer(hash: Hash, message: ToWorker): Promise<void> {
   scope.postMessage({ id, hex: hash.hasher.digest("hex") });
 }
 
+/** By its stream, which the browser reads ahead: slices take half as much time again. */
 async function hashBlob(id: number, hash: Hash, blob: Blob): Promise<void> {
-  let next = read(blob, 0);
-  for (let at = SLICE; hash.hashed < blob.size && hashes.has(id); at += SLICE) {
-    const bytes = await next;
-    // the next slice is read while this one is hashed
-    if (at < blob.size) next = read(blob, at);
-    take(id, hash, bytes);
+  const reader = blob.stream().getReader();
+  let reported = 0;
+  try {
+    // what was dropped in the meantime is not read to its end
+    while (hashes.has(id)) {
+      const { value, done } = await read(reader);
+      if (done) return;
+      hash.hasher.update(value);
+      hash.hashed += value.length;
+      if (hash.hashed - reported < REPORT) continue;
+      reported = hash.hashed;
+      scope.postMessage({ id, hashed: reported });
+    }
+  } finally {
+    void reader.cancel().catch(() => null);
   }
 }
 
-async function read(blob: Blob, from: number): Promise<Uint8Array> {
+async function read(reader: BytesReader): ReturnType<BytesReader["read"]> {
   try {
-    return new Uint8Array(await blob.slice(from, from + SLICE).arrayBuffer());
+    return await reader.read();
   } catch (cause) {
     throw new ReadFailure("The file cannot be read.", { cause });
   }

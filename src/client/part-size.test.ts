@@ -5,16 +5,25 @@ import { PartSize } from "./part-size.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-test("parts grow while they take little time, up to a limit", () => {
-  const size = new PartSize();
+test("parts grow to what goes in ten seconds, eightfold at most, up to a limit", () => {
+  const quick = new PartSize();
   const sizes = [];
-  for (let i = 0; i < 5; i += 1) {
-    sizes.push(size.bytes / MIB);
-    size.passed(size.bytes, 100);
+  for (let i = 0; i < 4; i += 1) {
+    sizes.push(quick.bytes / MIB);
+    quick.passed(quick.bytes, 100);
   }
-  assert.deepEqual(sizes, [16, 32, 64, 128, 128]);
-  size.passed(size.bytes, 60_000);
-  assert.equal(size.bytes, 128 * MIB);
+  assert.deepEqual(sizes, [16, 128, 1024, 1024]);
+  const slow = new PartSize();
+  slow.passed(16 * MIB, 5000);
+  assert.equal(slow.bytes, 32 * MIB);
+});
+
+test("parts shrink where the network has become slow", () => {
+  const size = new PartSize();
+  size.passed(16 * MIB, 40_000);
+  assert.equal(size.bytes, 4 * MIB);
+  size.passed(4 * MIB, 3_600_000);
+  assert.equal(size.bytes, 64 * KIB);
 });
 
 test("a short last part says nothing about larger ones", () => {
@@ -50,6 +59,8 @@ test("the server's limits hold", () => {
   assert.equal(size.bytes, 5 * MIB);
   size.broke(1);
   assert.equal(size.bytes, MIB);
+  // and where a proxy lets none of that size through, there is no way
+  assert.equal(size.refused(MIB), false);
 });
 
 test("parts that must be held in memory do not grow", () => {

@@ -1,18 +1,21 @@
 import type { AppendLimits } from "./fields.ts";
 
 const FIRST = 16 * 1024 * 1024;
-/** Proxies that keep a request until it is whole lose all of it in a break: no part is larger than this. */
-const LARGEST = 128 * 1024 * 1024;
+const LARGEST = 1024 * 1024 * 1024;
 /** What is refused below this is refused for another reason than its size. */
 const SMALLEST = 64 * 1024;
-/** Milliseconds: a part that took less could as well have been larger. */
-const SHORT = 5000;
+/** Milliseconds that a part should take: proxies that keep a request until it is whole lose all of it in a break. */
+const AIM = 10_000;
+/** How many times as large as the one before a part may be; after a break, which may come again, less. */
+const GROWTH = 8;
+const GROWTH_AFTER_BREAK = 2;
 
 /** How many bytes go into one request: what limits, proxies and the network have proved to let through. */
 export class PartSize {
   #size: number;
   #most = LARGEST;
   #least = 0;
+  #growth = GROWTH;
 
   /** @param first bytes to begin with; where they must be held in memory, not more than these */
   constructor({ first = FIRST, most = LARGEST }: { readonly first?: number; readonly most?: number } = {}) {
@@ -24,6 +27,11 @@ export class PartSize {
     return Math.max(1, Math.min(this.#size, this.#most), this.#least);
   }
 
+  /** What the server takes at least, but for the end of an upload. */
+  get least(): number {
+    return this.#least;
+  }
+
   /** The server has told its limits. */
   limit({ max, min }: Pick<AppendLimits, "max" | "min">): void {
     this.#most = Math.min(this.#most, max);
@@ -32,17 +40,20 @@ export class PartSize {
 
   /** A part of so many bytes went through. */
   passed(bytes: number, ms: number): void {
-    if (ms < SHORT && bytes >= this.#size) this.#size = Math.min(this.#size * 2, this.#most);
+    if (bytes < this.#size) return;
+    const fitting = Math.floor((bytes * AIM) / Math.max(ms, 1));
+    this.#size = Math.max(SMALLEST, Math.min(fitting, bytes * this.#growth, this.#most));
   }
 
   /** A part of so many bytes broke off: perhaps whatever stands in between does not let as many through. */
   broke(bytes: number): void {
+    this.#growth = GROWTH_AFTER_BREAK;
     this.#size = Math.max(SMALLEST, Math.min(this.#size, Math.ceil(bytes / 2)));
   }
 
-  /** A part of so many bytes was refused for its size. `false` where it was as small as parts get. */
+  /** A part of so many bytes was refused for its size. `false` where there may be no smaller ones. */
   refused(bytes: number): boolean {
-    if (bytes <= SMALLEST) return false;
+    if (bytes <= Math.max(SMALLEST, this.#least)) return false;
     this.#most = Math.max(SMALLEST, Math.ceil(bytes / 2));
     return true;
   }

@@ -1,10 +1,12 @@
 import type { DigestJob } from "./digest-job.ts";
+import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
 import { formatReprDigest, parseInteger, parseLimits } from "./fields.ts";
 import type { PartSize } from "./part-size.ts";
 import type { Part, Parts } from "./parts.ts";
 import type { WireAnswer } from "./platform.ts";
-import { type Receipt, receiptIn } from "./receipt.ts";
+import type { Advice } from "./rates.ts";
+import { isComplete, type Receipt, receiptIn } from "./receipt.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";
 import type { UploadMemory } from "./upload-memory.ts";
 
@@ -12,6 +14,8 @@ import type { UploadMemory } from "./upload-memory.ts";
 export interface ResumableOptions {
   readonly parts: Parts;
   readonly digest: DigestJob;
+  /** Even where that takes longer than sending. */
+  readonly mustDeclare: boolean;
   /** `null` where it is not remembered. */
   readonly memory: UploadMemory | null;
   readonly partSize: PartSize;
@@ -29,6 +33,8 @@ export class ResumableUpload {
   readonly #context: UploadContext;
   readonly #parts: Parts;
   readonly #digest: DigestJob;
+  /** Only a digest tells whether what an earlier run has sent was the same file. */
+  #mustDeclare: boolean;
   readonly #memory: UploadMemory | null;
   readonly #size: PartSize;
   /** The upload's address; `null` before it is created. */
@@ -42,11 +48,14 @@ export class ResumableUpload {
   /** The server has the content, from elsewhere. */
   #isThere = false;
   #isOver = false;
+  /** Resolves when the server has been asked for the content, or that has no point. */
+  #looked: Promise<void> = Promise.resolve();
 
-  constructor(context: UploadContext, { parts, digest, memory, partSize }: ResumableOptions) {
+  constructor(context: UploadContext, { parts, digest, mustDeclare, memory, partSize }: ResumableOptions) {
     this.#context = context;
     this.#parts = parts;
     this.#digest = digest;
+    this.#mustDeclare = mustDeclare;
     this.#memory = memory;
     this.#size = partSize;
   }
@@ -56,7 +65,8 @@ export class ResumableUpload {
     const { persistence } = this.#context;
     this.#at = (await this.#memory?.recall()) ?? null;
     this.#isUndeclared = this.#at !== null;
-    void this.#lookForContent();
+    this.#mustDeclare ||= this.#at !== null;
+    this.#looked = this.#lookForContent();
     try {
       for (;;) {
         const receipt = await persistence.run((signal) => this.#step(signal));
@@ -176,16 +186,33 @@ export class ResumableUpload {
   /** `null` where the digest had to be waited for: it may have changed what to do. */
   async #nextPart(offset: number): Promise<Part | null> {
     const { steering, meter } = this.#context;
-    if (offset === this.#parts.total && this.#digest.isPending) {
-      meter.hashed(this.#digest.hashed);
-      const ticking = setInterval(() => meter.hashed(this.#digest.hashed), 100);
-      await steering.wait(this.#digest.settled).finally(() => clearInterval(ticking));
-      return null;
-    }
+    if (this.#adviceAt(offset) === "wait") return this.#await(this.#looked);
     const part = await steering.wait(this.#parts.take(offset, this.#size.bytes));
     if (part.isLast) meter.total = offset + part.content.size;
+    // what is less than servers take can only be the end, and that is said with the digest
+    const isEndOnly = part.isLast && part.content.size < Math.max(1, this.#size.least);
+    if (isEndOnly && this.#digest.isPending) return this.#await(this.#digest.settled);
     meter.stands(offset);
     return part;
+  }
+
+  /** Whether the digest is worth waiting for, or even computing, with what is known of hashing and sending by now. */
+  #adviceAt(offset: number): Advice {
+    const { rates } = this.#context;
+    const { total } = this.#parts;
+    const { isPending, hashed, elapsed } = this.#digest;
+    // of a stream nobody knows how much there is to hash, and that costs nothing
+    if (!isPending || total === null || hashed === 0) return "go-on";
+    rates.isHashing(hashed, elapsed);
+    const advice = rates.advice({ toHash: total - hashed, toSend: total - offset });
+    if (advice !== "give-up") return advice;
+    if (!this.#mustDeclare) this.#digest.giveUp();
+    return "go-on";
+  }
+
+  async #await(outcome: Promise<unknown>): Promise<null> {
+    await waitForDigest(this.#context, this.#digest, outcome);
+    return null;
   }
 
   /** A part was not taken: smaller ones may be. @throws FixityClientError */
@@ -269,8 +296,4 @@ export class ResumableUpload {
     const expected = { digest: this.#digest.hex, size: this.#parts.total };
     return receiptIn(answer, this.#context.service.endpoint, expected);
   }
-}
-
-function isComplete(answer: WireAnswer): boolean {
-  return answer.field("upload-complete")?.trim() === "?1";
 }

@@ -140,9 +140,10 @@ export interface UploadOptions {
   readonly resume?: boolean | undefined;
   /**
    * The digest that the server verifies the bytes by, and by which it knows whether it has them: `sha256:<hex>` where it is known,
-   * `true` to compute it from the file, `false` for none.
+   * `true` to compute it from the file in any case, `false` for none.
    *
-   * @default true
+   * @default computed, unless the network proves to be about as quick as hashing: then next to nothing can be saved, and
+   * the upload does not wait for it
    */
   readonly declare?: boolean | string | undefined;
 }

@@ -79,7 +79,7 @@ export class UploadHandle implements Upload {
 
   async #upload(persistence: Persistence, source: UploadSource, options: UploadOptions): Promise<UploadResult> {
     const { platform, service, storage, rates, inUse } = this.#parts;
-    const { declare = true, resume = true, onProgress } = options;
+    const { declare = null, resume = true, onProgress } = options;
     const declared = typeof declare === "string" ? hexIn(declare) : declare;
     const opened = await openSource(source, platform);
     const naming = { filename: options.filename ?? opened.name, type: fieldText(options.type ?? opened.type) };

@@ -1,4 +1,5 @@
 import { DigestJob } from "./digest-job.ts";
+import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
 import { PartSize } from "./part-size.ts";
 import { FileParts, type Parts, StreamParts } from "./parts.ts";
@@ -15,9 +16,6 @@ const SMALL = 1024 * 1024;
 /** Bytes of a stream that are held in memory. */
 const STREAM_PART = 8 * 1024 * 1024;
 
-/** Milliseconds between two looks at how far a digest is. */
-const TICK = 100;
-
 /** Failures that come up again where an upload goes on from its bytes until now. */
 const OF_THE_FILE: ReadonlySet<string> = new Set([
   "digest-mismatch",
@@ -29,8 +27,8 @@ const OF_THE_FILE: ReadonlySet<string> = new Set([
 /** What is uploaded, and how. */
 export interface TaskOptions {
   readonly source: OpenedSource;
-  /** In hex where it is known, else whether to compute it. */
-  readonly declare: boolean | string;
+  /** In hex where it is known, else whether to compute it; `null`: as long as that does not hold up the upload. */
+  readonly declare: boolean | string | null;
   readonly memory: UploadMemory | null;
   /** Whether the server is to keep what it has when the upload is stopped. */
   readonly keeps: () => boolean;
@@ -66,13 +64,14 @@ export class UploadTask {
 
   async #sendFileOnce(content: Content): Promise<Receipt> {
     const { size } = content;
-    const { rates, persistence, steering } = this.#context;
+    const { rates, persistence } = this.#context;
     await persistence.ready();
-    const over = new AbortController();
-    const digest = this.#digestOf(content, AbortSignal.any([steering.signal, over.signal]));
+    const digest = this.#digestOf(content);
     try {
-      const isForAsking = digest.isPending && rates.areForAsking(size);
-      if (size <= SMALL || isForAsking) await this.#waitFor(digest);
+      const isForAsking = digest.isPending && rates.advice({ toHash: size, toSend: size }) === "wait";
+      if (size <= SMALL || isForAsking) {
+        await persistence.run(() => waitForDigest(this.#context, digest, digest.settled));
+      }
       if (size <= SMALL && !isForAsking) {
         try {
           return await uploadPlainly(this.#context, content, digest.hex);
@@ -86,14 +85,14 @@ export class UploadTask {
       if (!(error instanceof FixityClientError) || error.code !== "missing-file" || size === 0) throw error;
       return await uploadPlainly(this.#context, content, digest.hex);
     } finally {
-      over.abort();
+      digest.giveUp();
     }
   }
 
   async #sendStream(stream: AsyncIterable<Uint8Array>): Promise<Receipt> {
     const { platform, steering, persistence } = this.#context;
     const { declare } = this.#options;
-    const hash = declare === true ? (platform.hashing?.running() ?? null) : null;
+    const hash = declare === true || declare === null ? (platform.hashing?.running() ?? null) : null;
     const parts = new StreamParts({ stream, hash, join: platform.join });
     try {
       const first = await persistence.run(() => steering.wait(parts.take(0, SMALL)));
@@ -110,8 +109,9 @@ export class UploadTask {
   }
 
   async #sendParts(parts: Parts, digest: DigestJob, partSize: PartSize): Promise<Receipt> {
-    const { memory, keeps } = this.#options;
-    const upload = new ResumableUpload(this.#context, { parts, digest, memory, partSize });
+    const { memory, keeps, declare } = this.#options;
+    const mustDeclare = declare !== null;
+    const upload = new ResumableUpload(this.#context, { parts, digest, mustDeclare, memory, partSize });
     try {
       return await upload.run();
     } catch (error) {
@@ -121,30 +121,18 @@ export class UploadTask {
     }
   }
 
-  #digestOf(content: Content, signal: AbortSignal): DigestJob {
-    const { platform, rates } = this.#context;
+  #digestOf(content: Content): DigestJob {
+    const { platform, rates, steering } = this.#context;
     const { hashing } = platform;
     const { declare } = this.#options;
     if (typeof declare === "string") return DigestJob.known(declare);
-    if (!declare || hashing === null) return DigestJob.known(null);
-    return DigestJob.begin(async (onHashed) => {
+    if (declare === false || hashing === null) return DigestJob.known(null);
+    return DigestJob.begin(async (onHashed, signal) => {
       const began = performance.now();
-      const hex = await hashing.digest(content, { signal, onHashed });
+      const hex = await hashing.digest(content, { signal: AbortSignal.any([steering.signal, signal]), onHashed });
       rates.hashed(content.size, performance.now() - began);
       return hex;
     });
-  }
-
-  /** Nothing is sent in the meantime. */
-  async #waitFor(digest: DigestJob): Promise<void> {
-    const { meter, persistence, steering } = this.#context;
-    meter.hashed(digest.hashed);
-    const ticking = setInterval(() => meter.hashed(digest.hashed), TICK);
-    try {
-      await persistence.run(() => steering.wait(digest.settled));
-    } finally {
-      clearInterval(ticking);
-    }
   }
 }
 

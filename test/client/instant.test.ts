@@ -118,6 +118,83 @@ test("where the network is much slower than hashing, the server is asked first",
   assert.equal(phases[0], "hashing");
 });
 
+/** A file of which the hash stands still before its last bytes, or almost at once, until it is let go on. */
+class HeldInHashing extends Blob {
+  readonly #bytes: Buffer<ArrayBuffer>;
+  readonly #most: number;
+  readonly #until: Promise<void>;
+
+  constructor(bytes: Buffer<ArrayBuffer>, most: number, until: Promise<void>) {
+    super([bytes]);
+    this.#bytes = bytes;
+    this.#most = most;
+    this.#until = until;
+  }
+
+  override stream(): ReturnType<Blob["stream"]> {
+    const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
+    const writer = writable.getWriter();
+    const write = async (): Promise<void> => {
+      await writer.write(this.#bytes.subarray(0, this.#most));
+      await this.#until;
+      await writer.write(this.#bytes.subarray(this.#most));
+      await writer.close();
+    };
+    write().catch(() => null);
+    return readable;
+  }
+}
+
+/** Answers to parts take so many milliseconds at least: a measurement that no quick machine can undercut. */
+function slowed(ms: number): ReturnType<typeof recording> & { readonly parted: Promise<void> } {
+  const { requests, fetch: recorded } = recording();
+  const { promise: parted, resolve } = Promise.withResolvers<void>();
+  const fetch: typeof recorded = async (url, init) => {
+    const response = await recorded(url, init);
+    if (init?.method !== "PATCH") return response;
+    await new Promise((wake) => setTimeout(wake, ms));
+    setTimeout(resolve, 200);
+    return response;
+  };
+  return { requests, fetch, parted };
+}
+
+test("on a slow network nothing is sent behind the first part while the digest is computed", async () => {
+  const bytes = randomBytes(64 * MIB);
+  const { url } = await createClient({ endpoint: `${server.url}/uploads` }).upload(bytes);
+  const { requests, fetch, parted } = slowed(2000);
+  const client = createClient({ endpoint: `${server.url}/uploads`, fetch });
+  const phases: UploadProgress["phase"][] = [];
+  const onProgress = ({ phase }: UploadProgress): void => void phases.push(phase);
+  const result = await client.upload(new HeldInHashing(bytes, 63 * MIB, parted), { onProgress });
+  assert.deepEqual([result.url, result.existed, result.sent], [url, true, 16 * MIB]);
+  assert.deepEqual(requests, [
+    "POST /uploads",
+    "PATCH /uploads/in-progress/…",
+    "HEAD /uploads/…",
+    "POST /uploads with a digest",
+    "DELETE /uploads/in-progress/…",
+  ]);
+  assert.deepEqual([phases[0], phases.at(-1)], ["sending", "hashing"]);
+});
+
+test("an upload does not wait for a digest that comes long after its bytes, unless it shall", async () => {
+  const never = Promise.withResolvers<void>();
+  for (const declare of [undefined, true]) {
+    const bytes = randomBytes(64 * MIB);
+    const { requests, fetch, parted } = slowed(400);
+    const client = createClient({ endpoint: `${server.url}/uploads`, fetch });
+    const held = new HeldInHashing(bytes, MIB, declare === true ? parted : never.promise);
+    const { digest, existed } = await client.upload(held, { declare });
+    assert.deepEqual([digest, existed], [`sha256:${sha256(bytes)}`, false]);
+    assert.equal(
+      requests.some((request) => request.endsWith("with a digest")),
+      declare === true,
+      requests.join(),
+    );
+  }
+});
+
 test("every upload declares its digest, unless it shall not", async () => {
   const { requests, fetch } = recording();
   const client = createClient({ endpoint: `${server.url}/uploads`, fetch });
