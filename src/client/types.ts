@@ -133,11 +133,18 @@ export interface UploadOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to go on with what an earlier run has sent, and to remember this one. Needs a storage, and a file.
+   * Whether to go on with what an earlier run has sent, and to remember this one. Needs a storage, and a file or a
+   * `fingerprint`.
    *
    * @default true
    */
   readonly resume?: boolean | undefined;
+  /**
+   * What the file is remembered by, besides its size, name and type: for a source that cannot tell it from others.
+   *
+   * @default the name or path of a file, and when it was changed
+   */
+  readonly fingerprint?: string | undefined;
   /**
    * The digest that the server verifies the bytes by, and by which it knows whether it has them: `sha256:<hex>` where it is known,
    * `true` to compute it from the file in any case, `false` for none.

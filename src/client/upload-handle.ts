@@ -79,13 +79,16 @@ export class UploadHandle implements Upload {
 
   async #upload(persistence: Persistence, source: UploadSource, options: UploadOptions): Promise<UploadResult> {
     const { platform, service, storage, rates, inUse } = this.#parts;
-    const { declare = null, resume = true, onProgress } = options;
+    const { declare = null, resume = true, fingerprint, onProgress } = options;
     const declared = typeof declare === "string" ? hexIn(declare) : declare;
     const opened = await openSource(source, platform);
     const naming = { filename: options.filename ?? opened.name, type: fieldText(options.type ?? opened.type) };
     const memory =
       resume && opened.content !== null
-        ? UploadMemory.of({ ...opened, ...naming }, { storage, endpoint: service.endpoint, inUse })
+        ? UploadMemory.of(
+            { ...opened, ...naming, ...(fingerprint !== undefined && known(fingerprint)) },
+            { storage, endpoint: service.endpoint, inUse },
+          )
         : null;
     const meter = new Meter({ onProgress, total: opened.content?.size ?? null });
     const context = { service, platform, steering: this.#steering, persistence, meter, rates, naming };
@@ -104,6 +107,11 @@ function hexIn(digest: string): string {
   const hex = digest.replace(/^sha256:/, "");
   if (/^[0-9a-f]{64}$/.test(hex)) return hex;
   throw new FixityClientError("invalid-option", "declare must be true, false, or sha256:<64 lower-case hex digits>.");
+}
+
+/** What a source is told from others by, where its owner says it. */
+function known(fingerprint: string): { readonly identity: string; readonly lastModified: number } {
+  return { identity: fingerprint, lastModified: 0 };
 }
 
 /** What can stand in a field; a type that cannot is none. */
