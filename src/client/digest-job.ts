@@ -37,6 +37,7 @@ export class DigestJob {
 
   /** It is not needed any more: where it is not known, it will never be. */
   giveUp(): void {
+    if (!this.isPending) return;
     this.isPending = false;
     this.#giving.abort();
   }

@@ -2,7 +2,9 @@ import { fetchTransport, type FetchBody } from "../fetch-transport.ts";
 import type { Content, Platform } from "../platform.ts";
 import type { ClientOptions } from "../types.ts";
 import { BytesContent } from "./bytes-content.ts";
+import { CountedContent } from "./counted-content.ts";
 import { openFile } from "./file-content.ts";
+import { httpTransport } from "./http-transport.ts";
 import { nodeHashing } from "./node-hashing.ts";
 
 /** Node. There is always a network, and nothing is remembered unless it is said where. */
@@ -11,7 +13,7 @@ export function nodePlatform(options: ClientOptions): Platform {
   return {
     base: undefined,
     fetch,
-    transport: fetchTransport({ fetch, bodyOf }),
+    transport: options.fetch === undefined ? httpTransport : fetchTransport({ fetch, bodyOf }),
     hashing: nodeHashing,
     storage: null,
     network: { isOnline: () => true, onOnline: () => undefined },
@@ -25,27 +27,14 @@ function joined(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuf
   return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
 }
 
-/** `fetch` of Node takes an iterable, too, and reads on as the socket takes more: so it is known how much is sent. */
+/** `fetch` of Node takes an iterable, too. */
 function bodyOf(content: Content, onSent: (bytes: number) => void): FetchBody {
   if (content instanceof BytesContent && content.isShort) return { body: content.bytes };
-  let failure: unknown;
-  const counted = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    let sent = 0;
-    try {
-      for await (const chunk of content.stream()) {
-        yield chunk;
-        sent += chunk.length;
-        onSent(sent);
-      }
-    } catch (error) {
-      failure = error;
-      throw error;
-    }
-  };
+  const body = new CountedContent(content, onSent);
   return {
-    body: counted(),
+    body,
     duplex: "half",
     headers: { "Content-Length": String(content.size) },
-    failure: () => failure,
+    failure: () => body.failure,
   };
 }

@@ -1,0 +1,89 @@
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { Transport, WireAnswer, WireRequest } from "../platform.ts";
+import { BytesContent } from "./bytes-content.ts";
+import { CountedContent } from "./counted-content.ts";
+
+/** Milliseconds without a byte either way after which a connection is taken for dead: as long as `fetch` waits. */
+const SILENCE = 300_000;
+/** Redirections that are followed one after another. */
+const MOST_HOPS = 5;
+
+const REDIRECTIONS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** Fields that another origin gets to see: what the client's owner has set may be a token. */
+const HARMLESS: ReadonlySet<string> = new Set(["Accept", "Accept-Encoding"]);
+
+/**
+ * Requests by Node's own client, over connections that are kept. With small files it takes less than half the processor time of
+ * `fetch`, and it tells how much of the content is sent. Redirections of questions are followed, those of content are answers.
+ */
+export const httpTransport: Transport = async (request) => {
+  let asked = request;
+  for (let hops = 0; ; hops++) {
+    const answer = await send(asked);
+    const next = followed(asked, answer);
+    if (next === null || hops === MOST_HOPS) return answer;
+    asked = next;
+  }
+};
+
+function followed(request: WireRequest, { status, field }: WireAnswer): WireRequest | null {
+  const { method, url, headers } = request;
+  const location = field("location");
+  const isQuestion = method === "GET" || method === "HEAD";
+  const target = location === null ? null : URL.parse(location, url);
+  if (!isQuestion || target === null || !/^https?:$/.test(target.protocol) || !REDIRECTIONS.has(status)) return null;
+  if (target.origin === new URL(url).origin) return { ...request, url: target.href };
+  const harmless = Object.entries(headers).filter(([name]) => HARMLESS.has(name));
+  return { ...request, url: target.href, headers: Object.fromEntries(harmless) };
+}
+
+async function send({ method, url, headers, content, onSent, signal }: WireRequest): Promise<WireAnswer> {
+  // TLS is loaded where it is needed
+  const { request } = process.getBuiltinModule(url.startsWith("https:") ? "node:https" : "node:http");
+  const length = content === null ? {} : { "Content-Length": content.size };
+  const outgoing = request(url, { method, signal, timeout: SILENCE, headers: { ...headers, ...length } });
+  outgoing.once("timeout", () => outgoing.destroy(new Error("Nothing has come over the connection for too long.")));
+  const answered = answerTo(outgoing);
+  if (content === null || (content instanceof BytesContent && content.isShort)) {
+    outgoing.end(content?.bytes);
+    const answer = await answered;
+    onSent(content?.size ?? 0);
+    return answer;
+  }
+  const body = new CountedContent(content, onSent);
+  // its failure is one of the request, and of the answer that is waited for
+  pipeline(body, outgoing).catch(() => null);
+  try {
+    return await answered;
+  } catch (error) {
+    throw body.failure ?? error;
+  } finally {
+    // who was answered in the middle need not say the rest
+    if (!outgoing.writableFinished) outgoing.destroy();
+  }
+}
+
+function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
+  return new Promise((resolve, reject) => {
+    // stays for errors behind the answer, which change nothing
+    outgoing.on("error", reject);
+    outgoing.once("response", (incoming) => {
+      read(incoming).then(resolve, reject);
+    });
+  });
+}
+
+async function read(incoming: IncomingMessage): Promise<WireAnswer> {
+  const { statusCode = 0, headers } = incoming;
+  let text = "";
+  for await (const chunk of incoming.setEncoding("utf8")) text += chunk as string;
+  return {
+    status: statusCode,
+    text,
+    field: (name) => {
+      const value = headers[name];
+      return Array.isArray(value) ? value.join(", ") : (value ?? null);
+    },
+  };
+}
