@@ -20,6 +20,7 @@ import { readBlob } from "./routes/read-blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
 import { upload } from "./routes/upload.ts";
+import { asksForView, viewBlob } from "./routes/view-blob.ts";
 import { wrongMethod } from "./wrong-method.ts";
 
 /** Everything a route needs of its request. */
@@ -40,8 +41,8 @@ const ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 const COLLECTION_METHODS = "OPTIONS, POST";
 
 const LINK_ROUTES: Readonly<Record<string, readonly [action: Action, route: LinkRoute]>> = {
-  GET: ["read", readBlob],
-  HEAD: ["read", readBlob],
+  GET: ["read", readLink],
+  HEAD: ["read", readLink],
   PUT: ["upload", putBlob],
   DELETE: ["delete", removeBlob],
 };
@@ -125,6 +126,10 @@ export class Handler {
 /** Makes the HTTP side of a service, for an adapter to serve. */
 export function createHandler(fixity: Fixity, options: HandlerOptions = {}): Handler {
   return new Handler(fixity, options);
+}
+
+function readLink(context: RouteContext, link: Link): Promise<Answer> {
+  return asksForView(context) ? viewBlob(context, link) : readBlob(context, link);
 }
 
 function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange {

@@ -70,6 +70,13 @@ export interface HandlerOptions {
    * @default 30000
    */
   readonly rateWindow?: number;
+  /**
+   * Links have a page: `?view` shows the file, its facts, and what to copy. It has nothing of the file in it and runs nothing
+   * of it. Without, `?view` is passed over, as any other word in a query.
+   *
+   * @default true
+   */
+  readonly view?: boolean;
   /** Told of every exchange when it has ended. For logs and metrics; must not throw. */
   readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
 }
@@ -83,6 +90,8 @@ export interface ResolvedHandlerOptions {
   readonly fieldName: string;
   readonly form: ResolvedFormLimits;
   readonly pace: PaceLimits;
+  /** Links have a page. */
+  readonly view: boolean;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
 }
 
@@ -104,6 +113,7 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
     fieldName: options.fieldName ?? "upload",
     form: resolveFormLimits(options.form ?? {}),
     pace,
+    view: options.view ?? true,
     onAnswer: options.onAnswer ?? (() => {}),
   };
 }

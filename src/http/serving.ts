@@ -48,6 +48,6 @@ export function blobFields(link: Link, wishes: ServingWishes): Record<string, st
 }
 
 /** Types that a browser shows without running anything of them. SVG is a document with scripts, not an image. */
-function isInert(mediaType: string): boolean {
+export function isInert(mediaType: string): boolean {
   return /^(?:image\/(?!svg)|audio\/|video\/|text\/plain(?:;|$))/.test(mediaType);
 }

@@ -1,3 +1,5 @@
+export { formatSize } from "../core/format-size.ts";
+
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   b: 1,
@@ -29,16 +31,4 @@ function quantity(text: string, units: Readonly<Record<string, number>>): number
   if (match === null || !Object.hasOwn(units, unit)) return null;
   const value = Math.round(Number(match[1]) * (units[unit] ?? Number.NaN));
   return Number.isSafeInteger(value) ? value : null;
-}
-
-/** A size for people, in the largest unit of which there is at least one: `5 GiB`, `1.5 MiB`. */
-export function formatSize(bytes: number): string {
-  const names = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  let value = bytes;
-  let index = 0;
-  while (value >= 1024 && index < names.length - 1) {
-    value /= 1024;
-    index++;
-  }
-  return `${Number(value.toFixed(1))} ${names[index]}`;
 }

@@ -57,6 +57,11 @@ export class Accelerator implements Delegate {
       },
     };
   }
+
+  /** The client notices nothing. */
+  async origin(): Promise<null> {
+    return null;
+  }
 }
 
 /** For an internal location that is the store's folder. */

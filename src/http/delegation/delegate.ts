@@ -13,6 +13,9 @@ export interface Delegate {
 
   /** The answer that passes the request for a blob on; the blob is there. */
   pass(blob: PassedBlob): Promise<Answer>;
+
+  /** The origin at which a browser then gets the blob, or `null` where that is ours: a page that shows it has to allow that. */
+  origin(digest: Digest): Promise<string | null>;
 }
 
 /** A blob that somebody else is to send. */

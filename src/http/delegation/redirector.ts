@@ -1,3 +1,5 @@
+import type { Digest } from "../../core/digest.ts";
+import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { BlobStore } from "../../core/store.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { ifRangeHolds } from "../fields/if-range.ts";
@@ -47,5 +49,13 @@ export class Redirector implements Delegate {
         "Cache-Control": `private, max-age=${Math.floor(left / 2)}`,
       },
     };
+  }
+
+  async origin(digest: Digest): Promise<string> {
+    const { url } = await this.#store.presign(digest, {
+      lifetime: this.#lifetime,
+      says: { contentType: OCTET_STREAM },
+    });
+    return new URL(url).origin;
   }
 }

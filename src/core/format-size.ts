@@ -1,0 +1,11 @@
+/** A size for people, in the largest unit of which there is at least one: `5 GiB`, `1.5 MiB`. */
+export function formatSize(bytes: number): string {
+  const names = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let index = 0;
+  while (value >= 1024 && index < names.length - 1) {
+    value /= 1024;
+    index++;
+  }
+  return `${Number(value.toFixed(1))} ${names[index]}`;
+}

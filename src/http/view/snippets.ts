@@ -1,0 +1,38 @@
+import { html } from "./html.ts";
+import { labelOf, nameQuery, type ShownFile } from "./shown-file.ts";
+
+/** A link in the words of another page. */
+export interface Snippets {
+  readonly link: string;
+  readonly markdown: string;
+  readonly html: string;
+}
+
+/** What to copy into other pages: `integrity` stands wherever HTML has it, which is on scripts and style sheets only. */
+export function snippetsOf(file: ShownFile): Snippets {
+  const link = file.url + nameQuery(file);
+  const isImage = file.link.mediaType.startsWith("image/");
+  const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));
+  return { link, markdown: `${isImage ? "!" : ""}[${text}](${link})`, html: htmlOf(file, link) };
+}
+
+function htmlOf(file: ShownFile, link: string): string {
+  const [type = "", subtype = ""] = file.link.mediaType.split(/[/;]/);
+  const { integrity } = file.link.digest;
+  if (type === "image") return html`<img src="${link}" alt="${file.name ?? ""}" />`.toString();
+  if (type === "video") return html`<video src="${link}" controls></video>`.toString();
+  if (type === "audio") return html`<audio src="${link}" controls></audio>`.toString();
+  if (subtype === "javascript") {
+    const module = file.link.extension === "mjs" ? html` type="module"` : null;
+    return html`<script${module} src="${link}" integrity="${integrity}" crossorigin="anonymous"></script>`.toString();
+  }
+  if (subtype === "css") {
+    return html`<link rel="stylesheet" href="${link}" integrity="${integrity}" crossorigin="anonymous" />`.toString();
+  }
+  return html`<a href="${link}">${labelOf(file)}</a>`.toString();
+}
+
+/** What would end or format a link's text (CommonMark, section 2.4). */
+function escapeMarkdown(text: string): string {
+  return text.replace(/[\\`*_[\]<>&~|!]/g, "\\$&");
+}
