@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { copyFile, mkdtemp, rm, symlink } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -25,6 +25,9 @@ export class Build implements AsyncDisposable {
       await compile(folder);
       await copyFile(inRepository("package.json"), join(folder, "package.json"));
       await symlink(inRepository("node_modules"), join(folder, "node_modules"));
+      // beside `src`, where the server looks for the page
+      await mkdir(join(folder, "dist"));
+      await symlink(inRepository("dist/web"), join(folder, "dist/web"));
       return build;
     } catch (error) {
       await build[Symbol.asyncDispose]();

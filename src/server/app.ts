@@ -11,7 +11,8 @@ import { ClientErrors } from "./client-errors.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
-import { pageFiles, servePage } from "./page.ts";
+import { isPagePath, servePage } from "./page.ts";
+import { PageFiles } from "./page-files.ts";
 import { logAnswered, logExchanges } from "./request-log.ts";
 
 /** Where it is asked whether the store answers. */
@@ -32,13 +33,14 @@ export interface AppParts {
 
 /** The standalone app: the uploads, the page, `/healthz`, and problems for everything else. */
 export async function buildApp({ config, fixity, health, log, stopping }: AppParts): Promise<FastifyInstance> {
-  const pages = await pageFiles();
-  if (fixity.prefix === HEALTH || pages.has(fixity.prefix)) {
+  if (fixity.prefix === HEALTH || isPagePath(fixity.prefix)) {
     throw new FixityError(
       "invalid-option",
       `UPLOAD_PREFIX must be another path: ${fixity.prefix} is the server's own.`,
     );
   }
+  const page = await PageFiles.load();
+  if (page === null) log.warn("the page was not built (npm run build:page): a plain form stands in for it");
   const uploads = createHandler(fixity, handlerOptions(config, log, stopping));
   const clientErrors = new ClientErrors(log);
   const failures = new WeakMap<FastifyRequest, FixityError>();
@@ -66,7 +68,7 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  servePage(app, pages, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
+  servePage(app, page, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {

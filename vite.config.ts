@@ -1,0 +1,67 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
+import { defineConfig, type Plugin } from "vite";
+
+const PAGE = new URL("src/web/", import.meta.url);
+
+/** What gets smaller by being compressed, and is worth a second copy. */
+const COMPRESSIBLE = /\.(?:css|js|svg)$/;
+const LEAST = 512;
+
+/** Puts a `.br` and a `.gz` beside each file with a name of its own: compressed once, not for each visitor. */
+function precompressed(): Plugin {
+  return {
+    name: "precompressed",
+    apply: "build",
+    async writeBundle({ dir = "" }, bundle) {
+      const names = Object.keys(bundle).filter((name) => COMPRESSIBLE.test(name));
+      await Promise.all(names.map((name) => compress(`${dir}/${name}`)));
+    },
+  };
+}
+
+async function compress(path: string): Promise<void> {
+  const content = await readFile(path);
+  if (content.length < LEAST) return;
+  const [small, smaller] = await Promise.all([
+    promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION }),
+    promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }),
+  ]);
+  await Promise.all([writeFile(`${path}.gz`, small), writeFile(`${path}.br`, smaller)]);
+}
+
+/** The client names its worker as it is called when compiled; from source it is still TypeScript. */
+function workerFromSource(): Plugin {
+  return {
+    name: "worker-from-source",
+    enforce: "pre",
+    async transform(code, id) {
+      if (!id.startsWith(fileURLToPath(new URL("src/", import.meta.url)))) return null;
+      return code.replace(
+        'new URL("./client/hash-worker.js", import.meta.url)',
+        'new URL("./client/hash-worker.ts", import.meta.url)',
+      );
+    },
+  };
+}
+
+export default defineConfig({
+  root: fileURLToPath(PAGE),
+  // beside the page, wherever a proxy puts it
+  base: "./",
+  publicDir: false,
+  plugins: [workerFromSource(), precompressed()],
+  worker: { format: "es" },
+  build: {
+    outDir: fileURLToPath(new URL("dist/web/", import.meta.url)),
+    emptyOutDir: true,
+    assetsDir: "page",
+    // the page's policy allows no `data:`
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: "es2023",
+    reportCompressedSize: false,
+  },
+});
