@@ -18,11 +18,15 @@ const PAGE_POLICY =
 const WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
 
 const PAGE =
-  '<!doctype html><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,"><input type="file" id="file">';
+  '<!doctype html><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,"><input type="file" id="file" multiple>';
 
-export async function openClientSite(): Promise<ClientSite> {
-  const script = await moduleOf("client-page.ts");
-  const worker = await moduleOf("../../src/client/hash-worker.ts");
+const CLIENT_PAGE = new URL("client-page.ts", import.meta.url);
+const WORKER = new URL("../../src/client/hash-worker.ts", import.meta.url);
+
+/** @param module what the page does */
+export async function openClientSite(module: URL = CLIENT_PAGE): Promise<ClientSite> {
+  const script = await moduleOf(module);
+  const worker = await moduleOf(WORKER);
   const server = createServer((request, response) => {
     const files: Record<string, readonly [type: string, policy: string, text: string]> = {
       "/": ["text/html", PAGE_POLICY, `${PAGE}<script type="module" src="/script.js"></script>`],
@@ -44,10 +48,9 @@ export async function openClientSite(): Promise<ClientSite> {
   return site;
 }
 
-async function moduleOf(path: string): Promise<string> {
-  const entry = fileURLToPath(new URL(path, import.meta.url));
+async function moduleOf(module: URL): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [entry],
+    entryPoints: [fileURLToPath(module)],
     bundle: true,
     write: false,
     format: "esm",

@@ -22,6 +22,12 @@ export interface BreakingLimits {
    * @default all
    */
   readonly times?: number;
+  /**
+   * Where it listens.
+   *
+   * @default a free port
+   */
+  readonly port?: number;
 }
 
 /** Passes connections on, and breaks each when so many bytes have gone through. */
@@ -43,6 +49,7 @@ export class BreakingProxy implements AsyncDisposable {
       down = Infinity,
       holds = false,
       times = Infinity,
+      port = 0,
     } = typeof limits === "number" ? { up: limits } : limits;
     const server = createServer((client) => {
       const upstream = connect({ port: target, host: "127.0.0.1" });
@@ -78,7 +85,7 @@ export class BreakingProxy implements AsyncDisposable {
       }
     });
     await new Promise<void>((resolve) => {
-      server.listen(0, "127.0.0.1", resolve);
+      server.listen(port, "127.0.0.1", resolve);
     });
     const address = server.address();
     const proxy = new BreakingProxy(typeof address === "object" && address !== null ? address.port : 0, () =>
