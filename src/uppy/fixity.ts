@@ -3,28 +3,45 @@ import { filterFilesToEmitUploadStarted, filterFilesToUpload } from "@uppy/core/
 import { createClient } from "../client.ts";
 import type { Client, ClientHeaders, ClientOptions, UploadResult } from "../client/types.ts";
 import { FileUpload } from "./file-upload.ts";
+import { Running } from "./running.ts";
 
-/** Options of the plugin: those of the client, whose docstrings tell of each. `headers` may be changed by `setOptions`. */
+/**
+ * Options of the plugin: those of the client, whose docstrings tell of each, and Uppy's `id` and `locale`. Of them, `headers` and
+ * `locale` may be changed later (`setOptions`).
+ */
 export interface FixityOptions extends PluginOpts, ClientOptions {}
 
 /** What `file.response.body` is after an upload: what the server says of the file, `existed`, and `sent`. */
 export type FixityBody = UploadResult & Record<string, unknown>;
 
+declare module "@uppy/core" {
+  // what `uppy.getPlugin("Fixity")` gives
+  export interface PluginTypeRegistry<M extends Meta, B extends Body> {
+    Fixity: Fixity<M, B>;
+  }
+}
+
 const TEXTS = {
   strings: {
-    /** While a file is hashed, before anything of it is sent. */
+    /** While a file is hashed, and nothing of it is sent. */
     fixityHashing: "Looking whether it is stored already",
     fixityNoRemoteFiles: "Files of other services cannot be uploaded here",
     fixityNoContent: "Choose this file again: its content is gone",
   },
 };
 
+/** What is there while the plugin is part of an Uppy. */
+interface Installed<M extends Meta, B extends Body> {
+  readonly client: Client;
+  readonly running: Running<M, B>;
+}
+
 /**
  * An uploader for Uppy: `uppy.use(Fixity, { endpoint: "/uploads" })`. Files are resumed after anything, also by a page that
  * was loaded anew; what the server has is not sent again.
  */
 export class Fixity<M extends Meta, B extends Body> extends BasePlugin<FixityOptions, M, B> {
-  #client: Client | null = null;
+  #installed: Installed<M, B> | null = null;
 
   constructor(uppy: Uppy<M, B>, options: FixityOptions) {
     super(uppy, options);
@@ -34,42 +51,48 @@ export class Fixity<M extends Meta, B extends Body> extends BasePlugin<FixityOpt
     this.i18nInit();
   }
 
+  /** @throws FixityClientError `invalid-option` */
   override install(): void {
     const { id: _id, locale: _locale, ...options } = this.opts;
-    this.#client = createClient({ ...options, headers: () => headersOf(this.opts.headers) });
+    const client = createClient({ ...options, headers: () => headersOf(this.opts.headers) });
+    this.#installed = { client, running: new Running(this.uppy) };
     this.#setResumable(true);
     this.uppy.addUploader(this.#upload);
   }
 
+  /** What is under way fails, and can be gone on with by another plugin of this kind. */
   override uninstall(): void {
     this.uppy.removeUploader(this.#upload);
     this.#setResumable(false);
-    this.#client?.close();
-    this.#client = null;
+    this.#installed?.running.close();
+    this.#installed?.client.close();
+    this.#installed = null;
   }
 
   #setResumable(resumableUploads: boolean): void {
     const { capabilities } = this.uppy.getState();
-    this.uppy.setState({ capabilities: { ...capabilities, resumableUploads } });
+    this.uppy.setState({ capabilities: { ...capabilities, resumableUploads, individualCancellation: true } });
   }
 
   readonly #upload = async (ids: string[]): Promise<void> => {
-    const client = this.#client;
-    if (client === null) return;
     const files = filterFilesToUpload(this.uppy.getFilesByIds(ids));
     this.uppy.emit("upload-start", filterFilesToEmitUploadStarted(files));
-    await Promise.all(files.map((file) => this.#uploadFile(client, file)));
+    await Promise.all(files.map(({ id }) => this.#uploadFile(id)));
   };
 
-  async #uploadFile(client: Client, file: UppyFile<M, B>): Promise<void> {
+  async #uploadFile(id: string): Promise<void> {
+    const file: UppyFile<M, B> | undefined = this.uppy.getFile(id);
+    // who listens to the start may have taken away the file, or the plugin
+    if (file === undefined || this.#installed === null) return;
     const content = file.isRemote ? null : (file.data ?? null);
     if (content === null) {
       const error = new Error(this.i18n(file.isRemote ? "fixityNoRemoteFiles" : "fixityNoContent"));
       this.uppy.emit("upload-error", file, error);
       return;
     }
+    const { client, running } = this.#installed;
     const says = { hashing: this.i18n("fixityHashing") };
-    await new FileUpload({ uppy: this.uppy, client, file, content, says }).run();
+    await running.see(id, new FileUpload({ uppy: this.uppy, client, file, content, says }));
   }
 }
 
