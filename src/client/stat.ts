@@ -1,6 +1,7 @@
 import { FixityClientError } from "./errors.ts";
-import { base64OfHex, parseInteger } from "./fields.ts";
+import { base64OfHex, formatReprDigest, parseInteger } from "./fields.ts";
 import { type ParsedLink, parseLink } from "./links.ts";
+import type { WireAnswer } from "./platform.ts";
 import type { Service } from "./service.ts";
 import type { BlobInfo } from "./types.ts";
 
@@ -11,11 +12,35 @@ export async function stat(service: Service, link: string | URL, signal: AbortSi
     // a compressed answer would not tell the size
     const headers = { "Accept-Encoding": "identity" };
     const answer = await service.send({ method: "HEAD", url: parsed.url, headers, signal });
+    if (!namesDigest(answer, parsed)) throw notOurs(answer);
     return infoIn(parsed, answer);
   } catch (error) {
-    if (error instanceof FixityClientError && error.status === 404) return null;
+    if (!(error instanceof FixityClientError) || error.status !== 404) throw error;
+    // an answer to HEAD has no problem in it that would tell a missing file from an address that is none of a service
+    if (await isOurs(service, parsed, signal)) return null;
     throw error;
   }
+}
+
+/** Whether it is fixity that has nothing under a link. */
+async function isOurs(service: Service, { url }: ParsedLink, signal: AbortSignal): Promise<boolean> {
+  try {
+    // one byte, should it be there by now
+    await service.send({ method: "GET", url, headers: { Range: "bytes=0-0" }, signal });
+    return true;
+  } catch (error) {
+    if (!(error instanceof FixityClientError) || error.status !== 404) throw error;
+    return error.code === "blob-not-found";
+  }
+}
+
+/** A page that a site gives for every address says nothing of digests. */
+function namesDigest({ field }: WireAnswer, { hex }: ParsedLink): boolean {
+  return field("etag")?.includes(hex) === true || field("repr-digest")?.includes(formatReprDigest(hex)) === true;
+}
+
+function notOurs({ status }: WireAnswer): FixityClientError {
+  return new FixityClientError("unexpected-answer", "The answer is not one of fixity.", { status });
 }
 
 /** Reads the header section of an answer to `GET` or `HEAD`. @throws FixityClientError `unexpected-answer` */

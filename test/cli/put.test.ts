@@ -251,8 +251,9 @@ test("what a service says is shown, and nothing that it would have the terminal 
   const problem = { code: "store-full", detail: "No \u001b[2Jroom\nleft.", status: 413 };
   const server = createServer((request, response) => {
     request.resume();
-    if (request.method === "HEAD") return response.writeHead(404).end();
-    return response.writeHead(413, { "Content-Type": "application/problem+json" }).end(JSON.stringify(problem));
+    const absent = { code: "blob-not-found", detail: "Nothing is stored there.", status: 404 };
+    const { status, ...rest } = request.method === "POST" ? problem : absent;
+    return response.writeHead(status, { "Content-Type": "application/problem+json" }).end(JSON.stringify(rest));
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const to = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

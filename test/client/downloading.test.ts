@@ -43,6 +43,47 @@ test("what is not there is null to stat, and an error to download", async () => 
   await assert.rejects(client.download(absent), { name: "FixityClientError", code: "blob-not-found", status: 404 });
 });
 
+test("what answers, and is no fixity, is not taken for one that stores nothing, or all", async () => {
+  await using service = await Service.start();
+  const absent = sha256("absent");
+  const elsewhere = createClient({ endpoint: `${service.url}/elsewhere` });
+  await assert.rejects(elsewhere.stat(absent), { code: "not-found", status: 404 });
+  for (const [status, code] of [
+    [200, "unexpected-answer"],
+    [404, "not-found"],
+    [302, "unexpected-answer"],
+  ] as const) {
+    await using site = await listen((_request, response) => {
+      response.writeHead(status, { "Content-Type": "text/html", "Content-Length": 14 }).end("<h1>Hello</h1>");
+    });
+    await assert.rejects(clientOf(site).stat(absent), { code, status }, `${status}`);
+  }
+});
+
+test("a question that is answered with another address is asked there, and a token stays at home", async () => {
+  const bytes = Buffer.from("moved");
+  const seen: (string | undefined)[] = [];
+  const fields = { ETag: `"${sha256(bytes)}"`, "Content-Length": bytes.length };
+  await using target = await listen((request, response) => {
+    seen.push(request.headers.authorization);
+    response.writeHead(200, fields).end(bytes);
+  });
+  await using old = await listen((request, response) => {
+    seen.push(request.headers.authorization);
+    const location = request.url?.startsWith("/loop") === true ? request.url : `${target.url}${request.url}`;
+    response.writeHead(308, { Location: location }).end();
+  });
+  const clientAt = (path: string): Client =>
+    createClient({ endpoint: `${old.url}${path}`, headers: { Authorization: "Bearer secret" } });
+  assert.equal((await clientAt("/uploads").stat(sha256(bytes)))?.size, bytes.length);
+  assert.deepEqual(seen, ["Bearer secret", undefined]);
+  await assert.rejects(clientAt("/loop").stat(sha256(bytes)), { code: "unexpected-answer", status: 308 });
+  // content goes where its owner sends it, or nowhere
+  seen.length = 0;
+  await assert.rejects(clientAt("/uploads").upload(bytes), { code: "unexpected-answer", status: 308 });
+  assert.deepEqual(seen, ["Bearer secret"]);
+});
+
 test("what is no link is refused", async () => {
   const client = clientOf({ url: "http://127.0.0.1:1" });
   for (const link of [
@@ -138,7 +179,10 @@ test("a token goes to the service's own origin, and to no other", async () => {
   const seen: (string | undefined)[] = [];
   const listener: RequestListener = (request, response) => {
     seen.push(request.headers.authorization);
-    response.setHeader("Content-Length", 1).end("a");
+    response
+      .setHeader("ETag", `"${sha256("a")}"`)
+      .setHeader("Content-Length", 1)
+      .end("a");
   };
   await using home = await listen(listener);
   await using elsewhere = await listen(listener);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { createClient, FixityClientError, type UploadProgress } from "../../src/client/node.ts";
+import { listen } from "../helpers/listen.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 
@@ -175,10 +176,27 @@ test("wrong options are refused when the client is made", () => {
 });
 
 test("a server that is no fixity is told from one", async () => {
-  const client = createClient({ endpoint: `${server.url}/`, headers, retry: { attempts: 0 } });
-  await assert.rejects(client.upload(Buffer.from("a")), FixityClientError);
+  const file = Buffer.from("a");
+  const large = randomBytes(2 * MIB);
+  for (const [status, code] of [
+    [200, "unexpected-answer"],
+    [201, "unexpected-answer"],
+    [404, "not-found"],
+    [405, "method-not-allowed"],
+  ] as const) {
+    await using site = await listen((request, response) => {
+      request.resume();
+      request.on("end", () => response.writeHead(status, { "Content-Type": "text/html" }).end("<h1>Hello</h1>"));
+    });
+    const client = createClient({ endpoint: `${site.url}/uploads`, retry: { attempts: 0 } });
+    for (const source of [file, large]) {
+      await assert.rejects(client.upload(source), failsWith(code, { status, retryable: false }));
+    }
+  }
+  const elsewhere = createClient({ endpoint: `${server.url}/elsewhere`, headers });
+  await assert.rejects(elsewhere.upload(file), failsWith("not-found", { status: 404 }));
   const closed = createClient({ endpoint: "http://127.0.0.1:1/uploads", retry: { attempts: 1, minDelay: 1 } });
-  await assert.rejects(closed.upload(Buffer.from("a")), failsWith("network-error", { status: null, retryable: true }));
+  await assert.rejects(closed.upload(file), failsWith("network-error", { status: null, retryable: true }));
 });
 
 test("so many uploads run at a time as are allowed", async () => {
