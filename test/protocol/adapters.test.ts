@@ -39,6 +39,12 @@ async function exercise(
   const same = await call(`${prefix}/${HEX}.txt`, { headers: { "if-none-match": `"${HEX}"` } });
   assert.deepEqual([same.status, await same.text()], [304, ""]);
 
+  const view = await call(`${prefix}/${HEX}.txt?view`);
+  assert.deepEqual([view.status, view.headers.get("content-type")], [200, "text/html; charset=utf-8"]);
+  assert.match(await view.text(), new RegExp(`<code id="digest">${HEX}</code>`));
+  const seen = await call(`${prefix}/${HEX}.txt?view`, { method: "HEAD" });
+  assert.deepEqual([seen.status, seen.headers.get("etag"), await seen.text()], [200, view.headers.get("etag"), ""]);
+
   await exerciseResumable(call, prefix);
 
   const absent = await call(`${prefix}/${sha256("absent")}`);

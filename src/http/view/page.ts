@@ -66,7 +66,7 @@ export function renderAbsence(): string {
     null,
     html`<section class="lost">
       <h1>No such file</h1>
-      <p>No file is stored under this link. It may have been removed, or a part of the link is missing.</p>
+      <p>No file is stored under this link. If there was one, it has been removed.</p>
     </section>`,
   );
 }
@@ -103,14 +103,13 @@ function actions(file: ShownFile): Html {
 
 /** Links in these are relative where the service does not know its own address; the script, which does, makes them whole. */
 function copies(file: ShownFile): readonly Html[] {
-  const given = file.url + nameQuery(file);
-  const relative = html` data-given="${given}" data-relative="${file.link.toString() + nameQuery(file)}"`;
-  const attributes = URL.canParse(given) ? null : relative;
+  const relative = html` data-given="${file.url}" data-relative="${file.link.toString()}"`;
+  const attributes = URL.canParse(file.url) ? null : relative;
   const { link, markdown, html: markup } = snippetsOf(file);
   const texts = { link, markdown, html: markup };
   const names = { link: "Link", markdown: "Markdown", html: "HTML" };
   return (["link", "markdown", "html"] as const).map((id) =>
-    row(id, names[id], html`<code id="${id}" dir="ltr" ${attributes}>${texts[id]}</code>`),
+    row(id, names[id], html`<code id="${id}" dir="ltr" data-line ${attributes}>${texts[id]}</code>`),
   );
 }
 

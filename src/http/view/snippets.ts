@@ -10,24 +10,27 @@ export interface Snippets {
 
 /** What to copy into other pages: `integrity` stands wherever HTML has it, which is on scripts and style sheets only. */
 export function snippetsOf(file: ShownFile): Snippets {
+  // the name is for who saves the file; what is embedded by one address is loaded once
   const link = file.url + nameQuery(file);
   const isImage = file.link.mediaType.startsWith("image/");
   const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));
-  return { link, markdown: `${isImage ? "!" : ""}[${text}](${link})`, html: htmlOf(file, link) };
+  const markdown = isImage ? `![${text}](${file.url})` : `[${text}](${link})`;
+  return { link, markdown, html: htmlOf(file, link) };
 }
 
 function htmlOf(file: ShownFile, link: string): string {
   const [type = "", subtype = ""] = file.link.mediaType.split(/[/;]/);
+  const { url } = file;
   const { integrity } = file.link.digest;
-  if (type === "image") return html`<img src="${link}" alt="${file.name ?? ""}" />`.toString();
-  if (type === "video") return html`<video src="${link}" controls></video>`.toString();
-  if (type === "audio") return html`<audio src="${link}" controls></audio>`.toString();
+  if (type === "image") return html`<img src="${url}" alt="${file.name ?? ""}" />`.toString();
+  if (type === "video") return html`<video src="${url}" controls></video>`.toString();
+  if (type === "audio") return html`<audio src="${url}" controls></audio>`.toString();
   if (subtype === "javascript") {
     const module = file.link.extension === "mjs" ? html` type="module"` : null;
-    return html`<script${module} src="${link}" integrity="${integrity}" crossorigin="anonymous"></script>`.toString();
+    return html`<script${module} src="${url}" integrity="${integrity}" crossorigin="anonymous"></script>`.toString();
   }
   if (subtype === "css") {
-    return html`<link rel="stylesheet" href="${link}" integrity="${integrity}" crossorigin="anonymous" />`.toString();
+    return html`<link rel="stylesheet" href="${url}" integrity="${integrity}" crossorigin="anonymous" />`.toString();
   }
   return html`<a href="${link}">${labelOf(file)}</a>`.toString();
 }

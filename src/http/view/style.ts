@@ -155,6 +155,15 @@ code {
   font: 0.8125rem/1.5 ui-monospace, monospace;
   user-select: all;
 }
+@media (scripting: enabled) {
+  /* who can press a button need not see all that it copies */
+  code[data-line] {
+    display: block;
+    overflow: hidden;
+    text-overflow: ellipsis;
+    white-space: nowrap;
+  }
+}
 footer { font-size: 0.9rem; text-wrap: pretty; }
 .lost { padding: 2.5rem 1.25rem; text-align: center; }
 .lost h1 { margin-bottom: 0.5rem; }
@@ -164,7 +173,7 @@ footer { font-size: 0.9rem; text-wrap: pretty; }
   .actions a { flex: 1; }
   dl > div { grid-template-columns: minmax(0, 1fr) auto; padding: 0.75rem 0; }
   dt { grid-column: 1 / -1; }
-  dd:last-child { grid-column: 1 / -1; }
+  .tile { align-self: start; }
   button { min-height: 2.5rem; }
 }
 @media (forced-colors: active) {

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { cleanFileName } from "../../core/file-name.ts";
+import { Digest } from "../../core/digest.ts";
+import { Link } from "../../core/link.ts";
+import { renderAbsence, renderPage } from "./page.ts";
+import { previewOf } from "./preview.ts";
+import { SCRIPT } from "./script.ts";
+import { STYLE } from "./style.ts";
+
+const DIGEST = Digest.parse("ab".repeat(32));
+
+interface Wish {
+  readonly name?: string | null;
+  readonly extension?: string | null;
+  readonly size?: number;
+  readonly base?: string;
+}
+
+function page({ name = null, extension = "png", size = 1000, base = "/uploads/" }: Wish = {}): string {
+  const link = Link.to(DIGEST, extension);
+  return renderPage({ link, url: base + link.toString(), size, name }, previewOf(link, size));
+}
+
+/** All tags of a page with their attributes' names, as an HTML parser sees them; the rest has to be text without markup. */
+function skeleton(text: string): readonly string[] {
+  const tags: string[] = [];
+  const rest = text
+    .replace(STYLE, () => "")
+    .replace(SCRIPT, () => "")
+    .replace(/<[!/]?\w+((?:[^<>"']|"[^"]*")*)>/g, (tag) => {
+      tags.push(tag.replace(/"[^"]*"/g, '""'));
+      return "";
+    });
+  assert.doesNotMatch(rest, /[<>"']/);
+  return tags;
+}
+
+test("no name changes what a page is made of", () => {
+  const hostile = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.string({ unit: fc.constantFrom("<", ">", '"', "'", "&", "`", "=", "/", "\\", " ", "\n", "\0", "a", "-", "!") }),
+    fc.constantFrom("</title><script>", '" onerror="', "--><!--", "</style>", "&lt;", "$&", "$1", "{{"),
+  );
+  for (const extension of ["png", "mp4", "txt", "js", "css", "zip", null]) {
+    for (const base of ["/uploads/", "https://files.example.com/uploads/"]) {
+      const plain = skeleton(page({ name: "a", extension, base }));
+      fc.assert(
+        fc.property(hostile, (text) => {
+          const name = cleanFileName(text);
+          if (name !== null) assert.deepEqual(skeleton(page({ name, extension, base })), plain);
+        }),
+        { numRuns: 60 },
+      );
+    }
+  }
+});
+
+test("the size is told for people and to the byte", () => {
+  assert.match(page({ size: 0 }), /<dd>0 bytes<\/dd>/);
+  assert.match(page({ size: 1 }), /<dd>1 byte<\/dd>/);
+  assert.match(page({ size: 1_572_864 }), /<dd>1\.5 MiB \(1,572,864 bytes\)<\/dd>/);
+});
+
+test("without a name the page goes by the beginning of the digest", () => {
+  assert.match(page(), /<title>abababababab….png<\/title>/);
+  assert.match(page({ extension: null }), /<title>abababababab…<\/title>/);
+});
+
+test("the download has the name, and opening is offered for what browsers show", () => {
+  const named = page({ name: "a b.png" });
+  assert.match(named, /\.png\?filename=a%20b\.png&#38;download"\s+download="a b\.png"/);
+  assert.match(named, /<a href="[^"]+\.png\?filename=a%20b\.png">Open<\/a>/);
+  for (const extension of ["svg", "html", "pdf", "zip", null]) assert.doesNotMatch(page({ extension }), />Open</);
+});
+
+test("addresses are told to chats only where they are known, and pictures only where they are drawn", () => {
+  assert.doesNotMatch(page(), /og:url|og:image|canonical/);
+  assert.match(page(), /data-given=/);
+  const base = "https://files.example.com/uploads/";
+  const known = page({ base, name: "a.png" });
+  assert.match(known, new RegExp(`<meta property="og:image" content="${base}${DIGEST.hex}.png" />`));
+  assert.match(known, new RegExp(`<link rel="canonical" href="${base}${DIGEST.hex}.png\\?filename=a.png&#38;view" />`));
+  assert.doesNotMatch(page({ base, extension: "svg" }), /og:image/);
+  assert.doesNotMatch(page({ base, extension: "zip" }), /og:image/);
+  assert.doesNotMatch(known, /data-given=/);
+});
+
+test("the page for a file that is not there has no script", () => {
+  assert.doesNotMatch(renderAbsence(), /<script/);
+});
