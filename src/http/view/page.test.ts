@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { cleanFileName } from "../../core/file-name.ts";
 import { Digest } from "../../core/digest.ts";
 import { Link } from "../../core/link.ts";
