@@ -33,6 +33,8 @@ export type SentParts = Pick<ResumedParts, "name" | "parts">;
 export interface FilledPart {
   readonly chunks: readonly Uint8Array[];
   readonly length: number;
+  /** SHA-256 in hex; `null` where it is not known yet. */
+  readonly digest: string | null;
   readonly loan: Loan;
 }
 
@@ -54,6 +56,11 @@ export class LargeUpload {
     this.#parts.push(...resumed.parts);
     this.#count = resumed.parts.length;
     this.#begun = Promise.resolve(MultipartUpload.resume(context, resumed.name, resumed.mayBeCompleting));
+  }
+
+  /** The digests of parts are needed. */
+  get signsParts(): boolean {
+    return this.#options.signParts;
   }
 
   /** The number of the part that is to be sent next. */
@@ -139,10 +146,10 @@ export class LargeUpload {
     await upload?.abort();
   }
 
-  async #send(number: number, { chunks, length }: FilledPart): Promise<void> {
+  async #send(number: number, { chunks, length, digest: known }: FilledPart): Promise<void> {
     const upload = await this.#begin();
     this.#stop.signal.throwIfAborted();
-    const digest = this.#options.signParts ? await digestOfChunks(chunks) : UNSIGNED_PAYLOAD;
+    const digest = this.signsParts ? (known ?? (await digestOfChunks(chunks))) : UNSIGNED_PAYLOAD;
     this.#parts[number - 1] = await upload.upload(number, { chunks, length, digest }, this.#stop.signal);
   }
 

@@ -1,3 +1,4 @@
+import { FixityError } from "../../core/errors.ts";
 import type { LargeUpload } from "./large-upload.ts";
 import { Loan } from "./memory-budget.ts";
 import { PartBuffer } from "./part-buffer.ts";
@@ -31,11 +32,13 @@ export class PartWriter {
   #large: LargeUpload | null;
   /** Somebody else reads the held bytes; never rejects. */
   #lent: Promise<unknown> | null = null;
-  #closed: { readonly reason: unknown } | null = null;
+  /** Makes what to throw: most writers come to their end, and to make an error costs a fortieth of a small upload. */
+  #closed: (() => unknown) | null = null;
 
   constructor(options: PartWriterOptions) {
     this.#options = options;
     this.#large = options.large;
+    if (this.#large?.signsParts === true) this.#buffer.digestNext();
   }
 
   /** Where parts have been sent; `null` before the first one. */
@@ -81,7 +84,8 @@ export class PartWriter {
     this.#large ??= beginLarge();
     this.#loan = null;
     seat.holdsPart = false;
-    this.#large.send({ length: this.#buffer.length, chunks: this.#buffer.take(), loan });
+    this.#large.send({ length: this.#buffer.length, ...this.#buffer.take(), loan });
+    if (this.#large.signsParts) this.#buffer.digestNext();
     return this.#large;
   }
 
@@ -92,7 +96,7 @@ export class PartWriter {
     }
     const part = {
       length: this.#buffer.length,
-      chunks: this.#buffer.take(),
+      ...this.#buffer.take(),
       loan: this.#loan ?? new Loan(() => undefined),
     };
     this.#loan = null;
@@ -114,9 +118,18 @@ export class PartWriter {
     }
   }
 
+  /** Gives all memory back, its work being done. */
+  end(): void {
+    this.#closeWith(ended);
+  }
+
   /** Gives all memory back. Nothing is taken or sent any more, for this reason. */
   close(reason: unknown): void {
-    this.#closed ??= { reason };
+    this.#closeWith(() => reason);
+  }
+
+  #closeWith(reason: () => unknown): void {
+    this.#closed ??= reason;
     this.#buffer.take();
     this.#loan?.end();
     this.#loan = null;
@@ -149,7 +162,12 @@ export class PartWriter {
   }
 
   #assertOpen(): void {
-    if (this.#closed !== null) throw this.#closed.reason;
+    if (this.#closed !== null) throw this.#closed();
     this.#options.signal?.throwIfAborted();
   }
+}
+
+/** For who goes on with what was committed or aborted. */
+export function ended(): FixityError {
+  return new FixityError("internal-error", "The staged blob was committed or aborted.");
 }

@@ -4,7 +4,7 @@ import type { Committed, StagedBlob } from "../../core/store.ts";
 import { storeFault } from "./faults.ts";
 import type { LargeUpload } from "./large-upload.ts";
 import type { PartPlan } from "./part-plan.ts";
-import { PartWriter } from "./part-writer.ts";
+import { ended, PartWriter } from "./part-writer.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Seat } from "./upload-memory.ts";
 
@@ -63,7 +63,7 @@ export class S3StagedBlob implements StagedBlob {
       const { large } = this.#writer;
       const existed = large === null ? await this.#putWhole(digest) : await this.#publish(large, digest);
       this.#ended = "committed";
-      this.#writer.close(ended());
+      this.#writer.end();
       return { existed };
     });
   }
@@ -72,7 +72,7 @@ export class S3StagedBlob implements StagedBlob {
     await this.#busy;
     this.#ended ??= "aborted";
     if (this.#ended !== "aborted") return;
-    this.#writer.close(ended());
+    this.#writer.end();
     await this.#writer.large?.abort(new FixityError("upload-aborted", "The upload was aborted."));
   }
 
@@ -126,8 +126,4 @@ export class S3StagedBlob implements StagedBlob {
     if (this.#ended !== null) throw ended();
     this.#parts.signal?.throwIfAborted();
   }
-}
-
-function ended(): FixityError {
-  return new FixityError("internal-error", "The staged blob was committed or aborted.");
 }
