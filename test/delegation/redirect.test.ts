@@ -66,6 +66,18 @@ void describe("readers are sent to the bucket", () => {
     assert.equal(answer.headers.get("etag"), null);
   });
 
+  void test("the page of a link may show what the bucket sends, and is our own", async () => {
+    const allowed = async (tail: string): Promise<string> => {
+      const answer = await ask(`${tail}?view`);
+      assert.equal(answer.status, 200);
+      return answer.headers.get("content-security-policy") ?? "";
+    };
+    assert.match(await allowed(".png"), new RegExp(`; img-src data: 'self' ${server.endpoint};`));
+    assert.match(await allowed(".mp4"), new RegExp(`; media-src 'self' ${server.endpoint};`));
+    assert.match(await allowed(".html"), new RegExp(`; frame-src 'self' ${server.endpoint};`));
+    assert.doesNotMatch(await allowed(".zip"), new RegExp(server.endpoint));
+  });
+
   void test("what a browser would run is a download there, too", async () => {
     for (const tail of ["", ".html", ".svg", ".pdf", ".xml", ".js", ".png?download"]) {
       assert.equal(target(await ask(tail)).searchParams.get("response-content-disposition"), "attachment", tail);

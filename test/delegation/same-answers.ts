@@ -60,6 +60,10 @@ export const QUESTIONS: readonly Question[] = [
   // what a browser would run stays a download
   ...[".html", ".svg", ".xml", ".pdf", ".js"].map((tail) => ({ by: "others", tail }) as const),
   { by: "others", tail: ".png?download" },
+  // the page of a link is about the file, but it is not its bytes
+  { by: "us", tail: ".png?view" },
+  { by: "us", tail: ".png?view", headers: { range: "bytes=0-9" } },
+  { by: "us", tail: ".html?view&filename=a.html", method: "HEAD" },
   ...HOSTILE_NAMES.map(
     (name) => ({ by: "others", tail: `.html?filename=${encodeURIComponent(name.toWellFormed())}` }) as const,
   ),
