@@ -197,7 +197,7 @@ test("what an earlier run left is verified, too: where it is wrong, all is fetch
 /** A server that answers every link with these bytes. */
 async function lying(bytes: Buffer): Promise<Server> {
   const server = createServer((request, response) => {
-    response.writeHead(200, { "Content-Length": bytes.length, "Content-Type": "text/plain" });
+    response.writeHead(200, { "Content-Length": bytes.length, "Content-Type": "text/plain", ETag: `"${HEX}"` });
     response.end(request.method === "HEAD" ? undefined : bytes);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -225,7 +225,9 @@ test("a token goes to the chosen service, and to no other", async () => {
   const seen: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     seen.push(request.headers.authorization);
-    response.writeHead(200, { "Content-Length": 15 }).end(request.method === "HEAD" ? undefined : TEXT);
+    response
+      .writeHead(200, { "Content-Length": 15, ETag: `"${HEX}"` })
+      .end(request.method === "HEAD" ? undefined : TEXT);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const home = `http://127.0.0.1:${(server.address() as AddressInfo).port}/uploads`;

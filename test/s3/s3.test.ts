@@ -1,5 +1,6 @@
 /** Everything that is tried on a real S3 server: in one process, so that one server does for all of it. */
 import { after, test } from "node:test";
+import { clientSuite } from "./client.ts";
 import { contractSuite } from "./contract.ts";
 import { delegatedSuite } from "./delegated.ts";
 import { doctorSuite } from "./doctor.ts";
@@ -23,6 +24,7 @@ if (missing === null) {
   faultsSuite(gateway);
   racesSuite(gateway);
   serverSuite(gateway);
+  clientSuite(gateway);
   uploadsSuite(gateway);
   uploadFaultsSuite(gateway);
   roundsSuite(gateway);
