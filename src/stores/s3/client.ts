@@ -1,14 +1,17 @@
 import type { Readable } from "node:stream";
 import { FixityError } from "../../core/errors.ts";
 import type { PresignedUrl } from "../../core/presigning.ts";
+import { fieldOf, readText, type WireAnswer } from "./answer-reader.ts";
 import { refuseError } from "./answers.ts";
 import { credentialSource, type CredentialSource } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { type RetryLimits, retrying } from "./retry.ts";
+import type { S3Error } from "./s3-error.ts";
 import { failureOf, lostRequest, scrubber, unsigned } from "./failures.ts";
+import { queryText } from "./query.ts";
 import { NO_PAYLOAD, Signer } from "./signer.ts";
-import { fieldOf, readText, Transport, type WireAnswer } from "./transport.ts";
+import { type OpenAnswer, Transport, type WireRequest } from "./transport.ts";
 import { validityOf } from "./validity.ts";
 
 /** A request as the operations make it. */
@@ -72,7 +75,7 @@ export class S3Client {
     this.#publicEndpoint = options.publicEndpoint;
     this.limits = { attempts, time: timeouts.retries };
     this.#credentials = credentialSource(keys);
-    this.#signer = new Signer(this.#credentials, region, endpoint.secure);
+    this.#signer = new Signer(this.#credentials, region);
     this.#transport = new Transport(endpoint, connections, timeouts);
   }
 
@@ -88,9 +91,9 @@ export class S3Client {
 
   /** Like {@link call}, without trying again. */
   async once<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
-    const answer = await this.#send(request, false);
-    const text = await this.#guard(request, answer.statusCode, () => readText(answer));
-    const whole = { status: answer.statusCode, headers: (name: string) => fieldOf(answer, name), text };
+    const answer = await this.#answerTo(request);
+    if (!isSuccess(answer.status)) throw await this.#failureOf(request, answer);
+    const whole = { status: answer.status, headers: (name: string) => fieldOf(answer, name), text: answer.text };
     refuseError(request.operation, whole);
     return read(whole);
   }
@@ -103,7 +106,7 @@ export class S3Client {
    */
   async download(request: S3Request, look: (answer: S3Download) => void): Promise<S3Download> {
     return retrying(this.limits, request.signal, async () => {
-      const { statusCode: status, body, headers } = await this.#send(request, true);
+      const { statusCode: status, body, headers } = await this.#open(request);
       const download = { status, headers: (name: string) => fieldOf({ headers }, name), body };
       try {
         look(download);
@@ -140,67 +143,63 @@ export class S3Client {
     await this.#transport.destroy();
   }
 
-  async #send(request: S3Request, isDownload: boolean): Promise<WireAnswer> {
-    const { method, key, query = {}, body, isLong = false, signal } = request;
-    const path = this.endpoint.path(key);
-    const headers = await this.#sign(request, path);
-    const text = queryText(query);
-    const answer = await this.#guard(request, null, () =>
-      this.#transport.send({
-        method,
-        path: text === "" ? path : `${path}?${text}`,
-        headers,
-        body: body === undefined || body.length === 0 ? null : body.chunks,
-        length: body?.length ?? 0,
-        isLong,
-        isDownload,
-        signal,
-      }),
-    );
-    if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
-    const content = await this.#guard(request, answer.statusCode, () => readText(answer));
-    throw failureOf(request.operation, { answer, text: content, scrub: await this.#scrubber() });
+  async #answerTo(request: S3Request): Promise<WireAnswer> {
+    const reader = this.#transport.send(await this.#wireRequest(request));
+    try {
+      return await reader.answer;
+    } catch (error) {
+      throw lost(request, reader.status, error);
+    }
   }
 
-  async #sign({ operation, method, query = {}, headers, body }: S3Request, path: string) {
+  async #open(request: S3Request): Promise<OpenAnswer> {
+    const wire = await this.#wireRequest(request);
+    let status: number | null = null;
+    let failed: WireAnswer;
     try {
-      return await this.#signer.sign({
+      const answer = await this.#transport.open(wire);
+      status = answer.statusCode;
+      if (isSuccess(status)) return answer;
+      failed = { status, headers: answer.headers, text: await readText(answer.body) };
+    } catch (error) {
+      throw lost(request, status, error);
+    }
+    throw await this.#failureOf(request, failed);
+  }
+
+  async #wireRequest(request: S3Request): Promise<WireRequest> {
+    const { operation, method, key, query = {}, headers = {}, body, isLong = false, signal } = request;
+    const { host } = this.endpoint;
+    const path = this.endpoint.path(key);
+    const payload = body?.digest ?? NO_PAYLOAD;
+    try {
+      const signed = await this.#signer.sign({ method, host, path, query, headers, payload });
+      const text = queryText(query);
+      const [content, length] = body === undefined || body.length === 0 ? [null, 0] : [body.chunks, body.length];
+      return {
         method,
-        host: this.endpoint.host,
-        path,
-        query,
-        headers: { ...headers, "x-amz-content-sha256": body?.digest ?? NO_PAYLOAD },
-      });
+        path: text === "" ? path : `${path}?${text}`,
+        headers: signed,
+        body: content,
+        length,
+        isLong,
+        signal,
+      };
     } catch (error) {
       throw unsigned(operation, error);
     }
   }
 
-  /** What fails on the way becomes an `S3Error`, but the reason of an aborted signal stays what it is. */
-  async #guard<T>({ operation, signal }: S3Request, status: number | null, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw lostRequest(operation, status, error);
-    }
-  }
-
-  async #scrubber(): Promise<(text: string) => string> {
-    return scrubber(await this.#credentials());
+  async #failureOf({ operation }: S3Request, answer: WireAnswer): Promise<S3Error> {
+    return failureOf(operation, answer, scrubber(await this.#credentials()));
   }
 }
 
-/** A query as it was signed: everything but letters, digits and `-_.~` is encoded. */
-function queryText(query: Readonly<Record<string, string>>): string {
-  return Object.entries(query)
-    .map(([name, value]) => `${encodeStrictly(name)}=${encodeStrictly(value)}`)
-    .join("&");
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
-function encodeStrictly(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
+/** What fails on the way becomes an `S3Error`, but the reason of an aborted signal stays what it is. */
+function lost({ operation, signal }: S3Request, status: number | null, error: unknown): unknown {
+  return signal?.aborted === true ? signal.reason : lostRequest(operation, status, error);
 }

@@ -82,7 +82,7 @@ test("whatever a provider repeats of a request, no key and no signature gets int
 });
 
 const said = (text: string, headers: Readonly<Record<string, string>> = {}, status = 400) =>
-  failureOf("PutObject", { answer: { statusCode: status, headers }, text, scrub: (text) => text });
+  failureOf("PutObject", { status, headers, text }, (text) => text);
 
 test("what a provider says is kept within bounds", () => {
   const long = "x".repeat(1_000_000);

@@ -1,22 +1,18 @@
+import { fieldOf, type WireAnswer } from "./answer-reader.ts";
 import type { StaticKeys } from "./options.ts";
 import { S3Error } from "./s3-error.ts";
-import { fieldOf, type WireAnswer } from "./transport.ts";
 import { parseXml } from "./xml.ts";
 
 /** A code of our own: there are no keys to sign with. */
 export const NO_CREDENTIALS = "NoCredentials";
 
-/** An answer that tells of a failure, and what is needed to read it. */
-export interface FailureParts {
-  readonly answer: Pick<WireAnswer, "statusCode" | "headers">;
-  readonly text: string;
-  /** Takes what is secret out of a text. */
-  readonly scrub: (text: string) => string;
-}
-
-/** The failure that an answer tells of ("Error responses" in the S3 API reference). */
-export function failureOf(operation: string, { answer, text, scrub }: FailureParts): S3Error {
-  const root = parseXml(text);
+/**
+ * The failure that an answer tells of ("Error responses" in the S3 API reference).
+ *
+ * @param scrub takes what is secret out of a text
+ */
+export function failureOf(operation: string, answer: WireAnswer, scrub: (text: string) => string): S3Error {
+  const root = parseXml(answer.text);
   const error = root?.name === "Error" ? root : null;
   const said = (name: string, field?: string) => {
     const text = error?.text(name) ?? (field === undefined ? null : fieldOf(answer, field));
@@ -24,7 +20,7 @@ export function failureOf(operation: string, { answer, text, scrub }: FailurePar
   };
   return new S3Error({
     operation,
-    status: answer.statusCode,
+    status: answer.status,
     code: said("Code"),
     detail: said("Message"),
     requestId: said("RequestId", "x-amz-request-id"),

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import { test, type TestContext } from "node:test";
-import { NO_PAYLOAD, sha256Hex, type Signable, Signer } from "./signer.ts";
+import { SignatureV4 } from "@smithy/signature-v4";
+import * as fc from "fast-check";
+import { queryText } from "./query.ts";
+import { NO_PAYLOAD, sha256Hex, type SignableRequest, Signer } from "./signer.ts";
 
 /** "Signature Calculations for the Authorization Header" in the S3 API reference: examples, all of this moment. */
 const NOW = Date.parse("2013-05-24T00:00:00Z");
@@ -10,29 +13,27 @@ const HOST = "examplebucket.s3.amazonaws.com";
 
 interface Example {
   readonly name: string;
-  readonly request: Omit<Signable, "host">;
+  readonly request: Omit<SignableRequest, "host">;
   readonly fields: string;
   readonly signature: string;
 }
 
-const EMPTY = { "x-amz-content-sha256": NO_PAYLOAD };
-
 const EXAMPLES: readonly Example[] = [
   {
     name: "GET Object, with a range",
-    request: { method: "GET", path: "/test.txt", query: {}, headers: { ...EMPTY, range: "bytes=0-9" } },
+    request: { method: "GET", path: "/test.txt", query: {}, headers: { range: "bytes=0-9" }, payload: NO_PAYLOAD },
     fields: "host;range;x-amz-content-sha256;x-amz-date",
     signature: "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
   },
   {
     name: "GET Bucket Lifecycle, with a parameter without a value",
-    request: { method: "GET", path: "/", query: { lifecycle: "" }, headers: EMPTY },
+    request: { method: "GET", path: "/", query: { lifecycle: "" }, headers: {}, payload: NO_PAYLOAD },
     fields: "host;x-amz-content-sha256;x-amz-date",
     signature: "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
   },
   {
     name: "GET Bucket, with two parameters",
-    request: { method: "GET", path: "/", query: { prefix: "J", "max-keys": "2" }, headers: EMPTY },
+    request: { method: "GET", path: "/", query: { prefix: "J", "max-keys": "2" }, headers: {}, payload: NO_PAYLOAD },
     fields: "host;x-amz-content-sha256;x-amz-date",
     signature: "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
   },
@@ -43,8 +44,9 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
 }
 
 /** What is signed as the documentation tells it, once more and in another way. Values must need no encoding but in the path. */
-function signatureOf({ method, path, query, headers }: Omit<Signable, "host">): string {
-  const fields = Object.entries({ ...headers, host: HOST, "x-amz-date": "20130524T000000Z" }).sort(byName);
+function signatureOf({ method, path, query, headers, payload }: Omit<SignableRequest, "host">): string {
+  const own = { host: HOST, "x-amz-content-sha256": payload, "x-amz-date": "20130524T000000Z" };
+  const fields = Object.entries({ ...headers, ...own }).sort(byName);
   const parameters = Object.entries(query).sort(byName);
   const canonical = [
     method,
@@ -53,7 +55,7 @@ function signatureOf({ method, path, query, headers }: Omit<Signable, "host">): 
     ...fields.map(([name, value]) => `${name}:${value}`),
     "",
     fields.map(([name]) => name).join(";"),
-    headers["x-amz-content-sha256"],
+    payload,
   ].join("\n");
   const hash = createHash("sha256").update(canonical).digest("hex");
   let key: Buffer | string = `AWS4${KEYS.secretAccessKey}`;
@@ -63,10 +65,10 @@ function signatureOf({ method, path, query, headers }: Omit<Signable, "host">): 
   return createHmac("sha256", key).update(`AWS4-HMAC-SHA256\n20130524T000000Z\n${scope}\n${hash}`).digest("hex");
 }
 
-async function sign(context: TestContext, request: Omit<Signable, "host">, sessionToken?: string) {
+async function sign(context: TestContext, request: Omit<SignableRequest, "host">, sessionToken?: string) {
   context.mock.timers.enable({ apis: ["Date"], now: NOW });
   const keys = { ...KEYS, ...(sessionToken !== undefined && { sessionToken }) };
-  return new Signer(async () => keys, "us-east-1", true).sign({ ...request, host: HOST });
+  return new Signer(async () => keys, "us-east-1").sign({ ...request, host: HOST });
 }
 
 for (const { name, request, fields, signature } of EXAMPLES) {
@@ -82,9 +84,9 @@ for (const { name, request, fields, signature } of EXAMPLES) {
 }
 
 test("a PUT is signed as AWS's own example, but for the Date, which is left out", async (context) => {
-  const digest = sha256Hex([Buffer.from("Welcome to "), Buffer.from("Amazon S3.")]);
-  const headers = { "x-amz-content-sha256": digest, "x-amz-storage-class": "REDUCED_REDUNDANCY" };
-  const request = { method: "PUT", path: "/test%24file.text", query: {}, headers };
+  const payload = sha256Hex([Buffer.from("Welcome to "), Buffer.from("Amazon S3.")]);
+  const headers = { "x-amz-storage-class": "REDUCED_REDUNDANCY" };
+  const request = { method: "PUT", path: "/test%24file.text", query: {}, headers, payload };
   const date = "Fri, 24 May 2013 00:00:00 GMT";
   assert.equal(
     signatureOf({ ...request, headers: { ...headers, date } }),
@@ -105,16 +107,19 @@ test("the token of temporary keys is sent and signed", async (context) => {
 test("keys are asked for at every request", async () => {
   const used: string[] = [];
   let number = 0;
-  const signer = new Signer(
-    async () => {
-      number += 1;
-      return { ...KEYS, accessKeyId: `KEY${number}` };
-    },
-    "us-east-1",
-    true,
-  );
+  const signer = new Signer(async () => {
+    number += 1;
+    return { ...KEYS, accessKeyId: `KEY${number}` };
+  }, "us-east-1");
   for (let n = 0; n < 3; n += 1) {
-    const headers = await signer.sign({ method: "GET", host: HOST, path: "/", query: {}, headers: EMPTY });
+    const headers = await signer.sign({
+      method: "GET",
+      host: HOST,
+      path: "/",
+      query: {},
+      headers: {},
+      payload: NO_PAYLOAD,
+    });
     used.push(/Credential=(\w+)/.exec(headers["authorization"] ?? "")?.[1] ?? "none");
   }
   assert.equal(new Set(used).size, 3, used.join());
@@ -122,7 +127,7 @@ test("keys are asked for at every request", async () => {
 
 test("AWS's own example of a presigned URL is signed as published", async (context) => {
   context.mock.timers.enable({ apis: ["Date"], now: NOW });
-  const signer = new Signer(async () => KEYS, "us-east-1", true);
+  const signer = new Signer(async () => KEYS, "us-east-1");
   const validity = { from: new Date(NOW), seconds: 86_400, until: new Date(NOW + 86_400_000) };
   const query = await signer.presign(
     { method: "GET", host: HOST, path: "/test.txt", query: {}, headers: {} },
@@ -149,10 +154,130 @@ test("what an answer is to say is part of a presigned URL's signature, and so is
   ] as const) {
     const keys = { ...KEYS, ...(sessionToken !== undefined && { sessionToken }) };
     const request = { method: "GET", host: HOST, path: "/a", query: { "response-content-type": type }, headers: {} };
-    const query = await new Signer(async () => keys, "us-east-1", true).presign(request, validity);
+    const query = await new Signer(async () => keys, "us-east-1").presign(request, validity);
     assert.equal(query["response-content-type"], type);
     assert.equal(query["X-Amz-Security-Token"], sessionToken);
     signatures.add(query["X-Amz-Signature"]);
   }
   assert.equal(signatures.size, 3);
+});
+
+/** The library that signs for AWS's own SDK. */
+function library(sessionToken: string | undefined): SignatureV4 {
+  return new SignatureV4({
+    credentials: { ...KEYS, ...(sessionToken !== undefined && { sessionToken }) },
+    region: "eu-central-1",
+    service: "s3",
+    sha256: NodeSha256,
+    uriEscapePath: false,
+    applyChecksum: false,
+  });
+}
+
+/** SHA-256, with a key or without, in the shape that the library asks for. */
+class NodeSha256 {
+  readonly #hash: Hash | Hmac;
+
+  constructor(key?: string | ArrayBuffer | ArrayBufferView) {
+    this.#hash = key === undefined ? createHash("sha256") : createHmac("sha256", key as string | Uint8Array);
+  }
+
+  update(data: Uint8Array): void {
+    this.#hash.update(data);
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest();
+  }
+
+  reset(): void {}
+}
+
+const anyText = fc.string({ unit: fc.constantFrom(...Array.from("aZ09-_.~ !'()*&=+/%\\é漢😀\u0007")) });
+const query = fc.dictionary(anyText, anyText, { maxKeys: 6, noNullPrototype: true });
+const headers = fc.dictionary(
+  fc.constantFrom("content-type", "if-match", "if-none-match", "range", "x-amz-acl", "x-amz-copy-source"),
+  fc.string({ unit: fc.constantFrom(...Array.from('aZ0 \t-=/;"*')) }),
+  { noNullPrototype: true },
+);
+const segment = fc.stringMatching(/^[a-zA-Z0-9._~-]{1,9}$|^%[0-9A-F]{2}$/);
+const parts = {
+  method: fc.constantFrom("GET", "HEAD", "PUT", "POST", "DELETE"),
+  host: fc.constantFrom("bucket.s3.eu-central-1.amazonaws.com", "127.0.0.1:9000", "[::1]:80"),
+  path: fc.array(segment).map((segments) => `/${segments.join("/")}`),
+  query,
+  headers,
+};
+const request = fc.record(parts);
+const sessionToken = fc.option(fc.base64String({ minLength: 1 }), { nil: undefined });
+const moment = fc.date({ min: new Date("2013-01-01"), max: new Date("2099-12-31"), noInvalidDate: true });
+
+function signerWith(sessionToken: string | undefined): Signer {
+  return new Signer(async () => ({ ...KEYS, ...(sessionToken !== undefined && { sessionToken }) }), "eu-central-1");
+}
+
+test("any request is signed as AWS's own library signs it", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
+  const payload = fc.constantFrom(NO_PAYLOAD, "UNSIGNED-PAYLOAD");
+  const property = fc.asyncProperty(request, payload, sessionToken, moment, async (request, payload, token, now) => {
+    context.mock.timers.setTime(now.getTime());
+    const own = await signerWith(token).sign({ ...request, payload });
+    const headers = { ...request.headers, host: request.host, "x-amz-content-sha256": payload };
+    const theirs = await library(token).sign({ ...request, headers, protocol: "https:", hostname: request.host });
+    assert.deepEqual(own, theirs.headers);
+  });
+  await fc.assert(property, { numRuns: 300 });
+});
+
+test("any URL is presigned as AWS's own library presigns it", async () => {
+  const seconds = fc.integer({ min: 1, max: 604_800 });
+  // the library would move x-amz-… fields into the query; here nobody gives any
+  const plain = fc.record({
+    ...parts,
+    headers: fc.constantFrom({}, { range: "bytes=0-9" }, { "if-match": '"a  b" ' }),
+  });
+  const property = fc.asyncProperty(plain, seconds, sessionToken, moment, async (request, seconds, token, from) => {
+    const validity = { from, seconds, until: new Date(from.getTime() + 1000 * seconds) };
+    const own = await signerWith(token).presign(request, validity);
+    const field = "x-amz-content-sha256";
+    const headers = { ...request.headers, host: request.host, [field]: "UNSIGNED-PAYLOAD" };
+    const theirs = await library(token).presign(
+      { ...request, headers, protocol: "https:", hostname: request.host },
+      {
+        signingDate: from,
+        expiresIn: seconds,
+        unhoistableHeaders: new Set([field]),
+        unsignableHeaders: new Set([field]),
+      },
+    );
+    assert.deepEqual(own, theirs.query);
+  });
+  await fc.assert(property, { numRuns: 300 });
+});
+
+test("a query is told back as it was, and nothing in it but letters, digits and -_.~ stands as it is", () => {
+  fc.assert(
+    fc.property(query, (query) => {
+      const text = queryText(query);
+      assert.match(text, /^[A-Za-z0-9\-_.~%=&]*$/);
+      const told = text === "" ? [] : text.split("&").map((pair) => pair.split("=").map(decodeURIComponent));
+      assert.deepEqual(Object.fromEntries(told), query);
+      const names = text.split("&").map((pair) => pair.split("=")[0] ?? "");
+      assert.deepEqual(names, [...names].sort());
+    }),
+  );
+});
+
+test("more keys and days than are kept in mind are signed as the first time", async () => {
+  const answer = async (signer: Signer, day: number) => {
+    const from = new Date(NOW + day * 86_400_000);
+    const request = { method: "GET", host: HOST, path: "/a", query: {}, headers: {} };
+    return signer.presign(request, { from, seconds: 60, until: new Date(from.getTime() + 60_000) });
+  };
+  const signer = signerWith(undefined);
+  for (let turn = 0; turn < 2; turn += 1) {
+    for (let day = 0; day < 20; day += 1) {
+      assert.deepEqual(await answer(signer, day), await answer(signerWith(undefined), day));
+    }
+  }
 });

@@ -1,110 +1,143 @@
 import { createHash, createHmac, createSecretKey, hash, type KeyObject } from "node:crypto";
-import { SignatureV4 } from "@smithy/signature-v4";
-import type { CredentialSource } from "./credentials.ts";
+import type { CredentialSource, Keys } from "./credentials.ts";
+import { queryText } from "./query.ts";
 import type { Validity } from "./validity.ts";
 
 /** In the place of a payload's digest: nobody vouches for it. */
 export const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
 
-const DIGEST_FIELD = "x-amz-content-sha256";
-
 /** SHA-256 of nothing. */
 export const NO_PAYLOAD = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+const ALGORITHM = "AWS4-HMAC-SHA256";
+
+/** The last part of every scope. */
+const SCOPE_END = "aws4_request";
+
+/** Keys of days that are kept: today's, and those of presigned URLs that began before midnight. */
+const MOST_KEYS = 8;
 
 /** What of a request is signed. */
 export interface Signable {
   readonly method: string;
   readonly host: string;
+  /** As it is sent, its characters encoded: S3 signs it as it is. */
   readonly path: string;
+  /** Not yet encoded. */
   readonly query: Readonly<Record<string, string>>;
+  /** By names in lower case. All are signed, so that none may be one that changes on the way. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** SHA-256, with a key or without, in the shape that the signing library asks for. Little is hashed, and in one go. */
-class Sha256 {
-  readonly #key: KeyObject | null;
-  readonly #data: Uint8Array[] = [];
-
-  constructor(key?: string | ArrayBuffer | ArrayBufferView) {
-    this.#key = key === undefined ? null : keyOf(key);
-  }
-
-  update(data: Uint8Array): void {
-    this.#data.push(data);
-  }
-
-  async digest(): Promise<Uint8Array> {
-    const data = this.#data.length === 1 ? (this.#data[0] ?? "") : Buffer.concat(this.#data);
-    return this.#key === null ? hash("sha256", data, "buffer") : createHmac("sha256", this.#key).update(data).digest();
-  }
-
-  reset(): void {
-    // The library makes a new one for everything it hashes.
-  }
+/** A {@link Signable} that is to be sent, and what it carries. */
+export interface SignableRequest extends Signable {
+  /** SHA-256 of the payload in hex, or `UNSIGNED-PAYLOAD`. */
+  readonly payload: string;
 }
 
-/** By the bytes that the library hands over: it keeps the key of a day, and to prepare it costs more than to use it. */
-const keys = new WeakMap<object, KeyObject>();
-
-function keyOf(key: string | ArrayBuffer | ArrayBufferView): KeyObject {
-  if (typeof key === "string") return createSecretKey(key, "utf8");
-  const known = keys.get(key);
-  if (known !== undefined) return known;
-  const bytes = ArrayBuffer.isView(key)
-    ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength)
-    : new Uint8Array(key);
-  const made = createSecretKey(bytes);
-  keys.set(key, made);
-  return made;
-}
-
-/** Signs requests with AWS Signature Version 4. */
+/**
+ * Signs requests with AWS Signature Version 4 ("Authenticating Requests" in the S3 API reference). Why not by a library:
+ * docs/decisions/0008-signatures-of-our-own.md.
+ */
 export class Signer {
-  readonly #library: SignatureV4;
-  readonly #protocol: string;
+  readonly #credentials: CredentialSource;
+  readonly #region: string;
+  /** By day and secret. To derive one costs more than to sign with it. */
+  readonly #keys = new Map<string, KeyObject>();
 
-  constructor(credentials: CredentialSource, region: string, secure: boolean) {
-    this.#protocol = secure ? "https:" : "http:";
-    this.#library = new SignatureV4({
-      credentials,
-      region,
-      service: "s3",
-      sha256: Sha256,
-      // S3 signs the path as it is, and the digest of the payload is always given by the caller.
-      uriEscapePath: false,
-      applyChecksum: false,
-    });
+  constructor(credentials: CredentialSource, region: string) {
+    this.#credentials = credentials;
+    this.#region = region;
   }
 
   /** The header fields to send: the given ones, and the signature over them. */
-  async sign(request: Signable): Promise<Record<string, string>> {
-    const { headers } = await this.#library.sign(this.#request(request));
+  async sign({ host, payload, headers: given, ...request }: SignableRequest): Promise<Record<string, string>> {
+    const keys = await this.#credentials();
+    const moment = momentOf(new Date());
+    const headers: Record<string, string> = { ...given, host, "x-amz-content-sha256": payload, "x-amz-date": moment };
+    if (keys.sessionToken) headers["x-amz-security-token"] = keys.sessionToken;
+    const { signed, text } = canonical({ ...request, headers, query: queryText(request.query), payload });
+    const signature = this.#signature(text, keys, moment);
+    headers["authorization"] =
+      `${ALGORITHM} Credential=${this.#credential(keys, moment)}, SignedHeaders=${signed}, Signature=${signature}`;
     return headers;
   }
 
   /** The query of a URL that anybody may request: the given one, and the signature. The payload is nobody's word. */
-  async presign(request: Signable, { from, seconds }: Validity): Promise<Readonly<Record<string, string>>> {
-    const headers = { ...request.headers, [DIGEST_FIELD]: UNSIGNED_PAYLOAD };
-    const { query } = await this.#library.presign(this.#request({ ...request, headers }), {
-      signingDate: from,
-      expiresIn: seconds,
-      // S3 takes the payload for unsigned wherever the signature stands in the query; a client need not repeat it
-      unhoistableHeaders: new Set([DIGEST_FIELD]),
-      unsignableHeaders: new Set([DIGEST_FIELD]),
-    });
-    return query as Record<string, string>;
+  async presign({ host, ...request }: Signable, { from, seconds }: Validity): Promise<Record<string, string>> {
+    const keys = await this.#credentials();
+    const moment = momentOf(from);
+    const headers = { ...request.headers, host };
+    const query: Record<string, string> = {
+      ...request.query,
+      "X-Amz-Algorithm": ALGORITHM,
+      "X-Amz-Credential": this.#credential(keys, moment),
+      "X-Amz-Date": moment,
+      "X-Amz-Expires": String(seconds),
+      "X-Amz-SignedHeaders": Object.keys(headers).sort().join(";"),
+    };
+    if (keys.sessionToken) query["X-Amz-Security-Token"] = keys.sessionToken;
+    const { text } = canonical({ ...request, headers, query: queryText(query), payload: UNSIGNED_PAYLOAD });
+    query["X-Amz-Signature"] = this.#signature(text, keys, moment);
+    return query;
   }
 
-  #request({ method, host, path, query, headers }: Signable) {
-    return {
-      method,
-      protocol: this.#protocol,
-      hostname: host,
-      path,
-      query: { ...query },
-      headers: { ...headers, host },
-    };
+  #signature(canonicalRequest: string, keys: Keys, moment: string): string {
+    const text = `${ALGORITHM}\n${moment}\n${this.#scope(moment)}\n${hash("sha256", canonicalRequest)}`;
+    return createHmac("sha256", this.#keyOf(keys, dayOf(moment)))
+      .update(text)
+      .digest("hex");
   }
+
+  #credential({ accessKeyId }: Keys, moment: string): string {
+    return `${accessKeyId}/${this.#scope(moment)}`;
+  }
+
+  #scope(moment: string): string {
+    return `${dayOf(moment)}/${this.#region}/s3/${SCOPE_END}`;
+  }
+
+  #keyOf({ secretAccessKey }: Keys, day: string): KeyObject {
+    const name = day + secretAccessKey;
+    const known = this.#keys.get(name);
+    if (known !== undefined) return known;
+    let key = Buffer.from(`AWS4${secretAccessKey}`);
+    for (const part of [day, this.#region, "s3", SCOPE_END]) key = createHmac("sha256", key).update(part).digest();
+    const made = createSecretKey(key);
+    if (this.#keys.size >= MOST_KEYS) this.#keys.clear();
+    this.#keys.set(name, made);
+    return made;
+  }
+}
+
+/** The text that stands for a request, and the names of its header fields. Its query is encoded already. */
+function canonical({
+  method,
+  path,
+  query,
+  headers,
+  payload,
+}: Omit<SignableRequest, "host" | "query"> & { query: string }) {
+  const names = Object.keys(headers).sort();
+  let fields = "";
+  for (const name of names) fields += `${name}:${plain(headers[name] ?? "")}\n`;
+  const signed = names.join(";");
+  return { signed, text: `${method}\n${path}\n${query}\n${fields}\n${signed}\n${payload}` };
+}
+
+/** A value without white space at its ends, and with single spaces inside. */
+function plain(value: string): string {
+  return value.replace(/[ \t]+/g, " ").trim();
+}
+
+/** `20130524T000000Z` */
+function momentOf(date: Date): string {
+  const iso = date.toISOString();
+  return `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
+}
+
+function dayOf(moment: string): string {
+  return moment.slice(0, 8);
 }
 
 /** SHA-256 in hex, as a payload's digest is written. */

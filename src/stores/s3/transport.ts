@@ -1,4 +1,5 @@
 import { type Dispatcher, Pool } from "undici";
+import { AnswerReader } from "./answer-reader.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { S3Timeouts } from "./options.ts";
 
@@ -14,9 +15,6 @@ const KEEP_ALIVE = 30_000;
  */
 const PIECE = 256 * 1024;
 
-/** Most bytes of an answer that is read as a whole. A page of a listing has some 400 KiB. */
-const MAX_TEXT = 8 * 1024 * 1024;
-
 /** A request that can be sent. */
 export interface WireRequest {
   readonly method: string;
@@ -28,12 +26,13 @@ export interface WireRequest {
   readonly length: number;
   /** The answer may take as long as the work behind it. */
   readonly isLong: boolean;
-  /** The answer's content is to be read as it comes, over a connection of its own. */
-  readonly isDownload: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
-export type WireAnswer = Dispatcher.ResponseData;
+/** An answer whose content is still coming in. */
+export type OpenAnswer = Dispatcher.ResponseData;
+
+type WireOptions = Dispatcher.DispatchOptions & Pick<Dispatcher.RequestOptions, "body">;
 
 /** Connections to one S3 endpoint, kept open between requests, one request at a time on each. */
 export class Transport {
@@ -54,44 +53,39 @@ export class Transport {
     this.#downloads = new Pool(origin, { ...common, connections: null });
   }
 
-  /** Sends a request once. Resolves when the answer's header section is there. */
-  async send({ method, path, headers, body, length, isLong, isDownload, signal }: WireRequest): Promise<WireAnswer> {
-    const { answer, completion, idle } = this.#timeouts;
-    const pool = isDownload ? this.#downloads : this.#calls;
-    return pool.request({
-      method,
-      path,
-      headers: body === null ? headers : { ...headers, "content-length": String(length) },
-      body: body === null ? null : payload(body),
-      headersTimeout: isLong ? completion : answer,
-      bodyTimeout: isLong ? completion : idle,
-      signal: signal ?? null,
-    });
+  /** Sends a request once; its answer is read as a whole. */
+  send(request: WireRequest): AnswerReader {
+    const reader = new AnswerReader(request.signal);
+    this.#calls.dispatch(this.#dispatchOf(request), reader);
+    return reader;
+  }
+
+  /** Sends a request once, over a connection of its own. Resolves when the answer's header section is there. */
+  async open(request: WireRequest): Promise<OpenAnswer> {
+    return this.#downloads.request({ ...this.#dispatchOf(request), signal: request.signal ?? null });
   }
 
   /** Ends everything under way. */
   async destroy(): Promise<void> {
     await Promise.all([this.#calls.destroy(), this.#downloads.destroy()]);
   }
-}
 
-/** A header field of an answer, by its name in lower case. */
-export function fieldOf({ headers }: Pick<WireAnswer, "headers">, name: string): string | null {
-  const value = headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? null;
-}
-
-/** An answer's content as text. */
-export async function readText({ headers, body }: WireAnswer): Promise<string> {
-  if (Number(headers["content-length"] ?? MAX_TEXT + 1) <= MAX_TEXT) return body.text();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Uint8Array>) {
-    length += chunk.length;
-    if (length > MAX_TEXT) throw new RangeError("the answer is longer than any that S3 gives");
-    chunks.push(chunk);
+  #dispatchOf({ method, path, headers, body, length, isLong }: WireRequest): WireOptions {
+    const { answer, completion, idle } = this.#timeouts;
+    const content = body === null ? null : payload(body);
+    return {
+      method,
+      path,
+      // of what is no iteration undici finds out the length itself
+      headers:
+        content === null || content instanceof Uint8Array ? headers : { ...headers, "content-length": String(length) },
+      body: content,
+      headersTimeout: isLong ? completion : answer,
+      bodyTimeout: isLong ? completion : idle,
+      // undici closes a connection behind each HEAD, for servers that send content with its answer
+      reset: false,
+    };
   }
-  return Buffer.concat(chunks).toString();
 }
 
 /**
