@@ -5,14 +5,24 @@ import Fixity, { type FixityBody } from "../../src/uppy.ts";
 
 type Meta = Record<string, unknown>;
 
+/** What Uppy has said of a failure. */
+export interface FileFailure {
+  readonly message: string;
+  readonly code: unknown;
+  readonly status: number | null;
+  readonly isNetworkError: unknown;
+}
+
 /** What Uppy has said of one file. */
 export interface FileStory {
   readonly name: string;
   /** Of progress, in its order. */
   readonly bytes: number[];
+  /** Of the hashing before anything is sent: shares, in their order. */
+  readonly hashed: number[];
   url: string | null;
   body: FixityBody | null;
-  error: { readonly message: string; readonly code: unknown; readonly status: number | null } | null;
+  error: FileFailure | null;
 }
 
 /** How a page's Uppy is made. */
@@ -21,26 +31,36 @@ export interface PluginPageOptions {
   readonly retry?: { readonly attempts?: number; readonly minDelay?: number };
   /** Whether files outlive the page. */
   readonly restores?: boolean;
+  /**
+   * Bytes of the largest file whose content outlives the page.
+   *
+   * @default 64 MiB
+   */
+  readonly keeps?: number;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const stories = new Map<string, FileStory>();
 
 function storyOf(file: UppyFile<Meta, FixityBody> | undefined): FileStory {
   const { id = "", name = "" } = file ?? {};
-  const story = stories.get(id) ?? { name, bytes: [], url: null, body: null, error: null };
+  const story = stories.get(id) ?? { name, bytes: [], hashed: [], url: null, body: null, error: null };
   stories.set(id, story);
   return story;
 }
 
 /** Makes the page's Uppy, with the files that an earlier page has left. */
-async function open({ restores = false, ...options }: PluginPageOptions): Promise<void> {
+async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: PluginPageOptions): Promise<void> {
   const uppy = new Uppy<Meta, FixityBody>().use(Fixity, options);
   uppy.on("upload-progress", (file, { bytesUploaded }) => storyOf(file).bytes.push(bytesUploaded));
+  uppy.on("preprocess-progress", (file, { value = 0 }) => storyOf(file).hashed.push(value));
   uppy.on("upload-success", (file, { uploadURL = null, body = null }) => {
     Object.assign(storyOf(file), { url: uploadURL, body });
   });
-  uppy.on("upload-error", (file, { message }, response) => {
-    storyOf(file).error = { message, code: response?.body?.["code"], status: response?.status ?? null };
+  uppy.on("upload-error", (file, error, response) => {
+    const { message, isNetworkError } = error as Error & { readonly isNetworkError?: unknown };
+    const { status = null, body } = response ?? {};
+    storyOf(file).error = { message, code: body?.["code"], status, isNetworkError };
   });
   window.uppy = uppy;
   if (!restores) return;
@@ -49,7 +69,7 @@ async function open({ restores = false, ...options }: PluginPageOptions): Promis
     setTimeout(resolve, 1000);
   });
   // its declarations know nothing of the limit, which is 10 MB where nothing is said
-  const indexedDB = { maxFileSize: 64 * 1024 ** 2 } as object;
+  const indexedDB = { maxFileSize: keeps } as object;
   uppy.use(GoldenRetriever, { indexedDB });
   await restored;
 }
@@ -66,6 +86,17 @@ async function upload(): Promise<readonly FileStory[]> {
   return [...stories.values()];
 }
 
+/** Takes the plugin away from Uppy. */
+function takeAway(): void {
+  const plugin = window.uppy.getPlugin("Fixity");
+  if (plugin !== undefined) window.uppy.removePlugin(plugin);
+}
+
+/** Gives Uppy the plugin that was taken away. */
+function useAgain({ endpoint }: PluginPageOptions): void {
+  window.uppy.use(Fixity, { endpoint });
+}
+
 declare global {
   interface Window {
     uppy: Uppy<Meta, FixityBody>;
@@ -73,9 +104,11 @@ declare global {
       readonly open: typeof open;
       readonly add: typeof add;
       readonly upload: typeof upload;
+      readonly takeAway: typeof takeAway;
+      readonly useAgain: typeof useAgain;
       readonly stories: () => readonly FileStory[];
     };
   }
 }
 
-window.plugin = { open, add, upload, stories: () => [...stories.values()] };
+window.plugin = { open, add, upload, takeAway, useAgain, stories: () => [...stories.values()] };

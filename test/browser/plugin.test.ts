@@ -1,105 +1,34 @@
 /** The plugin in an Uppy of its own, in a real browser, from pages of another origin with a strict policy. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { BrowserContext, Page, Request } from "playwright-core";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
-import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { until } from "../helpers/settled.ts";
 import { needingChromium, openBrowser } from "./browser.ts";
-import { type ClientSite, openClientSite } from "./client-site.ts";
-import type { FileStory, PluginPageOptions } from "./plugin-page.ts";
+import { endpointOf, only, PluginPlace, stored, upload } from "./plugin-place.ts";
 
 const MIB = 1024 ** 2;
 const browserTest = (name: string, run: () => Promise<void>): void => void test(name, needingChromium(), run);
 
-let folder = "";
-let site: ClientSite;
-let server: ServerProcess;
+let place: PluginPlace;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
-  site = await openClientSite(new URL("plugin-page.ts", import.meta.url));
-  server = await startServer();
+  place = await PluginPlace.start();
 });
-after(async () => {
-  await server.stop();
-  await site[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
-
-function startServer(env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
-  const origins = `http://127.0.0.1:${site.port}`;
-  return ServerProcess.start({ dir: join(folder, "data"), env: { UPLOAD_CORS_ORIGINS: origins, ...env } });
-}
-
-interface Opened {
-  readonly page: Page;
-  /** Requests to the service. */
-  readonly sent: Request[];
-  /** What the browser finds wrong: a policy that was broken, an error that nobody caught. */
-  readonly complaints: string[];
-}
-
-async function openPage(context: BrowserContext, options: PluginPageOptions): Promise<Opened> {
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  const sent: Request[] = [];
-  const complaints: string[] = [];
-  page.on("request", (request) => {
-    if (request.url().includes("/uploads")) sent.push(request);
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("console", (message) => {
-    if (/policy|refused/i.test(message.text())) complaints.push(message.text());
-  });
-  await page.goto(`http://127.0.0.1:${site.port}/`);
-  await page.evaluate((given) => window.plugin.open(given), options);
-  return { page, sent, complaints };
-}
-
-/** Chooses files in the page, and adds them to Uppy. */
-async function add(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
-  const paths = Object.keys(files).map((name) => join(folder, name));
-  for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
-  await page.setInputFiles("#file", paths);
-  await page.evaluate(() => window.plugin.add());
-}
-
-const upload = (page: Page): Promise<readonly FileStory[]> => page.evaluate(() => window.plugin.upload());
-const endpointOf = ({ url }: { readonly url: string }): string => `${url}/uploads`;
-
-/** Uploads that the server keeps unfinished. */
-async function unfinished(): Promise<string[]> {
-  const names = await readdir(join(folder, "data", "uploads"));
-  return names.filter((name) => /^[0-9a-f]{32}$/.test(name));
-}
-
-async function stored(url: string): Promise<string> {
-  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
-}
-
-function only(stories: readonly FileStory[]): FileStory {
-  const [story] = stories;
-  assert.ok(story !== undefined && stories.length === 1);
-  return story;
-}
+after(() => place[Symbol.asyncDispose]());
 
 browserTest("several files are uploaded, each with its progress, its link and what the server says of it", async () => {
   await using browser = await openBrowser();
-  const { page, complaints } = await openPage(browser.context, { endpoint: endpointOf(server) });
+  const { page, complaints } = await place.openPage(browser.context, { endpoint: endpointOf(place.server) });
   const files = { "a.txt": Buffer.from("a"), "b.png": randomBytes(300_000), "c.bin": randomBytes(20 * MIB) };
-  await add(page, files);
+  await place.add(page, files);
   const stories = await upload(page);
   assert.deepEqual(new Set(stories.map(({ name }) => name)), new Set(Object.keys(files)));
   for (const { name, url, body, bytes, error } of stories) {
     const content = files[name as keyof typeof files];
     assert.equal(error, null);
-    assert.ok(url?.startsWith(`${endpointOf(server)}/${sha256(content)}.`));
+    assert.ok(url?.startsWith(`${endpointOf(place.server)}/${sha256(content)}.`));
     assert.equal(await stored(url ?? ""), sha256(content));
     assert.equal(body?.digest, `sha256:${sha256(content)}`);
     assert.deepEqual([body?.existed, body?.size, body?.name], [false, content.length, name]);
@@ -116,12 +45,12 @@ browserTest("several files are uploaded, each with its progress, its link and wh
 
 browserTest("what the server has is told to exist, and not sent to its end", async () => {
   const bytes = randomBytes(32 * MIB);
-  assert.equal((await fetch(endpointOf(server), { method: "POST", body: bytes })).status, 201);
+  assert.equal((await fetch(endpointOf(place.server), { method: "POST", body: bytes })).status, 201);
   await using browser = await openBrowser();
   // the connection that sends stands still: the upload can end in no other way
-  await using proxy = await BreakingProxy.start(server.port, { up: 2 * MIB, holds: true, times: 1 });
-  const { page } = await openPage(browser.context, { endpoint: endpointOf(proxy) });
-  await add(page, { "again.txt": bytes });
+  await using proxy = await BreakingProxy.start(place.server.port, { up: 2 * MIB, holds: true, times: 1 });
+  const { page } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
+  await place.add(page, { "again.txt": bytes });
   const { body, error } = only(await upload(page));
   assert.equal(error, null);
   assert.equal(body?.existed, true);
@@ -131,10 +60,10 @@ browserTest("what the server has is told to exist, and not sent to its end", asy
 for (const whole of [false, true]) {
   browserTest(`${whole ? "all files are" : "one file is"} paused, and sent on from where it stood`, async () => {
     await using browser = await openBrowser();
-    await using proxy = await BreakingProxy.start(server.port, { up: 6 * MIB, holds: true, times: 1 });
-    const { page } = await openPage(browser.context, { endpoint: endpointOf(proxy) });
+    await using proxy = await BreakingProxy.start(place.server.port, { up: 6 * MIB, holds: true, times: 1 });
+    const { page } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
     const bytes = randomBytes(24 * MIB);
-    await add(page, { "paused.bin": bytes });
+    await place.add(page, { "paused.bin": bytes });
     const uploaded = upload(page);
     await until(async () => proxy.broken === 1);
     const pause = (all: boolean): void => {
@@ -160,12 +89,12 @@ for (const whole of [false, true]) {
 
 browserTest("without a network an upload waits, and goes on when it is back", async () => {
   await using browser = await openBrowser();
-  await using proxy = await BreakingProxy.start(server.port, { up: 4 * MIB, holds: true, times: 1 });
+  await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
   // who did not wait would have given up at once
   const options = { endpoint: endpointOf(proxy), retry: { attempts: 1, minDelay: 1 } };
-  const { page } = await openPage(browser.context, options);
+  const { page } = await place.openPage(browser.context, options);
   const bytes = randomBytes(24 * MIB);
-  await add(page, { "offline.bin": bytes });
+  await place.add(page, { "offline.bin": bytes });
   const uploaded = upload(page);
   await until(async () => proxy.broken === 1);
   await browser.context.setOffline(true);
@@ -180,13 +109,13 @@ browserTest("without a network an upload waits, and goes on when it is back", as
 for (const way of ["removed", "cancelled", "destroyed"] as const) {
   browserTest(`a file that is ${way} while it is sent is given up here and at the server`, async () => {
     await using browser = await openBrowser();
-    await using proxy = await BreakingProxy.start(server.port, { up: 4 * MIB, holds: true, times: 1 });
-    const { page, sent, complaints } = await openPage(browser.context, { endpoint: endpointOf(proxy) });
-    const others = await unfinished();
-    await add(page, { "unwanted.bin": randomBytes(24 * MIB) });
+    await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
+    const { page, sent, complaints } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
+    const others = await place.unfinished();
+    await place.add(page, { "unwanted.bin": randomBytes(24 * MIB) });
     const uploaded = upload(page);
     await until(async () => proxy.broken === 1);
-    assert.equal((await unfinished()).length, others.length + 1);
+    assert.equal((await place.unfinished()).length, others.length + 1);
     await page.evaluate((how) => {
       const { uppy } = window;
       if (how === "removed") uppy.removeFile(uppy.getFiles()[0]?.id ?? "");
@@ -195,7 +124,7 @@ for (const way of ["removed", "cancelled", "destroyed"] as const) {
     }, way);
     const { error, url } = only(await uploaded);
     assert.deepEqual([error, url], [null, null]);
-    await until(async () => (await unfinished()).length === others.length);
+    await until(async () => (await place.unfinished()).length === others.length);
     const before = sent.length;
     await page.waitForTimeout(500);
     assert.equal(sent.length, before, "nothing goes on");
@@ -204,10 +133,10 @@ for (const way of ["removed", "cancelled", "destroyed"] as const) {
 }
 
 browserTest("a file above the limit fails with the server's text and code", async () => {
-  await using small = await startServer({ UPLOAD_MAX_SIZE: "1MiB" });
+  await using small = await place.anotherServer({ UPLOAD_MAX_SIZE: "1MiB" });
   await using browser = await openBrowser();
-  const { page } = await openPage(browser.context, { endpoint: endpointOf(small) });
-  await add(page, { "large.bin": randomBytes(2 * MIB), "small.bin": randomBytes(1000) });
+  const { page } = await place.openPage(browser.context, { endpoint: endpointOf(small) });
+  await place.add(page, { "large.bin": randomBytes(2 * MIB), "small.bin": randomBytes(1000) });
   const stories = await upload(page);
   const large = stories.find(({ name }) => name === "large.bin");
   assert.deepEqual([large?.error?.code, large?.error?.status], ["size-limit-exceeded", 413]);
@@ -218,15 +147,15 @@ browserTest("a file above the limit fails with the server's text and code", asyn
 
 browserTest("after a failure another attempt goes on from where the server stands", async () => {
   await using browser = await openBrowser();
-  const proxy = await BreakingProxy.start(server.port, 6 * MIB);
+  const proxy = await BreakingProxy.start(place.server.port, 6 * MIB);
   const { port } = new URL(proxy.url);
   const options = { endpoint: endpointOf(proxy), retry: { attempts: 0 } };
-  const { page, sent } = await openPage(browser.context, options);
+  const { page, sent } = await place.openPage(browser.context, options);
   const bytes = randomBytes(24 * MIB);
-  await add(page, { "again.bin": bytes });
+  await place.add(page, { "again.bin": bytes });
   assert.ok(only(await upload(page)).error);
   await proxy[Symbol.asyncDispose]();
-  await using whole = await BreakingProxy.start(server.port, { port: Number(port) });
+  await using whole = await BreakingProxy.start(place.server.port, { port: Number(port) });
   assert.equal(whole.broken, 0);
   sent.length = 0;
   await page.evaluate(() => window.uppy.retryAll());
@@ -236,16 +165,16 @@ browserTest("after a failure another attempt goes on from where the server stand
 });
 
 browserTest("a server that is killed and started again is gone on with", async () => {
-  let killed = await startServer();
+  let killed = await place.anotherServer();
   const { port } = killed;
   await using browser = await openBrowser();
-  const { page } = await openPage(browser.context, { endpoint: endpointOf(killed), retry: { minDelay: 50 } });
+  const { page } = await place.openPage(browser.context, { endpoint: endpointOf(killed), retry: { minDelay: 50 } });
   const bytes = randomBytes(64 * MIB);
-  await add(page, { "restart.bin": bytes });
+  await place.add(page, { "restart.bin": bytes });
   const uploaded = upload(page);
   await until(() => page.evaluate(() => (window.plugin.stories()[0]?.bytes.at(-1) ?? 0) > 8 * 1024 ** 2));
   await killed.stop("SIGKILL");
-  killed = await startServer({ PORT: String(port) });
+  killed = await place.anotherServer({ PORT: String(port) });
   await using _ = killed;
   const { url, error } = only(await uploaded);
   assert.equal(error, null);
@@ -254,11 +183,11 @@ browserTest("a server that is killed and started again is gone on with", async (
 
 browserTest("a file that Golden Retriever restores after a reload goes on from where the server stands", async () => {
   await using browser = await openBrowser();
-  await using proxy = await BreakingProxy.start(server.port, { up: 12 * MIB, holds: true, times: 1 });
+  await using proxy = await BreakingProxy.start(place.server.port, { up: 12 * MIB, holds: true, times: 1 });
   const options = { endpoint: endpointOf(proxy), restores: true };
-  const { page, sent } = await openPage(browser.context, options);
+  const { page, sent } = await place.openPage(browser.context, options);
   const bytes = randomBytes(24 * MIB);
-  await add(page, { "restored.bin": bytes });
+  await place.add(page, { "restored.bin": bytes });
   // it must have been kept before the page goes
   await page.waitForTimeout(1000);
   await page.evaluate(() => void window.plugin.upload());

@@ -1,0 +1,53 @@
+/** What a page has to load for the plugin, besides Uppy. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build, type Metafile } from "esbuild";
+
+const ENTRY = fileURLToPath(new URL("../../src/uppy.ts", import.meta.url));
+const MOST = 16_000;
+
+interface Bundle {
+  readonly code: Uint8Array;
+  readonly metafile: Metafile;
+}
+
+async function bundled(contents: string, external: string[] = []): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    platform: "browser",
+    external,
+    metafile: true,
+    write: false,
+  });
+  return { code: outputFiles[0]?.contents ?? assert.fail("nothing was built"), metafile };
+}
+
+const compressed = ({ code }: Bundle): number => gzipSync(code, { level: 9 }).length;
+
+test(`the plugin and its client have ${MOST} bytes at most, minified and compressed`, async () => {
+  const size = compressed(await bundled(`export { default } from ${JSON.stringify(ENTRY)}`, ["@uppy/core"]));
+  assert.ok(size <= MOST, `${size} bytes`);
+});
+
+test("to a page that has Uppy the plugin brings nothing but itself and the client", async () => {
+  const uppy = await bundled('export { Uppy } from "@uppy/core"');
+  const both = await bundled(`export { Uppy } from "@uppy/core"; export { default } from ${JSON.stringify(ENTRY)}`);
+  assert.ok(compressed(both) - compressed(uppy) <= MOST, `${compressed(both) - compressed(uppy)} bytes`);
+  const own = Object.keys(both.metafile.inputs).filter((path) => !path.includes("node_modules/") && path !== "<stdin>");
+  assert.ok(own.some((path) => path.endsWith("src/uppy/fixity.ts")));
+  assert.deepEqual(
+    own.filter((path) => !/src\/(uppy|client)(\.ts$|\/(?!node))/.test(path)),
+    [],
+  );
+});
+
+test("a page that imports the plugin and does not use it gets nothing of it", async () => {
+  const { code } = await bundled(`import Fixity from ${JSON.stringify(ENTRY)}; console.log("page")`, ["@uppy/core"]);
+  assert.ok(code.length < 200, `${code.length} bytes`);
+});
