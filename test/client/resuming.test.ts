@@ -250,6 +250,43 @@ test("an upload that was stopped is taken up by the next process", async () => {
   assert.equal(await readFile(join(folder, "memory", "uploads.json"), "utf8"), "{}");
 });
 
+for (const fingerprint of ["the scan of page 7", undefined]) {
+  test(`bytes ${fingerprint === undefined ? "without" : "with"} a fingerprint, after their upload was stopped`, async () => {
+    await using server = await serverOn(`bytes-${fingerprint}`);
+    const storage = fileStorage(join(folder, `bytes-${fingerprint}.json`));
+    const bytes = randomBytes(64 * MIB);
+    const stop = new AbortController();
+    const { reached, onProgress } = reaching(20 * MIB);
+    const given = { fingerprint, filename: "page.tiff" };
+    const options = { ...given, onProgress, signal: stop.signal, declare: false };
+    const first = clientOf(server, { storage }).upload(bytes, options);
+    await reached;
+    stop.abort();
+    await assert.rejects(first, aborted);
+
+    const { requests, fetch } = recording();
+    // equal, and not the same
+    const { digest } = await clientOf(server, { storage, fetch }).upload(Uint8Array.from(bytes), given);
+    assert.equal(digest, `sha256:${sha256(bytes)}`);
+    assert.equal(requests.includes("POST"), fingerprint === undefined, requests.join());
+  });
+}
+
+test("another file with the same fingerprint is stored as it is", async () => {
+  await using server = await serverOn("same-fingerprint");
+  const storage = fileStorage(join(folder, "same-fingerprint.json"));
+  const stop = new AbortController();
+  const { reached, onProgress } = reaching(20 * MIB);
+  const options = { fingerprint: "a", onProgress, signal: stop.signal };
+  const first = clientOf(server, { storage }).upload(randomBytes(64 * MIB), options);
+  await reached;
+  stop.abort();
+  await assert.rejects(first, aborted);
+  const other = randomBytes(64 * MIB);
+  const { url } = await clientOf(server, { storage }).upload(other, { fingerprint: "a" });
+  assert.equal(await stored(url), sha256(other));
+});
+
 test("an upload that the server has forgotten begins anew", async () => {
   await using server = await serverOn("forgotten");
   const path = join(folder, "forgotten.bin");
