@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { undoneIfStopped } from "./stopping.ts";
 
 const run = promisify(execFile);
 
@@ -14,8 +15,11 @@ const run = promisify(execFile);
 export class Build implements AsyncDisposable {
   readonly #folder: string;
 
+  readonly #isStopped: () => void;
+
   private constructor(folder: string) {
     this.#folder = folder;
+    this.#isStopped = undoneIfStopped(() => this[Symbol.asyncDispose]());
   }
 
   static async make(): Promise<Build> {
@@ -46,6 +50,7 @@ export class Build implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { BareResult } from "./bare-loop.ts";
 import type { Build } from "./build.ts";
 import type { SmallLoad } from "./load.ts";
+import { undoneIfStopped } from "./stopping.ts";
 import type { Usage } from "./servers/serve.ts";
 
 /** Folders of contenders that have ended. */
@@ -59,12 +60,17 @@ export class Contender implements AsyncDisposable {
   /** Where it keeps its files. */
   readonly root: string;
   readonly #child: ChildProcess;
+  readonly #isStopped: () => void;
 
   private constructor(name: string, root: string, started: { readonly port: number; readonly child: ChildProcess }) {
     this.name = name;
     this.root = root;
     this.port = started.port;
     this.#child = started.child;
+    this.#isStopped = undoneIfStopped(async () => {
+      await this[Symbol.asyncDispose]();
+      await removeFolders();
+    });
   }
 
   /** Starts a server over its folder, where its temporary files go as well. */
@@ -91,8 +97,11 @@ export class Contender implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await once(this.#child, "exit");
+    this.#isStopped();
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill("SIGKILL");
+      await once(this.#child, "exit");
+    }
     folders.add(this.root);
   }
 }

@@ -1,10 +1,12 @@
 import { tmpdir } from "node:os";
 import { startGateway, whyNoGateway } from "../test/s3/gateway.ts";
+import { putBarely } from "./bare-puts.ts";
 import type { Build } from "./build.ts";
 import { Contender, type Start } from "./contender.ts";
-import { report } from "./figures.ts";
+import { report, type Series } from "./figures.ts";
 import { uploadDeclared, uploadLarge, uploadPatiently, uploadSmall } from "./load.ts";
 import { rounds } from "./rounds.ts";
+import { undoneIfStopped } from "./stopping.ts";
 import type { S3Target } from "./servers/s3-target.ts";
 
 const GIB = 1024 ** 3;
@@ -28,14 +30,17 @@ function contenders(target: S3Target): Readonly<Record<"fixity" | "declared" | "
 export async function withGateway(name: string, run: (target: S3Target) => Promise<void>): Promise<void> {
   const lacking = whyNoGateway();
   if (lacking !== null) return console.log(`\n${name} was left out: it ${lacking}`);
-  const { collectGarbage: _, stop, ...target } = await startGateway();
-  const stopAndExit = (): void => void stop().finally(() => process.exit(130));
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, stopAndExit);
+  const starting = startGateway();
+  let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> => (stopping ??= starting.then((gateway) => gateway.stop()));
+  // from the beginning: a start takes seconds
+  const isStopped = undoneIfStopped(stop);
   try {
+    const { collectGarbage: _, stop: _stop, ...target } = await starting;
     await run(target);
   } finally {
-    for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, stopAndExit);
     await stop();
+    isStopped();
   }
 }
 
@@ -49,10 +54,14 @@ async function withSink(build: Build, run: (target: S3Target) => Promise<void>):
 export async function s3Small(build: Build): Promise<void> {
   await withGateway("s3-small", async (target) => {
     const { fixity, multer, usual } = contenders(target);
-    const series = await rounds({ build, parent: tmpdir() }, [fixity, multer, usual], async ({ port }) =>
-      uploadSmall(port, "/uploads", SMALL),
-    );
-    report("Form uploads of 4 KiB to S3, 32 connections", "per second", series);
+    const bare: Series = { name: "bare signed PUTs, no server", values: [] };
+    const series = await rounds({ build, parent: tmpdir() }, [fixity, multer, usual], async ({ name, port }) => {
+      if (name === fixity.name) bare.values.push(await putBarely(target, SMALL));
+      return uploadSmall(port, "/uploads", SMALL);
+    });
+    // what warms up does not count
+    bare.values.shift();
+    report("Form uploads of 4 KiB to S3, 32 connections", "per second", [...series, bare]);
   });
 }
 

@@ -147,6 +147,7 @@ case $verb in
 start)
   mkdir -p "$dir"
   [ ! -e "$conf" ] || fail "$dir was started already"
+  trap 'stop_daemons; rm -rf -- "$dir"; exit 130' INT TERM
   install_packages
   write_conf
   if ! { start_daemons && make_bucket; } >"$dir/start.log" 2>&1; then

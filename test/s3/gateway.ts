@@ -47,7 +47,11 @@ export async function startGateway(): Promise<Gateway> {
   const parent = await mkdtemp(join(tmpdir(), "fixity-ceph-"));
   const folder = join(parent, "ceph");
   const env = { ...process.env, CEPH_S3_PORT: String(await freePorts()) };
-  const { stdout } = await run(SCRIPT, ["start", folder], { env });
+  const { stdout } = await run(SCRIPT, ["start", folder], { env }).catch(async (error: unknown) => {
+    // unless it holds the logs that tell why
+    await rmdir(parent).catch(() => null);
+    throw error;
+  });
   const settings = Object.fromEntries(
     [...stdout.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
   );
