@@ -96,6 +96,15 @@ async function start(): Promise<void> {
   report("Start of `fixity serve` to its first answer", "ms", [{ name: "fixity", values }]);
 }
 
+/** In a browser; loaded when it is run, since it is compiled with the types of the DOM, which have no place in what runs in Node. */
+function inBrowser(name: string): (build: Build) => Promise<void> {
+  return async (build) => {
+    const module: string = new URL(`browser/${name}.ts`, import.meta.url).href;
+    const { run } = (await import(module)) as { readonly run: (build: Build, parent: string) => Promise<void> };
+    await run(build, DISK);
+  };
+}
+
 const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   large,
   small,
@@ -103,6 +112,8 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   download: downloads,
   start,
   put: async (build) => putFolder(build, DISK),
+  "client-browser": inBrowser("client-browser"),
+  "client-duplicate": inBrowser("client-duplicate"),
   "s3-small": s3Small,
   "s3-large": s3Large,
   "s3-cpu": s3Cpu,
