@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 
 const FLAGS = [
   "--headless",
@@ -27,6 +27,11 @@ function chromiumPath(): string | null {
 /** Options for a browser test: skipped, with the reason, where there is no Chromium. In CI it fails instead. */
 export function needingChromium(): { readonly skip: string | false } {
   return { skip: chromiumPath() !== null || process.env["CI"] === "true" ? false : "needs chromium" };
+}
+
+/** A Chromium for many pages, each with a context of its own. */
+export async function startBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumPath() ?? "chromium", args: FLAGS });
 }
 
 type ContextOptions = Parameters<typeof chromium.launchPersistentContext>[1];

@@ -10,6 +10,8 @@ import { fill, type Language } from "../text/language.ts";
 export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, { texts }: Language): void {
   const list = find(document, "#failures", HTMLUListElement);
   const lines = new Map<string, HTMLElement>();
+  /** Those of the files that are being added in this moment: Uppy tells of what it takes after what it does not. */
+  const fresh = new Set<string>();
 
   uppy.on("upload-error", (file, error) => {
     if (file !== undefined) show(file.id, file.name ?? "", error.message);
@@ -17,7 +19,7 @@ export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, {
   // too large: such a file is not in the Dashboard, and stands here until another is taken
   uppy.on("restriction-failed", (file, error) => show(file?.id ?? "", file?.name ?? "", error.message));
   uppy.on("files-added", () => {
-    for (const id of lines.keys()) if (uppy.getFile(id) === undefined) drop(id);
+    for (const id of lines.keys()) if (uppy.getFile(id) === undefined && !fresh.has(id)) drop(id);
   });
   uppy.on("upload-retry", (file) => drop(file.id));
   uppy.on("retry-all", () => [...lines.keys()].forEach(drop));
@@ -30,6 +32,8 @@ export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, {
     const text = reason.includes(name) ? reason : fill(texts.storedName, { name, outcome: reason });
     const line = make("li", { textContent: text });
     lines.set(id, line);
+    fresh.add(id);
+    setTimeout(() => fresh.delete(id));
     list.append(line);
     list.hidden = false;
     announce(text);

@@ -95,6 +95,11 @@ function addDashboard(uppy: Uppy<Meta, FixityBody>, { place, facts, language }: 
   });
   uppy.use(Pace, { target: Dashboard, say: (progress) => paceOf(progress, language) });
   const dashboard = uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard");
+  new MutationObserver(() => place.querySelector(".uppy-Dashboard-files")?.setAttribute("role", "list")).observe(
+    place,
+    // its items say that they are some, and it does not say that it is a list
+    { childList: true, subtree: true },
+  );
   takeAnywhere(place, (files) => dashboard?.addFiles(files));
 }
 

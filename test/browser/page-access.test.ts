@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { browserTest, file, MIB, UploadPage } from "./upload-page.ts";
+
+const TOKEN = "a-token-for-the-page";
+
+let folder = "";
+let server: ServerProcess;
+let guarded: ServerProcess;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  const env = { UPLOAD_MAX_SIZE: "1MiB" };
+  server = await ServerProcess.start({ dir: join(folder, "data"), env });
+  guarded = await ServerProcess.start({ dir: join(folder, "guarded"), env: { UPLOAD_TOKENS: TOKEN } });
+});
+after(async () => {
+  await Promise.all([server.stop(), guarded.stop()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What has the focus, and whether that can be seen. */
+function focused({ page }: UploadPage): Promise<{ readonly text: string; readonly outline: string }> {
+  return page.evaluate(() => {
+    const element = document.activeElement ?? document.body;
+    const { outlineStyle } = getComputedStyle(element);
+    return { text: element.ariaLabel ?? element.textContent ?? "", outline: outlineStyle };
+  });
+}
+
+/** Presses Tab until something has the focus. */
+async function tabTo(opened: UploadPage, text: string): Promise<void> {
+  for (let press = 0; press < 20; press++) {
+    const { text: reached, outline } = await focused(opened);
+    if (reached === text) {
+      assert.equal(outline, "solid", `the focus on ${text} can be seen`);
+      return;
+    }
+    await opened.page.keyboard.press("Tab");
+  }
+  assert.fail(`${text} was not reached`);
+}
+
+browserTest("the keyboard alone is enough from an empty page to a copied link", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  // asked for beforehand: the browser has to be told that somebody takes the dialog's place
+  const choosing = page.waitForEvent("filechooser");
+  await tabTo(opened, "browse files");
+  await page.keyboard.press("Enter");
+  await (await choosing).setFiles(file("keys.txt", "by keyboard"));
+  await opened.stored(1);
+  await tabTo(opened, "Copy link (keys.txt)");
+  await page.keyboard.press("Enter");
+  await page.getByText("Copied", { exact: true }).first().waitFor();
+  assert.equal(await opened.clipboard(), `${server.url}/uploads/${sha256("by keyboard")}.txt`);
+  await tabTo(opened, "Share (keys.txt)");
+  await page.keyboard.press("Space");
+  await tabTo(opened, "Copy: Markdown (keys.txt)");
+});
+
+browserTest("who cannot see the page is told what becomes of files", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const status = opened.page.getByRole("status").last();
+  await opened.choose(file("told.txt", "told"));
+  await status.filter({ hasText: "told.txt: Stored" }).waitFor();
+  await opened.choose(file("told.txt", "told"));
+  await status.filter({ hasText: "told.txt: Already stored" }).waitFor();
+  await opened.choose(file("large.bin", Buffer.alloc(MIB + 1)));
+  await status.filter({ hasText: "large.bin" }).waitFor();
+});
+
+for (const colorScheme of ["light", "dark"] as const) {
+  browserTest(`axe finds nothing to complain of in the ${colorScheme} theme`, async () => {
+    await using opened = await UploadPage.open(server.url, { colorScheme, bypassCSP: true });
+    assert.deepEqual(await opened.violations(), [], "empty");
+    await opened.throttle(100 * 1024);
+    await opened.choose(file("under way.bin", Buffer.alloc(MIB)));
+    await opened.page.getByText(/^Uploading: /).waitFor();
+    assert.deepEqual(await opened.violations(), [], "uploading");
+    await opened.page.locator(".uppy-StatusBar-actions").getByRole("button", { name: "Pause" }).click();
+    await opened.page.getByRole("button", { name: "Resume", exact: true }).waitFor();
+    assert.deepEqual(await opened.violations(), [], "paused");
+    await opened.page.locator(".uppy-StatusBar-actions").getByRole("button", { name: "Cancel" }).click();
+    await opened.choose(file("a.txt", "for axe"), file("b.txt", "for axe"), file("large.bin", Buffer.alloc(MIB + 1)));
+    await opened.stored(2);
+    await opened.page.locator("summary").first().click();
+    await opened.page.getByRole("img", { name: "QR code" }).waitFor();
+    assert.deepEqual(await opened.violations(), [], "complete, and one too large");
+    const body = '{"code":"store-full","detail":"No room is left in the store."}';
+    await opened.page.route("**/uploads*", (route) =>
+      route.fulfill({ status: 422, contentType: "application/problem+json", body }),
+    );
+    await opened.choose(file("unlucky.txt", "unlucky"));
+    await opened.page.locator("#failures", { hasText: "No room" }).waitFor();
+    assert.deepEqual(await opened.violations(), [], "failed");
+    await opened.page.unroute("**/uploads*");
+    await opened.page.goto(guarded.url);
+    await opened.page.getByLabel("Token").waitFor();
+    assert.deepEqual(await opened.violations(), [], "a token to enter");
+  });
+}
+
+browserTest(
+  "a token is asked for, a wrong one told, a right one used for what waited and kept for the tab",
+  async () => {
+    await using opened = await UploadPage.open(guarded.url);
+    const { page } = opened;
+    await opened.choose(file("secret.txt", "with a token"));
+    await page.getByText("Enter the token first.", { exact: true }).first().waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "token");
+    await page.keyboard.type("wrong");
+    await page.keyboard.press("Enter");
+    await page.locator("#token-note", { hasText: "The token is not known here." }).waitFor();
+    await page.locator("#token").fill(TOKEN);
+    await page.keyboard.press("Enter");
+    await opened.stored(1);
+    assert.equal(page.url(), `${guarded.url}/`);
+    await page.reload();
+    assert.equal(await page.locator("#token").inputValue(), TOKEN);
+    await opened.choose(file("another.txt", "with the kept token"));
+    await opened.stored(2);
+  },
+);
+
+for (const [locale, own, uppys] of [
+  ["de-AT", "Datei hinein, Link heraus", "durchsuchen"],
+  ["fr-FR", "Donnez un fichier", "fichiers"],
+  ["es-MX", "Entrega un archivo", "archivos"],
+  ["ja-JP", "Give it a file", "ファイル"],
+  ["xx", "Give it a file", "Drop files here"],
+] as const) {
+  browserTest(`a browser that prefers ${locale} gets that as far as it is there`, async () => {
+    await using opened = await UploadPage.open(server.url, { locale });
+    await opened.page.locator("header", { hasText: own }).waitFor();
+    await opened.page.locator(".uppy-Dashboard-AddFiles-title", { hasText: uppys }).waitFor();
+    const lang = await opened.page.evaluate(() => document.documentElement.lang);
+    assert.equal(lang, own.startsWith("Give") ? "en" : locale.slice(0, 2));
+    assert.deepEqual(opened.complaints, []);
+  });
+}
+
+browserTest("nothing sticks out of a narrow screen, however long the names", async () => {
+  const viewport = { width: 360, height: 700 };
+  await using opened = await UploadPage.open(server.url, { viewport, hasTouch: true, isMobile: true });
+  await opened.page.getByRole("tab", { name: "Take Picture" }).waitFor();
+  const width = (): Promise<number> => opened.page.evaluate(() => document.documentElement.scrollWidth);
+  assert.equal(await width(), 360);
+  await opened.choose(file(`${"long-name-".repeat(20)}.txt`, "a"), file(`${"long name ".repeat(20)}.txt`, "b"));
+  await opened.stored(2);
+  await opened.page.locator("summary").first().click();
+  await opened.page.locator(".panel").waitFor();
+  assert.equal(await width(), 360);
+});
+
+browserTest("a path of its own is where the page uploads to", async () => {
+  await using other = await ServerProcess.start({ dir: join(folder, "other"), env: { UPLOAD_PREFIX: "/a/b" } });
+  await using opened = await UploadPage.open(other.url);
+  await opened.choose(file("elsewhere.txt", "elsewhere"));
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [`${other.url}/a/b/${sha256("elsewhere")}.txt`]);
+});
+
+browserTest("without JavaScript the form leads to the file", async () => {
+  await using opened = await UploadPage.open(server.url, { javaScriptEnabled: false });
+  await opened.page.setInputFiles("#file", file("plain.txt", "no script"));
+  await opened.page.getByRole("button", { name: "Upload" }).click();
+  await opened.page.waitForURL(`${server.url}/uploads/${sha256("no script")}.txt`);
+});
+
+browserTest("where a token is needed, a browser without JavaScript is told that it cannot send one", async () => {
+  await using opened = await UploadPage.open(guarded.url, { javaScriptEnabled: false });
+  await opened.page.getByText("which a browser can send with JavaScript only").waitFor();
+  assert.equal(await opened.page.getByRole("button").count(), 0, "what cannot work is not offered");
+});
+
+browserTest("a script that does not come leaves the form", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.page.route("**/page/*.js", (route) => route.abort());
+  await opened.page.reload();
+  await opened.page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+});

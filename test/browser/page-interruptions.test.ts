@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { browserTest, file, MIB, UploadPage } from "./upload-page.ts";
+
+let folder = "";
+let server: ServerProcess;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  server = await ServerProcess.start({ dir: join(folder, "data") });
+});
+after(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A file on the disk that has never been stored: its path and its link's last segment. */
+async function newFile(name: string, size = 4 * MIB): Promise<{ path: string; segment: string }> {
+  const content = randomBytes(size);
+  const path = join(folder, name);
+  await writeFile(path, content);
+  return { path, segment: `${sha256(content)}.bin` };
+}
+
+/** Resolves when some of the file has gone, but not all. */
+async function underWay({ page }: UploadPage): Promise<void> {
+  await page.getByText(/^Uploading: [1-9]\d?%$/).waitFor();
+}
+
+browserTest("progress is told with the rate and the time that is left", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.throttle(MIB);
+  await opened.choose((await newFile("progress.bin")).path);
+  await opened.page.getByText(/^[\d.]+ [KM]iB of 4 MiB · [\d.]+ [KM]iB\/s · \d+ sec left$/).waitFor();
+  await opened.stored(1);
+  assert.equal(await opened.page.locator(".pace").count(), 0);
+  assert.deepEqual(opened.complaints, []);
+});
+
+browserTest("an upload that is paused stops, and goes on when it is resumed", async () => {
+  const { path, segment } = await newFile("paused.bin");
+  await using opened = await UploadPage.open(server.url);
+  await opened.throttle(MIB);
+  await opened.choose(path);
+  await underWay(opened);
+  await opened.page.getByRole("button", { name: "Pause", exact: true }).click();
+  await opened.page.getByText("Paused", { exact: false }).first().waitFor();
+  let sent = 0;
+  opened.page.on("request", (request) => (sent += /POST|PATCH/.test(request.method()) ? 1 : 0));
+  await opened.page.waitForTimeout(500);
+  assert.equal(sent, 0);
+  await opened.page.getByRole("button", { name: "Resume", exact: true }).click();
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
+});
+
+browserTest("an upload that is cancelled is gone from the page, and can be begun again", async () => {
+  const { path } = await newFile("cancelled.bin");
+  await using opened = await UploadPage.open(server.url);
+  const devtools = await opened.throttle(MIB);
+  await opened.choose(path);
+  await underWay(opened);
+  await opened.page.locator(".uppy-StatusBar-actions").getByRole("button", { name: "Cancel" }).click();
+  await opened.page.getByText("Drop files here").waitFor();
+  assert.equal(await opened.page.locator(".file").count(), 0);
+  await devtools.detach();
+  await opened.choose(path);
+  await opened.stored(1);
+});
+
+browserTest("what is chosen without a network is uploaded when there is one", async () => {
+  const { path, segment } = await newFile("offline.bin");
+  await using opened = await UploadPage.open(server.url);
+  await opened.context.setOffline(true);
+  const failing = opened.page.waitForEvent("requestfailed");
+  await opened.choose(path);
+  await failing;
+  assert.equal(await opened.page.locator(".file").count(), 0);
+  assert.equal(await opened.page.locator("#failures").isVisible(), false);
+  await opened.context.setOffline(false);
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
+});
+
+browserTest(
+  "after a reload the page says what was interrupted, and the same file goes on from where it stopped",
+  async () => {
+    const { path, segment } = await newFile("reloaded.bin", 6 * MIB);
+    await using opened = await UploadPage.open(server.url);
+    opened.page.on("dialog", (dialog) => void dialog.accept());
+    const devtools = await opened.throttle(2 * MIB);
+    await opened.choose(path);
+    await opened.page.getByText(/^Uploading: [4-9]\d%$/).waitFor();
+    await opened.page.reload();
+    await devtools.detach();
+    await opened.page.locator("#interrupted", { hasText: "reloaded.bin" }).waitFor();
+    const offsets: number[] = [];
+    opened.page.on("request", (request) => {
+      if (request.method() === "PATCH") offsets.push(Number(request.headers()["upload-offset"]));
+    });
+    await opened.choose(path);
+    await opened.stored(1);
+    assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
+    assert.ok((offsets[0] ?? 0) > 0, `went on at ${offsets[0]}`);
+    assert.equal(await opened.page.locator("#interrupted").isVisible(), false);
+  },
+);
+
+browserTest("links are there after a reload as well, until the list is cleared", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.choose(file("kept.txt", "kept"), file("kept too.txt", "kept too"));
+  await opened.stored(2);
+  const links = await opened.links();
+  await opened.page.reload();
+  await opened.stored(2);
+  assert.deepEqual(await opened.links(), links);
+  await opened.page.getByRole("button", { name: "Clear the list" }).click();
+  await opened.page.reload();
+  await opened.page.locator("html.scripted").waitFor();
+  assert.equal(await opened.page.locator("#results").isVisible(), false);
+});
+
+browserTest("a server that is killed and started again gets the rest", async () => {
+  const dir = join(folder, "killed");
+  const first = await ServerProcess.start({ dir });
+  const { path, segment } = await newFile("killed.bin");
+  await using opened = await UploadPage.open(first.url);
+  const devtools = await opened.throttle(MIB);
+  await opened.choose(path);
+  await underWay(opened);
+  await first.stop("SIGKILL");
+  await devtools.detach();
+  await using second = await ServerProcess.start({ dir, env: { PORT: String(first.port) } });
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [`${second.url}/uploads/${segment}`]);
+  assert.equal((await fetch(`${second.url}/uploads/${segment}`)).status, 200);
+});

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import jsqr from "jsqr";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { browserTest, type ChosenFile, file, PNG, UploadPage } from "./upload-page.ts";
+
+let folder = "";
+let server: ServerProcess;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  server = await ServerProcess.start({ dir: join(folder, "data") });
+});
+after(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function withStored(...files: readonly ChosenFile[]): Promise<UploadPage> {
+  const opened = await UploadPage.open(server.url);
+  for (const [index, chosen] of files.entries()) {
+    await opened.choose(chosen);
+    await opened.stored(index + 1);
+  }
+  return opened;
+}
+
+/** What is in the clipboard after a button was pressed that says so. */
+async function copied(opened: UploadPage, name: string): Promise<string> {
+  await opened.page.evaluate(() => navigator.clipboard.writeText(""));
+  await opened.page.getByRole("button", { name, exact: true }).click();
+  await opened.page.waitForFunction(async () => (await navigator.clipboard.readText()) !== "");
+  return opened.clipboard();
+}
+
+const linkOf = (content: string | Buffer, extension: string): string =>
+  `${server.url}/uploads/${sha256(content)}.${extension}`;
+
+browserTest("links are copied, one and all, as they are, as Markdown and as HTML", async () => {
+  await using opened = await withStored(file("a [1].txt", "copy a"), file('b "2".png', PNG, "image/png"));
+  const a = linkOf("copy a", "txt");
+  const b = linkOf(PNG, "png");
+  assert.equal(await copied(opened, "Copy link (a [1].txt)"), a);
+  assert.equal(await copied(opened, "Copy all: Links"), `${b}\n${a}`);
+  assert.equal(await copied(opened, "Copy all: Markdown"), `![b "2".png](${b})\n[a \\[1\\].txt](${a})`);
+  assert.equal(
+    await copied(opened, "Copy all: HTML"),
+    `<img src="${b}" alt="b &quot;2&quot;.png">\n<a href="${a}">a [1].txt</a>`,
+  );
+  await opened.page.locator("#status", { hasText: "Copied" }).waitFor();
+});
+
+for (const [name, type, start, end] of [
+  ["film.mp4", "video/mp4", '<video src="', '" controls></video>'],
+  ["song.mp3", "audio/mpeg", '<audio src="', '" controls></audio>'],
+  ["app.js", "text/javascript", '<script src="', "></script>"],
+  ["site.css", "text/css", '<link rel="stylesheet" href="', ">"],
+] as const) {
+  browserTest(`the HTML of ${name} is the element for its type`, async () => {
+    const content = `/* ${name} */`;
+    await using opened = await withStored(file(name, content, type));
+    await opened.page.locator("summary").click();
+    const html = await copied(opened, `Copy: HTML (${name})`);
+    const isChecked = name === "app.js" || name === "site.css";
+    const integrity = `sha256-${Buffer.from(sha256(content), "hex").toString("base64")}`;
+    const checked = isChecked ? `" integrity="${integrity}" crossorigin="anonymous"` : "";
+    assert.equal(html, `${start}${linkOf(content, name.split(".")[1] ?? "")}${checked}${end}`);
+    assert.equal(await opened.page.locator(".note").count(), isChecked ? 1 : 0);
+  });
+}
+
+browserTest("a script with its integrity runs, and one that was changed does not", async () => {
+  await using opened = await withStored(file("title.js", 'document.title = "it ran"', "text/javascript"));
+  await opened.page.locator("summary").click();
+  const html = await copied(opened, "Copy: HTML (title.js)");
+  const run = (html: string): Promise<string> =>
+    opened.page.evaluate(async (html) => {
+      const [, src = "", integrity = ""] = /src="([^"]+)" integrity="([^"]+)"/.exec(html) ?? [];
+      const script = Object.assign(document.createElement("script"), { src, integrity, crossOrigin: "anonymous" });
+      const ended = new Promise((resolve) => {
+        script.addEventListener("load", resolve);
+        script.addEventListener("error", resolve);
+      });
+      document.title = "nothing ran";
+      document.head.append(script);
+      await ended;
+      return document.title;
+    }, html);
+  assert.equal(await run(html.replace(/sha256-./, "sha256-_")), "nothing ran");
+  assert.equal(await run(html), "it ran");
+});
+
+browserTest("the digest is told, and the file's own page is linked to", async () => {
+  await using opened = await withStored(file("own.txt", "a page of its own"));
+  await opened.page.locator("summary").click();
+  assert.equal(await copied(opened, "Copy: Digest (own.txt)"), `sha256:${sha256("a page of its own")}`);
+  const page = await opened.page.locator(".own-page a").getAttribute("href");
+  assert.equal(page, `${linkOf("a page of its own", "txt")}?view`);
+});
+
+browserTest("the QR code is that of the link, in both themes", async () => {
+  await using opened = await withStored(file("phone.txt", "for the phone"));
+  await opened.page.locator("summary").click();
+  for (const colorScheme of ["light", "dark"] as const) {
+    await opened.page.emulateMedia({ colorScheme });
+    const png = await opened.page.getByRole("img", { name: "QR code" }).screenshot();
+    const { data, width, height } = await opened.page.evaluate(async (base64) => {
+      const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext("2d");
+      context?.drawImage(bitmap, 0, 0);
+      const { data = [], width = 0, height = 0 } = context?.getImageData(0, 0, bitmap.width, bitmap.height) ?? {};
+      return { data: [...data], width, height };
+    }, png.toString("base64"));
+    const decode = jsqr as unknown as typeof jsqr.default;
+    assert.equal(
+      decode(Uint8ClampedArray.from(data), width, height)?.data,
+      linkOf("for the phone", "txt"),
+      colorScheme,
+    );
+  }
+});
+
+browserTest("links are copied without https as well", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.context.addInitScript(() => {
+    // what a page without https finds
+    Object.defineProperty(navigator.clipboard, "writeText", { value: undefined });
+  });
+  await opened.page.reload();
+  await opened.choose(file("plain.txt", "copied the old way"));
+  await opened.page.getByRole("button", { name: "Copy link (plain.txt)" }).click();
+  await opened.page.getByText("Copied", { exact: true }).first().waitFor();
+  assert.equal(await opened.clipboard(), linkOf("copied the old way", "txt"));
+  assert.match((await opened.page.evaluate(() => document.activeElement?.className)) ?? "", /\bcopy\b/);
+});
+
+browserTest("the command for a terminal is copied", async () => {
+  await using opened = await UploadPage.open(server.url);
+  assert.equal(await copied(opened, "Copy"), `curl -F upload=@FILE ${server.url}/uploads`);
+});

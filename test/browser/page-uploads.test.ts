@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { browserTest, file, MIB, PNG, UploadPage } from "./upload-page.ts";
+
+let folder = "";
+let server: ServerProcess;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  server = await ServerProcess.start({ dir: join(folder, "data"), env: { UPLOAD_MAX_SIZE: "10MiB" } });
+});
+after(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+browserTest("chosen files are stored, and their links show them", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.choose(file("one.txt", "first"), file("two.txt", "second"), file("three.txt", "third"));
+  await opened.stored(3);
+  const links = ["first", "second", "third"].map((text) => `${server.url}/uploads/${sha256(text)}.txt`);
+  assert.deepEqual((await opened.links()).toSorted(), links.toSorted());
+  assert.deepEqual(await opened.page.locator(".state").allTextContents(), ["Stored", "Stored", "Stored"]);
+  await opened.page.getByText("Drop files here").waitFor();
+  assert.deepEqual(opened.complaints, []);
+  await opened.page.goto(links[0] ?? "");
+  assert.equal(await opened.page.locator("body").textContent(), "first");
+});
+
+browserTest("several files are dropped, in the Dashboard and beside it", async () => {
+  await using opened = await UploadPage.open(server.url);
+  for (const [place, name] of [
+    [".uppy-Dashboard-AddFiles", "inside"],
+    ["h1", "beside"],
+  ] as const) {
+    const transfer = await opened.page.evaluateHandle((name) => {
+      const data = new DataTransfer();
+      for (const part of ["a", "b"]) data.items.add(new File([name, part], `${name}-${part}.txt`));
+      return data;
+    }, name);
+    await opened.page.dispatchEvent(place, "drop", { dataTransfer: transfer });
+  }
+  await opened.stored(4);
+  const names = await opened.page.locator(".name").allTextContents();
+  assert.deepEqual(names.toSorted(), ["beside-a.txt", "beside-b.txt", "inside-a.txt", "inside-b.txt"]);
+  assert.deepEqual(opened.complaints, []);
+});
+
+browserTest("a dropped folder is the files in it, wherever they are", async () => {
+  const dropped = join(folder, "dropped");
+  await mkdir(join(dropped, "deep", "empty"), { recursive: true });
+  await writeFile(join(dropped, "top.txt"), "in a folder");
+  await writeFile(join(dropped, "deep", "low.txt"), "in a folder's folder");
+  await using opened = await UploadPage.open(server.url);
+  const devtools = await opened.context.newCDPSession(opened.page);
+  const data = { items: [], files: [dropped], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+  }
+  await opened.stored(2);
+  assert.deepEqual((await opened.page.locator(".name").allTextContents()).toSorted(), ["low.txt", "top.txt"]);
+  assert.equal(await opened.page.locator("#tally").textContent(), "2 stored");
+  assert.deepEqual(opened.complaints, []);
+});
+
+browserTest("dropped text is left alone", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const prevented = await opened.page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData("text/plain", "words");
+    const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+    document.querySelector("h1")?.dispatchEvent(event);
+    return event.defaultPrevented;
+  });
+  assert.equal(prevented, false);
+  assert.deepEqual(opened.complaints, []);
+});
+
+browserTest("pasted files are stored, once", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.page.evaluate(() => {
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File(["pasted"], "pasted.txt"));
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  });
+  await opened.stored(1);
+  assert.equal(await opened.page.locator(".name").textContent(), "pasted.txt");
+});
+
+browserTest(
+  "what is stored already is hashed in a worker, said to be there, and next to nothing of it is sent",
+  async () => {
+    const content = Buffer.alloc(8 * MIB, "a large one");
+    await writeFile(join(folder, "large.bin"), content);
+    const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
+    assert.equal(stored.status, 201);
+    await using opened = await UploadPage.open(server.url);
+    // all of it would take a quarter of a minute
+    await opened.throttle(MIB / 2);
+    const [worker] = await Promise.all([opened.page.waitForEvent("worker"), opened.choose(join(folder, "large.bin"))]);
+    assert.match(worker.url(), /\/page\/hash-worker-/);
+    await opened.stored(1);
+    assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already stored/);
+    const [{ sent = NaN }] = (await opened.page.evaluate(() =>
+      JSON.parse(sessionStorage.getItem("results") ?? "[]"),
+    )) as [{ sent?: number }];
+    assert.ok(sent < 4 * MIB, String(sent));
+    assert.deepEqual(opened.complaints, []);
+  },
+);
+
+browserTest("a file over the limit is refused before it is sent, and why is said", async () => {
+  await using opened = await UploadPage.open(server.url);
+  let posts = 0;
+  opened.page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
+  await opened.choose(file("large.bin", Buffer.alloc(10 * MIB + 1)), file("fits.txt", "fits"));
+  await opened.page.locator("#failures", { hasText: /large\.bin.*10 MB/ }).waitFor();
+  await opened.stored(1);
+  assert.equal(posts, 1);
+  assert.ok(await opened.page.locator("#failures").isVisible(), "it stays while it is not read");
+  await opened.choose(file("small.txt", "small"));
+  await opened.stored(2);
+  assert.equal(await opened.page.locator("#failures").isVisible(), false);
+});
+
+browserTest("a 413 can be read in a browser, however much is still being sent", async () => {
+  await using small = await ServerProcess.start({ dir: join(folder, "small"), env: { UPLOAD_MAX_SIZE: "1MiB" } });
+  await using opened = await UploadPage.open(small.url);
+  for (const size of [2, 12]) {
+    const answers = await opened.page.evaluate(async (bytes) => {
+      const body = new Uint8Array(bytes);
+      const response = await fetch("/uploads", { method: "POST", body });
+      const form = new FormData();
+      form.append("upload", new File([body], "large.bin"));
+      const { status } = await fetch("/uploads", { method: "POST", body: form });
+      return [response.status, ((await response.json()) as { code: string }).code, status];
+    }, size * MIB);
+    assert.deepEqual(answers, [413, "size-limit-exceeded", 413], `${size} MiB`);
+  }
+});
+
+browserTest("what the server says of an error is what the page says, until another attempt goes well", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  for (const { status, code, detail } of [
+    { status: 413, code: "size-limit-exceeded", detail: "The file is larger than is allowed here." },
+    { status: 422, code: "digest-mismatch", detail: "The bytes are not those that were declared." },
+  ]) {
+    const body = JSON.stringify({ code, detail, status });
+    await page.route("**/uploads*", (route) =>
+      route.request().method() === "POST"
+        ? route.fulfill({ status, contentType: "application/problem+json", body })
+        : route.continue(),
+    );
+    await opened.choose(file(`${code}.txt`, code));
+    await page.locator("#failures", { hasText: `${code}.txt: ${detail}` }).waitFor();
+    await page.unroute("**/uploads*");
+    await page.getByRole("button", { name: "Retry upload" }).last().click();
+    await opened.row(`${code}.txt`).waitFor();
+    assert.equal(await page.locator("#failures").isVisible(), false);
+  }
+  assert.deepEqual(opened.complaints, []);
+});
+
+for (const [what, name] of [
+  ["HTML", `"><img src=x onerror=document.title='owned'><script>document.title='owned'<b>.txt`],
+  ["right-to-left overrides", "invoice\u202Efdp.exe"],
+  ["spaces only", "   .txt"],
+] as const) {
+  browserTest(`a name of ${what} is only text`, async () => {
+    await using opened = await UploadPage.open(server.url);
+    await opened.choose(file(name, `hostile ${what}`));
+    await opened.stored(1);
+    assert.notEqual(await opened.page.title(), "owned");
+    assert.equal(await opened.page.locator(".file img, .file script, .file b").count(), 0);
+    assert.equal(await opened.page.locator(".name").evaluate((element) => element.tagName), "BDI", "kept to itself");
+    await opened.page.locator("summary").click();
+    await opened.page.locator(".snippet").first().waitFor();
+    assert.equal(await opened.page.locator(".panel img, .panel script, .panel b").count(), 0);
+    assert.deepEqual(opened.complaints, []);
+  });
+}
+
+browserTest("an uploaded page runs nothing, opened from its link or embedded", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  const evil = `<svg xmlns="http://www.w3.org/2000/svg"><script>parent.document.title = document.title = "owned"</script></svg>`;
+  await opened.choose(file("evil.svg", evil, "image/svg+xml"), file("evil.html", evil, "text/html"));
+  await opened.stored(2);
+  for (const name of ["evil.svg", "evil.html"]) {
+    const downloading = page.waitForEvent("download");
+    await opened.row(name).locator(".link").click();
+    await (await downloading).cancel();
+    const url = await opened.row(name).locator(".link").getAttribute("href");
+    // a policy forbids frames here: a page that allows them is somebody else's
+    await page.setContent(`<iframe src="${url}"></iframe>`).catch(() => null);
+    assert.notEqual(await page.title(), "owned");
+    await page.goto(server.url);
+    await opened.stored(2);
+  }
+});
+
+browserTest("a chosen picture is shown in small, and a file that only claims to be one does no harm", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.choose(file("real.png", PNG, "image/png"), file("false.png", "no picture", "image/png"));
+  await opened.stored(2);
+  await opened.row("real.png").locator(".thumb canvas").waitFor();
+  assert.equal(await opened.row("false.png").locator(".thumb").textContent(), "PNG");
+  assert.deepEqual(opened.complaints, []);
+});
