@@ -74,7 +74,9 @@ const PATHS: readonly Path[] = [
   {
     name: "parts, then a copy in parts",
     size: LARGE,
-    inner: { copyLimits: { wholeUpTo: 0, wholeAtMost: 0, partSize: 5 * MIB, maxParts: 100, concurrency: 2 } },
+    inner: {
+      copyLimits: { wholeUpTo: 0, wholeUntried: 0, wholeAtMost: 0, partSize: 5 * MIB, maxParts: 100, concurrency: 2 },
+    },
     calls: ["UploadPartCopy", "CompleteMultipartUpload"],
   },
 ];

@@ -99,7 +99,16 @@ export function requestsSuite(gateway: Gateway): void {
           await using reader = await store.open(digestOf(content(LARGE)));
           assert(reader !== null && (await readAll(reader)).equals(content(LARGE)));
         },
-        { copyLimits: { wholeUpTo: 10 * MIB, wholeAtMost: 0, partSize: 6 * MIB, maxParts: 100, concurrency: 2 } },
+        {
+          copyLimits: {
+            wholeUpTo: 10 * MIB,
+            wholeUntried: 0,
+            wholeAtMost: 0,
+            partSize: 6 * MIB,
+            maxParts: 100,
+            concurrency: 2,
+          },
+        },
       ));
 
     void test("a large file that is there already is neither sent to its end nor copied", async () =>

@@ -148,7 +148,14 @@ void describe("completions", () => {
 void describe("copies", () => {
   /** Copies of more than a byte are made in parts. */
   const IN_PARTS = {
-    copyLimits: { wholeUpTo: 1, wholeAtMost: 10 * MIB, partSize: 5 * MIB, maxParts: 100, concurrency: 2 },
+    copyLimits: {
+      wholeUpTo: 1,
+      wholeUntried: 1,
+      wholeAtMost: 10 * MIB,
+      partSize: 5 * MIB,
+      maxParts: 100,
+      concurrency: 2,
+    },
   };
 
   const refusals: readonly (readonly [what: string, answer: ScriptedAnswer])[] = [

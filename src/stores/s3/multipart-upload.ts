@@ -1,5 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Payload, S3Client } from "./client.ts";
+import type { CopyPace } from "./copy-pace.ts";
 import { keepAlive } from "./live-uploads.ts";
 import {
   abortUpload,
@@ -15,11 +16,12 @@ import type { Log } from "./options.ts";
 import { Attempts } from "./retry.ts";
 import { S3Error } from "./s3-error.ts";
 
-/** What every multipart upload of a store needs. */
+/** What every multipart upload of a store needs, and every copy. */
 export interface UploadContext {
   readonly client: S3Client;
   /** Milliseconds without a sign of life after which an upload is no longer completed. Half of what a collector waits. */
   readonly idleLimit: number;
+  readonly copyPace: CopyPace;
   readonly log: Log;
 }
 

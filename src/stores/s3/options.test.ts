@@ -20,6 +20,7 @@ test("every option has the default that its comment names", () => {
     memory: { budget: 96 * MIB, queue: 1_000, minRate: 65_536, window: 5_000 },
     copyLimits: {
       wholeUpTo: 256 * MIB,
+      wholeUntried: 1_024 * MIB,
       wholeAtMost: 5_120 * MIB,
       partSize: 128 * MIB,
       concurrency: 8,

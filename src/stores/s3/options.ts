@@ -137,10 +137,17 @@ const TIMEOUTS: Required<S3Timeouts> = {
 const RATE_WINDOW = 5_000;
 
 /**
- * One CopyObject is quicker where the server only notes that two objects share their bytes (Ceph: 67 ms for 320 MiB), and
- * where there are few bytes; AWS copies them one after another, so that large objects are quicker in parallel parts.
+ * One CopyObject is quicker where the server only notes that two objects share their bytes, and where there are few bytes;
+ * AWS copies them one after another, so that large objects are quicker in parallel parts. Which of them it is, one copy
+ * tells: at 100 MB/s, slow for S3, one of a gigabyte takes ten seconds, once.
  */
-const COPY_LIMITS = { wholeUpTo: 256 * MIB, wholeAtMost: 5 * 1024 * MIB, partSize: 128 * MIB, concurrency: 8 } as const;
+const COPY_LIMITS = {
+  wholeUpTo: 256 * MIB,
+  wholeUntried: 1024 * MIB,
+  wholeAtMost: 5 * 1024 * MIB,
+  partSize: 128 * MIB,
+  concurrency: 8,
+} as const;
 
 /** @throws FixityError `invalid-option` */
 export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {

@@ -4,6 +4,7 @@ import { failure, type ScriptedBucket } from "../../../test/s3/scripted-bucket.t
 import { ScriptedServer } from "../../../test/s3/scripted-server.ts";
 import { FixityError } from "../../core/errors.ts";
 import { content } from "../contract/tools.ts";
+import { CopyPace } from "./copy-pace.ts";
 import type { UploadContext } from "./multipart-upload.ts";
 import { headObject, putObject } from "./objects.ts";
 import { remake } from "./remake.ts";
@@ -21,8 +22,15 @@ async function remade(size: number, count: number, script: (server: ScriptedServ
   await putObject(client, KEY, payload, { contentType: "image/png", ifAbsent: false });
   const object = await headObject(client, KEY);
   assert(object !== null);
-  const context: UploadContext = { client, idleLimit: 1e9, log: () => undefined };
-  const limits = { wholeUpTo: 1e9, wholeAtMost: 1e9, partSize: 8 * MIB, maxParts: 100, concurrency: 2 };
+  const context: UploadContext = { client, idleLimit: 1e9, copyPace: new CopyPace(), log: () => undefined };
+  const limits = {
+    wholeUpTo: 1e9,
+    wholeUntried: 1e9,
+    wholeAtMost: 1e9,
+    partSize: 8 * MIB,
+    maxParts: 100,
+    concurrency: 2,
+  };
   script(server);
   const failed = await remake(context, limits, { key: KEY, object, count }).catch((error: unknown) => error);
   await client.destroy();

@@ -16,6 +16,7 @@ import { openObject } from "./blob-opener.ts";
 import { checkBucket } from "./check.ts";
 import { S3Client } from "./client.ts";
 import { Collector } from "./collector.ts";
+import { CopyPace } from "./copy-pace.ts";
 import { faultsTold, storeFault } from "./faults.ts";
 import { KnownAbsent } from "./known-absent.ts";
 import { LargeUpload } from "./large-upload.ts";
@@ -56,7 +57,7 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#options = options;
     this.#client = client;
     this.#layout = layout;
-    this.#context = { client, idleLimit, log };
+    this.#context = { client, idleLimit, copyPace: new CopyPace(), log };
     this.#memory = new UploadMemory(options.memory);
     this.#publisher = new Publisher({
       context: this.#context,

@@ -1,3 +1,4 @@
+import type { CopyPace } from "./copy-pace.ts";
 import { TOO_LARGE_TO_COPY } from "./faults.ts";
 import { MultipartUpload, type UploadContext } from "./multipart-upload.ts";
 import type { Part } from "./multipart.ts";
@@ -7,11 +8,19 @@ import { failedWith, S3Error } from "./s3-error.ts";
 /** Statuses by which servers say that they cannot make parts by copying (Google Cloud Storage, others behind gateways). */
 const NO_PART_COPIES = [400, 405, 501] as const;
 
+/**
+ * Milliseconds that one CopyObject may take for an object that could be copied in parts, at the best pace of the server. In
+ * parts every byte is copied, also where the server could share them: on Ceph 512 MiB take 3 s of its processors that way.
+ */
+const PATIENCE = 2_000;
+
 /** How objects are copied inside the bucket. */
 export interface CopyLimits {
-  /** Up to so many bytes by one CopyObject, beyond by parts in parallel. */
+  /** Up to so many bytes by one CopyObject in any case. */
   readonly wholeUpTo: number;
-  /** Bytes of the largest object that one CopyObject takes, where parts cannot be had. */
+  /** The same while nothing is known of the server's pace: a copy that tells it. */
+  readonly wholeUntried: number;
+  /** Bytes of the largest object that one CopyObject takes. */
   readonly wholeAtMost: number;
   /** Bytes of a part, at least. */
   readonly partSize: number;
@@ -36,14 +45,26 @@ export interface CopyJob {
 
 /** Copies an object without its bytes coming here. When it returns, the copy is there; where it throws, perhaps. */
 export async function copyInside(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
-  if (job.size <= limits.wholeUpTo && !job.isDoubtful) return copyObject(context.client, job.from, job.to);
+  if (job.size <= mostWhole(context.copyPace, limits) && !job.isDoubtful) return copyWhole(context, job);
   try {
     await copyInParts(context, limits, job);
   } catch (error) {
     if (!(failedWith(error, ...NO_PART_COPIES) && error.operation === "UploadPartCopy") || job.isDoubtful) throw error;
-    if (job.size <= limits.wholeAtMost) return copyObject(context.client, job.from, job.to);
+    if (job.size <= limits.wholeAtMost) return copyWhole(context, job);
     throw new S3Error({ operation: "CopyObject", status: error.status, code: TOO_LARGE_TO_COPY, cause: error });
   }
+}
+
+/** Bytes of the largest object that is copied whole where parts can be had as well. */
+function mostWhole(pace: CopyPace, { wholeUpTo, wholeUntried, wholeAtMost }: CopyLimits): number {
+  const quick = pace.bytesWithin(PATIENCE) ?? wholeUntried;
+  return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
+}
+
+async function copyWhole({ client, copyPace }: UploadContext, { from, to, size }: CopyJob): Promise<void> {
+  const begun = performance.now();
+  await copyObject(client, from, to);
+  copyPace.note(size, performance.now() - begun);
 }
 
 async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Remains } from "../../doctor/cleared.ts";
 import type { Payload } from "../client.ts";
 import { S3Client } from "../client.ts";
+import { CopyPace } from "../copy-pace.ts";
 import { Layout } from "../layout.ts";
 import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../listing.ts";
 import { MultipartUpload } from "../multipart-upload.ts";
@@ -72,7 +73,7 @@ export class Bench {
   async transfer(name: string): Promise<MultipartUpload> {
     const key = this.key(name);
     const log = () => void this.#resisting.add(key);
-    const context = { client: this.client, idleLimit: this.options.idleLimit, log };
+    const context = { client: this.client, idleLimit: this.options.idleLimit, copyPace: new CopyPace(), log };
     const upload = await MultipartUpload.begin(context, key, TYPE);
     this.#transfers.push(upload);
     return upload;
