@@ -12,7 +12,8 @@ import { Running } from "./running.ts";
 export interface FixityOptions extends PluginOpts, ClientOptions {}
 
 /** What `file.response.body` is after an upload: what the server says of the file, `existed`, and `sent`. */
-export type FixityBody = UploadResult & Record<string, unknown>;
+// a type that is made, unlike an interface, is one that Uppy takes for a body
+export type FixityBody = Pick<UploadResult, keyof UploadResult>;
 
 declare module "@uppy/core" {
   // what `uppy.getPlugin("Fixity")` gives

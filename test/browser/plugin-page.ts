@@ -60,7 +60,12 @@ async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: Pl
   uppy.on("upload-error", (file, error, response) => {
     const { message, isNetworkError } = error as Error & { readonly isNetworkError?: unknown };
     const { status = null, body } = response ?? {};
-    storyOf(file).error = { message, code: body?.["code"], status, isNetworkError };
+    storyOf(file).error = {
+      message,
+      code: (body as { readonly code?: unknown } | undefined)?.code,
+      status,
+      isNetworkError,
+    };
   });
   window.uppy = uppy;
   if (!restores) return;

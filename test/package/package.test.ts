@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -69,6 +69,37 @@ test("every entry can be imported, and the command runs", async () => {
   const main = join(project, "node_modules/fixity/dist/cli/main.js");
   const { stdout } = await run(process.execPath, [main, "--version"]);
   assert.match(stdout, /^\d+\.\d+\.\d+/);
+});
+
+test("every entry but the plugin can be imported where there is no Uppy", async () => {
+  const { exports } = (await import("../../package.json", { with: { type: "json" } })).default;
+  const entries = Object.keys(exports).filter((entry) => !/package\.json$|uppy$/.test(entry));
+  const script = `
+    import assert from "node:assert/strict";
+    import { registerHooks } from "node:module";
+    registerHooks({
+      resolve: (name, context, next) => {
+        if (name.startsWith("@uppy/")) throw new Error("there is no Uppy");
+        return next(name, context);
+      },
+    });
+    for (const entry of ${JSON.stringify(entries)}) await import(entry.replace(".", "fixity"));
+    await assert.rejects(import("fixity/uppy"), /there is no Uppy/);
+  `;
+  await writeFile(join(project, "without-uppy.js"), script);
+  await run(process.execPath, ["without-uppy.js"], { cwd: project });
+});
+
+test("the page of docs/uppy.md agrees with the declared types", async () => {
+  const text = await readFile(join(ROOT, "docs/uppy.md"), "utf8");
+  const example = /^```ts\n(.*?)^```/ms.exec(text)?.[1];
+  assert.ok(example?.includes(".use(Fixity"));
+  // style sheets are a bundler's
+  await writeFile(join(project, "docs-uppy.mts"), example.replaceAll(/^import ".*\.css";$/gm, ""));
+  const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--skipLibCheck"];
+  const lib = ["--lib", "es2024,dom,dom.iterable", "--types", ""];
+  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+  await run(process.execPath, [tsc, ...options, ...lib, "docs-uppy.mts"], { cwd: project });
 });
 
 test("the examples agree with the declared types", async () => {
