@@ -5,14 +5,14 @@ import { PartSize } from "./part-size.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-test("parts grow to what goes in ten seconds, eightfold at most, up to a limit", () => {
+test("parts grow to what goes in ten seconds, fourfold at most, up to a limit", () => {
   const quick = new PartSize();
   const sizes = [];
   for (let i = 0; i < 4; i += 1) {
     sizes.push(quick.bytes / MIB);
     quick.passed(quick.bytes, 100);
   }
-  assert.deepEqual(sizes, [16, 128, 1024, 1024]);
+  assert.deepEqual(sizes, [16, 64, 256, 1024]);
   const slow = new PartSize();
   slow.passed(16 * MIB, 5000);
   assert.equal(slow.bytes, 32 * MIB);

@@ -7,7 +7,7 @@ const SMALLEST = 64 * 1024;
 /** Milliseconds that a part should take: proxies that keep a request until it is whole lose all of it in a break. */
 const AIM = 10_000;
 /** How many times as large as the one before a part may be; after a break, which may come again, less. */
-const GROWTH = 8;
+const GROWTH = 4;
 const GROWTH_AFTER_BREAK = 2;
 
 /** How many bytes go into one request: what limits, proxies and the network have proved to let through. */
