@@ -11,8 +11,8 @@ import { Running } from "./running.ts";
  */
 export interface FixityOptions extends PluginOpts, ClientOptions {}
 
+// Uppy takes no interface for a body, but a type that is made of one
 /** What `file.response.body` is after an upload: what the server says of the file, `existed`, and `sent`. */
-// a type that is made, unlike an interface, is one that Uppy takes for a body
 export type FixityBody = Pick<UploadResult, keyof UploadResult>;
 
 declare module "@uppy/core" {

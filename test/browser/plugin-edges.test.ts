@@ -37,31 +37,41 @@ browserTest("what the server has is not sent at all where hashing is far quicker
   assert.deepEqual([progress?.preprocess, progress?.percentage], [undefined, 100]);
 });
 
-browserTest("a file too large for Golden Retriever goes on when it is chosen again", async () => {
-  await using browser = await openBrowser();
-  await using proxy = await BreakingProxy.start(place.server.port, { up: 12 * MIB, holds: true, times: 1 });
-  const options = { endpoint: endpointOf(proxy), restores: true, keeps: MIB };
-  const { page, sent } = await place.openPage(browser.context, options);
-  const bytes = randomBytes(24 * MIB);
-  await place.add(page, { "large.bin": bytes });
-  const chosen = await page.evaluate(() => window.uppy.getFiles()[0]?.id);
-  await page.evaluate(() => void window.plugin.upload());
-  await until(async () => proxy.broken === 1);
-  await page.waitForTimeout(1000); // Golden Retriever writes down twice a second
-  await page.reload();
-  sent.length = 0;
-  await page.evaluate((given) => window.plugin.open(given), options);
-  assert.equal(await page.evaluate(() => window.uppy.getFiles()[0]?.isGhost), true);
-  await page.setInputFiles("#file", place.pathOf("large.bin"));
-  await page.evaluate(() => window.plugin.add());
-  assert.equal(await page.evaluate(() => window.uppy.getFiles()[0]?.id), chosen);
-  await page.evaluate(() => window.uppy.emit("restore-confirmed"));
-  await until(async () => (await page.evaluate(() => window.plugin.stories()[0]?.url ?? null)) !== null);
-  const { url, body } = only(await page.evaluate(() => window.plugin.stories()));
-  assert.equal(await stored(url ?? ""), sha256(bytes));
-  assert.ok(!sent.some((request) => request.method() === "POST"), "it did not begin anew");
-  assert.ok(Number(body?.sent) < bytes.length);
-});
+for (const isTooEarly of [false, true]) {
+  const when = isTooEarly ? "after an upload without it" : "and the upload is taken up";
+  browserTest(`a file too large for Golden Retriever goes on when it is chosen again, ${when}`, async () => {
+    await using browser = await openBrowser();
+    await using proxy = await BreakingProxy.start(place.server.port, { up: 12 * MIB, holds: true, times: 1 });
+    const options = { endpoint: endpointOf(proxy), restores: true, keeps: MIB };
+    const { page, sent } = await place.openPage(browser.context, options);
+    const bytes = randomBytes(24 * MIB);
+    await place.add(page, { "large.bin": bytes });
+    const chosen = await page.evaluate(() => window.uppy.getFiles()[0]?.id);
+    await page.evaluate(() => void window.plugin.upload());
+    await until(async () => proxy.broken === 1);
+    await page.waitForTimeout(1000); // Golden Retriever writes down twice a second
+    await page.reload();
+    sent.length = 0;
+    await page.evaluate((given) => window.plugin.open(given), options);
+    assert.equal(await page.evaluate(() => window.uppy.getFiles()[0]?.isGhost), true);
+    if (isTooEarly) {
+      await page.evaluate(() => window.uppy.emit("restore-confirmed"));
+      await until(async () => (await page.evaluate(() => window.plugin.stories().length)) === 1);
+      const { error } = only(await page.evaluate(() => window.plugin.stories()));
+      assert.equal(error?.message, "Choose this file again: its content is gone");
+    }
+    await page.setInputFiles("#file", place.pathOf("large.bin"));
+    await page.evaluate(() => window.plugin.add());
+    assert.equal(await page.evaluate(() => window.uppy.getFiles()[0]?.id), chosen);
+    if (isTooEarly) await page.evaluate(() => window.uppy.retryAll());
+    else await page.evaluate(() => window.uppy.emit("restore-confirmed"));
+    await until(async () => (await page.evaluate(() => window.plugin.stories()[0]?.url ?? null)) !== null);
+    const { url, body } = only(await page.evaluate(() => window.plugin.stories()));
+    assert.equal(await stored(url ?? ""), sha256(bytes));
+    assert.ok(!sent.some((request) => request.method() === "POST"), "it did not begin anew");
+    assert.ok(Number(body?.sent) < bytes.length);
+  });
+}
 
 browserTest("a file that is removed and added again is uploaded, and told nothing of its first upload", async () => {
   await using browser = await openBrowser();
