@@ -116,6 +116,7 @@ browserTest(
     await page.keyboard.type("wrong");
     await page.keyboard.press("Enter");
     await page.locator("#token-note", { hasText: "The token is not known here." }).waitFor();
+    assert.equal(await page.locator("#failures").isVisible(), false, "said once");
     await page.locator("#token").fill(TOKEN);
     await page.keyboard.press("Enter");
     await opened.stored(1);
@@ -167,6 +168,8 @@ browserTest("a path of its own is where the page uploads to", async () => {
 
 browserTest("without JavaScript the form leads to the file", async () => {
   await using opened = await UploadPage.open(server.url, { javaScriptEnabled: false });
+  const { y = NaN } = (await opened.page.locator("#plain").boundingBox()) ?? {};
+  assert.ok(y < 250, `nothing is kept free for what does not come: ${y}`);
   await opened.page.setInputFiles("#file", file("plain.txt", "no script"));
   await opened.page.getByRole("button", { name: "Upload" }).click();
   await opened.page.waitForURL(`${server.url}/uploads/${sha256("no script")}.txt`);
@@ -183,4 +186,6 @@ browserTest("a script that does not come leaves the form", async () => {
   await opened.page.route("**/page/*.js", (route) => route.abort());
   await opened.page.reload();
   await opened.page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+  const { y = NaN } = (await opened.page.locator("#plain").boundingBox()) ?? {};
+  assert.ok(y < 250, `where the Dashboard would be: ${y}`);
 });

@@ -13,8 +13,9 @@ export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, {
   /** Those of the files that are being added in this moment: Uppy tells of what it takes after what it does not. */
   const fresh = new Set<string>();
 
-  uppy.on("upload-error", (file, error) => {
-    if (file !== undefined) show(file.id, file.name ?? "", error.message);
+  uppy.on("upload-error", (file, error, response) => {
+    // where the token is not known, its own form says so
+    if (file !== undefined && response?.status !== 401) show(file.id, file.name ?? "", error.message);
   });
   // too large: such a file is not in the Dashboard, and stands here until another is taken
   uppy.on("restriction-failed", (file, error) => show(file?.id ?? "", file?.name ?? "", error.message));
