@@ -93,7 +93,7 @@ test("every entry but the plugin can be imported where there is no Uppy", async 
 test("the page of docs/uppy.md agrees with the declared types", async () => {
   const text = await readFile(join(ROOT, "docs/uppy.md"), "utf8");
   const example = /^```ts\n(.*?)^```/ms.exec(text)?.[1];
-  assert.ok(example?.includes(".use(Fixity"));
+  assert.ok(example !== undefined && example.includes(".use(Fixity"));
   // style sheets are a bundler's
   await writeFile(join(project, "docs-uppy.mts"), example.replaceAll(/^import ".*\.css";$/gm, ""));
   const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--skipLibCheck"];
