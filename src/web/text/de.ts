@@ -3,7 +3,6 @@ import type { Texts } from "./en.ts";
 export const texts: Texts = {
   sentence: "Datei hinein, Link heraus: Er zeigt für immer genau diese Datei.",
   limit: "Je Datei bis {limit}. Was schon hier ist, wird nicht noch einmal gesendet.",
-  uploader: "Dateien hochladen",
   token: "Token",
   useToken: "Verwenden",
   tokenNeeded: "Dieser Server nimmt Dateien von allen, die sein Token kennen.",
@@ -22,7 +21,6 @@ export const texts: Texts = {
   markdown: "Markdown",
   html: "HTML",
   digest: "Prüfsumme",
-  integrity: "Integrity",
   copyWhat: "Kopieren: {what}",
   qrCode: "QR-Code des Links, für die Kamera eines Telefons",
   filePage: "Die Seite der Datei",

@@ -2,7 +2,6 @@
 export const en = {
   sentence: "Give it a file, get a link that never changes what it shows.",
   limit: "Up to {limit} each. A file that is here already is not sent again.",
-  uploader: "Upload files",
   token: "Token",
   useToken: "Use it",
   tokenNeeded: "This server takes files from those who know its token.",
@@ -21,7 +20,6 @@ export const en = {
   markdown: "Markdown",
   html: "HTML",
   digest: "Digest",
-  integrity: "Integrity",
   copyWhat: "Copy: {what}",
   qrCode: "QR code of the link, for the camera of a phone",
   filePage: "The file’s own page",

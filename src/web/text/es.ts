@@ -3,7 +3,6 @@ import type { Texts } from "./en.ts";
 export const texts: Texts = {
   sentence: "Entrega un archivo y recibe un enlace que siempre mostrará exactamente ese archivo.",
   limit: "Hasta {limit} por archivo. Lo que ya está aquí no se envía otra vez.",
-  uploader: "Subir archivos",
   token: "Token",
   useToken: "Usar",
   tokenNeeded: "Este servidor acepta archivos de quienes conocen su token.",
@@ -22,7 +21,6 @@ export const texts: Texts = {
   markdown: "Markdown",
   html: "HTML",
   digest: "Huella",
-  integrity: "Integrity",
   copyWhat: "Copiar: {what}",
   qrCode: "Código QR del enlace, para la cámara de un teléfono",
   filePage: "La página del archivo",

@@ -3,7 +3,6 @@ import type { Texts } from "./en.ts";
 export const texts: Texts = {
   sentence: "Donnez un fichier, recevez un lien qui montrera toujours exactement ce fichier.",
   limit: "Jusqu’à {limit} par fichier. Ce qui est déjà ici n’est pas envoyé une seconde fois.",
-  uploader: "Envoyer des fichiers",
   token: "Jeton",
   useToken: "Utiliser",
   tokenNeeded: "Ce serveur accepte les fichiers de ceux qui connaissent son jeton.",
@@ -22,7 +21,6 @@ export const texts: Texts = {
   markdown: "Markdown",
   html: "HTML",
   digest: "Empreinte",
-  integrity: "Integrity",
   copyWhat: "Copier : {what}",
   qrCode: "Code QR du lien, pour l’appareil photo d’un téléphone",
   filePage: "La page du fichier",
