@@ -60,6 +60,8 @@ export default defineConfig({
     assetsDir: "page",
     // the page's policy allows no `data:`
     assetsInlineLimit: 0,
+    // of what is bundled: it is given away with the package
+    license: { fileName: "licenses.md" },
     modulePreload: { polyfill: false },
     target: "es2023",
     reportCompressedSize: false,
