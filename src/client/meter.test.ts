@@ -52,3 +52,25 @@ test("of a stream that has not ended, neither total nor remaining time are known
   meter.stands(5);
   assert.deepEqual(heard, [{ phase: "sending", bytes: 5, total: null, rate: null, remaining: null }]);
 });
+
+test("the last count before a standstill is told, and none after the end", async () => {
+  const heard: number[] = [];
+  const { promise: told, resolve } = Promise.withResolvers<void>();
+  const meter = new Meter({
+    total: 100,
+    onProgress: ({ bytes }) => {
+      heard.push(bytes);
+      if (bytes === 50) resolve();
+    },
+  });
+  meter.stands(10);
+  meter.stands(20);
+  meter.stands(50);
+  await told;
+  meter.stands(60);
+  meter.end();
+  await new Promise((wake) => {
+    setTimeout(wake, 300);
+  });
+  assert.deepEqual(heard, [10, 50]);
+});

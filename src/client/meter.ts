@@ -21,6 +21,7 @@ export class Meter {
   /** When how many bytes were there, over the last seconds. */
   #marks: { readonly at: number; readonly bytes: number }[] = [];
   #sent = 0;
+  #late: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ onProgress, total }: MeterOptions) {
     this.#onProgress = onProgress;
@@ -55,6 +56,11 @@ export class Meter {
     };
   }
 
+  /** Nothing more is told. */
+  end(): void {
+    clearTimeout(this.#late);
+  }
+
   #report(phase: UploadPhase, bytes: number): void {
     if (this.#onProgress === undefined) return;
     const now = Date.now();
@@ -63,7 +69,12 @@ export class Meter {
     if ((isNew && phase !== "storing") || bytes < this.#bytes) this.#marks = [];
     this.#phase = phase;
     this.#bytes = bytes;
-    if (!isNew && now - this.#reported < PAUSE) return;
+    clearTimeout(this.#late);
+    if (!isNew && now - this.#reported < PAUSE) {
+      // where nothing more comes for a while, the last that came is told all the same
+      this.#late = setTimeout(() => this.#report(phase, bytes), PAUSE);
+      return;
+    }
     this.#reported = now;
     this.#marks.push({ at: now, bytes });
     while ((this.#marks[0]?.at ?? now) < now - WINDOW) this.#marks.shift();

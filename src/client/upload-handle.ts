@@ -97,6 +97,7 @@ export class UploadHandle implements Upload {
       const receipt = await new UploadTask(context, task).run();
       return { ...receipt, sent: meter.sent };
     } finally {
+      meter.end();
       memory?.release();
     }
   }
