@@ -68,7 +68,8 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  servePage(app, page, { uploads: fixity.prefix, maxSize: fixity.maxSize, needsToken: config.tokens.length > 0 });
+  const { prefix, maxSize } = fixity;
+  servePage(app, page, { uploads: prefix, maxSize, needsToken: config.tokens.length > 0, view: config.view });
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
@@ -99,10 +100,11 @@ function problemOf(thrown: Thrown): FixityError {
 }
 
 function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
-  const { tokens, corsOrigins, downloads, redirectLifetime, idleTimeout, minRate, rateWindow } = config;
+  const { tokens, corsOrigins, downloads, redirectLifetime, view, idleTimeout, minRate, rateWindow } = config;
   const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
+    view,
     idleTimeout,
     minRate,
     rateWindow,

@@ -9,7 +9,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { PageFiles } from "./page-files.ts";
 import { fillPage, isPagePath, type PageFacts, servePage } from "./page.ts";
 
-const FACTS: PageFacts = { uploads: "/uploads", maxSize: 1024, needsToken: false };
+const FACTS: PageFacts = { uploads: "/uploads", maxSize: 1024, needsToken: false, view: true };
 
 let folder = "";
 before(async () => {
@@ -32,7 +32,13 @@ async function named(server: FastifyInstance): Promise<readonly string[]> {
 test("the page is told the path, the limit, and whether a token is needed", async () => {
   const { body, headers } = await (await app({ ...FACTS, needsToken: true })).inject("/");
   assert.match(headers["content-type"] ?? "", /^text\/html/);
-  for (const part of ['action="/uploads"', 'data-max-size="1024"', "up to 1 KiB", 'data-needs-token="true"'])
+  for (const part of [
+    'action="/uploads"',
+    'data-max-size="1024"',
+    "up to 1 KiB",
+    'data-needs-token="true"',
+    'data-view="true"',
+  ])
     assert.ok(body.includes(part), part);
   assert.ok(!body.includes("{{"));
 });

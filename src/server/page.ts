@@ -3,7 +3,7 @@ import { FixityError } from "../core/errors.ts";
 import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
 import { ASSETS, entityTagOf, type PageFiles } from "./page-files.ts";
 import { PLAIN_PAGE } from "./plain-page.ts";
-import { formatSize } from "./units.ts";
+import { formatSize } from "../core/format-size.ts";
 
 /** What the page may do: load its own files, show pictures that were chosen, upload to its own server, and nothing else. */
 const PAGE_POLICY = [
@@ -31,6 +31,8 @@ export interface PageFacts {
   /** Bytes. */
   readonly maxSize: number;
   readonly needsToken: boolean;
+  /** Whether links have pages. */
+  readonly view: boolean;
 }
 
 /** Whether the page or one of its files has an address at or below this path. */
@@ -70,12 +72,13 @@ function serveAssets(app: FastifyInstance, files: PageFiles): void {
 }
 
 /** The page with each `{{name}}` replaced by what it stands for, as text. */
-export function fillPage(html: string, { uploads, maxSize, needsToken }: PageFacts): string {
+export function fillPage(html: string, { uploads, maxSize, needsToken, view }: PageFacts): string {
   const values: Readonly<Record<string, string>> = {
     uploads,
     maxSize: String(maxSize),
     maxSizeText: formatSize(maxSize),
     needsToken: String(needsToken),
+    view: String(view),
   };
   return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(values[name] ?? ""));
 }

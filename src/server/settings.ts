@@ -38,6 +38,7 @@ export interface Settings {
   readonly open: boolean;
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
+  readonly view: boolean;
   /** Milliseconds. */
   readonly redirectLifetime: number;
   /** Milliseconds. */
@@ -166,6 +167,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     fallback: "5m",
     value: "time",
     help: "how long the bucket's URL of a file holds, with UPLOAD_DOWNLOADS=redirect",
+  },
+  view: {
+    env: "UPLOAD_VIEW",
+    kind: yesNo,
+    fallback: "yes",
+    value: "yes|no",
+    help: "links have a page of their own, behind ?view",
   },
   idleTimeout: {
     env: "UPLOAD_IDLE_TIMEOUT",

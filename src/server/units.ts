@@ -1,5 +1,3 @@
-export { formatSize } from "../core/format-size.ts";
-
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   b: 1,

@@ -98,7 +98,9 @@ browserTest("the digest is told, and the file's own page is linked to", async ()
   await opened.page.locator("summary").click();
   assert.equal(await copied(opened, "Copy: Digest (own.txt)"), `sha256:${sha256("a page of its own")}`);
   const page = await opened.page.locator(".own-page a").getAttribute("href");
-  assert.equal(page, `${linkOf("a page of its own", "txt")}?view`);
+  assert.equal(page, `${linkOf("a page of its own", "txt")}?view&filename=own.txt`);
+  await opened.page.locator(".own-page a").click();
+  assert.equal(await opened.page.locator("h1").textContent(), "own.txt");
 });
 
 browserTest("the QR code is that of the link, in both themes", async () => {

@@ -43,7 +43,9 @@ function more(result: Result, language: Language): HTMLDetailsElement {
 }
 
 function panel(result: Result, { texts }: Language): HTMLElement {
-  const page = make("a", { href: `${result.url}?view`, textContent: texts.filePage });
+  // of the name nobody knows but this page
+  const named = `${result.url}?view&filename=${encodeURIComponent(result.name)}`;
+  const page = make("a", { href: named, textContent: texts.filePage });
   return make("div", { className: "panel" }, [
     qrCode(result.url, texts.qrCode),
     make("div", { className: "snippets" }, [

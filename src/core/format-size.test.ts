@@ -1,0 +1,8 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatSize } from "./format-size.ts";
+
+test("a size for people", () => {
+  const texts = [0, 1023, 1024, 1_572_864, 5 * 1024 ** 3].map(formatSize);
+  assert.deepEqual(texts, ["0 bytes", "1023 bytes", "1 KiB", "1.5 MiB", "5 GiB"]);
+});
