@@ -71,10 +71,25 @@ async function hashBlob(id: number, hash: Hash, blob: Blob): Promise<void> {
       if (hash.hashed - reported < REPORT) continue;
       reported = hash.hashed;
       scope.postMessage({ id, hashed: reported });
+      await messagesTaken();
     }
   } finally {
     void reader.cancel().catch(() => null);
   }
+}
+
+const { port1: there, port2: here } = new MessageChannel();
+here.start();
+
+/**
+ * Waits until the messages that have come were taken. What a browser has read ahead it gives at once: without a wait a file that was
+ * dropped would be hashed to its end.
+ */
+function messagesTaken(): Promise<unknown> {
+  return new Promise((resolve) => {
+    here.addEventListener("message", resolve, { once: true });
+    there.postMessage(null);
+  });
 }
 
 async function read(reader: BytesReader): ReturnType<BytesReader["read"]> {

@@ -23,9 +23,9 @@ test("where sending takes eight times as long as hashing, the digest is worth wa
   assert.equal(adviceFor(240, 30, 10 * MIB), "go-on"); // a third of a second
 });
 
-test("a digest that is known with the last bytes or after them is given up", () => {
-  assert.equal(adviceFor(240, 150), "go-on");
-  assert.equal(adviceFor(240, 170), "give-up");
+test("a digest that is known when half is sent, or later, is given up", () => {
+  assert.equal(adviceFor(240, 119), "go-on");
+  assert.equal(adviceFor(240, 121), "give-up");
   assert.equal(adviceFor(240, 500, 200 * MIB), "go-on"); // less than a second
 });
 

@@ -5,10 +5,10 @@ const WARM_UP = 300;
 /** How many times as long as hashing all sending must take for the digest to be worth waiting for. */
 const WORTH = 8;
 /**
- * Of the time for sending, what hashing may take: where it takes more, next to nothing can be saved, and where cores are few, hashing
+ * Of the time for sending, what hashing may take: where it takes more, less than half can be saved, and where cores are few, hashing
  * and sending slow down each other.
  */
-const TOO_LATE = 2 / 3;
+const TOO_LATE = 1 / 2;
 /** Seconds that hashing may take in any case. */
 const SOON = 1;
 

@@ -1,11 +1,11 @@
 import type { DigestJob } from "./digest-job.ts";
+import { DigestJudge } from "./digest-judge.ts";
 import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
 import { formatReprDigest, parseInteger, parseLimits } from "./fields.ts";
 import type { PartSize } from "./part-size.ts";
 import type { Part, Parts } from "./parts.ts";
 import type { WireAnswer } from "./platform.ts";
-import type { Advice } from "./rates.ts";
 import { isComplete, type Receipt, receiptIn } from "./receipt.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";
 import type { UploadMemory } from "./upload-memory.ts";
@@ -33,8 +33,7 @@ export class ResumableUpload {
   readonly #context: UploadContext;
   readonly #parts: Parts;
   readonly #digest: DigestJob;
-  /** Only a digest tells whether what an earlier run has sent was the same file. */
-  #mustDeclare: boolean;
+  readonly #judge: DigestJudge;
   readonly #memory: UploadMemory | null;
   readonly #size: PartSize;
   /** The upload's address; `null` before it is created. */
@@ -55,7 +54,7 @@ export class ResumableUpload {
     this.#context = context;
     this.#parts = parts;
     this.#digest = digest;
-    this.#mustDeclare = mustDeclare;
+    this.#judge = new DigestJudge(digest, context.rates, mustDeclare);
     this.#memory = memory;
     this.#size = partSize;
   }
@@ -65,7 +64,8 @@ export class ResumableUpload {
     const { persistence } = this.#context;
     this.#at = (await this.#memory?.recall()) ?? null;
     this.#isUndeclared = this.#at !== null;
-    this.#mustDeclare ||= this.#at !== null;
+    // only a digest tells whether what an earlier run has sent was the same file
+    this.#judge.mustDeclare ||= this.#at !== null;
     this.#looked = this.#lookForContent();
     try {
       for (;;) {
@@ -146,7 +146,7 @@ export class ResumableUpload {
   }
 
   async #append(at: string, offset: number, signal: AbortSignal): Promise<Receipt | null> {
-    const { service, persistence, meter, rates } = this.#context;
+    const { service, persistence, rates } = this.#context;
     const part = await this.#nextPart(offset);
     if (part === null) return null;
     const { content, isLast } = part;
@@ -166,7 +166,7 @@ export class ResumableUpload {
           ...(completes && this.#digestFields()),
         },
         content,
-        onSent: meter.counter(offset),
+        onSent: this.#counter(offset),
         signal,
       });
     } catch (error) {
@@ -186,7 +186,7 @@ export class ResumableUpload {
   /** `null` where the digest had to be waited for: it may have changed what to do. */
   async #nextPart(offset: number): Promise<Part | null> {
     const { steering, meter } = this.#context;
-    if (this.#adviceAt(offset) === "wait") return this.#await(this.#looked);
+    if (this.#judge.adviceAt(offset, this.#parts.total) === "wait") return this.#await(this.#looked);
     const part = await steering.wait(this.#parts.take(offset, this.#size.bytes));
     if (part.isLast) meter.total = offset + part.content.size;
     // what is less than servers take can only be the end, and that is said with the digest
@@ -196,18 +196,13 @@ export class ResumableUpload {
     return part;
   }
 
-  /** Whether the digest is worth waiting for, or even computing, with what is known of hashing and sending by now. */
-  #adviceAt(offset: number): Advice {
-    const { rates } = this.#context;
-    const { total } = this.#parts;
-    const { isPending, hashed, elapsed } = this.#digest;
-    // of a stream nobody knows how much there is to hash, and that costs nothing
-    if (!isPending || total === null || hashed === 0) return "go-on";
-    rates.isHashing(hashed, elapsed);
-    const advice = rates.advice({ toHash: total - hashed, toSend: total - offset });
-    if (advice !== "give-up") return advice;
-    if (!this.#mustDeclare) this.#digest.giveUp();
-    return "go-on";
+  /** Counts what a part sends, and judges the digest on the way: a part may take long enough for it to prove too late. */
+  #counter(offset: number): (bytes: number) => void {
+    const count = this.#context.meter.counter(offset);
+    return (bytes) => {
+      count(bytes);
+      this.#judge.adviceAt(offset + bytes, this.#parts.total);
+    };
   }
 
   async #await(outcome: Promise<unknown>): Promise<null> {

@@ -218,3 +218,31 @@ browserTest("without its worker the client uploads, and reads nothing that it ca
     site.hasWorker = true;
   }
 });
+
+browserTest(
+  "the worker stops hashing a file that is not wanted any more, however much of it is read ahead",
+  async () => {
+    await using browser = await openBrowser();
+    const { page } = await openPage(browser.context);
+    const told = await page.evaluate(async () => {
+      const worker = new Worker("/client/hash-worker.js", { type: "module" });
+      const block = new Blob([new Uint8Array(16 * 1024 ** 2)]);
+      let toldOfFirst = 0;
+      let isDropped = false;
+      const done = new Promise<number>((resolve) => {
+        worker.addEventListener("message", ({ data }: MessageEvent<{ id: number; hex?: string }>) => {
+          if (data.id === 2 && data.hex !== undefined) resolve(toldOfFirst);
+          if (data.id !== 1) return;
+          if (isDropped) toldOfFirst += 1;
+          else worker.postMessage({ id: 1, say: "drop" });
+          isDropped = true;
+        });
+      });
+      worker.postMessage({ id: 1, say: "hash", blob: new Blob(Array.from({ length: 32 }, () => block)) });
+      // by the time that this is hashed, the first would have been, too
+      worker.postMessage({ id: 2, say: "hash", blob: new Blob(Array.from({ length: 16 }, () => block)) });
+      return await done;
+    });
+    assert.ok(told < 10, `${told} times more`);
+  },
+);
