@@ -6,8 +6,7 @@ import { Batches } from "./batches.ts";
 const BATCH = 256 * 1024;
 
 /** A writer whose batches end when they are told to. */
-function slowWriter(): { writer: BatchWriter; lengths: number[]; end: () => void } {
-  const batches = new Batches();
+function slowWriter(batches: Batches = new Batches()): { writer: BatchWriter; lengths: number[]; end: () => void } {
   batches.enter();
   const lengths: number[] = [];
   let end: () => void = () => undefined;
@@ -37,6 +36,23 @@ test("one batch is written while the next one gathers, and no more than that is 
   end();
   await room;
   assert.deepEqual(lengths, [BATCH, BATCH]);
+  end();
+  await writer.settle();
+});
+
+test("who waits for room gets it, also where batches have grown meanwhile because other uploads ended", async () => {
+  const batches = new Batches();
+  for (let others = 0; others < 99; others += 1) batches.enter();
+  const { writer, lengths, end } = slowWriter(batches);
+  const full = batches.size;
+  void writer.write(new Uint8Array(full));
+  const room = writer.write(new Uint8Array(full));
+  assert.ok(room !== undefined);
+  for (let others = 0; others < 99; others += 1) batches.leave();
+  assert.ok(batches.size > 2 * full);
+  end();
+  await room;
+  assert.deepEqual(lengths, [full, full]);
   end();
   await writer.settle();
 });

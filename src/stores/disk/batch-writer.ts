@@ -86,7 +86,8 @@ export class BatchWriter {
 
   #ended(): void {
     this.#writing = null;
-    if (this.#cost >= this.#batches.size) this.#begin();
+    // whoever waits for room has filled a batch as it was then; since, uploads may have ended, and batches have grown
+    if (this.#room !== null || this.#cost >= this.#batches.size) this.#begin();
   }
 
   #forget(): void {
