@@ -5,13 +5,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { BrowserContext, Page, Request } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { needingChromium, openBrowser } from "./browser.ts";
 import type { PageDownload } from "./client-page.ts";
 import { type ClientSite, openClientSite } from "./client-site.ts";
+import { openWatchedPage, type WatchedPage } from "./watched-page.ts";
 
 const MIB = 1024 ** 2;
 const browserTest = (name: string, run: () => Promise<void>): void => void test(name, needingChromium(), run);
@@ -32,27 +33,8 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-interface Opened {
-  readonly page: Page;
-  readonly sent: Request[];
-  /** What the browser finds wrong: a policy that was broken, an error that nobody caught. */
-  readonly complaints: string[];
-}
-
-async function openPage(context: BrowserContext, host = "127.0.0.1"): Promise<Opened> {
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  const sent: Request[] = [];
-  const complaints: string[] = [];
-  page.on("request", (request) => {
-    if (request.url().includes("/uploads")) sent.push(request);
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("console", (message) => {
-    if (/policy|refused/i.test(message.text())) complaints.push(message.text());
-  });
-  await page.goto(`http://${host}:${site.port}/`);
-  return { page, sent, complaints };
+function openPage(context: BrowserContext, host = "127.0.0.1"): Promise<WatchedPage> {
+  return openWatchedPage(context, `http://${host}:${site.port}/`);
 }
 
 async function chosen(page: Page, name: string, bytes: Uint8Array): Promise<string> {

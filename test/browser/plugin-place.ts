@@ -2,20 +2,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { BrowserContext, Page, Request } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { type ClientSite, openClientSite } from "./client-site.ts";
 import type { FileStory, PluginPageOptions } from "./plugin-page.ts";
-
-/** A page with Uppy and the plugin in it. */
-export interface PluginPage {
-  readonly page: Page;
-  /** Requests to the service. */
-  readonly sent: Request[];
-  /** What the browser finds wrong: a policy that was broken, an error that nobody caught. */
-  readonly complaints: string[];
-}
+import { openWatchedPage, type WatchedPage } from "./watched-page.ts";
 
 /** A service, and a site of another origin whose page has the plugin. */
 export class PluginPlace implements AsyncDisposable {
@@ -41,21 +33,11 @@ export class PluginPlace implements AsyncDisposable {
     return startServer({ folder: this.#folder, site: this.#site }, env);
   }
 
-  async openPage(context: BrowserContext, options: PluginPageOptions): Promise<PluginPage> {
-    const page = await context.newPage();
-    page.setDefaultTimeout(30_000);
-    const sent: Request[] = [];
-    const complaints: string[] = [];
-    page.on("request", (request) => {
-      if (request.url().includes("/uploads")) sent.push(request);
-    });
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("console", (message) => {
-      if (/policy|refused/i.test(message.text())) complaints.push(message.text());
-    });
-    await page.goto(`http://127.0.0.1:${this.#site.port}/`);
-    await page.evaluate((given) => window.plugin.open(given), options);
-    return { page, sent, complaints };
+  /** Opens a page with Uppy and the plugin in it. */
+  async openPage(context: BrowserContext, options: PluginPageOptions): Promise<WatchedPage> {
+    const opened = await openWatchedPage(context, `http://127.0.0.1:${this.#site.port}/`);
+    await opened.page.evaluate((given) => window.plugin.open(given), options);
+    return opened;
   }
 
   /** Chooses files in the page, and adds them to Uppy. */
