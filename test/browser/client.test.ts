@@ -9,6 +9,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { stored } from "../helpers/stored.ts";
 import { needingChromium, openBrowser } from "./browser.ts";
 import type { PageDownload } from "./client-page.ts";
 import { type ClientSite, openClientSite } from "./client-site.ts";
@@ -42,10 +43,6 @@ async function chosen(page: Page, name: string, bytes: Uint8Array): Promise<stri
   await writeFile(path, bytes);
   await page.setInputFiles("#file", path);
   return path;
-}
-
-async function stored(url: string): Promise<string> {
-  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
 }
 
 async function until(isSo: () => boolean): Promise<void> {

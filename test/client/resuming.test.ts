@@ -16,6 +16,8 @@ import { BreakingProxy } from "../helpers/breaking-proxy.ts";
 import { LimitingProxy } from "../helpers/limiting-proxy.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { Service, sha256 } from "../helpers/service.ts";
+import { stored } from "../helpers/stored.ts";
+import { reaching } from "../helpers/reaching.ts";
 
 const MIB = 1024 * 1024;
 const RETRY = { minDelay: 1, maxDelay: 20, attempts: 50 };
@@ -32,16 +34,6 @@ function serverOn(name: string, env: Record<string, string> = {}): Promise<Serve
 
 function clientOf({ url }: { readonly url: string }, options: Partial<ClientOptions> = {}) {
   return createClient({ endpoint: `${url}/uploads`, retry: RETRY, ...options });
-}
-
-async function stored(url: string): Promise<string> {
-  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
-}
-
-/** Resolves at the first report with so many bytes. */
-function reaching(bytes: number): { reached: Promise<void>; onProgress: (progress: UploadProgress) => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { reached: promise, onProgress: (progress) => progress.bytes >= bytes && resolve() };
 }
 
 /** Requests as they are sent, but for the question whether a file is there. */

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
-import { type ClientOptions, createClient, type UploadProgress } from "../../src/client/node.ts";
+import { type ClientOptions, createClient } from "../../src/client/node.ts";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
 import { LimitingProxy } from "../helpers/limiting-proxy.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { stored } from "../helpers/stored.ts";
+import { reaching } from "../helpers/reaching.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
@@ -99,14 +101,4 @@ export function clientSuite(gateway: Gateway): void {
 
 function clientOf({ url }: { readonly url: string }, options: Partial<ClientOptions> = {}) {
   return createClient({ endpoint: `${url}/uploads`, retry: RETRY, ...options });
-}
-
-async function stored(url: string): Promise<string> {
-  return sha256(Buffer.from(await (await fetch(url)).arrayBuffer()));
-}
-
-/** Resolves at the first report with so many bytes. */
-function reaching(bytes: number): { reached: Promise<void>; onProgress: (progress: UploadProgress) => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { reached: promise, onProgress: (progress) => progress.bytes >= bytes && resolve() };
 }
