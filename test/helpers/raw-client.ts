@@ -4,6 +4,8 @@ import { once } from "node:events";
 /** An answer as it came over the wire. */
 export interface RawAnswer {
   readonly status: number;
+  /** The reason phrase of the status line. */
+  readonly reason: string;
   /** By lower-case name; several of one name are joined by `, `. */
   readonly fields: ReadonlyMap<string, string>;
   readonly body: Buffer;
@@ -60,10 +62,11 @@ export class RawClient implements AsyncDisposable {
       const before = fields.get(name);
       fields.set(name, before === undefined ? value : `${before}, ${value}`);
     }
-    const status = Number(statusLine.split(" ")[1]);
+    const [, code, ...reason] = statusLine.split(" ");
+    const status = Number(code);
     const bodiless = options.head === true || status < 200 || status === 204 || status === 304;
     const body = bodiless ? Buffer.alloc(0) : await this.#body(fields);
-    return { status, fields, body };
+    return { status, reason: reason.join(" "), fields, body };
   }
 
   /** Resolves when the server has closed its side. */

@@ -1,5 +1,5 @@
 /**
- * What draft-ietf-httpbis-resumable-upload (interop version 8) demands of a server, each test named after the section it
+ * What draft-ietf-httpbis-resumable-upload (interop version 9) demands of a server, each test named after the section it
  * is about. Over the memory store; what a disk or a bucket promises besides is tested with those.
  */
 import assert from "node:assert/strict";
@@ -319,7 +319,7 @@ test("Concurrency: a cancellation ends the request under way", async () => {
   assert.equal((await finalAnswer(stalled)).status, 409);
 });
 
-for (const version of [5, 6, 7, 8]) {
+for (const version of [5, 6, 7, 8, 9]) {
   test(`Status Code 104: a client of interop version ${version} is told the address at once, in that version`, async () => {
     await using service = await Service.start();
     const fields = { ...LAST, "Upload-Draft-Interop-Version": String(version) };
@@ -335,7 +335,7 @@ for (const version of [5, 6, 7, 8]) {
 
 for (const [what, fields] of [
   ["missing", {}],
-  ["unknown", { "Upload-Draft-Interop-Version": "9" }],
+  ["unknown", { "Upload-Draft-Interop-Version": "10" }],
   ["no number", { "Upload-Draft-Interop-Version": "x" }],
 ] as const) {
   test(`Draft Version Identification: no 104 where the interop version is ${what}`, async () => {

@@ -1,6 +1,7 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Answer, AnswerStream, Exchange, Fields } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
+import { reasonOf } from "./node-answer.ts";
 import { nextRequestId } from "./request-id.ts";
 
 const NO_FIELDS: Fields = { get: () => undefined };
@@ -79,11 +80,12 @@ class FetchBody implements AsyncIterable<Uint8Array> {
 
 function toResponse(answer: Answer, report: (bytesSent: number, aborted: boolean) => void): Response {
   const { status, fields, body } = answer;
+  const init = { status, statusText: reasonOf(status), headers: fields };
   if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
     report(body === undefined ? 0 : Buffer.byteLength(body), false);
-    return new Response(body as string | undefined, { status, headers: fields });
+    return new Response(body as string | undefined, init);
   }
-  return new Response(toStream(body, report), { status, headers: fields });
+  return new Response(toStream(body, report), init);
 }
 
 /** A pulled stream over an answer's content; a failure errors it, so that the server ends the connection visibly. */

@@ -1,4 +1,4 @@
-import type { ServerResponse } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer, AnswerStream } from "../exchange.ts";
 import { Outlet } from "./outlet.ts";
 
@@ -8,6 +8,22 @@ export interface Sent {
   readonly bytes: number;
   /** The client got less than the whole answer. */
   readonly aborted: boolean;
+}
+
+// Node takes the reason phrase of an interim response from its table, and from nowhere else. The table lacks this status,
+// so the line would say "104 unknown" (draft-ietf-httpbis-resumable-upload, section "HTTP Status Code").
+STATUS_CODES[104] ??= "Upload Resumption Supported";
+
+/** Reason phrases that Node does not know, or has from an older RFC (RFC 9110, sections 15.5.14 and 15.5.21; tus, "Checksum"). */
+const REASONS: Readonly<Record<number, string>> = {
+  413: "Content Too Large",
+  422: "Unprocessable Content",
+  460: "Checksum Mismatch",
+};
+
+/** The reason phrase of a status, or "" for one that has none. */
+export function reasonOf(status: number): string {
+  return REASONS[status] ?? STATUS_CODES[status] ?? "";
 }
 
 /** Writes the status line and the header section; `close` where the connection has to end after the answer. */
@@ -21,7 +37,7 @@ export function writeHead(response: ServerResponse, { status, fields, body }: An
     lines.push("Content-Length", "0");
   }
   if (close) lines.push("Connection", "close");
-  response.writeHead(status, lines);
+  response.writeHead(status, reasonOf(status), lines);
 }
 
 /**

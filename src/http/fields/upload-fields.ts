@@ -2,17 +2,18 @@ import { parseItem } from "structured-headers";
 import type { Fields } from "../exchange.ts";
 
 /**
- * A non-negative integer in a field of the resumable upload protocol (`Upload-Offset`, `Upload-Length`). `null` where the
+ * A non-negative Integer in a field of the resumable upload protocol (`Upload-Offset`, `Upload-Length`). `null` where the
  * field is missing, and for anything else: "Other values MUST cause the entire header field to be ignored."
  */
 export function integerIn(fields: Fields, name: string): number | null {
   const value = itemIn(fields, name);
-  // a decimal such as 5.0 is another type, and read as the same number
-  if (fields.get(name)?.includes(".") === true) return null;
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+  // The parser reads a Decimal such as 5.0 as the same number, but it is another type. Only the item itself is looked at:
+  // its parameters may hold any type, and unknown ones are ignored (RFC 9651, sections 3.3 and 3.3.2).
+  const isInteger = /^ *-?\d+(?:[ ;]|$)/.test(fields.get(name) ?? "");
+  return isInteger && typeof value === "number" && value >= 0 ? value : null;
 }
 
-/** A boolean in such a field (`Upload-Complete`): `?1` or `?0`. `null` for everything else. */
+/** A Boolean in such a field (`Upload-Complete`): `?1` or `?0`. `null` for everything else. */
 export function booleanIn(fields: Fields, name: string): boolean | null {
   const value = itemIn(fields, name);
   return typeof value === "boolean" ? value : null;
@@ -23,12 +24,12 @@ export function formatBoolean(value: boolean): string {
   return value ? "?1" : "?0";
 }
 
-/** Largest number that a structured field can hold (RFC 9651, section 3.3.1). */
-const MOST = 999_999_999_999_999;
+/** Largest Integer of a structured field (RFC 9651, section 3.3.1). */
+const MAX_INTEGER = 999_999_999_999_999;
 
-/** An `Upload-Limit`: limits by their keys, in bytes and seconds; those that do not limit are left out. */
+/** An `Upload-Limit`: limits by their keys, in bytes and seconds. Those that cannot be reached are left out. */
 export function formatLimits(limits: Readonly<Record<string, number>>): string {
-  const given = Object.entries(limits).filter(([, value]) => value <= MOST);
+  const given = Object.entries(limits).filter(([, value]) => value <= MAX_INTEGER);
   // "If the server does not apply any limits, it MUST use min-size=0 instead of an empty header value."
   return given.length === 0 ? "min-size=0" : given.map(([key, value]) => `${key}=${value}`).join(", ");
 }
