@@ -40,6 +40,23 @@ test("an empty variable is one that is not set", () => {
   assert.equal(readConfig({ env: { PORT: "" } }).port, 3000);
 });
 
+for (const [given, meant] of [
+  ["s3.example.com", "https://s3.example.com/"],
+  ["minio:9000", "https://minio:9000/"],
+  [" localhost:9000 ", "https://localhost:9000/"],
+  ["10.0.0.1:9000", "https://10.0.0.1:9000/"],
+  ["[::1]:9000", "https://[::1]:9000/"],
+  ["s3.example.com/storage", "https://s3.example.com/storage"],
+  ["http://minio:9000", "http://minio:9000/"],
+  ["HTTPS://S3.example.com", "https://s3.example.com/"],
+] as const) {
+  test(`an S3 endpoint ${JSON.stringify(given)} means ${meant}`, () => {
+    const env = { UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_ENDPOINT: given, UPLOAD_BUCKET_PUBLIC_ENDPOINT: given };
+    const { bucketEndpoint, bucketPublicEndpoint } = readConfig({ env });
+    assert.deepEqual([bucketEndpoint, bucketPublicEndpoint], [meant, meant]);
+  });
+}
+
 const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[] = [
   [{ UPLOAD_MAXSIZE: "1" }, /^UPLOAD_MAXSIZE is no setting of fixity\. Did you mean UPLOAD_MAX_SIZE\?$/],
   [{ UPLOAD_PORT: "8080" }, /^UPLOAD_PORT is no setting of fixity\. Did you mean PORT\?$/],
@@ -92,7 +109,20 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
     /^UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together/,
   ],
   [{ UPLOAD_BUCKET_MAX_PARTS: "0" }, /^UPLOAD_BUCKET_MAX_PARTS must be a whole number from 1/],
-  [{ UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_ENDPOINT: "s3.local" }, /^UPLOAD_BUCKET_ENDPOINT must be a URL/],
+  ...[
+    "ftp://s3.local",
+    "https://key:secret@s3.local",
+    "key:secret@s3.local",
+    "s3.local/?a=b",
+    "s3.local#a",
+    "https://",
+    "a b",
+    "minio:port",
+  ].flatMap((value) =>
+    ["UPLOAD_BUCKET_ENDPOINT", "UPLOAD_BUCKET_PUBLIC_ENDPOINT"].map(
+      (name) => [{ UPLOAD_BUCKET_NAME: "a", [name]: value }, new RegExp(`^${name} must be a URL`)] as const,
+    ),
+  ),
   [{ UPLOAD_TOKENS_FILE: "/nowhere/tokens" }, /^UPLOAD_TOKENS_FILE cannot be read/],
 ];
 

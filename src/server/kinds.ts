@@ -90,6 +90,15 @@ export const url: Kind<string> = {
   },
 };
 
+/** An http(s) URL of an S3 server. Without a scheme it is a host and perhaps a port, as in `minio:9000`, over https. */
+export const endpoint: Kind<string> = {
+  expected: "a URL such as https://s3.example.com, without user, query or fragment",
+  parse: (given) => {
+    const trimmed = given.trim();
+    return url.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed) ? trimmed : `https://${trimmed}`);
+  },
+};
+
 /** Words separated by commas; there may be none. */
 export const list: Kind<readonly string[]> = { expected: "words with commas between them", parse: words };
 

@@ -2,6 +2,7 @@ import {
   choice,
   count,
   duration,
+  endpoint,
   host,
   type Kind,
   list,
@@ -226,13 +227,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   bucketRegion: { env: "UPLOAD_BUCKET_REGION", kind: text, value: "region", help: "region of the bucket" },
   bucketEndpoint: {
     env: "UPLOAD_BUCKET_ENDPOINT",
-    kind: url,
+    kind: endpoint,
     value: "url",
     help: "S3 endpoint, where it is not AWS",
   },
   bucketPublicEndpoint: {
     env: "UPLOAD_BUCKET_PUBLIC_ENDPOINT",
-    kind: url,
+    kind: endpoint,
     value: "url",
     help: "S3 endpoint as clients reach it, where UPLOAD_DOWNLOADS=redirect sends them there",
   },
