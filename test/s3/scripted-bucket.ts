@@ -36,6 +36,11 @@ export class ScriptedBucket {
   readonly uploads: Map<string, StoredUpload> = new Map();
   #ids = 0;
 
+  /** Makes an object behind everybody's back; its entity tag. */
+  put(key: string, bytes: Buffer, type: string): string {
+    return this.#keep(key, bytes, type);
+  }
+
   answer(request: ScriptedRequest): ScriptedAnswer {
     const digest = request.headers["x-amz-content-sha256"];
     const found = createHash("sha256").update(request.content).digest("hex");
@@ -91,8 +96,9 @@ export class ScriptedBucket {
   }
 
   #create({ key, headers }: ScriptedRequest): ScriptedAnswer {
-    this.#ids += 1;
-    const uploadId = `id-${this.#ids}`;
+    let uploadId: string;
+    do uploadId = `id-${(this.#ids += 1)}`;
+    while (this.uploads.has(uploadId));
     this.uploads.set(uploadId, { key, type: typeOf(headers), parts: new Map() });
     return xml("InitiateMultipartUploadResult", `<UploadId>${uploadId}</UploadId>`);
   }
