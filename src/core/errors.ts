@@ -32,8 +32,10 @@ export type ErrorCode =
   | "offset-mismatch"
   /** A client has told two lengths for one upload. */
   | "inconsistent-length"
-  /** An append is larger or smaller than the limits. */
+  /** One request brings more bytes than it may. */
   | "append-limit-exceeded"
+  /** One request brings fewer bytes than it must, and is not the last. */
+  | "append-too-small"
   /** The content is not what a protocol's own checksum names. */
   | "checksum-mismatch"
   /** As many uploads as the limit allows are under way. */

@@ -3,6 +3,7 @@ import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
 import { withCors } from "./cors.ts";
 import type { Answer, Exchange } from "./exchange.ts";
+import { isForm } from "./fields/content-type.ts";
 import {
   type Action,
   type HandlerOptions,
@@ -12,8 +13,9 @@ import {
 } from "./options.ts";
 import { PacedBody } from "./pace.ts";
 import { problemAnswer } from "./problem.ts";
-import { announcedLimits } from "./resumable/ietf.ts";
-import { answerTus, createTusUpload, speaksTus, tusOptions } from "./resumable/tus.ts";
+import { announcedLimits, wantsResumable } from "./resumable/ietf.ts";
+import { answerCreation } from "./resumable/ietf-refusals.ts";
+import { answerTus, createTusUpload, effectiveMethod, RESUMABLE, speaksTus, tusOptions } from "./resumable/tus.ts";
 import { clientGone, withFields } from "./resumable/upload-answers.ts";
 import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
 import { readBlob } from "./routes/read-blob.ts";
@@ -79,6 +81,8 @@ export class Handler {
     } catch (error) {
       answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
     }
+    // "in every request and response", so also in those for addresses that are no upload's
+    if (speaksTus(exchange)) answer = withFields(answer, RESUMABLE);
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
     return withCors(exchange, answer, this.#options.origins);
   }
@@ -89,7 +93,8 @@ export class Handler {
   }
 
   async #route(exchange: Exchange): Promise<Answer> {
-    const { method, target } = exchange;
+    const { target } = exchange;
+    const method = effectiveMethod(exchange);
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
     if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
     if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
@@ -105,16 +110,27 @@ export class Handler {
       if (method === "OPTIONS") return collectionOptions(context);
       if (method !== "POST") return wrongMethod(method, COLLECTION_METHODS);
       if (speaksTus(exchange)) return answerTus(exchange, () => this.#create(context, createTusUpload));
-      return this.#create(context, upload);
+      const create = (): Promise<Answer> => this.#create(context, upload);
+      // a form cannot be resumed: there `Upload-Complete` is ignored
+      const isResumable = wantsResumable(context) && !isForm(exchange.fields.get("content-type"));
+      return isResumable ? answerCreation(context, create) : create();
     }
     const id = uploadIn(path);
     if (id !== null) return uploadResource(context, id);
     const link = Link.parse(path.slice(1));
     if (method === "OPTIONS") return told(LINK_METHODS, announcedLimits(context));
+    return this.#link(context, link);
+  }
+
+  async #link(context: RouteContext, link: Link): Promise<Answer> {
+    const { method } = context.exchange;
     const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
     if (route === undefined) return wrongMethod(method, LINK_METHODS);
-    await this.#options.authorize(exchange, route[0]);
-    return route[1](context, link);
+    const answer = async (): Promise<Answer> => {
+      await this.#options.authorize(context.exchange, route[0]);
+      return route[1](context, link);
+    };
+    return method === "PUT" && wantsResumable(context) ? answerCreation(context, answer) : answer();
   }
 
   async #create(context: RouteContext, route: (context: RouteContext) => Promise<Answer>): Promise<Answer> {

@@ -17,7 +17,8 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "upload-superseded": [409, "Upload taken over"],
   "offset-mismatch": [409, "Mismatching Upload Offset"],
   "inconsistent-length": [400, "Inconsistent Upload Length Values"],
-  "append-limit-exceeded": [413, "Content outside the limits"],
+  "append-limit-exceeded": [413, "Content too large"],
+  "append-too-small": [400, "Content too small"],
   // tus's own status
   "checksum-mismatch": [460, "Checksum mismatch"],
   "too-many-uploads": [503, "Too many uploads"],

@@ -31,12 +31,21 @@ export interface AppendOptions extends Announced, Expectation {
   /** The bytes count as a whole or not at all. Else what came in before an interruption counts. */
   readonly whole?: boolean;
   /**
+   * Whether a request that announces bytes past the upload's length, or past the largest size, ends the upload for good, as
+   * one does that brings them unannounced. Otherwise it is refused and the upload can be continued.
+   *
+   * @default false
+   */
+  readonly excessEnds?: boolean;
+  /**
    * Called when all bytes are there and before they count: tells what the end of a request demands of the whole upload.
    * What it throws fails the request.
    */
   readonly check?: () => Expectation | void;
   /** Told of offsets as they become durable. */
   readonly onProgress?: (offset: number) => void;
+  /** Told the durable offset when the request fails and the upload can be continued. */
+  readonly onFailure?: (offset: number) => void;
 }
 
 /** Limits on one append. */
@@ -84,6 +93,7 @@ export class Append {
   async run(): Promise<{ readonly record: UploadRecord; readonly offset: number }> {
     const { offset, source, check, whole = false, onProgress = () => undefined } = this.#options;
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
+    await this.#endOnExcess();
     this.#record = withExpectations(this.#record, this.#options);
     this.#checkLength();
     checkAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
@@ -108,6 +118,15 @@ export class Append {
     await pass.save();
     this.#keeper.keep(this.#id, hashes);
     return { record: this.#record, offset: hashes.offset };
+  }
+
+  /** @throws FixityError `inconsistent-length` or `size-limit-exceeded`, when the upload has been ended by it */
+  async #endOnExcess(): Promise<void> {
+    if (this.#options.excessEnds !== true) return;
+    const excess = excessOf({ ...this.#options, length: this.#record.length }, this.#limits);
+    if (excess === null) return;
+    await this.#end(excess);
+    throw excess;
   }
 
   #checkLength(): void {
@@ -151,35 +170,56 @@ export class Append {
     await pass.settle();
     try {
       if (pass.overran && error instanceof FixityError) {
-        // "marking the upload resource invalid and rejecting any further interaction with it" (upload append)
-        const { code: failed, message, facts } = error;
-        this.#record = { ...this.#record, outcome: { failed, message, facts } };
-        await this.#held.conclude(this.#recordNow(hashes));
+        await this.#end(error);
       } else if (this.#options.whole !== true) {
         await pass.save();
         this.#keeper.keep(this.#id, hashes);
       }
     } catch {
-      // The first failure is the one to tell. Where this was another one, the offset has stayed what it was.
+      // The first failure is the one to report. If saving failed as well, the offset has stayed what it was.
     }
+  }
+
+  /** "marking the upload resource invalid and rejecting any further interaction with it" (draft, "Upload Append"). */
+  async #end({ code: failed, message, facts }: FixityError): Promise<void> {
+    const now = Date.now();
+    const ended = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: null };
+    const record = { ...ended, outcome: { failed, message, facts } };
+    await this.#held.conclude(formatRecord(record));
+    this.#record = record;
   }
 }
 
-/** Refuses content by what is announced of it. @throws FixityError `append-limit-exceeded`, `inconsistent-length`, `size-limit-exceeded` */
+/**
+ * Refuses content by what is announced of it.
+ *
+ * @throws FixityError `append-limit-exceeded`, `append-too-small`, `inconsistent-length`, `size-limit-exceeded`
+ */
 export function checkAnnounced(
-  { offset, announced, completes, length }: Announced & { readonly length: number | null },
-  { maxSize, maxAppendSize, minAppendSize }: AppendLimits,
+  announcement: Announced & { readonly length: number | null },
+  limits: AppendLimits,
 ): void {
+  const { announced, completes } = announcement;
+  const { maxAppendSize, minAppendSize } = limits;
   if (announced === undefined) return;
   if (announced > maxAppendSize) throw tooMuch(maxAppendSize);
   if (announced > 0 && announced < minAppendSize && completes === false) {
-    throw new FixityError("append-limit-exceeded", `One request must bring ${minAppendSize} bytes at least.`, {
+    throw new FixityError("append-too-small", `One request must bring ${minAppendSize} bytes at least.`, {
       facts: { limit: minAppendSize },
     });
   }
+  const excess = excessOf(announcement, limits);
+  if (excess !== null) throw excess;
+}
+
+/** What is wrong with content that is announced to end past the upload's length or the largest size, or `null`. */
+function excessOf(
+  { offset, announced = 0, length }: Announced & { readonly length: number | null },
+  { maxSize }: AppendLimits,
+): FixityError | null {
   const end = offset + announced;
-  if (length !== null && end > length) throw inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
-  if (end > maxSize) throw tooLarge(maxSize);
+  if (length !== null && end > length) return inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
+  return end > maxSize ? tooLarge(maxSize) : null;
 }
 
 function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {

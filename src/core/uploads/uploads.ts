@@ -72,8 +72,8 @@ export class Uploads {
   /**
    * Begins an upload. Where content with the announced digest is stored already, the upload is complete at once.
    *
-   * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `inconsistent-length`, `too-many-uploads`, or a
-   *   `store-…` code
+   * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`, `inconsistent-length`,
+   *   `too-many-uploads`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
     const { length, digest, sha512, metadata, first, keepsComplete = true } = options;
@@ -133,7 +133,7 @@ export class Uploads {
    * already, bytes that it has can be sent again: that gives its outcome again.
    *
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
-   *   `append-limit-exceeded`, `upload-superseded`, what the source or the check throws, or a `store-…` code
+   *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…` code
    */
   async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
     const ended = await this.#endedRecord(id);
@@ -147,6 +147,9 @@ export class Uploads {
       const { record, offset } = await append.run();
       this.#open.note(id, record.expires);
       return record.sealed ? await this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+    } catch (error) {
+      if (!append.hasFailed) options.onFailure?.(held.offset);
+      throw error;
     } finally {
       if (append.hasFailed) this.#forget(id);
     }

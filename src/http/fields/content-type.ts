@@ -17,3 +17,8 @@ export function parseContentType(text: string | undefined): ContentType | null {
   const parameters = parseParameters(text, match[0].length);
   return parameters === null ? null : { essence: match[1].toLowerCase(), parameters };
 }
+
+/** Whether content is a form, also where the rest of the field is malformed: a form must not be stored as if it were the file. */
+export function isForm(contentType: string | undefined): boolean {
+  return /^\s*multipart\/form-data\b/i.test(contentType ?? "");
+}

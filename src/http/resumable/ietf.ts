@@ -1,6 +1,7 @@
 import type { Digest } from "../../core/digest.ts";
-import { FixityError } from "../../core/errors.ts";
+import { asFixityError, FixityError } from "../../core/errors.ts";
 import type { Naming } from "../../core/naming.ts";
+import type { Receipt } from "../../core/receipt.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
@@ -12,7 +13,8 @@ import type { RouteContext } from "../handler.ts";
 import { problemAnswer } from "../problem.ts";
 import { receiptAnswer } from "../receipt.ts";
 import { type Interop, interopOf } from "./interop.ts";
-import { failureAnswer, limitsField, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
+import { refusal } from "./ietf-refusals.ts";
+import { limitsField, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
 
 /** Media type of what is appended. */
 export const PARTIAL_UPLOAD = "application/partial-upload";
@@ -25,21 +27,13 @@ export interface Creation extends Naming {
   readonly digest?: Digest;
 }
 
-/** Whether a request wants to be an upload that can be resumed (draft-ietf-httpbis-resumable-upload, "Upload Creation"). */
+/** Whether a request asks for an upload that can be resumed (draft-ietf-httpbis-resumable-upload, "Upload Creation"). */
 export function wantsResumable({ fixity, exchange }: RouteContext): boolean {
   return fixity.uploads !== null && booleanIn(exchange.fields, "upload-complete") !== null;
 }
 
 /** "Upload Creation": an upload request as any other, whose `Upload-Complete` says that it may be resumed. */
 export async function createUpload(context: RouteContext, creation: Creation): Promise<Answer> {
-  try {
-    return await create(context, creation);
-  } catch (error) {
-    return refusal(context, error);
-  }
-}
-
-async function create(context: RouteContext, creation: Creation): Promise<Answer> {
   const { fixity, exchange } = context;
   const uploads = uploadsOf(fixity);
   const interop = interopOf(exchange.fields);
@@ -80,16 +74,25 @@ export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadI
   });
 }
 
-/** "Upload Append". */
-export async function appendToUpload(context: RouteContext, id: UploadId): Promise<Answer> {
-  try {
-    return await append(context, id);
-  } catch (error) {
-    return refusal(context, error);
+/**
+ * "Offset Retrieval" by `GET` once the upload has become a file. The draft gives the content no meaning. A client that asks
+ * for JSON gets the answer that completed the upload once more, any other is sent to the file.
+ */
+export function endedUpload(
+  { fixity, exchange }: RouteContext,
+  state: UploadState & { readonly outcome: Receipt },
+): Answer {
+  const limits = limitsField(uploadsOf(fixity), interopOf(exchange.fields), state.expires);
+  const { fields } = openAnswer(state, { status: 200, limits });
+  const { outcome } = state;
+  if (/\bapplication\/json\b/.test(exchange.fields.get("accept") ?? "")) {
+    return withFields(receiptAnswer(exchange, outcome), fields);
   }
+  return { status: 303, fields: { ...fields, Location: outcome.url } };
 }
 
-async function append(context: RouteContext, id: UploadId): Promise<Answer> {
+/** "Upload Append". */
+export async function appendToUpload(context: RouteContext, id: UploadId): Promise<Answer> {
   const { exchange } = context;
   const interop = interopOf(exchange.fields);
   if (interop.partialType && parseContentType(exchange.fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
@@ -159,33 +162,27 @@ async function appended(context: RouteContext, appending: Appending): Promise<An
   const { id, interop, facts, checks, fields, status } = appending;
   const { fixity, exchange } = context;
   const uploads = uploadsOf(fixity);
+  let offset: number | null = null;
   try {
     const state = await uploads.append(id, {
       ...facts,
       ...checks,
+      excessEnds: true,
+      onFailure: (durable) => (offset = durable),
       onProgress: (offset) => sendInterim(exchange, interop, { "Upload-Offset": String(offset) }),
     });
     if (hasEnded(state)) return endedAnswer(context, state);
     const limits = limitsField(uploads, interop, state.expires);
     return withFields(openAnswer(state, { status, limits }), fields);
   } catch (error) {
-    return refusal(context, error, fields);
+    // the upload has become too large and has ended: that is the targeted resource's word
+    const isFinal = offset === null && asFixityError(error).code === "size-limit-exceeded";
+    return refusal(context, error, {
+      ...fields,
+      ...(isFinal && { "Upload-Complete": formatBoolean(true) }),
+      ...(offset !== null && { "Upload-Offset": String(offset) }),
+    });
   }
-}
-
-/** The answer to a request that failed: it is not that of the upload as a whole. */
-function refusal(
-  { fixity, exchange }: RouteContext,
-  error: unknown,
-  fields: Readonly<Record<string, string>> = {},
-): Answer {
-  const answer = failureAnswer(exchange, error, { "Upload-Complete": formatBoolean(false), ...fields });
-  if (answer.status !== 413) return answer;
-  // "A server responding with a 413 […] as a result of its upload limits SHOULD include the Upload-Limit" (limits)
-  return withFields(
-    { ...answer, fields: { "Upload-Limit": limitsField(uploadsOf(fixity), interopOf(exchange.fields)) } },
-    answer.fields,
-  );
 }
 
 type AppendChecks = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;
@@ -216,7 +213,7 @@ function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): Appen
   };
 }
 
-/** The answer to an upload that goes on. */
+/** An answer with the state of an upload. */
 function openAnswer(
   state: UploadState,
   { status, location, limits }: { readonly status: number; readonly location?: string; readonly limits: string },

@@ -1,13 +1,14 @@
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
+import { tooLarge } from "../../core/hashing.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import { hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
+import type { Uploads } from "../../core/uploads/uploads.ts";
 import { announcedLength } from "../checks.ts";
 import type { Answer, Exchange, Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/upload-checksum.ts";
 import { etagOf } from "../fields/etag.ts";
-import { integerIn } from "../fields/upload-fields.ts";
 import { parseUploadMetadata, textIn } from "../fields/upload-metadata.ts";
 import type { RouteContext } from "../handler.ts";
 import { problemAnswer } from "../problem.ts";
@@ -30,16 +31,21 @@ const EXTENSIONS = [
 export const OFFSET_OCTET_STREAM = "application/offset+octet-stream";
 
 /** "The Tus-Resumable header MUST be included in every request and response except for OPTIONS requests." */
-const RESUMABLE = { "Tus-Resumable": VERSION } as const;
+export const RESUMABLE: Readonly<Record<string, string>> = { "Tus-Resumable": VERSION };
 
 /** Whether a request speaks tus. */
 export function speaksTus({ fields }: Exchange): boolean {
   return fields.get("tus-resumable") !== undefined;
 }
 
-/** The method that a request means: a client whose environment knows but GET and POST says another in a field. */
-export function tusMethod({ method, fields }: Exchange): string {
-  return fields.get("x-http-method-override")?.trim().toUpperCase() ?? method;
+/**
+ * The method that a request means. "The actual method of the request MUST be ignored" where `X-HTTP-Method-Override` names
+ * another, in requests of tus and for its `OPTIONS`, which needs no `Tus-Resumable`.
+ */
+export function effectiveMethod(exchange: Exchange): string {
+  const { method, fields } = exchange;
+  const override = fields.get("x-http-method-override")?.trim().toUpperCase();
+  return override !== undefined && (speaksTus(exchange) || override === "OPTIONS") ? override : method;
 }
 
 /** Answers a tus request by the route for it. Every answer, also one of failure, says which version it speaks. */
@@ -62,15 +68,16 @@ export async function createTusUpload({ fixity, exchange }: RouteContext): Promi
   if (fields.get("upload-concat") !== undefined) {
     throw new FixityError("invalid-field", "Upload-Concat is not understood here: send the file as one upload.");
   }
-  const announced = announcedLength(exchange);
-  if (announced !== 0) requireType(fields);
+  const announced = await lengthOfFirst(exchange);
   const first = { ...appendOf(exchange, 0), announced };
+  const length = lengthOf(fields);
+  if (length !== undefined) refuseTooLarge(length, uploads);
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
   const sha256 = textIn(metadata, "sha256");
   const created = await uploads.create({
     filename: textIn(metadata, "filename", "name"),
     type: textIn(metadata, "filetype", "type"),
-    length: lengthOf(fields),
+    length,
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
     first,
@@ -98,15 +105,18 @@ export async function tellTusUpload({ fixity, exchange }: RouteContext, id: Uplo
 /** `PATCH`. */
 export async function appendToTusUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
   const { fields } = exchange;
-  requireType(fields);
+  if (!hasType(fields)) throw wrongType();
+  const uploads = uploadsOf(fixity);
   const offset = integerIn(fields, "upload-offset");
   if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
   const length = integerIn(fields, "upload-length");
   if (length === null && fields.get("upload-length") !== undefined) {
     throw new FixityError("invalid-field", "Upload-Length is not a number of bytes.");
   }
-  const state = await uploadsOf(fixity).append(id, {
-    ...appendOf(exchange, offset),
+  if (length !== null) refuseTooLarge(length, uploads);
+  const state = await uploads.append(id, {
+    // beyond what a file can have, any number is as wrong as another
+    ...appendOf(exchange, Math.min(offset, Number.MAX_SAFE_INTEGER)),
     announced: announcedLength(exchange),
     lengths: length === null ? [] : [length],
   });
@@ -131,10 +141,48 @@ export function tusOptions({ fixity }: RouteContext): Record<string, string> {
   };
 }
 
+/**
+ * How many bytes a creation brings; `undefined` where that is not announced. An HTTP/2 client behind a proxy sends even an
+ * empty creation in chunks, without the type of an append. Whether bytes come is then seen before anything is created.
+ *
+ * @throws FixityError `unsupported-media-type` for bytes of another type
+ */
+async function lengthOfFirst(exchange: Exchange): Promise<number | undefined> {
+  const announced = announcedLength(exchange);
+  if (announced === 0 || hasType(exchange.fields)) return announced;
+  if (announced === undefined && (await isEmpty(exchange.body))) return 0;
+  throw wrongType();
+}
+
+/** Reads up to the first byte. */
+async function isEmpty(body: AsyncIterable<Uint8Array>): Promise<boolean> {
+  for await (const bytes of body) if (bytes.length > 0) return false;
+  return true;
+}
+
 /** "All PATCH requests MUST use Content-Type: application/offset+octet-stream". */
-function requireType(fields: Fields): void {
-  if (parseContentType(fields.get("content-type"))?.essence === OFFSET_OCTET_STREAM) return;
-  throw new FixityError("unsupported-media-type", `What is appended to an upload has the type ${OFFSET_OCTET_STREAM}.`);
+function hasType(fields: Fields): boolean {
+  return parseContentType(fields.get("content-type"))?.essence === OFFSET_OCTET_STREAM;
+}
+
+function wrongType(): FixityError {
+  return new FixityError("unsupported-media-type", `Bytes of an upload must have the type ${OFFSET_OCTET_STREAM}.`);
+}
+
+/**
+ * A number of bytes in a field of tus: "a non-negative integer", of any number of digits and without the bounds of a
+ * structured field. `null` where the field is missing or holds anything else. Beyond what a file can have: `Infinity`.
+ */
+function integerIn(fields: Fields, name: string): number | null {
+  const text = fields.get(name)?.trim() ?? "";
+  if (!/^\d+$/.test(text)) return null;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : Infinity;
+}
+
+/** "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413" (tus, "Creation"). */
+function refuseTooLarge(length: number, { limits: { maxSize } }: Uploads): void {
+  if (length === Infinity) throw tooLarge(maxSize);
 }
 
 /** `undefined` where the length comes later. */

@@ -3,7 +3,7 @@ import { FixityError } from "../../core/errors.ts";
 import { announcesTrailerDigest, contentLength, demandOf, HashedBody } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
-import { parseContentType } from "../fields/content-type.ts";
+import { isForm, parseContentType } from "../fields/content-type.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
 import { createUpload, wantsResumable } from "../resumable/ietf.ts";
@@ -14,8 +14,7 @@ export async function upload(context: RouteContext): Promise<Answer> {
   const { fields } = context.exchange;
   const declared = fields.get("content-type");
   const type = parseContentType(declared);
-  // also where the rest of the field is malformed: a form must not be stored as if it were the file
-  if (/^\s*multipart\/form-data\b/i.test(declared ?? "")) return uploadForm(context, type?.parameters.get("boundary"));
+  if (isForm(declared)) return uploadForm(context, type?.parameters.get("boundary"));
   const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
   if (wantsResumable(context)) return createUpload(context, { filename, type: type?.essence ?? null });
   if (!context.exchange.hasContent) {
