@@ -1,7 +1,7 @@
 import type { Answer, Exchange } from "./exchange.ts";
 import type { ResolvedHandlerOptions } from "./options.ts";
 
-/** Answer fields that a page of another origin may read besides the few that every page may. */
+/** Response fields that a page of another origin may read besides the few that every page may. */
 const EXPOSED = [
   "Accept-Patch",
   "Accept-Ranges",
@@ -28,20 +28,26 @@ const EXPOSED = [
 
 const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/** Request fields that a page of another origin may send besides the few that every page may. */
+/**
+ * Request fields that a page of another origin may send besides the few that every page may: those with a meaning here. What
+ * else a preflight asks for is allowed as well, see {@link allowedFields}.
+ */
 const ALLOWED_FIELDS = [
   "Authorization",
+  "Cache-Control",
   "Content-Digest",
   "Content-Disposition",
   "Content-Type",
   "If-Match",
   "If-None-Match",
   "If-Range",
+  "Incremental",
   "Range",
   "Repr-Digest",
   "Tus-Resumable",
   "Upload-Checksum",
   "Upload-Complete",
+  "Upload-Concat",
   "Upload-Defer-Length",
   "Upload-Draft-Interop-Version",
   "Upload-Length",
@@ -51,9 +57,11 @@ const ALLOWED_FIELDS = [
   "X-HTTP-Method-Override",
   "X-Request-ID",
   "X-Requested-With",
-].join(", ");
+];
 
-/** The answer with the fields by which a browser lets pages of the allowed origins use it (WHATWG Fetch, "CORS protocol"). */
+const ALLOWED_NAMES: ReadonlySet<string> = new Set(ALLOWED_FIELDS.map((name) => name.toLowerCase()));
+
+/** Adds the fields by which a browser lets pages of the allowed origins use a response (WHATWG Fetch, "CORS protocol"). */
 export function withCors(exchange: Exchange, answer: Answer, origins: ResolvedHandlerOptions["origins"]): Answer {
   if (origins !== "*" && origins.size === 0) return answer;
   const vary = origins === "*" ? {} : { Vary: addVary(answer.fields["Vary"]) };
@@ -70,7 +78,7 @@ export function withCors(exchange: Exchange, answer: Answer, origins: ResolvedHa
       "Access-Control-Expose-Headers": EXPOSED,
       ...(isPreflight(exchange) && {
         "Access-Control-Allow-Methods": ALLOWED_METHODS,
-        "Access-Control-Allow-Headers": ALLOWED_FIELDS,
+        "Access-Control-Allow-Headers": allowedFields(exchange),
         "Access-Control-Max-Age": "86400",
       }),
     },
@@ -79,6 +87,19 @@ export function withCors(exchange: Exchange, answer: Answer, origins: ResolvedHa
 
 function isPreflight(exchange: Exchange): boolean {
   return exchange.method === "OPTIONS" && exchange.fields.get("access-control-request-method") !== undefined;
+}
+
+/**
+ * The known names, and every other valid name that the preflight asks for. Upload libraries add fields of their own, and a
+ * field that is not allowed fails the whole request, with an error that the page cannot read. Credentials are not allowed,
+ * so a page can send nothing that any other client could not; `*` would do the same, but does not cover `Authorization`.
+ */
+function allowedFields({ fields }: Exchange): string {
+  const asked = (fields.get("access-control-request-headers") ?? "").split(",").map((name) => name.trim());
+  const others = asked.filter(
+    (name) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) && !ALLOWED_NAMES.has(name.toLowerCase()),
+  );
+  return [...ALLOWED_FIELDS, ...new Set(others)].join(", ");
 }
 
 function addVary(vary: string | undefined): string {

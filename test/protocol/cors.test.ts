@@ -33,6 +33,49 @@ test("a listed origin is let in, with the fields that it needs", async () => {
   assert.match(upload.headers.get("access-control-expose-headers") ?? "", /Location/);
 });
 
+/** Whether a browser would let a request with these fields pass (WHATWG Fetch, "CORS-preflight fetch"). */
+function permits(headers: Headers, asked: readonly string[]): boolean {
+  const allowed = (headers.get("access-control-allow-headers") ?? "").toLowerCase().split(", ");
+  return asked.every((name) => allowed.includes(name));
+}
+
+async function askFor(service: Service, fields: string, origin = APP): Promise<Headers> {
+  const headers = { origin, "access-control-request-method": "POST", "access-control-request-headers": fields };
+  return (await fetch(`${service.url}/uploads`, { method: "OPTIONS", headers })).headers;
+}
+
+for (const [what, fields] of [
+  ["Dropzone", "cache-control,content-type,x-requested-with"],
+  ["tus-js-client with parallelUploads", "tus-resumable,upload-concat,upload-length,upload-metadata"],
+  ["fixity's own client", "content-type,incremental,repr-digest,upload-complete,upload-offset"],
+  ["a downloader", "if-match,if-none-match,if-range,range,want-repr-digest"],
+  ["traced fetch", "baggage,sentry-trace,traceparent,tracestate"],
+  ["XHR of Angular and Axios", "x-csrf-token,x-xsrf-token,pragma,accept-language"],
+  ["a preflight with spaces", "authorization, x-one ,X-Two"],
+] as const) {
+  test(`a preflight lets the fields of ${what} pass`, async () => {
+    await using service = await Service.start({ cors: { origins: [APP] } });
+    const asked = fields.toLowerCase().split(/ *, */);
+    assert.ok(permits(await askFor(service, fields), asked));
+    assert.ok(permits(await askFor(service, ""), ["cache-control", "incremental", "upload-concat"]));
+  });
+}
+
+test("a preflight gives back nothing that is no field name, and nothing to other origins", async () => {
+  await using service = await Service.start({ cors: { origins: [APP] } });
+  const allowed =
+    (await askFor(service, 'x-good,"bad",b ad,<script>,x=y,,range')).get("access-control-allow-headers") ?? "";
+  assert.match(allowed, /, x-good$/);
+  assert.equal(
+    allowed
+      .toLowerCase()
+      .split(", ")
+      .filter((name) => name === "range").length,
+    1,
+  );
+  assert.equal((await askFor(service, "x-good", "https://evil.example")).get("access-control-allow-headers"), null);
+});
+
 test("an origin that is not listed gets no permission, and caches are told that it matters", async () => {
   await using service = await Service.start({ cors: { origins: [APP] } });
   for (const origin of ["https://evil.example", `${APP}.evil.example`, "null"]) {
