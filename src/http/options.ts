@@ -71,6 +71,14 @@ export interface HandlerOptions {
    */
   readonly rateWindow?: number;
   /**
+   * Whether clients that ask for them get `104 (Upload Resumption Supported)` while they upload. Proxies that do not expect
+   * interim responses break on them: behind nginx such an upload gets no final response, or the 104 for one. `true` for
+   * proxies that pass them on, such as HAProxy and Caddy.
+   *
+   * @default "auto": unless fields of the request show that it has come through a proxy
+   */
+  readonly interimResponses?: boolean | "auto";
+  /**
    * Links have a page: `?view` shows the file, its facts, and what to copy. It has nothing of the file in it and runs nothing
    * of it. Without, `?view` is passed over, as any other word in a query.
    *
@@ -89,6 +97,7 @@ export interface ResolvedHandlerOptions {
   readonly delegate: Delegate | null;
   readonly fieldName: string;
   readonly form: ResolvedFormLimits;
+  readonly interimResponses: boolean | "auto";
   readonly pace: PaceLimits;
   /** Links have a page. */
   readonly view: boolean;
@@ -112,6 +121,7 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
     delegate: delegateFor(options.downloads ?? { mode: "stream" }, store),
     fieldName: options.fieldName ?? "upload",
     form: resolveFormLimits(options.form ?? {}),
+    interimResponses: options.interimResponses ?? "auto",
     pace,
     view: options.view ?? true,
     onAnswer: options.onAnswer ?? (() => {}),

@@ -100,11 +100,13 @@ function problemOf(thrown: Thrown): FixityError {
 }
 
 function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
-  const { tokens, corsOrigins, downloads, redirectLifetime, view, idleTimeout, minRate, rateWindow } = config;
+  const { tokens, corsOrigins, downloads, redirectLifetime, view, interimResponses, idleTimeout, minRate, rateWindow } =
+    config;
   const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
     view,
+    interimResponses: interimResponses === "auto" ? "auto" : interimResponses === "yes",
     idleTimeout,
     minRate,
     rateWindow,

@@ -40,6 +40,7 @@ export interface Settings {
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
   readonly view: boolean;
+  readonly interimResponses: "auto" | "yes" | "no";
   /** Milliseconds. */
   readonly redirectLifetime: number;
   /** Milliseconds. */
@@ -175,6 +176,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     fallback: "yes",
     value: "yes|no",
     help: "links have a page of their own, behind ?view",
+  },
+  interimResponses: {
+    env: "UPLOAD_INTERIM_RESPONSES",
+    kind: choice("auto", "yes", "no"),
+    fallback: "auto",
+    value: "auto|yes|no",
+    help: "104 responses while an upload comes in; auto: unless a proxy shows, as nginx breaks on them",
   },
   idleTimeout: {
     env: "UPLOAD_IDLE_TIMEOUT",

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
@@ -6,48 +6,74 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 
 /** Texts of a configuration, by what is meant in their place. Each has to be there. */
 export type Places = Readonly<Record<string, string>>;
 
+/** What an operator adds to a configuration. */
+export interface Variant {
+  /** TLS with a certificate of its own, and HTTP/2. */
+  readonly http2?: boolean;
+  /** Connections to the service that are used again, as nginx's manual recommends (`keepalive` in an `upstream`). */
+  readonly keepalive?: boolean;
+}
+
 /** A real web server in front of a service, on a free port of loopback, with one of the configurations in `examples/`. */
 export class FrontServer implements AsyncDisposable {
   readonly port: number;
   readonly #child: ChildProcess;
   readonly #folder: string;
+  readonly #scheme: "http" | "https";
 
-  private constructor(child: ChildProcess, port: number, folder: string) {
+  private constructor(child: ChildProcess, { port, folder, scheme }: Place) {
     this.#child = child;
     this.port = port;
     this.#folder = folder;
+    this.#scheme = scheme;
   }
 
-  static async nginx(example: string, places: Places): Promise<FrontServer> {
-    const { folder, port } = await makePlace();
+  static async nginx(example: string, places: Places, variant: Variant = {}): Promise<FrontServer> {
+    return FrontServer.nginxWith(await readFile(join(EXAMPLES, example), "utf8"), places, variant);
+  }
+
+  /** nginx with a configuration that is none of the examples: one or more `server` blocks. */
+  static async nginxWith(given: string, places: Places, { http2, keepalive }: Variant = {}): Promise<FrontServer> {
+    const place = await makePlace(http2 === true ? "https" : "http");
+    const { folder, port } = place;
     const certificates = join(folder, "certificates");
     await writeFile(certificates, rootCertificates.join("\n"));
-    const given = await readFile(join(EXAMPLES, example), "utf8");
-    const server = replaced(given.replace("/etc/ssl/certs/ca-certificates.crt", certificates), {
-      ...places,
-      "listen 80;": `listen 127.0.0.1:${port};`,
+    const tls = `ssl http2; ssl_certificate ${folder}/certificate; ssl_certificate_key ${folder}/key;`;
+    if (http2 === true) await makeCertificate(folder);
+    const listening = `listen 127.0.0.1:${port}`;
+    let server = replaced(given.replace("/etc/ssl/certs/ca-certificates.crt", certificates), {
+      "listen 80;": http2 === true ? `${listening} ${tls}` : `${listening};`,
     });
-    await writeFile(join(folder, "server.conf"), server);
+    if (keepalive === true) {
+      server = replaced(server, {
+        "proxy_pass http://127.0.0.1:3000;": 'proxy_pass http://service; proxy_set_header Connection "";',
+      });
+      server = `upstream service { server 127.0.0.1:3000; keepalive 8; }\n${server}`;
+    }
+    await writeFile(join(folder, "server.conf"), replaced(server, places));
     await writeFile(join(folder, "nginx.conf"), aroundServerBlock(folder));
-    return FrontServer.#start("nginx", ["-c", join(folder, "nginx.conf")], { folder, port });
+    return FrontServer.#start("nginx", ["-c", join(folder, "nginx.conf")], place);
   }
 
   static async caddy(example: string, places: Places): Promise<FrontServer> {
-    const { folder, port } = await makePlace();
+    const place = await makePlace("http");
+    const { folder, port } = place;
     const given = await readFile(join(EXAMPLES, example), "utf8");
     const site = replaced(given, { ...places, "files.example.com {": `http://127.0.0.1:${port} {` });
     const config = join(folder, "Caddyfile");
     await writeFile(config, `{\n\tadmin off\n}\n${site}`);
-    return FrontServer.#start("caddy", ["run", "--config", config, "--adapter", "caddyfile"], { folder, port });
+    return FrontServer.#start("caddy", ["run", "--config", config, "--adapter", "caddyfile"], place);
   }
 
-  static async #start(program: string, args: readonly string[], { folder, port }: Place): Promise<FrontServer> {
+  static async #start(program: string, args: readonly string[], place: Place): Promise<FrontServer> {
+    const { folder, port } = place;
     // whatever a server keeps of its own goes into the folder
     const env = { PATH: process.env["PATH"], HOME: folder };
     const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
@@ -62,11 +88,11 @@ export class FrontServer implements AsyncDisposable {
       if (child.exitCode !== null) throw new Error(`${program} has ended: ${errors}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return new FrontServer(child, port, folder);
+    return new FrontServer(child, place);
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#scheme}://127.0.0.1:${this.port}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -79,18 +105,26 @@ export class FrontServer implements AsyncDisposable {
 }
 
 interface Place {
+  readonly scheme: "http" | "https";
   readonly folder: string;
   readonly port: number;
 }
 
-async function makePlace(): Promise<Place> {
+async function makePlace(scheme: Place["scheme"]): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), "fixity-front-"));
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   server.close();
   await once(server, "close");
-  return { folder, port };
+  return { folder, port, scheme };
+}
+
+async function makeCertificate(folder: string): Promise<void> {
+  const files = ["-keyout", join(folder, "key"), "-out", join(folder, "certificate")];
+  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  await promisify(execFile)("openssl", ["req", "-x509", "-days", "1", ...kind, ...files, ...names]);
 }
 
 function replaced(text: string, places: Places): string {

@@ -5,6 +5,7 @@ const CHECKS = {
   caddy: ["caddy", "version"],
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
+  openssl: ["openssl", "version"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
   // it must be there and be allowed to trace

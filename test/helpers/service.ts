@@ -12,6 +12,8 @@ import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node
 export interface ServiceOptions extends HandlerOptions, Partial<FixityOptions> {
   /** @default "node" */
   readonly adapter?: "node" | "fastify";
+  /** Milliseconds that a connection without a request is kept, with the adapter "node". @default Node's own */
+  readonly keepAliveTimeout?: number;
 }
 
 /** A fixity service listening on loopback for one test; in memory unless the test brings a store. */
@@ -37,7 +39,7 @@ export class Service implements AsyncDisposable {
       return new Service(fixity, app.server, () => app.close());
     }
     const handler = nodeHandler(fixity, options);
-    const server = createServer(handler).listen(0, "127.0.0.1");
+    const server = createServer({ keepAliveTimeout: options.keepAliveTimeout }, handler).listen(0, "127.0.0.1");
     expectContinue(server, handler);
     await once(server, "listening");
     return new Service(fixity, server, async () => server.close());

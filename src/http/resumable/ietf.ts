@@ -50,7 +50,7 @@ export async function createUpload(context: RouteContext, creation: Creation): P
   if (hasEnded(created)) return endedAnswer(context, created);
   const location = fixity.urlOfUpload(created.id);
   const limits = limitsField(uploads, interop, created.expires);
-  sendInterim(exchange, interop, { Location: location, "Upload-Limit": limits });
+  sendInterim(context, interop, { Location: location, "Upload-Limit": limits });
   if (!exchange.hasContent && !facts.completes) return openAnswer(created, { status: 201, location, limits });
   const fields = { Location: location, "Upload-Limit": limits };
   return appended(context, { id: created.id, interop, fields, facts, checks, status: 201 });
@@ -160,7 +160,7 @@ interface Appending {
 
 async function appended(context: RouteContext, appending: Appending): Promise<Answer> {
   const { id, interop, facts, checks, fields, status } = appending;
-  const { fixity, exchange } = context;
+  const { fixity } = context;
   const uploads = uploadsOf(fixity);
   let offset: number | null = null;
   try {
@@ -169,7 +169,7 @@ async function appended(context: RouteContext, appending: Appending): Promise<An
       ...checks,
       excessEnds: true,
       onFailure: (durable) => (offset = durable),
-      onProgress: (offset) => sendInterim(exchange, interop, { "Upload-Offset": String(offset) }),
+      onProgress: (offset) => sendInterim(context, interop, { "Upload-Offset": String(offset) }),
     });
     if (hasEnded(state)) return endedAnswer(context, state);
     const limits = limitsField(uploads, interop, state.expires);
@@ -238,9 +238,35 @@ function endedAnswer({ exchange }: RouteContext, { offset, outcome }: EndedUploa
   return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });
 }
 
+/**
+ * Request fields that proxies add. What they say is not believed, but one that is there shows that a proxy stands between,
+ * and nginx, the most common, cannot take a 104 from its upstream.
+ */
+const PROXY_FIELDS = [
+  "via",
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-server",
+  "x-forwarded-scheme",
+  "x-forwarded-ssl",
+  "x-real-ip",
+  "x-client-ip",
+  "x-scheme",
+  "x-amzn-trace-id",
+  "true-client-ip",
+  "cf-ray",
+  "cdn-loop",
+];
+
 /** "Server implementations […] MUST NOT send a 104 […] when the interop version […] is missing or mismatching." */
-function sendInterim(exchange: Exchange, { version }: Interop, fields: Readonly<Record<string, string>>): void {
-  if (version === null) return;
+function sendInterim(context: RouteContext, { version }: Interop, fields: Readonly<Record<string, string>>): void {
+  const { exchange, options } = context;
+  const { interimResponses } = options;
+  if (version === null || interimResponses === false) return;
+  if (interimResponses === "auto" && PROXY_FIELDS.some((name) => exchange.fields.get(name) !== undefined)) return;
   exchange.interim?.(UPLOAD_RESUMPTION_SUPPORTED, { "Upload-Draft-Interop-Version": String(version), ...fields });
 }
 
