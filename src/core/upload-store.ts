@@ -18,6 +18,7 @@ import type { UploadId } from "./upload-id.ts";
  *   another. Bytes that no save has covered are gone once the upload is released, or its process has died.
  * - **One holder.** Who holds an upload can write to it; from the moment that `hold` returns, whoever held it before, in
  *   this process, in another or on another machine, changes nothing any more: its calls fail with `upload-superseded`.
+ *   Of an upload that was concluded only the record is left: several may hold that at once.
  * - **Nothing ends by itself.** `collect` of the store leaves uploads alone. The engine removes what has expired.
  */
 export interface UploadStore {
@@ -29,14 +30,17 @@ export interface UploadStore {
   create(id: UploadId, record: string, options?: StageOptions): Promise<void>;
 
   /** What the last save has left, without holding the upload; `null` where there is none. */
-  read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null>;
+  read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null>;
 
   /**
    * Takes an upload over, from whoever has it; `null` where there is none. Its former holder is asked to let go and gets a
-   * second to save what it has. Where that is still there afterwards, it is shut out: a write of it may go unnoticed, its
-   * next save fails.
+   * second to save what it has. If it has not let go by then, it is fenced off: a write of it may go unnoticed, its next
+   * save fails.
+   *
+   * @param read what `read` has returned for this upload a moment ago. A store may use it to save a request; that it is
+   *   outdated by now must not matter.
    */
-  hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null>;
+  hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | null>;
 
   /** The ids of all uploads, in no promised order. What is created or removed during the walk may or may not be seen. */
   list(signal?: AbortSignal): AsyncIterable<UploadId>;
@@ -47,6 +51,15 @@ export interface SavedUpload {
   readonly record: string;
   /** Durable bytes; 0 once the upload has been concluded. */
   readonly offset: number;
+}
+
+/** An upload as `read` finds it. */
+export interface ReadUpload extends SavedUpload {
+  /**
+   * `false` only if nobody holds the upload: then nobody has bytes for it that are not saved, and `offset` is where the next
+   * request goes on. A store that cannot tell says `true`.
+   */
+  readonly isHeld: boolean;
 }
 
 /**
@@ -66,8 +79,12 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
   /** Takes the next bytes, as {@link StagedBlob.write} does. */
   write(bytes: Uint8Array): Promise<void> | void;
 
-  /** Makes durable, in one step, everything written before this call and `record`. */
-  save(record: string): Promise<void>;
+  /**
+   * Makes durable, in one step, everything written before this call and `record`.
+   *
+   * @param isLast no other call follows, so the store may release the upload in the same step. It still has to be disposed of.
+   */
+  save(record: string, isLast?: boolean): Promise<void>;
 
   /**
    * All saved bytes from an offset on; `null` where the store cannot give them back. Then the engine keeps the state of its

@@ -132,6 +132,48 @@ export function uploadsSuite(gateway: Gateway): void {
       assert.deepEqual(conclude, { PutObject: 1, DeleteObject: 1 });
     });
 
+    void test("an append reads the record once and writes it twice: it is taken, and saved as it is released", async () =>
+      over(async (place, store, proxy) => {
+        const uploads = uploadsOf(store);
+        const id = await beginOf(store, bytes, false);
+        await append(uploads, id, { bytes: new Uint8Array() });
+        await proxy.reset();
+        {
+          const read = await uploads.read(id);
+          assert(read !== null && !read.isHeld);
+          await using held = await uploads.hold(id, undefined, read);
+          assert(held !== null);
+          await bring(held, bytes.subarray(0, 1000));
+          assert.equal((await place.store().uploads?.read(id))?.isHeld, true);
+          await held.save("appended", true);
+        }
+        assert.deepEqual(countsOf(proxy, place), { GetObject: 1, PutObject: 3 });
+        const read = await uploads.read(id);
+        assert.deepEqual([read?.offset, read?.isHeld], [1000, false]);
+        {
+          await using held = await take(uploads, id);
+          await held.conclude("ended");
+        }
+        await proxy.reset();
+        const ended = await uploads.read(id);
+        assert(ended !== null);
+        await using held = await uploads.hold(id, undefined, ended);
+        await held?.remove();
+        assert.deepEqual(countsOf(proxy, place), { GetObject: 1, DeleteObject: 1 });
+      }));
+
+    void test("a record that was read before somebody else changed it is read again, and the change is kept", async () =>
+      over(async (place, store) => {
+        const uploads = uploadsOf(store);
+        const id = await beginOf(store, bytes, false);
+        const read = await uploads.read(id);
+        assert(read !== null);
+        await append(uploadsOf(place.store()), id, { bytes: bytes.subarray(0, 1000), record: "by another" });
+        await using held = await uploads.hold(id, undefined, read);
+        assert.deepEqual([held?.offset, held?.record], [1000, "by another"]);
+        await held?.remove();
+      }));
+
     void test("saves where they cost least put no tail", async () =>
       over(async (place, store, proxy) => {
         const id = await beginOf(store, bytes, true);

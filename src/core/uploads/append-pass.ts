@@ -54,11 +54,11 @@ export class AppendPass {
     }
   }
 
-  /** Makes everything durable that came in. */
-  async save(): Promise<void> {
+  /** Makes everything durable that came in. @param isLast the upload is not used any more afterwards */
+  async save(isLast: boolean): Promise<void> {
     await this.#saving;
     this.#throwFailure();
-    await this.#saveNow();
+    await this.#saveNow(isLast);
   }
 
   /** Waits for what is under way. */
@@ -112,10 +112,10 @@ export class AppendPass {
       });
   }
 
-  async #saveNow(): Promise<void> {
+  async #saveNow(isLast = false): Promise<void> {
     const { held, hashes, record, onProgress } = this.#parts;
     const { offset } = hashes;
-    await held.save(record());
+    await held.save(record(), isLast);
     onProgress(offset);
   }
 

@@ -115,7 +115,7 @@ export class Append {
       await this.#salvage(pass, hashes, error);
       throw error;
     }
-    await pass.save();
+    await pass.save(!this.#record.sealed);
     this.#keeper.keep(this.#id, hashes);
     return { record: this.#record, offset: hashes.offset };
   }
@@ -172,7 +172,7 @@ export class Append {
       if (pass.overran && error instanceof FixityError) {
         await this.#end(error);
       } else if (this.#options.whole !== true) {
-        await pass.save();
+        await pass.save(true);
         this.#keeper.keep(this.#id, hashes);
       }
     } catch {

@@ -7,7 +7,7 @@ import type { ResolvedOptions } from "../options.ts";
 import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import type { HeldUpload, UploadStore } from "../upload-store.ts";
+import type { HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
 import { type Announced, Append, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
@@ -45,6 +45,21 @@ export interface CreateOptions extends Naming {
 
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
 const LEFT_ALONE = 5 * 60_000;
+
+/** What a look at an upload has found. */
+type Look =
+  /** It has ended, or is just being finished here. */
+  | { readonly ended: UploadRecord; readonly atRest: null; readonly read: ReadUpload | undefined }
+  /** Nobody brings bytes for it: its offset is final until somebody takes it. */
+  | { readonly ended: null; readonly atRest: UploadRecord; readonly read: ReadUpload }
+  /** It has to be held to know more. */
+  | { readonly ended: null; readonly atRest: null; readonly read: ReadUpload };
+
+interface HoldOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What the store has just returned for the upload. */
+  readonly read?: ReadUpload | undefined;
+}
 
 /**
  * Uploads that can be interrupted and resumed, on this instance or another over the same store: the engine under every
@@ -120,9 +135,10 @@ export class Uploads {
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
   async find(id: UploadId, signal?: AbortSignal): Promise<UploadState> {
-    const ended = await this.#endedRecord(id, signal);
-    if (ended !== null) return this.#stateOf(id, ended, 0);
-    await using held = await this.#hold(id, signal);
+    const found = await this.#look(id, signal);
+    if (found.ended !== null) return this.#stateOf(id, found.ended, 0);
+    if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
+    await using held = await this.#hold(id, { signal, read: found.read });
     const record = parseRecord(held.record);
     if (record.sealed && record.outcome === null) return await this.#finish(id, held, record);
     return this.#stateOf(id, record, held.offset);
@@ -136,9 +152,9 @@ export class Uploads {
    *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…` code
    */
   async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
-    const ended = await this.#endedRecord(id);
+    const { ended, read } = await this.#look(id);
     if (ended !== null) return this.#again(this.#stateOf(id, ended, 0), options);
-    await using held = await this.#hold(id);
+    await using held = await this.#hold(id, { read });
     const before = parseRecord(held.record);
     if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options);
     if (before.sealed) return await this.#again(await this.#finish(id, held, before), options);
@@ -195,15 +211,18 @@ export class Uploads {
     return { staged: 0, bytes: 0 };
   }
 
-  /** The record of an upload that has ended, or is just being finished here; `null` where bytes may still come. */
-  async #endedRecord(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
+  /** Looks at an upload without taking it from its holder. @throws FixityError `upload-not-found` */
+  async #look(id: UploadId, signal?: AbortSignal): Promise<Look> {
     const finished = await this.#finisher.outcomeOf(id);
-    if (finished !== null) return finished;
-    const record = await this.#recordOf(id, signal);
-    if (record?.outcome === null) return null;
-    this.#open.forget(id);
-    if (record === null) throw uploadNotFound();
-    return isExpired(record) ? null : record;
+    if (finished !== null) return { ended: finished, atRest: null, read: undefined };
+    const read = await this.#store.read(id, signal);
+    const record = read === null ? null : parseRecord(read.record);
+    if (record?.outcome !== null) this.#open.forget(id);
+    if (read === null || record === null) throw uploadNotFound();
+    if (isExpired(record)) return { ended: null, atRest: null, read };
+    if (record.outcome !== null) return { ended: record, atRest: null, read };
+    if (read.isHeld || record.sealed) return { ended: null, atRest: null, read };
+    return { ended: null, atRest: record, read };
   }
 
   async #recordOf(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
@@ -212,8 +231,8 @@ export class Uploads {
   }
 
   /** @throws FixityError `upload-not-found` also where the upload has expired: it is removed then */
-  async #hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload> {
-    const held = await this.#store.hold(id, signal);
+  async #hold(id: UploadId, { signal, read }: HoldOptions = {}): Promise<HeldUpload> {
+    const held = await this.#store.hold(id, signal, read);
     if (held === null) throw uploadNotFound();
     try {
       if (!isExpired(parseRecord(held.record))) return held;

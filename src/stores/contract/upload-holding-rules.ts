@@ -4,6 +4,7 @@ import type { Rule, RuleContext } from "./contract-place.ts";
 import { assertAbsent, assertKept, content, digestOf } from "./tools.ts";
 import {
   append,
+  assertRead,
   assertGone,
   assertSaved,
   assertShutOut,
@@ -70,7 +71,7 @@ async function holderIsShutOut(context: RuleContext, first: UploadStore, second:
   assert.deepEqual(await held.commit(digestOf(bytes)), { existed: false });
   await assertKept(store, bytes);
   await held.conclude("done");
-  assert.deepEqual({ ...(await first.read(id)) }, { record: "done", offset: 0 });
+  await assertRead(first, id, { record: "done", offset: 0 });
 }
 
 /**
@@ -211,7 +212,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
         await held.conclude("done");
       }
       await assertKept(store, bytes);
-      assert.deepEqual({ ...(await second.read(id)) }, { record: "done", offset: 0 });
+      await assertRead(second, id, { record: "done", offset: 0 });
       await (await take(second, id)).remove();
       await assertGone(uploads, id);
     },

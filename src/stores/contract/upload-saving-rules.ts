@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { UploadId } from "../../core/upload-id.ts";
 import type { Rule } from "./contract-place.ts";
 import { assertAbsent, assertKept, content, digestOf, listed } from "./tools.ts";
-import { append, assertGone, assertSaved, begin, bring, idsIn, savedBytes, take } from "./upload-tools.ts";
+import { append, assertRead, assertGone, assertSaved, begin, bring, idsIn, savedBytes, take } from "./upload-tools.ts";
 
 const GONE = new Error("the client is gone");
 const NOTHING = new Uint8Array();
@@ -89,7 +89,7 @@ const SAVING: readonly Rule[] = [
         const next = cuts[index + 1] ?? end;
         const saving = held.save(`until ${end}`);
         await Promise.all([saving, bring(held, bytes.subarray(end, next), 30_011)]);
-        assert.deepEqual({ ...(await uploads.read(id)) }, { record: `until ${end}`, offset: end });
+        await assertRead(uploads, id, { record: `until ${end}`, offset: end });
         assert.deepEqual([held.record, held.offset], [`until ${end}`, end]);
       }
       await held[Symbol.asyncDispose]();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobStore } from "../../core/store.ts";
 import { UploadId } from "../../core/upload-id.ts";
-import type { HeldUpload, UploadStore } from "../../core/upload-store.ts";
+import type { HeldUpload, SavedUpload, UploadStore } from "../../core/upload-store.ts";
 
 /** What `assert.rejects` and `assert.throws` expect of a holder that has lost its upload. */
 export const SUPERSEDED = { name: "FixityError", code: "upload-superseded" } as const;
@@ -65,11 +65,17 @@ export async function assertSaved(
   id: UploadId,
   { bytes, record }: { readonly bytes: Uint8Array; readonly record: string },
 ): Promise<void> {
-  assert.deepEqual({ ...(await uploads.read(id)) }, { record, offset: bytes.length });
+  await assertRead(uploads, id, { record, offset: bytes.length });
   await using held = await take(uploads, id);
   assert.deepEqual([held.record, held.offset], [record, bytes.length]);
   const saved = await savedBytes(held);
   assert(saved === null || saved.equals(bytes), "the bytes given back are those that were saved");
+}
+
+/** Asserts what the last save has left, for whoever does not hold the upload. */
+export async function assertRead(uploads: UploadStore, id: UploadId, expected: SavedUpload): Promise<void> {
+  const read = await uploads.read(id);
+  assert.deepEqual({ record: read?.record, offset: read?.offset }, expected);
 }
 
 /** Asserts that no method sees an upload. */

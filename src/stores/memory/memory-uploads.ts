@@ -1,5 +1,5 @@
 import type { UploadId } from "../../core/upload-id.ts";
-import type { HeldUpload, SavedUpload, UploadStore } from "../../core/upload-store.ts";
+import type { HeldUpload, ReadUpload, UploadStore } from "../../core/upload-store.ts";
 import type { Hold } from "../uploads/hold.ts";
 import type { MemoryBlobs } from "./memory-blob.ts";
 import { MemoryHeldUpload } from "./memory-held-upload.ts";
@@ -27,10 +27,11 @@ export class MemoryUploads implements UploadStore {
     this.#uploads.set(id.hex, { id, record, offset: 0, chunks: [], hold: null });
   }
 
-  async read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null> {
+  async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
     const upload = this.#uploads.get(id.hex);
-    return upload === undefined ? null : { record: upload.record, offset: upload.offset };
+    if (upload === undefined) return null;
+    return { record: upload.record, offset: upload.offset, isHeld: upload.hold !== null };
   }
 
   async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {

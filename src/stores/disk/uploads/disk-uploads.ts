@@ -1,5 +1,5 @@
 import { UploadId } from "../../../core/upload-id.ts";
-import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-store.ts";
+import type { HeldUpload, ReadUpload, UploadStore } from "../../../core/upload-store.ts";
 import { failedWith, faultsTold, storeFault } from "../faults.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
@@ -21,7 +21,7 @@ export class DiskUploads implements UploadStore {
     await faultsTold(() => this.#tools.folders.create(id, record));
   }
 
-  async read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null> {
+  async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
       const folder = this.#tools.folders.of(id);
@@ -35,7 +35,7 @@ export class DiskUploads implements UploadStore {
         // A record that is being replaced is durable a moment later; and what is being removed is gone by then.
         if (!isSettled && !(await isStillThere(folder.settle()))) continue;
         if (state !== null && (!isSettled || (await folder.has(view.token)))) {
-          return { record: state.record, offset: lengthOf(state.segments) };
+          return { record: state.record, offset: lengthOf(state.segments), isHeld: !isSettled };
         }
       }
     });

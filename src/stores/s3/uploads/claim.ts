@@ -2,7 +2,7 @@ import type { UploadId } from "../../../core/upload-id.ts";
 import type { Log } from "../options.ts";
 import { pauseFor } from "../retry.ts";
 import { Fence } from "./fence.ts";
-import type { Records } from "./records.ts";
+import type { Records, StoredRecord } from "./records.ts";
 import { newToken } from "./upload-state.ts";
 
 /** Milliseconds that a holder gets to save what it has. */
@@ -15,6 +15,8 @@ const LOOK_EVERY = 150;
 export interface ClaimHints {
   /** The holder that this process had before, which need not be waited for. */
   readonly former: string | null;
+  /** The record as it was read a moment ago. */
+  readonly read: StoredRecord | null;
   readonly signal: AbortSignal | undefined;
   readonly log: Log;
 }
@@ -28,14 +30,17 @@ interface Asked {
 /**
  * Takes an upload over; `null` where there is none. Its holder in another process is asked to let go, by a word in the
  * record, and gets a second; then the record is replaced all the same, and the holder finds that out at its next save.
+ *
+ * An upload that was concluded names nothing, so nobody needs to be fenced off: it is held without a write.
  */
 export async function claimUpload(records: Records, id: UploadId, hints: ClaimHints): Promise<Fence | null> {
-  const { former, signal, log } = hints;
+  const { former, read, signal, log } = hints;
   const token = newToken();
   let asked = null as Asked | null;
-  let current = await records.read(id, signal);
+  let current = read ?? (await records.read(id, signal));
   while (current !== null && current.state.ended !== "removed") {
     signal?.throwIfAborted();
+    if (current.state.ended === "concluded") return new Fence(records, id, { ...current, token, log });
     const { holder, isWanted } = current.state;
     if (holder === null || holder === former || (asked?.holder === holder && performance.now() >= asked.until)) {
       const isUntidy = current.state.isUntidy || holder !== null;

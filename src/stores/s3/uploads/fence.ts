@@ -5,12 +5,20 @@ import type { Log } from "../options.ts";
 import type { Records, StoredRecord } from "./records.ts";
 import { newToken, superseded, type UploadState } from "./upload-state.ts";
 
-/** Milliseconds between looks at the record, for who else wants the upload. */
+/** Milliseconds between looks at the record, for whether somebody else wants the upload. */
 const LOOK_EVERY = 500;
 
 /**
- * One holder's hold on an upload: its right to replace the record, for as long as nobody else has. Somebody who wants the
- * upload writes so into the record; that is seen at the next save, or at one of the looks in between.
+ * Bytes that make a look unnecessary if they have come in since the last one: 2 MiB/s. A client that has lost its connection
+ * sends nothing on it, so an upload is wanted by somebody else almost only while it stands still.
+ */
+const BRISK_BYTES = 1024 * 1024;
+
+/**
+ * One holder's lease on an upload: its right to replace the record, for as long as nobody else has. Whoever wants the upload
+ * writes so into the record. The holder sees that at its next save, or when it looks at the record in between. It looks each
+ * half second while the sender is slow or silent, and not while bytes come in briskly or S3 is waited for: if it is asked to
+ * let go in that time it may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;
@@ -25,6 +33,9 @@ export class Fence {
   #lastContact = performance.now();
   #isLost = false;
   #isReplacing = false;
+  /** Bytes that have come in since the last look. */
+  #bytes = 0;
+  #pauses = 0;
 
   /** @param held the record as this holder has written it */
   constructor(records: Records, id: UploadId, held: StoredRecord & { readonly token: string; readonly log: Log }) {
@@ -55,6 +66,19 @@ export class Fence {
   /** Asks this holder, in its own process, to let go. */
   ask(reason: FixityError = superseded()): void {
     this.#wanted.abort(reason);
+  }
+
+  /** Bytes have come in. */
+  noteBytes(count: number): void {
+    this.#bytes += count;
+  }
+
+  /** Looks at the record no more, until the function that it returns is called. */
+  pauseWatch(): () => void {
+    this.#pauses += 1;
+    return () => {
+      this.#pauses -= 1;
+    };
   }
 
   /** Shuts this holder out: nothing of it may change anything any more. */
@@ -138,8 +162,10 @@ export class Fence {
     while (!signal.aborted) {
       try {
         await sleep(LOOK_EVERY, undefined, { signal, ref: false });
+        const isBrisk = this.#bytes >= BRISK_BYTES;
+        this.#bytes = 0;
         const isDue = performance.now() - this.#lastContact >= LOOK_EVERY && !this.#isReplacing;
-        if (isDue && !this.#wanted.signal.aborted) await this.#look(signal);
+        if (isDue && !isBrisk && this.#pauses === 0 && !this.#wanted.signal.aborted) await this.#look(signal);
       } catch (error) {
         if (!signal.aborted) this.#log("the record of an upload could not be looked at", error);
       }

@@ -11,6 +11,9 @@ import { endedState, superseded } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 import { UploadWriter } from "./upload-writer.ts";
 
+/** What the last save changes besides: nobody holds the upload any more. */
+const RELEASED = { holder: null, isWanted: false } as const;
+
 /** An upload in the hands of its holder: its bytes go through a writer, its record through a fence. */
 export class S3HeldUpload implements HeldUpload {
   readonly #fence: Fence;
@@ -59,22 +62,24 @@ export class S3HeldUpload implements HeldUpload {
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
     this.#assertOpen();
+    this.#fence.noteBytes(bytes.length);
     if (this.wanted.aborted) return this.#call(() => this.#writeIfHeld(bytes));
     const writing = this.#writer.write(bytes);
     if (writing !== undefined) return this.#call(() => writing);
   }
 
-  async save(record: string): Promise<void> {
+  async save(record: string, isLast = false): Promise<void> {
     this.#assertUsable();
     return this.#call(async () => {
       const before = this.#fence.state;
+      const released = isLast ? RELEASED : {};
       if (this.#writer.size === before.offset) {
-        return this.#fence.replace((state) => ({ ...state, text: record }));
+        return this.#fence.replace((state) => ({ ...state, text: record, ...released }));
       }
       this.#assertOpen();
-      const saved = await this.#writer.save();
+      const saved = await this.#waitingForS3(() => this.#writer.save());
       this.#isNamed ||= saved.upload !== null;
-      await this.#fence.replace((state) => ({ ...state, ...saved, text: record }));
+      await this.#fence.replace((state) => ({ ...state, ...saved, text: record, ...released }));
       if (before.tail !== null) this.#note(this.#tools.tails.remove(before.tail.key));
     });
   }
@@ -92,7 +97,8 @@ export class S3HeldUpload implements HeldUpload {
         throw new FixityError("internal-error", "The upload has ended, or has bytes that are not saved.");
       }
       const { large } = this.#writer;
-      return { existed: await (large === null ? this.#putWhole(digest) : this.#publish(large, digest)) };
+      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest));
+      return { existed: await this.#waitingForS3(commit) };
     });
   }
 
@@ -104,7 +110,9 @@ export class S3HeldUpload implements HeldUpload {
   async remove(): Promise<void> {
     this.#assertUsable();
     return this.#call(async () => {
-      await this.#end("removed", this.record);
+      // what was concluded names nothing that would have to be removed first
+      if (this.#fence.state.ended === "concluded") this.#released.resolve();
+      else await this.#end("removed", this.record);
       await this.#tools.records.remove(this.#fence.id);
     });
   }
@@ -178,6 +186,16 @@ export class S3HeldUpload implements HeldUpload {
       return await calling;
     } catch (error) {
       throw this.#fail(error);
+    }
+  }
+
+  /** While S3 is at work, letting go would not make it end earlier: nobody looks whether the upload is wanted. */
+  async #waitingForS3<T>(work: () => Promise<T>): Promise<T> {
+    const end = this.#fence.pauseWatch();
+    try {
+      return await work();
+    } finally {
+      end();
     }
   }
 

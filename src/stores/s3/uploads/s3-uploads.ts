@@ -1,7 +1,7 @@
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/store.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import type { HeldUpload, SavedUpload, UploadStore } from "../../../core/upload-store.ts";
+import type { HeldUpload, ReadUpload, UploadStore } from "../../../core/upload-store.ts";
 import { faultsTold, storeFault } from "../faults.ts";
 import { listObjects } from "../listing.ts";
 import { type PartLimits, PartPlan } from "../part-plan.ts";
@@ -9,11 +9,28 @@ import { pauseFor } from "../retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import type { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./held-upload.ts";
+import type { StoredRecord } from "./records.ts";
 import { newState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 
 /** Holds that are remembered of those that could not be released. */
 const REMEMBERED = 1_000;
+
+/** What `read` returns: the record with what is needed to take the upload without reading it again. */
+class ReadRecord implements ReadUpload {
+  readonly record: string;
+  readonly offset: number;
+  readonly isHeld: boolean;
+  readonly stored: StoredRecord;
+
+  constructor(stored: StoredRecord) {
+    const { text, offset, holder } = stored.state;
+    this.record = text;
+    this.offset = offset;
+    this.isHeld = holder !== null;
+    this.stored = stored;
+  }
+}
 
 interface Hold {
   readonly upload: S3HeldUpload;
@@ -45,13 +62,12 @@ export class S3Uploads implements UploadStore {
     if (!isNew) throw new FixityError("internal-error", "There is an upload with this id already.");
   }
 
-  async read(id: UploadId, signal?: AbortSignal): Promise<SavedUpload | null> {
+  async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
       const found = await this.#tools.records.read(id, signal);
       if (found === null) return null;
-      const { text, offset, ended } = found.state;
-      if (ended !== "removed") return { record: text, offset };
+      if (found.state.ended !== "removed") return new ReadRecord(found);
       // its remover died before the end
       await this.#tools.records.remove(id);
       return null;
@@ -59,7 +75,7 @@ export class S3Uploads implements UploadStore {
   }
 
   /** One at a time for each upload, in their order: the last one is the one that has it. */
-  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {
+  async hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | null> {
     signal?.throwIfAborted();
     const before = this.#turns.get(id.hex);
     const { promise: turn, resolve: end } = Promise.withResolvers<void>();
@@ -67,7 +83,10 @@ export class S3Uploads implements UploadStore {
     try {
       await before;
       signal?.throwIfAborted();
-      return await faultsTold(() => this.#take(id, signal));
+      // whoever had to be waited for has written since
+      const isFresh = before === undefined && !this.#holds.has(id.hex);
+      const known = isFresh && read instanceof ReadRecord ? read.stored : null;
+      return await faultsTold(() => this.#take(id, known, signal));
     } finally {
       end();
       if (this.#turns.get(id.hex) === turn) this.#turns.delete(id.hex);
@@ -90,12 +109,12 @@ export class S3Uploads implements UploadStore {
     }
   }
 
-  async #take(id: UploadId, signal: AbortSignal | undefined): Promise<HeldUpload | null> {
+  async #take(id: UploadId, read: StoredRecord | null, signal: AbortSignal | undefined): Promise<HeldUpload | null> {
     const hold = this.#holds.get(id.hex);
     if (hold !== undefined) await this.#dismiss(id, hold, signal);
     const former = this.#former.get(id.hex) ?? null;
     const { log } = this.#tools.context;
-    const fence = await claimUpload(this.#tools.records, id, { former, signal, log });
+    const fence = await claimUpload(this.#tools.records, id, { former, read, signal, log });
     this.#former.delete(id.hex);
     if (fence === null) return null;
     const taken = { fence, upload: new S3HeldUpload(fence, this.#tools) };
