@@ -3,8 +3,9 @@ import { createFixity, FixityError } from "fixity";
 import { diskStore } from "fixity/disk";
 import { nodeHandler } from "fixity/node";
 
+const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
 const fixity = createFixity({
-  store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }),
+  store,
   maxSize: 50 * 1024 ** 2,
 });
 const app = express();
@@ -24,4 +25,12 @@ app.get("/", (_request, response) => void response.send("my own page"));
 
 const server = app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
   console.log(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+});
+
+// saves what running uploads have brought, before the process ends
+process.once("SIGTERM", async () => {
+  const gone = new Promise((resolve) => server.close(resolve));
+  await fixity.close();
+  await gone;
+  await store[Symbol.asyncDispose]();
 });

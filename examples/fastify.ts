@@ -11,3 +11,6 @@ await app.register(fixityPlugin, {
 });
 app.get("/", async () => "my own page");
 console.log(await app.listen({ port: Number(process.env.PORT ?? 3000), host: "127.0.0.1" }));
+
+// closes the service too: what running uploads have brought is saved
+process.once("SIGTERM", () => void app.close());

@@ -4,11 +4,23 @@ import { diskStore } from "fixity/disk";
 import { fetchHandler } from "fixity/fetch";
 import { Hono } from "hono";
 
-const fixity = createFixity({ store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }) });
+const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
+const fixity = createFixity({ store });
 const uploads = fetchHandler(fixity);
 const app = new Hono();
 app.all("/uploads/*", (context) => uploads(context.req.raw));
 app.get("/", (context) => context.text("my own page"));
-serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000), hostname: "127.0.0.1" }, ({ port }) => {
-  console.log(`http://127.0.0.1:${port}`);
+const server = serve(
+  { fetch: app.fetch, port: Number(process.env.PORT ?? 3000), hostname: "127.0.0.1" },
+  ({ port }) => {
+    console.log(`http://127.0.0.1:${port}`);
+  },
+);
+
+// saves what running uploads have brought, before the process ends
+process.once("SIGTERM", async () => {
+  const gone = new Promise((resolve) => server.close(resolve));
+  await fixity.close();
+  await gone;
+  await store[Symbol.asyncDispose]();
 });

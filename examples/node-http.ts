@@ -3,7 +3,8 @@ import { createFixity } from "fixity";
 import { diskStore } from "fixity/disk";
 import { expectContinue, nodeHandler } from "fixity/node";
 
-const fixity = createFixity({ store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }) });
+const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
+const fixity = createFixity({ store });
 const uploads = nodeHandler(fixity);
 const server = createServer((request, response) => {
   uploads(request, response, () => response.writeHead(404).end("nothing here"));
@@ -11,4 +12,12 @@ const server = createServer((request, response) => {
 expectContinue(server, uploads);
 server.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
   console.log(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+});
+
+// saves what running uploads have brought, before the process ends
+process.once("SIGTERM", async () => {
+  const gone = new Promise((resolve) => server.close(resolve));
+  await fixity.close();
+  await gone;
+  await store[Symbol.asyncDispose]();
 });

@@ -1,7 +1,8 @@
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
 export { Digest } from "./core/digest.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export { createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
+export type { Admission } from "./core/admissions.ts";
+export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
 export type { ByteSource, Received } from "./core/hashing.ts";
 export { Link } from "./core/link.ts";
 export type { FixityOptions } from "./core/options.ts";

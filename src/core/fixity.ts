@@ -1,3 +1,4 @@
+import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import type { Digest } from "./digest.ts";
 import { type ByteSource, Intake, type Received, receive } from "./hashing.ts";
 import { Link } from "./link.ts";
@@ -7,6 +8,7 @@ import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./opti
 import { type Receipt, receiptOf } from "./receipt.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
+import { Interruptible } from "./uploads/interruptible.ts";
 import { Uploads } from "./uploads/uploads.ts";
 
 /** Between the prefix and the id of an upload: no link looks like it. */
@@ -27,6 +29,18 @@ export interface PutOptions extends Naming {
   readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
   /** Ends the upload; nothing is stored. */
   readonly signal?: AbortSignal | undefined;
+  /** Of the request that this is a part of; see {@link Fixity.admit}. @default one of its own */
+  readonly admission?: Admission | undefined;
+}
+
+/** How a service is closed. */
+export interface CloseOptions {
+  /**
+   * Milliseconds that running uploads which cannot be resumed get to finish.
+   *
+   * @default 30000
+   */
+  readonly timeout?: number;
 }
 
 /** How a re-read of a stored blob went. */
@@ -35,15 +49,17 @@ export type Verification =
   | { readonly intact: false; readonly size: number; readonly found: Digest };
 
 /** The service without HTTP: everything that fixity does, over any store. Made by {@link createFixity}. */
-export class Fixity {
+export class Fixity implements AsyncDisposable {
   /** Uploads that can be interrupted and resumed; `null` where the store cannot keep them. */
   readonly uploads: Uploads | null;
   readonly #options: ResolvedOptions;
+  readonly #admissions = new Admissions();
 
   constructor(options: FixityOptions) {
     this.#options = resolveOptions(options);
     const { store } = this.#options;
-    this.uploads = store.uploads === undefined ? null : new Uploads(store, store.uploads, this.#options);
+    const uploadOptions = { ...this.#options, admissions: this.#admissions };
+    this.uploads = store.uploads === undefined ? null : new Uploads(store, store.uploads, uploadOptions);
   }
 
   get store(): BlobStore {
@@ -67,9 +83,11 @@ export class Fixity {
    * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…` code
    */
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
+    using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const { name, extension } = settleNaming(options);
     const { digest, length, signal } = options;
     const maxSize = Math.min(options.maxSize ?? Infinity, this.#options.maxSize);
+    const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
     await using staged = await this.store.stage({
       mediaType: mediaTypeOf(extension),
       ...(digest !== undefined && { digest }),
@@ -77,7 +95,7 @@ export class Fixity {
       ...(options.maxSize !== undefined && { atMost: options.maxSize }),
       ...(signal !== undefined && { signal }),
     });
-    const received = await receive(bytesOf(source), (bytes) => staged.write(bytes), { maxSize, length, digest });
+    const received = await receive(bytes, (chunk) => staged.write(chunk), { maxSize, length, digest });
     await options.beforeCommit?.(received);
     signal?.throwIfAborted();
     const { existed } = await staged.commit(received.digest);
@@ -90,6 +108,7 @@ export class Fixity {
    * sent. The blob is durable when this answers.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
+    using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const stat = await this.store.confirm(digest, options.signal);
     if (stat === null || (options.length !== undefined && options.length !== stat.size)) return null;
     const { name, extension } = settleNaming(options);
@@ -99,27 +118,33 @@ export class Fixity {
 
   /** Opens a blob, or one range of it, for reading; `null` where there is none. */
   async open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null> {
+    this.#admissions.assertOpen();
     return this.store.open(digest, options);
   }
 
   /** The facts of a blob, or `null`. */
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    this.#admissions.assertOpen();
     return this.store.stat(digest, signal);
   }
 
   /** All blobs, in no promised order. */
   list(signal?: AbortSignal): AsyncIterable<BlobStat> {
+    this.#admissions.assertOpen();
     return this.store.list(signal);
   }
 
   /** Removes a blob, and with it every link to it; `false` where there was none. */
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    using _ = this.#admissions.admit("in-time");
     return this.store.remove(digest, signal);
   }
 
   /** Reads a blob again and hashes it; `null` where there is none. */
   async verify(digest: Digest, signal?: AbortSignal): Promise<Verification | null> {
-    await using reader = await this.store.open(digest, signal === undefined ? {} : { signal });
+    using admission = this.#admissions.admit("at-once");
+    const stopped = stoppedBy(admission, signal);
+    await using reader = await this.store.open(digest, { signal: stopped });
     if (reader === null) return null;
     const intake = new Intake({ maxSize: Infinity });
     for await (const bytes of reader) intake.update(bytes);
@@ -134,13 +159,54 @@ export class Fixity {
    * @throws FixityError the first failure, when all has been tried
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
+    using admission = this.#admissions.admit("at-once");
+    const stopped = stoppedBy(admission, signal);
     // one that cannot be read must not keep the rest for ever
-    const [uploads] = await Promise.allSettled([this.uploads?.collect(signal)]);
-    signal?.throwIfAborted();
-    const abandoned = await this.store.collect(signal);
+    const [uploads] = await Promise.allSettled([this.uploads?.collect(stopped)]);
+    stopped.throwIfAborted();
+    const abandoned = await this.store.collect(stopped);
     if (uploads.status === "rejected") throw uploads.reason;
     const expired = uploads.value ?? { staged: 0, bytes: 0 };
     return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
+  }
+
+  /** The service is being closed, or has been: it takes no new work. */
+  get isClosing(): boolean {
+    return this.#admissions.isClosing;
+  }
+
+  /**
+   * Admits a request, for who serves the service over a protocol. Calls that are given the admission belong to the request:
+   * they are not refused when {@link close} is called in the middle of it, and `close` waits until the admission is
+   * disposed of. When its time is over, the admission's listener has to end the request.
+   *
+   * @throws FixityError `shutting-down`
+   */
+  admit(): Admission {
+    return this.#admissions.admit("in-time");
+  }
+
+  /**
+   * Ends the service in an orderly way, before its process exits or its store is disposed of:
+   *
+   * 1. From the call on, all new work is refused with `shutting-down`.
+   * 2. Appends to uploads that can be resumed are interrupted at once: what has come in is saved, and they fail with
+   *    `shutting-down` and the durable offset.
+   * 3. All other uploads may finish within `timeout`. Then they are interrupted too: nothing of them is stored.
+   *
+   * Resolves when all of it has ended. Downloads are not waited for: the server that sends them does that. The store is not
+   * disposed of; it belongs to whoever made it. A second call waits for the first one.
+   *
+   * @throws FixityError `store-unavailable` where the store has not taken what was to be saved within 10 s after the
+   *   interruption: a store that does not answer cannot hold the process for ever
+   */
+  close({ timeout = 30_000 }: CloseOptions = {}): Promise<void> {
+    return this.#admissions.close(timeout);
+  }
+
+  /** {@link close}, with its defaults. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** The URL of a link as it is given to clients. */
@@ -157,6 +223,11 @@ export class Fixity {
 /** Makes a service over a store. */
 export function createFixity(options: FixityOptions): Fixity {
   return new Fixity(options);
+}
+
+/** Bytes whose reader fails when the service is closed and the time to finish is over. */
+function interruptedBy(admission: Admission, source: ByteSource): ByteSource {
+  return new Interruptible(source, { stopped: stoppedBy(admission) });
 }
 
 function bytesOf(source: ByteSource | Uint8Array | Blob): ByteSource {

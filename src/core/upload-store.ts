@@ -20,6 +20,10 @@ import type { UploadId } from "./upload-id.ts";
  *   this process, in another or on another machine, changes nothing any more: its calls fail with `upload-superseded`.
  *   Of an upload that was concluded only the record is left: several may hold that at once.
  * - **Nothing ends by itself.** `collect` of the store leaves uploads alone. The engine removes what has expired.
+ * - **A running request keeps its upload.** For as long as the engine appends to an upload, it saves or renews the record
+ *   before its expiry is reached, so that no collector, in this process or in another, takes an upload from a holder that
+ *   is at work. What has expired was therefore left by its holder, or its holder is dead: the engine takes it by `hold`
+ *   and looks at the record again before it removes anything.
  */
 export interface UploadStore {
   /**
@@ -85,6 +89,13 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
    * @param isLast no other call follows, so the store may release the upload in the same step. It still has to be disposed of.
    */
   save(record: string, isLast?: boolean): Promise<void>;
+
+  /**
+   * Replaces the record, durably, and nothing else: the saved bytes stay those of the last save, and bytes that were written
+   * since stay unsaved. For an expiry that moves while no bytes can be saved. May be called while a write or a read is
+   * under way, and not beside a save.
+   */
+  renew(record: string): Promise<void>;
 
   /**
    * All saved bytes from an offset on; `null` where the store cannot give them back. Then the engine keeps the state of its

@@ -1,3 +1,4 @@
+import type { Admission } from "../core/admissions.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
@@ -30,6 +31,8 @@ export interface RouteContext {
   readonly fixity: Fixity;
   readonly options: ResolvedHandlerOptions;
   readonly exchange: Exchange;
+  /** Of the request; when the service is closed, its body ends when the time to finish is over. */
+  readonly admission: Admission;
   /** The parameters behind the `?` of the target. */
   readonly query: Pick<URLSearchParams, "get" | "has">;
 }
@@ -65,6 +68,11 @@ export class Handler {
     return this.#options.pace.idleTimeout;
   }
 
+  /** The service is being closed: no connection is kept for another request. For adapters. */
+  get isClosing(): boolean {
+    return this.#fixity.isClosing;
+  }
+
   /** Whether a target (path and query) is one of this handler's. */
   owns(target: string): boolean {
     const { prefix } = this.#fixity;
@@ -98,14 +106,23 @@ export class Handler {
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
     if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
     if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
+    using admission = this.#fixity.admit();
     const mark = target.indexOf("?");
     const path = target.slice(this.#fixity.prefix.length, mark === -1 ? undefined : mark);
     const context: RouteContext = {
       fixity: this.#fixity,
       options: this.#options,
-      exchange: withPace(exchange, this.#options),
+      exchange: withPace(exchange, this.#options, admission),
+      admission,
       query: mark === -1 ? NO_QUERY : new URLSearchParams(target.slice(mark + 1)),
     };
+    return await this.#answer(context, path);
+  }
+
+  /** @param path behind the prefix */
+  async #answer(context: RouteContext, path: string): Promise<Answer> {
+    const { exchange } = context;
+    const method = effectiveMethod(exchange);
     if (path === "" || path === "/") {
       if (method === "OPTIONS") return collectionOptions(context);
       if (method !== "POST") return wrongMethod(method, COLLECTION_METHODS);
@@ -148,7 +165,9 @@ function readLink(context: RouteContext, link: Link): Promise<Answer> {
   return asksForView(context) ? viewBlob(context, link) : readBlob(context, link);
 }
 
-function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange {
+function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admission: Admission): Exchange {
+  const body = new PacedBody(exchange.body, pace);
+  admission.onInterrupt((reason) => body.interrupt(reason));
   return {
     id: exchange.id,
     method: exchange.method,
@@ -158,7 +177,7 @@ function withPace(exchange: Exchange, options: ResolvedHandlerOptions): Exchange
     hasContent: exchange.hasContent,
     awaitsContinue: exchange.awaitsContinue,
     ...(exchange.interim !== undefined && { interim: (status, fields) => exchange.interim?.(status, fields) }),
-    body: new PacedBody(exchange.body, options.pace),
+    body,
     get signal() {
       return exchange.signal;
     },

@@ -24,6 +24,7 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #limits: PaceLimits;
   #reject: ((error: FixityError) => void) | null = null;
+  #interrupted: FixityError | null = null;
   /** When the wait under way began, by `performance.now()`. */
   #waitingSince = 0;
   #windowWaited = 0;
@@ -39,6 +40,7 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   next(): Promise<Result> {
+    if (this.#interrupted !== null) return Promise.reject(this.#interrupted);
     this.#waitingSince = performance.now();
     watch(this);
     return new Promise((resolve, reject) => {
@@ -63,6 +65,12 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
     return { done: true, value: undefined };
   }
 
+  /** Fails the read under way, and every later one. */
+  interrupt(reason: FixityError): void {
+    this.#interrupted = reason;
+    this.#fail(reason);
+  }
+
   /** Looks whether the sender is too slow; called every tick while a read is pending. */
   examine(now: number): void {
     const waited = now - this.#waitingSince;
@@ -82,9 +90,13 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   #stall(message: string): void {
+    this.#fail(new FixityError("upload-stalled", message));
+  }
+
+  #fail(error: FixityError): void {
     const reject = this.#reject;
     this.#settle();
-    reject?.(new FixityError("upload-stalled", message));
+    reject?.(error);
   }
 }
 

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "pino";
+import { shuttingDown } from "../core/admissions.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
@@ -41,7 +42,7 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   }
   const page = await PageFiles.load();
   if (page === null) log.warn("the page was not built (npm run build:page): a plain form stands in for it");
-  const uploads = createHandler(fixity, handlerOptions(config, log, stopping));
+  const uploads = createHandler(fixity, handlerOptions(config, log));
   const clientErrors = new ClientErrors(log);
   const failures = new WeakMap<FastifyRequest, FixityError>();
   const app = Fastify({
@@ -57,6 +58,9 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   });
   app.addHook("onRequest", async (_request, reply) => {
     void reply.headers(SAFETY);
+    if (!stopping.aborted) return;
+    void reply.header("Connection", "close");
+    throw shuttingDown();
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
   app.setNotFoundHandler(() => {
@@ -64,7 +68,6 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   });
   app.setErrorHandler(answerProblem);
   app.get(HEALTH, async (_request, reply) => {
-    refuseWhen(stopping);
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
@@ -99,10 +102,9 @@ function problemOf(thrown: Thrown): FixityError {
   return new FixityError("invalid-request", "The request cannot be understood.", { cause: thrown });
 }
 
-function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): HandlerOptions {
+function handlerOptions(config: Config, log: Logger): HandlerOptions {
   const { tokens, corsOrigins, downloads, redirectLifetime, view, interimResponses, idleTimeout, minRate, rateWindow } =
     config;
-  const authorize = tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
     view,
@@ -111,14 +113,7 @@ function handlerOptions(config: Config, log: Logger, stopping: AbortSignal): Han
     minRate,
     rateWindow,
     onAnswer: logExchanges(log),
-    authorize: (exchange, action) => {
-      refuseWhen(stopping);
-      return authorize(exchange, action);
-    },
+    authorize: tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval,
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };
-}
-
-function refuseWhen(stopping: AbortSignal): void {
-  if (stopping.aborted) throw new FixityError("shutting-down", "The server is stopping. Try again in a moment.");
 }

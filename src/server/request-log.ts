@@ -28,7 +28,9 @@ export function logAnswered(log: Logger, answered: Answered, level: "info" | "de
     ...facts,
     ...(error !== undefined && "code" in error && { code: error.code }),
   };
-  if (status >= 500) log.error({ ...entry, err: error?.cause ?? error }, "failed");
+  // a stop that was asked for is no fault, but what it could not save is
+  const isStop = error !== undefined && "code" in error && error.code === "shutting-down" && error.cause === undefined;
+  if (status >= 500 && !isStop) log.error({ ...entry, err: error?.cause ?? error }, "failed");
   else log[level](entry, "answered");
 }
 

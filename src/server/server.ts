@@ -13,6 +13,9 @@ import { makeStore } from "./store.ts";
 /** Milliseconds between two collections of what dead processes have left and what has expired, at most. */
 const COLLECT_INTERVAL = 3_600_000;
 
+/** Milliseconds that clients whose uploads had to be interrupted get to read why, before their connections are cut. */
+const ANSWER_GRACE_MS = 5_000;
+
 /** A server that listens. */
 export interface RunningServer {
   /** Where, such as `http://127.0.0.1:3000`. */
@@ -20,7 +23,12 @@ export interface RunningServer {
   readonly log: Logger;
   /** What and where the store is. */
   readonly storeDescription: string;
-  /** Takes no new work, lets running uploads finish for at most `shutdownTimeout`, and frees everything. */
+  /**
+   * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads finish for at most
+   * `shutdownTimeout`, and frees everything.
+   *
+   * @throws FixityError `store-unavailable` where not everything could be saved; everything is freed all the same
+   */
   close(): Promise<void>;
 }
 
@@ -76,8 +84,11 @@ async function listen({ config, store, log, buildApp }: Parts): Promise<RunningS
     async close() {
       stopping.abort();
       clearInterval(collector);
-      await drain(app, config.shutdownTimeout, log);
-      await store[Symbol.asyncDispose]();
+      try {
+        await drain({ app, fixity, timeout: config.shutdownTimeout, log });
+      } finally {
+        await store[Symbol.asyncDispose]();
+      }
     },
   };
 }
@@ -93,16 +104,38 @@ function makeFixity(store: BlobStore, config: Config): Fixity {
   });
 }
 
-/** Closes the app: idle connections at once, busy ones when they have been answered or the time is over. */
-async function drain(app: FastifyInstance, timeout: number, log: Logger): Promise<void> {
+/** What has to end when the server stops. */
+interface Draining {
+  readonly app: FastifyInstance;
+  readonly fixity: Fixity;
+  /** Milliseconds that uploads and downloads get to finish. */
+  readonly timeout: number;
+  readonly log: Logger;
+}
+
+/**
+ * Ends all uploads, and then all connections: idle ones at once, busy ones when they have been answered. Whoever is still
+ * busy when the time is over is cut off: downloads then, and uploads that were interrupted then a few seconds later, so that
+ * their clients can read the answer. Resolves when nothing works on the store any more, whatever has become of sockets.
+ */
+async function drain({ app, fixity, timeout, log }: Draining): Promise<void> {
+  const end = performance.now() + timeout;
   const idle = setInterval(() => app.server.closeIdleConnections(), 50);
-  const end = setTimeout(() => {
-    log.warn("the time to finish is over: what is still running is cut off");
-    app.server.closeAllConnections();
-  }, timeout);
-  await app.close();
+  const uploads = fixity.close({ timeout });
+  const connections = app.close();
+  await Promise.allSettled([uploads]);
+  const left = end - performance.now();
+  const cut = setTimeout(
+    () => {
+      log.warn("the time to finish is over: what is still running is cut off");
+      app.server.closeAllConnections();
+    },
+    left > 0 ? left : ANSWER_GRACE_MS,
+  );
+  const ended = await Promise.allSettled([connections, uploads]);
   clearInterval(idle);
-  clearTimeout(end);
+  clearTimeout(cut);
+  for (const result of ended) if (result.status === "rejected") throw result.reason;
 }
 
 /** As a browser on this machine takes it: a server on all addresses is not reached by the name of none. */

@@ -210,7 +210,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: duration,
     fallback: "30s",
     value: "time",
-    help: "how long running uploads may take to finish when the server stops",
+    help: "how long uploads that cannot be resumed, and downloads, may take to finish when the server stops",
   },
   logLevel: {
     env: "UPLOAD_LOG_LEVEL",

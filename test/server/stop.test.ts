@@ -5,12 +5,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Random } from "../helpers/random.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
-import { sha256 } from "../helpers/service.ts";
+import { fileHead, sha256 } from "../helpers/service.ts";
 import { until } from "../helpers/settled.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+import { ask, begin, field, finalAnswer, json } from "../resumable/client.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -51,14 +54,212 @@ test("SIGTERM lets a running upload finish, takes no new ones, and ends with 0",
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
-test("an upload that does not finish in time is cut off, and nothing of it stays", async () => {
-  await using server = await start({ UPLOAD_SHUTDOWN_TIMEOUT: "300ms" });
-  await using client = await halfAnUpload(server);
-  assert.deepEqual(await server.stop("SIGTERM"), { code: 0, signal: null });
-  assert.match(server.output, /what is still running is cut off/);
-  await client.closed();
-  await using again = await start();
-  assert.equal((await fetch(`${again.url}/uploads/${sha256("01234")}`)).status, 404);
+/** Where the resumable uploads of these tests are sent whole, and how many bytes of them have come when the server stops. */
+const WHOLE = new Random(5).bytes(8_000_000);
+const SENT = WHOLE.length - 1;
+
+const TUS = { "Tus-Resumable": "1.0.0" };
+const OCTETS = { "Content-Type": "application/offset+octet-stream" };
+
+/** A request that appends to an upload: to a new one where `at` is `null`. */
+interface AppendRequest {
+  readonly name: string;
+  readonly isTus: boolean;
+  /** The fields of the request that creates the upload beforehand, and of the one that appends. */
+  readonly created?: Readonly<Record<string, string>>;
+  readonly method: "POST" | "PUT" | "PATCH";
+  readonly target?: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+const LENGTH = { "Upload-Length": String(WHOLE.length) };
+
+const APPENDS: readonly AppendRequest[] = [
+  { name: "IETF POST", isTus: false, method: "POST", fields: { "Upload-Complete": "?1" } },
+  {
+    name: "IETF PUT to a link",
+    isTus: false,
+    method: "PUT",
+    target: `/uploads/${sha256(WHOLE)}.bin`,
+    fields: { "Upload-Complete": "?1" },
+  },
+  {
+    name: "IETF PATCH",
+    isTus: false,
+    created: { "Upload-Complete": "?0" },
+    method: "PATCH",
+    fields: { "Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?1" },
+  },
+  { name: "tus creation with upload", isTus: true, method: "POST", fields: { ...TUS, ...OCTETS, ...LENGTH } },
+  {
+    name: "tus PATCH",
+    isTus: true,
+    created: { ...TUS, ...LENGTH },
+    method: "PATCH",
+    fields: { ...TUS, ...OCTETS, "Upload-Offset": "0" },
+  },
+];
+
+/** Begins an append and sends all of it but the last byte. */
+async function allButOneByte(server: ServerProcess, request: AppendRequest) {
+  const { created, method, target = "/uploads", fields } = request;
+  const at =
+    created === undefined ? null : field(await ask(server.port, "POST", "/uploads", { fields: created }), "location");
+  const client = await RawClient.open(server.port);
+  await begin(client, method, at ?? target, { fields, length: WHOLE.length });
+  await client.send(WHOLE.subarray(0, SENT));
+  return { client, at };
+}
+
+/** A new server over the same folder has all bytes that were sent, and completes the upload with the rest. */
+async function assertGoesOn(dir: string, at: string): Promise<void> {
+  await using again = await ServerProcess.start({ dir });
+  const found = await ask(again.port, "HEAD", at, { fields: TUS });
+  assert.equal(field(found, "upload-offset"), String(SENT));
+  const fields = {
+    "Content-Type": "application/partial-upload",
+    "Upload-Offset": String(SENT),
+    "Upload-Complete": "?1",
+  };
+  const { status, body } = await ask(again.port, "PATCH", at, { fields, body: WHOLE.subarray(SENT) });
+  assert.equal(status, 201, String(body));
+  assert.equal((JSON.parse(String(body)) as { digest: string }).digest, `sha256:${sha256(WHOLE)}`);
+}
+
+describe("an append that runs when the server is stopped", () => {
+  for (const request of APPENDS) {
+    for (const signal of request.method === "PATCH" ? (["SIGTERM", "SIGINT"] as const) : (["SIGTERM"] as const)) {
+      test(`keeps every byte and is answered at once: ${request.name}, ${signal}`, async () => {
+        await using place = await StoreFolder.make();
+        await using server = await ServerProcess.start({ dir: place.path });
+        const { client, at } = await allButOneByte(server, request);
+        const stopped = server.stop(signal);
+        const answer = await finalAnswer(client);
+        assert.equal(answer.status, 503, String(answer.body));
+        assert.equal(json(answer)["code"], "shutting-down");
+        assert.equal(field(answer, "upload-offset"), String(SENT));
+        assert.equal(field(answer, "connection"), "close");
+        assert.ok(Number(field(answer, "retry-after")) > 0);
+        if (request.isTus) assert.equal(field(answer, "tus-resumable"), "1.0.0");
+        else assert.equal(field(answer, "upload-complete"), "?0");
+        const location = at ?? field(answer, "location");
+        client.socket.end();
+        assert.deepEqual(await stopped, { code: 0, signal: null });
+        assert.doesNotMatch(server.output, /"level":"error"/);
+        await assertGoesOn(place.path, location);
+      });
+    }
+  }
+
+  test("keeps every byte where its client leaves while the server stops", async () => {
+    await using place = await StoreFolder.make();
+    await using server = await ServerProcess.start({ dir: place.path });
+    const { client, at } = await allButOneByte(server, APPENDS[4] ?? assert.fail());
+    const stopped = server.stop("SIGTERM");
+    client.socket.destroy();
+    assert.deepEqual(await stopped, { code: 0, signal: null });
+    await assertGoesOn(place.path, at ?? assert.fail());
+  });
+
+  test("keeps every byte where there is no time to finish", async () => {
+    await using place = await StoreFolder.make();
+    await using server = await ServerProcess.start({ dir: place.path, env: { UPLOAD_SHUTDOWN_TIMEOUT: "0s" } });
+    const { client, at } = await allButOneByte(server, APPENDS[2] ?? assert.fail());
+    const stopped = server.stop("SIGTERM");
+    assert.equal(field(await finalAnswer(client), "upload-offset"), String(SENT));
+    client.socket.end();
+    assert.deepEqual(await stopped, { code: 0, signal: null });
+    await assertGoesOn(place.path, at ?? assert.fail());
+  });
+
+  test("does not count, where its bytes count as a whole, and says so", async () => {
+    await using place = await StoreFolder.make();
+    await using server = await ServerProcess.start({ dir: place.path });
+    const at = field(await ask(server.port, "POST", "/uploads", { fields: { "Upload-Complete": "?0" } }), "location");
+    await using client = await RawClient.open(server.port);
+    const digest = `sha-256=:${Buffer.from(sha256("0123456789"), "hex").toString("base64")}:`;
+    await begin(client, "PATCH", at, {
+      fields: {
+        "Content-Type": "application/partial-upload",
+        "Upload-Offset": "0",
+        "Upload-Complete": "?0",
+        "Content-Digest": digest,
+        Expect: "100-continue",
+      },
+      length: 10,
+    });
+    assert.equal((await client.answer()).status, 100);
+    await client.send("01234");
+    const stopped = server.stop("SIGTERM");
+    const answer = await finalAnswer(client);
+    assert.deepEqual([answer.status, field(answer, "upload-offset")], [503, "0"]);
+    client.socket.end();
+    assert.deepEqual(await stopped, { code: 0, signal: null });
+  });
+});
+
+/** A plain upload of ten bytes, of which the first half is sent. */
+const HALVES: Readonly<Record<string, readonly [head: string, half: string]>> = {
+  "a raw POST": ["POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "01234"],
+  "a chunked POST": ["POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\n01234\r\n"],
+  "a PUT": [`PUT /uploads/${sha256("0123456789")} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n`, "01234"],
+  "a form, in the middle of the file": [formHead(400), `${filePart()}01234`],
+  "a form, before the file": [formHead(400), '--B\r\nContent-Disposition: form-data; name="note"\r\n\r\nhel'],
+  "a form, behind the file": [formHead(400), `${filePart()}0123456789\r\n--B\r\n`],
+  "an upload larger than memory holds": [
+    "POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 3000001\r\n\r\n",
+    "x".repeat(3_000_000),
+  ],
+};
+
+function formHead(length: number): string {
+  const type = "multipart/form-data; boundary=B";
+  return `POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
+}
+
+function filePart(): string {
+  return `--B\r\n${fileHead()}\r\n\r\n`;
+}
+
+describe("an upload that cannot be resumed and does not finish in time", () => {
+  for (const [name, [head, half]] of Object.entries(HALVES)) {
+    test(`is answered with the reason, and nothing of it stays: ${name}`, async () => {
+      await using place = await StoreFolder.make();
+      await using server = await ServerProcess.start({ dir: place.path, env: { UPLOAD_SHUTDOWN_TIMEOUT: "100ms" } });
+      await using client = await RawClient.open(server.port);
+      await client.send(head.replace("Host: x", "Host: x\r\nExpect: 100-continue"));
+      assert.equal((await client.answer()).status, 100);
+      await client.send(half);
+      const stopped = server.stop("SIGTERM");
+      const answer = await client.answer();
+      assert.equal(answer.status, 503);
+      assert.equal((JSON.parse(String(answer.body)) as { code: string }).code, "shutting-down");
+      assert.equal(answer.fields.get("connection"), "close");
+      client.socket.end();
+      assert.deepEqual(await stopped, { code: 0, signal: null });
+      assert.deepEqual(await place.staged(), []);
+      assert.deepEqual(await place.wholeBlobs(), new Set());
+    });
+  }
+});
+
+test("a download that runs when the server is stopped is finished", async () => {
+  await using place = await StoreFolder.make();
+  await using server = await ServerProcess.start({ dir: place.path });
+  const bytes = new Random(6).bytes(20_000_000);
+  const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: bytes });
+  const { url } = (await stored.json()) as { url: string };
+  const client = await RawClient.open(server.port);
+  client.socket.pause();
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await once(client.socket, "readable");
+  const stopped = server.stop("SIGTERM");
+  await until(() => refusesConnections(server.port));
+  client.socket.resume();
+  const { status, body } = await client.answer();
+  assert.equal(status, 200);
+  assert.equal(sha256(body), sha256(bytes));
+  assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
 for (const [first, second, code] of [

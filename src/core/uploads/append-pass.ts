@@ -12,22 +12,30 @@ export interface AppendPassParts {
   readonly length: number | null;
   /** Most bytes of the whole, and of this one pass. */
   readonly limits: { readonly maxSize: number; readonly maxAppendSize: number };
-  /** Counts as a whole or not at all: nothing is saved on the way. */
+  /** The bytes count as a whole or not at all: nothing is saved on the way. */
   readonly whole: boolean;
+  /** Aborted when the service is being closed. */
+  readonly stopped: AbortSignal;
   /** The record for the bytes that the hashes have seen by now. */
   readonly record: () => string;
-  /** Told of every offset that is durable. */
+  /** Called with every offset that has become durable. */
   readonly onProgress: (offset: number) => void;
 }
 
 /**
  * Bytes of one request on their way to the end of an upload: counted, limited, hashed and written in one pass. On the way
- * they are saved where that costs least, so that little is lost with the process.
+ * they are saved, so that little is lost with the process: at the offsets where that costs least, and at every
+ * {@link saveProgress}.
  */
 export class AppendPass {
   readonly #parts: AppendPassParts;
   readonly #begin: number;
   #overran = false;
+  /** The offset of the last save that has begun. */
+  #savedUntil: number;
+  /** A write is under way. The store may not have taken its bytes yet, so no save may begin. */
+  #isWriting = false;
+  #isSaveDue = false;
   /** A save on the way; never rejects. */
   #saving: Promise<void> | null = null;
   #failure: { readonly reason: unknown } | null = null;
@@ -35,6 +43,7 @@ export class AppendPass {
   constructor(parts: AppendPassParts) {
     this.#parts = parts;
     this.#begin = parts.hashes.offset;
+    this.#savedUntil = this.#begin;
   }
 
   /** More came than there may be in the whole upload. */
@@ -43,15 +52,39 @@ export class AppendPass {
   }
 
   /**
-   * Takes all of a source. Fails where the source does, or where the upload is wanted by somebody else: what came until then
-   * can still be saved.
+   * Takes all of a source. Fails where the source does, where another request wants the upload, or where the service is being
+   * closed: what has come in until then can still be saved.
    */
   async take(source: ByteSource): Promise<void> {
-    for await (const bytes of new Interruptible(source, this.#parts.held.wanted)) {
+    const { held, stopped } = this.#parts;
+    for await (const bytes of new Interruptible(source, { wanted: held.wanted, stopped })) {
       this.#check(bytes.length);
       const full = this.#write(bytes);
-      if (full !== undefined) await full;
+      if (full === undefined) continue;
+      this.#isWriting = true;
+      try {
+        await full;
+      } finally {
+        this.#isWriting = false;
+      }
+      if (this.#isSaveDue) this.#beginSave();
     }
+  }
+
+  /** Begins to save what has come in since the last save. For a sender that takes long to fill what one save covers. */
+  saveProgress(): void {
+    if (this.#parts.whole || this.#parts.hashes.offset === this.#savedUntil) return;
+    if (this.#isWriting) this.#isSaveDue = true;
+    else this.#beginSave();
+  }
+
+  /**
+   * Moves the expiry of the upload without saving any bytes.
+   *
+   * @param record the record of the last save, with its new expiry
+   */
+  renew(record: string): void {
+    this.#inBackground(() => this.#parts.held.renew(record));
   }
 
   /** Makes everything durable that came in. @param isLast the upload is not used any more afterwards */
@@ -102,8 +135,13 @@ export class AppendPass {
   }
 
   #beginSave(): void {
-    if (this.#saving !== null) return;
-    this.#saving = this.#saveNow()
+    this.#inBackground(() => this.#saveNow());
+  }
+
+  /** Runs one save or renewal beside the writes; not where one is under way already. */
+  #inBackground(work: () => Promise<void>): void {
+    if (this.#saving !== null || this.#failure !== null) return;
+    this.#saving = work()
       .catch((reason: unknown) => {
         this.#failure ??= { reason };
       })
@@ -115,6 +153,8 @@ export class AppendPass {
   async #saveNow(isLast = false): Promise<void> {
     const { held, hashes, record, onProgress } = this.#parts;
     const { offset } = hashes;
+    this.#isSaveDue = false;
+    this.#savedUntil = offset;
     await held.save(record(), isLast);
     onProgress(offset);
   }

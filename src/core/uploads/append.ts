@@ -1,3 +1,4 @@
+import { type Admission, shuttingDown } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { type ByteSource, tooLarge } from "../hashing.ts";
@@ -5,7 +6,7 @@ import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { AppendPass, tooMuch } from "./append-pass.ts";
 import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
-import { formatRecord, type UploadRecord } from "./upload-record.ts";
+import { formatRecord, parseRecord, type UploadRecord } from "./upload-record.ts";
 
 /** What the whole of an upload must be, where that was not told before. */
 export interface Expectation {
@@ -25,6 +26,8 @@ export interface Announced {
 
 /** One request's bytes for an upload. */
 export interface AppendOptions extends Announced, Expectation {
+  /** Of the request that brings them; see {@link Fixity.admit}. @default one of its own */
+  readonly admission?: Admission | undefined;
   readonly source: ByteSource;
   /** Bytes of the whole upload, as this request tells them, perhaps in several ways. */
   readonly lengths?: readonly number[];
@@ -57,27 +60,35 @@ export interface AppendLimits {
   readonly expiry: number;
 }
 
+/** Milliseconds after which bytes that came in are saved, at the latest: what a killed process loses of a slow sender. */
+const SAVE_INTERVAL_MS = 5_000;
+
+/** What an append works on, and with. */
+export interface AppendContext {
+  readonly id: UploadId;
+  readonly held: HeldUpload;
+  readonly record: UploadRecord;
+  readonly limits: AppendLimits;
+  readonly keeper: HashKeeper;
+  /** Aborted, with a `shutting-down`, when the service is being closed. */
+  readonly stopped: AbortSignal;
+}
+
 /** An append to an upload that is held, and has not ended. */
 export class Append {
-  readonly #id: UploadId;
+  readonly #context: AppendContext;
   readonly #held: HeldUpload;
   readonly #options: AppendOptions;
   readonly #limits: AppendLimits;
-  readonly #keeper: HashKeeper;
   /** As it will be saved next. */
   #record: UploadRecord;
 
-  constructor(
-    parts: { readonly id: UploadId; readonly held: HeldUpload; readonly record: UploadRecord },
-    options: AppendOptions,
-    context: { readonly limits: AppendLimits; readonly keeper: HashKeeper },
-  ) {
-    this.#id = parts.id;
-    this.#held = parts.held;
-    this.#record = parts.record;
+  constructor(context: AppendContext, options: AppendOptions) {
+    this.#context = context;
+    this.#held = context.held;
+    this.#record = context.record;
     this.#options = options;
     this.#limits = context.limits;
-    this.#keeper = context.keeper;
   }
 
   /** The upload has gone wrong for good. */
@@ -88,36 +99,72 @@ export class Append {
   /**
    * Takes the bytes. When it returns they are durable, and the record says whether the upload is complete with them.
    *
-   * @throws FixityError, when what can be kept of the bytes is durable
+   * @throws FixityError, when what can be kept of the bytes is durable; `shutting-down` has the offset among its facts
    */
   async run(): Promise<{ readonly record: UploadRecord; readonly offset: number }> {
-    const { offset, source, check, whole = false, onProgress = () => undefined } = this.#options;
+    const { offset, check } = this.#options;
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
     await this.#endOnExcess();
     this.#record = withExpectations(this.#record, this.#options);
     this.#checkLength();
     checkAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
-    const hashes = await this.#keeper.take(this.#id, this.#held, this.#record);
-    const pass = new AppendPass({
+    const hashes = await this.#takeHashes();
+    const pass = this.#newPass(hashes);
+    try {
+      await this.#receive(pass);
+      this.#expect(check?.() ?? {}, hashes);
+      this.#sealAt(hashes.offset);
+    } catch (error) {
+      throw await this.#salvage(pass, hashes, error);
+    }
+    await pass.save(!this.#record.sealed);
+    this.#context.keeper.keep(this.#context.id, hashes);
+    return { record: this.#record, offset: hashes.offset };
+  }
+
+  async #takeHashes(): Promise<UploadHashes> {
+    const { keeper, id, stopped } = this.#context;
+    try {
+      return await keeper.take(id, this.#held, this.#record, stopped);
+    } catch (error) {
+      throw error === stopped.reason ? shuttingDown(this.#held.offset) : error;
+    }
+  }
+
+  #newPass(hashes: UploadHashes): AppendPass {
+    const { whole = false, onProgress = () => undefined } = this.#options;
+    return new AppendPass({
       held: this.#held,
       hashes,
       length: this.#record.length,
       limits: this.#limits,
       whole,
+      stopped: this.#context.stopped,
       record: () => this.#recordNow(hashes),
       onProgress,
     });
+  }
+
+  /**
+   * Takes all of the source. Meanwhile the upload cannot expire: what has come in is saved every few seconds, and where
+   * nothing can be saved (the bytes count as a whole, or the sender pauses) the record alone is renewed in time.
+   */
+  async #receive(pass: AppendPass): Promise<void> {
+    const { expiry } = this.#limits;
+    const timer = setInterval(
+      () => {
+        pass.saveProgress();
+        const saved = parseRecord(this.#held.record);
+        const now = Date.now();
+        if (saved.expires - now <= expiry / 2) pass.renew(formatRecord({ ...saved, expires: now + expiry }));
+      },
+      Math.min(SAVE_INTERVAL_MS, Math.max(expiry / 4, 1)),
+    );
     try {
-      await pass.take(source);
-      this.#expect(check?.() ?? {}, hashes);
-      this.#sealAt(hashes.offset);
-    } catch (error) {
-      await this.#salvage(pass, hashes, error);
-      throw error;
+      await pass.take(this.#options.source);
+    } finally {
+      clearInterval(timer);
     }
-    await pass.save(!this.#record.sealed);
-    this.#keeper.keep(this.#id, hashes);
-    return { record: this.#record, offset: hashes.offset };
   }
 
   /** @throws FixityError `inconsistent-length` or `size-limit-exceeded`, when the upload has been ended by it */
@@ -165,18 +212,24 @@ export class Append {
     return formatRecord(this.#record);
   }
 
-  /** After a failure: keeps what came in, or ends an upload that has gone wrong for good. */
-  async #salvage(pass: AppendPass, hashes: UploadHashes, error: unknown): Promise<void> {
-    await pass.settle();
+  /** After a failure: keeps what came in, or ends an upload that has gone wrong for good. @returns the failure to report */
+  async #salvage(pass: AppendPass, hashes: UploadHashes, error: unknown): Promise<unknown> {
+    const isStopped = error === this.#context.stopped.reason;
     try {
+      await pass.settle();
       if (pass.overran && error instanceof FixityError) {
         await this.#end(error);
       } else if (this.#options.whole !== true) {
         await pass.save(true);
-        this.#keeper.keep(this.#id, hashes);
+        this.#context.keeper.keep(this.#context.id, hashes);
       }
-    } catch {
-      // The first failure is the one to report. If saving failed as well, the offset has stayed what it was.
+      return isStopped ? shuttingDown(this.#held.offset) : error;
+    } catch (failure) {
+      // Normally the first failure is the one to report, and the offset has stayed what it was. At a shutdown nothing was
+      // wrong until the save failed: its failure tells the client, or the log, what has become of the bytes.
+      if (!isStopped) return error;
+      const isSuperseded = failure instanceof FixityError && failure.code === "upload-superseded";
+      return isSuperseded ? failure : shuttingDown(undefined, failure);
     }
   }
 

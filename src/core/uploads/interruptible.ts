@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ByteSource } from "../hashing.ts";
 
 type Result = IteratorResult<Uint8Array, undefined>;
@@ -5,27 +6,52 @@ type Result = IteratorResult<Uint8Array, undefined>;
 const DONE: Result = { done: true, value: undefined };
 
 /**
- * Milliseconds that a reader who is called away before it had anything waits for its first bytes. Without them, several
- * who want one upload without a pause would all be called away as soon as they have it, and nobody would bring a byte.
+ * Milliseconds that a reader whose upload is wanted by another request waits for its first bytes. Without this, several
+ * requests that want one upload at the same time would take it from each other before any of them has brought a byte.
  */
-const FIRST_BYTES = 100;
+const FIRST_BYTES_MS = 100;
 
 /**
- * A source whose reader can be called away in the middle of waiting for bytes: it then fails with the signal's reason. One
- * listener for the whole of it; a race for each chunk would leave a reaction behind for every one.
+ * Turns of the event loop without a chunk after which a stopped reader has everything that had arrived. A paused socket
+ * needs two: one to be resumed, one to be read.
+ */
+const QUIET_TURNS = 5;
+
+/** Bounds on what a stopped reader still takes of a sender that never pauses. */
+const REST_MAX_BYTES = 16 * 1024 * 1024;
+const REST_MAX_MS = 1_000;
+
+/** What ends a reader before its source does. */
+export interface Interruptions {
+  /** Another request wants the upload: the next read fails. */
+  readonly wanted?: AbortSignal;
+  /** The service is being closed: what has already arrived is read, and then a read fails. */
+  readonly stopped?: AbortSignal | undefined;
+}
+
+/**
+ * A source whose reader can be interrupted while it waits for bytes: the read then fails with the signal's reason. It has
+ * one listener per signal for its whole life; a race for each chunk would leave a reaction behind for every one.
  */
 export class Interruptible implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
-  readonly #signal: AbortSignal;
+  readonly #wanted: AbortSignal | undefined;
+  readonly #stopped: AbortSignal | undefined;
+  /** Rejects the read under way; another function for each read. */
   #reject: ((reason: unknown) => void) | null = null;
   #hasBegun = false;
-  #patience: NodeJS.Timeout | null = null;
+  #firstBytes: NodeJS.Timeout | null = null;
+  /** Bytes and milliseconds that a stopped reader may still take. */
+  #rest = { bytes: REST_MAX_BYTES, until: Infinity };
 
-  constructor(source: ByteSource, signal: AbortSignal) {
+  constructor(source: ByteSource, { wanted, stopped }: Interruptions) {
     this.#source = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-    this.#signal = signal;
-    signal.addEventListener("abort", this.#interrupt, { once: true });
-    if (signal.aborted) this.#interrupt();
+    this.#wanted = wanted;
+    this.#stopped = stopped;
+    wanted?.addEventListener("abort", this.#onWanted, { once: true });
+    stopped?.addEventListener("abort", this.#onStopped, { once: true });
+    if (wanted?.aborted === true) this.#onWanted();
+    if (stopped?.aborted === true) this.#onStopped();
   }
 
   [Symbol.asyncIterator](): this {
@@ -33,19 +59,20 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
   }
 
   next(): Promise<Result> {
-    if (this.#signal.aborted && this.#hasBegun) {
-      this.#leave();
-      return Promise.reject(this.#signal.reason as Error);
-    }
+    if (this.#wanted?.aborted === true && this.#hasBegun) return this.#fail(this.#wanted.reason);
+    if (this.#stopped?.aborted === true && this.#isRestTaken) return this.#fail(this.#stopped.reason);
     return new Promise((resolve, reject) => {
       this.#reject = reject;
+      if (this.#stopped?.aborted === true) void this.#stopWhenQuiet();
       Promise.resolve(this.#source.next()).then(
         (result) => {
-          this.#begin();
-          resolve(result.done === true ? DONE : result);
+          this.#settle();
+          if (result.done === true) return resolve(DONE);
+          if (this.#stopped?.aborted === true) this.#rest.bytes -= result.value.length;
+          resolve(result);
         },
         (error: unknown) => {
-          this.#begin();
+          this.#settle();
           reject(error);
         },
       );
@@ -57,30 +84,53 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
     return DONE;
   }
 
-  readonly #interrupt = (): void => {
-    if (this.#hasBegun) return this.#callAway();
-    this.#patience = setTimeout(() => this.#callAway(), FIRST_BYTES);
+  readonly #onWanted = (): void => {
+    if (this.#hasBegun) return this.#interrupt(this.#wanted?.reason);
+    this.#firstBytes = setTimeout(() => this.#interrupt(this.#wanted?.reason), FIRST_BYTES_MS);
   };
 
-  #begin(): void {
-    this.#hasBegun = true;
-    this.#endPatience();
+  readonly #onStopped = (): void => {
+    this.#rest.until = performance.now() + REST_MAX_MS;
+    void this.#stopWhenQuiet();
+  };
+
+  get #isRestTaken(): boolean {
+    return this.#rest.bytes <= 0 || performance.now() >= this.#rest.until;
   }
 
-  #endPatience(): void {
-    if (this.#patience !== null) clearTimeout(this.#patience);
+  /** Fails the read under way where it gets nothing of what has arrived. */
+  async #stopWhenQuiet(): Promise<void> {
+    const reading = this.#reject;
+    for (let turn = 0; turn < QUIET_TURNS; turn += 1) await nextTurn();
+    if (reading !== null && this.#reject === reading) this.#interrupt(this.#stopped?.reason);
   }
 
-  #callAway(): void {
+  #settle(): void {
+    this.#reject = null;
     this.#hasBegun = true;
-    this.#reject?.(this.#signal.reason);
+    this.#endFirstBytes();
+  }
+
+  #endFirstBytes(): void {
+    if (this.#firstBytes !== null) clearTimeout(this.#firstBytes);
+  }
+
+  #interrupt(reason: unknown): void {
+    this.#hasBegun = true;
+    this.#reject?.(reason);
     this.#leave();
   }
 
-  /** Without waiting: a source that has not answered yet would let nobody leave. */
+  #fail(reason: unknown): Promise<never> {
+    this.#leave();
+    return Promise.reject(reason);
+  }
+
+  /** Does not wait: a source that has not answered yet would let nobody leave. */
   #leave(): void {
-    this.#endPatience();
-    this.#signal.removeEventListener("abort", this.#interrupt);
+    this.#endFirstBytes();
+    this.#wanted?.removeEventListener("abort", this.#onWanted);
+    this.#stopped?.removeEventListener("abort", this.#onStopped);
     void Promise.resolve(this.#source.return?.()).catch(() => null);
   }
 }

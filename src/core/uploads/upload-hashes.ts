@@ -1,7 +1,7 @@
 import { FixityError } from "../errors.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
-import { Interruptible } from "./interruptible.ts";
+import { Interruptible, type Interruptions } from "./interruptible.ts";
 import { type Algorithm, nativeHash, savedHash, type UploadHash } from "./upload-hash.ts";
 import type { UploadRecord } from "./upload-record.ts";
 
@@ -56,7 +56,8 @@ const KEPT = 1000;
 export class HashKeeper {
   readonly #kept = new Map<string, UploadHashes>();
 
-  async take(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadHashes> {
+  /** @param stopped aborted when the service is being closed */
+  async take(id: UploadId, held: HeldUpload, record: UploadRecord, stopped?: AbortSignal): Promise<UploadHashes> {
     const kept = this.#kept.get(id.hex);
     this.#kept.delete(id.hex);
     const algorithms: Algorithm[] = record.sha512 === null ? ["sha256"] : ["sha256", "sha512"];
@@ -67,7 +68,8 @@ export class HashKeeper {
     const begun = isUsable ? kept : new UploadHashes(new Map(algorithms.map((name) => [name, nativeHash(name)])), 0);
     const bytes = held.read(begun.offset);
     if (bytes === null) return saved(algorithms, record, held.offset);
-    if (held.offset > 0) await this.#readOn(id, begun, new Interruptible(bytes, held.wanted));
+    const interruptions: Interruptions = { wanted: held.wanted, stopped };
+    if (held.offset > 0) await this.#readOn(id, begun, new Interruptible(bytes, interruptions));
     return begun;
   }
 

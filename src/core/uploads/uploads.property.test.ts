@@ -277,6 +277,7 @@ function blinded(held: HeldUpload): HeldUpload {
     wanted: held.wanted,
     write: (bytes) => held.write(bytes),
     save: (record) => held.save(record),
+    renew: (record) => held.renew(record),
     read: () => null,
     commit: (digest) => held.commit(digest),
     conclude: (record) => held.conclude(record),

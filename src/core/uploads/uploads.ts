@@ -1,3 +1,4 @@
+import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import { tooLarge } from "../hashing.ts";
 import { Link } from "../link.ts";
@@ -11,6 +12,7 @@ import type { HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
 import { type Announced, Append, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
+import { Interruptible } from "./interruptible.ts";
 import { checkRepetition } from "./repetition.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {
@@ -44,7 +46,10 @@ export interface CreateOptions extends Naming {
 }
 
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
-const LEFT_ALONE = 5 * 60_000;
+const LEFT_ALONE_MS = 5 * 60_000;
+
+/** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
+const FINISHING_MS = 3_600_000;
 
 /** What a look at an upload has found. */
 type Look =
@@ -74,12 +79,20 @@ export class Uploads {
   readonly #keeper = new HashKeeper();
   readonly #finisher: Finisher;
   readonly #open: OpenUploads;
+  readonly #admissions: Admissions;
+  /** How many appends to an upload are running here, by its id. */
+  readonly #appends = new Map<string, number>();
 
-  constructor(blobs: BlobStore, store: UploadStore, { linkBase, maxSize, uploads }: ResolvedOptions) {
+  constructor(
+    blobs: BlobStore,
+    store: UploadStore,
+    { linkBase, maxSize, uploads, admissions }: ResolvedOptions & { readonly admissions: Admissions },
+  ) {
     this.limits = { maxSize, ...uploads };
     this.#blobs = blobs;
     this.#store = store;
     this.#linkBase = linkBase;
+    this.#admissions = admissions;
     this.#finisher = new Finisher(this.#keeper, uploads.expiry);
     this.#open = new OpenUploads(uploads.maxOpen, async (id) => (await this.#recordOf(id))?.outcome === null);
   }
@@ -91,6 +104,7 @@ export class Uploads {
    *   `too-many-uploads`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
+    using _ = this.#admissions.admit("in-time");
     const { length, digest, sha512, metadata, first, keepsComplete = true } = options;
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
@@ -135,6 +149,11 @@ export class Uploads {
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
   async find(id: UploadId, signal?: AbortSignal): Promise<UploadState> {
+    using _ = this.#admissions.admit("in-time");
+    return await this.#find(id, signal);
+  }
+
+  async #find(id: UploadId, signal: AbortSignal | undefined): Promise<UploadState> {
     const found = await this.#look(id, signal);
     if (found.ended !== null) return this.#stateOf(id, found.ended, 0);
     if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
@@ -149,16 +168,32 @@ export class Uploads {
    * already, bytes that it has can be sent again: that gives its outcome again.
    *
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
-   *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…` code
+   *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…`
+   *   code; `shutting-down` where the service is closed meanwhile, with the durable offset as its fact `upload-offset`
    */
   async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
+    using own = options.admission === undefined ? this.#admissions.admit("at-once") : null;
+    const stop = new AbortController();
+    (own ?? options.admission)?.endAtOnce((reason) => stop.abort(reason));
+    this.#appends.set(id.hex, (this.#appends.get(id.hex) ?? 0) + 1);
+    try {
+      return await this.#append(id, options, stop.signal);
+    } finally {
+      const others = (this.#appends.get(id.hex) ?? 1) - 1;
+      if (others === 0) this.#appends.delete(id.hex);
+      else this.#appends.set(id.hex, others);
+    }
+  }
+
+  async #append(id: UploadId, options: AppendOptions, stopped: AbortSignal): Promise<UploadState> {
     const { ended, read } = await this.#look(id);
-    if (ended !== null) return this.#again(this.#stateOf(id, ended, 0), options);
+    if (ended !== null) return await this.#again(this.#stateOf(id, ended, 0), options, stopped);
     await using held = await this.#hold(id, { read });
     const before = parseRecord(held.record);
-    if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options);
-    if (before.sealed) return await this.#again(await this.#finish(id, held, before), options);
-    const append = new Append({ id, held, record: before }, options, { limits: this.limits, keeper: this.#keeper });
+    if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options, stopped);
+    if (before.sealed) return await this.#again(await this.#finish(id, held, before), options, stopped);
+    const { limits } = this;
+    const append = new Append({ id, held, record: before, limits, keeper: this.#keeper, stopped }, options);
     try {
       const { record, offset } = await append.run();
       this.#open.note(id, record.expires);
@@ -173,6 +208,7 @@ export class Uploads {
 
   /** Removes an upload, whatever has become of it. A blob that it has become stays. @throws FixityError `upload-not-found` */
   async cancel(id: UploadId): Promise<void> {
+    using _ = this.#admissions.admit("in-time");
     await this.#finisher.outcomeOf(id);
     await using held = await this.#hold(id);
     await held.remove();
@@ -185,6 +221,11 @@ export class Uploads {
    * @throws the first failure, when all uploads have been looked at
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
+    using admission = this.#admissions.admit("at-once");
+    return await this.#collect(stoppedBy(admission, signal));
+  }
+
+  async #collect(signal: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
     let failure: { readonly reason: unknown } | null = null;
     for await (const id of this.#store.list(signal)) {
@@ -192,7 +233,7 @@ export class Uploads {
         const { staged, bytes } = await this.#collectOne(id, signal);
         total = { staged: total.staged + staged, bytes: total.bytes + bytes };
       } catch (reason) {
-        signal?.throwIfAborted();
+        signal.throwIfAborted();
         failure ??= { reason };
       }
     }
@@ -200,13 +241,15 @@ export class Uploads {
     return total;
   }
 
-  async #collectOne(id: UploadId, signal: AbortSignal | undefined): Promise<Collected> {
+  async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
+    // an append renews its upload in time; where that takes long, other instances may find it expired, but not this one
+    if (this.#appends.has(id.hex)) return { staged: 0, bytes: 0 };
     const record = await this.#recordOf(id, signal);
     if (record !== null && isExpired(record)) {
       const bytes = await this.#removeExpired(id, signal);
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record?.outcome === null && record.sealed && record.saved < Date.now() - LEFT_ALONE) {
-      await this.find(id, signal);
+    } else if (record?.outcome === null && record.sealed && record.saved < Date.now() - LEFT_ALONE_MS) {
+      await this.#find(id, signal);
     }
     return { staged: 0, bytes: 0 };
   }
@@ -246,7 +289,7 @@ export class Uploads {
     throw uploadNotFound();
   }
 
-  async #removeExpired(id: UploadId, signal: AbortSignal | undefined): Promise<number | null> {
+  async #removeExpired(id: UploadId, signal: AbortSignal): Promise<number | null> {
     await using held = await this.#store.hold(id, signal);
     if (held === null || !isExpired(parseRecord(held.record))) return null;
     const { offset } = held;
@@ -262,9 +305,12 @@ export class Uploads {
   }
 
   /** The outcome of an upload that has ended, for who sends bytes that it has: an answer may have been lost. */
-  async #again(state: UploadState, options: AppendOptions): Promise<UploadState> {
+  async #again(state: UploadState, options: AppendOptions, stopped: AbortSignal): Promise<UploadState> {
     const { outcome } = state;
-    if (outcome !== null && !(outcome instanceof Error)) await checkRepetition(state, outcome, options);
+    if (outcome !== null && !(outcome instanceof Error)) {
+      const source = new Interruptible(options.source, { stopped });
+      await checkRepetition(state, outcome, { ...options, source });
+    }
     return state;
   }
 
@@ -290,6 +336,7 @@ export class Uploads {
   }
 }
 
-function isExpired(record: UploadRecord): boolean {
-  return record.expires <= Date.now();
+function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
+  const isFinishing = sealed && outcome === null;
+  return expires + (isFinishing ? FINISHING_MS : 0) <= Date.now();
 }

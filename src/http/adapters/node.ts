@@ -70,7 +70,8 @@ export async function runNode(handler: Handler, request: IncomingMessage, respon
   let answer = await handler.handle(exchange);
   let sent: Sent;
   try {
-    sent = await send({ exchange, request, response, idleTimeout: handler.idleTimeout }, answer);
+    const { idleTimeout, isClosing } = handler;
+    sent = await send({ exchange, request, response, idleTimeout, isClosing }, answer);
   } catch (error) {
     sent = { bytes: 0, aborted: true };
     answer = { ...answer, note: { ...answer.note, error: asFixityError(error) } };
@@ -97,12 +98,15 @@ interface Sending {
   readonly response: ServerResponse;
   /** Milliseconds that the client may take no byte of a stream. */
   readonly idleTimeout: number;
+  /** The service is being closed, so the connection ends after this answer. */
+  readonly isClosing: boolean;
 }
 
-async function send({ exchange, request, response, idleTimeout }: Sending, answer: Answer): Promise<Sent> {
+async function send({ exchange, request, response, idleTimeout, isClosing }: Sending, answer: Answer): Promise<Sent> {
   const { body } = answer;
   const pending = exchange.hasContent && !exchange.body.complete;
-  const close = pending && (exchange.awaitsContinue || restOf(request, exchange.body.received) > SMALL_REST);
+  const isRestLong = pending && (exchange.awaitsContinue || restOf(request, exchange.body.received) > SMALL_REST);
+  const close = isClosing || isRestLong;
   if (response.destroyed) {
     if (body !== undefined && typeof body === "object" && !(body instanceof Uint8Array))
       await body[Symbol.asyncDispose]();

@@ -160,7 +160,7 @@ interface Appending {
 
 async function appended(context: RouteContext, appending: Appending): Promise<Answer> {
   const { id, interop, facts, checks, fields, status } = appending;
-  const { fixity } = context;
+  const { fixity, admission } = context;
   const uploads = uploadsOf(fixity);
   let offset: number | null = null;
   try {
@@ -169,6 +169,7 @@ async function appended(context: RouteContext, appending: Appending): Promise<An
       ...checks,
       excessEnds: true,
       onFailure: (durable) => (offset = durable),
+      admission,
       onProgress: (offset) => sendInterim(context, interop, { "Upload-Offset": String(offset) }),
     });
     if (hasEnded(state)) return endedAnswer(context, state);

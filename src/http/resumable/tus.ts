@@ -62,7 +62,7 @@ export async function answerTus(exchange: Exchange, route: () => Promise<Answer>
 }
 
 /** `POST` to the collection ("Creation", "Creation With Upload"). */
-export async function createTusUpload({ fixity, exchange }: RouteContext): Promise<Answer> {
+export async function createTusUpload({ fixity, exchange, admission }: RouteContext): Promise<Answer> {
   const { fields } = exchange;
   const uploads = uploadsOf(fixity);
   if (fields.get("upload-concat") !== undefined) {
@@ -85,7 +85,7 @@ export async function createTusUpload({ fixity, exchange }: RouteContext): Promi
   const location = { Location: fixity.urlOfUpload(created.id) };
   if (hasEnded(created) || (announced === 0 && created.length !== 0)) return stateAnswer(created, 201, location);
   try {
-    const state = await uploads.append(created.id, first);
+    const state = await uploads.append(created.id, { ...first, admission });
     return stateAnswer(state, 201, location);
   } catch (error) {
     return failureAnswer(exchange, error, location);
@@ -103,7 +103,7 @@ export async function tellTusUpload({ fixity, exchange }: RouteContext, id: Uplo
 }
 
 /** `PATCH`. */
-export async function appendToTusUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+export async function appendToTusUpload({ fixity, exchange, admission }: RouteContext, id: UploadId): Promise<Answer> {
   const { fields } = exchange;
   if (!hasType(fields)) throw wrongType();
   const uploads = uploadsOf(fixity);
@@ -117,6 +117,7 @@ export async function appendToTusUpload({ fixity, exchange }: RouteContext, id: 
   const state = await uploads.append(id, {
     // beyond what a file can have, any number is as wrong as another
     ...appendOf(exchange, Math.min(offset, Number.MAX_SAFE_INTEGER)),
+    admission,
     announced: announcedLength(exchange),
     lengths: length === null ? [] : [length],
   });

@@ -34,10 +34,10 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
 /** The answer to a request that failed, with fields of its protocol. */
 export function failureAnswer(exchange: Exchange, thrown: unknown, fields: Readonly<Record<string, string>>): Answer {
   const error = exchange.signal.aborted ? clientGone(thrown) : asFixityError(thrown);
-  const expected = error.code === "offset-mismatch" ? error.facts["expected-offset"] : undefined;
+  const offset = error.facts[error.code === "shutting-down" ? "upload-offset" : "expected-offset"];
   return withFields(problemAnswer(error), {
     ...fields,
-    ...(expected !== undefined && { "Upload-Offset": String(expected) }),
+    ...(offset !== undefined && { "Upload-Offset": String(offset) }),
   });
 }
 

@@ -12,7 +12,7 @@ import { storeContent } from "./upload.ts";
  * the content where the client waits for `100 Continue`.
  */
 export async function putBlob(context: RouteContext, link: Link): Promise<Answer> {
-  const { fixity, exchange } = context;
+  const { fixity, exchange, admission } = context;
   // a part of a blob must not be taken for the whole of it (RFC 9110, section 14.4)
   if (exchange.fields.get("content-range") !== undefined) {
     throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
@@ -23,7 +23,7 @@ export async function putBlob(context: RouteContext, link: Link): Promise<Answer
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
   if (announced.sha256 === null || announced.sha256.equals(digest)) {
-    const receipt = await fixity.claim(digest, { extension, length, signal: exchange.signal });
+    const receipt = await fixity.claim(digest, { extension, length, admission, signal: exchange.signal });
     if (receipt !== null) return receiptAnswer(exchange, receipt);
   }
   return storeContent(context, { digest, extension });

@@ -11,7 +11,7 @@ const FORM_OVERHEAD = 1024 * 1024;
 
 /** `POST` of a `multipart/form-data` with one file, before or after any other fields. */
 export async function uploadForm(context: RouteContext, boundary: string | undefined): Promise<Answer> {
-  const { fixity, options, exchange } = context;
+  const { fixity, options, exchange, admission } = context;
   const { fieldName } = options;
   const length = contentLength(exchange);
   refuseTooLong(length, fixity.maxSize);
@@ -30,6 +30,7 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
     type: file.mediaType,
     digest: announced.sha256 ?? undefined,
     maxSize: length,
+    admission,
     signal: exchange.signal,
     beforeCommit: async ({ size }) => {
       // what a browser sends for a file input in which nothing was chosen

@@ -24,7 +24,10 @@ export async function upload(context: RouteContext): Promise<Answer> {
 }
 
 /** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */
-export async function storeContent({ fixity, exchange }: RouteContext, options: PutOptions): Promise<Answer> {
+export async function storeContent(
+  { fixity, exchange, admission }: RouteContext,
+  options: PutOptions,
+): Promise<Answer> {
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
   const sha512 = announced.sha512 !== null || announcesTrailerDigest(exchange.fields);
@@ -34,6 +37,7 @@ export async function storeContent({ fixity, exchange }: RouteContext, options: 
   }
   const receipt = await fixity.put(body ?? exchange.body, {
     ...options,
+    admission,
     length,
     digest: options.digest ?? announced.sha256 ?? undefined,
     signal: exchange.signal,

@@ -19,6 +19,44 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
+    name: "a renewal replaces the record and nothing else, also while more is written",
+    needs: ["uploads"],
+    run: async ({ uploads, largest }) => {
+      const bytes = content(largest);
+      const id = await begin(uploads);
+      {
+        await using held = await take(uploads, id);
+        await held.renew("renewed, empty");
+        await assertRead(uploads, id, { record: "renewed, empty", offset: 0 });
+        await bring(held, bytes.subarray(0, 100_000));
+        await held.save("saved");
+        const writing = bring(held, bytes.subarray(100_000));
+        await held.renew("renewed");
+        await writing;
+        await assertRead(uploads, id, { record: "renewed", offset: 100_000 });
+        await held.renew("renewed again");
+        assert.deepEqual([held.record, held.offset], ["renewed again", 100_000]);
+      }
+      await assertSaved(uploads, id, { bytes: bytes.subarray(0, 100_000), record: "renewed again" });
+      await append(uploads, id, { bytes: bytes.subarray(100_000) });
+      await assertSaved(uploads, id, { bytes, record: "appended" });
+    },
+  },
+  {
+    name: "bytes that were written before a renewal are saved by the save after it",
+    needs: ["uploads"],
+    run: async ({ uploads, largest }) => {
+      const bytes = content(largest);
+      const id = await begin(uploads);
+      await using held = await take(uploads, id);
+      await bring(held, bytes);
+      await held.renew("renewed");
+      await held.save("saved");
+      await held[Symbol.asyncDispose]();
+      await assertSaved(uploads, id, { bytes, record: "saved" });
+    },
+  },
+  {
     name: "what is told of an upload beforehand changes nothing that can be seen",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {

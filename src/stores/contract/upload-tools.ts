@@ -98,6 +98,7 @@ export async function assertShutOut(held: HeldUpload, bytes: Uint8Array): Promis
   assert.equal(codeOf(held.wanted.reason), SUPERSEDED.code);
   await bring(held, bytes).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
   await assert.rejects(held.save("by who has lost it"), SUPERSEDED);
+  await assert.rejects(held.renew("by who has lost it"), SUPERSEDED);
   await assert.rejects(held.conclude("by who has lost it"), SUPERSEDED);
   await assert.rejects(held.remove(), SUPERSEDED);
 }

@@ -62,6 +62,11 @@ export class MemoryHeldUpload implements HeldUpload {
     this.#drop();
   }
 
+  async renew(record: string): Promise<void> {
+    this.#assertHeld();
+    this.#upload.record = record;
+  }
+
   async *read(from = 0): AsyncGenerator<Uint8Array> {
     let skip = from;
     for (const chunk of this.#upload.chunks) {

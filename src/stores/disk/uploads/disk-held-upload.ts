@@ -96,6 +96,13 @@ export class DiskHeldUpload implements HeldUpload {
     });
   }
 
+  async renew(record: string): Promise<void> {
+    await this.#work(async () => {
+      this.#assertGoesOn();
+      await this.#keep({ ...this.#state, record }, Promise.resolve());
+    });
+  }
+
   async *read(from = 0): AsyncGenerator<Uint8Array> {
     this.#assertHeld();
     let skip = from;

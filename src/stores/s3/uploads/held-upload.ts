@@ -84,6 +84,11 @@ export class S3HeldUpload implements HeldUpload {
     });
   }
 
+  async renew(record: string): Promise<void> {
+    this.#assertUsable();
+    return this.#call(() => this.#fence.replace((state) => ({ ...state, text: record })));
+  }
+
   /** S3 gives no parts back. */
   read(): null {
     return null;

@@ -1,0 +1,232 @@
+/** What is saved while a slow request runs, and that nobody takes an upload from it. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { type TestContext, test } from "node:test";
+import { memoryStore } from "../../memory.ts";
+import { createFixity } from "../fixity.ts";
+import type { BlobStore } from "../store.ts";
+import type { HeldUpload } from "../upload-store.ts";
+import type { AppendOptions } from "./append.ts";
+import type { Uploads } from "./uploads.ts";
+
+const EXPIRY = 10_000;
+
+function uploadsOver(store: BlobStore, expiry?: number): Uploads {
+  const uploads = expiry === undefined ? {} : { expiry };
+  return createFixity({ store, uploads }).uploads ?? assert.fail("no uploads are kept");
+}
+
+/** A sender that a test makes send; each chunk has been taken when `send` resolves. */
+class Sender implements AsyncIterableIterator<Uint8Array> {
+  #send: ((result: IteratorResult<Uint8Array, undefined>) => void) | null = null;
+  #asked = Promise.withResolvers<void>();
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    return new Promise((resolve) => {
+      this.#send = resolve;
+      this.#asked.resolve();
+    });
+  }
+
+  /** Resolves when the sender is asked for bytes. */
+  async isAsked(): Promise<void> {
+    await this.#asked.promise;
+  }
+
+  /** Sends, and waits until it is asked for more. */
+  async send(text: string): Promise<void> {
+    this.begin(text);
+    await this.isAsked();
+  }
+
+  /** Sends without waiting. */
+  begin(text: string): void {
+    this.#asked = Promise.withResolvers();
+    this.#send?.({ done: false, value: Buffer.from(text) });
+  }
+
+  end(): void {
+    this.#send?.({ done: true, value: undefined });
+  }
+}
+
+/** Lets what has been begun come to rest. */
+async function rest(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A memory store whose holders do some calls otherwise; `saves` counts saves. */
+function watched(calls: (held: HeldUpload) => Partial<HeldUpload> = () => ({})) {
+  const store = memoryStore();
+  const uploads = store.uploads ?? assert.fail("no uploads are kept");
+  const hold = uploads.hold.bind(uploads);
+  const seen = { saves: 0, renewals: 0 };
+  uploads.hold = async (...args) => {
+    const held = await hold(...args);
+    if (held === null) return null;
+    const save = held.save.bind(held);
+    const renew = held.renew.bind(held);
+    Object.assign(held, {
+      save: (...args: Parameters<typeof save>) => ((seen.saves += 1), save(...args)),
+      renew: (record: string) => ((seen.renewals += 1), renew(record)),
+      ...calls(held),
+    });
+    return held;
+  };
+  return { store, uploads, seen };
+}
+
+function mockTime(t: TestContext): void {
+  t.mock.timers.enable({ apis: ["setInterval", "Date"], now: Date.now() });
+}
+
+function appending(source: AppendOptions["source"], more: Partial<AppendOptions> = {}): AppendOptions {
+  return { offset: 0, source, completes: true, ...more };
+}
+
+test("what a slow sender has brought is saved within five seconds, and once only", async (t) => {
+  mockTime(t);
+  const { store, uploads, seen } = watched();
+  const { id } = await uploadsOver(store).create({});
+  const engine = uploadsOver(store);
+  const sender = new Sender();
+  const told: number[] = [];
+  const append = engine.append(id, appending(sender, { onProgress: (offset) => told.push(offset) }));
+  await sender.isAsked();
+  t.mock.timers.tick(20_000);
+  await rest();
+  assert.equal(seen.saves, 0, "nothing arrived");
+  await sender.send("hel");
+  assert.equal((await uploads.read(id))?.offset, 0);
+  t.mock.timers.tick(5_000);
+  await rest();
+  assert.equal((await uploads.read(id))?.offset, 3);
+  t.mock.timers.tick(60_000);
+  await rest();
+  assert.equal(seen.saves, 1, "nothing more arrived");
+  await sender.send("lo");
+  t.mock.timers.tick(5_000);
+  await rest();
+  assert.equal((await uploads.read(id))?.offset, 5);
+  assert.deepEqual(told, [3, 5]);
+  sender.end();
+  const { outcome } = await append;
+  assert.ok(outcome !== null && "digest" in outcome);
+  assert.equal(outcome.digest.hex, createHash("sha256").update("hello").digest("hex"));
+});
+
+test("no save begins while the store still takes bytes; it begins behind them", async (t) => {
+  mockTime(t);
+  const full = Promise.withResolvers<void>();
+  let writes = 0;
+  const { store, uploads, seen } = watched((held) => {
+    const write = held.write.bind(held);
+    return {
+      write: (bytes) => {
+        writes += 1;
+        void write(bytes);
+        return writes === 2 ? full.promise : undefined;
+      },
+    };
+  });
+  const engine = uploadsOver(store);
+  const { id } = await engine.create({});
+  const sender = new Sender();
+  const append = engine.append(id, appending(sender));
+  await sender.isAsked();
+  await sender.send("hel");
+  sender.begin("lo");
+  await rest();
+  t.mock.timers.tick(5_000);
+  await rest();
+  assert.equal(seen.saves, 0);
+  full.resolve();
+  await sender.isAsked();
+  await rest();
+  assert.equal((await uploads.read(id))?.offset, 5);
+  sender.end();
+  await append;
+});
+
+test("bytes that count as a whole are not saved on the way", async (t) => {
+  mockTime(t);
+  const { store, uploads, seen } = watched();
+  const engine = uploadsOver(store);
+  const { id } = await engine.create({});
+  const sender = new Sender();
+  const append = engine.append(id, appending(sender, { whole: true }));
+  await sender.isAsked();
+  await sender.send("hello");
+  t.mock.timers.tick(60_000);
+  await rest();
+  assert.deepEqual([seen.saves, (await uploads.read(id))?.offset], [0, 0]);
+  sender.end();
+  await append;
+});
+
+for (const whole of [false, true]) {
+  for (const [who, isSame] of [
+    ["this", true],
+    ["another", false],
+  ] as const) {
+    test(`the collector of ${who} instance leaves a sender alone who takes long: ${whole ? "all or nothing" : "what comes counts"}`, async (t) => {
+      mockTime(t);
+      const { store } = watched();
+      const engine = uploadsOver(store, EXPIRY);
+      const collector = isSame ? engine : uploadsOver(store, EXPIRY);
+      const { id } = await engine.create({});
+      const sender = new Sender();
+      const append = engine.append(id, appending(sender, { whole }));
+      await sender.isAsked();
+      for (let second = 0; second < 60; second += 1) {
+        await sender.send("x");
+        t.mock.timers.tick(1_000);
+        await rest();
+        assert.deepEqual(await collector.collect(), { staged: 0, bytes: 0 });
+      }
+      sender.end();
+      const { outcome, offset } = await append;
+      assert.equal(offset, 60);
+      assert.ok(outcome !== null && "digest" in outcome);
+    });
+  }
+}
+
+test("a sender that pauses keeps its upload for as long as its request runs, and no longer", async (t) => {
+  mockTime(t);
+  const { store, uploads, seen } = watched();
+  const engine = uploadsOver(store, EXPIRY);
+  const collector = uploadsOver(store, EXPIRY);
+  const { id } = await engine.create({});
+  const sender = new Sender();
+  const append = engine.append(id, appending(sender, { completes: false }));
+  await sender.isAsked();
+  await sender.send("hello");
+  for (let second = 0; second < 60; second += 1) {
+    t.mock.timers.tick(1_000);
+    await rest();
+    await collector.collect();
+  }
+  assert.equal(seen.saves, 1);
+  assert.ok(seen.renewals > 0);
+  sender.end();
+  assert.equal((await append).offset, 5);
+  t.mock.timers.tick(EXPIRY + 1);
+  assert.deepEqual(await collector.collect(), { staged: 1, bytes: 5 });
+  assert.equal(await uploads.read(id), null);
+});
+
+test("an upload that waits to become a blob outlives its expiry", async (t) => {
+  mockTime(t);
+  const { store } = watched(() => ({ commit: () => Promise.reject(new Error("died here")) }));
+  const engine = uploadsOver(store, EXPIRY);
+  const { id } = await engine.create({});
+  await assert.rejects(engine.append(id, appending([Buffer.from("hello")])), /died here/);
+  t.mock.timers.tick(EXPIRY * 2);
+  await uploadsOver(store, EXPIRY).collect();
+  await assert.rejects(uploadsOver(store, EXPIRY).find(id), /died here/, "it is still there");
+});
