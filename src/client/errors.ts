@@ -23,6 +23,8 @@ export interface FixityClientErrorOptions {
   readonly status?: number | null;
   /** @default false */
   readonly retryable?: boolean;
+  /** @default false */
+  readonly final?: boolean;
   readonly facts?: Readonly<Record<string, unknown>>;
   /** Milliseconds that the server asks to wait. @default null */
   readonly retryAfter?: number | null;
@@ -40,6 +42,11 @@ export class FixityClientError extends Error {
   readonly detail: string;
   /** Whether the same may succeed another time. */
   readonly retryable: boolean;
+  /**
+   * The server has given its last word on this upload (`Upload-Complete: ?1`): the client neither resumes it nor tries again by
+   * itself. Another upload of the file may still succeed where `retryable` says so.
+   */
+  readonly final: boolean;
   /** Further members of the problem, as `limit`. */
   readonly facts: Readonly<Record<string, unknown>>;
   /** Milliseconds that the server asks to wait before the next attempt, or `null`. */
@@ -51,6 +58,7 @@ export class FixityClientError extends Error {
     this.detail = detail;
     this.status = options.status ?? null;
     this.retryable = options.retryable ?? false;
+    this.final = options.final ?? false;
     this.facts = options.facts ?? {};
     this.retryAfter = options.retryAfter ?? null;
   }

@@ -30,6 +30,7 @@ test("a digest is written as RFC 9530 does", () => {
 });
 
 test("what is no number of bytes is none", () => {
+  assert.equal(parseInteger("5;v=1.0"), 5);
   assert.equal(parseInteger("0"), 0);
   assert.equal(parseInteger("999999999999999"), 999_999_999_999_999);
   for (const text of [null, "", "-1", "1.0", "1e3", " 1", "9999999999999999"])

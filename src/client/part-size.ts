@@ -32,10 +32,12 @@ export class PartSize {
     return this.#least;
   }
 
-  /** The server has told its limits. */
-  limit({ max, min }: Pick<AppendLimits, "max" | "min">): void {
+  /** Applies limits of the server; where one is known already, the stricter one holds. `false` where nothing changes. */
+  limit({ max, min }: Pick<AppendLimits, "max" | "min">): boolean {
+    const hasChanged = max < this.#most || min > this.#least;
     this.#most = Math.min(this.#most, max);
-    this.#least = min;
+    this.#least = Math.max(this.#least, min);
+    return hasChanged;
   }
 
   /** A part of so many bytes went through. */

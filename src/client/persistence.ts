@@ -72,7 +72,7 @@ export class Persistence {
   async #backOff(thrown: unknown): Promise<void> {
     const error = asClientError(thrown);
     // bytes that were the wrong ones are not the right ones when the last request is sent again
-    if (!error.retryable || error.code === "digest-mismatch") throw error;
+    if (!error.retryable || error.final || error.code === "digest-mismatch") throw error;
     if (error.status === null && !this.#network.isOnline()) return this.#sleep(null);
     const { attempts, minDelay, maxDelay } = this.#plan;
     const asked = error.retryAfter ?? 0;

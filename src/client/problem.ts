@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../core/errors.ts";
 import { FixityClientError } from "./errors.ts";
-import { parseRetryAfter } from "./fields.ts";
+import { isComplete, parseRetryAfter } from "./fields.ts";
 import type { WireAnswer } from "./platform.ts";
 
 /** Statuses with which the same request may succeed later. */
@@ -10,7 +10,12 @@ const RETRYABLE = new Set([408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 520
 const FINAL: ReadonlySet<string> = new Set(["invalid-option", "store-misconfigured", "blob-damaged"]);
 
 /** Problems that may not come up another time, whatever their status. */
-const PASSING: ReadonlySet<string> = new Set(["append-limit-exceeded", "digest-mismatch", "checksum-mismatch"]);
+const PASSING: ReadonlySet<string> = new Set([
+  "append-limit-exceeded",
+  "append-too-small",
+  "digest-mismatch",
+  "checksum-mismatch",
+]);
 
 /** What a status says where there is no problem, as in answers to `HEAD`. */
 const CODES: Readonly<Record<number, ErrorCode>> = {
@@ -22,7 +27,9 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 };
 
 /** The error that an answer tells of: by its problem (RFC 9457), or else by its status. */
-export function errorIn({ status, field, text }: WireAnswer): FixityClientError {
+export function errorIn(answer: WireAnswer): FixityClientError {
+  const { status, field, text } = answer;
+  const final = isComplete(answer);
   const problem = problemIn(text);
   const retryAfter = parseRetryAfter(field("retry-after"), Date.now());
   if (problem === null) {
@@ -30,6 +37,7 @@ export function errorIn({ status, field, text }: WireAnswer): FixityClientError 
     return new FixityClientError(code, `The server answered with the status ${status}.`, {
       status,
       retryAfter,
+      final,
       retryable: RETRYABLE.has(status),
     });
   }
@@ -38,6 +46,7 @@ export function errorIn({ status, field, text }: WireAnswer): FixityClientError 
     status,
     facts,
     retryAfter,
+    final,
     retryable: PASSING.has(code) || (RETRYABLE.has(status) && !FINAL.has(code)),
   });
 }

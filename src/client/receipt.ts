@@ -13,11 +13,6 @@ export interface Expected {
   readonly size: number | null;
 }
 
-/** Whether an answer says that its upload is complete. */
-export function isComplete({ field }: WireAnswer): boolean {
-  return field("upload-complete")?.trim() === "?1";
-}
-
 /**
  * Reads the answer that a stored file is told by.
  *

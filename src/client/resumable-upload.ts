@@ -2,11 +2,11 @@ import type { DigestJob } from "./digest-job.ts";
 import { DigestJudge } from "./digest-judge.ts";
 import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
-import { formatReprDigest, parseInteger, parseLimits } from "./fields.ts";
+import { formatReprDigest, isComplete, parseInteger, parseLimits } from "./fields.ts";
 import type { PartSize } from "./part-size.ts";
 import type { Part, Parts } from "./parts.ts";
 import type { WireAnswer } from "./platform.ts";
-import { isComplete, type Receipt, receiptIn } from "./receipt.ts";
+import { type Receipt, receiptIn } from "./receipt.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";
 import type { UploadMemory } from "./upload-memory.ts";
 
@@ -25,9 +25,9 @@ export interface ResumableOptions {
 const LAST_WORD = 5000;
 
 /**
- * An upload by the IETF's protocol (draft-ietf-httpbis-resumable-upload, interop version 8): an empty request creates it, others
- * append parts. It is created empty since `fetch` does not show the 104 that tells the address while the content is sent. The
- * version is not named: it would only bring such answers.
+ * An upload by the IETF's protocol (draft-ietf-httpbis-resumable-upload, interop version 9): an empty request creates it, others
+ * append parts. It is created empty because `fetch` does not show the 104 that has the address while content is being sent.
+ * No interop version is named: its only effect would be such responses.
  */
 export class ResumableUpload {
   readonly #context: UploadContext;
@@ -47,6 +47,8 @@ export class ResumableUpload {
   /** The server has the content, from elsewhere. */
   #isThere = false;
   #isOver = false;
+  /** The upload was begun by an earlier run. */
+  #isRecalled = false;
   /** Resolves when the server has been asked for the content, or that has no point. */
   #looked: Promise<void> = Promise.resolve();
 
@@ -63,9 +65,10 @@ export class ResumableUpload {
   async run(): Promise<Receipt> {
     const { persistence } = this.#context;
     this.#at = (await this.#memory?.recall()) ?? null;
-    this.#isUndeclared = this.#at !== null;
+    this.#isRecalled = this.#at !== null;
+    this.#isUndeclared = this.#isRecalled;
     // only a digest tells whether what an earlier run has sent was the same file
-    this.#judge.mustDeclare ||= this.#at !== null;
+    this.#judge.mustDeclare ||= this.#isRecalled;
     this.#looked = this.#lookForContent();
     try {
       for (;;) {
@@ -128,6 +131,8 @@ export class ResumableUpload {
     try {
       answer = await service.send({ method: "HEAD", url: at, signal });
     } catch (error) {
+      // what an earlier run has left can never be completed
+      if (error instanceof FixityClientError && error.final && this.#isRecalled) return this.#startAnew();
       return this.#afterLoss(error);
     }
     if (isComplete(answer)) {
@@ -163,6 +168,8 @@ export class ResumableUpload {
           "Content-Type": "application/partial-upload",
           "Upload-Offset": String(offset),
           "Upload-Complete": completes ? "?1" : "?0",
+          // asks proxies not to collect the content first (RFC 10036): what has not arrived is lost when the connection breaks
+          ...(content.size > 0 && { Incremental: "?1" }),
           ...(completes && this.#digestFields()),
         },
         content,
@@ -210,13 +217,14 @@ export class ResumableUpload {
     return null;
   }
 
-  /** A part was not taken: smaller ones may be. @throws FixityClientError */
+  /** A part was refused: one of another size may be taken. @throws FixityClientError */
   #afterRefusal(error: unknown, bytes: number): null {
-    if (!(error instanceof FixityClientError)) throw error;
+    if (!(error instanceof FixityClientError) || error.final) throw error;
     const { status, code, facts } = error;
-    if (code === "append-limit-exceeded" && typeof facts["limit"] === "number" && bytes > facts["limit"]) {
-      this.#size.limit({ max: facts["limit"], min: 0 });
-      return null;
+    // servers before append-too-small used one code for both limits
+    if ((code === "append-limit-exceeded" || code === "append-too-small") && typeof facts["limit"] === "number") {
+      const { limit } = facts as { readonly limit: number };
+      if (this.#size.limit(bytes > limit ? { max: limit, min: 0 } : { max: Infinity, min: limit })) return null;
     }
     if (status === 413 && code !== "size-limit-exceeded" && this.#size.refused(bytes)) return null;
     if (code === "network-error") this.#size.broke(bytes);
@@ -225,7 +233,8 @@ export class ResumableUpload {
 
   /** The server may have forgotten the upload. @throws FixityClientError `error`, where that is not so */
   #afterLoss(error: unknown): null {
-    if (!(error instanceof FixityClientError) || (error.status !== 404 && error.status !== 410)) throw error;
+    if (!(error instanceof FixityClientError) || error.final || (error.status !== 404 && error.status !== 410))
+      throw error;
     this.#restarts += 1;
     if (this.#restarts > 2) throw error;
     return this.#startAnew();
@@ -233,6 +242,7 @@ export class ResumableUpload {
 
   #startAnew(): null {
     this.#at = null;
+    this.#isRecalled = false;
     this.#offset = null;
     this.#furthest = 0;
     return null;

@@ -138,10 +138,11 @@ export class UploadTask {
 
 /** A request was too large for something between here and the server. */
 function isProxyLimit(error: unknown): boolean {
-  return error instanceof FixityClientError && error.status === 413 && error.code !== "size-limit-exceeded";
+  if (!(error instanceof FixityClientError) || error.final) return false;
+  return error.status === 413 && error.code !== "size-limit-exceeded";
 }
 
-/** The same file cannot go on from what the server has. */
+/** The same file cannot be continued from what the server has. */
 function isOfTheFile(error: unknown): boolean {
-  return error instanceof FixityClientError && OF_THE_FILE.has(error.code);
+  return error instanceof FixityClientError && (error.final || OF_THE_FILE.has(error.code));
 }
