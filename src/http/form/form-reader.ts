@@ -1,6 +1,13 @@
 import { ByteScanner } from "./byte-scanner.ts";
 import { delimiterOf, HEAD_END } from "./delimiter.ts";
-import { malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
+import {
+  bareLineFeed,
+  BOUNDARY_LINE,
+  hasBareLineFeed,
+  malformedForm,
+  misreadForm,
+  overFormLimit,
+} from "./form-errors.ts";
 import { DEFAULT_LIMITS, type ResolvedFormLimits } from "./form-limits.ts";
 import { FormPart } from "./form-part.ts";
 import { PartBody } from "./part-body.ts";
@@ -70,10 +77,11 @@ export class FormReader {
       const taken = this.#scanner.take(this.#delimiter);
       if (taken === "delimiter") return;
       if (taken !== "starved") size += taken.length;
-      else if (!(await this.#scanner.pull())) throw malformedForm("The form does not have the boundary it declares.");
+      else if (!(await this.#scanner.pull()))
+        throw malformedForm(`The form does not have the boundary it declares. ${BOUNDARY_LINE}`);
       // not a limit that the sender should know of: the boundary is wrong
       if (size > this.#limits.outsideSize)
-        throw malformedForm("The form does not begin with the boundary it declares.");
+        throw malformedForm(`The form does not begin with the boundary it declares. ${BOUNDARY_LINE}`);
     }
   }
 
@@ -91,8 +99,12 @@ export class FormReader {
           await this.#skipEpilogue(size);
           return null;
         }
-        if (size > this.#limits.headSize) throw overFormLimit("A part's header section", this.#limits.headSize);
+        if (size > this.#limits.headSize) {
+          if (hasBareLineFeed(Buffer.concat(pieces))) throw bareLineFeed("A line of a part's header section");
+          throw overFormLimit("A part's header section", this.#limits.headSize);
+        }
       } else if (!(await this.#scanner.pull())) {
+        if (hasBareLineFeed(Buffer.concat(pieces))) throw bareLineFeed("A line of a part's header section");
         throw malformedForm("The form ends before its closing boundary.");
       }
     }

@@ -1,5 +1,5 @@
 import type { ByteScanner } from "./byte-scanner.ts";
-import { malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
+import { bareLineFeed, BOUNDARY_LINE, malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
 
 /** Where a part's body ends, and how large it may be. */
 export interface PartBodyOptions {
@@ -14,6 +14,7 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   readonly #delimiter: Buffer;
   readonly #limit: number;
   #size = 0;
+  #hasBareBoundary = false;
   #begun = false;
   #ended = false;
   #skipped = false;
@@ -53,12 +54,22 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   #take(): ReturnType<ByteScanner["take"]> {
     const taken = this.#scanner.take(this.#delimiter);
     if (taken === "delimiter") this.#ended = true;
-    else if (taken !== "starved") this.#size += taken.length;
-    if (this.#size > this.#limit) throw overFormLimit("The size of a form field", this.#limit);
+    else if (taken !== "starved") this.#count(taken);
     return taken;
   }
 
+  #count(bytes: Buffer): void {
+    this.#size += bytes.length;
+    if (this.#limit === Infinity) return;
+    // it may be content; where the field is too large, it more likely is the boundary of a part that was taken for one
+    this.#hasBareBoundary ||= bytes.includes(this.#delimiter.subarray(1));
+    if (this.#size <= this.#limit) return;
+    if (this.#hasBareBoundary) throw bareLineFeed("The line before a boundary");
+    throw overFormLimit("The size of a form field", this.#limit);
+  }
+
   async #pull(): Promise<void> {
-    if (!(await this.#scanner.pull())) throw malformedForm("The form ends in the middle of a part.");
+    if (await this.#scanner.pull()) return;
+    throw malformedForm(`The form ends in the middle of a part, without its closing boundary. ${BOUNDARY_LINE}`);
   }
 }

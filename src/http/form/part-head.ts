@@ -2,7 +2,7 @@ import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { type FormDisposition, parseFormDisposition } from "./form-disposition.ts";
-import { malformedForm } from "./form-errors.ts";
+import { bareLineFeed, hasBareLineFeed, malformedForm } from "./form-errors.ts";
 import { decodeHead } from "./form-text.ts";
 
 /** The header section of a form part, read. */
@@ -27,6 +27,7 @@ const IDENTITY_ENCODINGS: ReadonlySet<string> = new Set(["7bit", "8bit", "binary
  * @throws FixityError `malformed-form`
  */
 export function parsePartHead(bytes: Buffer, formCharset: string | null): PartHead {
+  if (hasBareLineFeed(bytes)) throw bareLineFeed("A line of a part's header section");
   const fields = parseFields(decodeHead(bytes, formCharset));
   const disposition = fields.get("content-disposition");
   if (disposition === undefined) throw malformedForm("A part has no Content-Disposition.");
