@@ -33,6 +33,12 @@ export interface UploadStore {
    */
   create(id: UploadId, record: string, options?: StageOptions): Promise<void>;
 
+  /**
+   * The same, and the upload is held at once: for a store that saves work by knowing that bytes follow. Stores without it are
+   * asked to `create` and then to `hold`.
+   */
+  createHeld?(id: UploadId, record: string, options?: StageOptions): Promise<HeldUpload>;
+
   /** What the last save has left, without holding the upload; `null` where there is none. */
   read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null>;
 
@@ -110,6 +116,13 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
    * be repeated, also by a later holder, until the upload is concluded: a crash in the middle of it loses nothing.
    */
   commit(digest: Digest): Promise<Committed>;
+
+  /**
+   * The same for everything written, saved or not: for a store that can make a blob of the bytes without saving them first.
+   * If it has to save on the way it keeps `record` with them, and from then on the upload takes no more bytes. After a failure
+   * or a crash the upload is as the last save has left it, this one included.
+   */
+  commitUnsaved?(digest: Digest, record: string): Promise<Committed>;
 
   /** Keeps `record` and nothing else: the upload has ended, well or not, and its bytes are given back. */
   conclude(record: string): Promise<void>;

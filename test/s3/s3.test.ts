@@ -8,6 +8,7 @@ import { faultsSuite } from "./faults.ts";
 import { startGateway, whyNoGateway } from "./gateway.ts";
 import { hugeSuite } from "./huge.ts";
 import { killSuite } from "./kill.ts";
+import { pricesSuite } from "./prices.ts";
 import { racesSuite } from "./races.ts";
 import { requestsSuite } from "./requests.ts";
 import { roundsSuite } from "./rounds.ts";
@@ -21,6 +22,7 @@ if (missing === null) {
   after(async () => gateway.stop());
   contractSuite(gateway);
   requestsSuite(gateway);
+  pricesSuite(gateway);
   faultsSuite(gateway);
   racesSuite(gateway);
   serverSuite(gateway);

@@ -5,6 +5,7 @@ import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { digestOf, isStoreFailure, readAll } from "../../src/stores/contract/tools.ts";
 import { assertRead, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { Random } from "../helpers/random.ts";
+import type { HeldUpload } from "../../src/core/upload-store.ts";
 import { type Fault, FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
@@ -21,12 +22,17 @@ interface Way {
   readonly name: string;
   readonly size: number;
   readonly isAnnounced: boolean;
+  /** The last bytes are committed without having been saved. */
+  readonly isDirect?: boolean;
 }
 
 const WAYS: readonly Way[] = [
   { name: "less than a part", size: SMALL, isAnnounced: false },
   { name: "parts at the final key", size: LARGE, isAnnounced: true },
   { name: "parts, then a copy", size: LARGE, isAnnounced: false },
+  { name: "less than a part, its end not saved", size: SMALL, isAnnounced: false, isDirect: true },
+  { name: "parts at the final key, their end not saved", size: LARGE, isAnnounced: true, isDirect: true },
+  { name: "parts, then a copy, their end not saved", size: LARGE, isAnnounced: false, isDirect: true },
 ];
 
 /** What has been acknowledged of an upload. */
@@ -71,14 +77,21 @@ class Session {
       ] as const) {
         at("save");
         await bring(held, bytes.subarray(from, to));
+        if (this.#way.isDirect === true && to === bytes.length) return await this.#end(held, at);
         await held.save(recordOf(to));
         acknowledged.offset = to;
       }
     }
     at("hold");
     await using held = await take(uploads, id);
+    await this.#end(held, at);
+  }
+
+  async #end(held: HeldUpload, at: (step: Step) => void): Promise<void> {
+    const { bytes, acknowledged } = this;
+    const digest = digestOf(bytes);
     at("commit");
-    await held.commit(digestOf(bytes));
+    await (this.#way.isDirect === true ? held.commitUnsaved?.(digest, recordOf(bytes.length)) : held.commit(digest));
     acknowledged.isCommitted = true;
     at("conclude");
     await held.conclude("done");
@@ -219,7 +232,11 @@ export function uploadFaultsSuite(gateway: Gateway): void {
     for (const [step, calls] of Object.entries(CALLS) as [Step, readonly string[]][]) {
       for (const call of calls) {
         void test(`${step}: ${call} fails in passing, and the upload succeeds`, async () => {
-          await Promise.all(PASSING.map(async (fault) => runUnder(gateway, { step, call, fault, times: 1 })));
+          const ways = PASSING.flatMap((fault) => [
+            { fault, isDirect: false },
+            { fault, isDirect: true },
+          ]);
+          await Promise.all(ways.map(async (way) => runUnder(gateway, { step, call, times: 1, ...way })));
         });
 
         void test(`${step}: ${call} answers strangely or fails for good, and the next one goes on`, async () => {
@@ -227,7 +244,8 @@ export function uploadFaultsSuite(gateway: Gateway): void {
             STRANGE.map(async ([fault, times]) => {
               // a part that is not what S3 said it was is lost, and so is the upload
               if (step === "save" && call === "UploadPart" && fault === "wrong-etag") return;
-              const failure = await runUnder(gateway, { step, call, fault, times, mayFail: true });
+              const isDirect = times > 1;
+              const failure = await runUnder(gateway, { step, call, fault, times, isDirect, mayFail: true });
               assert(failure === null || isStoreFailure(failure), String(failure));
             }),
           );
@@ -240,13 +258,13 @@ export function uploadFaultsSuite(gateway: Gateway): void {
 /** Runs an upload of several parts with a copy at its end, in which a call fails in a step; then another goes on. */
 async function runUnder(
   gateway: Gateway,
-  strike: { step: Step; call: string; fault: Fault; times: number; mayFail?: boolean },
+  strike: { step: Step; call: string; fault: Fault; times: number; isDirect: boolean; mayFail?: boolean },
 ): Promise<unknown> {
-  const { step, call, fault, times, mayFail = false } = strike;
+  const { step, call, fault, times, isDirect, mayFail = false } = strike;
   await using proxy = await FaultProxy.start(gateway.endpoint);
   await using place = new S3Place(gateway);
   await using witness = place.store({}, { abandonedAfter: -Infinity });
-  const session = new Session({ name: "", size: MEDIUM, isAnnounced: false }, 7);
+  const session = new Session({ name: "", size: MEDIUM, isAnnounced: false, isDirect }, 7);
   let failure: unknown = null;
   {
     await using store = place.store({ endpoint: proxy.endpoint, ...HASTY });

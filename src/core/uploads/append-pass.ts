@@ -94,6 +94,12 @@ export class AppendPass {
     await this.#saveNow(isLast);
   }
 
+  /** Waits for the saves on the way. @throws what one of them has failed with */
+  async saved(): Promise<void> {
+    await this.#saving;
+    this.#throwFailure();
+  }
+
   /** Waits for what is under way. */
   async settle(): Promise<void> {
     await this.#saving;

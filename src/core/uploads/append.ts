@@ -74,6 +74,14 @@ export interface AppendContext {
   readonly stopped: AbortSignal;
 }
 
+/** What an append has come to. */
+export interface Appended {
+  readonly record: UploadRecord;
+  readonly offset: number;
+  /** The hashes of bytes that are to be committed without having been saved. `null` if they are saved, with the record. */
+  readonly unsaved: UploadHashes | null;
+}
+
 /** An append to an upload that is held, and has not ended. */
 export class Append {
   readonly #context: AppendContext;
@@ -97,11 +105,12 @@ export class Append {
   }
 
   /**
-   * Takes the bytes. When it returns they are durable, and the record says whether the upload is complete with them.
+   * Takes the bytes. When it returns they are durable, or the last ones and ready to be committed; the record says whether
+   * the upload is complete with them.
    *
    * @throws FixityError, when what can be kept of the bytes is durable; `shutting-down` has the offset among its facts
    */
-  async run(): Promise<{ readonly record: UploadRecord; readonly offset: number }> {
+  async run(): Promise<Appended> {
     const { offset, check } = this.#options;
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
     await this.#endOnExcess();
@@ -117,9 +126,14 @@ export class Append {
     } catch (error) {
       throw await this.#salvage(pass, hashes, error);
     }
+    if (this.#record.sealed && this.#held.commitUnsaved !== undefined) {
+      await pass.saved();
+      void this.#recordNow(hashes);
+      return { record: this.#record, offset: hashes.offset, unsaved: hashes };
+    }
     await pass.save(!this.#record.sealed);
     this.#context.keeper.keep(this.#context.id, hashes);
-    return { record: this.#record, offset: hashes.offset };
+    return { record: this.#record, offset: hashes.offset, unsaved: null };
   }
 
   async #takeHashes(): Promise<UploadHashes> {

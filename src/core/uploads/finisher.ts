@@ -2,7 +2,9 @@ import { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { wrongDigest } from "../hashing.ts";
 import type { UploadId } from "../upload-id.ts";
+import type { Committed } from "../store.ts";
 import type { HeldUpload } from "../upload-store.ts";
+import type { Appended } from "./append.ts";
 import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
 import { digestIn, formatRecord, type Outcome, type UploadRecord } from "./upload-record.ts";
 
@@ -29,8 +31,12 @@ export class Finisher {
    *
    * @throws FixityError `store-…`; then it can be tried again
    */
-  async finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadRecord> {
-    const work = this.#finish(id, held, record);
+  async finish(
+    id: UploadId,
+    held: HeldUpload,
+    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
+  ): Promise<UploadRecord> {
+    const work = this.#finish(id, held, { record, unsaved });
     const running = work.catch(() => null);
     this.#running.set(id.hex, running);
     try {
@@ -42,9 +48,15 @@ export class Finisher {
     }
   }
 
-  async #finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadRecord> {
-    const hashes = await this.#keeper.take(id, held, record);
-    const outcome = refusal(record, hashes) ?? (await commit(held, hashes));
+  async #finish(
+    id: UploadId,
+    held: HeldUpload,
+    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
+  ): Promise<UploadRecord> {
+    const hashes = unsaved ?? (await this.#keeper.take(id, held, record));
+    const commit = (digest: Digest): Promise<Committed> | undefined =>
+      unsaved === null ? held.commit(digest) : held.commitUnsaved?.(digest, formatRecord(record));
+    const outcome = refusal(record, hashes) ?? (await outcomeOf(hashes, commit));
     const now = Date.now();
     const ended = { ...record, saved: now, expires: now + this.#expiry, hashes: null, outcome };
     await held.conclude(formatRecord(ended));
@@ -52,10 +64,13 @@ export class Finisher {
   }
 }
 
-async function commit(held: HeldUpload, hashes: UploadHashes): Promise<Outcome> {
+async function outcomeOf(
+  hashes: UploadHashes,
+  commit: (digest: Digest) => Promise<Committed> | undefined,
+): Promise<Outcome> {
   const digest = sha256Of(hashes);
-  const { existed } = await held.commit(digest);
-  return { stored: digest.hex, size: hashes.offset, existed };
+  const committed = await commit(digest);
+  return { stored: digest.hex, size: hashes.offset, existed: committed?.existed ?? false };
 }
 
 /** Why the bytes are not what was announced, or `null`. */

@@ -3,13 +3,13 @@ import type { Digest } from "../digest.ts";
 import { tooLarge } from "../hashing.ts";
 import { Link } from "../link.ts";
 import { mediaTypeOf } from "../media-type.ts";
-import { type Naming, settleNaming } from "../naming.ts";
+import { settleNaming } from "../naming.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import type { HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
-import { type Announced, Append, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
+import type { HeldUpload, UploadStore } from "../upload-store.ts";
+import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { Interruptible } from "./interruptible.ts";
@@ -23,48 +23,14 @@ import {
   type StoredOutcome,
   type UploadRecord,
 } from "./upload-record.ts";
+import type { Created, CreateOptions, HoldOptions, Look } from "./upload-options.ts";
 import type { UploadState } from "./upload-state.ts";
-
-/** What may be told of an upload when it is created. */
-export interface CreateOptions extends Naming {
-  /** Bytes of the whole. */
-  readonly length?: number | undefined;
-  /** What the whole must hash to. Content that is stored already completes the upload at once. */
-  readonly digest?: Digest | undefined;
-  /** The same by SHA-512. */
-  readonly sha512?: Buffer | undefined;
-  /** A text that is kept with the upload. */
-  readonly metadata?: string | undefined;
-  /**
-   * Whether an upload that is complete at once is kept, for a protocol that tells its address all the same.
-   *
-   * @default true
-   */
-  readonly keepsComplete?: boolean;
-  /** The first bytes, which come with the creation: where they cannot be taken, nothing is created. */
-  readonly first?: Announced | undefined;
-}
 
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
 const LEFT_ALONE_MS = 5 * 60_000;
 
 /** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
 const FINISHING_MS = 3_600_000;
-
-/** What a look at an upload has found. */
-type Look =
-  /** It has ended, or is just being finished here. */
-  | { readonly ended: UploadRecord; readonly atRest: null; readonly read: ReadUpload | undefined }
-  /** Nobody brings bytes for it: its offset is final until somebody takes it. */
-  | { readonly ended: null; readonly atRest: UploadRecord; readonly read: ReadUpload }
-  /** It has to be held to know more. */
-  | { readonly ended: null; readonly atRest: null; readonly read: ReadUpload };
-
-interface HoldOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** What the store has just returned for the upload. */
-  readonly read?: ReadUpload | undefined;
-}
 
 /**
  * Uploads that can be interrupted and resumed, on this instance or another over the same store: the engine under every
@@ -105,6 +71,37 @@ export class Uploads {
    */
   async create(options: CreateOptions): Promise<UploadState> {
     using _ = this.#admissions.admit("in-time");
+    return (await this.#create(options, "free")).state;
+  }
+
+  /**
+   * Begins an upload, and appends the bytes that come with its creation.
+   *
+   * @param onCreated is called with the new upload before its bytes are taken; not if content with the announced digest is
+   *   stored already
+   * @throws what {@link create} and {@link append} throw; the latter only after `onCreated` was called
+   */
+  async createAndAppend(
+    options: CreateOptions,
+    first: AppendOptions,
+    onCreated: (created: UploadState) => void,
+  ): Promise<UploadState> {
+    const { state, held } = await this.#createInTime(options);
+    try {
+      if (state.outcome !== null) return state;
+      onCreated(state);
+      return await this.append(state.id, first, held ?? undefined);
+    } finally {
+      await held?.[Symbol.asyncDispose]();
+    }
+  }
+
+  async #createInTime(options: CreateOptions): Promise<Created> {
+    using _ = this.#admissions.admit("in-time");
+    return await this.#create(options, "held");
+  }
+
+  async #create(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
     const { length, digest, sha512, metadata, first, keepsComplete = true } = options;
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
@@ -126,20 +123,27 @@ export class Uploads {
       outcome,
     };
     const id = UploadId.random();
-    if (outcome !== null && !keepsComplete) return this.#stateOf(id, record, 0);
+    const state = this.#stateOf(id, record, 0);
+    if (outcome !== null && !keepsComplete) return { state, held: null };
     if (outcome === null) await this.#open.admit(id, record.expires);
+    const told = {
+      mediaType: mediaTypeOf(extension),
+      ...(digest !== undefined && { digest }),
+      ...(length !== undefined && { length }),
+    };
+    let held: HeldUpload | null = null;
     try {
-      await this.#store.create(id, formatRecord(record), {
-        mediaType: mediaTypeOf(extension),
-        ...(digest !== undefined && { digest }),
-        ...(length !== undefined && { length }),
-      });
+      if (hold === "held" && outcome === null && this.#store.createHeld !== undefined) {
+        held = await this.#store.createHeld(id, formatRecord(record), told);
+      } else {
+        await this.#store.create(id, formatRecord(record), told);
+      }
     } catch (error) {
       this.#open.forget(id);
       throw error;
     }
     if (outcome === null) this.#open.note(id, record.expires);
-    return this.#stateOf(id, record, 0);
+    return { state, held };
   }
 
   /**
@@ -159,7 +163,7 @@ export class Uploads {
     if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
     await using held = await this.#hold(id, { signal, read: found.read });
     const record = parseRecord(held.record);
-    if (record.sealed && record.outcome === null) return await this.#finish(id, held, record);
+    if (record.sealed && record.outcome === null) return await this.#finish(id, held, { record, unsaved: null });
     return this.#stateOf(id, record, held.offset);
   }
 
@@ -167,17 +171,18 @@ export class Uploads {
    * Takes a request's bytes, and makes a blob of the upload where they are the last ones. To an upload that is complete
    * already, bytes that it has can be sent again: that gives its outcome again.
    *
+   * @param created the upload, if it was created by this request and is held since
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
    *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…`
    *   code; `shutting-down` where the service is closed meanwhile, with the durable offset as its fact `upload-offset`
    */
-  async append(id: UploadId, options: AppendOptions): Promise<UploadState> {
+  async append(id: UploadId, options: AppendOptions, created?: HeldUpload): Promise<UploadState> {
     using own = options.admission === undefined ? this.#admissions.admit("at-once") : null;
     const stop = new AbortController();
     (own ?? options.admission)?.endAtOnce((reason) => stop.abort(reason));
     this.#appends.set(id.hex, (this.#appends.get(id.hex) ?? 0) + 1);
     try {
-      return await this.#append(id, options, stop.signal);
+      return await this.#append(id, options, { stopped: stop.signal, created });
     } finally {
       const others = (this.#appends.get(id.hex) ?? 1) - 1;
       if (others === 0) this.#appends.delete(id.hex);
@@ -185,19 +190,25 @@ export class Uploads {
     }
   }
 
-  async #append(id: UploadId, options: AppendOptions, stopped: AbortSignal): Promise<UploadState> {
-    const { ended, read } = await this.#look(id);
+  async #append(
+    id: UploadId,
+    options: AppendOptions,
+    { stopped, created }: { readonly stopped: AbortSignal; readonly created: HeldUpload | undefined },
+  ): Promise<UploadState> {
+    const { ended, read } = created === undefined ? await this.#look(id) : { ended: null, read: undefined };
     if (ended !== null) return await this.#again(this.#stateOf(id, ended, 0), options, stopped);
-    await using held = await this.#hold(id, { read });
+    await using held = created ?? (await this.#hold(id, { read }));
     const before = parseRecord(held.record);
     if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options, stopped);
-    if (before.sealed) return await this.#again(await this.#finish(id, held, before), options, stopped);
+    if (before.sealed)
+      return await this.#again(await this.#finish(id, held, { record: before, unsaved: null }), options, stopped);
     const { limits } = this;
     const append = new Append({ id, held, record: before, limits, keeper: this.#keeper, stopped }, options);
     try {
-      const { record, offset } = await append.run();
+      const { record, offset, unsaved } = await append.run();
       this.#open.note(id, record.expires);
-      return record.sealed ? await this.#finish(id, held, record) : this.#stateOf(id, record, offset);
+      if (record.sealed) return await this.#finish(id, held, { record, unsaved });
+      return this.#stateOf(id, record, offset);
     } catch (error) {
       if (!append.hasFailed) options.onFailure?.(held.offset);
       throw error;
@@ -298,8 +309,8 @@ export class Uploads {
     return offset;
   }
 
-  async #finish(id: UploadId, held: HeldUpload, record: UploadRecord): Promise<UploadState> {
-    const ended = await this.#finisher.finish(id, held, record);
+  async #finish(id: UploadId, held: HeldUpload, appended: Pick<Appended, "record" | "unsaved">): Promise<UploadState> {
+    const ended = await this.#finisher.finish(id, held, appended);
     this.#open.forget(id);
     return this.#stateOf(id, ended, 0);
   }

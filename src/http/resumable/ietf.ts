@@ -46,14 +46,25 @@ export async function createUpload(context: RouteContext, creation: Creation): P
   const length = agreedLength(facts.lengths);
   const { sha512 } = checks;
   const told = { ...creation, length, digest, sha512, first: facts, keepsComplete: false };
-  const created = await uploads.create(told);
-  if (hasEnded(created)) return endedAnswer(context, created);
-  const location = fixity.urlOfUpload(created.id);
-  const limits = limitsField(uploads, interop, created.expires);
-  sendInterim(context, interop, { Location: location, "Upload-Limit": limits });
-  if (!exchange.hasContent && !facts.completes) return openAnswer(created, { status: 201, location, limits });
-  const fields = { Location: location, "Upload-Limit": limits };
-  return appended(context, { id: created.id, interop, fields, facts, checks, status: 201 });
+  const announce = (created: UploadState) => {
+    const location = fixity.urlOfUpload(created.id);
+    const limits = limitsField(uploads, interop, created.expires);
+    sendInterim(context, interop, { Location: location, "Upload-Limit": limits });
+    return { location, limits };
+  };
+  const hasContent = exchange.hasContent && (facts.announced !== 0 || checks.whole === true);
+  if (!hasContent && !facts.completes) {
+    const created = await uploads.create(told);
+    if (hasEnded(created)) return endedAnswer(context, created);
+    return openAnswer(created, { status: 201, ...announce(created) });
+  }
+  let fields: Fields | null = null;
+  const run = (options: AppendOptions) =>
+    uploads.createAndAppend(told, options, (created) => {
+      const { location, limits } = announce(created);
+      fields = { Location: location, "Upload-Limit": limits };
+    });
+  return appended(context, { run, interop, fields: () => fields, facts, checks, status: 201 });
 }
 
 /** "Offset Retrieval". */
@@ -107,7 +118,8 @@ export async function appendToUpload(context: RouteContext, id: UploadId): Promi
   }
   const facts = appendFacts(exchange, offset);
   const checks = checksOf(exchange, facts);
-  return appended(context, { id, interop, fields: {}, facts, checks, status: interop.appended });
+  const run = (options: AppendOptions) => uploadsOf(context.fixity).append(id, options);
+  return appended(context, { run, interop, fields: () => ({}), facts, checks, status: interop.appended });
 }
 
 /** "Upload Cancellation". */
@@ -147,24 +159,26 @@ function agreedLength([first, second]: readonly number[]): number | undefined {
   throw new FixityError("inconsistent-length", `The request tells two lengths: ${first} and ${second} bytes.`);
 }
 
+type Fields = Readonly<Record<string, string>>;
+
 /** How the bytes of a request are taken, and answered for. */
 interface Appending {
-  readonly id: UploadId;
+  readonly run: (options: AppendOptions) => Promise<UploadState>;
   readonly interop: Interop;
   readonly facts: AppendFacts;
   readonly checks: AppendChecks;
-  /** Of the answer to a request that does not complete the upload, or fails. */
-  readonly fields: Readonly<Record<string, string>>;
+  /** Of the answer to a request that does not complete the upload, or fails; `null` if the upload was not created. */
+  readonly fields: () => Fields | null;
   readonly status: 201 | 204;
 }
 
 async function appended(context: RouteContext, appending: Appending): Promise<Answer> {
-  const { id, interop, facts, checks, fields, status } = appending;
+  const { run, interop, facts, checks, fields, status } = appending;
   const { fixity, admission } = context;
   const uploads = uploadsOf(fixity);
   let offset: number | null = null;
   try {
-    const state = await uploads.append(id, {
+    const state = await run({
       ...facts,
       ...checks,
       excessEnds: true,
@@ -174,12 +188,14 @@ async function appended(context: RouteContext, appending: Appending): Promise<An
     });
     if (hasEnded(state)) return endedAnswer(context, state);
     const limits = limitsField(uploads, interop, state.expires);
-    return withFields(openAnswer(state, { status, limits }), fields);
+    return withFields(openAnswer(state, { status, limits }), fields() ?? {});
   } catch (error) {
+    const own = fields();
+    if (own === null) throw error;
     // the upload has become too large and has ended: that is the targeted resource's word
     const isFinal = offset === null && asFixityError(error).code === "size-limit-exceeded";
     return refusal(context, error, {
-      ...fields,
+      ...own,
       ...(isFinal && { "Upload-Complete": formatBoolean(true) }),
       ...(offset !== null && { "Upload-Offset": String(offset) }),
     });

@@ -2,7 +2,7 @@ import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import { tooLarge } from "../../core/hashing.ts";
 import type { UploadId } from "../../core/upload-id.ts";
-import { hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
+import type { UploadState } from "../../core/uploads/upload-state.ts";
 import type { Uploads } from "../../core/uploads/uploads.ts";
 import { announcedLength } from "../checks.ts";
 import type { Answer, Exchange, Fields } from "../exchange.ts";
@@ -74,19 +74,25 @@ export async function createTusUpload({ fixity, exchange, admission }: RouteCont
   if (length !== undefined) refuseTooLarge(length, uploads);
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
   const sha256 = textIn(metadata, "sha256");
-  const created = await uploads.create({
+  const told = {
     filename: textIn(metadata, "filename", "name"),
     type: textIn(metadata, "filetype", "type"),
     length,
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
     first,
-  });
-  const location = { Location: fixity.urlOfUpload(created.id) };
-  if (hasEnded(created) || (announced === 0 && created.length !== 0)) return stateAnswer(created, 201, location);
+  };
+  const locationOf = (created: UploadState) => ({ Location: fixity.urlOfUpload(created.id) });
+  if (announced === 0 && told.length !== 0) {
+    const created = await uploads.create(told);
+    return stateAnswer(created, 201, locationOf(created));
+  }
+  let location = {};
   try {
-    const state = await uploads.append(created.id, { ...first, admission });
-    return stateAnswer(state, 201, location);
+    const state = await uploads.createAndAppend(told, { ...first, admission }, (created) => {
+      location = locationOf(created);
+    });
+    return stateAnswer(state, 201, locationOf(state));
   } catch (error) {
     return failureAnswer(exchange, error, location);
   }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { UploadId } from "../../core/upload-id.ts";
 import type { Rule } from "./contract-place.ts";
 import { assertAbsent, assertKept, content, digestOf, keep } from "./tools.ts";
-import { append, assertGone, assertSaved, begin, bring, idsIn, take } from "./upload-tools.ts";
+import { append, assertGone, assertSaved, assertShutOut, begin, bring, idsIn, take } from "./upload-tools.ts";
 
 const NOTHING = new Uint8Array();
 
@@ -21,6 +22,58 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
         await assertKept(store, bytes);
         assert.equal((await uploads.read(id))?.record, "all there");
       }
+    },
+  },
+  {
+    name: "a commit of unsaved bytes makes a blob of all that was written, and can be repeated",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const [seed, [saved, size]] of [
+        [0, 0],
+        [0, 10],
+        [1000, 1010],
+        [0, largest],
+        [largest, largest],
+      ].entries()) {
+        const bytes = content(size ?? 0, seed + 20);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes: bytes.subarray(0, saved), record: "begun" });
+        {
+          await using held = await take(uploads, id);
+          if (held.commitUnsaved === undefined) return;
+          await bring(held, bytes.subarray(saved));
+          assert.deepEqual(await held.commitUnsaved(digestOf(bytes), "all there"), { existed: false });
+          await assertKept(store, bytes);
+        }
+        await using held = await take(uploads, id);
+        // a store that had no need to save has kept what was saved before
+        if (held.record === "begun") {
+          assert.equal(held.offset, saved);
+          await bring(held, bytes.subarray(saved));
+          await held.save("all there");
+        }
+        assert.deepEqual([held.offset, held.record], [bytes.length, "all there"]);
+        await held.commit(digestOf(bytes));
+        await held.conclude("done");
+        await assertKept(store, bytes);
+      }
+    },
+  },
+  {
+    name: "an upload that is created in the hands of its holder is fenced like any other",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      if (uploads.createHeld === undefined) return;
+      const id = UploadId.random();
+      await using first = await uploads.createHeld(id, "created");
+      assert.deepEqual([first.offset, first.record], [0, "created"]);
+      assert.equal((await uploads.read(id))?.isHeld, true);
+      await bring(first, content(10));
+      await first.save("saved");
+      await using second = await take(uploads, id);
+      assert.deepEqual([second.offset, second.record], [10, "saved"]);
+      await assertShutOut(first, content(10));
+      await second.remove();
     },
   },
   {

@@ -4,7 +4,7 @@ import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { Committed } from "../../../core/store.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { storeFault } from "../faults.ts";
-import type { LargeUpload } from "../large-upload.ts";
+import type { LargeUpload, SentParts } from "../large-upload.ts";
 import { keepAlive } from "../live-uploads.ts";
 import type { Fence } from "./fence.ts";
 import { endedState, superseded } from "./upload-state.ts";
@@ -102,7 +102,22 @@ export class S3HeldUpload implements HeldUpload {
         throw new FixityError("internal-error", "The upload has ended, or has bytes that are not saved.");
       }
       const { large } = this.#writer;
-      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest));
+      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest, null));
+      return { existed: await this.#waitingForS3(commit) };
+    });
+  }
+
+  async commitUnsaved(digest: Digest, record: string): Promise<Committed> {
+    this.#assertUsable();
+    this.#assertOpen();
+    // If a holder was fenced off there may be parts behind the last one, and the tail may be needed once more (Completer).
+    if (this.#fence.state.isUntidy) {
+      await this.save(record);
+      return this.commit(digest);
+    }
+    return this.#call(async () => {
+      const { large } = this.#writer;
+      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest, record));
       return { existed: await this.#waitingForS3(commit) };
     });
   }
@@ -146,8 +161,10 @@ export class S3HeldUpload implements HeldUpload {
     );
   }
 
-  async #publish(large: LargeUpload, digest: Digest): Promise<boolean> {
-    const { offset: size, completing, parts, tail } = this.#fence.state;
+  /** @param record of an upload whose last bytes are not saved yet: they are saved as parts, when the completion begins */
+  async #publish(large: LargeUpload, digest: Digest, record: string | null): Promise<boolean> {
+    const { completing, parts, tail } = this.#fence.state;
+    const { size } = this.#writer;
     return this.#tools.completer.publish({
       large,
       digest,
@@ -157,11 +174,22 @@ export class S3HeldUpload implements HeldUpload {
       begin: async () => {
         if (completing !== null) return;
         const sent = await this.#writer.sendTail();
+        if (record !== null && sent !== null) return this.#beginWith(sent, record);
         const last = sent?.parts[parts.length] ?? null;
         await this.#fence.replace((state) => ({ ...state, completing: { last } }));
       },
       pad: () => this.#writer.padTail(parts.length + 1, tail),
     });
+  }
+
+  /** Saves all parts and that their completion begins, in one step. */
+  async #beginWith({ name, parts }: SentParts, record: string): Promise<void> {
+    const { tail } = this.#fence.state;
+    await this.#writer.large?.keep();
+    this.#isNamed = true;
+    const saved = { offset: this.#writer.size, upload: name, parts, tail: null, completing: { last: null } };
+    await this.#fence.replace((state) => ({ ...state, ...saved, text: record }));
+    if (tail !== null) this.#note(this.#tools.tails.remove(tail.key));
   }
 
   /** Names nothing any more, and then removes what was named. */

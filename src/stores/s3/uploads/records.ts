@@ -65,21 +65,20 @@ export class Records {
     return (await headObject(this.#client, this.#layout.record(id), signal))?.etag ?? null;
   }
 
-  /** Writes the first record; `false` where there is one. */
-  async create(id: UploadId, state: UploadState): Promise<boolean> {
+  /** Writes the first record. @returns its entity tag; `null` where there is a record already */
+  async create(id: UploadId, state: UploadState): Promise<string | null> {
     if (this.#manner !== "none") {
       const written = await this.#put(id, state, { "if-none-match": "*" });
-      if (typeof written === "string") return true;
+      if (typeof written === "string") return written;
       if (written.status !== NO_CONDITIONS) {
         const current = await this.read(id);
         if (current === null) throw written;
         // it was there, or the answer to the first attempt was lost
-        return current.state.revision === state.revision;
+        return current.state.revision === state.revision ? current.etag : null;
       }
     }
-    if ((await this.read(id)) !== null) return false;
-    await this.#putAnyway(id, state);
-    return true;
+    if ((await this.read(id)) !== null) return null;
+    return this.#putAnyway(id, state);
   }
 
   /**

@@ -7,10 +7,10 @@ import { listObjects } from "../listing.ts";
 import { type PartLimits, PartPlan } from "../part-plan.ts";
 import { pauseFor } from "../retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
-import type { Fence } from "./fence.ts";
+import { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./held-upload.ts";
 import type { StoredRecord } from "./records.ts";
-import { newState } from "./upload-state.ts";
+import { newState, newToken, type UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 
 /** Holds that are remembered of those that could not be released. */
@@ -55,11 +55,24 @@ export class S3Uploads implements UploadStore {
   }
 
   async create(id: UploadId, record: string, options: StageOptions = {}): Promise<void> {
-    options.signal?.throwIfAborted();
-    const state = newState(record, this.#limits, options);
-    assertFits(this.#limits, options.length);
-    const isNew = await faultsTold(() => this.#tools.records.create(id, state));
-    if (!isNew) throw new FixityError("internal-error", "There is an upload with this id already.");
+    await this.#create(id, newState(record, this.#limits, options), options);
+  }
+
+  async createHeld(id: UploadId, record: string, options: StageOptions = {}): Promise<HeldUpload> {
+    const token = newToken();
+    const state = { ...newState(record, this.#limits, options), holder: token };
+    const etag = await this.#create(id, state, options);
+    const { records, context } = this.#tools;
+    return this.#hand(new Fence(records, id, { state, etag, token, log: context.log }));
+  }
+
+  /** @returns the record's entity tag */
+  async #create(id: UploadId, state: UploadState, { signal, length }: StageOptions): Promise<string> {
+    signal?.throwIfAborted();
+    assertFits(this.#limits, length);
+    const etag = await faultsTold(() => this.#tools.records.create(id, state));
+    if (etag === null) throw new FixityError("internal-error", "There is an upload with this id already.");
+    return etag;
   }
 
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
@@ -116,7 +129,11 @@ export class S3Uploads implements UploadStore {
     const { log } = this.#tools.context;
     const fence = await claimUpload(this.#tools.records, id, { former, read, signal, log });
     this.#former.delete(id.hex);
-    if (fence === null) return null;
+    return fence === null ? null : this.#hand(fence);
+  }
+
+  #hand(fence: Fence): HeldUpload {
+    const { id } = fence;
     const taken = { fence, upload: new S3HeldUpload(fence, this.#tools) };
     this.#holds.set(id.hex, taken);
     void taken.upload.released.then(() => this.#noteReleased(id, taken));

@@ -1,0 +1,239 @@
+/** What each route costs in requests to S3, through HTTP: the table in docs/s3.md says so, and is compared with what is counted. */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { createClient } from "../../src/client/node.ts";
+import { Random } from "../helpers/random.ts";
+import { fileHead, formOf, Service, sha256 } from "../helpers/service.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const PART = 8 * MIB;
+const HEADING = "### Requests to S3";
+
+type Counts = Record<string, number>;
+
+/** Counts what the routes cost, in one service over one bucket. */
+class Till implements AsyncDisposable {
+  readonly service: Service;
+  /** By the name of a row. */
+  readonly found: Map<string, Counts> = new Map<string, Counts>();
+  readonly #proxy: FaultProxy;
+  readonly #place: S3Place;
+  #seed = 100;
+
+  private constructor(service: Service, proxy: FaultProxy, place: S3Place) {
+    this.service = service;
+    this.#proxy = proxy;
+    this.#place = place;
+  }
+
+  static async open(gateway: Gateway): Promise<Till> {
+    const proxy = await FaultProxy.start(gateway.endpoint);
+    const place = new S3Place(gateway);
+    const service = await Service.start({ store: place.store({ endpoint: proxy.endpoint, partSize: PART }) });
+    const till = new Till(service, proxy, place);
+    // the first upload teaches the store how its server wants conditions to be written
+    const at = await till.createTus(2 * KIB);
+    await till.patchTus(at, 0, till.bytes(KIB));
+    return till;
+  }
+
+  get #collection(): string {
+    return `${this.service.url}/uploads`;
+  }
+
+  /** Bytes that nobody has uploaded yet. */
+  bytes(size: number): Buffer<ArrayBuffer> {
+    this.#seed += 1;
+    return Buffer.from(new Random(this.#seed).bytes(size));
+  }
+
+  /** Counts the requests of `run` as those of a row. */
+  async count(row: string, run: () => Promise<unknown>): Promise<void> {
+    await this.#proxy.reset();
+    await run();
+    const counts: Counts = {};
+    for (const { operation, key } of this.#proxy.seen) {
+      // A holder looks at its record while its sender is slow: how often depends on the machine.
+      if (operation === "HeadObject" && this.#place.layout.uploadIdOf(key) !== null) continue;
+      counts[operation] = (counts[operation] ?? 0) + 1;
+    }
+    assert(!this.found.has(row), row);
+    this.found.set(row, counts);
+  }
+
+  async send(method: string, path: string, status: number, init: RequestInit = {}): Promise<Response> {
+    const url = path.startsWith("http") ? path : this.service.url + path;
+    const answer = await fetch(url, { method, redirect: "manual", ...init });
+    assert.equal(answer.status, status, `${method} ${path}: ${await answer.clone().text()}`);
+    await answer.clone().arrayBuffer();
+    return answer;
+  }
+
+  async form(bytes: Buffer, status: number): Promise<string> {
+    const { boundary, body } = formOf([{ head: fileHead("a.png"), content: bytes }]);
+    const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
+    const answer = await this.send("POST", "/uploads", status, { body: body as Uint8Array<ArrayBuffer>, headers });
+    return ((await answer.json()) as { url: string }).url;
+  }
+
+  async put(bytes: Buffer, status: number): Promise<void> {
+    await this.send("PUT", `/uploads/${sha256(bytes)}.png`, status, { body: bytes as Uint8Array<ArrayBuffer> });
+  }
+
+  async createTus(length: number, sha?: string): Promise<string> {
+    const metadata = sha === undefined ? {} : { "Upload-Metadata": `sha256 ${Buffer.from(sha).toString("base64")}` };
+    const headers = { "Tus-Resumable": "1.0.0", "Upload-Length": String(length), ...metadata };
+    const answer = await this.send("POST", "/uploads", 201, { headers });
+    return new URL(answer.headers.get("location") ?? "", this.#collection).href;
+  }
+
+  async patchTus(at: string, offset: number, bytes: Buffer): Promise<void> {
+    const headers = {
+      "Tus-Resumable": "1.0.0",
+      "Upload-Offset": String(offset),
+      "Content-Type": "application/offset+octet-stream",
+    };
+    await this.send("PATCH", at, 204, { body: bytes as Uint8Array<ArrayBuffer>, headers });
+  }
+
+  async wholeTus(bytes: Buffer, sha?: string): Promise<void> {
+    const at = await this.createTus(bytes.length, sha);
+    for (let offset = 0; offset < bytes.length; offset += PART) {
+      await this.patchTus(at, offset, bytes.subarray(offset, offset + PART));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.service[Symbol.asyncDispose]();
+    await this.service.fixity.store[Symbol.asyncDispose]();
+    await this.#place[Symbol.asyncDispose]();
+    await this.#proxy[Symbol.asyncDispose]();
+  }
+}
+
+export function pricesSuite(gateway: Gateway): void {
+  void describe("what routes cost in requests to S3", () => {
+    void test("is what the documentation says", async () => {
+      await using till = await Till.open(gateway);
+      await plainRoutes(till);
+      await resumableRoutes(till);
+      await clientRoutes(till);
+      await readingRoutes(till);
+      await maintenance(till);
+      const documented = await documentedPrices();
+      const lines = [...till.found].map(([row, counts]) => `| ${row} | ${total(counts)} | ${written(counts)} |`);
+      const table = `counted:\n${lines.join("\n")}`;
+      assert.deepEqual([...documented.keys()].toSorted(), [...till.found.keys()].toSorted(), table);
+      for (const [row, counts] of till.found) {
+        const { requests, which } = documented.get(row) ?? assert.fail(row);
+        const [, bound] = /^at most (\d+)$/.exec(requests) ?? [];
+        if (bound === undefined) assert.deepEqual([requests, which], [String(total(counts)), written(counts)], table);
+        else assert(total(counts) <= Number(bound), table);
+      }
+    });
+  });
+}
+
+async function plainRoutes(till: Till): Promise<void> {
+  const [small, part, large] = [till.bytes(4 * KIB), till.bytes(PART), till.bytes(20_000_000)];
+  await till.count("form of 4 KiB, new", () => till.form(small, 201));
+  await till.count("form of 4 KiB, stored before", () => till.form(small, 200));
+  await till.count("form of 8 MiB, new", () => till.form(part, 201));
+  await till.count("form of 20 MB, new", () => till.form(large, 201));
+  await till.count("form of 20 MB, stored before", () => till.form(large, 200));
+  const declared = till.bytes(20_000_000);
+  await till.count("`PUT` to a link, 20 MB, new", () => till.put(declared, 201));
+  await till.count("`PUT` to a link, 20 MB, stored before", () => till.put(declared, 200));
+  const tiny = till.bytes(4 * KIB);
+  await till.count("`PUT` to a link, 4 KiB, new", () => till.put(tiny, 201));
+}
+
+async function resumableRoutes(till: Till): Promise<void> {
+  const ietf = (fields: Readonly<Record<string, string>>, body?: Buffer) => {
+    const init = { headers: fields, ...(body !== undefined && { body: body as Uint8Array<ArrayBuffer> }) };
+    return till.send("POST", "/uploads", 201, init);
+  };
+  await till.count("creation, tus", () => till.createTus(3 * PART));
+  await till.count("creation, IETF, without content", () => ietf({ "Upload-Complete": "?0" }));
+  await till.count("creation, IETF, with 1 MiB", () => ietf({ "Upload-Complete": "?0" }, till.bytes(MIB)));
+  const at = await till.createTus(4 * PART);
+  await till.count("append of a part, the first one", () => till.patchTus(at, 0, till.bytes(PART)));
+  await till.count("append of a part", () => till.patchTus(at, PART, till.bytes(PART)));
+  await till.count("append of 1 MiB (a tail)", () => till.patchTus(at, 2 * PART, till.bytes(MIB)));
+  await till.count("append of 1 MiB behind a tail", () => till.patchTus(at, 2 * PART + MIB, till.bytes(MIB)));
+  await till.count("`HEAD` of an upload that nobody holds", () =>
+    till.send("HEAD", at, 200, { headers: { "Tus-Resumable": "1.0.0" } }),
+  );
+  const one = await till.createTus(KIB);
+  await till.count("last append of 1 KiB, nothing before it", () => till.patchTus(one, 0, till.bytes(KIB)));
+  const small = await till.createTus(2 * KIB);
+  await till.patchTus(small, 0, till.bytes(KIB));
+  await till.count("last append of 1 KiB behind a tail", () => till.patchTus(small, KIB, till.bytes(KIB)));
+  const large = await till.createTus(PART + MIB + 10 * MIB);
+  await till.patchTus(large, 0, till.bytes(PART + MIB));
+  await till.count("last append of 10 MiB behind parts and a tail, not declared", () =>
+    till.patchTus(large, PART + MIB, till.bytes(10 * MIB)),
+  );
+  await till.count("`DELETE` of a complete upload", () =>
+    till.send("DELETE", large, 204, { headers: { "Tus-Resumable": "1.0.0" } }),
+  );
+  const whole = till.bytes(64 * MIB);
+  await till.count("64 MiB by tus in pieces of 8 MiB, not declared", () => till.wholeTus(whole));
+  const declared = till.bytes(64 * MIB);
+  await till.count("64 MiB by tus in pieces of 8 MiB, declared", () => till.wholeTus(declared, sha256(declared)));
+  const single = till.bytes(64 * MIB);
+  await till.count("64 MiB in one resumable `POST`, not declared", () => ietf({ "Upload-Complete": "?1" }, single));
+}
+
+async function clientRoutes(till: Till): Promise<void> {
+  const client = createClient({ endpoint: `${till.service.url}/uploads` });
+  const [large, small] = [till.bytes(64 * MIB), till.bytes(4 * KIB)];
+  await till.count("`fixity/client`, 64 MiB, new", () => client.upload(large));
+  await till.count("`fixity/client`, 64 MiB, stored before", () => client.upload(large));
+  await till.count("`fixity/client`, 4 KiB, new", () => client.upload(small));
+  await till.count("`fixity/client`, 4 KiB, stored before", () => client.upload(small));
+  client.close();
+}
+
+async function readingRoutes(till: Till): Promise<void> {
+  const bytes = till.bytes(4 * KIB);
+  const url = await till.form(bytes, 201);
+  await till.count("`GET` of a file", () => till.send("GET", url, 200));
+  await till.count("`GET` of a range", () => till.send("GET", url, 206, { headers: { Range: "bytes=0-99" } }));
+  await till.count("`HEAD` of a file", () => till.send("HEAD", url, 200));
+  await till.count("`GET` of a file that is not there", () => till.send("GET", `/uploads/${"0".repeat(64)}`, 404));
+  await till.count("`GET` with `?view`", () => till.send("GET", `${url}?view`, 200));
+  await till.count("`GET` with an `If-None-Match` that matches", () =>
+    till.send("GET", url, 304, { headers: { "If-None-Match": `"${sha256(bytes)}"` } }),
+  );
+}
+
+async function maintenance(till: Till): Promise<void> {
+  const { store } = till.service.fixity;
+  await till.count("the check at the start of a server, or by `/healthz`", () => store.check());
+}
+
+/** The rows of the table under {@link HEADING}, by their first column. */
+async function documentedPrices(): Promise<Map<string, { readonly requests: string; readonly which: string }>> {
+  const text = await readFile(new URL("../../docs/s3.md", import.meta.url), "utf8");
+  const [, section = ""] = text.split(`${HEADING}\n`);
+  const [content = ""] = section.split(/\n##/);
+  const rows = content.split("\n").filter((line) => line.startsWith("| "));
+  const cells = rows.slice(2).map((line) => line.split("|").map((cell) => cell.trim()));
+  return new Map(cells.map(([, row = "", requests = "", which = ""]) => [row, { requests, which }]));
+}
+
+function total(counts: Counts): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
+
+/** In the order of the alphabet, as the table has it. */
+function written(counts: Counts): string {
+  const names = Object.keys(counts).toSorted();
+  return names.map((name) => (counts[name] === 1 ? name : `${counts[name]} ${name}`)).join(", ");
+}
