@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FixityError } from "../../src/index.ts";
+import { RawClient } from "../helpers/raw-client.ts";
 import { Service, type ServiceOptions, sha256 } from "../helpers/service.ts";
-import { ask, field, type Heard, json, type Sent } from "./client.ts";
+import { ask, begin, field, finalAnswer, type Heard, json, type Sent } from "./client.ts";
 import { append, created, LAST, offsetOf, OPEN, PARTIAL } from "./ietf-client.ts";
 
 const INCONSISTENT = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length";
@@ -276,4 +277,94 @@ test("Offset, Completeness, Length: parameters of items are ignored, of whatever
   const fields = { "Upload-Offset": '5;v=1.0;w="0.1"', "Upload-Complete": "?1;x=1.5" };
   const answer = await append(service, at, { offset: 5, body: " world", fields });
   assert.deepEqual([answer.status, json(answer)["size"]], [201, 11]);
+});
+
+/** Begins a creation whose content stops after 3 of 10 bytes, and gives the upload's address. */
+async function hangingCreation(client: RawClient): Promise<string> {
+  const fields = { ...LAST, "Upload-Draft-Interop-Version": "9" };
+  await begin(client, "POST", "/uploads", { fields, length: 10, body: "abc" });
+  return field(await client.answer(), "location");
+}
+
+test("Concurrency: an offset that is asked for while a creation hangs is accepted, and the hung request may resume", async () => {
+  await using service = await Service.start();
+  await using client = await RawClient.open(service.port);
+  const at = await hangingCreation(client);
+  const offset = await offsetOf(service, at);
+  const done = await append(service, at, { offset, body: "abcdefghij".slice(offset), fields: LAST });
+  assert.deepEqual([done.status, json(done)["digest"]], [201, `sha256:${sha256("abcdefghij")}`]);
+  const hung = await finalAnswer(client);
+  assert.deepEqual([hung.status, json(hung)["code"]], [409, "upload-superseded"]);
+  assert.deepEqual(
+    ["upload-complete", "location", "upload-offset"].map((name) => hung.fields.get(name)),
+    ["?0", at, String(offset)],
+  );
+});
+
+test("Concurrency: a cancellation while a creation hangs ends it", async () => {
+  await using service = await Service.start();
+  await using client = await RawClient.open(service.port);
+  const at = await hangingCreation(client);
+  assert.equal((await ask(service.port, "DELETE", at)).status, 204);
+  const hung = await finalAnswer(client);
+  assert.deepEqual([hung.status, field(hung, "upload-complete")], [409, "?0"]);
+  assert.equal(await uploadsIn(service), 0);
+});
+
+test("Upload Creation, Upload Append: content that stops coming is 408 with ?0 and the offset to continue from", async () => {
+  await using service = await Service.start({ idleTimeout: 200 });
+  await using creating = await RawClient.open(service.port);
+  const at = await hangingCreation(creating);
+  const created = await finalAnswer(creating);
+  await using appending = await RawClient.open(service.port);
+  const fields = { ...PARTIAL, ...LAST, "Upload-Offset": "3" };
+  await begin(appending, "PATCH", at, { fields, length: 7, body: "de" });
+  const appended = await finalAnswer(appending);
+  for (const [answer, offset] of [
+    [created, "3"],
+    [appended, "5"],
+  ] as const) {
+    assert.deepEqual(
+      [answer.status, field(answer, "upload-complete"), field(answer, "upload-offset")],
+      [408, "?0", offset],
+    );
+  }
+  assert.equal(field(created, "location"), at);
+  assert.equal(await offsetOf(service, at), 5);
+});
+
+test("Limits: a creation with the whole may be below min-append-size, and one without content too", async () => {
+  await using service = await Service.start({ uploads: { minAppendSize: 10 } });
+  assert.equal((await ask(service.port, "POST", "/uploads", { fields: LAST, body: "hello" })).status, 201);
+  assert.equal((await ask(service.port, "POST", "/uploads", { fields: OPEN })).status, 201);
+  const unannounced = await ask(service.port, "POST", "/uploads", {
+    ...chunked("hello"),
+    fields: { ...OPEN, ...chunked().fields },
+  });
+  assert.deepEqual([unannounced.status, field(unannounced, "upload-offset")], [201, "5"]);
+});
+
+test("Length: the whole in chunks that is shorter than the length leaves the upload open, with its bytes", async () => {
+  await using service = await Service.start();
+  const answer = await ask(service.port, "POST", "/uploads", {
+    ...chunked("hello"),
+    fields: { ...LAST, "Upload-Length": "10", ...chunked().fields },
+  });
+  assert.deepEqual([answer.status, json(answer)["type"], field(answer, "upload-complete")], [400, INCONSISTENT, "?0"]);
+  assert.equal(field(answer, "upload-offset"), "5");
+  const at = field(answer, "location");
+  assert.equal((await append(service, at, { offset: 5, body: "world", fields: LAST })).status, 201);
+});
+
+test("Status Code 104: behind 100 Continue, before the content, and while it comes in", async () => {
+  await using service = await Service.start();
+  await using client = await RawClient.open(service.port);
+  const fields = { ...LAST, "Upload-Draft-Interop-Version": "9", Expect: "100-continue" };
+  await begin(client, "POST", "/uploads", { fields, length: 5 });
+  const first = await client.answer();
+  const second = await client.answer();
+  await client.send("hello");
+  const last = await finalAnswer(client);
+  assert.deepEqual([first.status, second.status, last.interim[0]?.status, last.status], [104, 100, 104, 201]);
+  assert.deepEqual([first.fields.has("location"), last.interim[0]?.fields.has("location")], [true, false]);
 });
