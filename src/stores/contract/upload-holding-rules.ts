@@ -125,6 +125,26 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
     },
   },
   {
+    name: "a holder whose upload another store has ended meanwhile is told so by whatever it does next",
+    needs: ["uploads", "another"],
+    run: async ({ uploads, another, largest }) => {
+      await using second = await another();
+      for (const ends of ["concludes", "removes"] as const) {
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes: content(100_000, 1), record: "before" });
+        await using deaf = await take(uploads, id);
+        {
+          await using held = await take(uploadsOf(second), id);
+          if (ends === "removes") await held.remove();
+          else await held.conclude("done");
+        }
+        // a store that does not look may still give back what it has; what it gives must not be a store's fault
+        await savedBytes(deaf).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
+        await assertShutOut(deaf, content(largest, 2));
+      }
+    },
+  },
+  {
     name: "holders that come at once have their turns one after another",
     needs: ["uploads"],
     run: async ({ uploads }) => everyoneHasATurn(uploads, uploads),

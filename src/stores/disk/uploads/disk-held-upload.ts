@@ -84,7 +84,11 @@ export class DiskHeldUpload implements HeldUpload {
 
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertGoesOn();
-    return this.#bytes.write(bytes);
+    try {
+      return this.#bytes.write(bytes);
+    } catch (error) {
+      return this.#work(() => Promise.reject(error as Error));
+    }
   }
 
   async save(record: string): Promise<void> {
@@ -171,7 +175,7 @@ export class DiskHeldUpload implements HeldUpload {
       const fd = await open(join(this.#taken.folder.path, name), "r");
       yield* new DiskReader({ fd, size: length, span: { start, end: length }, signal: undefined });
     } catch (error) {
-      throw storeFault(error);
+      throw await this.#reasonOf(error);
     }
   }
 
@@ -194,7 +198,7 @@ export class DiskHeldUpload implements HeldUpload {
     }
   }
 
-  /** Of what fails when somebody else has the upload, only that matters. */
+  /** What to report of a failure: where somebody else has taken the upload over, only that matters. */
   async #reasonOf(error: unknown): Promise<unknown> {
     try {
       if (this.#ended !== "removed") await this.#assertNotLost();

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { GRACE, Hold } from "../../uploads/hold.ts";
+import { GRACE, Hold, superseded } from "../../uploads/hold.ts";
 import type { Log } from "../options.ts";
 import { isDead, type Owner } from "../owner.ts";
 import { type SavedState, unreadable } from "./saved-state.ts";
@@ -119,23 +119,32 @@ export class Handover {
       const state = await settledState(folder, before, token);
       return { id, folder, hold, token, state };
     } catch (error) {
+      // Of what fails when the upload has been taken over since the claim, only that matters.
+      const isOurs = await folder.has(token).catch(() => true);
+      if (!isOurs) hold.lose();
       await this.release({ id, folder, hold, token }, false);
-      throw error;
+      throw isOurs ? error : superseded();
     }
   }
 }
 
-/** The state that is there now, durably and in the generation of the token. */
+/**
+ * The state that is there now, durably and in the generation of the token.
+ *
+ * @throws FixityError `upload-superseded` where the token is gone already
+ */
 async function settledState(folder: UploadFolder, before: FolderView, token: Token): Promise<SavedState> {
   const isSettled = before.token.state === "free";
-  // Who was not asked, or did not hear, may have gone on until a moment ago.
+  // A holder that was not asked, or did not hear, may have gone on until a moment ago.
   const view = isSettled ? before : await folder.view();
+  // What was seen after somebody else's claim is theirs: to tidy by it would remove their record.
+  if (view !== before && view?.token.name !== token.name) throw superseded();
   const found = view === null ? null : await folder.readState(view.generation);
   if (view === null || found === null) throw unreadable();
   const { generation } = token;
   let state = found;
   if (view.generation < generation) {
-    // What those of the generation before do to their record is nothing to anybody from now on.
+    // Writers of an older generation are fenced off; their record is ignored from now on.
     state = { ...found, segments: found.segments.filter(({ length }) => length > 0) };
     await folder.writeState(generation, state, Promise.resolve());
   } else if (!isSettled) {
