@@ -8,6 +8,7 @@ import { bearerTokens } from "../http/bearer.ts";
 import { createHandler } from "../http/handler.ts";
 import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
+import { RESUMABLE } from "../http/resumable/tus.ts";
 import { ClientErrors } from "./client-errors.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
@@ -56,8 +57,10 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     },
     genReqId: nextRequestId,
   });
-  app.addHook("onRequest", async (_request, reply) => {
+  app.addHook("onRequest", async (request, reply) => {
     void reply.headers(SAFETY);
+    // tus demands it of every response, also outside of the uploads
+    if (request.headers["tus-resumable"] !== undefined) void reply.headers(RESUMABLE);
     if (!stopping.aborted) return;
     void reply.header("Connection", "close");
     throw shuttingDown();

@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { createClient } from "../../src/client.ts";
 import { FrontServer } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { ask, field } from "../resumable/client.ts";
 import { created, LAST, OPEN, PARTIAL } from "../resumable/ietf-client.ts";
@@ -186,3 +187,21 @@ void test("interimResponses: false: no 104 without a proxy either", async () => 
   const answer = await ask(silent.port, "POST", "/uploads", { fields, body: "hello" });
   assert.deepEqual([answer.status, answer.interim.length], [201, 0]);
 });
+
+for (const [setting, expected] of [
+  [undefined, [false, true]],
+  ["yes", [true, true]],
+  ["no", [false, false]],
+] as const) {
+  void test(`UPLOAD_INTERIM_RESPONSES=${setting ?? "auto"}: with a proxy and without`, async () => {
+    const env = { ...(setting !== undefined && { UPLOAD_INTERIM_RESPONSES: setting }) };
+    await using server = await ServerProcess.start({ dir: join(folder, `store-${setting}`), env });
+    const fields = { ...LAST, "Upload-Draft-Interop-Version": "9" };
+    const proxied = await ask(server.port, "POST", "/uploads", { fields: { ...fields, Via: "1.1 a" }, body: "hello" });
+    const direct = await ask(server.port, "POST", "/uploads", { fields, body: "hello there" });
+    assert.deepEqual(
+      [proxied, direct].map(({ interim }) => interim.length > 0),
+      expected,
+    );
+  });
+}

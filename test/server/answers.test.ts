@@ -45,6 +45,24 @@ test("an upload is logged with what it was, in one line", async () => {
   assert.equal(typeof ms, "number");
 });
 
+test("a request of tus gets Tus-Resumable wherever it goes, and others do not", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "tus") });
+  for (const [method, path, status] of [
+    ["GET", "/uploads", 405],
+    ["GET", "/elsewhere", 404],
+    ["HEAD", "/elsewhere", 404],
+    ["POST", "/elsewhere", 404],
+    ["PATCH", "/elsewhere", 404],
+    ["OPTIONS", "/elsewhere", 404],
+    ["GET", "/healthz", 200],
+  ] as const) {
+    const answer = await fetch(server.url + path, { method, headers: { "tus-resumable": "1.0.0" } });
+    assert.deepEqual([answer.status, answer.headers.get("tus-resumable")], [status, "1.0.0"], `${method} ${path}`);
+    const plain = await fetch(server.url + path, { method });
+    assert.equal(plain.headers.get("tus-resumable"), null);
+  }
+});
+
 test("what went wrong can be found again by the id in the answer", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "ids") });
   const failures = [
