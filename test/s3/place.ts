@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { BlobStore } from "../../src/core/store.ts";
 import { S3Client } from "../../src/stores/s3/client.ts";
+import { Conditions } from "../../src/stores/s3/conditions.ts";
 import { Layout } from "../../src/stores/s3/layout.ts";
 import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../../src/stores/s3/listing.ts";
 import { abortUpload, createUpload, uploadPart } from "../../src/stores/s3/multipart.ts";
@@ -64,7 +65,7 @@ export class S3Place implements AsyncDisposable {
   /** How many half-written uploads there are, in whatever form, besides those that can be resumed. */
   async leftovers(): Promise<number> {
     const { client, layout } = this;
-    const records = new Records(client, layout);
+    const records = new Records(client, layout, new Conditions(client, layout, () => null));
     const names = await namesInRecords(client, layout, { records, signal: undefined });
     const isKept = (key: string) => key.startsWith(layout.blobs) || layout.uploadIdOf(key) !== null || names.has(key);
     const objects = (await this.objects()).filter(({ key }) => !isKept(key));
@@ -90,7 +91,7 @@ export class S3Place implements AsyncDisposable {
 
   /** Begins a multipart upload that no store knows of. */
   async beginUpload(key: string, parts: readonly Uint8Array[]): Promise<void> {
-    const upload = await createUpload(this.client, key, "application/octet-stream");
+    const upload = await createUpload(this.client, key, { contentType: "application/octet-stream" });
     for (const [index, bytes] of parts.entries()) {
       const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
       await uploadPart(this.client, upload, index + 1, { payload, signal: new AbortController().signal });

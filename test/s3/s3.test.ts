@@ -15,6 +15,7 @@ import { roundsSuite } from "./rounds.ts";
 import { serverSuite } from "./server.ts";
 import { uploadFaultsSuite } from "./upload-faults.ts";
 import { uploadsSuite } from "./uploads.ts";
+import { versionedSuite } from "./versioned.ts";
 
 const missing = whyNoGateway();
 if (missing === null) {
@@ -28,6 +29,7 @@ if (missing === null) {
   serverSuite(gateway);
   clientSuite(gateway);
   uploadsSuite(gateway);
+  versionedSuite(gateway);
   uploadFaultsSuite(gateway);
   roundsSuite(gateway);
   delegatedSuite(gateway);

@@ -52,16 +52,24 @@ describe("conditions", () => {
     assert.match(of("put-if-match").remedy, /^fixity looks at the upload first instead/);
   });
 
-  test("that are never met", async () => {
-    const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], 412, "PreconditionFailed") });
-    assert.equal(of("put-if-absent").found, "It is refused although nothing is there.");
-    assert.equal(of("put-if-match").remedy, "Uploads can be begun, and none can be resumed.");
-  });
+  for (const [status, code] of [
+    [412, "PreconditionFailed"],
+    [409, "ConditionalRequestConflict"],
+  ] as const) {
+    test(`that are never met, but answered with ${status}`, async () => {
+      const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], status, code) });
+      assert.equal(of("put-if-absent").verdict, "note");
+      assert.equal(of("put-if-absent").found, "It is refused although nothing is there.");
+      assert.equal(of("put-if-match").verdict, "warning");
+      assert.equal(of("put-if-match").found, "It is never met, in whatever form.");
+      assert.match(of("put-if-match").remedy, /^fixity looks at the upload first instead.* without versioning/);
+    });
+  }
 
-  test("that make a server refuse what fixity stores", async () => {
+  test("that make a server refuse the request: they are left out when files are stored", async () => {
     const { of } = await examine({ PutObject: refusing(["if-none-match"], 400, "InvalidArgument") });
-    assert.equal(of("put-if-absent").verdict, "failure");
-    assert.match(of("put-if-absent").found ?? "", /400 InvalidArgument/);
+    assert.equal(of("put-if-absent").verdict, "note");
+    assert.match(of("put-if-absent").remedy, /^fixity leaves it out, and looks before it stores/);
   });
 });
 

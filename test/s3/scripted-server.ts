@@ -34,8 +34,19 @@ export class ScriptedServer implements AsyncDisposable {
   readonly #held = new Map<string, Promise<void>>();
   readonly #scripts = new Map<string, (request: ScriptedRequest) => Step>();
 
+  /** Connections that are still to be ended before a request is read from them. */
+  #refusals = 0;
+  /** Connections that were ended that way. */
+  refused = 0;
+
   private constructor() {
     this.#server = createServer((incoming, outgoing) => void this.#serve(incoming, outgoing).catch(() => null));
+    this.#server.on("connection", (socket) => {
+      if (this.#refusals === 0) return;
+      this.#refusals -= 1;
+      this.refused += 1;
+      socket.resetAndDestroy();
+    });
   }
 
   static async start(): Promise<ScriptedServer> {
@@ -87,6 +98,13 @@ export class ScriptedServer implements AsyncDisposable {
 
   store(options: Partial<S3StoreOptions> = {}, inner: InnerOptions = {}): BlobStore {
     return new S3Store({ ...this.options(options), ...inner });
+  }
+
+  /** Breaks all connections, and so many that follow. */
+  breakDown(refusals: number): void {
+    this.#refusals = refusals;
+    this.refused = 0;
+    this.#server.closeAllConnections();
   }
 
   /** Ends all connections on which no request is under way. */

@@ -1,5 +1,6 @@
 /** What AWS and other providers answer, and the server of the other S3 tests does not. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
 import { type ErrorCode, FixityError } from "../../src/core/errors.ts";
 import type { BlobStore, StageOptions } from "../../src/core/store.ts";
@@ -219,10 +220,45 @@ void describe("conditions", () => {
       assert.equal(count(server, "PutObject"), 2);
     }));
 
-  test("409 ConditionalRequestConflict time and again is told as a store that may be tried again", () =>
+  const lasting = [
+    failure(412, "PreconditionFailed"),
+    failure(409, "ConditionalRequestConflict"),
+    { status: 409 },
+    failure(400, "InvalidArgument"),
+    failure(400, "InvalidRequest"),
+    { status: 405 },
+  ];
+  for (const answer of lasting) {
+    const name = `${answer.status} ${/<Code>(\w+)/.exec(String(answer.body))?.[1] ?? "without a code"}`;
+    test(`a provider that answers ${name} to every condition: files are stored, small and large, and it is soon left out`, async () => {
+      await using server = await ScriptedServer.start();
+      const log: string[] = [];
+      await using store = server.store({ log: (message) => log.push(message) });
+      const isConditional = ({ headers }: { readonly headers: Readonly<Record<string, unknown>> }) =>
+        headers["if-none-match"] !== undefined || headers["if-match"] !== undefined;
+      for (const operation of ["PutObject", "CompleteMultipartUpload", "CopyObject"]) {
+        server.always(operation, (request) => (isConditional(request) ? answer : null));
+      }
+      for (let n = 0; n < 4; n += 1) {
+        assert.equal(await upload(store, content(100, n)), false);
+        assert.equal(await upload(store, content(100, n)), true, "what is there is found");
+      }
+      await upload(store, BIG);
+      await assertReadable(store, BIG);
+      server.seen.length = 0;
+      await upload(store, content(100, 9));
+      assert.deepEqual(server.seen.filter(isConditional), []);
+      assert.equal(log.filter((line) => line.includes("refuses If-None-Match")).length, 1, log.join("\n"));
+      assert.match(log.join("\n"), /the bucket scripted at 127\.0\.0\.1/);
+    });
+  }
+
+  test("bytes that were refused are no reason to leave the condition out", () =>
     scripted(async (server, store) => {
-      server.always("PutObject", failure(409, "ConditionalRequestConflict"));
+      server.once("PutObject", failure(400, "XAmzContentSHA256Mismatch"));
       await assert.rejects(upload(store, SMALL), fails("store-unavailable"));
+      await upload(store, SMALL);
+      assert.equal(server.seen.filter(({ headers }) => headers["if-none-match"] === "*").length, 2);
     }));
 
   for (const answer of [failure(501, "NotImplemented"), { status: 501 }, failure(400, "NotImplemented")]) {
@@ -254,6 +290,50 @@ void describe("conditions", () => {
       server.once("PutObject", failure(412, "PreconditionFailed"));
       assert.equal(await upload(store, SMALL), false);
       await assertReadable(store, SMALL);
+    }));
+});
+
+void describe("a bucket with object lock and a default retention", () => {
+  const words = [
+    [
+      "InvalidRequest",
+      "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
+    ],
+    ["InvalidRequest", "Missing required header for this request: Content-Md5."],
+    ["MissingContentMD5", ""],
+  ] as const;
+  for (const [code, message] of words) {
+    test(`that wants Content-MD5 (${code} ${message}) gets it with everything that is stored, the right one`, () =>
+      scripted(async (server, store) => {
+        const refused = failure(400, code);
+        const body = String(refused.body).replace("As scripted.", message);
+        for (const operation of ["PutObject", "UploadPart"]) {
+          server.always(operation, ({ headers, content: sent }) => {
+            const md5 = headers["content-md5"];
+            if (md5 === undefined) return { ...refused, body };
+            return md5 === createHash("md5").update(sent).digest("base64") ? null : failure(400, "BadDigest");
+          });
+        }
+        await upload(store, SMALL);
+        await upload(store, BIG);
+        await upload(store, content(LARGE, 9), announced(content(LARGE, 9)));
+        await assertReadable(store, SMALL);
+        await assertReadable(store, BIG);
+        const refusedOnce = server.seen.filter(
+          ({ operation, headers }) =>
+            ["PutObject", "UploadPart"].includes(operation) && headers["content-md5"] === undefined,
+        );
+        assert.equal(refusedOnce.length, 1, "one refusal teaches it");
+      }));
+  }
+
+  test("is not asked for ever where it refuses Content-MD5 too", () =>
+    scripted(async (server, store) => {
+      const refused = failure(400, "InvalidRequest");
+      const body = String(refused.body).replace("As scripted.", "Content-MD5 is wrong");
+      server.always("PutObject", { ...refused, body });
+      await assert.rejects(upload(store, SMALL), fails("store-unavailable"));
+      assert(count(server, "PutObject") <= 4);
     }));
 });
 

@@ -52,7 +52,7 @@ async function refuseRange(
   range: ByteRange | undefined,
   signal: AbortSignal | undefined,
 ): Promise<null> {
-  const found = await headObject(client, key, signal);
+  const found = await headObject(client, key, { signal, patience: "reader" });
   if (found === null) return null;
   ByteRange.resolve(range, found.size);
   throw new S3Error({ operation: OPERATION, status: 416, detail: "a range that lies inside was refused" });

@@ -1,7 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 import type { S3Client } from "./client.ts";
-import { NO_CREDENTIALS } from "./failures.ts";
-import { S3Error } from "./s3-error.ts";
+import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 import { expectRoot } from "./answers.ts";
 
 /**
@@ -14,7 +13,7 @@ export async function checkBucket(client: S3Client, prefix: string, signal: Abor
   const operation = "ListObjectsV2";
   const query = { "list-type": "2", "max-keys": "1", prefix };
   try {
-    await client.call({ operation, method: "GET", key: null, query, signal }, (answer) =>
+    await client.call({ operation, method: "GET", key: null, query, signal, patience: "quick" }, (answer) =>
       expectRoot(operation, answer, "ListBucketResult"),
     );
   } catch (error) {

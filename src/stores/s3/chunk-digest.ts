@@ -6,7 +6,16 @@ const HASH_SLICE = 1024 * 1024;
 
 /** SHA-256 in hex of what may be many megabytes; others get their turn in between. */
 export async function digestOfChunks(chunks: readonly Uint8Array[]): Promise<string> {
-  const hash = createHash("sha256");
+  return (await hashOf("sha256", chunks)).toString("hex");
+}
+
+/** MD5 as it stands in a `Content-MD5` field (RFC 1864), computed like {@link digestOfChunks}. */
+export async function md5OfChunks(chunks: readonly Uint8Array[]): Promise<string> {
+  return (await hashOf("md5", chunks)).toString("base64");
+}
+
+async function hashOf(algorithm: "sha256" | "md5", chunks: readonly Uint8Array[]): Promise<Buffer> {
+  const hash = createHash(algorithm);
   let since = 0;
   for (const chunk of chunks) {
     hash.update(chunk);
@@ -15,5 +24,5 @@ export async function digestOfChunks(chunks: readonly Uint8Array[]): Promise<str
     since = 0;
     await yieldToOthers();
   }
-  return hash.digest("hex");
+  return hash.digest();
 }

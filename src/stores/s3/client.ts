@@ -3,6 +3,7 @@ import { FixityError } from "../../core/errors.ts";
 import type { PresignedUrl } from "../../core/presigning.ts";
 import { fieldOf, readText, type WireAnswer } from "./answer-reader.ts";
 import { refuseError } from "./answers.ts";
+import { md5OfChunks } from "./chunk-digest.ts";
 import { credentialSource, type CredentialSource } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ResolvedS3Options } from "./options.ts";
@@ -14,8 +15,29 @@ import { NO_PAYLOAD, Signer } from "./signer.ts";
 import { type OpenAnswer, Transport, type WireRequest } from "./transport.ts";
 import { validityOf } from "./validity.ts";
 
+/**
+ * How long a call is repeated if S3 cannot be reached or is overloaded.
+ *
+ * - `outage`: as long as `timeouts.retries`. For everything an upload needs: its bytes lie in memory, and their sender would
+ *   have to send them again.
+ * - `reader`: 10 seconds. For what costs nothing to ask again (a download, a question), and for tidying up that the
+ *   collector does in the end: a clear 503 is of more use than a request that hangs.
+ * - `quick`: about a second. For checks that are to report a wrong setting.
+ */
+export type Patience = "outage" | "reader" | "quick";
+
+/** How a call is ended, and how long it is repeated. */
+export interface CallOptions {
+  /** Cuts the request off. */
+  readonly signal?: AbortSignal | undefined;
+  /** Lets the request finish, but begins no other attempt and ends the pause before it. */
+  readonly lastAttempt?: AbortSignal | undefined;
+  /** @default "outage" */
+  readonly patience?: Patience | undefined;
+}
+
 /** A request as the operations make it. */
-export interface S3Request {
+export interface S3Request extends CallOptions {
   /** As S3 calls it: `PutObject`. */
   readonly operation: string;
   readonly method: string;
@@ -26,11 +48,12 @@ export interface S3Request {
   readonly body?: Payload;
   /** The answer may take as long as the work behind it (completions, copies). */
   readonly isLong?: boolean;
-  /** Cuts the request off. */
-  readonly signal?: AbortSignal | undefined;
-  /** Lets the request go on, but begins no other attempt. */
-  readonly lastAttempt?: AbortSignal | undefined;
+  /** Called before a request is sent again, with why the attempt before it failed. */
+  readonly onRetry?: ((failure: S3Error) => void) | undefined;
 }
+
+const READER_PATIENCE_MS = 10_000;
+const QUICK_ATTEMPTS = 5;
 
 /** What a request carries. */
 export interface Payload {
@@ -63,10 +86,14 @@ export class S3Client {
   readonly endpoint: Endpoint;
   readonly bucket: string;
   readonly limits: RetryLimits;
+  readonly #limitsOf: Readonly<Record<Patience, RetryLimits>>;
   readonly #publicEndpoint: Endpoint;
   readonly #credentials: CredentialSource;
   readonly #signer: Signer;
   readonly #transport: Transport;
+  readonly #closed = new AbortController();
+  /** The bucket wants `Content-MD5` with everything that is stored (AWS: object lock with a default retention). */
+  #sendsMd5 = false;
 
   constructor(options: ResolvedS3Options) {
     const { endpoint, region, keys, connections, timeouts, attempts } = options;
@@ -74,6 +101,11 @@ export class S3Client {
     this.bucket = options.bucket;
     this.#publicEndpoint = options.publicEndpoint;
     this.limits = { attempts, time: timeouts.retries };
+    this.#limitsOf = {
+      outage: this.limits,
+      reader: { attempts, time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
+      quick: { attempts: Math.min(attempts, QUICK_ATTEMPTS), time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
+    };
     this.#credentials = credentialSource(keys);
     this.#signer = new Signer(this.#credentials, region);
     this.#transport = new Transport(endpoint, connections, timeouts);
@@ -86,13 +118,34 @@ export class S3Client {
    * @throws S3Error
    */
   async call<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
-    return retrying(this.limits, request.lastAttempt ?? request.signal, () => this.once(request, read));
+    return this.retrying(request, () => this.once(request, read));
+  }
+
+  /** Does `work` as a request is repeated. `work` must be idempotent. */
+  async retrying<T>(
+    request: Pick<S3Request, "patience" | "lastAttempt" | "signal" | "isLong" | "onRetry">,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { patience = "outage", lastAttempt, signal, isLong, onRetry } = request;
+    const ends = { signal: lastAttempt ?? signal, closed: this.closed, isLong, onRetry };
+    return retrying(this.#limitsOf[patience], ends, work);
+  }
+
+  /** Aborted by {@link destroy}. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
   }
 
   /** Like {@link call}, without trying again. */
   async once<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
+    const sentMd5 = this.#sendsMd5;
     const answer = await this.#answerTo(request);
-    if (!isSuccess(answer.status)) throw await this.#failureOf(request, answer);
+    if (!isSuccess(answer.status)) {
+      const failure = await this.#failureOf(request, answer);
+      if (sentMd5 || request.body === undefined || !wantsMd5(failure)) throw failure;
+      this.#sendsMd5 = true;
+      return this.once(request, read);
+    }
     const whole = { status: answer.status, headers: (name: string) => fieldOf(answer, name), text: answer.text };
     refuseError(request.operation, whole);
     return read(whole);
@@ -105,7 +158,7 @@ export class S3Client {
    * @throws S3Error
    */
   async download(request: S3Request, look: (answer: S3Download) => void): Promise<S3Download> {
-    return retrying(this.limits, request.signal, async () => {
+    return this.retrying(request, async () => {
       const { statusCode: status, body, headers } = await this.#open(request);
       const download = { status, headers: (name: string) => fieldOf({ headers }, name), body };
       try {
@@ -139,7 +192,9 @@ export class S3Client {
     }
   }
 
+  /** Ends all requests, and all waiting for another attempt. */
   async destroy(): Promise<void> {
+    this.#closed.abort();
     await this.#transport.destroy();
   }
 
@@ -173,7 +228,8 @@ export class S3Client {
     const path = this.endpoint.path(key);
     const payload = body?.digest ?? NO_PAYLOAD;
     try {
-      const signed = await this.#signer.sign({ method, host, path, query, headers, payload });
+      const md5 = this.#sendsMd5 && body !== undefined ? { "content-md5": await md5OfChunks(body.chunks) } : {};
+      const signed = await this.#signer.sign({ method, host, path, query, headers: { ...headers, ...md5 }, payload });
       const text = queryText(query);
       const [content, length] = body === undefined || body.length === 0 ? [null, 0] : [body.chunks, body.length];
       return {
@@ -193,6 +249,17 @@ export class S3Client {
   async #failureOf({ operation }: S3Request, answer: WireAnswer): Promise<S3Error> {
     return failureOf(operation, answer, scrubber(await this.#credentials()));
   }
+}
+
+/**
+ * "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters", in AWS's words
+ * (400 InvalidRequest). Others word it differently.
+ */
+function wantsMd5({ status, code, message }: S3Error): boolean {
+  if (status !== 400 && status !== 411) return false;
+  return (
+    code === "MissingContentMD5" || (code !== "BadDigest" && code !== "InvalidDigest" && /content-md5/i.test(message))
+  );
 }
 
 function isSuccess(status: number): boolean {

@@ -1,10 +1,7 @@
 import { fieldOf, type WireAnswer } from "./answer-reader.ts";
 import type { StaticKeys } from "./options.ts";
-import { S3Error } from "./s3-error.ts";
+import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 import { parseXml } from "./xml.ts";
-
-/** A code of our own: there are no keys to sign with. */
-export const NO_CREDENTIALS = "NoCredentials";
 
 /**
  * The failure that an answer tells of ("Error responses" in the S3 API reference).

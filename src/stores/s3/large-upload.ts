@@ -155,7 +155,7 @@ export class LargeUpload {
 
   #begin(): Promise<MultipartUpload> {
     const { context, key, contentType } = this.#options;
-    this.#begun ??= MultipartUpload.begin(context, key, contentType);
+    this.#begun ??= MultipartUpload.begin(context, key, { contentType, lastAttempt: this.#stop.signal });
     return this.#begun;
   }
 }

@@ -58,11 +58,16 @@ export class MultipartUpload {
     this.#forget = keepAlive(name.uploadId);
   }
 
-  static async begin(context: UploadContext, key: string, contentType: string): Promise<MultipartUpload> {
+  /** @param options `lastAttempt` begins no other attempt once it is aborted */
+  static async begin(
+    context: UploadContext,
+    key: string,
+    options: { readonly contentType: string; readonly lastAttempt?: AbortSignal | undefined },
+  ): Promise<MultipartUpload> {
     // S3 knows of an upload before its id is known here: until then it is its key that lives
     const isBegun = keepAlive(key);
     try {
-      return new MultipartUpload(context, await createUpload(context.client, key, contentType));
+      return new MultipartUpload(context, await createUpload(context.client, key, options));
     } finally {
       isBegun();
     }

@@ -1,5 +1,5 @@
 import { entityTag, expectRoot, expectTag, expectText } from "./answers.ts";
-import type { Payload, S3Client } from "./client.ts";
+import type { CallOptions, Payload, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
 import { sha256Hex } from "./signer.ts";
@@ -21,11 +21,16 @@ export interface Part {
 }
 
 /** Begins a multipart upload; nothing can be read of it before its completion. */
-export async function createUpload(client: S3Client, key: string, contentType: string): Promise<UploadName> {
+export async function createUpload(
+  client: S3Client,
+  key: string,
+  { contentType, lastAttempt }: Pick<CallOptions, "lastAttempt"> & { readonly contentType: string },
+): Promise<UploadName> {
   const operation = "CreateMultipartUpload";
   const headers = { "content-type": contentType };
   // Asked twice, because an answer was lost, it makes two uploads; the one nobody knows of is collected in the end.
-  return client.call({ operation, method: "POST", key, query: { uploads: "" }, headers }, (answer) => {
+  const request = { operation, method: "POST", key, query: { uploads: "" }, headers, lastAttempt };
+  return client.call(request, (answer) => {
     const root = expectRoot(operation, answer, "InitiateMultipartUploadResult");
     return { key, uploadId: expectText(operation, root, "UploadId") };
   });
@@ -106,7 +111,13 @@ export async function completeUpload(client: S3Client, upload: UploadName, parts
  * when it is safe.
  */
 export async function abortUpload(client: S3Client, { key, uploadId }: UploadName): Promise<boolean> {
-  const request = { operation: "AbortMultipartUpload", method: "DELETE", key, query: { uploadId } };
+  const request = {
+    operation: "AbortMultipartUpload",
+    method: "DELETE",
+    key,
+    query: { uploadId },
+    patience: "reader",
+  } as const;
   try {
     await client.call(request, () => null);
     return true;

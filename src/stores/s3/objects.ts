@@ -1,6 +1,6 @@
 import { OCTET_STREAM } from "../../core/media-type.ts";
 import { entityTag, expectRoot, expectTag } from "./answers.ts";
-import type { Payload, S3Answer, S3Client, S3Download } from "./client.ts";
+import type { CallOptions, Payload, S3Answer, S3Client, S3Download, S3Request } from "./client.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
 
 /** The facts of an object. */
@@ -17,7 +17,7 @@ export interface ObjectHead extends ObjectFacts {
 }
 
 /** How an object is put. */
-export interface PutOptions {
+export interface PutOptions extends Pick<S3Request, "lastAttempt" | "onRetry"> {
   readonly contentType: string;
   /** Only where there is none with this key yet; otherwise the answer is 412. */
   readonly ifAbsent: boolean;
@@ -25,16 +25,17 @@ export interface PutOptions {
 
 /** Stores an object by one request; the payload's digest makes S3 refuse any other bytes. */
 export async function putObject(client: S3Client, key: string, payload: Payload, options: PutOptions): Promise<void> {
-  const headers = { "content-type": options.contentType, ...(options.ifAbsent && { "if-none-match": "*" }) };
-  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload }, (answer) =>
+  const { contentType, ifAbsent, ...others } = options;
+  const headers = { "content-type": contentType, ...(ifAbsent && { "if-none-match": "*" }) };
+  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload, ...others }, (answer) =>
     expectTag("PutObject", answer),
   );
 }
 
 /** The facts of an object, or `null`. */
-export async function headObject(client: S3Client, key: string, signal?: AbortSignal): Promise<ObjectHead | null> {
+export async function headObject(client: S3Client, key: string, options: CallOptions = {}): Promise<ObjectHead | null> {
   try {
-    return await client.call({ operation: "HeadObject", method: "HEAD", key, signal }, factsOf);
+    return await client.call({ operation: "HeadObject", method: "HEAD", key, ...options }, factsOf);
   } catch (error) {
     if (failedWith(error, 404)) return null;
     throw error;
@@ -52,13 +53,13 @@ export async function getObject(
   signal: AbortSignal | undefined,
 ): Promise<S3Download> {
   const headers = range === null ? {} : { range: `bytes=${range}` };
-  const request = { operation: "GetObject", method: "GET", key, headers, signal };
+  const request = { operation: "GetObject", method: "GET", key, headers, signal, patience: "reader" } as const;
   return client.download(request, (answer) => void expectTag(request.operation, answer));
 }
 
 /** Removes an object; that there is none is no failure. */
-export async function deleteObject(client: S3Client, key: string, signal?: AbortSignal): Promise<void> {
-  await client.call({ operation: "DeleteObject", method: "DELETE", key, signal }, () => null);
+export async function deleteObject(client: S3Client, key: string, options: CallOptions = {}): Promise<void> {
+  await client.call({ operation: "DeleteObject", method: "DELETE", key, ...options }, () => null);
 }
 
 /** Copies an object inside the bucket, its content type with it. 5 GiB at most. */

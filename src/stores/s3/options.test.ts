@@ -29,8 +29,8 @@ test("every option has the default that its comment names", () => {
     concurrency: 4,
     connections: 128,
     signParts: false,
-    timeouts: { connect: 5_000, answer: 30_000, idle: 30_000, completion: 300_000, retries: 60_000 },
-    attempts: 5,
+    timeouts: { connect: 5_000, answer: 30_000, idle: 30_000, completion: 300_000, retries: 75_000 },
+    attempts: Infinity,
     abandonedAfter: 24 * 3_600_000,
     idleLimit: 12 * 3_600_000,
   });

@@ -24,7 +24,10 @@ export interface S3Timeouts {
   readonly idle?: number;
   /** @default 300,000: for the answer to a completion or a copy, which may work through terabytes */
   readonly completion?: number;
-  /** @default 60,000: for a call with all its retries; what has been begun by then is not cut off */
+  /**
+   * @default 75,000: from the first failure of a request on, in which it is sent again; a request that reads or tidies up
+   * 10,000 at most. So an outage of a minute is survived by what is being uploaded.
+   */
   readonly retries?: number;
 }
 
@@ -84,7 +87,7 @@ export interface S3StoreOptions {
    */
   readonly partIntegrity?: "signed" | "unsigned";
   readonly timeouts?: S3Timeouts;
-  /** Times that a request is sent before it has failed. @default 5 */
+  /** Most times that a request is sent, should `timeouts.retries` be too long all the same. @default unlimited */
   readonly attempts?: number;
   /** Hours without a sign of life after which an upload counts as abandoned, and is removed by `collect`. @default 24 */
   readonly abandonedAfter?: number;
@@ -130,7 +133,7 @@ const TIMEOUTS: Required<S3Timeouts> = {
   answer: 30_000,
   idle: 30_000,
   completion: 300_000,
-  retries: 60_000,
+  retries: 75_000,
 };
 
 /** Milliseconds over which the rate of a sender is measured while others wait. */
@@ -180,7 +183,7 @@ export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
     connections: whole("connections", options.connections ?? 128, 1, 100_000),
     signParts: (options.partIntegrity ?? (endpoint.secure ? "unsigned" : "signed")) === "signed",
     timeouts: { ...TIMEOUTS, ...timeouts },
-    attempts: whole("attempts", options.attempts ?? 5, 1, 100),
+    attempts: options.attempts === undefined ? Infinity : whole("attempts", options.attempts, 1, 1_000),
     abandonedAfter: abandonedAfter * 3_600_000,
     idleLimit: (abandonedAfter * 3_600_000) / 2,
     log,

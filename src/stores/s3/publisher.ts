@@ -38,11 +38,18 @@ export class Publisher {
     this.#parts = parts;
   }
 
-  /** @returns whether it was there before, whole */
-  async putWhole(digest: Digest, payload: Payload, contentType: string): Promise<boolean> {
+  /**
+   * @param options `signal` begins no other attempt once it is aborted
+   * @returns whether it was there before, whole
+   */
+  async putWhole(
+    digest: Digest,
+    payload: Payload,
+    options: { readonly contentType: string; readonly signal: AbortSignal | undefined },
+  ): Promise<boolean> {
     const { wholePut, layout } = this.#parts;
     this.#parts.knownAbsent.forget(digest);
-    return wholePut.put(layout.blob(digest), payload, contentType);
+    return wholePut.put(layout.blob(digest), payload, options);
   }
 
   /** @returns whether it was there before, whole */
@@ -54,7 +61,7 @@ export class Publisher {
     }
     const isKnownAbsent = large.key === key && knownAbsent.has(digest);
     // Before the last part: what is there already need not be sent to its end.
-    if (!isKnownAbsent && (await this.isThere(key, end.size))) {
+    if (!isKnownAbsent && (await this.isThere(key, end.size, end.signal))) {
       await large.abort(new FixityError("upload-aborted", "The content was there already."));
       return true;
     }
@@ -85,9 +92,13 @@ export class Publisher {
     }
   }
 
-  /** Whether there is an object of the right size; a wrong size is logged. */
-  async isThere(key: string, size: number): Promise<boolean> {
-    const found = await headObject(this.#parts.context.client, key);
+  /**
+   * Whether there is an object of the right size; a wrong size is logged.
+   *
+   * @param lastAttempt begins no other attempt once it is aborted
+   */
+  async isThere(key: string, size: number, lastAttempt?: AbortSignal): Promise<boolean> {
+    const found = await headObject(this.#parts.context.client, key, { lastAttempt });
     if (found === null || found.size === size) return found !== null;
     this.#parts.context.log("a damaged blob is replaced", new Error(`${key} has ${found.size} bytes, not ${size}`));
     return false;
@@ -96,7 +107,7 @@ export class Publisher {
   /** Removes a staged object. Does not fail: what is left over is collected in the end. */
   async discard(key: string): Promise<void> {
     try {
-      await deleteObject(this.#parts.context.client, key);
+      await deleteObject(this.#parts.context.client, key, { patience: "reader" });
     } catch (error) {
       this.#parts.context.log("a staged object could not be removed", error);
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { Attempts, retrying } from "./retry.ts";
+import { Attempts, backoff, retrying } from "./retry.ts";
 import { S3Error, type S3Failure } from "./s3-error.ts";
 
 const OVER = new Error("the pause has begun, and is of no more interest");
@@ -14,23 +14,14 @@ function chance(context: TestContext): { value: number } {
   return chosen;
 }
 
-/** Whether the next pause fits into what is left of the time. It is not waited for. */
-async function fits(attempts: Attempts, failure: unknown): Promise<boolean> {
+/** Whether there is another attempt within so many milliseconds. Its pause is not waited for. */
+async function isTriedAgain(time: number, failure: unknown): Promise<boolean> {
   try {
-    return await attempts.another(failure, AbortSignal.abort(OVER));
+    return await new Attempts({ attempts: 9, time }, { signal: AbortSignal.abort(OVER) }).another(failure);
   } catch (error) {
     assert.equal(error, OVER);
     return true;
   }
-}
-
-/** After so many failures, whether a pause of chance 1 would be longer than `time`. */
-async function isLonger(context: TestContext, failures: number, time: number): Promise<boolean> {
-  const random = chance(context);
-  const attempts = new Attempts({ attempts: 1_000, time });
-  for (let n = 1; n < failures; n += 1) assert(await attempts.another(failed()));
-  random.value = 1;
-  return !(await fits(attempts, failed()));
 }
 
 void describe("pauses", () => {
@@ -38,27 +29,62 @@ void describe("pauses", () => {
     [1, 100],
     [2, 200],
     [3, 400],
-    [7, 6_400],
-    [8, 10_000],
-    [50, 10_000],
+    [6, 3_200],
+    [8, 5_000],
+    [50, 5_000],
+    [5_000, 5_000],
   ] as const) {
-    test(`the pause after ${failures} failures is anything up to ${longest} ms`, async (context) => {
-      assert.equal(await isLonger(context, failures, longest - 1), true);
-      assert.equal(await isLonger(context, failures, longest + 1_000), false);
+    test(`the pause after ${failures} failures is anything up to ${longest} ms`, (context) => {
+      const random = chance(context);
+      assert.equal(backoff(failures), 0);
+      random.value = 0.5;
+      assert.equal(backoff(failures), longest / 2);
     });
   }
 
-  test("a pause that the server asks for is the least", async (context) => {
+  test("a server that asks for a longer pause than there is time is not asked again", async (context) => {
     chance(context);
-    assert.equal(await fits(new Attempts({ attempts: 9, time: 4_000 }), failed({ retryAfter: 5_000 })), false);
-    assert.equal(await fits(new Attempts({ attempts: 9, time: 9_000 }), failed({ retryAfter: 5_000 })), true);
+    assert.equal(await isTriedAgain(4_000, failed({ retryAfter: 5_000 })), false);
+    assert.equal(await isTriedAgain(9_000, failed({ retryAfter: 5_000 })), true);
+  });
+
+  test("a pause of ours never goes beyond the time: the last attempt is made at its end", async (context) => {
+    const random = chance(context);
+    const attempts = new Attempts({ attempts: Infinity, time: 40 });
+    random.value = 1e9;
+    const begun = performance.now();
+    assert.equal(await attempts.another(failed()), true);
+    // Timers may be a little early.
+    assert(performance.now() - begun > 35);
+    while (performance.now() - begun < 40) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await attempts.another(failed()), false);
+  });
+
+  test("a pause ends when the client is closed, and there is no other attempt", async (context) => {
+    chance(context).value = 1;
+    const closing = new AbortController();
+    const attempts = new Attempts({ attempts: 9, time: 1e9 }, { closed: closing.signal });
+    const pause = attempts.another(failed({ retryAfter: 1e8 }));
+    closing.abort();
+    assert.equal(await pause, false);
+    assert.equal(await attempts.another(failed()), false);
+  });
+
+  test("the time of a long request counts from its beginning, that of others from their first failure", async (context) => {
+    chance(context);
+    const limits = { attempts: 9, time: 30 };
+    const [long, short] = [new Attempts(limits, { isLong: true }), new Attempts(limits)];
+    const begun = performance.now();
+    while (performance.now() - begun < 31) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([await long.another(failed()), await short.another(failed())], [false, true]);
   });
 
   test("a pause ends when the signal is aborted, with the signal's own reason", async (context) => {
     chance(context).value = 1;
     const leaving = new AbortController();
     const reason = new Error("the client is gone");
-    const pause = new Attempts({ attempts: 9, time: 1e9 }).another(failed({ retryAfter: 1e8 }), leaving.signal);
+    const attempts = new Attempts({ attempts: 9, time: 1e9 }, { signal: leaving.signal });
+    const pause = attempts.another(failed({ retryAfter: 1e8 }));
     leaving.abort(reason);
     await assert.rejects(pause, (error) => error === reason);
   });
@@ -69,7 +95,7 @@ void describe("repetitions", () => {
 
   async function timesTried(failure: unknown, limits = LIMITS): Promise<number> {
     let times = 0;
-    const work = retrying(limits, undefined, async () => {
+    const work = retrying(limits, {}, async () => {
       times += 1;
       throw failure;
     });
@@ -104,6 +130,32 @@ void describe("repetitions", () => {
     }
   });
 
+  test("no number of refusals in quick succession ends the attempts, but the time does", async (context) => {
+    chance(context);
+    const times = await timesTried(failed({ status: null }), { attempts: Infinity, time: 30 });
+    assert(times > 5, `${times}`);
+  });
+
+  test("what passes quickly or not at all is tried five times: a conflict, or keys that are not there", async (context) => {
+    chance(context);
+    const limits = { attempts: Infinity, time: 60_000 };
+    assert.equal(await timesTried(failed({ status: 409, code: "ConditionalRequestConflict" }), limits), 5);
+    assert.equal(await timesTried(failed({ status: null, code: "NoCredentials" }), limits), 5);
+  });
+
+  test("each repetition is announced with the failure before it", async (context) => {
+    chance(context);
+    const failures: S3Error[] = [];
+    const [first, second] = [failed(), failed({ status: null })];
+    const left = [first, second];
+    const work = async () => {
+      const failure = left.shift();
+      if (failure !== undefined) throw failure;
+    };
+    await retrying(LIMITS, { onRetry: (failure) => failures.push(failure) }, work);
+    assert.deepEqual(failures, [first, second]);
+  });
+
   test("no attempt is begun behind the time", async (context) => {
     chance(context);
     assert.equal(await timesTried(failed(), { attempts: 1_000, time: 0 }), 1);
@@ -113,7 +165,7 @@ void describe("repetitions", () => {
   test("no attempt is begun after an abort", async () => {
     const leaving = new AbortController();
     let times = 0;
-    const work = retrying(LIMITS, leaving.signal, async () => {
+    const work = retrying(LIMITS, { signal: leaving.signal }, async () => {
       times += 1;
       leaving.abort(OVER);
       throw failed();
@@ -121,7 +173,7 @@ void describe("repetitions", () => {
     await assert.rejects(work, (error) => error === OVER);
     assert.equal(times, 1);
     await assert.rejects(
-      retrying(LIMITS, leaving.signal, async () => assert.fail("begun")),
+      retrying(LIMITS, { signal: leaving.signal }, async () => assert.fail("begun")),
       (error) => error === OVER,
     );
   });
@@ -134,6 +186,6 @@ void describe("repetitions", () => {
       if (times < 4) throw failed();
       return "done";
     };
-    assert.equal(await retrying(LIMITS, undefined, work), "done");
+    assert.equal(await retrying(LIMITS, {}, work), "done");
   });
 });

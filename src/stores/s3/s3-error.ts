@@ -1,3 +1,6 @@
+/** A code of our own: there are no keys to sign with. */
+export const NO_CREDENTIALS = "NoCredentials";
+
 /** What is known of a request that failed. */
 export interface S3Failure {
   /** As S3 calls it: `PutObject`. */

@@ -14,8 +14,9 @@ import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { openObject } from "./blob-opener.ts";
 import { checkBucket } from "./check.ts";
-import { S3Client } from "./client.ts";
+import { type CallOptions, S3Client } from "./client.ts";
 import { Collector } from "./collector.ts";
+import { Conditions } from "./conditions.ts";
 import { CopyPace } from "./copy-pace.ts";
 import { faultsTold, storeFault } from "./faults.ts";
 import { KnownAbsent } from "./known-absent.ts";
@@ -53,6 +54,7 @@ export class S3Store implements BlobStore, Diagnosable {
     const { bucket, endpoint, keyPrefix, log, copyLimits, idleLimit, abandonedAfter } = options;
     const client = new S3Client(options);
     const layout = new Layout(keyPrefix);
+    const conditions = new Conditions(client, layout, log);
     this.description = `S3 bucket ${bucket}${keyPrefix === "" ? "" : `, ${keyPrefix}`} at ${endpoint.place}`;
     this.#options = options;
     this.#client = client;
@@ -62,11 +64,11 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#publisher = new Publisher({
       context: this.#context,
       layout,
-      wholePut: new WholePut(client, log),
+      wholePut: new WholePut(client, conditions, log),
       knownAbsent: this.#knownAbsent,
       copyLimits,
     });
-    const records = new Records(client, layout);
+    const records = new Records(client, layout, conditions);
     this.#collector = new Collector({
       context: this.#context,
       copyLimits,
@@ -105,18 +107,22 @@ export class S3Store implements BlobStore, Diagnosable {
   }
 
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
-    signal?.throwIfAborted();
+    return this.#look(digest, { signal, patience: "reader" });
+  }
+
+  /** S3 shows no object that is not durable. Part of an upload, so that it waits for S3 as long as one. */
+  async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    return this.#look(digest, { signal });
+  }
+
+  async #look(digest: Digest, options: CallOptions): Promise<BlobStat | null> {
+    options.signal?.throwIfAborted();
     return faultsTold(async () => {
-      const found = await headObject(this.#client, this.#layout.blob(digest), signal);
+      const found = await headObject(this.#client, this.#layout.blob(digest), options);
       if (found !== null) return { digest, size: found.size, modified: found.modified };
       this.#knownAbsent.note(digest);
       return null;
     });
-  }
-
-  /** S3 shows no object that is not durable. */
-  async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
-    return this.stat(digest, signal);
   }
 
   async open(digest: Digest, options: OpenOptions = {}): Promise<BlobReader | null> {
@@ -147,8 +153,8 @@ export class S3Store implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     return faultsTold(async () => {
       const key = this.#layout.blob(digest);
-      if ((await headObject(this.#client, key, signal)) === null) return false;
-      await deleteObject(this.#client, key, signal);
+      if ((await headObject(this.#client, key, { signal, patience: "reader" })) === null) return false;
+      await deleteObject(this.#client, key, { signal, patience: "reader" });
       return true;
     });
   }

@@ -68,7 +68,7 @@ async function copyWhole({ client, copyPace }: UploadContext, { from, to, size }
 }
 
 async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
-  const upload = await MultipartUpload.begin(context, job.to, job.contentType);
+  const upload = await MultipartUpload.begin(context, job.to, { contentType: job.contentType });
   try {
     await upload.complete(await copyParts(upload, limits, job), job.size);
   } catch (error) {

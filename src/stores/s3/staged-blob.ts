@@ -81,9 +81,9 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   async #putWhole(digest: Digest): Promise<boolean> {
-    const { publisher, contentType } = this.#parts;
+    const { publisher, contentType, signal } = this.#parts;
     return this.#writer.lend((chunks, length) =>
-      publisher.putWhole(digest, { chunks, length, digest: digest.hex }, contentType),
+      publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, signal }),
     );
   }
 

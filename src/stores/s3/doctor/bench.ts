@@ -74,14 +74,14 @@ export class Bench {
     const key = this.key(name);
     const log = () => void this.#resisting.add(key);
     const context = { client: this.client, idleLimit: this.options.idleLimit, copyPace: new CopyPace(), log };
-    const upload = await MultipartUpload.begin(context, key, TYPE);
+    const upload = await MultipartUpload.begin(context, key, { contentType: TYPE });
     this.#transfers.push(upload);
     return upload;
   }
 
   /** Begins the {@link loose} upload. Nobody will ever complete it, so that it may be aborted at any time. */
   async beginLoose(name: string): Promise<UploadName> {
-    this.loose = await createUpload(this.client, this.key(name), TYPE);
+    this.loose = await createUpload(this.client, this.key(name), { contentType: TYPE });
     return this.loose;
   }
 

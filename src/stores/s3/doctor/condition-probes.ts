@@ -1,5 +1,6 @@
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import { expectTag } from "../answers.ts";
+import { mayRefuseCondition } from "../conditions.ts";
 import { failedWith } from "../s3-error.ts";
 import { type Bench, payloadOf } from "./bench.ts";
 import { readText } from "./object-probes.ts";
@@ -11,7 +12,8 @@ const UNKNOWN = "The server does not know the condition.";
 const LOOKS_FIRST = "fixity leaves it out, and looks before it stores: one request more for each small file.";
 const LOOKS_BEFORE =
   "fixity looks at the upload first instead. Two servers that take one over in the same moment may both go on.";
-const NEVER_RESUMED = "Uploads can be begun, and none can be resumed.";
+
+const NEVER_MET = `${LOOKS_BEFORE} Route each client to one server, run only one, or use a bucket without versioning and object lock.`;
 
 export const CONDITION_PROBES: readonly BucketProbe[] = [
   {
@@ -37,9 +39,6 @@ export const CONDITION_PROBES: readonly BucketProbe[] = [
 async function keepsWhatIsThere(bench: Bench): Promise<Outcome> {
   const key = bench.key("conditional");
   const absent = await putIf(bench, key, "first", { "if-none-match": "*" });
-  if (absent.went === "failed") {
-    return fails(absent.why, { verdict: "failure", remedy: "No file that fits one part could be stored." });
-  }
   if (absent.went === "unknown") return fails(UNKNOWN, { remedy: LOOKS_FIRST });
   if (absent.went === "refused") return fails("It is refused although nothing is there.", { remedy: LOOKS_FIRST });
   const again = await putIf(bench, key, "second", { "if-none-match": "*" });
@@ -61,7 +60,7 @@ async function fencesChanges(bench: Bench): Promise<Outcome> {
     understood.push(form);
     current = next.etag;
   }
-  if (understood.length === 0) return fails("It is never met, in whatever form.", { remedy: NEVER_RESUMED });
+  if (understood.length === 0) return fails("It is never met, in whatever form.", { remedy: NEVER_MET });
   return holds(understood.length === FORMS.length ? null : `only with the ETag ${understood[0]}`);
 }
 
@@ -72,10 +71,7 @@ const FORMS: readonly (readonly [form: string, write: (etag: string) => string])
 ];
 
 /** How a conditional PutObject went; `unknown` is the server's word that it knows no such conditions (Backblaze B2). */
-type ConditionalPut =
-  | { readonly went: "stored"; readonly etag: string }
-  | { readonly went: "refused" | "unknown" }
-  | { readonly went: "failed"; readonly why: string };
+type ConditionalPut = { readonly went: "stored"; readonly etag: string } | { readonly went: "refused" | "unknown" };
 
 async function putIf(
   bench: Bench,
@@ -86,10 +82,8 @@ async function putIf(
   try {
     return { went: "stored", etag: await tagOf(bench, key, text, headers) };
   } catch (error) {
-    if (failedWith(error, 412)) return { went: "refused" };
-    if (!failedWith(error, 400, 501)) throw error;
-    if (error.status === 501 || error.code === "NotImplemented") return { went: "unknown" };
-    return { went: "failed", why: error.message };
+    if (!mayRefuseCondition(error)) throw error;
+    return { went: failedWith(error, 409, 412) ? "refused" : "unknown" };
   }
 }
 

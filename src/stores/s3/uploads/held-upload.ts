@@ -157,7 +157,12 @@ export class S3HeldUpload implements HeldUpload {
   async #putWhole(digest: Digest): Promise<boolean> {
     const contentType = this.#contentType;
     return this.#writer.whole((chunks, length) =>
-      this.#tools.publisher.putWhole(digest, { chunks, length, digest: digest.hex }, contentType),
+      this.#tools.publisher.putWhole(
+        digest,
+        { chunks, length, digest: digest.hex },
+        // What has been saved is committed, whether its sender is still there or not.
+        { contentType, signal: undefined },
+      ),
     );
   }
 

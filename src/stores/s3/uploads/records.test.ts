@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { failure } from "../../../../test/s3/scripted-bucket.ts";
-import { ScriptedServer } from "../../../../test/s3/scripted-server.ts";
+import { failure, type ScriptedAnswer, type ScriptedRequest } from "../../../../test/s3/scripted-bucket.ts";
+import { ScriptedServer, type Step } from "../../../../test/s3/scripted-server.ts";
 import { UploadId } from "../../../core/upload-id.ts";
+import { Conditions } from "../conditions.ts";
 import { Layout } from "../layout.ts";
 import { failedWith } from "../s3-error.ts";
 import { Records, type Replaced } from "./records.ts";
@@ -12,15 +13,20 @@ const id = UploadId.random();
 const LIMITS = { partSize: 1, fixedPartSize: false, maxParts: 1, largestPart: 1 };
 const REFUSED = failure(412, "PreconditionFailed");
 
-type Work = (records: Records, server: ScriptedServer, another: Records) => Promise<void>;
+type Work = (records: Records, server: ScriptedServer, another: Records, log: readonly string[]) => Promise<void>;
 
 /** Records over a server, and others over the same, as of another process. */
 async function over(work: Work): Promise<void> {
   await using server = await ScriptedServer.start();
   const clients = [server.client(), server.client()] as const;
-  const [one, other] = clients.map((client) => new Records(client, new Layout("")));
+  const layout = new Layout("");
+  const log: string[] = [];
+  const [one, other] = clients.map((client) => {
+    const conditions = new Conditions(client, layout, (message) => log.push(message));
+    return new Records(client, layout, conditions);
+  });
   assert(one !== undefined && other !== undefined);
-  await work(one, server, other);
+  await work(one, server, other, log);
   for (const client of clients) await client.destroy();
 }
 
@@ -30,7 +36,7 @@ function stateOf(text: string): UploadState {
 
 /** Creates the record, and gives its tag. */
 async function created(records: Records): Promise<string> {
-  assert.equal(await records.create(id, stateOf("first")), true);
+  assert.notEqual(await records.create(id, stateOf("first")), null);
   return tagIn(await records.read(id));
 }
 
@@ -48,16 +54,39 @@ async function textOf(records: Records): Promise<string | undefined> {
   return (await records.read(id))?.state.text;
 }
 
-/** How the conditions on replacements were written. */
+/** How the conditions on replacements of records were written. */
 function conditions({ seen }: ScriptedServer): readonly string[] {
-  return seen.map(({ headers }) => headers["if-match"]).filter((condition) => condition !== undefined);
+  return seen
+    .filter(({ key }) => key.startsWith("uploads/"))
+    .map(({ headers }) => headers["if-match"])
+    .filter((condition) => condition !== undefined);
 }
+
+/** Answers every conditional PUT alike, and all others as it should. */
+const toEveryCondition =
+  (answer: ScriptedAnswer) =>
+  ({ headers }: ScriptedRequest): Step =>
+    headers["if-match"] === undefined && headers["if-none-match"] === undefined ? null : answer;
+
+/** How servers refuse conditions that they do not support, or cannot meet. */
+const REFUSALS: readonly ScriptedAnswer[] = [
+  REFUSED,
+  failure(409, "ConditionalRequestConflict"),
+  failure(409, "OperationAborted"),
+  { status: 409 },
+  failure(501, "NotImplemented"),
+  failure(400, "NotImplemented"),
+  failure(400, "InvalidArgument"),
+  failure(400, "InvalidRequest"),
+  { status: 400 },
+  { status: 405 },
+];
 
 void describe("records of uploads", () => {
   void test("a record is created once", async () =>
     over(async (records, _server, another) => {
       await created(records);
-      assert.equal(await another.create(id, stateOf("another")), false);
+      assert.equal(await another.create(id, stateOf("another")), null);
       assert.equal(await textOf(records), "first");
     }));
 
@@ -68,7 +97,14 @@ void describe("records of uploads", () => {
       assert.equal(server.seen.filter(({ operation }) => operation === "PutObject").length, 2);
     }));
 
-  void test("a creation that is refused though there is no record has failed", async () =>
+  void test("a creation that is refused although there is no record is made without the condition", async () =>
+    over(async (records, server) => {
+      server.once("PutObject", REFUSED);
+      await created(records);
+      assert.equal(await textOf(records), "first");
+    }));
+
+  void test("a creation that is refused with and without the condition has failed", async () =>
     over(async (records, server) => {
       server.always("PutObject", REFUSED);
       await assert.rejects(records.create(id, stateOf("first")), (error) => failedWith(error, 412));
@@ -151,19 +187,87 @@ void describe("records of uploads", () => {
       assert.equal(await textOf(records), "first");
     }));
 
-  void test("where conditions are refused, a look beforehand has to do", async () =>
+  for (const refusal of REFUSALS) {
+    const name = `${refusal.status} ${/<Code>(\w+)/.exec(String(refusal.body))?.[1] ?? "without a code"}`;
+    void test(`a server that answers ${name} to every condition: a look beforehand has to do, and a warning says so`, async () =>
+      over(async (records, server, another, log) => {
+        server.always("PutObject", toEveryCondition(refusal));
+        const first = await created(records);
+        assert.equal(await another.create(id, stateOf("another")), null);
+        const second = tagOf(await records.replace(id, first, stateOf("second")));
+        assert.equal((await another.replace(id, first, stateOf("late"))).isWritten, false);
+        const third = tagOf(await another.replace(id, second, stateOf("third")));
+        assert.equal(await textOf(records), "third");
+        assert.match(log.join("\n"), /the bucket scripted at 127\.0\.0\.1:\d+ never meets If-Match/);
+        const warnings = log.length;
+        server.seen.length = 0;
+        tagOf(await records.replace(id, third, stateOf("fourth")));
+        assert.deepEqual(conditions(server), [], "the condition is left out from then on");
+        assert.equal(log.length, warnings, "the warning is given once");
+        assert.deepEqual([...server.bucket.objects.keys()], [`uploads/${id.hex}`], "the proof leaves nothing behind");
+      }));
+  }
+
+  void test("a versioned bucket on Ceph: If-Match alone is never met, in either form", async () =>
     over(async (records, server, another) => {
-      server.always("PutObject", ({ headers }) =>
-        headers["if-match"] === undefined && headers["if-none-match"] === undefined
-          ? null
-          : failure(501, "NotImplemented"),
-      );
+      server.always("PutObject", ({ headers }) => (headers["if-match"] === undefined ? null : REFUSED));
       const first = await created(records);
-      assert.equal(await another.create(id, stateOf("another")), false);
+      assert.equal(await another.create(id, stateOf("another")), null);
       const second = tagOf(await records.replace(id, first, stateOf("second")));
-      assert.equal((await another.replace(id, first, stateOf("late"))).isWritten, false);
-      tagOf(await another.replace(id, second, stateOf("third")));
+      assert.equal((await records.replace(id, first, stateOf("late"))).isWritten, false);
+      tagOf(await records.replace(id, second, stateOf("third")));
       assert.equal(await textOf(records), "third");
+    }));
+
+  void test("a writer that came later, and a read that does not show it yet, are not taken for a server without conditions", async () =>
+    over(async (records, server, another, log) => {
+      const first = await created(records);
+      const stale = server.bucket.objects.get(`uploads/${id.hex}`);
+      assert(stale !== undefined);
+      tagOf(await another.replace(id, first, stateOf("second")));
+      // Eventually consistent: the record of before comes back three times.
+      const old = { status: 200, headers: { etag: stale.etag }, body: stale.bytes };
+      server.once("GetObject", old, old, old);
+      const outcome = await records.replace(id, first, stateOf("late"));
+      assert(!outcome.isWritten);
+      assert.equal(outcome.current?.state.text, "second");
+      assert.equal(await textOf(records), "second");
+      assert.deepEqual(log, []);
+    }));
+
+  void test("of many writers that race for a record, each version is replaced by one", async () =>
+    over(async (records, server, another, log) => {
+      let etag = await created(records);
+      for (let round = 0; round < 10; round += 1) {
+        const outcomes = await Promise.all(
+          Array.from({ length: 16 }, (_, n) =>
+            (n % 2 === 0 ? records : another).replace(id, etag, stateOf(`round ${round}, writer ${n}`)),
+          ),
+        );
+        const written = outcomes.filter((outcome) => outcome.isWritten);
+        assert.equal(written.length, 1, `round ${round}`);
+        etag = tagIn(await records.read(id));
+        assert.equal(written[0]?.isWritten === true && written[0].etag, etag);
+      }
+      assert.deepEqual(log, []);
+      assert.deepEqual([...server.bucket.objects.keys()], [`uploads/${id.hex}`], "nothing had to be proved");
+    }));
+
+  void test("a proof whose answer is lost proves nothing, and is made again", async () =>
+    over(async (records, server) => {
+      const first = await created(records);
+      const isProof = (key: string) => key.startsWith("tmp/");
+      let refusals = 2;
+      let losses = 1;
+      server.always("PutObject", ({ key, headers }) => {
+        if (headers["if-match"] === undefined) return null;
+        if (isProof(key)) return losses-- > 0 ? { done: "close" } : null;
+        return refusals-- > 0 ? REFUSED : null;
+      });
+      const second = tagOf(await records.replace(id, first, stateOf("second")));
+      assert.equal((await records.replace(id, first, stateOf("late"))).isWritten, false);
+      tagOf(await records.replace(id, second, stateOf("third")));
+      assert.equal(conditions(server).length, 5, "conditions are still used");
     }));
 
   void test("a record of a later version, or none at all, is not guessed at", async () =>

@@ -1,6 +1,7 @@
 import type { UploadId } from "../../../core/upload-id.ts";
 import { expectTag } from "../answers.ts";
 import type { Payload, S3Client } from "../client.ts";
+import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
 import { deleteObject, headObject } from "../objects.ts";
 import { Attempts } from "../retry.ts";
@@ -20,30 +21,21 @@ export type Replaced =
   /** Somebody else has written, or removed it. */
   | { readonly isWritten: false; readonly current: StoredRecord | null };
 
-/** How a server wants a condition to be written. */
-type Manner =
-  /** `If-Match: "<tag>"`, as it is written (RFC 9110, section 13.1.1). */
-  | "quoted"
-  /** `If-Match: <tag>`: Ceph compares the field with the bare tag. */
-  | "bare"
-  /** It knows no conditions; a look beforehand has to do. */
-  | "none";
-
-/** The status by which servers say that they know no conditions on a PUT (Backblaze B2). */
-const NO_CONDITIONS = 501;
-
 /**
- * The records of uploads. Each is replaced only by who has read it last (`If-Match`), so that of two instances that hold an
- * upload one is shut out. A server that takes a condition and does not keep to it cannot be told from here.
+ * The records of uploads. A record is replaced only by the writer that has read it last (`If-Match`), so that of two
+ * instances that hold an upload one is fenced off. Where the server never meets the condition, the record is read again
+ * before it is replaced, which leaves a gap between the two. A server that takes the condition and ignores it cannot be
+ * recognised from here; `fixity doctor` reports it.
  */
 export class Records {
   readonly #client: S3Client;
   readonly #layout: Layout;
-  #manner: Manner = "quoted";
+  readonly #conditions: Conditions;
 
-  constructor(client: S3Client, layout: Layout) {
+  constructor(client: S3Client, layout: Layout, conditions: Conditions) {
     this.#client = client;
     this.#layout = layout;
+    this.#conditions = conditions;
   }
 
   /** `null` where there is none. */
@@ -62,47 +54,56 @@ export class Records {
 
   /** The entity tag alone. */
   async tagOf(id: UploadId, signal?: AbortSignal): Promise<string | null> {
-    return (await headObject(this.#client, this.#layout.record(id), signal))?.etag ?? null;
+    return (await headObject(this.#client, this.#layout.record(id), { signal, patience: "reader" }))?.etag ?? null;
   }
 
-  /** Writes the first record. @returns its entity tag; `null` where there is a record already */
+  /**
+   * Writes the first record.
+   *
+   * @returns its entity tag; `null` if there is a record already
+   */
   async create(id: UploadId, state: UploadState): Promise<string | null> {
-    if (this.#manner !== "none") {
-      const written = await this.#put(id, state, { "if-none-match": "*" });
-      if (typeof written === "string") return written;
-      if (written.status !== NO_CONDITIONS) {
-        const current = await this.read(id);
-        if (current === null) throw written;
-        // it was there, or the answer to the first attempt was lost
-        return current.state.revision === state.revision ? current.etag : null;
-      }
+    const conditions = this.#conditions;
+    const written = conditions.usesIfAbsent ? await this.#put(id, state, { "if-none-match": "*" }) : null;
+    if (typeof written === "string") {
+      conditions.noteIfAbsentMet();
+      return written;
     }
-    if ((await this.read(id)) !== null) return null;
-    return this.#putAnyway(id, state);
+    const current = await this.read(id);
+    // The answer to the first attempt may have been lost.
+    if (current !== null) return current.state.revision === state.revision ? current.etag : null;
+    // The id is random and nobody has been told it yet, so no other writer can come in between.
+    const etag = await this.#putAnyway(id, state);
+    if (written !== null) conditions.noteIfAbsentRefused(written);
+    return etag;
   }
 
   /**
    * Puts `state` in the place of the record with this tag.
    *
-   * @throws S3Error where it is not known whether it was written; a later read tells by the revision
+   * @throws S3Error if it is not known whether it was written; a later read tells by the revision
    */
   async replace(id: UploadId, etag: string, state: UploadState): Promise<Replaced> {
-    const attempts = new Attempts(this.#client.limits);
-    let manner = this.#manner;
-    while (manner !== "none") {
-      const written = await this.#put(id, state, { "if-match": asTag(etag, manner) });
-      if (typeof written === "string") {
-        this.#manner = manner;
-        return { isWritten: true, etag: written };
+    const conditions = this.#conditions;
+    const attempts = new Attempts(this.#client.limits, { closed: this.#client.closed });
+    while (conditions.usesIfMatch) {
+      const first = conditions.form;
+      let refusal: S3Error | null = null;
+      for (const form of [first, first === "quoted" ? "bare" : "quoted"] as const) {
+        const written = await this.#put(id, state, { "if-match": tagIn(form, etag) });
+        if (typeof written === "string") {
+          conditions.form = form;
+          return { isWritten: true, etag: written };
+        }
+        const current = await this.read(id);
+        // The answer to an attempt was lost.
+        if (current?.state.revision === state.revision) return { isWritten: true, etag: current.etag };
+        if (current?.etag !== etag) return { isWritten: false, current };
+        refusal = written;
       }
-      const current = await this.read(id);
-      // the answer to an attempt was lost
-      if (current?.state.revision === state.revision) return { isWritten: true, etag: current.etag };
-      if (current?.etag !== etag) return { isWritten: false, current };
-      // The condition holds, and the server does not see it: it reads it otherwise, or has a reason of its own.
-      if (written.status === NO_CONDITIONS) break;
-      if (manner !== this.#manner && !(await attempts.another(written))) throw written;
-      manner = manner === "quoted" ? "bare" : "quoted";
+      // The condition holds as far as can be read, and the server refuses it in either form.
+      if (refusal === null || (await conditions.isIfMatchUseless(refusal))) break;
+      if (!(await attempts.another(refusal))) throw refusal;
     }
     const current = await this.read(id);
     if (current?.etag !== etag) return { isWritten: false, current };
@@ -122,11 +123,10 @@ export class Records {
     try {
       return await this.#client.call(request, (answer) => expectTag(operation, answer));
     } catch (error) {
-      // AWS says 404 to If-Match where there is no object
-      if (failedWith(error, 412, 404) && error.code !== "NoSuchBucket") return error;
-      if (!failedWith(error, NO_CONDITIONS) || Object.keys(condition).length === 0) throw error;
-      this.#manner = "none";
-      return error;
+      if (Object.keys(condition).length === 0) throw error;
+      // AWS answers 404 to If-Match if there is no object.
+      if (mayRefuseCondition(error) || (failedWith(error, 404) && error.code !== "NoSuchBucket")) return error;
+      throw error;
     }
   }
 
@@ -135,11 +135,6 @@ export class Records {
     if (typeof written === "string") return written;
     throw written;
   }
-}
-
-/** An entity tag as it stands in a condition. */
-function asTag(etag: string, manner: "quoted" | "bare"): string {
-  return manner === "quoted" ? etag : etag.replaceAll('"', "");
 }
 
 function payloadOf(state: UploadState): Payload {

@@ -55,7 +55,7 @@ export class Tails {
   /** Removes a tail that nobody names any more. Does not fail: what is left over is collected in the end. */
   async remove(key: string): Promise<void> {
     try {
-      await deleteObject(this.#client, key);
+      await deleteObject(this.#client, key, { patience: "reader" });
     } catch (error) {
       this.#log("the tail of an upload could not be removed", error);
     }
@@ -65,7 +65,8 @@ export class Tails {
   async removeAll(id: UploadId): Promise<void> {
     try {
       for await (const { items } of listObjects(this.#client, this.#layout.tails(id))) {
-        for (const { key } of items) if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key);
+        for (const { key } of items)
+          if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key, { patience: "reader" });
       }
     } catch (error) {
       this.#log("the tails of an upload could not be removed", error);

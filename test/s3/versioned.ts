@@ -1,0 +1,121 @@
+/** Buckets that keep versions or lock objects: Ceph meets no `If-Match` there, and everything has to work all the same. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { describe, test } from "node:test";
+import { Upload } from "tus-js-client";
+import { createClient } from "../../src/client/node.ts";
+import { digestOf } from "../../src/stores/contract/tools.ts";
+import { append, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { UploadId } from "../../src/core/upload-id.ts";
+import { S3Client } from "../../src/stores/s3/client.ts";
+import { resolveS3Options } from "../../src/stores/s3/options.ts";
+import { sha256Hex } from "../../src/stores/s3/signer.ts";
+import { runCommand } from "../helpers/command.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { stored } from "../helpers/stored.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const MIB = 1024 * 1024;
+
+/** Makes a bucket of its own for a kind. */
+async function makeBucket(gateway: Gateway, kind: "versioned" | "locked"): Promise<Gateway> {
+  const bucket = `fixity-${kind}-${randomBytes(4).toString("hex")}`;
+  const options = resolveS3Options({ ...gateway, bucket, log: () => null });
+  const client = new S3Client(options);
+  try {
+    const lock: Record<string, string> = kind === "locked" ? { "x-amz-bucket-object-lock-enabled": "true" } : {};
+    await client.call({ operation: "CreateBucket", method: "PUT", key: null, headers: lock }, () => null);
+    if (kind === "versioned") await configure("versioning", "<Status>Enabled</Status>", "VersioningConfiguration");
+    else {
+      const retention = "<DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention>";
+      const content = `<ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>${retention}</Rule>`;
+      await configure("object-lock", content, "ObjectLockConfiguration");
+    }
+    return { ...gateway, bucket };
+  } finally {
+    await client.destroy();
+  }
+
+  async function configure(what: string, content: string, root: string): Promise<void> {
+    const bytes = Buffer.from(`<${root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${root}>`);
+    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    await client.call({ operation: "Configure", method: "PUT", key: null, query: { [what]: "" }, body }, () => null);
+  }
+}
+
+export function versionedSuite(gateway: Gateway): void {
+  for (const kind of ["versioned", "locked"] as const) {
+    // Only the tests' own server is thrown away with its buckets.
+    const ours = gateway.collectGarbage === null ? { skip: "leaves buckets behind" } : {};
+    describe(`a ${kind} bucket`, ours, () => {
+      test("takes files by form, PUT, client, tus and command, small and large, and gives them back", async () => {
+        const own = await makeBucket(gateway, kind);
+        const env = bucketSettings(own);
+        await using server = await ServerProcess.start({ dir: "/nowhere/data", env });
+        for (const size of [1000, 3 * MIB, 12 * MIB + 1]) {
+          for (const send of [byForm, byPut, byClient, byTus]) {
+            const bytes = randomBytes(size);
+            await send(server.url, bytes);
+            const link = `${server.url}/uploads/${sha256(bytes)}`;
+            assert.equal(await stored(link), sha256(bytes), `${send.name}, ${size} bytes`);
+          }
+        }
+        const { code, out } = await runCommand(["doctor"], { env });
+        assert.equal(code, 0, out);
+        assert.match(out, /warn .*Of two who change an object.*\n.*It is never met/);
+      });
+
+      test("lets an upload go on in another process, and fences off the one before, with a warning", async () => {
+        const own = await makeBucket(gateway, kind);
+        await using place = new S3Place(own);
+        const log: string[] = [];
+        const options = { log: (message: string) => log.push(message) };
+        await using one = place.store(options);
+        await using other = place.store(options);
+        const bytes = randomBytes(11 * MIB);
+        const id = UploadId.random();
+        await uploadsOf(one).create(id, "begun", { length: bytes.length });
+        await append(uploadsOf(one), id, { bytes: bytes.subarray(0, 6 * MIB) });
+        const former = await take(uploadsOf(one), id);
+        await former.write(Buffer.from(bytes.subarray(6 * MIB, 7 * MIB)));
+        await append(uploadsOf(other), id, { bytes: bytes.subarray(6 * MIB) });
+        await assert.rejects(former.save("late"), { code: "upload-superseded" });
+        await former[Symbol.asyncDispose]();
+        const held = await take(uploadsOf(other), id);
+        assert.equal(held.offset, bytes.length);
+        await held.commit(digestOf(bytes));
+        await held.remove();
+        await held[Symbol.asyncDispose]();
+        assert.equal((await other.stat(digestOf(bytes)))?.size, bytes.length);
+        assert.match(log.join("\n"), new RegExp(`the bucket ${own.bucket} at .* never meets If-Match`));
+        assert.equal(await place.leftovers(), 0);
+      });
+    });
+  }
+}
+
+async function byForm(url: string, bytes: Buffer): Promise<void> {
+  const form = new FormData();
+  form.append("upload", new Blob([new Uint8Array(bytes)]), "a.bin");
+  const answer = await fetch(`${url}/uploads`, { method: "POST", body: form });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+async function byPut(url: string, bytes: Buffer): Promise<void> {
+  const answer = await fetch(`${url}/uploads/${sha256(bytes)}`, { method: "PUT", body: new Uint8Array(bytes) });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+async function byClient(url: string, bytes: Buffer): Promise<void> {
+  const client = createClient({ endpoint: `${url}/uploads`, retry: { attempts: 0 } });
+  assert.equal((await client.upload(new Uint8Array(bytes))).digest, `sha256:${sha256(bytes)}`);
+}
+
+async function byTus(url: string, bytes: Buffer): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const options = { endpoint: `${url}/uploads`, chunkSize: 5 * MIB, retryDelays: null };
+  new Upload(bytes, { ...options, onSuccess: () => resolve(), onError: reject }).start();
+  await promise;
+}
