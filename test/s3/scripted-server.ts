@@ -30,6 +30,8 @@ export class ScriptedServer implements AsyncDisposable {
   readonly bucket: ScriptedBucket = new ScriptedBucket();
   /** All requests that have come in whole, and when (milliseconds). */
   readonly seen: (ScriptedRequest & { readonly at: number })[] = [];
+  /** Awaited before a request is carried out. */
+  before: (request: ScriptedRequest) => Promise<void> | void = () => undefined;
   readonly #server: Server;
   readonly #held = new Map<string, Promise<void>>();
   readonly #scripts = new Map<string, (request: ScriptedRequest) => Step>();
@@ -124,6 +126,7 @@ export class ScriptedServer implements AsyncDisposable {
     const request = { ...seenRequest(incoming), query, content: await contentOf(incoming) };
     this.seen.push({ ...request, at: performance.now() });
     await this.#held.get(request.operation);
+    await this.before(request);
     const step = this.#scripts.get(request.operation)?.(request) ?? null;
     if (step === "silence") return;
     if (step === "close") return void incoming.socket.destroy();

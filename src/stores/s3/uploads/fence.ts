@@ -108,8 +108,8 @@ export class Fence {
    *
    * @throws FixityError `upload-superseded`
    */
-  async confirm(): Promise<void> {
-    await this.#look();
+  async confirm(signal?: AbortSignal): Promise<void> {
+    await this.#look(signal);
     if (this.#isLost) throw superseded();
   }
 

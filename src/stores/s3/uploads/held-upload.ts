@@ -14,6 +14,9 @@ import { UploadWriter } from "./upload-writer.ts";
 /** What the last save changes besides: nobody holds the upload any more. */
 const RELEASED = { holder: null, isWanted: false } as const;
 
+/** Milliseconds that a failed call waits to learn whether the upload is still this holder's. */
+const LOOK_TIMEOUT_MS = 3_000;
+
 /** An upload in the hands of its holder: its bytes go through a writer, its record through a fence. */
 export class S3HeldUpload implements HeldUpload {
   readonly #fence: Fence;
@@ -223,7 +226,24 @@ export class S3HeldUpload implements HeldUpload {
     try {
       return await calling;
     } catch (error) {
-      throw this.#fail(error);
+      throw this.#fail(await this.#reasonOf(error));
+    }
+  }
+
+  /**
+   * What to report of a failure: where another holder has taken the upload over, only that matters. Its completion, for
+   * one, removes the parts and the tail that this holder works with.
+   */
+  async #reasonOf(thrown: unknown): Promise<unknown> {
+    const { state, token, isLost } = this.#fence;
+    if (isLost) return superseded();
+    // this holder has let go itself
+    if (state.holder !== token) return thrown;
+    try {
+      await this.#fence.confirm(AbortSignal.timeout(LOOK_TIMEOUT_MS));
+      return thrown;
+    } catch {
+      return this.#fence.isLost ? superseded() : thrown;
     }
   }
 
