@@ -7,7 +7,12 @@ import type { WireAnswer } from "./platform.ts";
 const RETRYABLE = new Set([408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524]);
 
 /** Problems for which that is not so. */
-const FINAL: ReadonlySet<string> = new Set(["invalid-option", "store-misconfigured", "blob-damaged"]);
+const FINAL: ReadonlySet<string> = new Set([
+  "invalid-option",
+  "store-misconfigured",
+  "blob-damaged",
+  "content-already-read",
+]);
 
 /** Problems that may not come up another time, whatever their status. */
 const PASSING: ReadonlySet<string> = new Set([

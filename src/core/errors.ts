@@ -88,6 +88,8 @@ export type ErrorCode =
   | "forbidden"
   /** The server is stopping and takes no new work. */
   | "shutting-down"
+  /** A middleware in front of fixity has consumed the content that was to be stored. */
+  | "content-already-read"
   /** A fault of fixity's own. */
   | "internal-error";
 

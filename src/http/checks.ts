@@ -2,7 +2,30 @@ import { createHash, type Hash } from "node:crypto";
 import { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Exchange, Fields } from "./exchange.ts";
+import type { RouteContext } from "./handler.ts";
+import type { Action } from "./options.ts";
 import { type DigestValues, parseDigestField } from "./fields/digest-fields.ts";
+
+/** Methods whose content is to be stored. */
+const STORING: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
+
+/**
+ * Lets a request in before any of its content is read.
+ *
+ * @throws FixityError as the embedder's `authorize` does; `content-already-read` when a body parser in front has read what
+ *   is to be stored
+ */
+export async function admit(
+  { exchange, options }: Pick<RouteContext, "exchange" | "options">,
+  action: Action,
+): Promise<void> {
+  await options.authorize(exchange, action);
+  if (action !== "upload" || !exchange.isContentUsed || !STORING.has(exchange.method)) return;
+  throw new FixityError(
+    "content-already-read",
+    "Another middleware has already read the request's content. Register fixity before body parsers.",
+  );
+}
 
 /** The fields in which a digest may be announced (RFC 9530, sections 2 and 3). */
 export const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;

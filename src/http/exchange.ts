@@ -13,6 +13,8 @@ export interface Exchange {
   readonly fields: Fields;
   /** The request has content, of no bytes perhaps (RFC 9112, section 6.3). */
   readonly hasContent: boolean;
+  /** Somebody else, such as a body parser, has read the content or a part of it: it cannot be stored any more. */
+  readonly isContentUsed: boolean;
   /**
    * The request's content as it comes in, each chunk only when it is asked for. To be iterated once at most. Leaving it
    * early does not close the connection; the adapter sees to what is still coming in. Fails with `upload-aborted` where

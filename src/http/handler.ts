@@ -2,6 +2,7 @@ import type { Admission } from "../core/admissions.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
+import { admit } from "./checks.ts";
 import { withCors } from "./cors.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
@@ -144,14 +145,14 @@ export class Handler {
     const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
     if (route === undefined) return wrongMethod(method, LINK_METHODS);
     const answer = async (): Promise<Answer> => {
-      await this.#options.authorize(context.exchange, route[0]);
+      await admit(context, route[0]);
       return route[1](context, link);
     };
     return method === "PUT" && wantsResumable(context) ? answerCreation(context, answer) : answer();
   }
 
   async #create(context: RouteContext, route: (context: RouteContext) => Promise<Answer>): Promise<Answer> {
-    await this.#options.authorize(context.exchange, "upload");
+    await admit(context, "upload");
     return route(context);
   }
 }
@@ -175,6 +176,7 @@ function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admissio
     fields: exchange.fields,
     trailers: exchange.trailers,
     hasContent: exchange.hasContent,
+    isContentUsed: exchange.isContentUsed,
     awaitsContinue: exchange.awaitsContinue,
     ...(exchange.interim !== undefined && { interim: (status, fields) => exchange.interim?.(status, fields) }),
     body,

@@ -45,6 +45,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   unauthorized: [401, "Token needed"],
   forbidden: [403, "Not allowed"],
   "shutting-down": [503, "Shutting down"],
+  "content-already-read": [500, "Content already read"],
   "internal-error": [500, "Internal error"],
 };
 

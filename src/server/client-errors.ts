@@ -2,23 +2,27 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:ht
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
+import { closeGracefully, isClosing } from "../http/adapters/drain.ts";
+import { isDraining, sendAnswer } from "../http/adapters/node-answer.ts";
+import { NodeBody } from "../http/adapters/node-body.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { problemAnswer } from "../http/problem.ts";
 
 /**
- * Answers requests that Node cannot read, or that do not say to whom they are, as problems like every other; then the connection
- * ends.
+ * Answers requests that Node cannot parse, that do not arrive in time, or that do not name their host, with problems like
+ * all others. Then the connection ends: gracefully, so that the client can read the answer, and soon, even if the client
+ * never closes its side.
  */
 export class ClientErrors {
   readonly #log: Logger;
-  /** The answers of each connection that may not have been sent in full, in their order. */
+  /** The responses of each connection that may not have been sent in full, in their order. */
   readonly #answers = new WeakMap<Socket, ServerResponse[]>();
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
-  /** To be told of every request that Node could read. */
+  /** Registers every request that Node could parse. */
   expect(socket: Socket, response: ServerResponse): void {
     const answers = this.#answers.get(socket);
     if (answers === undefined) {
@@ -34,20 +38,35 @@ export class ClientErrors {
     if (request.httpVersion === "1.0" || hostFields(request.rawHeaders) === 1) return true;
     const id = nextRequestId();
     const failure = new FixityError("invalid-request", "The request must have one Host field.");
-    const { status, fields, body } = problemAnswer(failure);
-    response.writeHead(status, { ...fields, "X-Request-Id": id, Connection: "close" }).end(body);
-    this.#log.info({ id, status, code: failure.code }, "a request could not be read");
+    const answer = problemAnswer(failure);
+    const sending = {
+      request,
+      response,
+      body: new NodeBody(request),
+      awaitsContinue: false,
+      idleTimeout: 0,
+      close: true,
+    };
+    // an answer without a stream does not fail
+    void sendAnswer(sending, { ...answer, fields: { ...answer.fields, "X-Request-Id": id } });
+    this.#log.info({ id, status: answer.status, code: failure.code }, "a request could not be read");
     return false;
   }
 
-  /** Nobody knows where the next request would begin, so the connection ends, with an answer where there is room for one. */
+  /** Ends a connection on which no further request can be found, with an answer if none is being sent. */
   answer(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (error.code === "ECONNRESET" || !socket.writable || this.#isAnswering(socket)) {
+    // the parser reports every further chunk
+    if (isClosing(socket)) return;
+    const current = this.#responses(socket);
+    if (current.some(isDraining)) return closeGracefully(socket, { hasContent: true });
+    // in the middle of an answer, a second one would be taken for a part of the file that is being sent
+    if (error.code === "ECONNRESET" || !socket.writable || current.some(({ headersSent }) => headersSent)) {
       socket.destroy();
       return;
     }
     const id = nextRequestId();
-    const isCutOff = error.code === "HPE_INVALID_EOF_STATE" && this.#isReading(socket);
+    const hasContent = current.length > 0;
+    const isCutOff = error.code === "HPE_INVALID_EOF_STATE" && hasContent;
     const failure = isCutOff ? cutOff(error) : toFixityError(error);
     const { status, fields, body } = problemAnswer(failure);
     const content = typeof body === "string" ? body : "";
@@ -58,21 +77,16 @@ export class ClientErrors {
       Connection: "close",
     };
     const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${content}`);
+    const text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${content}`;
+    closeGracefully(socket, { text, hasContent });
     // a request that was begun has a line of its own
     const level = isCutOff ? "debug" : "info";
     this.#log[level]({ id, status, code: failure.code, cause: error.code }, "a request could not be read");
   }
 
-  /** A request is being read, or worked on. */
-  #isReading(socket: Socket): boolean {
-    return this.#answers.get(socket)?.some((response) => !response.headersSent) ?? false;
-  }
-
-  /** In the middle of an answer a second one would be taken for a part of the file that is being sent. */
-  #isAnswering(socket: Socket): boolean {
-    const answers = this.#answers.get(socket) ?? [];
-    return answers.some((response) => response.headersSent && !response.writableFinished);
+  /** The responses that have not been sent in full. */
+  #responses(socket: Socket): readonly ServerResponse[] {
+    return (this.#answers.get(socket) ?? []).filter((response) => !response.writableFinished);
   }
 }
 

@@ -14,14 +14,17 @@ export interface RawAnswer {
 /** A bare TCP connection on which a test says exactly what it means, malformed or not. */
 export class RawClient implements AsyncDisposable {
   readonly socket: Socket;
-  #buffer: Buffer = Buffer.alloc(0);
+  /** What has arrived and was not taken; joined only when somebody looks at it. */
+  #chunks: Buffer[] = [];
+  #length = 0;
   #ended = false;
   #wake: (() => void) | null = null;
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on("data", (bytes) => {
-      this.#buffer = Buffer.concat([this.#buffer, bytes]);
+      this.#chunks.push(bytes);
+      this.#length += bytes.length;
       this.#wake?.();
     });
     const end = (): void => {
@@ -81,13 +84,13 @@ export class RawClient implements AsyncDisposable {
   async #body(fields: ReadonlyMap<string, string>): Promise<Buffer> {
     const length = fields.get("content-length");
     if (length !== undefined) {
-      while (this.#buffer.length < Number(length)) await this.#next();
+      while (this.#length < Number(length)) await this.#next();
       return this.#take(Number(length));
     }
     const chunks: Buffer[] = [];
     for (;;) {
       const size = Number.parseInt(this.#take((await this.#find("\r\n")) + 2).toString("latin1"), 16);
-      while (this.#buffer.length < size + 2) await this.#next();
+      while (this.#length < size + 2) await this.#next();
       chunks.push(this.#take(size));
       this.#take(2);
       if (size === 0) return Buffer.concat(chunks);
@@ -118,8 +121,15 @@ export class RawClient implements AsyncDisposable {
   }
 
   #take(length: number): Buffer {
-    const taken = this.#buffer.subarray(0, length);
-    this.#buffer = this.#buffer.subarray(length);
-    return taken;
+    const all = this.#buffer;
+    this.#chunks = [all.subarray(length)];
+    this.#length = all.length - length;
+    return all.subarray(0, length);
+  }
+
+  get #buffer(): Buffer {
+    const all = Buffer.concat(this.#chunks, this.#length);
+    this.#chunks = [all];
+    return all;
   }
 }

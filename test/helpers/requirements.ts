@@ -5,6 +5,7 @@ const CHECKS = {
   caddy: ["caddy", "version"],
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
+  python3: ["python3", "--version"],
   openssl: ["openssl", "version"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],

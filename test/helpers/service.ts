@@ -49,6 +49,13 @@ export class Service implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
+  /** How many connections the server holds. */
+  async connections(): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    return promise;
+  }
+
   /** How many blobs are stored. */
   async count(): Promise<number> {
     return (await Array.fromAsync(this.fixity.list())).length;

@@ -1,8 +1,14 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Answer, AnswerStream, Exchange, Fields } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
+import { Drain, drainLimits, keepsConnection } from "./drain.ts";
 import { reasonOf } from "./node-answer.ts";
 import { nextRequestId } from "./request-id.ts";
+
+type Result = IteratorResult<Uint8Array, undefined>;
+
+/** Statuses whose `Response` cannot have a body (Fetch Standard, "null body status"). */
+const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 
 const NO_FIELDS: Fields = { get: () => undefined };
 
@@ -10,8 +16,12 @@ const NO_FIELDS: Fields = { get: () => undefined };
 export type FetchHandler = (request: Request) => Promise<Response>;
 
 /**
- * The handler over `Request` and `Response`. These types know no trailer fields and no `100 Continue`; everything else is
+ * The handler over `Request` and `Response`. These types have neither trailer fields nor `100 Continue`; everything else is
  * as over Node's own. Requests outside the handler's paths get a 404.
+ *
+ * Hosts differ in what they do when a response is complete before the request is: `@hono/node-server` reads for half a
+ * second, then destroys the connection. So here, too, an early answer ends when the rest of the content has been drained:
+ * its `Content-Length` tells the client that it is complete before.
  */
 export function fetchListener(handler: Handler): FetchHandler {
   return async (request) => {
@@ -25,7 +35,7 @@ export function fetchListener(handler: Handler): FetchHandler {
         bytesSent,
         aborted,
       });
-    return toResponse(answer, report);
+    return toResponse(exchange, answer, report);
   };
 }
 
@@ -38,6 +48,7 @@ class FetchExchange implements Exchange {
   readonly body: FetchBody;
   readonly signal: AbortSignal;
   readonly hasContent: boolean;
+  readonly isContentUsed: boolean;
   readonly awaitsContinue = false;
 
   constructor(request: Request) {
@@ -45,47 +56,118 @@ class FetchExchange implements Exchange {
     this.method = request.method;
     this.target = pathname + search;
     this.fields = { get: (name) => request.headers.get(name) ?? undefined };
-    this.hasContent = request.body !== null || request.headers.has("content-length");
-    this.body = new FetchBody(request.body);
+    // asked first: to ask some hosts for the body of a request that was read locks it
+    const isUsed = request.bodyUsed;
+    const { body } = request;
+    this.hasContent = body !== null || request.headers.has("content-length");
+    this.isContentUsed = isUsed || body?.locked === true;
+    this.body = new FetchBody(this.isContentUsed ? null : body, request.headers.get("content-length"));
     this.signal = request.signal;
   }
 }
 
-/** A request's content; a connection that ends early is an aborted upload. */
-class FetchBody implements AsyncIterable<Uint8Array> {
+/** The content of a request; a connection that ends early is an aborted upload. Read by the route, then by a drain. */
+class FetchBody implements AsyncIterableIterator<Uint8Array> {
   received = 0;
   readonly #stream: ReadableStream<Uint8Array> | null;
+  readonly #length: number;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  #isLeft = false;
+  #isEnded = false;
 
-  constructor(stream: ReadableStream<Uint8Array> | null) {
+  constructor(stream: ReadableStream<Uint8Array> | null, length: string | null) {
     this.#stream = stream;
+    this.#length = length === null ? Infinity : Number(length);
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    if (this.#stream === null) return;
-    const reader = this.#stream.getReader();
+  /** Bytes of content that have not arrived yet; `Infinity` when their number was not announced. */
+  get missing(): number {
+    return this.isExhausted ? 0 : this.#length - this.received;
+  }
+
+  get isExhausted(): boolean {
+    return this.#stream === null || this.#isEnded;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<Result> {
+    if (this.#isLeft) throw new FixityError("upload-aborted", "The request was answered before its content was read.");
+    return this.#next();
+  }
+
+  async return(): Promise<Result> {
+    this.#isLeft = true;
+    return { done: true, value: undefined };
+  }
+
+  /** Takes the content away from the route, wherever that stands, and returns what has not been read. */
+  rest(): { next(): Promise<Result> } {
+    this.#isLeft = true;
+    return { next: () => this.#next() };
+  }
+
+  /** Nobody reads on. */
+  cancel(): void {
+    this.#reader?.cancel().catch(() => null);
+  }
+
+  async #next(): Promise<Result> {
+    if (this.#stream === null) return { done: true, value: undefined };
     try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
+      this.#reader ??= this.#stream.getReader();
+      const { done, value } = await this.#reader.read();
+      if (!done) {
         this.received += value.length;
-        yield value;
+        return { done, value };
       }
     } catch (cause) {
       throw new FixityError("upload-aborted", "The connection ended before the last byte.", { cause });
-    } finally {
-      reader.releaseLock();
     }
+    this.#isEnded = true;
+    return { done: true, value: undefined };
   }
 }
 
-function toResponse(answer: Answer, report: (bytesSent: number, aborted: boolean) => void): Response {
-  const { status, fields, body } = answer;
-  const init = { status, statusText: reasonOf(status), headers: fields };
-  if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
-    report(body === undefined ? 0 : Buffer.byteLength(body), false);
-    return new Response(body as string | undefined, init);
+async function toResponse(
+  { body: content }: FetchExchange,
+  { status, fields, body }: Answer,
+  report: (bytesSent: number, aborted: boolean) => void,
+): Promise<Response> {
+  if (body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array)) {
+    // only GET is answered with a stream, and there `Request` has no content
+    return new Response(toStream(body, report), { status, statusText: reasonOf(status), headers: fields });
   }
-  return new Response(toStream(body, report), init);
+  const keeps = keepsConnection({ status, rest: content.missing, awaitsContinue: false });
+  const drain = content.isExhausted ? null : new Drain(content.rest(), drainLimits(keeps));
+  void drain?.ended.then((isComplete) => isComplete || content.cancel());
+  const headers = keeps ? fields : { ...fields, Connection: "close" };
+  const init = { status, statusText: reasonOf(status), headers };
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  report(bytes?.length ?? 0, false);
+  if (drain === null) return new Response(body as string | undefined, init);
+  if (bytes === undefined || BODILESS.has(status)) {
+    // nothing to hold back: the answer itself has to wait
+    await drain.answered();
+    return new Response(null, init);
+  }
+  return new Response(heldOpen(bytes, drain), {
+    ...init,
+    headers: { ...headers, "Content-Length": String(bytes.length) },
+  });
+}
+
+/** A stream of `bytes` that ends when the drain does. */
+function heldOpen(bytes: Uint8Array, drain: Drain): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(bytes),
+    async pull(controller) {
+      await drain.answered();
+      controller.close();
+    },
+  });
 }
 
 /** A pulled stream over an answer's content; a failure errors it, so that the server ends the connection visibly. */
@@ -95,7 +177,11 @@ function toStream(
 ): ReadableStream<Uint8Array> {
   const iterator = body[Symbol.asyncIterator]();
   let sent = 0;
+  let isClosed = false;
   const close = async (aborted: boolean): Promise<void> => {
+    // a client may leave while the last chunk is being read
+    if (isClosed) return;
+    isClosed = true;
     await body[Symbol.asyncDispose]();
     report(sent, aborted);
   };
@@ -103,6 +189,7 @@ function toStream(
     async pull(controller) {
       try {
         const { done, value } = await iterator.next();
+        if (isClosed) return;
         if (done === true) {
           controller.close();
           await close(false);

@@ -1,14 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { asFixityError } from "../../core/errors.ts";
-import type { Answer, Exchange, Fields } from "../exchange.ts";
+import type { Exchange, Fields } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
-import { LINGER, linger } from "./linger.ts";
-import { sendStream, type Sent, writeHead } from "./node-answer.ts";
-import { NodeBody } from "./node-body.ts";
+import { sendAnswer, type Sent } from "./node-answer.ts";
+import { hasContent, isContentUsed, NodeBody } from "./node-body.ts";
 import { nextRequestId } from "./request-id.ts";
-
-/** Content still to come that is waited for rather than closing the connection. */
-const SMALL_REST = 64 * 1024;
 
 /** Requests whose `100 Continue` is left to this adapter; see {@link expectContinue}. */
 const unanswered = new WeakSet<IncomingMessage>();
@@ -22,6 +18,7 @@ class NodeExchange implements Exchange {
   readonly trailers: Fields;
   readonly body: NodeBody;
   readonly hasContent: boolean;
+  readonly isContentUsed: boolean;
   readonly awaitsContinue: boolean;
   readonly #response: ServerResponse;
   #signal: AbortSignal | null = null;
@@ -32,6 +29,7 @@ class NodeExchange implements Exchange {
     this.fields = { get: (name) => joined(request.headers[name]) };
     this.trailers = { get: (name) => request.trailers[name] };
     this.hasContent = hasContent(request);
+    this.isContentUsed = isContentUsed(request);
     this.awaitsContinue = unanswered.has(request);
     this.#response = response;
     this.body = new NodeBody(request, () => {
@@ -70,8 +68,10 @@ export async function runNode(handler: Handler, request: IncomingMessage, respon
   let answer = await handler.handle(exchange);
   let sent: Sent;
   try {
-    const { idleTimeout, isClosing } = handler;
-    sent = await send({ exchange, request, response, idleTimeout, isClosing }, answer);
+    const { body } = exchange;
+    const awaitsContinue = exchange.awaitsContinue && !body.isStarted;
+    const { idleTimeout, isClosing: close } = handler;
+    sent = await sendAnswer({ request, response, body, awaitsContinue, idleTimeout, close }, answer);
   } catch (error) {
     sent = { bytes: 0, aborted: true };
     answer = { ...answer, note: { ...answer.note, error: asFixityError(error) } };
@@ -90,52 +90,6 @@ function hasTurn(response: ServerResponse): Promise<boolean> {
     response.once("socket", () => resolve(true));
     response.once("close", () => resolve(false));
   });
-}
-
-interface Sending {
-  readonly exchange: NodeExchange;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** Milliseconds that the client may take no byte of a stream. */
-  readonly idleTimeout: number;
-  /** The service is being closed, so the connection ends after this answer. */
-  readonly isClosing: boolean;
-}
-
-async function send({ exchange, request, response, idleTimeout, isClosing }: Sending, answer: Answer): Promise<Sent> {
-  const { body } = answer;
-  const pending = exchange.hasContent && !exchange.body.complete;
-  const isRestLong = pending && (exchange.awaitsContinue || restOf(request, exchange.body.received) > SMALL_REST);
-  const close = isClosing || isRestLong;
-  if (response.destroyed) {
-    if (body !== undefined && typeof body === "object" && !(body instanceof Uint8Array))
-      await body[Symbol.asyncDispose]();
-    return { bytes: 0, aborted: true };
-  }
-  writeHead(response, answer, close);
-  if (body !== undefined && typeof body === "object" && !(body instanceof Uint8Array))
-    return sendStream(response, body, idleTimeout);
-  if (!pending) {
-    response.end(body);
-  } else {
-    // the answer first, so that the client can read it while it sends; the regular end when it has sent enough
-    if (body === undefined) response.flushHeaders();
-    else response.write(body);
-    const complete = await linger(request, response, LINGER);
-    if (!response.destroyed) response.end(() => complete || request.destroy());
-  }
-  return { bytes: body === undefined ? 0 : Buffer.byteLength(body), aborted: false };
-}
-
-/** The announced content that has not come in yet, in bytes; without an announcement, infinite. */
-function restOf(request: IncomingMessage, received: number): number {
-  const length = request.headers["content-length"];
-  return length === undefined ? Infinity : Number(length) - received;
-}
-
-function hasContent(request: IncomingMessage): boolean {
-  const { "content-length": length, "transfer-encoding": coding } = request.headers;
-  return coding !== undefined || length !== undefined;
 }
 
 function joined(value: string | string[] | undefined): string | undefined {

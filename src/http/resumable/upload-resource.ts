@@ -1,5 +1,6 @@
 import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
 import { UploadId } from "../../core/upload-id.ts";
+import { admit } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { wrongMethod } from "../wrong-method.ts";
@@ -41,7 +42,7 @@ export function uploadIn(path: string): string | null {
 
 /** The address of one upload, in whichever protocol the request speaks. */
 export async function uploadResource(context: RouteContext, id: string): Promise<Answer> {
-  const { exchange, options } = context;
+  const { exchange } = context;
   const method = effectiveMethod(exchange);
   if (method === "OPTIONS") {
     return { status: 204, fields: { Allow: METHODS, ...announcedLimits(context), ...tusOptions(context) } };
@@ -51,7 +52,7 @@ export async function uploadResource(context: RouteContext, id: string): Promise
   const answer = async (): Promise<Answer> => {
     const route = Object.hasOwn(routes, method) ? routes[method] : undefined;
     if (route === undefined) return wrongMethod(method, METHODS);
-    await options.authorize(exchange, "upload");
+    await admit(context, "upload");
     return route(context, UploadId.parse(id));
   };
   if (isTus) return answerTus(exchange, answer);

@@ -1,0 +1,171 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import express from "express";
+import Fastify from "fastify";
+import { Hono } from "hono";
+import { pino } from "pino";
+import { fixityPlugin } from "../../src/fastify.ts";
+import { fetchHandler } from "../../src/fetch.ts";
+import { createFixity, type ErrorCode, type Fixity, FixityError } from "../../src/index.ts";
+import { memoryStore } from "../../src/memory.ts";
+import { bearerTokens, expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
+import { buildApp } from "../../src/server/app.ts";
+import { readConfig } from "../../src/server/config.ts";
+import { Health } from "../../src/server/health.ts";
+
+/** The ways to serve fixity. */
+export const HOSTS = ["standalone", "express", "fastify", "fetch"] as const;
+export type HostName = (typeof HOSTS)[number];
+
+/** Every request must send it. */
+export const TOKEN = "a-token-of-the-test-hosts";
+
+/** Milliseconds after which a silent upload is answered with 408. */
+const IDLE_TIMEOUT = 1500;
+
+export const MAX_SIZE: number = 12 * 1024 ** 2;
+export const MAX_APPEND_SIZE: number = 11 * 1024 ** 2;
+export const MIN_APPEND_SIZE = 100;
+/** Uploads that can be in progress at a time. */
+export const MAX_OPEN = 40;
+
+/** What a request wants to fail with, from the header of the request to the store below. */
+const wantedFailure = new AsyncLocalStorage<string | undefined>();
+
+/**
+ * fixity in one of its hosts, over memory, on a free port of loopback. A request chooses how it fails: `X-Test-Refuse` names
+ * the code that `authorize` throws, `X-Test-Fail` that of the store.
+ */
+export class Host implements AsyncDisposable {
+  readonly name: HostName;
+  readonly fixity: Fixity;
+  readonly port: number;
+  readonly #server: Server;
+  readonly #answered = new Map<string, PromiseWithResolvers<void>>();
+
+  private constructor(name: HostName, fixity: Fixity, server: Server) {
+    this.name = name;
+    this.fixity = fixity;
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    server.prependListener("request", (request: IncomingMessage, response: ServerResponse) => {
+      wantedFailure.enterWith(request.headers["x-test-fail"] as string | undefined);
+      this.#noteHead(String(request.headers["x-test-id"]), response);
+    });
+  }
+
+  static async start(name: HostName): Promise<Host> {
+    const fixity = createFixity({
+      store: failingStore(),
+      maxSize: MAX_SIZE,
+      uploads: { maxOpen: MAX_OPEN, maxAppendSize: MAX_APPEND_SIZE, minAppendSize: MIN_APPEND_SIZE },
+    });
+    const server = await SERVERS[name](fixity);
+    if (!server.listening) await once(server.listen(0, "127.0.0.1"), "listening");
+    return new Host(name, fixity, server);
+  }
+
+  /** Resolves when the head of the answer to the request with this `X-Test-Id` has been written. */
+  answered(id: string): Promise<void> {
+    return this.#answer(id).promise;
+  }
+
+  /** How many connections the server holds. */
+  async connections(): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    return promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  #noteHead(id: string, response: ServerResponse): void {
+    const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => ServerResponse;
+    response.writeHead = (...args: unknown[]) => {
+      this.#answer(id).resolve();
+      return writeHead(...args);
+    };
+  }
+
+  #answer(id: string): PromiseWithResolvers<void> {
+    const known = this.#answered.get(id) ?? Promise.withResolvers<void>();
+    this.#answered.set(id, known);
+    return known;
+  }
+}
+
+/** A store in memory that fails to stage what the request wants to see fail. */
+function failingStore(): ReturnType<typeof memoryStore> {
+  const store = memoryStore();
+  const stage = store.stage.bind(store);
+  store.stage = async (options) => {
+    const code = wantedFailure.getStore();
+    if (code === "internal-error") throw new Error("a fault of the test's own");
+    if (code !== undefined) throw new FixityError(code as ErrorCode, "As the test wants it.");
+    return stage(options);
+  };
+  return store;
+}
+
+const OPTIONS: HandlerOptions = {
+  idleTimeout: IDLE_TIMEOUT,
+  minRate: 0,
+  authorize(exchange, action) {
+    const code = exchange.fields.get("x-test-refuse");
+    if (code !== undefined) throw new FixityError(code as ErrorCode, "As the test wants it.");
+    return bearerTokens([TOKEN])(exchange, action);
+  },
+};
+
+const SERVERS: Readonly<Record<HostName, (fixity: Fixity) => Promise<Server>>> = {
+  async standalone(fixity) {
+    const config = readConfig({
+      env: {
+        UPLOAD_TOKENS: TOKEN,
+        UPLOAD_IDLE_TIMEOUT: `${IDLE_TIMEOUT}ms`,
+        UPLOAD_MIN_RATE: "0",
+        UPLOAD_MAX_SIZE: String(MAX_SIZE),
+      },
+    });
+    const log = pino({ level: "silent" });
+    const health = new Health(async () => {});
+    // it stops for those requests that want it
+    const stopping = new AbortController().signal;
+    Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
+    const app = await buildApp({ config, fixity, health, log, stopping });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    return app.server;
+  },
+  async express(fixity) {
+    const app = express();
+    const handler = nodeHandler(fixity, OPTIONS);
+    app.use(handler);
+    const server = createServer(app);
+    expectContinue(server, handler);
+    return server;
+  },
+  async fastify(fixity) {
+    const app = Fastify({ forceCloseConnections: true });
+    await app.register(fixityPlugin, { ...OPTIONS, fixity });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    return app.server;
+  },
+  async fetch(fixity) {
+    const handler = fetchHandler(fixity, OPTIONS);
+    const app = new Hono();
+    app.all("/uploads/*", (context) => handler(context.req.raw));
+    return createServer(await honoListener(app.fetch));
+  },
+};
+
+/** The types of this package ask for those of a browser, so they are left out. */
+export async function honoListener(fetch: unknown): Promise<RequestListener> {
+  const name: string = "@hono/node-server";
+  const { getRequestListener } = (await import(name)) as { getRequestListener: (fetch: unknown) => RequestListener };
+  return getRequestListener(fetch);
+}

@@ -1,0 +1,47 @@
+import { test } from "node:test";
+import { FrontServer } from "../helpers/front-server.ts";
+import { Host, HOSTS } from "../helpers/hosts.ts";
+import { needing } from "../helpers/requirements.ts";
+import { until } from "../helpers/settled.ts";
+import { cellsOf, CONCURRENT, type Manner, runCells } from "./early-answers.ts";
+
+/** Clients that send the rest only when they have been answered. */
+const WAITING: ReadonlySet<Manner> = new Set(["slowly", "never"]);
+
+for (const name of HOSTS) {
+  test(`${name}: every early answer is read however the client goes on, and nothing is held`, CONCURRENT, async (t) => {
+    await using host = await Host.start(name);
+    await runCells(t, host, host.port, cellsOf(name));
+    await until(async () => (await host.connections()) === 0);
+  });
+
+  for (const buffering of ["on", "off"] as const) {
+    const title = `${name}: every early answer passes nginx with kept connections and proxy_request_buffering ${buffering}`;
+    test(title, { ...CONCURRENT, ...needing("nginx") }, async (t) => {
+      await using host = await Host.start(name);
+      await using nginx = await FrontServer.nginxWith(serverBlock(host.port, buffering), {});
+      const cells = cellsOf(name, { via: "nginx" });
+      // with buffering, nginx passes a request on when it has the whole: nothing is early, but what is known from the length
+      const passed = cells.filter(
+        ({ row, manner }) => row.provoke === undefined && row.isSilent !== true && !WAITING.has(manner),
+      );
+      await runCells(t, host, nginx.port, buffering === "on" ? passed : cells);
+    });
+  }
+}
+
+function serverBlock(host: number, buffering: "on" | "off"): string {
+  return `
+    upstream fixity { server 127.0.0.1:${host}; keepalive 4; }
+    server {
+      listen 80;
+      client_max_body_size 0;
+      location / {
+        proxy_pass http://fixity;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_request_buffering ${buffering};
+        proxy_next_upstream off;
+      }
+    }`;
+}
