@@ -1,7 +1,10 @@
+import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FrontServer } from "../helpers/front-server.ts";
 import { Host, HOSTS } from "../helpers/hosts.ts";
+import { RawClient } from "../helpers/raw-client.ts";
 import { needing } from "../helpers/requirements.ts";
+import { Service } from "../helpers/service.ts";
 import { until } from "../helpers/settled.ts";
 import { cellsOf, CONCURRENT, type Manner, runCells } from "./early-answers.ts";
 
@@ -29,6 +32,19 @@ for (const name of HOSTS) {
     });
   }
 }
+
+test("the rest of a kept connection is waited for no longer than the documented time", async (t) => {
+  await using service = await Service.start();
+  const { url } = await service.fixity.put(Buffer.from("there"));
+  await using client = await RawClient.open(service.port);
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n`);
+  const answer = await client.answer();
+  assert.deepEqual([String(answer.body), answer.fields.get("connection")], ["there", "keep-alive"]);
+  // a byte now and then does not prolong it
+  const drip = setInterval(() => void client.send("x"), 1000);
+  t.after(() => clearInterval(drip));
+  await client.closed();
+});
 
 function serverBlock(host: number, buffering: "on" | "off"): string {
   return `

@@ -51,7 +51,10 @@ export class Drain {
 
   /** The whole answer is out: from now on the client can only be waited for. */
   answered(): Promise<boolean> {
-    if (!this.#isOver && this.#silence === undefined) this.#watchSilence(this.#limits.silenceMs);
+    if (!this.#isOver && this.#silence === undefined) {
+      this.#lastByte = performance.now();
+      this.#watchSilence();
+    }
     return this.ended;
   }
 
@@ -71,12 +74,11 @@ export class Drain {
     }
   }
 
-  #watchSilence(waitMs: number): void {
-    this.#silence = setTimeout(() => {
-      const leftMs = this.#limits.silenceMs - (performance.now() - this.#lastByte);
-      if (leftMs <= 0) this.#end(false);
-      else this.#watchSilence(leftMs);
-    }, waitMs);
+  #watchSilence(): void {
+    const { silenceMs, timeMs } = this.#limits;
+    const leftMs = Math.min(this.#lastByte + silenceMs, this.#start + timeMs) - performance.now();
+    if (leftMs <= 0) this.#end(false);
+    else this.#silence = setTimeout(() => this.#watchSilence(), Math.ceil(leftMs));
   }
 }
 
