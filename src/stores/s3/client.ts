@@ -86,11 +86,14 @@ export class S3Client {
   readonly endpoint: Endpoint;
   readonly bucket: string;
   readonly limits: RetryLimits;
+  /** Milliseconds between looks for an object whose making has not been confirmed. */
+  readonly lookEvery: number;
   readonly #limitsOf: Readonly<Record<Patience, RetryLimits>>;
   readonly #publicEndpoint: Endpoint;
   readonly #credentials: CredentialSource;
   readonly #signer: Signer;
   readonly #transport: Transport;
+  readonly #answerTime: number;
   readonly #closed = new AbortController();
   /** The bucket wants `Content-MD5` with everything that is stored (AWS: object lock with a default retention). */
   #sendsMd5 = false;
@@ -106,6 +109,8 @@ export class S3Client {
       reader: { attempts, time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
       quick: { attempts: Math.min(attempts, QUICK_ATTEMPTS), time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
     };
+    this.#answerTime = timeouts.answer;
+    this.lookEvery = timeouts.look;
     this.#credentials = credentialSource(keys);
     this.#signer = new Signer(this.#credentials, region);
     this.#transport = new Transport(endpoint, connections, timeouts);
@@ -215,7 +220,7 @@ export class S3Client {
       const answer = await this.#transport.open(wire);
       status = answer.statusCode;
       if (isSuccess(status)) return answer;
-      failed = { status, headers: answer.headers, text: await readText(answer.body) };
+      failed = { status, headers: answer.headers, text: await readText(answer.body, this.#answerTime) };
     } catch (error) {
       throw lost(request, status, error);
     }

@@ -1,4 +1,6 @@
+import { createHash } from "node:crypto";
 import { FixityError } from "../../core/errors.ts";
+import { answeredOrFound } from "./answered-or-found.ts";
 import type { Payload, S3Client } from "./client.ts";
 import type { CopyPace } from "./copy-pace.ts";
 import { keepAlive } from "./live-uploads.ts";
@@ -159,8 +161,12 @@ export class MultipartUpload {
     let isFirst = first;
     for (;;) {
       try {
-        await completeUpload(client, this.name, parts);
-        return { isInferred: false };
+        const outcome = await answeredOrFound({
+          send: (signal) => completeUpload(client, this.name, { parts, signal }),
+          look: (signal) => this.#isMadeOf(parts, size, signal),
+          every: client.lookEvery,
+        });
+        return { isInferred: outcome === null };
       } catch (error) {
         // Only the very first answer can say that nothing was done; a later "no such upload" may mean that all was.
         if (isFirst && error instanceof S3Error && error.isRefusal && error.status !== 404) {
@@ -175,8 +181,24 @@ export class MultipartUpload {
     }
   }
 
+  /**
+   * Whether the object is there and made of these very parts: another one of the same size may have been there before. Where
+   * tags of parts are no MD5s (SSE-KMS), that cannot be told, and the answer is waited for.
+   */
+  async #isMadeOf(parts: readonly Part[], size: number, signal: AbortSignal): Promise<boolean> {
+    const found = await headObject(this.#context.client, this.name.key, { signal, patience: "quick" });
+    return found?.size === size && found.etag === tagOfParts(parts);
+  }
+
   async #isThere(size: number): Promise<boolean> {
     const found = await headObject(this.#context.client, this.name.key);
     return found?.size === size;
   }
+}
+
+/** The entity tag that S3 gives an object of these parts: the MD5 of their MD5s, and how many there are. */
+function tagOfParts(parts: readonly Part[]): string {
+  const hash = createHash("md5");
+  for (const { etag } of parts) hash.update(Buffer.from(etag.replaceAll('"', ""), "hex"));
+  return `"${hash.digest("hex")}-${parts.length}"`;
 }

@@ -86,7 +86,11 @@ export async function uploadPartCopy(
 }
 
 /** Makes an object of all parts. Sent once: what a failure means is for the caller to find out (multipart-upload.ts). */
-export async function completeUpload(client: S3Client, upload: UploadName, parts: readonly Part[]): Promise<void> {
+export async function completeUpload(
+  client: S3Client,
+  upload: UploadName,
+  { parts, signal }: { readonly parts: readonly Part[]; readonly signal: AbortSignal },
+): Promise<void> {
   const operation = "CompleteMultipartUpload";
   const list = parts.map(
     ({ number, etag }) => `<Part><PartNumber>${number}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`,
@@ -102,6 +106,7 @@ export async function completeUpload(client: S3Client, upload: UploadName, parts
     headers: { "content-type": "application/xml" },
     body: { chunks: [body], length: body.length, digest: sha256Hex([body]) },
     isLong: true,
+    signal,
   };
   await client.once(request, (answer) => expectRoot(operation, answer, "CompleteMultipartUploadResult"));
 }

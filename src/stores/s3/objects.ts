@@ -63,9 +63,13 @@ export async function deleteObject(client: S3Client, key: string, options: CallO
 }
 
 /** Copies an object inside the bucket, its content type with it. 5 GiB at most. */
-export async function copyObject(client: S3Client, from: string, to: string): Promise<void> {
+export async function copyObject(
+  client: S3Client,
+  from: string,
+  { to, signal }: { readonly to: string; readonly signal?: AbortSignal },
+): Promise<void> {
   const headers = { "x-amz-copy-source": copySource(client, from) };
-  await client.call({ operation: "CopyObject", method: "PUT", key: to, headers, isLong: true }, (answer) =>
+  await client.call({ operation: "CopyObject", method: "PUT", key: to, headers, isLong: true, signal }, (answer) =>
     expectRoot("CopyObject", answer, "CopyObjectResult"),
   );
 }

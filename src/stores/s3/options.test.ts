@@ -29,7 +29,7 @@ test("every option has the default that its comment names", () => {
     concurrency: 4,
     connections: 128,
     signParts: false,
-    timeouts: { connect: 5_000, answer: 30_000, idle: 30_000, completion: 300_000, retries: 75_000 },
+    timeouts: { connect: 5_000, answer: 30_000, idle: 30_000, completion: 300_000, look: 20_000, retries: 75_000 },
     attempts: Infinity,
     abandonedAfter: 24 * 3_600_000,
     idleLimit: 12 * 3_600_000,

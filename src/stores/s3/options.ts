@@ -18,12 +18,17 @@ export type Log = (message: string, error?: unknown) => void;
 export interface S3Timeouts {
   /** @default 5,000: for a connection */
   readonly connect?: number;
-  /** @default 30,000: for an answer to begin once the request is sent, or while nothing of it can be sent */
+  /**
+   * @default 30,000: for an answer to begin once the request is sent, or while nothing of it can be sent; and as long again
+   * for the whole of it, however it trickles in
+   */
   readonly answer?: number;
-  /** @default 30,000: for the next bytes of an answer */
+  /** @default 30,000: for the next bytes of a file that is read */
   readonly idle?: number;
-  /** @default 300,000: for the answer to a completion or a copy, which may work through terabytes */
+  /** @default 300,000: for the whole answer to a completion or a copy, which may work through terabytes */
   readonly completion?: number;
+  /** @default 20,000: between looks whether an object is there whose completion or copy has not been answered */
+  readonly look?: number;
   /**
    * @default 75,000: from the first failure of a request on, in which it is sent again; a request that reads or tidies up
    * 10,000 at most. So an outage of a minute is survived by what is being uploaded.
@@ -133,6 +138,7 @@ const TIMEOUTS: Required<S3Timeouts> = {
   answer: 30_000,
   idle: 30_000,
   completion: 300_000,
+  look: 20_000,
   retries: 75_000,
 };
 

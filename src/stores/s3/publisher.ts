@@ -80,8 +80,9 @@ export class Publisher {
     const forget = keepAlive(large.key);
     try {
       const { isInferred: isDoubtful } = await large.complete();
-      await copyInside(context, copyLimits, { from: large.key, to: key, size, contentType, isDoubtful });
-      await this.discard(large.key);
+      const copy = await copyInside(context, copyLimits, { from: large.key, to: key, size, contentType, isDoubtful });
+      // A copy that was found before it was confirmed may still be reading: its source is left to the collector.
+      if (!copy.isInferred) await this.discard(large.key);
     } catch (error) {
       // A copy whose answer is missing may still be under way, and reading: what it reads is left to the collector.
       if (error instanceof S3Error && error.isRefusal) await this.discard(large.key);

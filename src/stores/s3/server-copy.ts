@@ -1,8 +1,9 @@
+import { answeredOrFound } from "./answered-or-found.ts";
 import type { CopyPace } from "./copy-pace.ts";
 import { TOO_LARGE_TO_COPY } from "./faults.ts";
-import { MultipartUpload, type UploadContext } from "./multipart-upload.ts";
+import { type Completion, MultipartUpload, type UploadContext } from "./multipart-upload.ts";
 import type { Part } from "./multipart.ts";
-import { copyObject } from "./objects.ts";
+import { copyObject, headObject } from "./objects.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
 
 /** Statuses by which servers say that they cannot make parts by copying (Google Cloud Storage, others behind gateways). */
@@ -43,14 +44,17 @@ export interface CopyJob {
   readonly isDoubtful: boolean;
 }
 
-/** Copies an object without its bytes coming here. When it returns, the copy is there; where it throws, perhaps. */
-export async function copyInside(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
-  if (job.size <= mostWhole(context.copyPace, limits) && !job.isDoubtful) return copyWhole(context, job);
+/**
+ * Copies an object without its bytes coming here. When it returns, the copy is there; where it throws, perhaps. There must
+ * have been no object of this size under the new key.
+ */
+export async function copyInside(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<Completion> {
+  if (job.size <= mostWhole(context.copyPace, limits) && !job.isDoubtful) return await copyWhole(context, job);
   try {
-    await copyInParts(context, limits, job);
+    return await copyInParts(context, limits, job);
   } catch (error) {
     if (!(failedWith(error, ...NO_PART_COPIES) && error.operation === "UploadPartCopy") || job.isDoubtful) throw error;
-    if (job.size <= limits.wholeAtMost) return copyWhole(context, job);
+    if (job.size <= limits.wholeAtMost) return await copyWhole(context, job);
     throw new S3Error({ operation: "CopyObject", status: error.status, code: TOO_LARGE_TO_COPY, cause: error });
   }
 }
@@ -61,16 +65,21 @@ function mostWhole(pace: CopyPace, { wholeUpTo, wholeUntried, wholeAtMost }: Cop
   return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
 }
 
-async function copyWhole({ client, copyPace }: UploadContext, { from, to, size }: CopyJob): Promise<void> {
+async function copyWhole({ client, copyPace }: UploadContext, { from, to, size }: CopyJob): Promise<Completion> {
   const begun = performance.now();
-  await copyObject(client, from, to);
+  const outcome = await answeredOrFound({
+    send: (signal) => copyObject(client, from, { to, signal }),
+    look: async (signal) => (await headObject(client, to, { signal, patience: "quick" }))?.size === size,
+    every: client.lookEvery,
+  });
   copyPace.note(size, performance.now() - begun);
+  return { isInferred: outcome === null };
 }
 
-async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<void> {
+async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<Completion> {
   const upload = await MultipartUpload.begin(context, job.to, { contentType: job.contentType });
   try {
-    await upload.complete(await copyParts(upload, limits, job), job.size);
+    return await upload.complete(await copyParts(upload, limits, job), job.size);
   } catch (error) {
     await upload.abort();
     throw error;

@@ -9,7 +9,7 @@ import { Transport, type WireRequest } from "./transport.ts";
 
 const MIB = 1024 * 1024;
 
-const TIMEOUTS = { connect: 5_000, answer: 10_000, idle: 10_000, completion: 10_000, retries: 10_000 };
+const TIMEOUTS = { connect: 5_000, answer: 10_000, idle: 10_000, completion: 10_000, look: 10_000, retries: 10_000 };
 
 const REQUEST: WireRequest = {
   method: "GET",
@@ -27,20 +27,20 @@ class Wire implements AsyncDisposable {
   readonly sockets = new Set<Socket>();
   readonly #server: Server;
 
-  private constructor(server: Server, connections: number) {
+  private constructor(server: Server, connections: number, timeouts: typeof TIMEOUTS) {
     this.#server = server;
     server.on("connection", (socket) => this.sockets.add(socket));
     const { port } = server.address() as AddressInfo;
     const endpoint = Endpoint.of({ bucket: "bucket", endpoint: `http://127.0.0.1:${port}` });
-    this.transport = new Transport(endpoint, connections, TIMEOUTS);
+    this.transport = new Transport(endpoint, connections, timeouts);
   }
 
-  static async start(listener: RequestListener, connections = 4): Promise<Wire> {
+  static async start(listener: RequestListener, connections = 4, timeouts = TIMEOUTS): Promise<Wire> {
     const server = createServer(listener);
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", resolve);
     });
-    return new Wire(server, connections);
+    return new Wire(server, connections, timeouts);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,6 +127,58 @@ test("an answer without an end is not read for ever", async () => {
     more();
   });
   await assert.rejects(wire.transport.send(REQUEST).answer, /longer than any/);
+});
+
+/** Sends a byte every few milliseconds, and never the last one. */
+function trickle(response: ServerResponse): void {
+  response.writeHead(200, { "Content-Length": "1000000" });
+  const timer = setInterval(() => response.write("x"), 5);
+  response.on("close", () => clearInterval(timer));
+}
+
+for (const isLong of [false, true]) {
+  test(`an answer that trickles in has a deadline as a whole${isLong ? ", also where it may take long" : ""}`, async () => {
+    const closed = Promise.withResolvers<void>();
+    const timeouts = { ...TIMEOUTS, [isLong ? "completion" : "answer"]: 300 };
+    await using wire = await Wire.start(
+      (_request, response) => {
+        response.on("close", () => closed.resolve());
+        trickle(response);
+      },
+      4,
+      timeouts,
+    );
+    const reader = wire.transport.send({ ...REQUEST, isLong });
+    await assert.rejects(reader.answer, /not complete within 300 ms/);
+    assert.equal(reader.status, 200);
+    await closed.promise;
+  });
+}
+
+test("informational answers, one after another, do not put the deadline off", async () => {
+  await using wire = await Wire.start(
+    (_request, response) => {
+      const timer = setInterval(() => response.writeProcessing(), 5);
+      response.on("close", () => clearInterval(timer));
+    },
+    4,
+    { ...TIMEOUTS, answer: 300 },
+  );
+  await assert.rejects(wire.transport.send(REQUEST).answer);
+});
+
+test("a header section that trickles in has a deadline", async () => {
+  await using wire = await Wire.start(
+    (_request, response) => {
+      const { socket } = response;
+      socket?.write("HTTP/1.1 200 OK\r\nX-A: ");
+      const timer = setInterval(() => socket?.write("x"), 5);
+      socket?.on("error", () => null).on("close", () => clearInterval(timer));
+    },
+    4,
+    { ...TIMEOUTS, answer: 300 },
+  );
+  await assert.rejects(wire.transport.send(REQUEST).answer);
 });
 
 test("an aborted signal ends a request at once, wherever it stands", async () => {

@@ -55,7 +55,12 @@ export class Transport {
 
   /** Sends a request once; its answer is read as a whole. */
   send(request: WireRequest): AnswerReader {
-    const reader = new AnswerReader(request.signal);
+    const { answer, completion } = this.#timeouts;
+    // What S3 does before it answers may take as long as a completion; the content of other requests may be slow to send.
+    const reader = new AnswerReader(
+      request.signal,
+      request.isLong ? { time: completion, from: "request" } : { time: answer, from: "answer" },
+    );
     this.#calls.dispatch(this.#dispatchOf(request), reader);
     return reader;
   }

@@ -43,7 +43,7 @@ export const COPY_PROBES: readonly BucketProbe[] = [
 async function copies(bench: Bench): Promise<Outcome> {
   const from = bench.key("small");
   const to = bench.key("copy");
-  await copyObject(bench.client, from, to);
+  await copyObject(bench.client, from, { to });
   const [one, other] = [await readText(bench, from), await readText(bench, to)];
   return one !== null && one === other ? holds() : fails("The copy is not what was copied.");
 }

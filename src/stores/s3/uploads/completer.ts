@@ -71,14 +71,17 @@ export class Completer {
     const { context, copyLimits, publisher } = this.#parts;
     const { large, size, contentType } = job;
     const isDoubtful = await this.#complete(job);
+    let isInferred: boolean;
     try {
-      await copyInside(context, copyLimits, { from: large.key, to: key, size, contentType, isDoubtful });
+      const copy = { from: large.key, to: key, size, contentType, isDoubtful };
+      ({ isInferred } = await copyInside(context, copyLimits, copy));
     } catch (error) {
       // A copy whose answer is missing may still be under way, and reading: what it reads is left to the collector.
       if (await publisher.isThere(key, size)) return;
       throw error;
     }
-    await publisher.discard(large.key);
+    // A copy that was found before it was confirmed may still be reading: its source is left to the collector.
+    if (!isInferred) await publisher.discard(large.key);
   }
 
   /** @returns whether the object at the staging key is one whose completion nobody has confirmed, or has more bytes */

@@ -1,0 +1,86 @@
+/** Completions and copies whose answer never comes, although they are carried out. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { ScriptedServer, type Step } from "./scripted-server.ts";
+
+const MIB = 1024 * 1024;
+/** Two parts. */
+const LARGE = 5 * MIB + 1000;
+const BIG = content(LARGE, 7);
+
+async function upload(store: BlobStore, bytes: Uint8Array, hints: StageOptions): Promise<void> {
+  await using staged = await store.stage(hints);
+  await writeAll(staged, bytes);
+  await staged.commit(digestOf(bytes));
+}
+
+async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void> {
+  await using reader = await store.open(digestOf(bytes));
+  assert(reader !== null && (await readAll(reader)).equals(bytes), "what was acknowledged can be read");
+}
+
+const announced = (bytes: Uint8Array): StageOptions => ({ digest: digestOf(bytes), length: bytes.length });
+const count = (server: ScriptedServer, operation: string): number =>
+  server.operations.filter((seen) => seen === operation).length;
+
+void describe("completions and copies that are carried out and never answered", () => {
+  /** Carries the request out, and leaves it without an answer. */
+  const unanswered =
+    (server: ScriptedServer) =>
+    (request: Parameters<ScriptedServer["bucket"]["answer"]>[0]): Step => {
+      server.bucket.answer(request);
+      return "silence";
+    };
+
+  for (const [operation, hints] of [
+    ["CompleteMultipartUpload", announced(BIG)],
+    ["CompleteMultipartUpload", {}],
+    ["CopyObject", {}],
+  ] as const) {
+    const where = "digest" in hints ? "at the final key" : "by way of a staging key";
+    test(`${operation} ${where}: the object is found long before the time is up`, async () => {
+      await using server = await ScriptedServer.start();
+      // Only the looks can end it: everything else would take hours.
+      await using store = server.store({ timeouts: { look: 30, completion: 3_600_000, retries: 3_600_000 } });
+      server.always(operation, unanswered(server));
+      if (operation === "CompleteMultipartUpload" && !("digest" in hints)) {
+        // The copy in parts that follows a doubtful completion is completed and answered.
+        server.always(operation, (request) => (request.key.startsWith("tmp/") ? unanswered(server)(request) : null));
+      }
+      await upload(store, BIG, hints);
+      await assertReadable(store, BIG);
+      assert.equal(count(server, "AbortMultipartUpload"), 0);
+    });
+  }
+
+  test("an older object of the same size is not taken for the one that is being made", async () => {
+    await using server = await ScriptedServer.start();
+    await using store = server.store({ attempts: 1, timeouts: { look: 30, completion: 600 } });
+    const key = `blobs/${digestOf(BIG).hex}`;
+    assert.equal(await store.confirm(digestOf(BIG)), null);
+    server.bucket.answer({
+      operation: "PutObject",
+      key,
+      headers: { "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
+      length: LARGE,
+      query: new URLSearchParams(),
+      content: content(LARGE, 99),
+    });
+    let isCompleted = false;
+    server.always("CompleteMultipartUpload", () => "silence");
+    server.always("HeadObject", () => {
+      // Once the old object has been looked at several times, the completion takes effect.
+      if (!isCompleted && count(server, "HeadObject") === 5) {
+        isCompleted = true;
+        const asked = server.seen.find(({ operation }) => operation === "CompleteMultipartUpload");
+        if (asked !== undefined) server.bucket.answer(asked);
+      }
+      return null;
+    });
+    await upload(store, BIG, announced(BIG));
+    assert.equal(isCompleted, true);
+    await assertReadable(store, BIG);
+  });
+});
