@@ -28,6 +28,7 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   403: "forbidden",
   404: "not-found",
   405: "method-not-allowed",
+  410: "upload-damaged",
   416: "range-not-satisfiable",
 };
 

@@ -21,6 +21,9 @@ export interface ResumableOptions {
   readonly partSize: PartSize;
 }
 
+/** Questions for the offset that may be answered with `500` before the upload begins anew. */
+const FAILED_LOOKS = 3;
+
 /** Milliseconds for the last word to the server, when everything is over here. */
 const LAST_WORD = 5000;
 
@@ -42,6 +45,8 @@ export class ResumableUpload {
   #offset: number | null = null;
   #furthest = 0;
   #restarts = 0;
+  /** Questions for the offset in a row that were answered with `500`. */
+  #failedLooks = 0;
   /** The upload was begun without a digest: the server does not know yet what it will be. */
   #isUndeclared = false;
   /** The server has the content, from elsewhere. */
@@ -133,8 +138,9 @@ export class ResumableUpload {
     } catch (error) {
       // what an earlier run has left can never be completed
       if (error instanceof FixityClientError && error.final && this.#isRecalled) return this.#startAnew();
-      return this.#afterLoss(error);
+      return this.#afterFailedLook(error);
     }
+    this.#failedLooks = 0;
     if (isComplete(answer)) {
       // what the lost answer to the last part said
       return this.#receiptIn(await service.send({ method: "GET", url: at, signal }));
@@ -231,10 +237,28 @@ export class ResumableUpload {
     return this.#afterLoss(error);
   }
 
-  /** The server may have forgotten the upload. @throws FixityClientError `error`, where that is not so */
+  /**
+   * The server does not tell where the upload stands. A `500` says that it fails at this upload, not that it is out of reach:
+   * after a few of them in a row the upload begins anew. An outage (`502`, `503`, no connection) is waited for.
+   */
+  #afterFailedLook(error: unknown): null {
+    const isFault = error instanceof FixityClientError && error.status === 500;
+    this.#failedLooks = isFault ? this.#failedLooks + 1 : 0;
+    if (this.#failedLooks < FAILED_LOOKS) return this.#afterLoss(error);
+    this.#failedLooks = 0;
+    return this.#restart(error);
+  }
+
+  /** The server may have forgotten or lost the upload. @throws FixityClientError `error` if that is not so */
   #afterLoss(error: unknown): null {
-    if (!(error instanceof FixityClientError) || error.final || (error.status !== 404 && error.status !== 410))
-      throw error;
+    if (!(error instanceof FixityClientError)) throw error;
+    if (error.code === "upload-damaged") return this.#restart(error);
+    if (error.final || (error.status !== 404 && error.status !== 410)) throw error;
+    return this.#restart(error);
+  }
+
+  /** Begins anew, a bounded number of times. @throws `error` when that was done too often */
+  #restart(error: unknown): null {
     this.#restarts += 1;
     if (this.#restarts > 2) throw error;
     return this.#startAnew();

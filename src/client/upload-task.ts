@@ -22,6 +22,7 @@ const OF_THE_FILE: ReadonlySet<string> = new Set([
   "inconsistent-length",
   "size-limit-exceeded",
   "source-changed",
+  "upload-damaged",
 ]);
 
 /** What is uploaded, and how. */

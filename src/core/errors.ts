@@ -38,6 +38,8 @@ export type ErrorCode =
   | "append-too-small"
   /** The content is not what a protocol's own checksum names. */
   | "checksum-mismatch"
+  /** Saved bytes of an upload are lost or damaged: it can never be completed. */
+  | "upload-damaged"
   /** As many uploads as the limit allows are under way. */
   | "too-many-uploads"
   // what a store could not do

@@ -19,6 +19,8 @@ import type { UploadId } from "./upload-id.ts";
  * - **One holder.** Who holds an upload can write to it; from the moment that `hold` returns, whoever held it before, in
  *   this process, in another or on another machine, changes nothing any more: its calls fail with `upload-superseded`.
  *   Of an upload that was concluded only the record is left: several may hold that at once.
+ * - **Damage is final.** If saved bytes or the record are not what was saved, a call fails with `upload-damaged`, and only if
+ *   that has been confirmed: what may pass is a `store-…` failure. After it, `conclude` and `remove` still work.
  * - **Nothing ends by itself.** `collect` of the store leaves uploads alone. The engine removes what has expired.
  * - **A running request keeps its upload.** For as long as the engine appends to an upload, it saves or renews the record
  *   before its expiry is reached, so that no collector, in this process or in another, takes an upload from a holder that
@@ -61,6 +63,11 @@ export interface SavedUpload {
   readonly record: string;
   /** Durable bytes; 0 once the upload has been concluded. */
   readonly offset: number;
+  /**
+   * The saved bytes, or the record, are not what was saved: the upload can only be concluded. What `read` says of it may be
+   * outdated; what a holder says is final.
+   */
+  readonly isDamaged?: boolean;
 }
 
 /** An upload as `read` finds it. */

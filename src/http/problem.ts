@@ -14,6 +14,8 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "upload-aborted": [400, "Upload aborted"],
   "upload-stalled": [408, "Upload too slow"],
   "upload-not-found": [404, "No such upload"],
+  // 410 is used for nothing else here: clients know it in answers to HEAD, which have no content
+  "upload-damaged": [410, "Upload damaged"],
   "upload-superseded": [409, "Upload taken over"],
   "offset-mismatch": [409, "Mismatching Upload Offset"],
   "inconsistent-length": [400, "Inconsistent Upload Length Values"],

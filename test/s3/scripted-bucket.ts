@@ -121,6 +121,7 @@ export class ScriptedBucket {
       this.uploads.delete(uploadId);
       return { status: 204 };
     }
+    if (request.operation === "ListParts") return listOfParts(upload);
     const number = Number(request.query.get("partNumber"));
     const isCopy = request.operation === "UploadPartCopy";
     const bytes = isCopy ? this.#rangeOf(request) : request.content;
@@ -154,6 +155,18 @@ export class ScriptedBucket {
     this.objects.set(key, { bytes, type, etag, modified: new Date() });
     return etag;
   }
+}
+
+function listOfParts({ parts }: StoredUpload): ScriptedAnswer {
+  const modified = new Date().toISOString();
+  const items = [...parts]
+    .toSorted(([a], [b]) => a - b)
+    .map(
+      ([number, bytes]) =>
+        `<Part><PartNumber>${number}</PartNumber><LastModified>${modified}</LastModified>` +
+        `<ETag>${escaped(tagOf(bytes))}</ETag><Size>${bytes.length}</Size></Part>`,
+    );
+  return xml("ListPartsResult", `<IsTruncated>false</IsTruncated>${items.join("")}`);
 }
 
 /** An error as S3 tells it. `more` stands in its element. */

@@ -6,7 +6,7 @@ import type { Committed } from "../store.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import type { Appended } from "./append.ts";
 import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
-import { digestIn, formatRecord, type Outcome, type UploadRecord } from "./upload-record.ts";
+import { digestIn, formatRecord, isFinalFailure, type Outcome, type UploadRecord } from "./upload-record.ts";
 
 /** Makes blobs of uploads whose bytes are all there. */
 export class Finisher {
@@ -53,14 +53,31 @@ export class Finisher {
     held: HeldUpload,
     { record, unsaved }: Pick<Appended, "record" | "unsaved">,
   ): Promise<UploadRecord> {
-    const hashes = unsaved ?? (await this.#keeper.take(id, held, record));
-    const commit = (digest: Digest): Promise<Committed> | undefined =>
-      unsaved === null ? held.commit(digest) : held.commitUnsaved?.(digest, formatRecord(record));
-    const outcome = refusal(record, hashes) ?? (await outcomeOf(hashes, commit));
+    const outcome = await this.#outcomeOf(id, held, { record, unsaved });
     const now = Date.now();
     const ended = { ...record, saved: now, expires: now + this.#expiry, hashes: null, outcome };
     await held.conclude(formatRecord(ended));
     return ended;
+  }
+
+  async #outcomeOf(id: UploadId, held: HeldUpload, appended: Pick<Appended, "record" | "unsaved">): Promise<Outcome> {
+    try {
+      return await this.#commit(id, held, appended);
+    } catch (error) {
+      if (isFinalFailure(error)) return failed(error);
+      throw error;
+    }
+  }
+
+  async #commit(
+    id: UploadId,
+    held: HeldUpload,
+    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
+  ): Promise<Outcome> {
+    const hashes = unsaved ?? (await this.#keeper.take(id, held, record));
+    const commit = (digest: Digest): Promise<Committed> | undefined =>
+      unsaved === null ? held.commit(digest) : held.commitUnsaved?.(digest, formatRecord(record));
+    return refusal(record, hashes) ?? (await outcomeOf(hashes, commit));
   }
 }
 

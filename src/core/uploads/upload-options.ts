@@ -31,7 +31,7 @@ export type Look =
   | { readonly ended: UploadRecord; readonly atRest: null; readonly read: ReadUpload | undefined }
   /** Nobody brings bytes for it: its offset is final until somebody takes it. */
   | { readonly ended: null; readonly atRest: UploadRecord; readonly read: ReadUpload }
-  /** It has to be held to know more. */
+  /** It has to be held to know more, or to be concluded because it is damaged. */
   | { readonly ended: null; readonly atRest: null; readonly read: ReadUpload };
 
 /** A new upload. */

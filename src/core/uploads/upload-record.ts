@@ -45,6 +45,39 @@ export interface FailedOutcome {
   readonly facts: FixityError["facts"];
 }
 
+/** Codes of failures after which an upload can never become a blob. */
+const FINAL: ReadonlySet<unknown> = new Set<ErrorCode>(["upload-damaged", "size-limit-exceeded"]);
+
+/** Whether the store has said that it can never make a blob of an upload. */
+export function isFinalFailure(error: unknown): error is FixityError {
+  return error instanceof FixityError && FINAL.has(error.code);
+}
+
+export function uploadDamaged(cause?: unknown): FixityError {
+  const message = "Saved bytes of the upload are lost. It has to be sent again from the start.";
+  return new FixityError("upload-damaged", message, { cause });
+}
+
+/** The record of an upload that has ended with a failure. @param known `null` if its record cannot be read */
+export function failedRecord(
+  known: UploadRecord | null,
+  { code, message, facts }: FixityError,
+  expiry: number,
+): UploadRecord {
+  const now = Date.now();
+  const outcome = { failed: code, message, facts };
+  const unknown = {
+    name: null,
+    extension: null,
+    metadata: null,
+    length: null,
+    sha256: null,
+    sha512: null,
+    sealed: false,
+  };
+  return { ...(known ?? unknown), saved: now, expires: now + expiry, hashes: null, outcome };
+}
+
 /** Told in every record: what a later version may have to read. */
 const VERSION = 1;
 
@@ -52,13 +85,23 @@ export function formatRecord(record: UploadRecord): string {
   return JSON.stringify({ version: VERSION, ...record });
 }
 
-/** @throws FixityError `store-unavailable` for a record of a later version, or a damaged one */
+/** The record; `null` if it is damaged. @throws FixityError `store-unavailable` for a record of a later version */
+export function readableRecord(text: string): UploadRecord | null {
+  try {
+    return parseRecord(text);
+  } catch (error) {
+    if (isFinalFailure(error)) return null;
+    throw error;
+  }
+}
+
+/** @throws FixityError `store-unavailable` for a record of a later version, `upload-damaged` for one that cannot be read */
 export function parseRecord(text: string): UploadRecord {
   let record: UploadRecord & { readonly version: number };
   try {
     record = JSON.parse(text) as typeof record;
-  } catch (cause) {
-    throw new FixityError("store-unavailable", "The upload cannot be read.", { cause });
+  } catch {
+    throw uploadDamaged();
   }
   if (record.version === VERSION) return record;
   throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");

@@ -206,7 +206,7 @@ test("an upload that cannot be read keeps the others from nothing, and is told o
   const ids = [await uploads.create({}), await uploads.create({}), await uploads.create({})].map(({ id }) => id);
   const [, damaged = assert.fail()] = ids;
   await using held = await store.uploads?.hold(damaged);
-  await held?.save("no record");
+  await held?.save('{"version":2}');
   await new Promise((resolve) => setTimeout(resolve, 5));
   await assert.rejects(uploads.collect(), { code: "store-unavailable" });
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? []), [damaged]);
@@ -216,7 +216,7 @@ test("an upload that cannot be read does not keep what is half-written from bein
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
   await using held = await store.uploads?.hold(id);
-  await held?.save("no record");
+  await held?.save('{"version":2}');
   let collected = 0;
   store.collect = async () => {
     collected += 1;

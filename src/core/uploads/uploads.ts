@@ -3,12 +3,13 @@ import type { Digest } from "../digest.ts";
 import { tooLarge } from "../hashing.ts";
 import { Link } from "../link.ts";
 import { mediaTypeOf } from "../media-type.ts";
+import type { FixityError } from "../errors.ts";
 import { settleNaming } from "../naming.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import type { HeldUpload, UploadStore } from "../upload-store.ts";
+import type { HeldUpload, SavedUpload, UploadStore } from "../upload-store.ts";
 import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
@@ -17,9 +18,13 @@ import { checkRepetition } from "./repetition.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {
   digestIn,
+  failedRecord,
   failureIn,
   formatRecord,
+  isFinalFailure,
   parseRecord,
+  readableRecord,
+  uploadDamaged,
   type StoredOutcome,
   type UploadRecord,
 } from "./upload-record.ts";
@@ -162,6 +167,7 @@ export class Uploads {
     if (found.ended !== null) return this.#stateOf(id, found.ended, 0);
     if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
     await using held = await this.#hold(id, { signal, read: found.read });
+    if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
     const record = parseRecord(held.record);
     if (record.sealed && record.outcome === null) return await this.#finish(id, held, { record, unsaved: null });
     return this.#stateOf(id, record, held.offset);
@@ -198,6 +204,7 @@ export class Uploads {
     const { ended, read } = created === undefined ? await this.#look(id) : { ended: null, read: undefined };
     if (ended !== null) return await this.#again(this.#stateOf(id, ended, 0), options, stopped);
     await using held = created ?? (await this.#hold(id, { read }));
+    if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
     const before = parseRecord(held.record);
     if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options, stopped);
     if (before.sealed)
@@ -210,6 +217,7 @@ export class Uploads {
       if (record.sealed) return await this.#finish(id, held, { record, unsaved });
       return this.#stateOf(id, record, offset);
     } catch (error) {
+      if (isFinalFailure(error) && error.code === "upload-damaged") return await this.#endDamaged(id, held, error);
       if (!append.hasFailed) options.onFailure?.(held.offset);
       throw error;
     } finally {
@@ -255,7 +263,9 @@ export class Uploads {
   async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
     // an append renews its upload in time; where that takes long, other instances may find it expired, but not this one
     if (this.#appends.has(id.hex)) return { staged: 0, bytes: 0 };
-    const record = await this.#recordOf(id, signal);
+    const read = await this.#store.read(id, signal);
+    const record = read === null ? null : readableRecord(read.record);
+    if (read !== null && record === null) await this.#find(id, signal);
     if (record !== null && isExpired(record)) {
       const bytes = await this.#removeExpired(id, signal);
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
@@ -270,6 +280,7 @@ export class Uploads {
     const finished = await this.#finisher.outcomeOf(id);
     if (finished !== null) return { ended: finished, atRest: null, read: undefined };
     const read = await this.#store.read(id, signal);
+    if (read !== null && isDamaged(read)) return { ended: null, atRest: null, read };
     const record = read === null ? null : parseRecord(read.record);
     if (record?.outcome !== null) this.#open.forget(id);
     if (read === null || record === null) throw uploadNotFound();
@@ -289,7 +300,8 @@ export class Uploads {
     const held = await this.#store.hold(id, signal, read);
     if (held === null) throw uploadNotFound();
     try {
-      if (!isExpired(parseRecord(held.record))) return held;
+      const record = readableRecord(held.record);
+      if (record === null || !isExpired(record)) return held;
       await held.remove();
     } catch (error) {
       await held[Symbol.asyncDispose]();
@@ -341,10 +353,22 @@ export class Uploads {
     return { ...state, offset: size, outcome: receiptOf(this.#linkBase, { link, size, name, existed }) };
   }
 
+  /** Concludes an upload that can never become a blob, so that its bytes are given back. */
+  async #endDamaged(id: UploadId, held: HeldUpload, error: FixityError): Promise<UploadState> {
+    const record = failedRecord(readableRecord(held.record), error, this.limits.expiry);
+    await held.conclude(formatRecord(record));
+    this.#forget(id);
+    return this.#stateOf(id, record, 0);
+  }
+
   #forget(id: UploadId): void {
     this.#open.forget(id);
     this.#keeper.forget(id);
   }
+}
+
+function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
+  return isKnown || readableRecord(record) === null;
 }
 
 function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {

@@ -144,6 +144,8 @@ export class LargeUpload {
     await Promise.all(this.#sending);
     const upload = await this.#begun?.catch(() => null);
     await upload?.abort();
+    // one that could not be aborted safely is left to the collector
+    upload?.leave();
   }
 
   async #send(number: number, { chunks, length, digest: known }: FilledPart): Promise<void> {

@@ -69,6 +69,10 @@ export class DiskHeldUpload implements HeldUpload {
     return this.#state.record;
   }
 
+  get isDamaged(): boolean {
+    return this.#state.isDamaged === true;
+  }
+
   get offset(): number {
     return lengthOf(this.#state.segments);
   }

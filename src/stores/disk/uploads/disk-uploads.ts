@@ -35,7 +35,8 @@ export class DiskUploads implements UploadStore {
         // A record that is being replaced is durable a moment later; and what is being removed is gone by then.
         if (!isSettled && !(await isStillThere(folder.settle()))) continue;
         if (state !== null && (!isSettled || (await folder.has(view.token)))) {
-          return { record: state.record, offset: lengthOf(state.segments), isHeld: !isSettled };
+          const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
+          return { record: state.record, offset: lengthOf(state.segments), isHeld: !isSettled, isDamaged };
         }
       }
     });
@@ -46,7 +47,10 @@ export class DiskUploads implements UploadStore {
     return faultsTold(async () => {
       const taken = await this.#tools.handover.take(id, this.#tools.folders.of(id), signal);
       if (taken === "gone") return this.#finishRemoval(id);
-      return taken === null ? null : new DiskHeldUpload(taken, this.#tools);
+      if (taken === null) return null;
+      const { folder, state } = taken;
+      const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
+      return new DiskHeldUpload({ ...taken, state: { ...state, isDamaged } }, this.#tools);
     });
   }
 

@@ -6,6 +6,8 @@ export interface SavedState {
   /** The engine's text. */
   readonly record: string;
   readonly segments: readonly Segment[];
+  /** The record, or the bytes that it names, are not what was saved. */
+  readonly isDamaged?: boolean;
 }
 
 /**
@@ -41,15 +43,19 @@ export function formatState({ record, segments }: SavedState): string {
   return JSON.stringify({ version: 1, segments, record });
 }
 
-/** @throws FixityError `store-unavailable` where it is damaged, or of a later version */
+/** What is left of an upload whose record is damaged. */
+export const DAMAGED: SavedState = { record: "", segments: [], isDamaged: true };
+
+/** The state in a record, or {@link DAMAGED}. @throws FixityError `store-unavailable` for a record of a later version */
 export function parseState(text: string): SavedState {
   try {
     const { version, segments, record } = JSON.parse(text) as SavedState & { readonly version: number };
     if (version === 1 && typeof record === "string" && segments.every(isWell)) return { record, segments };
-  } catch (cause) {
-    throw unreadable(cause);
+    if (Number.isSafeInteger(version) && version > 1) throw unreadable();
+  } catch (error) {
+    if (error instanceof FixityError) throw error;
   }
-  throw unreadable();
+  return DAMAGED;
 }
 
 function isWell({ name, length }: Segment): boolean {

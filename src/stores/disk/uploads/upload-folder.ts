@@ -83,6 +83,19 @@ export class UploadFolder {
   }
 
   /**
+   * Whether the files have at least the bytes that a state counts. An upload that has changed meanwhile has them: the state is
+   * outdated then, and whoever acts on it looks again.
+   */
+  async hasBytesOf({ segments }: SavedState): Promise<boolean> {
+    for (const { name, length } of segments) {
+      if (length === 0) continue;
+      const facts = await look(join(this.path, name));
+      if (facts === null ? (await this.#names())?.length !== 0 : facts.size < length) return false;
+    }
+    return true;
+  }
+
+  /**
    * Replaces the record of a generation, durably and in one step, but not before `bytes` are there. A record without its
    * bytes is never seen, bytes without their record do not count.
    */

@@ -1,15 +1,41 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
+import type { S3Client } from "../client.ts";
 import type { KnownAbsent } from "../known-absent.ts";
 import type { LargeUpload, SentParts } from "../large-upload.ts";
 import type { Layout } from "../layout.ts";
 import { listParts } from "../listing.ts";
 import type { UploadContext } from "../multipart-upload.ts";
-import type { Part } from "../multipart.ts";
+import type { Part, UploadName } from "../multipart.ts";
 import { headObject } from "../objects.ts";
 import type { Publisher } from "../publisher.ts";
-import { failedWith } from "../s3-error.ts";
+import { pauseFor } from "../retry.ts";
+import { failedWith, type S3Error } from "../s3-error.ts";
 import { type CopyLimits, copyInside } from "../server-copy.ts";
+
+/** Milliseconds between looks for what seems to be lost: some stores show objects only after a while. */
+export const LOOK_AGAIN_AFTER_MS = [250, 1_000, 2_000] as const;
+
+const NO_SUCH_UPLOAD = "NoSuchUpload";
+
+/** Codes of refusals that are about the parts of an upload ("CompleteMultipartUpload" in the S3 API reference). */
+const ABOUT_PARTS: ReadonlySet<string | null> = new Set(["InvalidPart", "InvalidPartOrder", "EntityTooSmall"]);
+
+function isAboutParts(error: unknown): boolean {
+  return failedWith(error, 400) && ABOUT_PARTS.has(error.code);
+}
+
+/** Whether S3 says that it does not know a multipart upload. */
+export async function isGone(client: S3Client, name: UploadName): Promise<boolean> {
+  try {
+    for await (const _ of listParts(client, name)) return false;
+    return false;
+  } catch (error) {
+    if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return true;
+    throw error;
+  }
+}
 
 /** What a completer works with. */
 export interface CompleterParts {
@@ -63,7 +89,7 @@ export class Completer {
     await job.begin();
     knownAbsent.forget(digest);
     if (isStaged) await this.#completeAndMove(job, key);
-    else await large.complete();
+    else await this.#complete(job);
     return false;
   }
 
@@ -84,18 +110,56 @@ export class Completer {
     if (!isInferred) await publisher.discard(large.key);
   }
 
-  /** @returns whether the object at the staging key is one whose completion nobody has confirmed, or has more bytes */
+  /**
+   * Which failures are final:
+   *
+   * | the completion is answered with | then |
+   * | --- | --- |
+   * | 5xx, 408, 429, a transient code, or nothing | the upload stays as it is, and the next request tries again |
+   * | 403, 412 and every other refusal | the same: it may be a setting that somebody corrects |
+   * | `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall` | the parts are listed. If one has another tag than it was sent with, that is final. Otherwise the completion is asked for once more, and the same refusal is final |
+   * | `NoSuchUpload` | the object is looked for, for some seconds. If it is not there, and the parts cannot be listed for the same reason, that is final |
+   *
+   * @returns whether the object is one whose completion nobody has confirmed, or has more bytes
+   * @throws FixityError `upload-damaged` if it is final
+   */
   async #complete(job: Completing): Promise<boolean> {
     const { large, size, isRepeated } = job;
-    const found = isRepeated ? await headObject(this.#parts.context.client, large.key) : null;
+    const { layout } = this.#parts;
+    const isStaged = layout.isStaging(large.key);
+    const found = isRepeated && isStaged ? await headObject(this.#parts.context.client, large.key) : null;
     if (found !== null && found.size >= size) return true;
     try {
       return (await large.complete()).isInferred;
     } catch (error) {
-      if (!failedWith(error, 400) || error.code !== "InvalidPart") throw error;
-      await large.complete(await this.#strays(await job.pad()));
-      return true;
+      if (isAboutParts(error)) return await this.#completeAgain(job, isStaged);
+      if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return await this.#findCompleted(job, error);
+      throw error;
     }
+  }
+
+  /** Once more, after the server has refused the list of parts. */
+  async #completeAgain({ large, pad }: Completing, isStaged: boolean): Promise<true> {
+    const strays = await this.#strays(await pad());
+    try {
+      // at the final key every part counts, so there are none that nobody has named
+      await large.complete(isStaged ? strays : []);
+      return true;
+    } catch (error) {
+      throw isAboutParts(error) ? uploadDamaged(error) : error;
+    }
+  }
+
+  /** Whether an upload that S3 does not know any more has been completed. */
+  async #findCompleted({ large, size }: Completing, error: S3Error): Promise<true> {
+    const { client } = this.#parts.context;
+    for (const pause of LOOK_AGAIN_AFTER_MS) {
+      await pauseFor(pause, undefined);
+      const found = await headObject(client, large.key);
+      if (found !== null && found.size >= size) return true;
+    }
+    const sent = await large.sent();
+    throw (await isGone(client, sent.name)) ? uploadDamaged(error) : error;
   }
 
   /**
@@ -110,7 +174,7 @@ export class Completer {
         const known = sent.parts[part.number - 1];
         if (known === undefined) strays.push(part);
         else if (known.etag !== part.etag) {
-          throw new FixityError("blob-damaged", "A part of the upload has been replaced by somebody else.");
+          throw uploadDamaged();
         }
       }
     }

@@ -1,11 +1,14 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { Committed } from "../../../core/store.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { storeFault } from "../faults.ts";
 import type { LargeUpload, SentParts } from "../large-upload.ts";
 import { keepAlive } from "../live-uploads.ts";
+import { failedWith } from "../s3-error.ts";
+import { isGone } from "./completer.ts";
 import type { Fence } from "./fence.ts";
 import { endedState, superseded } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
@@ -28,6 +31,8 @@ export class S3HeldUpload implements HeldUpload {
   /** A tail is there before the record names it. */
   readonly #forget: () => void;
   #failure: { readonly reason: unknown } | null = null;
+  /** Saved bytes are lost: the upload can only be concluded or removed. */
+  #damage: FixityError | null = null;
   /** The record names the multipart upload, or may do so. */
   #isNamed: boolean;
   #isReleasing = false;
@@ -186,7 +191,8 @@ export class S3HeldUpload implements HeldUpload {
         const last = sent?.parts[parts.length] ?? null;
         await this.#fence.replace((state) => ({ ...state, completing: { last } }));
       },
-      pad: () => this.#writer.padTail(parts.length + 1, tail),
+      // what was not saved is not there to be sent again, and needs no padding: there are no parts behind it
+      pad: () => (record === null ? this.#writer.padTail(parts.length + 1, tail) : large.sent()),
     });
   }
 
@@ -205,7 +211,8 @@ export class S3HeldUpload implements HeldUpload {
     const { tail, isUntidy, completing } = this.#fence.state;
     await this.#fence.replace((state) => endedState(state, ended, record));
     this.#writer.close(superseded());
-    await this.#letGo(completing !== null);
+    // a completion that was refused for good is not under way (MultipartUpload aborts in no other case)
+    await this.#letGo(completing !== null && this.#damage === null);
     const { tails } = this.#tools;
     if (isUntidy) await tails.removeAll(this.#fence.id);
     else if (tail !== null) await tails.remove(tail.key);
@@ -226,7 +233,10 @@ export class S3HeldUpload implements HeldUpload {
     try {
       return await calling;
     } catch (error) {
-      throw this.#fail(await this.#reasonOf(error));
+      const reason = await this.#reasonOf(error);
+      if (!(await this.#isDamage(reason))) throw this.#fail(reason);
+      this.#damage ??= reason instanceof FixityError ? reason : uploadDamaged(reason);
+      throw this.#damage;
     }
   }
 
@@ -245,6 +255,15 @@ export class S3HeldUpload implements HeldUpload {
     } catch {
       return this.#fence.isLost ? superseded() : thrown;
     }
+  }
+
+  /** Whether what failed shows that saved parts are lost: somebody has removed the multipart upload that they belong to. */
+  async #isDamage(error: unknown): Promise<boolean> {
+    if (error instanceof FixityError) return error.code === "upload-damaged";
+    const { upload, completing } = this.#fence.state;
+    if (upload === null || completing !== null || !failedWith(error, 404) || error.code !== "NoSuchUpload")
+      return false;
+    return isGone(this.#tools.context.client, upload).catch(() => false);
   }
 
   /** While S3 is at work, letting go would not make it end earlier: nobody looks whether the upload is wanted. */
@@ -286,6 +305,7 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   #assertOpen(): void {
+    if (this.#damage !== null) throw this.#damage;
     const { completing, ended } = this.#fence.state;
     if (completing === null && ended === null) return;
     throw new FixityError("internal-error", "The upload takes no more bytes: it is complete, or has ended.");

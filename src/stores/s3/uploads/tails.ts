@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { openObject } from "../blob-opener.ts";
 import { digestOfChunks } from "../chunk-digest.ts";
 import type { S3Client } from "../client.ts";
@@ -8,6 +9,8 @@ import type { Layout } from "../layout.ts";
 import { listObjects } from "../listing.ts";
 import { deleteObject, putObject } from "../objects.ts";
 import type { Log } from "../options.ts";
+import { pauseFor } from "../retry.ts";
+import { LOOK_AGAIN_AFTER_MS } from "./completer.ts";
 import type { Tail } from "./upload-state.ts";
 
 /** Takes bytes, and returns a promise where it has as much as it can hold. */
@@ -39,17 +42,30 @@ export class Tails {
   /**
    * Gives all bytes of a tail to a sink.
    *
-   * @throws FixityError `blob-damaged` where they are not those that were saved
+   * @throws FixityError `upload-damaged` if they are not those that were saved, and still are not when they are read once
+   *   more; `store-unavailable` if only the first read has failed
    */
   async load(tail: Tail, sink: Sink, signal: AbortSignal): Promise<void> {
+    if (await this.#read(tail, sink, signal)) return;
+    for (const pause of LOOK_AGAIN_AFTER_MS) {
+      await pauseFor(pause, signal);
+      if (await this.#read(tail, () => undefined, signal)) {
+        throw new FixityError("store-unavailable", "The store did not return what was saved. Try again soon.");
+      }
+    }
+    throw uploadDamaged();
+  }
+
+  /** @returns whether the object is what was saved */
+  async #read(tail: Tail, sink: Sink, signal: AbortSignal): Promise<boolean> {
     await using reader = await openObject(this.#client, tail.key, { signal });
-    if (reader?.size !== tail.size) throw damaged();
+    if (reader?.size !== tail.size) return false;
     const hash = createHash("sha256");
     for await (const chunk of reader) {
       hash.update(chunk);
       await sink(chunk);
     }
-    if (hash.digest("hex") !== tail.digest) throw damaged();
+    return hash.digest("hex") === tail.digest;
   }
 
   /** Removes a tail that nobody names any more. Does not fail: what is left over is collected in the end. */
@@ -72,8 +88,4 @@ export class Tails {
       this.#log("the tails of an upload could not be removed", error);
     }
   }
-}
-
-function damaged(): FixityError {
-  return new FixityError("blob-damaged", "The saved bytes of the upload are not what they were.");
 }
