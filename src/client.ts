@@ -3,7 +3,8 @@ import { browserPlatform } from "./client/browser/platform.ts";
 import { createClientOn } from "./client/client.ts";
 import type { Client, ClientOptions, HashWorker } from "./client/types.ts";
 
-export { type ClientErrorCode, FixityClientError } from "./client/errors.ts";
+export type { ErrorCode } from "./core/errors.ts";
+export { type ClientErrorCode, FixityClientError, type FixityClientErrorOptions } from "./client/errors.ts";
 export type * from "./client/types.ts";
 
 declare const Worker: new (url: URL, options: { readonly type: "module" }) => HashWorker;

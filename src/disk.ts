@@ -1,3 +1,5 @@
+import "./core/require-supported-node.ts";
+export type * from "./index.ts";
 import type { BlobStore } from "./core/store.ts";
 import { DiskStore } from "./stores/disk/disk-store.ts";
 import { type DiskStoreOptions, resolveDiskOptions } from "./stores/disk/options.ts";

@@ -1,11 +1,14 @@
+import "./core/require-supported-node.ts";
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
+export type { Admissions, Ending } from "./core/admissions.ts";
 export { Digest } from "./core/digest.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
 export type { Admission } from "./core/admissions.ts";
 export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
 export type { ByteSource, Received } from "./core/hashing.ts";
 export { Link } from "./core/link.ts";
-export type { FixityOptions } from "./core/options.ts";
+export type { Naming } from "./core/naming.ts";
+export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { Receipt } from "./core/receipt.ts";
 export type {
@@ -19,4 +22,8 @@ export type {
   StageOptions,
 } from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
-export type { HeldUpload, SavedUpload, UploadStore } from "./core/upload-store.ts";
+export type { HeldUpload, ReadUpload, SavedUpload, UploadStore } from "./core/upload-store.ts";
+export type { Announced, AppendLimits, AppendOptions, Expectation } from "./core/uploads/append.ts";
+export type { UploadState } from "./core/uploads/upload-state.ts";
+export type { CreateOptions } from "./core/uploads/upload-options.ts";
+export type { Uploads } from "./core/uploads/uploads.ts";

@@ -1,3 +1,5 @@
+import "./core/require-supported-node.ts";
+export type * from "./index.ts";
 import type { BlobStore } from "./core/store.ts";
 import { MemoryStore } from "./stores/memory/memory-store.ts";
 

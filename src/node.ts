@@ -1,3 +1,5 @@
+import "./core/require-supported-node.ts";
+export type * from "./index.ts";
 import type { Fixity } from "./core/fixity.ts";
 import { nodeListener, type NodeListener } from "./http/adapters/node.ts";
 import { createHandler } from "./http/handler.ts";
@@ -6,7 +8,13 @@ import type { HandlerOptions } from "./http/options.ts";
 export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
 export { bearerTokens } from "./http/bearer.ts";
 export type { Handler } from "./http/handler.ts";
-export type { DownloadOptions } from "./http/delegation/options.ts";
+export type {
+  AcceleratedDownloads,
+  DownloadOptions,
+  RedirectedDownloads,
+  StreamedDownloads,
+} from "./http/delegation/options.ts";
+export type { Answer, AnswerNote, AnswerStream, Exchange, Fields } from "./http/exchange.ts";
 export type { FormLimits } from "./http/form/form-limits.ts";
 export type { Action, HandlerOptions, Report } from "./http/options.ts";
 

@@ -1,3 +1,5 @@
+import "./core/require-supported-node.ts";
+export type * from "./index.ts";
 import type { BlobStore } from "./core/store.ts";
 import { resolveS3Options, type S3StoreOptions } from "./stores/s3/options.ts";
 import { S3Store } from "./stores/s3/s3-store.ts";

@@ -1,3 +1,5 @@
+import "./core/require-supported-node.ts";
+export type * from "./index.ts";
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { UploadStore } from "./core/upload-store.ts";

@@ -14,6 +14,8 @@ export type ClientErrorCode =
   | "invalid-option"
   /** The answer is not one of this service: a proxy's, or another server's. */
   | "unexpected-answer"
+  /** This version of Node is too old. */
+  | "unsupported-runtime"
   /** Bytes cannot be verified here: there is no worker to hash them. */
   | "cannot-verify";
 

@@ -1,17 +1,23 @@
 /** The client, in Node. */
+import { unsupportedRuntime } from "../base/supported-node.ts";
 import { createClientOn } from "./client.ts";
+import { FixityClientError } from "./errors.ts";
 import { nodePlatform } from "./node/platform.ts";
 import type { Client, ClientOptions } from "./types.ts";
 
-export { type ClientErrorCode, FixityClientError } from "./errors.ts";
+export type { ErrorCode } from "../core/errors.ts";
+export { type ClientErrorCode, FixityClientError, type FixityClientErrorOptions } from "./errors.ts";
 export { fileStorage } from "./node/file-storage.ts";
 export type * from "./types.ts";
 
 /**
  * A client of a fixity service.
  *
- * @throws FixityClientError `invalid-option`
+ * @throws FixityClientError `invalid-option`, or `unsupported-runtime` where Node is too old. Importing this entry does not
+ *   throw, so that a page that is rendered on a server may import it anywhere.
  */
 export function createClient(options: ClientOptions): Client {
+  const refusal = unsupportedRuntime();
+  if (refusal !== null) throw new FixityClientError("unsupported-runtime", refusal);
   return createClientOn(nodePlatform(options), options);
 }

@@ -92,6 +92,8 @@ export type ErrorCode =
   | "shutting-down"
   /** A middleware in front of fixity has consumed the content that was to be stored. */
   | "content-already-read"
+  /** This version of Node is too old. Thrown when an entry of the package is imported. */
+  | "unsupported-runtime"
   /** A fault of fixity's own. */
   | "internal-error";
 

@@ -48,6 +48,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   forbidden: [403, "Not allowed"],
   "shutting-down": [503, "Shutting down"],
   "content-already-read": [500, "Content already read"],
+  "unsupported-runtime": [500, "Runtime not supported"],
   "internal-error": [500, "Internal error"],
 };
 

@@ -1,4 +1,4 @@
-import { styleText } from "node:util";
+import util from "node:util";
 import { type Logger, pino } from "pino";
 import type { Config } from "./config.ts";
 import { LogOutput } from "./log-output.ts";
@@ -37,5 +37,5 @@ export function loggedPath(target: string): string {
 
 /** In colours where the terminal has some and the user wants them (`NO_COLOR`). */
 function paint(style: Parameters<Paint>[0], text: string): string {
-  return styleText(style, text, { stream: process.stdout });
+  return util.styleText(style, text, { stream: process.stdout });
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
+import zlib from "node:zlib";
 import { FixityError } from "../../core/errors.ts";
 
 /** The algorithms of tus's `Upload-Checksum` that are checked here. "The Server MUST support at least the SHA1 checksum". */
@@ -64,7 +64,7 @@ function sumOf(algorithm: ChecksumAlgorithm): Sum {
   }
   let value = 0;
   return {
-    update: (bytes) => void (value = crc32(bytes, value)),
+    update: (bytes) => void (value = zlib.crc32(bytes, value)),
     result: () => {
       const bytes = Buffer.alloc(4);
       bytes.writeUInt32BE(value);

@@ -1,4 +1,4 @@
-import { createHash, createHmac, createSecretKey, hash, type KeyObject } from "node:crypto";
+import crypto, { createHash, createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { CredentialSource, Keys } from "./credentials.ts";
 import { queryText } from "./query.ts";
 import type { Validity } from "./validity.ts";
@@ -83,7 +83,7 @@ export class Signer {
   }
 
   #signature(canonicalRequest: string, keys: Keys, moment: string): string {
-    const text = `${ALGORITHM}\n${moment}\n${this.#scope(moment)}\n${hash("sha256", canonicalRequest)}`;
+    const text = `${ALGORITHM}\n${moment}\n${this.#scope(moment)}\n${crypto.hash("sha256", canonicalRequest)}`;
     return createHmac("sha256", this.#keyOf(keys, dayOf(moment)))
       .update(text)
       .digest("hex");
