@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isFullRun } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { ROUTES } from "../helpers/upload-routes.ts";
 import { Ledger } from "./ledger.ts";
 
-const ROUNDS = 25;
+const ROUNDS = isFullRun ? 25 : 8;
 const CLIENTS = 8;
 const KIB = 1024;
 

@@ -6,6 +6,8 @@ import { diskStore } from "../../src/disk.ts";
 import { digestOf } from "../../src/stores/contract/tools.ts";
 import { idsIn, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import type { StepResult } from "../helpers/store-child.ts";
+import { isFullRun, someOf } from "../helpers/full-run.ts";
+import { Random } from "../helpers/random.ts";
 import { needing } from "../helpers/requirements.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { StoreProcess } from "../helpers/store-process.ts";
@@ -49,8 +51,10 @@ describe("a system call that fails", needing("strace"), () => {
         const { id, calls } = await doWith(folder, stage.call);
         await proveUpload(store, id, { ...stage, old: stage.new });
         const places = [...placesOf(calls, folder)].filter((place) => !place.startsWith("close:"));
+        const random = new Random();
+        t.diagnostic(`repeat with TEST_SEED=${random.seed}`);
         let failed = 0;
-        for (const place of places) {
+        for (const place of someOf(places, 8, random)) {
           const [name, nth] = place.split(":");
           await store.remove(digestOf(BYTES));
           const { id, result } = await doWith(folder, stage.call, `${name}:error=${error}:when=${nth}`);
@@ -64,7 +68,7 @@ describe("a system call that fails", needing("strace"), () => {
           await folder.wholeBlobs();
         }
         t.diagnostic(`${failed} of ${places.length} failed it`);
-        assert.ok(failed >= 3);
+        assert.ok(failed >= (isFullRun ? 3 : 1));
         await store.collect();
         assert.deepEqual(await idsIn(uploadsOf(store)), []);
         assert.deepEqual(await folder.uploadLeftovers(), []);

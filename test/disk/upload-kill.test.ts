@@ -4,6 +4,8 @@ import { describe, test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
 import { digestOf } from "../../src/stores/contract/tools.ts";
 import { idsIn, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { isFullRun, someOf } from "../helpers/full-run.ts";
+import { Random } from "../helpers/random.ts";
 import { needing } from "../helpers/requirements.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { StoreProcess } from "../helpers/store-process.ts";
@@ -34,8 +36,10 @@ describe("a process that is killed at any call", needing("strace"), () => {
       const { id, answered, places } = await doTraced(folder, stage.call);
       assert.ok(answered);
       await proveUpload(store, id, { ...stage, old: stage.new });
+      const random = new Random();
+      t.diagnostic(`repeat with TEST_SEED=${random.seed}`);
       let kills = 0;
-      for (const place of places) {
+      for (const place of someOf([...places], 10, random)) {
         const [name, nth] = place.split(":");
         await store.remove(digestOf(BYTES));
         const killed = await doTraced(folder, stage.call, `${name}:signal=SIGKILL:when=${nth}`);
@@ -45,7 +49,7 @@ describe("a process that is killed at any call", needing("strace"), () => {
         await folder.wholeBlobs();
       }
       t.diagnostic(`${kills} kills of ${places.size}: ${[...places].join(" ")}`);
-      assert.ok(kills >= 5);
+      assert.ok(kills >= (isFullRun ? 5 : 1));
       await store.collect();
       assert.deepEqual(await idsIn(uploadsOf(store)), []);
       assert.deepEqual(await folder.uploadLeftovers(), []);

@@ -1,6 +1,6 @@
 /**
- * The S3 server that the tests talk to: the one that TEST_S3_… variables name, or Ceph's gateway, started once for a run
- * by scripts/ceph-s3.sh in a folder of its own and thrown away behind it.
+ * The S3 server that the tests talk to: the one that the TEST_S3_… variables name, or a Ceph gateway that
+ * scripts/ceph-s3.sh starts in a new folder for each test file and removes afterwards.
  */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
@@ -8,6 +8,7 @@ import { mkdtemp, rmdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -104,4 +105,19 @@ async function isFree(port: number): Promise<boolean> {
   server.once("error", () => resolve(false));
   server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   return promise;
+}
+
+/**
+ * Runs suites on a real gateway, which is started for this test file and stopped after it. Without one, and outside CI,
+ * one skipped test says why.
+ */
+export async function onGateway(name: string, suites: readonly ((gateway: Gateway) => void)[]): Promise<void> {
+  const missing = whyNoGateway();
+  if (missing !== null) {
+    test(name, { skip: missing });
+    return;
+  }
+  const gateway = await startGateway();
+  after(async () => gateway.stop());
+  for (const suite of suites) suite(gateway);
 }

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { Digest } from "../../src/core/digest.ts";
 import type { StageOptions } from "../../src/core/store.ts";
 import { openExisting } from "../../src/stores/contract/tools.ts";
+import { isFullRun } from "../helpers/full-run.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
@@ -48,7 +49,7 @@ async function memoryOf(work: () => Promise<unknown>): Promise<number> {
 
 /** Files larger than everything that is counted in 32 bits or copied in one go. */
 export function hugeSuite(gateway: Gateway): void {
-  const skip = process.env["SLOW"] === "1" ? false : "takes minutes and 20 GiB of disk: SLOW=1 runs it";
+  const skip = isFullRun ? false : "takes minutes and 20 GiB of disk: part of npm run test:full";
 
   void describe("huge files", { skip }, () => {
     for (const [what, isAnnounced, seed] of [

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { isFullRun, someOf } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import { FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
@@ -143,7 +144,8 @@ export function killSuite(gateway: Gateway): void {
         assert.deepEqual([said, found], [{ existed: false }, "whole"]);
         assert.equal(proxy.seen.length, requests);
         const hasContent = proxy.seen.map(({ length }) => length > 0);
-        for (let nth = 1; nth <= requests; nth += 1) {
+        const all = Array.from({ length: requests }, (_, index) => index + 1);
+        for (const nth of someOf(all, 4)) {
           // to die before a request is to die after the one before it
           const moments = MOMENTS.filter(
             (moment) => moment === "after" || (moment === "before" ? nth === 1 : hasContent[nth - 1]),
@@ -158,7 +160,7 @@ export function killSuite(gateway: Gateway): void {
           }
         }
         const abandoned = await place.leftovers();
-        if (requests > 1) assert(abandoned >= requests, "there is something to clear away");
+        if (requests > 1) assert(abandoned >= (isFullRun ? requests : 1), "there is something to clear away");
         const options = { ...common, endpoint, keyPrefix: place.prefix };
         // Young at first: the clocks are the server's.
         let left = abandoned;

@@ -1,11 +1,14 @@
 /** Uploads that are cut, killed and handed over between servers, on a real gateway. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { isFullRun } from "../helpers/full-run.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { race } from "../resumable/race.ts";
 import { resumeRounds } from "../resumable/rounds.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
+
+const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 30 : 8));
 
 export function roundsSuite(gateway: Gateway): void {
   describe("uploads that are resumed, on S3", () => {
@@ -18,7 +21,7 @@ export function roundsSuite(gateway: Gateway): void {
       });
     }
 
-    test("30 uploads through cuts, kills and changes of the instance", async () => {
+    test(`${ROUNDS} uploads through cuts, kills and changes of the instance`, async () => {
       await using place = new S3Place(gateway);
       const env = {
         ...bucketSettings(gateway),
@@ -26,7 +29,7 @@ export function roundsSuite(gateway: Gateway): void {
         UPLOAD_BUCKET_PART_SIZE: "5MiB",
       };
       const start = () => ServerProcess.start({ dir: "/nowhere/data", env });
-      await resumeRounds({ rounds: Number(process.env["ROUNDS"] ?? 30), start });
+      await resumeRounds({ rounds: ROUNDS, start });
       const rest = (await place.objects()).filter(({ key }) => !key.startsWith(place.layout.blobs));
       assert.deepEqual(
         rest.filter(({ key }) => !key.includes("/uploads/")),

@@ -1,0 +1,15 @@
+import { Random } from "./random.ts";
+
+/**
+ * Whether this is `npm run test:full`, which tries every case and runs the `*.full.test.ts` files. `npm test` proves the
+ * same promises on fewer cases, chosen anew in each run.
+ */
+export const isFullRun: boolean = process.env["TEST_FULL"] === "yes";
+
+/** All `cases` in a full run; otherwise at most `most` of them, in their order. The seed of `random` decides which. */
+export function someOf<T>(cases: readonly T[], most: number, random: Random = new Random()): readonly T[] {
+  if (isFullRun || cases.length <= most) return cases;
+  const chosen = new Set<number>();
+  while (chosen.size < most) chosen.add(random.integer(0, cases.length - 1));
+  return cases.filter((_, index) => chosen.has(index));
+}

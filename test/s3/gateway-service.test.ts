@@ -1,0 +1,15 @@
+/** The service, the client, delegated downloads and doctor on a real S3 server. */
+import { clientSuite } from "./client.ts";
+import { delegatedSuite } from "./delegated.ts";
+import { doctorSuite } from "./doctor.ts";
+import { onGateway } from "./gateway.ts";
+import { pricesSuite } from "./prices.ts";
+import { serverSuite } from "./server.ts";
+
+await onGateway("the service on a real S3 server", [
+  serverSuite,
+  pricesSuite,
+  clientSuite,
+  delegatedSuite,
+  doctorSuite,
+]);

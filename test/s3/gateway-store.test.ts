@@ -1,0 +1,17 @@
+/** The S3 store itself on a real server: its contract, its requests, faults, races and kills. */
+import { contractSuite } from "./contract.ts";
+import { faultsSuite } from "./faults.ts";
+import { onGateway } from "./gateway.ts";
+import { hugeSuite } from "./huge.ts";
+import { killSuite } from "./kill.ts";
+import { racesSuite } from "./races.ts";
+import { requestsSuite } from "./requests.ts";
+
+await onGateway("the S3 store on a real server", [
+  contractSuite,
+  requestsSuite,
+  faultsSuite,
+  racesSuite,
+  killSuite,
+  hugeSuite,
+]);
