@@ -104,13 +104,15 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * The receipt for content that is stored already, or `null`: an upload that names its digest beforehand need not be
-   * sent. The blob is durable when this answers.
+   * The receipt for content that is stored already with the announced length, or `null`: an upload that names its digest
+   * and its length beforehand need not be sent. Without a length nothing is claimed, because a blob of the wrong size could
+   * not be told from the right one. The blob is durable when this returns.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
+    if (options.length === undefined) return null;
     const stat = await this.store.confirm(digest, options.signal);
-    if (stat === null || (options.length !== undefined && options.length !== stat.size)) return null;
+    if (stat?.size !== options.length) return null;
     const { name, extension } = settleNaming(options);
     const link = Link.to(digest, extension);
     return receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });

@@ -222,9 +222,10 @@ test("Creation: the sha256 of the metadata is checked, and content that is there
   const known = await ask(service.port, "POST", "/uploads", { fields });
   assert.deepEqual([known.status, field(known, "upload-offset")], [201, "5"]);
   assert.equal(field(known, "content-location"), `/uploads/${sha256("hello")}`);
-  // a client that sends all the same is told that it is done
+  // a client that sends all the same learns where the upload stands: nothing is known of the bytes that it sends
   const sent = await patch(service, field(known, "location"), { offset: 0, body: "hello" });
-  assert.deepEqual([sent.status, field(sent, "upload-offset")], [204, "5"]);
+  assert.deepEqual([sent.status, field(sent, "upload-offset")], [409, "5"]);
+  assert.equal(field(await head(service, field(known, "location")), "upload-offset"), "5");
 });
 
 test("Creation: without content, its type is of no matter", async () => {

@@ -108,22 +108,24 @@ const announcements: readonly (readonly [string, (text: string) => Partial<Appen
   ["not announced", () => ({})],
 ];
 for (const [how, announce] of announcements) {
-  test(`a complete upload takes what it has once more, and nothing else: bytes ${how}`, async () => {
+  test(`a complete upload replays its outcome for an append without bytes at its end only: bytes ${how}`, async () => {
     const uploads = uploadsOver(memoryStore());
     const { id } = await uploads.create({});
     await uploads.append(id, sent(0, "hello", { completes: true }));
+    assert.equal((await uploads.append(id, sent(5, "", announce("")))).offset, 5);
     for (const [offset, text] of [
       [0, "hello"],
+      [0, "hallo"],
       [2, "llo"],
-      [5, ""],
-    ] as const) {
-      assert.equal((await uploads.append(id, sent(offset, text, announce(text)))).offset, 5);
-    }
-    for (const [offset, text] of [
+      [0, ""],
       [5, "!"],
       [0, "hello!"],
+      [6, ""],
     ] as const) {
-      await assert.rejects(uploads.append(id, sent(offset, text, announce(text))), { code: "inconsistent-length" });
+      await assert.rejects(uploads.append(id, sent(offset, text, announce(text))), ({ code, facts }: FixityError) => {
+        assert.deepEqual([code, facts["expected-offset"]], ["offset-mismatch", 5], `${offset} ${text}`);
+        return true;
+      });
     }
   });
 }
@@ -186,11 +188,32 @@ test("an upload that is complete at once is kept only where its address is told"
   const store = memoryStore();
   await createFixity({ store }).put(Buffer.from("hello"));
   const uploads = uploadsOver(store);
-  const state = await uploads.create({ digest: digestOf("hello"), keepsComplete: false });
+  const state = await uploads.create({ digest: digestOf("hello"), length: 5, keepsComplete: false });
   assert.ok(state.outcome !== null && "digest" in state.outcome);
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? []), []);
-  const { id } = await uploads.create({ digest: digestOf("hello") });
+  const { id } = await uploads.create({ digest: digestOf("hello"), length: 5 });
   assert.equal((await uploads.find(id)).offset, 5);
+});
+
+test("a digest without a length does not complete an upload: the blob may have the wrong size", async () => {
+  const store = memoryStore();
+  await createFixity({ store }).put(Buffer.from("hello"));
+  const uploads = uploadsOver(store);
+  const { id, outcome } = await uploads.create({ digest: digestOf("hello") });
+  assert.equal(outcome, null);
+  const state = await uploads.append(id, sent(0, "hello", { completes: true }));
+  assert.ok(state.outcome !== null && "digest" in state.outcome);
+});
+
+test("a sha-512 that an append to a complete upload names is compared with the stored bytes", async () => {
+  const uploads = uploadsOver(memoryStore());
+  const { id } = await uploads.create({});
+  await uploads.append(id, sent(0, "hello", { completes: true }));
+  const sha512 = (text: string) => createHash("sha512").update(text).digest();
+  assert.equal((await uploads.append(id, sent(5, "", { sha512: sha512("hello") }))).offset, 5);
+  await assert.rejects(uploads.append(id, sent(5, "", { sha512: sha512("other") })), { code: "digest-mismatch" });
+  const check = () => ({ sha512: sha512("other") });
+  await assert.rejects(uploads.append(id, sent(5, "", { check })), { code: "digest-mismatch" });
 });
 
 test("an upload that went wrong for good makes room", async () => {
@@ -237,7 +260,7 @@ test("who is asked for an upload leaves the sender, and does not wait for his ne
   await source.left.promise;
 });
 
-test("a sender who breaks off while the upload has just been completed fails his request, and nothing else", async () => {
+test("a sender that breaks off while the upload has just been completed fails its request, and nothing else", async () => {
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
   const stale = await store.uploads?.read(id);
@@ -254,10 +277,10 @@ test("a sender who breaks off while the upload has just been completed fails his
   };
   const uploads = uploadsOver(storeWith(store, { hold, read: async () => stale ?? null }));
   const source: ByteSource = (async function* () {
-    yield Buffer.from("he");
+    yield Buffer.alloc(0);
     throw new FixityError("upload-aborted", "Gone.");
   })();
-  await assert.rejects(uploads.append(id, { offset: 0, source, completes: true }), { code: "upload-aborted" });
+  await assert.rejects(uploads.append(id, { offset: 5, source, completes: true }), { code: "upload-aborted" });
 });
 
 test("who is called away as soon as he has the upload still brings his first bytes", async () => {

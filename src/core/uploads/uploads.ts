@@ -14,7 +14,7 @@ import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnno
 import { Finisher } from "./finisher.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { Interruptible } from "./interruptible.ts";
-import { checkRepetition } from "./repetition.ts";
+import { checkReplay } from "./replay.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {
   digestIn,
@@ -69,7 +69,7 @@ export class Uploads {
   }
 
   /**
-   * Begins an upload. Where content with the announced digest is stored already, the upload is complete at once.
+   * Begins an upload. Where content with the announced digest and length is stored already, the upload is complete at once.
    *
    * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`, `inconsistent-length`,
    *   `too-many-uploads`, or a `store-…` code
@@ -175,7 +175,7 @@ export class Uploads {
 
   /**
    * Takes a request's bytes, and makes a blob of the upload where they are the last ones. To an upload that is complete
-   * already, bytes that it has can be sent again: that gives its outcome again.
+   * already, an append without bytes at its end returns the outcome again; any other is an `offset-mismatch`.
    *
    * @param created the upload, if it was created by this request and is held since
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
@@ -327,19 +327,21 @@ export class Uploads {
     return this.#stateOf(id, ended, 0);
   }
 
-  /** The outcome of an upload that has ended, for who sends bytes that it has: an answer may have been lost. */
+  /** The outcome of an upload that has ended, for a client that has lost the answer to its last append. */
   async #again(state: UploadState, options: AppendOptions, stopped: AbortSignal): Promise<UploadState> {
     const { outcome } = state;
     if (outcome !== null && !(outcome instanceof Error)) {
       const source = new Interruptible(options.source, { stopped });
-      await checkRepetition(state, outcome, { ...options, source });
+      await checkReplay(outcome, { ...options, source }, this.#blobs);
     }
     return state;
   }
 
   async #claim(digest: Digest, length: number | undefined): Promise<StoredOutcome | null> {
+    // without a length, a blob of the wrong size could not be told from the right one
+    if (length === undefined) return null;
     const stat = await this.#blobs.confirm(digest);
-    if (stat === null || (length !== undefined && length !== stat.size)) return null;
+    if (stat?.size !== length) return null;
     return { stored: digest.hex, size: stat.size, existed: true };
   }
 

@@ -3,6 +3,7 @@ import { UploadId } from "../../core/upload-id.ts";
 import { admit } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
+import { checkUploadPreconditions } from "../preconditions.ts";
 import { wrongMethod } from "../wrong-method.ts";
 import { announcedLimits, appendToUpload, cancelUpload, endedUpload, tellUpload } from "./ietf.ts";
 import { answerAppend } from "./ietf-refusals.ts";
@@ -53,6 +54,7 @@ export async function uploadResource(context: RouteContext, id: string): Promise
     const route = Object.hasOwn(routes, method) ? routes[method] : undefined;
     if (route === undefined) return wrongMethod(method, METHODS);
     await admit(context, "upload");
+    if (method === "PATCH" || method === "DELETE") checkUploadPreconditions(exchange);
     return route(context, UploadId.parse(id));
   };
   if (isTus) return answerTus(exchange, answer);

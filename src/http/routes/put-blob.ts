@@ -3,13 +3,15 @@ import type { Link } from "../../core/link.ts";
 import { contentLength, demandOf } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
+import { checkPreconditions, isConditional } from "../preconditions.ts";
 import { receiptAnswer } from "../receipt.ts";
 import { createUpload, wantsResumable } from "../resumable/ietf.ts";
 import { storeContent } from "./upload.ts";
 
 /**
- * `PUT` to a link: the link says what the content must be. Where it is stored already the answer is given at once, before
- * the content where the client waits for `100 Continue`.
+ * `PUT` to a link: the link says what the content must be. Where it is stored already, with the announced length, the
+ * answer is given at once, before the content where the client waits for `100 Continue`. Content without a length is
+ * read: a blob of the wrong size must not be acknowledged.
  */
 export async function putBlob(context: RouteContext, link: Link): Promise<Answer> {
   const { fixity, exchange, admission } = context;
@@ -17,12 +19,13 @@ export async function putBlob(context: RouteContext, link: Link): Promise<Answer
   if (exchange.fields.get("content-range") !== undefined) {
     throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
   }
+  if (isConditional(exchange)) checkPreconditions(exchange, await fixity.stat(link.digest, exchange.signal));
   if (wantsResumable(context)) return createUpload(context, { digest: link.digest, extension: link.extension });
   if (!exchange.hasContent) throw new FixityError("missing-file", "The request has no content.");
   const { digest, extension } = link;
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
-  if (announced.sha256 === null || announced.sha256.equals(digest)) {
+  if (length !== undefined && (announced.sha256 === null || announced.sha256.equals(digest))) {
     const receipt = await fixity.claim(digest, { extension, length, admission, signal: exchange.signal });
     if (receipt !== null) return receiptAnswer(exchange, receipt);
   }
