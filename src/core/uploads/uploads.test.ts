@@ -223,6 +223,29 @@ test("an upload that went wrong for good makes room", async () => {
   await uploads.create({});
 });
 
+test("a collection looks at many uploads at once, and at no more than sixteen", async () => {
+  const store = memoryStore();
+  const port = store.uploads ?? assert.fail();
+  const read = port.read.bind(port);
+  let running = 0;
+  let most = 0;
+  const uploads = uploadsOver(store, { expiry: 1 });
+  for (let n = 0; n < 50; n += 1) await uploads.create({});
+  port.read = async (id, signal) => {
+    running += 1;
+    most = Math.max(most, running);
+    // whoever else looks has come here by then
+    for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
+    await new Promise(setImmediate);
+    running -= 1;
+    return read(id, signal);
+  };
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal((await uploads.collect()).staged, 50);
+  assert.equal(most, 16);
+  assert.deepEqual(await Array.fromAsync(port.list()), []);
+});
+
 test("an upload that cannot be read keeps the others from nothing, and is told of", async () => {
   const store = memoryStore();
   const uploads = uploadsOver(store, { expiry: 1 });

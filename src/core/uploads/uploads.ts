@@ -34,6 +34,9 @@ import type { UploadState } from "./upload-state.ts";
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
 const LEFT_ALONE_MS = 5 * 60_000;
 
+/** Uploads that a collection looks at at once: of a bucket or a busy disk, each look is a wait and little work. */
+const COLLECTED_AT_ONCE = 16;
+
 /** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
 const FINISHING_MS = 3_600_000;
 
@@ -247,16 +250,23 @@ export class Uploads {
   async #collect(signal: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
     let failure: { readonly reason: unknown } | null = null;
-    for await (const id of this.#store.list(signal)) {
-      try {
-        const { staged, bytes } = await this.#collectOne(id, signal);
-        total = { staged: total.staged + staged, bytes: total.bytes + bytes };
-      } catch (reason) {
-        signal.throwIfAborted();
-        failure ??= { reason };
+    const ids = this.#store.list(signal)[Symbol.asyncIterator]();
+    const work = async (): Promise<void> => {
+      for (let next = await ids.next(); next.done !== true; next = await ids.next()) {
+        try {
+          const { staged, bytes } = await this.#collectOne(next.value, signal);
+          total = { staged: total.staged + staged, bytes: total.bytes + bytes };
+        } catch (reason) {
+          signal.throwIfAborted();
+          failure ??= { reason };
+        }
       }
-    }
-    if (failure !== null) throw failure.reason;
+    };
+    // all of them come to rest before the first failure is reported
+    const ended = await Promise.allSettled(Array.from({ length: COLLECTED_AT_ONCE }, work));
+    await ids.return?.();
+    for (const result of ended) if (result.status === "rejected") throw result.reason;
+    if (failure !== null) throw (failure as { readonly reason: unknown }).reason;
     return total;
   }
 
