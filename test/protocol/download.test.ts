@@ -222,3 +222,25 @@ test("Want-Repr-Digest that declines SHA-256 is honoured", async () => {
   assert.equal((await get(service, { "want-repr-digest": "sha-256=0" })).headers.get("repr-digest"), null);
   assert.ok((await get(service, { "want-repr-digest": "sha-512=3, sha-256=10" })).headers.get("repr-digest"));
 });
+
+const EMPTY_HEX = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+for (const range of ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=5-", "bytes=0-1,3-4", "bytes=5-2"]) {
+  for (const ifRange of [undefined, `"sha256:${EMPTY_HEX}"`, '"other"']) {
+    test(`an empty file is served whole for Range: ${range}${ifRange === undefined ? "" : ` with If-Range: ${ifRange}`}`, async () => {
+      await using service = await serve();
+      const stored = await fetch(`${service.url}/uploads`, {
+        method: "POST",
+        body: "",
+        headers: { "content-type": "text/plain" },
+      });
+      assert.equal(stored.status, 201);
+      const headers = { range, ...(ifRange !== undefined && { "if-range": ifRange }) };
+      const response = await fetch(`${service.url}/uploads/${EMPTY_HEX}.txt`, { headers });
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get("content-length"), "0");
+      assert.equal(response.headers.get("content-range"), null);
+      assert.equal(await response.text(), "");
+    });
+  }
+}

@@ -30,7 +30,8 @@ export async function readBlob(context: RouteContext, link: Link): Promise<Answe
   }
   if (exchange.method === "HEAD") return headOnly(context, link);
   const { delegate } = context.options;
-  if (delegate?.takes(exchange, etagOf(link.digest)) === true) return delegated(context, link, delegate);
+  const mayDelegate = !(isEmptyFile(link) && exchange.fields.get("range") !== undefined);
+  if (mayDelegate && delegate?.takes(exchange, etagOf(link.digest)) === true) return delegated(context, link, delegate);
   const ranges = wantedRanges(context, link);
   if (ranges === null) return wholeOrRange(context, link, undefined);
   const [only] = ranges;
@@ -103,7 +104,9 @@ async function delegated(context: RouteContext, link: Link, delegate: Delegate):
 /** The ranges asked for, or `null` for the whole. */
 function wantedRanges({ exchange }: RouteContext, link: Link): readonly ByteRange[] | null {
   const range = exchange.fields.get("range");
-  if (range === undefined) return null;
+  // A server may ignore any Range (RFC 9110, section 14.2). An empty file has no satisfiable one, and 416 would be an error
+  // for players, download managers and caches that always send one; nginx, Apache and Go ignore it, too.
+  if (range === undefined || isEmptyFile(link)) return null;
   const ifRange = exchange.fields.get("if-range");
   if (ifRange !== undefined && !ifRangeHolds(ifRange, etagOf(link.digest))) return null;
   return parseRange(range);
@@ -123,4 +126,11 @@ async function exists({ fixity, exchange }: RouteContext, link: Link): Promise<b
 
 function absent(): FixityError {
   return new FixityError("blob-not-found", "No file is stored under this link.");
+}
+
+/** The SHA-256 of no bytes. */
+const EMPTY_HEX = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+function isEmptyFile({ digest }: Link): boolean {
+  return digest.hex === EMPTY_HEX;
 }

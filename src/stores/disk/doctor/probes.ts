@@ -1,10 +1,11 @@
 import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/probe.ts";
-import { close, fsync, link, mkdir, open, rename, stat, unlink, writev } from "../calls.ts";
+import { close, fchmod, fsync, link, mkdir, open, rename, stat, unlink, writev } from "../calls.ts";
 import { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import { statOrNull } from "../publisher.ts";
+import { NO_MODES } from "../uploads/sealed-file.ts";
 import type { Bench } from "./bench.ts";
 
 const GIB = 1024 ** 3;
@@ -83,6 +84,17 @@ export const PROBES: readonly Probe<Bench>[] = [
       remedy: "No upload would be acknowledged: nothing says that it outlives a power cut.",
     },
     run: flushesFile,
+  },
+  {
+    id: "read-only",
+    group: promises,
+    title: "It is made read-only (fchmod)",
+    needs: ["write"],
+    otherwise: {
+      verdict: "note",
+      remedy: "Files of resumed uploads stay writable for the server's user. fixity never writes to a stored file.",
+    },
+    run: makesReadOnly,
   },
   {
     id: "hard-link",
@@ -173,6 +185,21 @@ async function flushesFile(bench: Bench): Promise<Outcome> {
   } finally {
     await close(fd);
   }
+}
+
+async function makesReadOnly(bench: Bench): Promise<Outcome> {
+  const path = bench.file("read-only");
+  await write(path);
+  const fd = await open(path, "r");
+  try {
+    await fchmod(fd, 0o444);
+  } catch (error) {
+    if (!failedWith(error, ...NO_MODES)) throw error;
+    return fails("The file system does not change the modes of files.");
+  } finally {
+    await close(fd);
+  }
+  return (await stat(path)).mode & 0o222 ? fails("The file system ignores the modes of files.") : holds();
 }
 
 async function links(bench: Bench): Promise<Outcome> {

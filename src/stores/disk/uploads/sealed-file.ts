@@ -8,8 +8,8 @@ import { failedWith } from "../faults.ts";
 const READABLE = 0o444;
 
 /**
- * Makes a file of exactly `size` bytes out of one that may have more, read-only and durable, as a blob is. A file that has
- * a second name is a blob already, and left as it is.
+ * Makes a file of exactly `size` bytes out of one that may have more, durable and, where the file system has modes,
+ * read-only, as a blob is. A file that has a second name is a blob already and stays as it is.
  *
  * @throws FixityError `store-unavailable` where it has fewer, or is a blob of another size
  */
@@ -21,7 +21,7 @@ export async function sealFile(path: string, size: number, durability: Durabilit
       throw new FixityError("store-unavailable", "The upload's bytes are not all there.");
     }
     if (facts.size > size) await ftruncate(fd, size);
-    if (facts.nlink === 1) await fchmod(fd, facts.mode & READABLE);
+    if (facts.nlink === 1) await makeReadOnly(fd, facts.mode);
     await durability.foreignFile(fd);
   } finally {
     await close(fd);
@@ -35,5 +35,17 @@ async function openToSeal(path: string): Promise<number> {
   } catch (error) {
     if (!failedWith(error, "EACCES", "EPERM")) throw error;
     return open(path, "r");
+  }
+}
+
+/** What file systems answer to `fchmod` where modes cannot be changed: CIFS, FAT, exFAT and many FUSE file systems. */
+export const NO_MODES = ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL"] as const;
+
+/** The mode protects a blob from mistakes of other programs. fixity itself never relies on it, so a refusal is ignored. */
+async function makeReadOnly(fd: number, mode: number): Promise<void> {
+  try {
+    await fchmod(fd, mode & READABLE);
+  } catch (error) {
+    if (!failedWith(error, ...NO_MODES)) throw error;
   }
 }
