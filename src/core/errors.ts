@@ -66,6 +66,8 @@ export type ErrorCode =
   | "headers-too-large"
   /** The content is compressed on the way; only identity is taken. */
   | "unsupported-content-encoding"
+  /** The content has a transfer coding other than `chunked`. */
+  | "unsupported-transfer-coding"
   /** The content has a type that is not taken here. */
   | "unsupported-media-type"
   /** The request speaks a version of a protocol that is not known here. */

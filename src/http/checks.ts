@@ -27,6 +27,34 @@ export async function admit(
   );
 }
 
+/**
+ * Refuses content whose transfer coding the server has not undone: stored as it comes, it would be other bytes than the
+ * sender's file. `chunked` alone is undone by every server. Proxies disagree on `Transfer-Encoding` in HTTP/1.0.
+ *
+ * @throws FixityError `unsupported-transfer-coding` (RFC 9112, section 6.1), `invalid-request`
+ */
+export function refuseTransferCoding({ fields, httpVersion }: Exchange): void {
+  const coding = fields.get("transfer-encoding");
+  if (coding === undefined) return;
+  if (coding.trim().toLowerCase() !== "chunked") {
+    throw new FixityError("unsupported-transfer-coding", "The only Transfer-Encoding understood here is chunked.");
+  }
+  if (httpVersion === "1.0") {
+    throw new FixityError("invalid-request", "HTTP/1.0 has no Transfer-Encoding: send a Content-Length.");
+  }
+}
+
+/** Refuses what `curl -d`, `wget --post-file` and forms without `enctype` send: not the bytes of a file. */
+export function refuseUrlEncoded({ fields }: Exchange): void {
+  if (!/^\s*application\/x-www-form-urlencoded\s*(?:[;,]|$)/i.test(fields.get("content-type") ?? "")) return;
+  throw new FixityError(
+    "unsupported-media-type",
+    "application/x-www-form-urlencoded is what curl -d and forms without an enctype send, and changes a file's bytes. " +
+      'Send the file with curl -F upload=@FILE URL, with curl -T FILE LINK, in a form with enctype="multipart/form-data", ' +
+      "or as the content with another Content-Type.",
+  );
+}
+
 /** The fields in which a digest may be announced (RFC 9530, sections 2 and 3). */
 export const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;
 
@@ -77,6 +105,33 @@ function disagreement(): FixityError {
   return new FixityError("digest-mismatch", "The request announces two digests that cannot both hold.");
 }
 
+/**
+ * The demands of the trailer section, once the content has ended.
+ *
+ * @param isHashed whether the content was hashed on its way, as it is where `Trailer` announces a digest
+ * @throws FixityError `unsupported-digest` for a digest that cannot be checked because `Trailer` did not announce it, and
+ *   for one that was announced and has not arrived (also where the server does not read trailer fields); as
+ *   {@link demandOf} does
+ */
+export function trailerDemandOf(
+  { fields, trailers }: Exchange,
+  isHashed: boolean,
+  names: readonly DigestField[] = DIGEST_FIELDS,
+): Demand {
+  const demand = demandOf(trailers, names);
+  const isThere = demand.sha256 !== null || demand.sha512 !== null;
+  if (isThere && !isHashed) {
+    throw new FixityError(
+      "unsupported-digest",
+      `A digest that follows the content has to be announced: Trailer: ${names.join(", ")}.`,
+    );
+  }
+  if (!isThere && announcesTrailerDigest(fields, names)) {
+    throw new FixityError("unsupported-digest", "A digest was announced by Trailer, and has not arrived.");
+  }
+  return demand;
+}
+
 /** Whether digest fields are announced to follow the content as trailer fields (RFC 9110, section 6.6.2). */
 export function announcesTrailerDigest(fields: Fields, names: readonly DigestField[] = DIGEST_FIELDS): boolean {
   return names.some((name) => (fields.get("trailer") ?? "").toLowerCase().includes(name));
@@ -124,13 +179,20 @@ function mismatch(algorithm: string): FixityError {
  * The announced length of the content, or `undefined` where it comes in chunks.
  *
  * @throws FixityError `unsupported-content-encoding` for compressed content, `unsupported-expectation` for an `Expect`
- *   other than `100-continue`, `invalid-field` for a length that is no number
+ *   other than `100-continue`, `invalid-field` for a length that is no number and for `Content-Range`: a part of a file must
+ *   not be stored as the whole of it (RFC 9110, section 14.5)
  */
 export function contentLength(exchange: Exchange): number | undefined {
   const { fields } = exchange;
   const coding = fields.get("content-encoding");
   if (coding !== undefined && coding.trim().toLowerCase() !== "identity") {
     throw new FixityError("unsupported-content-encoding", "Send the file as it is, without Content-Encoding.");
+  }
+  if (fields.get("content-range") !== undefined) {
+    throw new FixityError(
+      "invalid-field",
+      "Content-Range is not understood here: send the whole file in one request, or use a resumable upload.",
+    );
   }
   const expect = fields.get("expect");
   if (expect !== undefined && expect.toLowerCase() !== "100-continue") {

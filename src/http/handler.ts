@@ -2,7 +2,7 @@ import type { Admission } from "../core/admissions.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
-import { admit } from "./checks.ts";
+import { admit, refuseTransferCoding } from "./checks.ts";
 import { withCors } from "./cors.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
@@ -27,6 +27,9 @@ import { upload } from "./routes/upload.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
 import { wrongMethod } from "./wrong-method.ts";
 
+/** The parameters of a target. */
+type Query = Pick<URLSearchParams, "get" | "has" | typeof Symbol.iterator>;
+
 /** Everything a route needs of its request. */
 export interface RouteContext {
   readonly fixity: Fixity;
@@ -35,13 +38,13 @@ export interface RouteContext {
   /** Of the request; when the service is closed, its body ends when the time to finish is over. */
   readonly admission: Admission;
   /** The parameters behind the `?` of the target. */
-  readonly query: Pick<URLSearchParams, "get" | "has">;
+  readonly query: Query;
 }
 
 /** A route to one link. */
 type LinkRoute = (context: RouteContext, link: Link) => Promise<Answer>;
 
-const NO_QUERY: Pick<URLSearchParams, "get" | "has"> = new URLSearchParams();
+const NO_QUERY: Query = new URLSearchParams();
 
 const ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 const COLLECTION_METHODS = "OPTIONS, POST";
@@ -107,6 +110,7 @@ export class Handler {
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
     if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
     if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
+    refuseTransferCoding(exchange);
     using admission = this.#fixity.admit();
     const mark = target.indexOf("?");
     const path = target.slice(this.#fixity.prefix.length, mark === -1 ? undefined : mark);

@@ -35,6 +35,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "invalid-field": [400, "Invalid header field"],
   "headers-too-large": [431, "Header fields too large"],
   "unsupported-content-encoding": [415, "Content encoding not supported"],
+  "unsupported-transfer-coding": [501, "Transfer coding not supported"],
   "unsupported-media-type": [415, "Content type not supported"],
   "unsupported-version": [412, "Protocol version not supported"],
   "unsupported-digest": [400, "Digest algorithm not supported"],

@@ -180,7 +180,7 @@ test("an empty file is uploaded by every route and comes back empty", withCurl, 
   const collection = `${server.url}/uploads`;
   const link = `${collection}/${sha256("")}`;
   assert.equal(await statusOf("-F", `upload=@${file}`, collection), 201);
-  assert.equal(await statusOf("--data-binary", "@empty.txt", collection), 200);
+  assert.equal(await statusOf("-H", "Content-Type: text/plain", "--data-binary", "@empty.txt", collection), 200);
   assert.equal(await statusOf("-X", "POST", "-T", file, collection), 200);
   assert.equal(await statusOf("-T", file, link), 200);
   assert.equal(await curl("--fail", "-w", "%{http_code} %{size_download}", `${link}.txt`), "200 0");

@@ -280,6 +280,8 @@ export const NEVER_EARLY: Readonly<Partial<Record<ErrorCode, string>>> = {
   "checksum-mismatch": "is known only at the end of the content",
   "upload-aborted": "answers a client that has stopped sending for good",
   "headers-too-large": "answers a header section: what follows is no content (see test/server/half-open.test.ts)",
+  "unsupported-transfer-coding":
+    "frames its content itself, and always closes (see test/protocol/refused-content.test.ts)",
   "content-already-read": "is answered when the whole content has arrived (see test/protocol/content-used.test.ts)",
 };
 

@@ -46,7 +46,7 @@ for (const adapter of ["node", "fastify"] as const) {
 
   test(`${adapter}: the content of a request is stored, whatever its type`, async () => {
     await using service = await Service.start({ adapter });
-    for (const type of ["text/plain", "application/json", "application/x-www-form-urlencoded", "x/y", ""]) {
+    for (const type of ["text/plain", "application/json", "x/y", ""]) {
       const headers = type === "" ? {} : { "content-type": type };
       const response = await post(service, { body: Buffer.from(HELLO), headers });
       assert.ok(response.ok, type);

@@ -42,7 +42,7 @@ export interface AppendOptions extends Announced, Expectation {
   readonly excessEnds?: boolean;
   /**
    * Called when all bytes are there and before they count: tells what the end of a request demands of the whole upload.
-   * What it throws fails the request.
+   * What it throws fails the request, and content that has not been saved by then does not count.
    */
   readonly check?: () => Expectation | void;
   /** Told of offsets as they become durable. */
@@ -88,6 +88,8 @@ export class Append {
   readonly #held: HeldUpload;
   readonly #options: AppendOptions;
   readonly #limits: AppendLimits;
+  /** The end of the request has refused its content: what has not been saved does not count. */
+  #isRefused = false;
   /** As it will be saved next. */
   #record: UploadRecord;
 
@@ -111,7 +113,7 @@ export class Append {
    * @throws FixityError, when what can be kept of the bytes is durable; `shutting-down` has the offset among its facts
    */
   async run(): Promise<Appended> {
-    const { offset, check } = this.#options;
+    const { offset } = this.#options;
     if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
     await this.#endOnExcess();
     this.#record = withExpectations(this.#record, this.#options);
@@ -121,7 +123,7 @@ export class Append {
     const pass = this.#newPass(hashes);
     try {
       await this.#receive(pass);
-      this.#expect(check?.() ?? {}, hashes);
+      this.#expect(this.#check(), hashes);
       this.#sealAt(hashes.offset);
     } catch (error) {
       throw await this.#salvage(pass, hashes, error);
@@ -134,6 +136,15 @@ export class Append {
     await pass.save(!this.#record.sealed);
     this.#context.keeper.keep(this.#context.id, hashes);
     return { record: this.#record, offset: hashes.offset, unsaved: null };
+  }
+
+  #check(): Expectation {
+    try {
+      return this.#options.check?.() ?? {};
+    } catch (error) {
+      this.#isRefused = true;
+      throw error;
+    }
   }
 
   async #takeHashes(): Promise<UploadHashes> {
@@ -233,7 +244,7 @@ export class Append {
       await pass.settle();
       if (pass.overran && error instanceof FixityError) {
         await this.#end(error);
-      } else if (this.#options.whole !== true) {
+      } else if (this.#options.whole !== true && !this.#isRefused) {
         await pass.save(true);
         this.#context.keeper.keep(this.#context.id, hashes);
       }

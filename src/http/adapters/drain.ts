@@ -121,9 +121,11 @@ export interface EarlyAnswer {
  *
  * Not while a client waits for `100 Continue`: whether its content follows a final answer is up to the client (RFC 9110,
  * section 10.1.1), so the start of its next request would be unknown. Not after a 408, which is for clients that have
- * stopped sending (RFC 9110, section 15.5.9). Otherwise, if the rest is known to be small.
+ * stopped sending (RFC 9110, section 15.5.9), and not after a 501, which is for a transfer coding that hides where the
+ * content ends (RFC 9112, section 6.1). Otherwise, if the rest is known to be small.
  */
 export function keepsConnection({ status, rest, awaitsContinue }: EarlyAnswer): boolean {
+  if (status === 501) return false;
   return rest === 0 || (rest <= KEPT_REST_MAX_BYTES && !awaitsContinue && status !== 408);
 }
 

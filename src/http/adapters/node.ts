@@ -14,6 +14,7 @@ class NodeExchange implements Exchange {
   readonly id: string = nextRequestId();
   readonly method: string;
   readonly target: string;
+  readonly httpVersion: string;
   readonly fields: Fields;
   readonly trailers: Fields;
   readonly body: NodeBody;
@@ -26,6 +27,7 @@ class NodeExchange implements Exchange {
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.method = request.method ?? "GET";
     this.target = targetOf(request);
+    this.httpVersion = request.httpVersion;
     this.fields = { get: (name) => joined(request.headers[name]) };
     this.trailers = { get: (name) => request.trailers[name] };
     this.hasContent = hasContent(request);

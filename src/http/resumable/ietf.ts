@@ -5,7 +5,14 @@ import type { Receipt } from "../../core/receipt.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
-import { announcedLength, announcesTrailerDigest, demandOf, DIGEST_FIELDS, HashedBody } from "../checks.ts";
+import {
+  announcedLength,
+  announcesTrailerDigest,
+  demandOf,
+  DIGEST_FIELDS,
+  HashedBody,
+  trailerDemandOf,
+} from "../checks.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { booleanIn, formatBoolean, integerIn } from "../fields/upload-fields.ts";
@@ -223,8 +230,9 @@ function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): Appen
     digest: sha256 ?? undefined,
     sha512: sha512 ?? undefined,
     check: () => {
-      body?.check(content, demandOf(exchange.trailers, ofContent));
-      const told = demandOf(exchange.trailers, ofWhole);
+      const trailing = trailerDemandOf(exchange, body !== null, ofContent);
+      body?.check(content, trailing);
+      const told = trailerDemandOf(exchange, true, ofWhole);
       return { digest: told.sha256 ?? undefined, sha512: told.sha512 ?? undefined };
     },
   };

@@ -70,6 +70,8 @@ export async function createTusUpload({ fixity, exchange, admission }: RouteCont
   }
   const announced = await lengthOfFirst(exchange);
   const first = { ...appendOf(exchange, 0), announced };
+  // where no byte comes, nothing is appended that would be checked
+  if (announced === 0) first.check();
   const length = lengthOf(fields);
   if (length !== undefined) refuseTooLarge(length, uploads);
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
@@ -223,7 +225,16 @@ function appendOf(exchange: Exchange, offset: number) {
     check: () => {
       if (checksum !== null) summed?.check(checksum);
       const trailer = trailers.get("upload-checksum");
+      if (trailer !== undefined && summed === null) {
+        throw new FixityError(
+          "unsupported-digest",
+          "A checksum that follows the content has to be announced: Trailer: Upload-Checksum.",
+        );
+      }
       if (trailer !== undefined) summed?.check(parseUploadChecksum(trailer));
+      if (trailer === undefined && trailing) {
+        throw new FixityError("unsupported-digest", "Upload-Checksum was announced by Trailer, and has not arrived.");
+      }
     },
   };
 }

@@ -1,6 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Link } from "../../core/link.ts";
-import { contentLength, demandOf } from "../checks.ts";
+import { contentLength, demandOf, refuseUrlEncoded } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
@@ -15,15 +15,12 @@ import { storeContent } from "./upload.ts";
  */
 export async function putBlob(context: RouteContext, link: Link): Promise<Answer> {
   const { fixity, exchange, admission } = context;
-  // a part of a blob must not be taken for the whole of it (RFC 9110, section 14.4)
-  if (exchange.fields.get("content-range") !== undefined) {
-    throw new FixityError("invalid-field", "Content-Range is not understood here: send the whole file.");
-  }
+  const length = contentLength(exchange);
   if (isConditional(exchange)) checkPreconditions(exchange, await fixity.stat(link.digest, exchange.signal));
   if (wantsResumable(context)) return createUpload(context, { digest: link.digest, extension: link.extension });
+  refuseUrlEncoded(exchange);
   if (!exchange.hasContent) throw new FixityError("missing-file", "The request has no content.");
   const { digest, extension } = link;
-  const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
   if (length !== undefined && (announced.sha256 === null || announced.sha256.equals(digest))) {
     const receipt = await fixity.claim(digest, { extension, length, admission, signal: exchange.signal });

@@ -1,5 +1,13 @@
 import { FixityError } from "../../core/errors.ts";
-import { announcesTrailerDigest, contentLength, type Demand, demandOf, HashedBody } from "../checks.ts";
+import {
+  announcesTrailerDigest,
+  contentLength,
+  type Demand,
+  demandOf,
+  HashedBody,
+  trailerDemandOf,
+} from "../checks.ts";
+import { ChunkFields } from "../form/chunk-fields.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { FormReader } from "../form/form-reader.ts";
 import type { FormPart } from "../form/form-part.ts";
@@ -17,7 +25,8 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
   refuseTooLong(length, fixity.maxSize);
   const content = new CheckedContent(exchange);
   const form = new FormReader(content.body, boundary, options.form);
-  const file = await nextFile(form, fieldName);
+  const chunkFields = new ChunkFields();
+  const file = await nextFile(form, fieldName, chunkFields);
   if (file === null) {
     throw noFile(fieldName);
   }
@@ -36,7 +45,7 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
       // what a browser sends for a file input in which nothing was chosen
       if (file.fileName === "" && size === 0) throw noFile(fieldName);
       // the whole form must be there and be right before its file becomes a blob
-      if ((await nextFile(form, fieldName)) !== null) {
+      if ((await nextFile(form, fieldName, chunkFields)) !== null) {
         throw new FixityError("unexpected-file", "The form has a second file. Send one file a request.");
       }
       content.check();
@@ -45,8 +54,11 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
   return receiptAnswer(exchange, receipt);
 }
 
-/** Reads on to the next part that is a file; fields before it are read over. `null` at the end of the form. */
-async function nextFile(form: FormReader, fieldName: string): Promise<FormPart | null> {
+/**
+ * Reads on to the next part that is a file; fields before it are skipped, unless they say that the file is one chunk of
+ * several. `null` at the end of the form.
+ */
+async function nextFile(form: FormReader, fieldName: string, chunkFields: ChunkFields): Promise<FormPart | null> {
   for (let part = await form.next(); part !== null; part = await form.next()) {
     if (part.fileName === null) {
       if (part.name === fieldName) {
@@ -54,7 +66,7 @@ async function nextFile(form: FormReader, fieldName: string): Promise<FormPart |
           facts: { field: fieldName },
         });
       }
-      await part.text();
+      chunkFields.check(part.name, await part.text());
     } else if (part.name === fieldName) {
       return part;
     } else {
@@ -97,14 +109,7 @@ class CheckedContent {
   }
 
   check(): void {
-    const trailing = demandOf(this.#exchange.trailers);
-    if (this.#hashed !== null) {
-      this.#hashed.check(this.#announced, trailing);
-    } else if (trailing.sha256 !== null || trailing.sha512 !== null) {
-      throw new FixityError(
-        "unsupported-digest",
-        "Announce a digest that follows as a trailer field: Trailer: Repr-Digest.",
-      );
-    }
+    const trailing = trailerDemandOf(this.#exchange, this.#hashed !== null);
+    this.#hashed?.check(this.#announced, trailing);
   }
 }

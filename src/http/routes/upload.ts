@@ -1,9 +1,17 @@
 import type { PutOptions } from "../../core/fixity.ts";
 import { FixityError } from "../../core/errors.ts";
-import { announcesTrailerDigest, contentLength, demandOf, HashedBody } from "../checks.ts";
+import {
+  announcesTrailerDigest,
+  contentLength,
+  demandOf,
+  HashedBody,
+  refuseUrlEncoded,
+  trailerDemandOf,
+} from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
 import { isForm, parseContentType } from "../fields/content-type.ts";
+import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
 import { createUpload, wantsResumable } from "../resumable/ietf.ts";
@@ -12,11 +20,13 @@ import { uploadForm } from "./upload-form.ts";
 /** `POST` to the collection: a form with a file, or a file as the content itself. */
 export async function upload(context: RouteContext): Promise<Answer> {
   const { fields } = context.exchange;
+  refuseChunkOfQuery(context.query);
   const declared = fields.get("content-type");
   const type = parseContentType(declared);
   if (isForm(declared)) return uploadForm(context, type?.parameters.get("boundary"));
   const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
   if (wantsResumable(context)) return createUpload(context, { filename, type: type?.essence ?? null });
+  refuseUrlEncoded(context.exchange);
   if (!context.exchange.hasContent) {
     throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
   }
@@ -42,7 +52,9 @@ export async function storeContent(
     digest: options.digest ?? announced.sha256 ?? undefined,
     signal: exchange.signal,
     beforeCommit: ({ digest }) => {
-      const trailing = demandOf(exchange.trailers);
+      // the storing pass hashes by SHA-256; a SHA-512 has to be announced
+      const { sha256 } = demandOf(exchange.trailers);
+      const trailing = trailerDemandOf(exchange, body !== null || sha256 !== null);
       if (trailing.sha256 !== null && !trailing.sha256.equals(digest)) {
         throw new FixityError(
           "digest-mismatch",
@@ -52,7 +64,7 @@ export async function storeContent(
       if (trailing.sha512 !== null && body === null) {
         throw new FixityError(
           "unsupported-digest",
-          "Announce a sha-512 that follows as a trailer field: Trailer: Repr-Digest.",
+          "A sha-512 that follows the content has to be announced: Trailer: Repr-Digest.",
         );
       }
       body?.check(announced, trailing);

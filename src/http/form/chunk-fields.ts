@@ -1,0 +1,69 @@
+import { FixityError } from "../../core/errors.ts";
+
+/** Fields by which chunking form uploaders say of how many requests a file consists, by their name in lower case. */
+const COUNT_FIELDS: ReadonlyMap<string, string> = new Map([
+  ["dztotalchunkcount", "Dropzone"],
+  ["resumabletotalchunks", "Resumable.js"],
+  ["flowtotalchunks", "Flow.js"],
+  ["totalchunks", "simple-uploader.js"],
+  ["chunks", "Plupload and WebUploader"],
+  ["qqtotalparts", "Fine Uploader"],
+  ["total-chunk", "Syncfusion"],
+]);
+
+/** Fields whose JSON has such a number, and its member. */
+const JSON_FIELDS: ReadonlyMap<string, string> = new Map([
+  ["chunkmetadata", "TotalCount"], // DevExtreme
+  ["metadata", "totalChunks"], // Kendo UI
+]);
+
+/**
+ * Finds a request that brings one chunk of a file, by the fields of the form or the parameters of its target. Stored by
+ * itself, the chunk would get a permanent link as if it were the file.
+ */
+export class ChunkFields {
+  /** ng-file-upload sends the sizes of the file and of the chunk, and no count. */
+  #totalSize: number | null = null;
+  #chunkSize: number | null = null;
+
+  /** Looks at one field. @throws FixityError `malformed-form` */
+  check(name: string, value: string): void {
+    const lower = name.toLowerCase();
+    const member = JSON_FIELDS.get(lower);
+    const count = member === undefined ? value : memberOf(value, member);
+    const isCount = member !== undefined || COUNT_FIELDS.has(lower);
+    if (isCount && (numberIn(count) ?? 0) > 1) throw oneChunk(name, `${numberIn(count)} chunks`);
+    if (name === "_totalSize") this.#totalSize = numberIn(value);
+    if (name === "_currentChunkSize") this.#chunkSize = numberIn(value);
+    if (this.#totalSize === null || this.#chunkSize === null || this.#chunkSize >= this.#totalSize) return;
+    throw oneChunk(name, `${this.#totalSize} bytes, of which this request has ${this.#chunkSize}`);
+  }
+}
+
+/** {@link ChunkFields}, for uploaders that put the fields into the query. @throws FixityError `malformed-form` */
+export function refuseChunkOfQuery(query: Iterable<readonly [name: string, value: string]>): void {
+  const fields = new ChunkFields();
+  for (const [name, value] of query) fields.check(name, value);
+}
+
+function oneChunk(name: string, what: string): FixityError {
+  return new FixityError(
+    "malformed-form",
+    `The field "${name}" says that the file consists of ${what}. Switch chunking off in the uploader, or use a resumable upload (tus).`,
+    { facts: { field: name } },
+  );
+}
+
+function numberIn(text: string): number | null {
+  return /^\s*\d{1,15}\s*$/.test(text) ? Number(text) : null;
+}
+
+function memberOf(text: string, member: string): string {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null) return "";
+    return String((value as Record<string, unknown>)[member]);
+  } catch {
+    return "";
+  }
+}
