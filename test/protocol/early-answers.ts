@@ -99,6 +99,18 @@ export const ROWS: readonly Row[] = [
     head: ({ stored }) => [`GET /uploads/${stored} HTTP/1.1`, `If-Match: "${OTHER}"`],
   },
   {
+    code: "precondition-failed",
+    status: 412,
+    what: "a PUT",
+    head: ({ stored }) => [`PUT /uploads/${stored} HTTP/1.1`, "If-None-Match: *"],
+  },
+  {
+    code: "unsupported-media-type",
+    status: 415,
+    what: "URL-encoded content",
+    head: post("Content-Type: application/x-www-form-urlencoded"),
+  },
+  {
     code: "digest-mismatch",
     status: 422,
     what: "two digests",
@@ -181,6 +193,7 @@ export const ROWS: readonly Row[] = [
   failing("store-misconfigured", 500),
   failing("store-busy", 503),
   failing("blob-damaged", 500),
+  failing("upload-damaged", 410),
   failing("internal-error", 500),
   {
     code: "not-found",
@@ -282,6 +295,7 @@ export const NEVER_EARLY: Readonly<Partial<Record<ErrorCode, string>>> = {
   "headers-too-large": "answers a header section: what follows is no content (see test/server/half-open.test.ts)",
   "unsupported-transfer-coding":
     "frames its content itself, and always closes (see test/protocol/refused-content.test.ts)",
+  "unsupported-runtime": "is thrown when the package is loaded",
   "content-already-read": "is answered when the whole content has arrived (see test/protocol/content-used.test.ts)",
 };
 
