@@ -56,7 +56,7 @@ export function requestsSuite(gateway: Gateway): void {
         const fixity = createFixity({ store });
         const bytes = content(LARGE);
         await upload(store, bytes, { digest: digestOf(bytes) });
-        const claimed = await counted(async () => assert(await fixity.claim(digestOf(bytes))));
+        const claimed = await counted(async () => assert(await fixity.claim(digestOf(bytes), { length: LARGE })));
         assert.deepEqual(claimed, { HeadObject: 1 });
       }));
 
