@@ -14,6 +14,7 @@ export const fdatasync: (fd: number) => Promise<void> = promisify(fs.fdatasync);
 export const ftruncate: (fd: number, length: number) => Promise<void> = promisify(fs.ftruncate);
 export const fchmod: (fd: number, mode: number) => Promise<void> = promisify(fs.fchmod);
 export const fstat: (fd: number) => Promise<fs.Stats> = promisify(fs.fstat);
+export const lstat: (path: string) => Promise<fs.Stats> = promisify(fs.lstat);
 export const stat: (path: string) => Promise<fs.Stats> = promisify(fs.stat);
 export const link: (from: string, to: string) => Promise<void> = promisify(fs.link);
 export const rename: (from: string, to: string) => Promise<void> = promisify(fs.rename);

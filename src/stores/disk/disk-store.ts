@@ -13,7 +13,7 @@ import type {
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { Batches } from "./batches.ts";
-import { close, fstat, unlink } from "./calls.ts";
+import { close, unlink } from "./calls.ts";
 import { checkStore } from "./check.ts";
 import { Collector } from "./collector.ts";
 import { DiskReader } from "./disk-reader.ts";
@@ -25,7 +25,7 @@ import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
 import { thisProcess } from "./owner.ts";
-import { openBlob, Publisher, statOf, statOrNull } from "./publisher.ts";
+import { openBlob, Publisher, statBlob, statOf, statOrNull } from "./publisher.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
 import { StagingFile } from "./staging-file.ts";
 import { DiskUploads } from "./uploads/disk-uploads.ts";
@@ -100,8 +100,8 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     signal?.throwIfAborted();
-    const facts = await faultsTold(() => statOrNull(this.#layout.blob(digest)));
-    return facts?.isFile() ? statOf(digest, facts) : null;
+    const facts = await faultsTold(() => statBlob(this.#layout.blob(digest)));
+    return facts === null ? null : statOf(digest, facts);
   }
 
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
@@ -112,10 +112,11 @@ export class DiskStore implements BlobStore, Diagnosable {
   async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
-      const fd = await openBlob(this.#layout.blob(digest));
-      if (fd === null) return null;
+      const opened = await openBlob(this.#layout.blob(digest));
+      if (opened === null) return null;
+      const { fd, facts } = opened;
       try {
-        const { size } = await fstat(fd);
+        const { size } = facts;
         signal?.throwIfAborted();
         return new DiskReader({ fd, size, span: ByteRange.resolve(range, size), signal });
       } catch (error) {

@@ -1,4 +1,4 @@
-import type { Dir } from "node:fs";
+import type { Dir, Stats } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { Digest } from "../../core/digest.ts";
@@ -39,11 +39,21 @@ async function* statsOf(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BlobStat> {
   signal?.throwIfAborted();
-  const found = await Promise.all(digests.map((digest) => statOrNull(layout.blob(digest))));
+  const found = await Promise.all(digests.map((digest) => statUnlessLoop(layout.blob(digest))));
   for (const [index, digest] of digests.entries()) {
     signal?.throwIfAborted();
     const facts = found[index];
     if (facts?.isFile()) yield statOf(digest, facts);
+  }
+}
+
+/** What is in the place of a blob and is not a file is passed over: a circle of links, too. */
+async function statUnlessLoop(path: string): Promise<Stats | null> {
+  try {
+    return await statOrNull(path);
+  } catch (error) {
+    if (failedWith(error, "ELOOP")) return null;
+    throw error;
   }
 }
 
