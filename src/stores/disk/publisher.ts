@@ -220,7 +220,7 @@ export async function statOrNull(path: string): Promise<Stats | null> {
 async function linkNew(from: string, to: string): Promise<boolean> {
   const linked = await linkUnlessThere(from, to);
   if (linked !== null) return linked;
-  if ((await statOrNull(to)) !== null) return false;
+  if ((await statBlob(to)) !== null) return false;
   await rename(from, to);
   return true;
 }
