@@ -33,6 +33,8 @@ export class Fence {
   #lastContact = performance.now();
   #isLost = false;
   #isReplacing = false;
+  /** The revision of a replacement of which it is not known whether it was written. */
+  #revisionInDoubt: string | null = null;
   /** Bytes that have come in since the last look. */
   #bytes = 0;
   #pauses = 0;
@@ -138,7 +140,9 @@ export class Fence {
     for (;;) {
       if (this.#isLost) throw superseded();
       const next = { ...change(this.#state), revision: newToken() };
+      this.#revisionInDoubt = next.revision;
       const outcome = await this.#records.replace(this.id, this.#etag, next);
+      this.#revisionInDoubt = null;
       if (outcome.isWritten) {
         this.#state = next;
         this.#etag = outcome.etag;
@@ -180,6 +184,14 @@ export class Fence {
     if (tag === before || isOvertaken()) return;
     const current = await this.#records.read(this.id, signal);
     if (isOvertaken()) return;
+    if (current !== null && current.state.revision === this.#revisionInDoubt) {
+      // The replacement was written although its answer was lost: nobody else has the upload, even if it has ended.
+      this.#state = current.state;
+      this.#etag = current.etag;
+      this.#revisionInDoubt = null;
+      if (current.state.holder === null) this.#ended.abort();
+      return;
+    }
     if (current?.state.holder !== this.token) this.lose();
     else if (current.state.isWanted) this.ask();
   }
