@@ -52,9 +52,8 @@ export async function storeContent(
     digest: options.digest ?? announced.sha256 ?? undefined,
     signal: exchange.signal,
     beforeCommit: ({ digest }) => {
-      // the storing pass hashes by SHA-256; a SHA-512 has to be announced
-      const { sha256 } = demandOf(exchange.trailers);
-      const trailing = trailerDemandOf(exchange, body !== null || sha256 !== null);
+      // storing hashes by SHA-256 in any case; a SHA-512 has to be announced
+      const trailing = trailerDemandOf(exchange, true);
       if (trailing.sha256 !== null && !trailing.sha256.equals(digest)) {
         throw new FixityError(
           "digest-mismatch",

@@ -135,17 +135,17 @@ void describe("the check of a place that is not there", () => {
     ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "The certificate of place is not accepted (UNABLE_TO_VERIFY_LEAF_SIGNATURE)."],
     ["EHOSTUNREACH", "place cannot be reached."],
   ] as const) {
-    test(`says, for ${code}: ${message}`, async () => {
+    test(`says, for ${code}: ${message} The place is the host that was tried, with the bucket`, async () => {
       const cause = new Error("outer", { cause: Object.assign(new Error("inner"), { code }) });
       const client = {
         bucket: "b",
-        endpoint: { place: "somewhere.example" },
+        endpoint: { place: "somewhere.example", host: "b.somewhere.example" },
         call: async () => {
           throw new S3Error({ operation: "ListObjectsV2", status: null, cause });
         },
         destroy: async () => undefined,
       };
-      const outcome = await toldBy(client as unknown as S3Client, "somewhere.example");
+      const outcome = await toldBy(client as unknown as S3Client, "b.somewhere.example");
       assert.deepEqual(outcome, ["store-unavailable", message]);
     });
   }

@@ -21,7 +21,7 @@ export async function checkBucket(client: S3Client, prefix: string, signal: Abor
   }
 }
 
-function explain(error: S3Error, { bucket, endpoint: { place } }: S3Client): FixityError {
+function explain(error: S3Error, { bucket, endpoint: { place, host } }: S3Client): FixityError {
   const explanations: Readonly<Record<string, string>> = {
     [NO_CREDENTIALS]: "No keys for S3 were given, and AWS's credential chain has none either.",
     AccessDenied: `The keys are known, but may not list the bucket ${bucket}: give them s3:ListBucket.`,
@@ -36,7 +36,7 @@ function explain(error: S3Error, { bucket, endpoint: { place } }: S3Client): Fix
   };
   const explanation = explanations[error.code ?? ""] ?? explainStatus(error, place);
   const code = explanation === null ? "store-unavailable" : "store-misconfigured";
-  return new FixityError(code, explanation ?? explainSilence(error, place), { cause: error });
+  return new FixityError(code, explanation ?? explainSilence(error, host), { cause: error });
 }
 
 function explainStatus(error: S3Error, place: string): string | null {
@@ -57,6 +57,7 @@ const SILENCE: Readonly<Record<string, (place: string) => string>> = {
   UND_ERR_HEADERS_TIMEOUT: (place) => `${place} does not answer.`,
 };
 
+/** @param place the host that was tried, which begins with the bucket in virtual-host style */
 function explainSilence(error: S3Error, place: string): string {
   let cause: unknown = error.cause;
   for (let depth = 0; depth < 5 && cause instanceof Error; depth += 1) {
