@@ -1,8 +1,8 @@
-import { parseParameters } from "./parameters.ts";
+import { MAX_MEDIA_FIELD_LENGTH, parseParameters } from "./parameters.ts";
 
 /**
- * The first of the codings that an `Accept-Encoding` field takes, or `null` where only the plain content is sure to be
- * (RFC 9110, section 12.5.3). Without the field nothing is known of the client. Elements that are malformed are passed over.
+ * The first of the codings that an `Accept-Encoding` field accepts, or `null` where only the identity coding is known to be
+ * acceptable (RFC 9110, section 12.5.3): without the field, and where it is too long. Malformed elements are ignored.
  *
  * @param codings in the server's order of preference, in lower case
  */
@@ -10,7 +10,7 @@ export function chooseCoding<Coding extends string>(
   codings: readonly Coding[],
   field: string | undefined,
 ): Coding | null {
-  if (field === undefined) return null;
+  if (field === undefined || field.length > MAX_MEDIA_FIELD_LENGTH) return null;
   const weights = new Map<string, number>();
   for (const element of field.split(",")) {
     const name = /^[ \t]*([^\s;]+)/.exec(element);

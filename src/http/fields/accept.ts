@@ -1,4 +1,4 @@
-import { parseParameters } from "./parameters.ts";
+import { MAX_MEDIA_FIELD_LENGTH, parseParameters } from "./parameters.ts";
 
 interface MediaRange {
   /** Lower-cased: `text/html`, or with an asterisk for either side or both. */
@@ -13,11 +13,14 @@ const ELEMENT = /((?:[^,"]|"(?:[^"\\]|\\[^])*")*)(?:,|$)/y;
 const MEDIA_RANGE = /^[ \t]*([^\s/;]+\/[^\s/;]+)/;
 
 /**
- * How welcome a media type without parameters is by an `Accept` field, from 0 to 1: the weight of the most specific media
- * range that covers it (RFC 9110, section 12.5.1). Malformed elements are passed over.
+ * The weight that an `Accept` field gives a media type without parameters, from 0 to 1: that of the most specific media
+ * range that covers it (RFC 9110, section 12.5.1). Malformed elements are ignored, and so is a field that is too long.
  */
 export function qualityOf(mediaType: string, accept: string): number {
-  const ranges = parseMediaRanges(accept);
+  return weightOf(mediaType, parseMediaRanges(accept));
+}
+
+function weightOf(mediaType: string, ranges: readonly MediaRange[]): number {
   const wildcard = `${mediaType.slice(0, mediaType.indexOf("/"))}/*`;
   for (const covering of [mediaType, wildcard, "*/*"]) {
     const weights = ranges.filter(({ essence }) => essence === covering).map(({ weight }) => weight);
@@ -26,16 +29,15 @@ export function qualityOf(mediaType: string, accept: string): number {
   return 0;
 }
 
-/**
- * Whether the client would rather have a page than JSON, as a browser that sends a form would. Programs that take
- * anything get JSON.
- */
+/** Whether the client prefers a page to JSON, as a browser that sends a form does. Programs that accept anything get JSON. */
 export function prefersHtml(accept: string | undefined): boolean {
   if (accept === undefined) return false;
-  return qualityOf("text/html", accept) > qualityOf("application/json", accept);
+  const ranges = parseMediaRanges(accept);
+  return weightOf("text/html", ranges) > weightOf("application/json", ranges);
 }
 
 function parseMediaRanges(accept: string): readonly MediaRange[] {
+  if (accept.length > MAX_MEDIA_FIELD_LENGTH) return [];
   const ranges: MediaRange[] = [];
   let position = 0;
   while (position < accept.length) {

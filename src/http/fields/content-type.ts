@@ -1,4 +1,4 @@
-import { parseParameters } from "./parameters.ts";
+import { MAX_MEDIA_FIELD_LENGTH, parseParameters } from "./parameters.ts";
 
 /** A media type as a `Content-Type` field gives it. */
 export interface ContentType {
@@ -10,12 +10,18 @@ export interface ContentType {
 
 const ESSENCE = /^[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)/;
 
-/** Reads a `Content-Type` (RFC 9110, section 8.3.1). Absent or malformed, it says nothing: `null`. */
+/** Reads a `Content-Type` (RFC 9110, section 8.3.1); `null` where it is absent, malformed or too long. */
 export function parseContentType(text: string | undefined): ContentType | null {
+  if (isTooLongContentType(text)) return null;
   const match = ESSENCE.exec(text ?? "");
   if (text === undefined || match?.[1] === undefined) return null;
   const parameters = parseParameters(text, match[0].length);
   return parameters === null ? null : { essence: match[1].toLowerCase(), parameters };
+}
+
+/** Whether a `Content-Type` is longer than any that is read. */
+export function isTooLongContentType(text: string | undefined): boolean {
+  return text !== undefined && text.length > MAX_MEDIA_FIELD_LENGTH;
 }
 
 /** Whether content is a form, also where the rest of the field is malformed: a form must not be stored as if it were the file. */

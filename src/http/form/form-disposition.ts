@@ -14,6 +14,9 @@ const AS_BROWSERS = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^";]*))
 /** One parameter, its quoted value with backslash escapes: RFC 2183, and curl before 7.81. */
 const AS_RFC_2183 = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\[^])*)"|([^";]*))/y;
 
+/** More parameters than this in one field are malformed. */
+const MAX_PARAMETERS = 16;
+
 /** What browsers escape in a quoted value (WHATWG HTML, "multipart/form-data encoding algorithm"). */
 const BROWSER_ESCAPES: Readonly<Record<string, string>> = { "%22": '"', "%0D": "\r", "%0A": "\n" };
 
@@ -58,11 +61,13 @@ function parseParameters(
   unescape: (quoted: string) => string,
 ): Map<string, string> | null {
   const parameters = new Map<string, string>();
+  const end = endOfParameters(text);
+  const trimmed = text.slice(0, end);
   let position = text.indexOf(";");
-  while (position !== -1 && !isOver(text, position)) {
+  while (position !== -1 && position < end) {
     grammar.lastIndex = position;
-    const match = grammar.exec(text);
-    if (match === null) return null;
+    const match = grammar.exec(trimmed);
+    if (match === null || parameters.size === MAX_PARAMETERS) return null;
     const [, name = "", quoted, bare = ""] = match;
     const key = name.toLowerCase();
     if (parameters.has(key)) return null;
@@ -72,10 +77,13 @@ function parseParameters(
   return parameters;
 }
 
-/** Nothing is left but white space, or a `;` with nothing behind it, as some senders write. */
-function isOver(text: string, position: number): boolean {
-  const rest = text.slice(position).trim();
-  return rest === "" || rest === ";";
+/**
+ * Where the last parameter ends: before white space at the end, and before a `;` with nothing behind it, as some senders
+ * write. Found once, since to look for it after each parameter would take quadratic time.
+ */
+function endOfParameters(text: string): number {
+  const trimmed = text.trimEnd();
+  return trimmed.endsWith(";") ? trimmed.slice(0, -1).trimEnd().length : trimmed.length;
 }
 
 function fromBrowser(quoted: string): string {

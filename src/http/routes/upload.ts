@@ -10,7 +10,8 @@ import {
 } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
-import { isForm, parseContentType } from "../fields/content-type.ts";
+import { isForm, isTooLongContentType, parseContentType } from "../fields/content-type.ts";
+import { MAX_MEDIA_FIELD_LENGTH } from "../fields/parameters.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
@@ -22,6 +23,9 @@ export async function upload(context: RouteContext): Promise<Answer> {
   const { fields } = context.exchange;
   refuseChunkOfQuery(context.query);
   const declared = fields.get("content-type");
+  if (isTooLongContentType(declared)) {
+    throw new FixityError("invalid-field", `Content-Type may have ${MAX_MEDIA_FIELD_LENGTH} characters at most.`);
+  }
   const type = parseContentType(declared);
   if (isForm(declared)) return uploadForm(context, type?.parameters.get("boundary"));
   const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
