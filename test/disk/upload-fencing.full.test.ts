@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Left, proveFencing, type Successor } from "./upload-fencing.ts";
+import type { Successor } from "../helpers/fencing.ts";
+import { type Left, proveFencing } from "./upload-fencing.ts";
 
 for (const successor of ["completes it", "keeps it", "removes it"] satisfies Successor[]) {
   for (const left of ["released", "by a dead process"] satisfies Left[]) {

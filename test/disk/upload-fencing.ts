@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlobStore, createFixity, FixityError, type UploadId } from "../../src/index.ts";
+import type { BlobStore, UploadId } from "../../src/index.ts";
 import { newName, thisProcess } from "../../src/stores/disk/owner.ts";
+import { fencedCode, type Proof, type Successor, takeOver, uploadsOver } from "../helpers/fencing.ts";
 import { mapConcurrent } from "../helpers/map-concurrent.ts";
 import { Random } from "../helpers/random.ts";
-import { sha256 } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { GatedUser } from "./gated-calls.ts";
 
@@ -16,17 +16,8 @@ const SAVED = 100_000;
 const BYTES = new Random(3).bytes(700_000);
 const OTHER = Buffer.concat([BYTES.subarray(0, SAVED), new Random(4).bytes(50_000)]);
 
-/** What the other instance does with the upload. */
-export type Successor = "completes it" | "keeps it" | "removes it";
-
 /** How the upload was left before: by an orderly end, or by a process that was killed. */
 export type Left = "released" | "by a dead process";
-
-type Uploads = NonNullable<ReturnType<typeof createFixity>["uploads"]>;
-
-function uploadsOver(store: BlobStore): Uploads {
-  return createFixity({ store }).uploads ?? assert.fail("no uploads are kept");
-}
 
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let start = 0; start < bytes.length; start += 200_000) yield bytes.slice(start, start + 200_000);
@@ -43,59 +34,22 @@ async function prepared(folder: StoreFolder, store: BlobStore, left: Left): Prom
   return id;
 }
 
-/** What the successor has done, to be found afterwards. */
-type Done = (() => Promise<void>) | null;
-
-async function takeOver(successor: Successor, store: BlobStore, id: UploadId): Promise<Done> {
-  const uploads = uploadsOver(store);
-  const kept = store.uploads ?? assert.fail("no uploads are kept");
-  if (successor === "removes it") {
-    await uploads.cancel(id);
-    return async () => assert.equal(await kept.read(id), null);
-  }
-  const state = await uploads.find(id);
-  if (state.outcome !== null || state.offset > SAVED) return null;
-  const source = [OTHER.slice(SAVED)];
-  if (successor === "completes it") {
-    await uploads.append(id, { offset: SAVED, source, completes: true });
-    return async () => {
-      const { outcome } = await uploads.find(id);
-      assert.ok(outcome !== null && "digest" in outcome);
-      assert.equal(outcome.digest.hex, sha256(OTHER));
-    };
-  }
-  await uploads.append(id, { offset: SAVED, source, completes: false });
-  return async () => {
-    const found = await uploads.append(id, { offset: OTHER.length, source: [], completes: true });
-    assert.ok(found.outcome !== null && "digest" in found.outcome);
-    assert.equal(found.outcome.digest.hex, sha256(OTHER));
-  };
-}
-
-/** Codes by which a request may be told that another one has come between. */
-const FENCED_CODES: ReadonlySet<string> = new Set(["upload-superseded", "offset-mismatch", "inconsistent-length"]);
-
 /** One request, stopped at one call. @returns the calls it made, and what came of it */
 async function stoppedAt(stopAt: number, successor: Successor, left: Left) {
   await using folder = await StoreFolder.make();
   await using first = diskStore({ root: folder.path, log: () => null });
   await using second = diskStore({ root: folder.path, log: () => null });
   const id = await prepared(folder, first, left);
-  let done: Done = null;
-  const user = new GatedUser(stopAt, async () => void (done = await takeOver(successor, second, id)));
+  let proof: Proof = null;
+  const takeover = { successor, id, saved: SAVED, content: OTHER };
+  const user = new GatedUser(stopAt, async () => void (proof = await takeOver(second, takeover)));
   const append = { offset: SAVED, source: pieces(BYTES.subarray(SAVED)), completes: true };
   const [result] = await Promise.allSettled([user.run(() => uploadsOver(first).append(id, append))]);
   await user.othersDone;
   const at = `before call ${stopAt}: ${user.calls[stopAt]}`;
-  let code: string | null = null;
-  if (result.status === "rejected") {
-    assert.ok(result.reason instanceof FixityError, `${at}: ${String(result.reason)}`);
-    code = result.reason.code;
-    const isGone = code === "upload-not-found" && successor === "removes it";
-    if (!FENCED_CODES.has(code) && !isGone) throw new Error(at, { cause: result.reason });
-  }
+  const code = fencedCode(result, successor, at);
   try {
-    await (done as Done)?.();
+    await (proof as Proof)?.();
     await folder.wholeBlobs();
   } catch (cause) {
     throw new Error(`${at}: what the successor did has not stayed`, { cause });

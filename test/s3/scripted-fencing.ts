@@ -1,9 +1,8 @@
 /** A request for an upload that is stopped before any of its requests to S3, while another instance takes the upload over. */
 import assert from "node:assert/strict";
-import { type BlobStore, createFixity, FixityError, type UploadId } from "../../src/index.ts";
+import { fencedCode, type Proof, type Successor, takeOver, uploadsOver } from "../helpers/fencing.ts";
 import { mapConcurrent } from "../helpers/map-concurrent.ts";
 import { Random } from "../helpers/random.ts";
-import { sha256 } from "../helpers/service.ts";
 import type { ScriptedRequest } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 
@@ -15,44 +14,12 @@ const OTHER = Buffer.concat([BYTES.subarray(0, SAVED), new Random(4).bytes(MIB)]
 
 const STOPPED_KEY = "AKIASTOPPEDSTOPPED00";
 
-export type Successor = "completes it" | "keeps it" | "removes it";
-type Uploads = NonNullable<ReturnType<typeof createFixity>["uploads"]>;
-
-function uploadsOver(store: BlobStore): Uploads {
-  return createFixity({ store }).uploads ?? assert.fail("no uploads are kept");
-}
-
 /** Requests of the one that is stopped, but for its looks at its record, which come by a timer. */
 function isStep(server: ScriptedServer, { headers, operation, key }: ScriptedRequest): boolean {
   const isOwn = String(headers.authorization).includes(STOPPED_KEY);
   const isLook = operation === "HeadObject" && key.startsWith("uploads/");
   return isOwn && !isLook && server.bucket.objects.size > 0;
 }
-
-/** What the successor has done, to be found afterwards; `null` where it came too late. */
-type Done = (() => Promise<void>) | null;
-
-async function takeOver(successor: Successor, store: BlobStore, id: UploadId): Promise<Done> {
-  const uploads = uploadsOver(store);
-  if (successor === "removes it") {
-    await uploads.cancel(id);
-    return async () => assert.equal(await store.uploads?.read(id), null);
-  }
-  const state = await uploads.find(id);
-  if (state.outcome !== null || state.offset > SAVED) return null;
-  const source = [OTHER.slice(SAVED)];
-  await uploads.append(id, { offset: SAVED, source, completes: successor === "completes it" });
-  return async () => {
-    const ended =
-      successor === "completes it"
-        ? await uploads.find(id)
-        : await uploads.append(id, { offset: OTHER.length, source: [], completes: true });
-    assert.ok(ended.outcome !== null && "digest" in ended.outcome);
-    assert.equal(ended.outcome.digest.hex, sha256(OTHER));
-  };
-}
-
-const FENCED_CODES: ReadonlySet<string> = new Set(["upload-superseded", "offset-mismatch", "inconsistent-length"]);
 
 async function stoppedAt(stopAt: number, successor: Successor): Promise<{ steps: string[]; code: string | null }> {
   await using server = await ScriptedServer.start();
@@ -61,26 +28,20 @@ async function stoppedAt(stopAt: number, successor: Successor): Promise<{ steps:
   const { id } = await uploadsOver(second).create({});
   await uploadsOver(second).append(id, { offset: 0, source: [BYTES.slice(0, SAVED)], completes: false });
   const steps: string[] = [];
-  let takenOver: Promise<Done> = Promise.resolve(null);
+  let takenOver: Promise<Proof> = Promise.resolve(null);
   server.before = async (request) => {
     if (!isStep(server, request)) return;
     steps.push(`${request.operation} ${request.key.slice(0, 16)}`);
     if (steps.length - 1 !== stopAt) return;
-    takenOver = takeOver(successor, second, id);
+    takenOver = takeOver(second, { successor, id, saved: SAVED, content: OTHER });
     await takenOver;
   };
   const append = { offset: SAVED, source: [BYTES.slice(SAVED, 10 * MIB), BYTES.slice(10 * MIB)], completes: true };
   const [result] = await Promise.allSettled([uploadsOver(first).append(id, append)]);
-  const done = await takenOver;
+  const proof = await takenOver;
   const at = `before ${stopAt}: ${steps[stopAt]}`;
-  let code: string | null = null;
-  if (result.status === "rejected") {
-    assert.ok(result.reason instanceof FixityError, `${at}: ${String(result.reason)}`);
-    code = result.reason.code;
-    const isGone = code === "upload-not-found" && successor === "removes it";
-    if (!FENCED_CODES.has(code) && !isGone) throw new Error(at, { cause: result.reason });
-  }
-  await done?.();
+  const code = fencedCode(result, successor, at);
+  await proof?.();
   return { steps, code };
 }
 
