@@ -1,11 +1,11 @@
 import "./core/require-supported-node.ts";
 export type * from "./index.ts";
 import type { Fixity } from "./core/fixity.ts";
-import { type FetchHandler, fetchListener } from "./http/adapters/fetch.ts";
+import { type FetchHandler, type FetchHostOptions, fetchListener } from "./http/adapters/fetch.ts";
 import { createHandler } from "./http/handler.ts";
 import type { HandlerOptions } from "./http/options.ts";
 
-export type { FetchHandler } from "./http/adapters/fetch.ts";
+export type { FetchHandler, FetchHostOptions } from "./http/adapters/fetch.ts";
 export { bearerTokens } from "./http/bearer.ts";
 export type {
   AcceleratedDownloads,
@@ -18,6 +18,6 @@ export type { FormLimits } from "./http/form/form-limits.ts";
 export type { Action, HandlerOptions, Report } from "./http/options.ts";
 
 /** The service as a function of the Fetch standard, for Hono, Next, Bun and Deno: `app.mount` or one route under the prefix. */
-export function fetchHandler(fixity: Fixity, options: HandlerOptions = {}): FetchHandler {
-  return fetchListener(createHandler(fixity, options));
+export function fetchHandler(fixity: Fixity, options: HandlerOptions & FetchHostOptions = {}): FetchHandler {
+  return fetchListener(createHandler(fixity, options), options);
 }

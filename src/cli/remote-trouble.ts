@@ -25,6 +25,7 @@ const GENERAL: ReadonlySet<string> = new Set([
   "store-unavailable",
   "store-misconfigured",
   "store-busy",
+  "too-many-requests",
   "too-many-uploads",
 ]);
 

@@ -42,6 +42,8 @@ export type ErrorCode =
   | "upload-damaged"
   /** As many uploads as the limit allows are under way. */
   | "too-many-uploads"
+  /** The server is busy, and a client has its share of the running requests. */
+  | "too-many-requests"
   // what a store could not do
   /** No room is left in the store. */
   | "store-full"

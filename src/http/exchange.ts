@@ -9,6 +9,8 @@ export interface Exchange {
   readonly method: string;
   /** Path and query as they came in, not decoded: `/uploads?filename=a%20b.png`. */
   readonly target: string;
+  /** The IP address at the other end of the connection, a client's or a proxy's, where the server tells it. */
+  readonly peerAddress?: string | undefined;
   /** The client's version of HTTP, where the server tells it: `1.0`, `1.1`. */
   readonly httpVersion?: string;
   /** The request's header fields. */

@@ -1,3 +1,5 @@
+import { clientNetwork } from "../access/client-address.ts";
+import { FairShare } from "../base/fair-share.ts";
 import type { Admission } from "../core/admissions.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
@@ -39,6 +41,8 @@ export interface RouteContext {
   readonly admission: Admission;
   /** The parameters behind the `?` of the target. */
   readonly query: Query;
+  /** The client's network, whose share of what is limited the request takes; `null` for a client without such limits. */
+  readonly client: string | null;
 }
 
 /** A route to one link. */
@@ -61,10 +65,14 @@ const LINK_METHODS = "DELETE, GET, HEAD, OPTIONS, PUT";
 export class Handler {
   readonly #fixity: Fixity;
   readonly #options: ResolvedHandlerOptions;
+  readonly #running: FairShare;
+  /** The client of each running request. */
+  readonly #clients = new WeakMap<Exchange, string | null>();
 
   constructor(fixity: Fixity, options: HandlerOptions = {}) {
     this.#fixity = fixity;
     this.#options = resolveHandlerOptions(options, fixity.store);
+    this.#running = new FairShare(this.#options.maxRequests);
   }
 
   /** Milliseconds that a client may bring, or take, no byte. For adapters. */
@@ -89,7 +97,8 @@ export class Handler {
   async handle(exchange: Exchange): Promise<Answer> {
     let answer: Answer;
     try {
-      answer = await this.#route(exchange);
+      const client = this.#enter(exchange);
+      answer = await this.#route(exchange, client);
     } catch (error) {
       answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
     }
@@ -99,12 +108,30 @@ export class Handler {
     return withCors(exchange, answer, this.#options.origins);
   }
 
-  /** Tells the `onAnswer` option of an exchange that has ended. For adapters. */
+  /** For adapters: an exchange that was handled has ended, and its answer was sent or could not be. To be called once. */
   report(exchange: Exchange, answer: Answer, report: Report): void {
+    const client = this.#clients.get(exchange);
+    if (client !== undefined && this.#clients.delete(exchange)) this.#running.remove(client);
     this.#options.onAnswer(exchange, answer, report);
   }
 
-  async #route(exchange: Exchange): Promise<Answer> {
+  /** Counts a request as running until it is reported. @throws FixityError `too-many-requests` */
+  #enter(exchange: Exchange): string | null {
+    const { trustedProxies } = this.#options;
+    const client = clientNetwork(exchange.peerAddress, exchange.fields.get("x-forwarded-for"), trustedProxies);
+    if (this.#running.isExceededBy(client)) {
+      throw new FixityError(
+        "too-many-requests",
+        `The server is busy, and ${this.#running.share} requests from your network are running. Wait for one to end.`,
+        { facts: { limit: this.#running.share } },
+      );
+    }
+    this.#running.add(client);
+    this.#clients.set(exchange, client);
+    return client;
+  }
+
+  async #route(exchange: Exchange, client: string | null): Promise<Answer> {
     const { target } = exchange;
     const method = effectiveMethod(exchange);
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
@@ -119,6 +146,7 @@ export class Handler {
       options: this.#options,
       exchange: withPace(exchange, this.#options, admission),
       admission,
+      client,
       query: mark === -1 ? NO_QUERY : new URLSearchParams(target.slice(mark + 1)),
     };
     return await this.#answer(context, path);

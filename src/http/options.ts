@@ -1,3 +1,4 @@
+import { TrustedProxies } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { Delegate } from "./delegation/delegate.ts";
@@ -85,6 +86,21 @@ export interface HandlerOptions {
    * @default true
    */
   readonly view?: boolean;
+  /**
+   * Addresses and CIDR ranges of the proxies in front: from them, `X-Forwarded-For` tells the client, of which the rightmost
+   * hop that is not itself trusted counts. Set it where all requests come from proxies; limits per client need it then.
+   *
+   * @default none
+   */
+  readonly trustedProxies?: readonly string[];
+  /**
+   * Requests, downloads included, that run at the same time before one client is limited to a share: from three quarters of
+   * this number on, a client (an IPv4 address or the /64 of an IPv6 address) that has a twentieth of it, or 16 where that is
+   * more, gets `429 too-many-requests`. Loopback peers and trusted proxies that name no client have no such limit.
+   *
+   * @default Infinity: no limit
+   */
+  readonly maxRequests?: number;
   /** Told of every exchange when it has ended. For logs and metrics; must not throw. */
   readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
 }
@@ -101,6 +117,8 @@ export interface ResolvedHandlerOptions {
   readonly pace: PaceLimits;
   /** Links have a page. */
   readonly view: boolean;
+  readonly trustedProxies: TrustedProxies;
+  readonly maxRequests: number;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
 }
 
@@ -115,6 +133,8 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
   for (const [name, value] of Object.entries(pace)) {
     if (!(value >= 0)) throw new FixityError("invalid-option", `${name} must be a number, 0 or more.`);
   }
+  const { maxRequests = Infinity } = options;
+  if (!(maxRequests >= 1)) throw new FixityError("invalid-option", "maxRequests must be a number, 1 or more.");
   return {
     authorize: options.authorize ?? refuseRemoval,
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
@@ -124,6 +144,8 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
     interimResponses: options.interimResponses ?? "auto",
     pace,
     view: options.view ?? true,
+    trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
+    maxRequests,
     onAnswer: options.onAnswer ?? (() => {}),
   };
 }

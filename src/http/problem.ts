@@ -23,6 +23,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "append-too-small": [400, "Content too small"],
   // tus's own status
   "checksum-mismatch": [460, "Checksum mismatch"],
+  "too-many-requests": [429, "Too many requests"],
   "too-many-uploads": [503, "Too many uploads"],
   "store-full": [507, "No room left"],
   "store-unavailable": [503, "Storage unavailable"],
@@ -63,6 +64,7 @@ const TYPES: Partial<Record<ErrorCode, string>> = {
 const RETRY_AFTER: Partial<Record<ErrorCode, string>> = {
   "store-unavailable": "5",
   "store-busy": "2",
+  "too-many-requests": "5",
   "too-many-uploads": "60",
   "shutting-down": "5",
 };

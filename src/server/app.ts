@@ -10,6 +10,7 @@ import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { RESUMABLE } from "../http/resumable/tus.ts";
 import { ClientErrors } from "./client-errors.ts";
+import { connectionLimit, limitConnections } from "./connections.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
@@ -47,7 +48,8 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   const clientErrors = new ClientErrors(log);
   const failures = new WeakMap<FastifyRequest, FixityError>();
   const app = Fastify({
-    serverFactory: (others) => makeServer({ uploads, others, clientErrors }),
+    serverFactory: (others) =>
+      limitConnections(makeServer({ uploads, others, clientErrors }), { trustedProxies: config.trustedProxies, log }),
     clientErrorHandler: (error, socket) => clientErrors.answer(error, socket),
     return503OnClosing: false,
     // here the framework runs no hooks
@@ -106,8 +108,18 @@ function problemOf(thrown: Thrown): FixityError {
 }
 
 function handlerOptions(config: Config, log: Logger): HandlerOptions {
-  const { tokens, corsOrigins, downloads, redirectLifetime, view, interimResponses, idleTimeout, minRate, rateWindow } =
-    config;
+  const {
+    tokens,
+    corsOrigins,
+    trustedProxies,
+    downloads,
+    redirectLifetime,
+    view,
+    interimResponses,
+    idleTimeout,
+    minRate,
+    rateWindow,
+  } = config;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
     view,
@@ -115,8 +127,10 @@ function handlerOptions(config: Config, log: Logger): HandlerOptions {
     idleTimeout,
     minRate,
     rateWindow,
+    maxRequests: connectionLimit(),
     onAnswer: logExchanges(log),
     authorize: tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval,
+    ...(trustedProxies !== undefined && { trustedProxies }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };
 }

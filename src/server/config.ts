@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { BlockList, isIP } from "node:net";
+import { isIP } from "node:net";
+import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import { nearest } from "./nearest.ts";
 import { type Setting, SETTINGS, type Settings } from "./settings.ts";
@@ -85,7 +86,7 @@ function checkTogether(settings: Settings): Config {
   if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS holds no token.");
   for (const token of tokens) checkToken(token);
   if (tokens.length > 0 && rest.open) throw invalid("UPLOAD_OPEN=yes and tokens contradict each other: leave one out.");
-  if (tokens.length === 0 && !rest.open && !isLoopback(rest.host)) {
+  if (tokens.length === 0 && !rest.open && !isLoopbackHost(rest.host)) {
     throw invalid(
       `Without tokens anybody who reaches ${rest.host} could upload. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want.`,
     );
@@ -132,13 +133,8 @@ function checkToken(token: string): void {
   if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may hold letters, digits and -._~+/ only.");
 }
 
-function isLoopback(host: string): boolean {
-  if (host === "localhost") return true;
-  const loopback = new BlockList();
-  loopback.addSubnet("127.0.0.0", 8);
-  loopback.addAddress("::1", "ipv6");
-  const version = isIP(host);
-  return version !== 0 && loopback.check(host, version === 6 ? "ipv6" : "ipv4");
+function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || (isIP(host) !== 0 && isLoopback(host));
 }
 
 function invalid(message: string): FixityError {

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { TrustedProxies } from "../access/client-address.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** A kind of value that a setting can have. */
@@ -101,6 +102,15 @@ export const endpoint: Kind<string> = {
 
 /** Words separated by commas; there may be none. */
 export const list: Kind<readonly string[]> = { expected: "words with commas between them", parse: words };
+
+/** Addresses and CIDR ranges. */
+export const addressRanges: Kind<readonly string[]> = {
+  expected: "addresses or ranges such as 10.0.0.0/8, with commas between them",
+  parse: (given) => {
+    const ranges = words(given);
+    return ranges.length > 0 && ranges.every(TrustedProxies.isRange) ? ranges : null;
+  },
+};
 
 /** Origins of pages, as browsers send them, or all of them. */
 export const origins: Kind<"*" | readonly string[]> = {

@@ -1,4 +1,5 @@
 import {
+  addressRanges,
   choice,
   count,
   duration,
@@ -38,6 +39,7 @@ export interface Settings {
   readonly tokensFile: string | undefined;
   readonly open: boolean;
   readonly corsOrigins: "*" | readonly string[] | undefined;
+  readonly trustedProxies: readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
   readonly view: boolean;
   readonly interimResponses: "auto" | "yes" | "no";
@@ -155,6 +157,12 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: origins,
     value: "list",
     help: "origins whose pages may use the service, with commas, or *",
+  },
+  trustedProxies: {
+    env: "UPLOAD_TRUSTED_PROXIES",
+    kind: addressRanges,
+    value: "list",
+    help: "addresses or ranges (10.0.0.0/8) of the proxies in front, with commas: their X-Forwarded-For tells clients apart",
   },
   downloads: {
     env: "UPLOAD_DOWNLOADS",

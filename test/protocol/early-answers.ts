@@ -182,6 +182,7 @@ export const ROWS: readonly Row[] = [
     head: post(...TUS, "Upload-Length: 10000000", "Content-Type: application/offset+octet-stream"),
     rest: { few: FEW, many: 9_000_000 },
   },
+  failing("too-many-requests", 429),
   failing("store-full", 507),
   {
     ...failing("store-full", 507),

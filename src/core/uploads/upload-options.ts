@@ -13,6 +13,8 @@ export interface CreateOptions extends Naming {
   readonly digest?: Digest | undefined;
   /** The same by SHA-512. */
   readonly sha512?: Buffer | undefined;
+  /** Whose share of the open uploads it takes; `null` or nothing for a client without a share. */
+  readonly client?: string | null;
   /** A text that is kept with the upload. */
   readonly metadata?: string | undefined;
   /**

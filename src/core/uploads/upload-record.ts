@@ -45,6 +45,15 @@ export interface FailedOutcome {
   readonly facts: FixityError["facts"];
 }
 
+/** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
+const FINISHING_MS = 3_600_000;
+
+/** Whether the upload may be removed. */
+export function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
+  const isFinishing = sealed && outcome === null;
+  return expires + (isFinishing ? FINISHING_MS : 0) <= Date.now();
+}
+
 /** Codes of failures after which an upload can never become a blob. */
 const FINAL: ReadonlySet<unknown> = new Set<ErrorCode>(["upload-damaged", "size-limit-exceeded"]);
 

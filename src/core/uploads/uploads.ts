@@ -12,7 +12,7 @@ import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { HeldUpload, SavedUpload, UploadStore } from "../upload-store.ts";
 import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
-import { OpenUploads } from "./open-uploads.ts";
+import { isEvictable, OpenUploads } from "./open-uploads.ts";
 import { Interruptible } from "./interruptible.ts";
 import { checkReplay } from "./replay.ts";
 import { HashKeeper } from "./upload-hashes.ts";
@@ -21,6 +21,7 @@ import {
   failedRecord,
   failureIn,
   formatRecord,
+  isExpired,
   isFinalFailure,
   parseRecord,
   readableRecord,
@@ -36,9 +37,6 @@ const LEFT_ALONE_MS = 5 * 60_000;
 
 /** Uploads that a collection looks at at once: of a bucket or a busy disk, each look is a wait and little work. */
 const COLLECTED_AT_ONCE = 16;
-
-/** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
-const FINISHING_MS = 3_600_000;
 
 /**
  * Uploads that can be interrupted and resumed, on this instance or another over the same store: the engine under every
@@ -68,7 +66,10 @@ export class Uploads {
     this.#linkBase = linkBase;
     this.#admissions = admissions;
     this.#finisher = new Finisher(this.#keeper, uploads.expiry);
-    this.#open = new OpenUploads(uploads.maxOpen, async (id) => (await this.#recordOf(id))?.outcome === null);
+    this.#open = new OpenUploads(uploads.maxOpen, {
+      isOpen: async (id) => (await this.#recordOf(id))?.outcome === null,
+      evict: (id) => this.#evict(id),
+    });
   }
 
   /**
@@ -110,7 +111,7 @@ export class Uploads {
   }
 
   async #create(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
-    const { length, digest, sha512, metadata, first, keepsComplete = true } = options;
+    const { length, digest, sha512, metadata, first, keepsComplete = true, client = null } = options;
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
     const { name, extension } = settleNaming(options);
@@ -133,7 +134,7 @@ export class Uploads {
     const id = UploadId.random();
     const state = this.#stateOf(id, record, 0);
     if (outcome !== null && !keepsComplete) return { state, held: null };
-    if (outcome === null) await this.#open.admit(id, record.expires);
+    if (outcome === null) await this.#open.admit(id, record.expires, client);
     const told = {
       mediaType: mediaTypeOf(extension),
       ...(digest !== undefined && { digest }),
@@ -150,7 +151,7 @@ export class Uploads {
       this.#open.forget(id);
       throw error;
     }
-    if (outcome === null) this.#open.note(id, record.expires);
+    if (outcome === null) this.#open.note(id, { expires: record.expires, offset: 0 });
     return { state, held };
   }
 
@@ -216,7 +217,7 @@ export class Uploads {
     const append = new Append({ id, held, record: before, limits, keeper: this.#keeper, stopped }, options);
     try {
       const { record, offset, unsaved } = await append.run();
-      this.#open.note(id, record.expires);
+      this.#open.note(id, { expires: record.expires, offset });
       if (record.sealed) return await this.#finish(id, held, { record, unsaved });
       return this.#stateOf(id, record, offset);
     } catch (error) {
@@ -277,7 +278,7 @@ export class Uploads {
     const record = read === null ? null : readableRecord(read.record);
     if (read !== null && record === null) await this.#find(id, signal);
     if (record !== null && isExpired(record)) {
-      const bytes = await this.#removeExpired(id, signal);
+      const bytes = await this.#removeIf(id, isExpired, signal);
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
     } else if (record?.outcome === null && record.sealed && record.saved < Date.now() - LEFT_ALONE_MS) {
       await this.#find(id, signal);
@@ -322,9 +323,23 @@ export class Uploads {
     throw uploadNotFound();
   }
 
-  async #removeExpired(id: UploadId, signal: AbortSignal): Promise<number | null> {
+  /** @returns whether it is gone */
+  async #evict(id: UploadId): Promise<boolean> {
+    const read = await this.#store.read(id);
+    if (read === null) return true;
+    const record = readableRecord(read.record);
+    if (record === null || this.#appends.has(id.hex) || !isEvictable(record, read.offset)) return false;
+    return (await this.#removeIf(id, isEvictable)) !== null;
+  }
+
+  /** @returns the bytes it had; `null` where it stays */
+  async #removeIf(
+    id: UploadId,
+    isWanted: (record: UploadRecord, offset: number) => boolean,
+    signal?: AbortSignal,
+  ): Promise<number | null> {
     await using held = await this.#store.hold(id, signal);
-    if (held === null || !isExpired(parseRecord(held.record))) return null;
+    if (held === null || !isWanted(parseRecord(held.record), held.offset)) return null;
     const { offset } = held;
     await held.remove();
     this.#forget(id);
@@ -381,9 +396,4 @@ export class Uploads {
 
 function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
   return isKnown || readableRecord(record) === null;
-}
-
-function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
-  const isFinishing = sealed && outcome === null;
-  return expires + (isFinishing ? FINISHING_MS : 0) <= Date.now();
 }

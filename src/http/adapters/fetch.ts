@@ -13,7 +13,18 @@ const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 const NO_FIELDS: Fields = { get: () => undefined };
 
 /** A function of the Fetch standard's types, as Hono, Next, Bun and Deno take it. */
-export type FetchHandler = (request: Request) => Promise<Response>;
+export type FetchHandler = (request: Request, ...host: readonly unknown[]) => Promise<Response>;
+
+/** What only hosts of the Fetch standard's types need to say. */
+export interface FetchHostOptions {
+  /**
+   * The IP address at the other end of the connection: the standard's `Request` does not have it. Without, there are no
+   * limits per client.
+   *
+   * @param host what the host passes besides the request, such as Deno's `info` or Bun's `server`
+   */
+  readonly peerAddress?: (request: Request, ...host: readonly unknown[]) => string | undefined;
+}
 
 /**
  * The handler over `Request` and `Response`. These types have neither trailer fields nor `100 Continue`; everything else is
@@ -23,10 +34,10 @@ export type FetchHandler = (request: Request) => Promise<Response>;
  * second, then destroys the connection. So here, too, an early answer ends when the rest of the content has been drained:
  * its `Content-Length` tells the client that it is complete before.
  */
-export function fetchListener(handler: Handler): FetchHandler {
-  return async (request) => {
+export function fetchListener(handler: Handler, { peerAddress }: FetchHostOptions = {}): FetchHandler {
+  return async (request, ...host) => {
     const started = performance.now();
-    const exchange = new FetchExchange(request);
+    const exchange = new FetchExchange(request, peerAddress?.(request, ...host));
     const answer = await handler.handle(exchange);
     const report = (bytesSent: number, aborted: boolean): void =>
       handler.report(exchange, answer, {
@@ -50,8 +61,10 @@ class FetchExchange implements Exchange {
   readonly hasContent: boolean;
   readonly isContentUsed: boolean;
   readonly awaitsContinue = false;
+  readonly peerAddress: string | undefined;
 
-  constructor(request: Request) {
+  constructor(request: Request, peerAddress: string | undefined) {
+    this.peerAddress = peerAddress;
     const { pathname, search } = new URL(request.url);
     this.method = request.method;
     this.target = pathname + search;

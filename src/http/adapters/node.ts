@@ -15,6 +15,7 @@ class NodeExchange implements Exchange {
   readonly method: string;
   readonly target: string;
   readonly httpVersion: string;
+  readonly peerAddress: string | undefined;
   readonly fields: Fields;
   readonly trailers: Fields;
   readonly body: NodeBody;
@@ -28,6 +29,7 @@ class NodeExchange implements Exchange {
     this.method = request.method ?? "GET";
     this.target = targetOf(request);
     this.httpVersion = request.httpVersion;
+    this.peerAddress = request.socket.remoteAddress;
     this.fields = { get: (name) => joined(request.headers[name]) };
     this.trailers = { get: (name) => request.trailers[name] };
     this.hasContent = hasContent(request);

@@ -41,7 +41,7 @@ export function wantsResumable({ fixity, exchange }: RouteContext): boolean {
 
 /** "Upload Creation": an upload request as any other, whose `Upload-Complete` says that it may be resumed. */
 export async function createUpload(context: RouteContext, creation: Creation): Promise<Answer> {
-  const { fixity, exchange } = context;
+  const { fixity, exchange, client } = context;
   const uploads = uploadsOf(fixity);
   const interop = interopOf(exchange.fields);
   const facts = appendFacts(exchange, 0);
@@ -52,7 +52,7 @@ export async function createUpload(context: RouteContext, creation: Creation): P
   }
   const length = agreedLength(facts.lengths);
   const { sha512 } = checks;
-  const told = { ...creation, length, digest, sha512, first: facts, keepsComplete: false };
+  const told = { ...creation, length, digest, sha512, client, first: facts, keepsComplete: false };
   const announce = (created: UploadState) => {
     const location = fixity.urlOfUpload(created.id);
     const limits = limitsField(uploads, interop, created.expires);

@@ -62,7 +62,7 @@ export async function answerTus(exchange: Exchange, route: () => Promise<Answer>
 }
 
 /** `POST` to the collection ("Creation", "Creation With Upload"). */
-export async function createTusUpload({ fixity, exchange, admission }: RouteContext): Promise<Answer> {
+export async function createTusUpload({ fixity, exchange, admission, client }: RouteContext): Promise<Answer> {
   const { fields } = exchange;
   const uploads = uploadsOf(fixity);
   if (fields.get("upload-concat") !== undefined) {
@@ -82,6 +82,7 @@ export async function createTusUpload({ fixity, exchange, admission }: RouteCont
     length,
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
+    client,
     first,
   };
   const locationOf = (created: UploadState) => ({ Location: fixity.urlOfUpload(created.id) });
