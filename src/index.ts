@@ -17,6 +17,7 @@ export type {
   BlobStore,
   Collected,
   Committed,
+  Misplaced,
   OpenOptions,
   StagedBlob,
   StageOptions,

@@ -6,7 +6,10 @@ import { counted } from "./text.ts";
 export interface Examined {
   /** `unreadable`: the store could not give it, so that nothing is known of it. */
   readonly status: "intact" | "damaged" | "missing" | "unreadable";
-  readonly digest: Digest;
+  /** `null` for something in the place of a whole folder of blobs. */
+  readonly digest: Digest | null;
+  /** Of something that is not a blob and stands in the place of one, below the store's folder. */
+  readonly path?: string;
   /** Bytes that were read. */
   readonly size?: number;
   readonly reason?: string;

@@ -38,6 +38,7 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
     let isWhole = false;
     try {
       await examineAll(work, named, { tally, tell });
+      if (named.length === 0) await tellMisplaced(work, tell);
       isWhole = true;
     } finally {
       progress.clear();
@@ -89,6 +90,14 @@ async function examineAll(work: StoreWork, named: readonly Digest[], { tally, te
   await Promise.all(readers);
 }
 
+/** Blobs whose place something else occupies are not listed, but a store that has lost them is not well. */
+async function tellMisplaced({ store, signal }: StoreWork, tell: Told["tell"]): Promise<void> {
+  for await (const { digest, path } of store.misplaced?.(signal) ?? []) {
+    const reason = digest === null ? "it is not a folder" : `${path} is not a regular file`;
+    tell({ status: "unreadable", digest, path, reason });
+  }
+}
+
 async function* digestsIn(fixity: Fixity, signal: AbortSignal): AsyncGenerator<Digest, undefined, undefined> {
   for await (const { digest } of fixity.list(signal)) yield digest;
 }
@@ -111,8 +120,8 @@ async function examine({ store, config, signal }: StoreWork, fixity: Fixity, dig
 }
 
 function lineOf(examined: Examined): string {
-  const { status, digest, size, reason } = examined;
+  const { status, digest, path, size, reason } = examined;
   const facts = [size === undefined ? "" : formatSize(size), reason ?? ""].filter((fact) => fact !== "");
-  const line = `${paint("red", status.padEnd(10))}  ${String(digest)}`;
+  const line = `${paint("red", status.padEnd(10))}  ${String(digest ?? path)}`;
   return facts.length === 0 ? line : `${line}  ${facts.join(", ")}`;
 }

@@ -75,6 +75,12 @@ export interface BlobStore extends AsyncDisposable {
    */
   list(signal?: AbortSignal): AsyncIterable<BlobStat>;
 
+  /**
+   * Whatever stands in the place of a blob, or of a folder of blobs, and is neither. `list` passes over it; reads and
+   * uploads of these blobs fail with `store-misconfigured`. For stores in which other programs can put such things.
+   */
+  misplaced?(signal?: AbortSignal): AsyncIterable<Misplaced>;
+
   /** Removes a blob; `false` where there was none. Does not return before the removal is durable. */
   remove(digest: Digest, signal?: AbortSignal): Promise<boolean>;
 
@@ -98,6 +104,14 @@ export interface BlobStat {
   readonly size: number;
   /** When the blob was committed, as far as the store knows. */
   readonly modified: Date;
+}
+
+/** Something that is not a blob, where one belongs. */
+export interface Misplaced {
+  /** Where it is, below the store's folder, with slashes on every system. */
+  readonly path: string;
+  /** Of the blob in whose place it stands; `null` in the place of a folder of many. */
+  readonly digest: Digest | null;
 }
 
 /** What `open` may be told. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, truncate, unlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, symlink, truncate, unlink, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
@@ -107,4 +107,37 @@ test("a blob that the disk cannot give does not keep the others from being read"
   assert.equal(code, 1);
   assert.match(out, new RegExp(`^unreadable  sha256:${bad}  The store could not be read or written\\.$`, "m"));
   assert.match(out, /^3 blobs verified, 2 bytes: 1 unreadable$/m);
+});
+
+test("whatever stands in the place of a blob, or of a folder of blobs, and is not one is reported", async () => {
+  await using place = await storeOf(["a"]);
+  const hexes = ["00", "11", "22"].map((start) => start + "f".repeat(62));
+  const [asFolder = "", dangling = "", inFile = ""] = hexes;
+  await mkdir(place.folder.blob(asFolder), { recursive: true });
+  await mkdir(place.folder.fanOut(dangling));
+  await symlink("nowhere", place.folder.blob(dangling));
+  await writeFile(place.folder.fanOut(inFile), "not a folder");
+  await symlink("nowhere", `${place.folder.blobs}/33`);
+  await symlink("nowhere", `${place.folder.blobs}/not-of-fixity`);
+  const { code, out } = await place.verify();
+  assert.equal(code, 1);
+  for (const hex of [asFolder, dangling]) {
+    const line = `unreadable  sha256:${hex}  blobs/${hex.slice(0, 2)}/${hex} is not a regular file\n`;
+    assert.ok(out.includes(line), out);
+  }
+  for (const path of ["blobs/22", "blobs/33"])
+    assert.ok(out.includes(`unreadable  ${path}  it is not a folder\n`), out);
+  assert.match(out, /^5 blobs verified, 1 bytes: 4 unreadable$/m);
+  const found = jsonLines((await place.verify("--json")).out).filter(({ status }) => status === "unreadable");
+  assert.deepEqual(
+    new Set(found.map(({ digest, path }) => `${String(digest)} ${String(path)}`)),
+    new Set([
+      `sha256:${asFolder} blobs/00/${asFolder}`,
+      `sha256:${dangling} blobs/11/${dangling}`,
+      "null blobs/22",
+      "null blobs/33",
+    ]),
+  );
+  const named = await place.verify(asFolder, inFile, "33" + "f".repeat(62));
+  assert.match(named.out, /^3 blobs verified, 0 bytes: 3 unreadable$/m);
 });

@@ -36,6 +36,16 @@ export function look(path: string): Promise<fs.Stats | null> {
   });
 }
 
+/** The facts of a file; `null` where there is none. */
+export async function statOrNull(path: string): Promise<fs.Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
 /**
  * Makes a folder and those above it that are missing. Node's own `recursive` takes some errors (a read-only file system,
  * a quota) for "no such file".

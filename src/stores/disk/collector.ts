@@ -1,12 +1,11 @@
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Collected } from "../../core/store.ts";
-import { readdir, rmdir, unlink } from "./calls.ts";
+import { readdir, rmdir, statOrNull, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
 import { isDead, type Owner, ownerOf } from "./owner.ts";
-import { statOrNull } from "./publisher.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
 

@@ -6,6 +6,7 @@ import type {
   BlobStore,
   Collected,
   Committed,
+  Misplaced,
   OpenOptions,
   StagedBlob,
   StageOptions,
@@ -13,7 +14,8 @@ import type {
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { Batches } from "./batches.ts";
-import { close, unlink } from "./calls.ts";
+import { openBlob, refuseDanglingLink, statBlob, statOf } from "./blob-file.ts";
+import { close, statOrNull, unlink } from "./calls.ts";
 import { checkStore } from "./check.ts";
 import { Collector } from "./collector.ts";
 import { DiskReader } from "./disk-reader.ts";
@@ -25,7 +27,7 @@ import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
 import { thisProcess } from "./owner.ts";
-import { openBlob, Publisher, statBlob, statOf, statOrNull } from "./publisher.ts";
+import { Publisher } from "./publisher.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
 import { StagingFile } from "./staging-file.ts";
 import { DiskUploads } from "./uploads/disk-uploads.ts";
@@ -33,7 +35,7 @@ import { Handover } from "./uploads/handover.ts";
 import { UploadFolders } from "./uploads/upload-folders.ts";
 import { WantedBox } from "./uploads/wanted-box.ts";
 import { WriteThreads } from "./write-threads.ts";
-import { walkBlobs } from "./walk.ts";
+import { walkBlobs, walkMisplaced } from "./walk.ts";
 
 /** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
 export class DiskStore implements BlobStore, Diagnosable {
@@ -134,6 +136,10 @@ export class DiskStore implements BlobStore, Diagnosable {
     return walkBlobs(this.#layout, signal);
   }
 
+  misplaced(signal?: AbortSignal): AsyncIterable<Misplaced> {
+    return walkMisplaced(this.#layout, signal);
+  }
+
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
@@ -192,7 +198,8 @@ async function unlinkExisting(path: string): Promise<boolean> {
     await unlink(path);
     return true;
   } catch (error) {
-    if (failedWith(error, "ENOENT")) return false;
-    throw error;
+    if (!failedWith(error, "ENOENT")) throw error;
+    await refuseDanglingLink(path);
+    return false;
   }
 }

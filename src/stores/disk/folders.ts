@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import type { Digest } from "../../core/digest.ts";
+import { refuseDanglingLink } from "./blob-file.ts";
 import { mkdir, mkdirs } from "./calls.ts";
 import type { Durability } from "./durability.ts";
 import { failedWith } from "./faults.ts";
@@ -54,7 +55,7 @@ export class Folders {
     try {
       await mkdir(path);
     } catch (error) {
-      if (failedWith(error, "EEXIST")) return;
+      if (failedWith(error, "EEXIST")) return refuseDanglingLink(path);
       if (!failedWith(error, "ENOENT")) throw error;
       // Somebody removed the folders above as well: what was known of them is void.
       this.#settled.clear();

@@ -1,8 +1,8 @@
-import { constants, type Stats } from "node:fs";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobStat, Committed } from "../../core/store.ts";
-import { close, fstat, link, look, lstat, open, rename, stat } from "./calls.ts";
+import { openBlob, statBlob, statOf } from "./blob-file.ts";
+import { close, link, look, rename, statOrNull } from "./calls.ts";
 import type { Durability } from "./durability.ts";
 import { failedWith } from "./faults.ts";
 import type { Folders } from "./folders.ts";
@@ -138,78 +138,6 @@ export class Publisher {
 async function allDone(work: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(work);
   await Promise.all(work);
-}
-
-/** The facts of a blob from those of its file. */
-export function statOf(digest: Digest, facts: Stats): BlobStat {
-  return { digest, size: facts.size, modified: facts.mtime };
-}
-
-/** A FIFO in the place of a blob must not block the thread that opens it. */
-const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
-
-/** What `open` answers to sockets, to devices without a driver and to circles of links. */
-const NO_FILE = ["ENXIO", "ENODEV", "ELOOP"] as const;
-
-/**
- * Opens a blob's file for reading; `null` if there is none.
- *
- * @throws FixityError `store-misconfigured` if something else than a file stands in its place, a link to nowhere included
- */
-export async function openBlob(path: string): Promise<{ readonly fd: number; readonly facts: Stats } | null> {
-  let fd: number;
-  try {
-    fd = await open(path, READ_FLAGS);
-  } catch (error) {
-    if (failedWith(error, ...NO_FILE)) throw notAFile(path);
-    if (!failedWith(error, "ENOENT")) throw error;
-    await refuseDanglingLink(path);
-    return null;
-  }
-  try {
-    const facts = await fstat(fd);
-    if (facts.isFile()) return { fd, facts };
-    throw notAFile(path);
-  } catch (error) {
-    await close(fd);
-    throw error;
-  }
-}
-
-/** The facts of a blob's file; `null` if there is none. @throws FixityError as {@link openBlob} does */
-export async function statBlob(path: string): Promise<Stats | null> {
-  let facts: Stats | null;
-  try {
-    facts = await statOrNull(path);
-  } catch (error) {
-    throw failedWith(error, ...NO_FILE) ? notAFile(path) : error;
-  }
-  if (facts === null) await refuseDanglingLink(path);
-  else if (!facts.isFile()) throw notAFile(path);
-  return facts;
-}
-
-async function refuseDanglingLink(path: string): Promise<void> {
-  const isThere = await lstat(path).catch(() => null);
-  // a file that was stored a moment ago is none
-  if (isThere?.isSymbolicLink() === true && (await statOrNull(path)) === null) throw notAFile(path);
-}
-
-/** The answer names no path; the log has the cause. */
-function notAFile(path: string): FixityError {
-  return new FixityError("store-misconfigured", "Something that is not a file stands in the place of a stored file.", {
-    cause: new Error(`${path} must be a regular file: move it out of the way, or remove it`),
-  });
-}
-
-/** The facts of a file; `null` where there is none. */
-export async function statOrNull(path: string): Promise<Stats | null> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (failedWith(error, "ENOENT")) return null;
-    throw error;
-  }
 }
 
 /**

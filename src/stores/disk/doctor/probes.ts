@@ -1,10 +1,9 @@
 import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/probe.ts";
-import { close, fchmod, fsync, link, mkdir, open, rename, stat, unlink, writev } from "../calls.ts";
+import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
 import { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
-import { statOrNull } from "../publisher.ts";
 import { NO_MODES } from "../uploads/sealed-file.ts";
 import type { Bench } from "./bench.ts";
 

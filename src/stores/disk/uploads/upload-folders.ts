@@ -1,14 +1,13 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { close, mkdir, open, rename, unlink } from "../calls.ts";
+import { close, mkdir, open, rename, statOrNull, unlink } from "../calls.ts";
 import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
 import type { Log } from "../options.ts";
 import { isDead, newName, type Owner, ownerOf } from "../owner.ts";
-import { statOrNull } from "../publisher.ts";
 import { namesIn } from "../walk.ts";
 import { newSegment } from "./saved-state.ts";
 import { restingToken } from "./token.ts";
