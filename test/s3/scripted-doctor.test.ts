@@ -23,6 +23,9 @@ async function examine(scripts: Readonly<Record<string, Script>>, options: Parti
   return { findings, of, server };
 }
 
+/** What a scripted bucket does not do, however it is scripted. */
+const NOT_SCRIPTED: ReadonlySet<string> = new Set(["https", "presigned", "presigned-range", "cors"]);
+
 const without =
   (...names: readonly string[]): Script =>
   ({ headers }) => {
@@ -90,6 +93,22 @@ test("a bucket that keeps versions", async () => {
   assert.equal(of("versions").verdict, "note");
   assert.match(of("versions").remedy, /NoncurrentVersionExpiration/);
 });
+
+for (const [what, refusal] of [
+  ["AWS", failure(400, "InvalidRequest", "", "Content-MD5 OR x-amz-checksum- HTTP header is required.")],
+  ["MinIO", failure(400, "MissingContentMD5")],
+] as const) {
+  test(`a bucket that stores nothing without Content-MD5, in the words of ${what}: a note`, async () => {
+    const wantsMd5: Script = ({ headers }) => (headers["content-md5"] === undefined ? refusal : null);
+    const { of, findings } = await examine({ PutObject: wantsMd5, UploadPart: wantsMd5 });
+    assert.deepEqual([of("put").verdict, of("put").found], ["note", "only with Content-MD5, which fixity sends"]);
+    const amiss = findings.filter(({ verdict }) => verdict !== "ok").map(({ probe }) => probe);
+    assert.deepEqual(
+      amiss.filter((probe) => !NOT_SCRIPTED.has(probe)),
+      ["put"],
+    );
+  });
+}
 
 test("parts that have to be equal", async () => {
   const threeParts: Script = ({ content }) => (content.includes("<PartNumber>3") ? failure(400, "InvalidPart") : null);
