@@ -110,6 +110,43 @@ for (const [what, refusal] of [
   });
 }
 
+for (const [field, accepted, told, remedy] of [
+  ["x-amz-server-side-encryption", ["AES256"], "AES256", /PutBucketEncryption/],
+  ["x-amz-server-side-encryption", ["aws:kms"], "aws:kms", /PutBucketEncryption/],
+  ["x-amz-server-side-encryption", ["AES256", "aws:kms"], "AES256 or aws:kms", /PutBucketEncryption/],
+  ["x-amz-acl", ["bucket-owner-full-control"], "bucket-owner-full-control", /BucketOwnerEnforced/],
+] as const) {
+  test(`a policy that demands ${field}: ${told} is reported as such, with what to change`, async () => {
+    const policy: Script = ({ headers }) =>
+      accepted.some((value) => headers[field] === value) ? null : failure(403, "AccessDenied");
+    const { of, findings } = await examine({ PutObject: policy, CreateMultipartUpload: policy, CopyObject: policy });
+    for (const [probe, operation] of [
+      ["put", "PutObject"],
+      ["multipart", "CreateMultipartUpload"],
+    ] as const) {
+      assert.equal(of(probe).verdict, "failure");
+      assert.equal(
+        of(probe).found,
+        `${operation} was refused (AccessDenied), but an object with ${field}: ${told} is stored: ` +
+          "the bucket's policy requires this header, which fixity does not send.",
+      );
+      assert.match(of(probe).remedy, remedy);
+    }
+    assert.deepEqual(
+      findings.filter(({ permission }) => permission !== null),
+      [],
+    );
+    assert.equal(of("clear").verdict, "ok");
+  });
+}
+
+test("keys that may not store anything, whatever the request has: the permission is missing", async () => {
+  const { findings } = await examine({ PutObject: () => failure(403, "AccessDenied") });
+  const finding = findings.find(({ probe }) => probe === "put");
+  assert.equal(finding?.found, "PutObject was refused (AccessDenied): the keys lack s3:PutObject.");
+  assert.equal(finding?.permission, "s3:PutObject");
+});
+
 test("parts that have to be equal", async () => {
   const threeParts: Script = ({ content }) => (content.includes("<PartNumber>3") ? failure(400, "InvalidPart") : null);
   const { of } = await examine({ CompleteMultipartUpload: threeParts });
