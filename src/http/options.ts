@@ -45,9 +45,9 @@ export interface HandlerOptions {
    */
   readonly downloads?: DownloadOptions;
   /**
-   * The form field that holds the file.
+   * The only form field in which a file is accepted.
    *
-   * @default "upload"
+   * @default any: front ends call it `file`, `upload`, `filepond`, `files[]`, …
    */
   readonly fieldName?: string;
   /** Limits on everything in a form except the file. */
@@ -111,7 +111,7 @@ export interface ResolvedHandlerOptions {
   readonly origins: "*" | ReadonlySet<string>;
   /** Who sends blobs in our place; `null` for nobody. */
   readonly delegate: Delegate | null;
-  readonly fieldName: string;
+  readonly fieldName: string | undefined;
   readonly form: ResolvedFormLimits;
   readonly interimResponses: boolean | "auto";
   readonly pace: PaceLimits;
@@ -139,7 +139,7 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
     authorize: options.authorize ?? refuseRemoval,
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
     delegate: delegateFor(options.downloads ?? { mode: "stream" }, store),
-    fieldName: options.fieldName ?? "upload",
+    fieldName: options.fieldName,
     form: resolveFormLimits(options.form ?? {}),
     interimResponses: options.interimResponses ?? "auto",
     pace,

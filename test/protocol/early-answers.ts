@@ -245,13 +245,6 @@ export const ROWS: readonly Row[] = [
     start: form({ head: 'Content-Disposition: form-data; name="note"', content: "x".repeat(66_000) }),
   },
   {
-    code: "missing-file",
-    status: 400,
-    what: "text in its field",
-    head: post(FORM),
-    start: `${form({ head: 'Content-Disposition: form-data; name="upload"', content: "text" })}\r\n--${BOUNDARY}\r\n`,
-  },
-  {
     code: "unexpected-file",
     status: 400,
     what: "a second one",
@@ -290,6 +283,7 @@ export const ROWS: readonly Row[] = [
 /** Codes that no early answer has, and why. */
 export const NEVER_EARLY: Readonly<Partial<Record<ErrorCode, string>>> = {
   "invalid-option": "is reported at the start, to whoever configures the service",
+  "missing-file": "is known only at the end of a form, or answers a request without content",
   "length-mismatch": "is known only at the end of the content",
   "checksum-mismatch": "is known only at the end of the content",
   "upload-aborted": "answers a client that has stopped sending for good",

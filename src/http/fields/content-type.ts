@@ -19,6 +19,15 @@ export function parseContentType(text: string | undefined): ContentType | null {
   return parameters === null ? null : { essence: match[1].toLowerCase(), parameters };
 }
 
+/**
+ * The media type in a `Content-Type`, lower-cased and without parameters, for naming a file by it: it is read whatever
+ * follows it. `null` where the field is absent, too long, or does not begin with a media type.
+ */
+export function mediaTypeIn(text: string | undefined): string | null {
+  if (text === undefined || isTooLongContentType(text)) return null;
+  return ESSENCE.exec(text)?.[1]?.toLowerCase() ?? null;
+}
+
 /** Whether a `Content-Type` is longer than any that is read. */
 export function isTooLongContentType(text: string | undefined): boolean {
   return text !== undefined && text.length > MAX_MEDIA_FIELD_LENGTH;

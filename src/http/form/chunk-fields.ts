@@ -17,14 +17,23 @@ const JSON_FIELDS: ReadonlyMap<string, string> = new Map([
   ["metadata", "totalChunks"], // Kendo UI
 ]);
 
+/** ng-file-upload sends the sizes of the file and of the chunk, and no count. */
+const TOTAL_SIZE = "_totalSize";
+const CHUNK_SIZE = "_currentChunkSize";
+
 /**
  * Finds a request that brings one chunk of a file, by the fields of the form or the parameters of its target. Stored by
  * itself, the chunk would get a permanent link as if it were the file.
  */
 export class ChunkFields {
-  /** ng-file-upload sends the sizes of the file and of the chunk, and no count. */
   #totalSize: number | null = null;
   #chunkSize: number | null = null;
+
+  /** Whether {@link check} looks at the value of a field. */
+  reads(name: string): boolean {
+    const lower = name.toLowerCase();
+    return COUNT_FIELDS.has(lower) || JSON_FIELDS.has(lower) || name === TOTAL_SIZE || name === CHUNK_SIZE;
+  }
 
   /** Looks at one field. @throws FixityError `malformed-form` */
   check(name: string, value: string): void {
@@ -33,8 +42,8 @@ export class ChunkFields {
     const count = member === undefined ? value : memberOf(value, member);
     const isCount = member !== undefined || COUNT_FIELDS.has(lower);
     if (isCount && (numberIn(count) ?? 0) > 1) throw oneChunk(name, `${numberIn(count)} chunks`);
-    if (name === "_totalSize") this.#totalSize = numberIn(value);
-    if (name === "_currentChunkSize") this.#chunkSize = numberIn(value);
+    if (name === TOTAL_SIZE) this.#totalSize = numberIn(value);
+    if (name === CHUNK_SIZE) this.#chunkSize = numberIn(value);
     if (this.#totalSize === null || this.#chunkSize === null || this.#chunkSize >= this.#totalSize) return;
     throw oneChunk(name, `${this.#totalSize} bytes, of which this request has ${this.#chunkSize}`);
   }

@@ -111,15 +111,14 @@ function partOf(boundary: string): fc.Arbitrary<SentPart> {
     .filter((content) => !Buffer.concat([Buffer.from("\r\n"), content]).includes(delimiter));
   // what browsers write for these is the same as for a quote and a line break
   const name = fc.string({ unit: "binary" }).map((name) => name.toWellFormed().replace(/%(?:22|0D|0A)/g, ""));
-  return fc.record(
-    {
-      name,
-      fileName: fc.option(name),
-      mediaType: fc.constantFrom(null, "text/plain", "image/svg+xml"),
-      content,
-    },
+  const type = fc.constantFrom(null, "text/plain");
+  const part = fc.record({ name, fileName: fc.option(name), mediaType: type, content }, { noNullPrototype: true });
+  // with another type than text it is a file, with or without a name
+  const image = fc.record(
+    { name, fileName: name, mediaType: fc.constant("image/svg+xml"), content },
     { noNullPrototype: true },
   );
+  return fc.oneof(part, image);
 }
 
 /** Reads a form that is cut off: the parts that were whole, and how it ended. */

@@ -10,6 +10,7 @@ import {
 } from "./form-errors.ts";
 import { DEFAULT_LIMITS, type ResolvedFormLimits } from "./form-limits.ts";
 import { FormPart } from "./form-part.ts";
+import { charsetOfForm } from "./form-text.ts";
 import { PartBody } from "./part-body.ts";
 import { parsePartHead } from "./part-head.ts";
 
@@ -66,7 +67,7 @@ export class FormReader {
     else await this.#current?.skip();
     const head = await this.#readHead();
     const part = head === null ? null : this.#openPart(head);
-    if (part?.name === CHARSET_FIELD && part.fileName === null) this.#charset = (await part.text()) || null;
+    if (part?.name === CHARSET_FIELD && part.kind === "field") this.#charset = charsetOfForm(await part.text());
     this.#stage = part === null ? "end" : "parts";
     return part;
   }
@@ -125,7 +126,7 @@ export class FormReader {
   #openPart(bytes: Buffer): FormPart {
     const head = parsePartHead(bytes, this.#charset);
     const { parts, fields, fieldSize } = this.#limits;
-    const isField = head.fileName === null;
+    const isField = head.kind === "field";
     if ((this.#parts += 1) > parts) throw overFormLimit("The number of parts", parts);
     if (isField && (this.#fields += 1) > fields) throw overFormLimit("The number of fields", fields);
     this.#scanner.imply(LINE_BREAK);

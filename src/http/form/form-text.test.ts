@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FixityError } from "../../core/errors.ts";
-import { decodeText } from "./form-text.ts";
-
-const isMalformed = (error: unknown): boolean => error instanceof FixityError && error.code === "malformed-form";
+import { charsetOfForm, decodeText } from "./form-text.ts";
 
 test("text without a charset is UTF-8, or Latin-1 where it cannot be", () => {
   assert.equal(decodeText(Buffer.from("写 🙂"), null), "写 🙂");
@@ -21,8 +18,15 @@ test("a byte order mark is text like any other", () => {
   assert.equal(decodeText(Buffer.from("\ufeffa"), null), "\ufeffa");
 });
 
-test("an unknown charset, and bytes that are not in the declared one, are refused", () => {
-  assert.throws(() => decodeText(Buffer.from("a"), "klingon"), isMalformed);
-  assert.throws(() => decodeText(Buffer.from("a"), ""), isMalformed);
-  assert.throws(() => decodeText(Buffer.from([0xff]), "utf-8"), isMalformed);
+test("an unknown charset counts as none, and bytes that are not in the declared one are replaced", () => {
+  assert.equal(decodeText(Buffer.from("写"), "klingon"), "写");
+  assert.equal(decodeText(Buffer.from([0xe9]), ""), "é");
+  assert.equal(decodeText(Buffer.from([0x61, 0xff]), "utf-8"), "a\ufffd");
+});
+
+test("a form can be in any charset that extends ASCII, under all of its labels", () => {
+  assert.equal(charsetOfForm("Shift_JIS"), "shift_jis");
+  assert.equal(charsetOfForm("latin1"), "windows-1252");
+  for (const label of ["utf-16", "utf-16be", "utf-16le", "klingon", ""])
+    assert.equal(charsetOfForm(label), null, label);
 });

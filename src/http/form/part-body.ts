@@ -18,6 +18,8 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   #begun = false;
   #ended = false;
   #skipped = false;
+  /** The first slice, where {@link isEmpty} has taken it. */
+  #first: Buffer | null = null;
 
   constructor(scanner: ByteScanner, { delimiter, limit }: PartBodyOptions) {
     this.#scanner = scanner;
@@ -32,10 +34,22 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     return { next: () => this.#next() };
   }
 
-  /** Reads over whatever has not been read. What is still reading the body fails from now on. */
+  /** Whether the part has no bytes. Reads up to the first one, which is kept for the reader of the body. */
+  async isEmpty(): Promise<boolean> {
+    if (this.#begun) throw misreadForm("Whether a form part is empty is asked before its body is read.");
+    while (this.#first === null && !this.#ended) {
+      const taken = this.#take();
+      if (taken === "starved") await this.#pull();
+      else if (taken !== "delimiter") this.#first = taken;
+    }
+    return this.#first === null;
+  }
+
+  /** Reads and drops whatever has not been read. A reader that is still at work on the body fails from now on. */
   async skip(): Promise<void> {
-    this.#begun = true;
+    this.#first = null;
     while (!this.#ended) {
+      this.#begun = true;
       this.#skipped = true;
       if (this.#take() === "starved") await this.#pull();
     }
@@ -44,6 +58,9 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
     for (;;) {
       if (this.#skipped) throw misreadForm("A form part was left before its end, and cannot be read on.");
+      const first = this.#first;
+      this.#first = null;
+      if (first !== null) return { done: false, value: first };
       if (this.#ended) return { done: true, value: undefined };
       const taken = this.#take();
       if (taken === "starved") await this.#pull();

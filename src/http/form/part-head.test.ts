@@ -22,10 +22,27 @@ test("media type, charset and all fields of a part are read", () => {
   assert.equal(fields.get("x-two"), undefined);
 });
 
-test("octets without a file name are a file, text is none", () => {
-  const nameless = '\r\nContent-Disposition: form-data; name="upload"\r\nContent-Type: ';
-  assert.equal(parse(`${nameless}application/octet-stream`).fileName, "");
-  assert.equal(parse(`${nameless}application/json`).fileName, null);
+test("without a file name, the media type tells files, data and fields apart", () => {
+  const kindOf = (type: string): unknown => {
+    const { kind, fileName } = parse(`\r\nContent-Disposition: form-data; name="upload"\r\nContent-Type: ${type}`);
+    return [kind, fileName];
+  };
+  for (const type of ["application/octet-stream", "image/png", "image/svg+xml", "video/webm; codecs=vp8, opus"]) {
+    assert.deepEqual(kindOf(type), ["file", ""], type);
+  }
+  for (const type of ["application/json", "Application/LD+JSON", "application/xml;x", "application/soap+xml"]) {
+    assert.deepEqual(kindOf(type), ["data", ""], type);
+  }
+  for (const type of ["text/plain", "text/html; charset=utf-8", "TEXT/CSV", "image", "", "/"]) {
+    assert.deepEqual(kindOf(type), ["field", null], type);
+  }
+  const named = parse(`\r\n${DISPOSITION}\r\nContent-Type: application/json`);
+  assert.deepEqual([named.kind, named.fileName], ["file", "a.txt"]);
+});
+
+test("the encoding of a field does not matter", () => {
+  const head = '\r\nContent-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64';
+  assert.equal(parse(head).kind, "field");
 });
 
 test("without a media type, or with a malformed one, there is none", () => {
@@ -64,6 +81,7 @@ const MALFORMED: readonly (readonly [what: string, head: string])[] = [
   ["a bare line feed", `\r\n${DISPOSITION}\r\nX-One: a\nX-Two: b`],
   ["a bare carriage return", `\r\n${DISPOSITION}\r\nX-One: a\rX-Two: b`],
   ["base64", `\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: base64`],
+  ["parts of its own", `\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: multipart/mixed; boundary=b`],
   ["quoted-printable", `\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: Quoted-Printable`],
 ];
 

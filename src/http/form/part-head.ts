@@ -1,12 +1,19 @@
-import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { Fields } from "../exchange.ts";
-import { parseContentType } from "../fields/content-type.ts";
+import { mediaTypeIn, parseContentType } from "../fields/content-type.ts";
 import { type FormDisposition, parseFormDisposition } from "./form-disposition.ts";
 import { bareLineFeed, hasBareLineFeed, malformedForm } from "./form-errors.ts";
 import { decodeHead } from "./form-text.ts";
 
-/** The header section of a form part, read. */
+/**
+ * What a part is. A part with a file name is a `file`, and so is one without whose media type is not text: generated clients
+ * send files like that. But they send JSON and XML like that too, as a parameter beside the file: this is `data`, a field
+ * unless the form has no other file.
+ */
+export type PartKind = "field" | "file" | "data";
+
+/** The header section of a form part, parsed. */
 export interface PartHead extends FormDisposition {
+  readonly kind: PartKind;
   /** The declared media type without parameters, or `null`. */
   readonly mediaType: string | null;
   /** The declared charset, or `null`. */
@@ -20,6 +27,9 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Encodings that leave the bytes as they are (RFC 2045, section 6.2). */
 const IDENTITY_ENCODINGS: ReadonlySet<string> = new Set(["7bit", "8bit", "binary"]);
 
+/** Types of parameters that have no file name. */
+const DATA_TYPE = /^application\/(?:json|xml|[^/]+\+(?:json|xml)|x-www-form-urlencoded)$/;
+
 /**
  * Reads what stands between a boundary and the empty line: the rest of the boundary's own line, then header fields.
  *
@@ -31,17 +41,26 @@ export function parsePartHead(bytes: Buffer, formCharset: string | null): PartHe
   const fields = parseFields(decodeHead(bytes, formCharset));
   const disposition = fields.get("content-disposition");
   if (disposition === undefined) throw malformedForm("A part has no Content-Disposition.");
-  const encoding = fields.get("content-transfer-encoding");
-  if (encoding !== undefined && !IDENTITY_ENCODINGS.has(encoding.toLowerCase())) {
-    throw malformedForm("A part has a Content-Transfer-Encoding: send the bytes as they are (RFC 7578, section 4.7).");
-  }
-  const type = parseContentType(fields.get("content-type"));
-  const mediaType = type?.essence ?? null;
-  const charset = type?.parameters.get("charset") ?? null;
+  const contentType = fields.get("content-type");
+  const mediaType = mediaTypeIn(contentType);
+  const charset = parseContentType(contentType)?.parameters.get("charset") ?? null;
   const { name, fileName } = parseFormDisposition(disposition);
-  // fetch in Node sends a file without a name like this; nobody sends text so
-  const isNamelessFile = fileName === null && mediaType === OCTET_STREAM;
-  return { name, fileName: isNamelessFile ? "" : fileName, mediaType, charset, fields };
+  const kind = kindOf(fileName, mediaType);
+  // the encoding of a field does not matter, since nothing of it is stored
+  const encoding = fields.get("content-transfer-encoding");
+  if (kind !== "field" && encoding !== undefined && !IDENTITY_ENCODINGS.has(encoding.toLowerCase())) {
+    throw malformedForm("A file has a Content-Transfer-Encoding: send its bytes as they are (RFC 7578, section 4.7).");
+  }
+  return { kind, name, fileName: kind === "field" ? null : (fileName ?? ""), mediaType, charset, fields };
+}
+
+function kindOf(fileName: string | null, mediaType: string | null): PartKind {
+  if (fileName !== null) return "file";
+  if (mediaType === null || mediaType.startsWith("text/")) return "field";
+  if (mediaType.startsWith("multipart/")) {
+    throw malformedForm("A part has parts of its own: send each file in a part of the form (RFC 7578, section 4.3).");
+  }
+  return DATA_TYPE.test(mediaType) ? "data" : "file";
 }
 
 function parseFields(head: string): Map<string, string> {

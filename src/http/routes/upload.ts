@@ -10,7 +10,7 @@ import {
 } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
-import { isForm, isTooLongContentType, parseContentType } from "../fields/content-type.ts";
+import { isForm, isTooLongContentType, mediaTypeIn, parseContentType } from "../fields/content-type.ts";
 import { MAX_MEDIA_FIELD_LENGTH } from "../fields/parameters.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import type { RouteContext } from "../handler.ts";
@@ -26,15 +26,15 @@ export async function upload(context: RouteContext): Promise<Answer> {
   if (isTooLongContentType(declared)) {
     throw new FixityError("invalid-field", `Content-Type may have ${MAX_MEDIA_FIELD_LENGTH} characters at most.`);
   }
-  const type = parseContentType(declared);
-  if (isForm(declared)) return uploadForm(context, type?.parameters.get("boundary"));
+  if (isForm(declared)) return uploadForm(context, parseContentType(declared)?.parameters.get("boundary"));
   const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
-  if (wantsResumable(context)) return createUpload(context, { filename, type: type?.essence ?? null });
+  const naming = { filename, type: mediaTypeIn(declared) };
+  if (wantsResumable(context)) return createUpload(context, naming);
   refuseUrlEncoded(context.exchange);
   if (!context.exchange.hasContent) {
     throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
   }
-  return storeContent(context, { filename, type: type?.essence ?? null });
+  return storeContent(context, naming);
 }
 
 /** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */
