@@ -92,6 +92,10 @@ export type ErrorCode =
   | "unauthorized"
   /** This is not allowed here, whoever asks. */
   | "forbidden"
+  /** A page of a site that is not trusted made a browser send the request. */
+  | "cross-site-request"
+  /** The request names a host that the server does not answer to. */
+  | "unknown-host"
   /** The server is stopping and takes no new work. */
   | "shutting-down"
   /** A middleware in front of fixity has consumed the content that was to be stored. */

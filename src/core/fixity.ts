@@ -76,6 +76,11 @@ export class Fixity implements AsyncDisposable {
     return this.#options.prefix;
   }
 
+  /** The origin of the public URL, such as `https://files.example.com`; `null` where links are relative. */
+  get publicOrigin(): string | null {
+    return this.#options.publicOrigin;
+  }
+
   /**
    * Stores what `source` gives. When it returns, the bytes are whole, verified and durable; when it throws, nothing is
    * stored and the source has been closed.

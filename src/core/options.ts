@@ -53,6 +53,8 @@ export interface ResolvedOptions {
   readonly prefix: string;
   /** What stands in front of a link's last segment: `/uploads/` or `https://files.example.com/uploads/`. */
   readonly linkBase: string;
+  /** The origin of `publicUrl`; `null` without one. */
+  readonly publicOrigin: string | null;
   readonly uploads: UploadLimits;
 }
 
@@ -69,7 +71,9 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
     );
   }
   const uploads = resolveUploadLimits(options.uploads ?? {});
-  return { store, maxSize, prefix, linkBase: `${publicBase(publicUrl)}${prefix}/`, uploads };
+  const base = publicBase(publicUrl);
+  const publicOrigin = base === "" ? null : new URL(base).origin;
+  return { store, maxSize, prefix, linkBase: `${base}${prefix}/`, publicOrigin, uploads };
 }
 
 function resolveUploadLimits(options: UploadLimitOptions): UploadLimits {

@@ -11,6 +11,12 @@ export interface Exchange {
   readonly target: string;
   /** The IP address at the other end of the connection, a client's or a proxy's, where the server tells it. */
   readonly peerAddress?: string | undefined;
+  /**
+   * The host, and the port if there is one, that the request is for, as the client wrote it: `files.example.com:8080`. From
+   * the `Host` field, or from the target where that is absolute. `undefined` where HTTP/1.0 names none. It may be anything:
+   * no link is made from it.
+   */
+  readonly authority?: string | undefined;
   /** The client's version of HTTP, where the server tells it: `1.0`, `1.1`. */
   readonly httpVersion?: string;
   /** The request's header fields. */

@@ -1,19 +1,20 @@
 import { clientNetwork } from "../access/client-address.ts";
 import { FairShare } from "../base/fair-share.ts";
 import type { Admission } from "../core/admissions.ts";
-import { FixityError } from "../core/errors.ts";
+import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
 import { admit, refuseTransferCoding } from "./checks.ts";
 import { withCors } from "./cors.ts";
+import { areSafe, crossSiteRefusal, isCrossSite } from "./cross-site.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
 import {
   type Action,
-  type HandlerOptions,
   type Report,
   type ResolvedHandlerOptions,
   resolveHandlerOptions,
+  type ServerHandlerOptions,
 } from "./options.ts";
 import { PacedBody } from "./pace.ts";
 import { problemAnswer } from "./problem.ts";
@@ -27,6 +28,7 @@ import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
 import { upload } from "./routes/upload.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
+import { failureAnswer } from "./view/answers.ts";
 import { wrongMethod } from "./wrong-method.ts";
 
 /** The parameters of a target. */
@@ -68,8 +70,10 @@ export class Handler {
   readonly #running: FairShare;
   /** The client of each running request. */
   readonly #clients = new WeakMap<Exchange, string | null>();
+  /** Codes of refusals whose message has been logged. */
+  readonly #logged = new Set<ErrorCode>();
 
-  constructor(fixity: Fixity, options: HandlerOptions = {}) {
+  constructor(fixity: Fixity, options: ServerHandlerOptions = {}) {
     this.#fixity = fixity;
     this.#options = resolveHandlerOptions(options, fixity.store);
     this.#running = new FairShare(this.#options.maxRequests);
@@ -93,12 +97,17 @@ export class Handler {
     return next === undefined || next === "/" || next === "?";
   }
 
+  /** Whether requests for this host (and port) are answered, and not refused. For servers that have other routes too. */
+  answersTo(authority: string | undefined): boolean {
+    return this.#options.checkHost({ authority }) === null;
+  }
+
   /** Answers one exchange. Never rejects: every failure is an answer. */
   async handle(exchange: Exchange): Promise<Answer> {
     let answer: Answer;
     try {
       const client = this.#enter(exchange);
-      answer = await this.#route(exchange, client);
+      answer = this.#refusal(exchange) ?? (await this.#route(exchange, client));
     } catch (error) {
       answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
     }
@@ -129,6 +138,23 @@ export class Handler {
     this.#running.add(client);
     this.#clients.set(exchange, client);
     return client;
+  }
+
+  /**
+   * The answer to a request that is not for this service, or that a page of another site made the browser send: before
+   * anything is read or created. The first of each kind is logged with what would allow it.
+   */
+  #refusal(exchange: Exchange): Answer | null {
+    const { checkHost, crossSite, crossSiteRemedy, origins, log } = this.#options;
+    let refusal = checkHost(exchange);
+    if (refusal === null && crossSite === "refuse" && !areSafe(exchange.method, effectiveMethod(exchange))) {
+      const trusted = { origins, own: this.#fixity.publicOrigin };
+      if (isCrossSite(exchange, trusted)) refusal = crossSiteRefusal(exchange, crossSiteRemedy);
+    }
+    if (refusal === null) return null;
+    if (!this.#logged.has(refusal.code)) log(refusal.message);
+    this.#logged.add(refusal.code);
+    return failureAnswer(exchange, refusal);
   }
 
   async #route(exchange: Exchange, client: string | null): Promise<Answer> {
@@ -190,7 +216,7 @@ export class Handler {
 }
 
 /** Makes the HTTP side of a service, for an adapter to serve. */
-export function createHandler(fixity: Fixity, options: HandlerOptions = {}): Handler {
+export function createHandler(fixity: Fixity, options: ServerHandlerOptions = {}): Handler {
   return new Handler(fixity, options);
 }
 
@@ -205,6 +231,7 @@ function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admissio
     id: exchange.id,
     method: exchange.method,
     target: exchange.target,
+    authority: exchange.authority,
     fields: exchange.fields,
     trailers: exchange.trailers,
     hasContent: exchange.hasContent,

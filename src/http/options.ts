@@ -38,6 +38,14 @@ export interface HandlerOptions {
    */
   readonly cors?: { readonly origins: "*" | readonly string[] };
   /**
+   * Requests that change something and that a page of another site made the browser send, as every page can by a form, are
+   * answered with 403, unless `cors.origins` lists the page's origin, it is that of `publicUrl`, or the request has a bearer
+   * token. `allow` lets all of them pass: for services whose `authorize` is a defence of its own, such as a CSRF token.
+   *
+   * @default "refuse"
+   */
+  readonly crossSite?: "allow" | "refuse";
+  /**
    * Who sends the bytes of files. The answers of the two other modes hold a URL that lets in whoever has it (`Location`,
    * `X-Accel-Redirect`): do not log their fields.
    *
@@ -103,12 +111,36 @@ export interface HandlerOptions {
   readonly maxRequests?: number;
   /** Told of every exchange when it has ended. For logs and metrics; must not throw. */
   readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
+  /**
+   * Receives what whoever runs the service should know, such as which option allows the requests that were refused. Each
+   * message comes once.
+   *
+   * @default process.emitWarning
+   */
+  readonly log?: (message: string) => void;
 }
+
+/** What the standalone server sets besides. */
+export interface ServerHandlerOptions extends HandlerOptions {
+  /** Why a request is refused for the host that it names; `null` where it is not. */
+  readonly checkHost?: (exchange: Pick<Exchange, "authority">) => FixityError | null;
+  /** What allows a cross-site request; see {@link crossSiteRefusal}. */
+  readonly crossSiteRemedy?: (origin: string | null) => string;
+  /** Which pages may show files, as images for example (Fetch Standard, "Cross-Origin-Resource-Policy header"). */
+  readonly resourcePolicy?: ResourcePolicy;
+}
+
+/** Pages of which origins may show files. */
+export type ResourcePolicy = "same-origin" | "cross-origin";
 
 /** {@link HandlerOptions}, checked and complete. */
 export interface ResolvedHandlerOptions {
   readonly authorize: (exchange: Exchange, action: Action) => Promise<void> | void;
   readonly origins: "*" | ReadonlySet<string>;
+  readonly crossSite: "allow" | "refuse";
+  readonly crossSiteRemedy: (origin: string | null) => string;
+  readonly checkHost: (exchange: Pick<Exchange, "authority">) => FixityError | null;
+  readonly resourcePolicy: ResourcePolicy;
   /** Who sends blobs in our place; `null` for nobody. */
   readonly delegate: Delegate | null;
   readonly fieldName: string | undefined;
@@ -120,10 +152,11 @@ export interface ResolvedHandlerOptions {
   readonly trustedProxies: TrustedProxies;
   readonly maxRequests: number;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
+  readonly log: (message: string) => void;
 }
 
 /** @throws FixityError `invalid-option` */
-export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore): ResolvedHandlerOptions {
+export function resolveHandlerOptions(options: ServerHandlerOptions, store: BlobStore): ResolvedHandlerOptions {
   const origins = options.cors?.origins ?? [];
   const pace = {
     idleTimeout: options.idleTimeout ?? 60_000,
@@ -135,9 +168,17 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
   }
   const { maxRequests = Infinity } = options;
   if (!(maxRequests >= 1)) throw new FixityError("invalid-option", "maxRequests must be a number, 1 or more.");
+  const crossSite = options.crossSite ?? "refuse";
+  if (crossSite !== "allow" && crossSite !== "refuse") {
+    throw new FixityError("invalid-option", "crossSite must be allow or refuse.");
+  }
   return {
     authorize: options.authorize ?? refuseRemoval,
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
+    crossSite,
+    crossSiteRemedy: options.crossSiteRemedy ?? remedyByOption,
+    checkHost: options.checkHost ?? (() => null),
+    resourcePolicy: options.resourcePolicy ?? "cross-origin",
     delegate: delegateFor(options.downloads ?? { mode: "stream" }, store),
     fieldName: options.fieldName,
     form: resolveFormLimits(options.form ?? {}),
@@ -147,7 +188,16 @@ export function resolveHandlerOptions(options: HandlerOptions, store: BlobStore)
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
     maxRequests,
     onAnswer: options.onAnswer ?? (() => {}),
+    log: options.log ?? ((message) => process.emitWarning(message, { type: "FixityWarning" })),
   };
+}
+
+function remedyByOption(origin: string | null): string {
+  const listed = origin === null ? "its origin" : `"${origin}"`;
+  return (
+    `If it may, add ${listed} to the option cors.origins. If it is a page of the same site behind a proxy, set the option ` +
+    `publicUrl. The option crossSite: "allow" lets the requests of all pages pass.`
+  );
 }
 
 /** An origin as browsers send it: scheme, host and port, nothing after. */

@@ -48,6 +48,8 @@ export const PROBLEMS: Readonly<Record<ErrorCode, readonly [status: number, titl
   "precondition-failed": [412, "Precondition failed"],
   unauthorized: [401, "Token needed"],
   forbidden: [403, "Not allowed"],
+  "cross-site-request": [403, "Cross-site request refused"],
+  "unknown-host": [421, "Unknown host"],
   "shutting-down": [503, "Shutting down"],
   "content-already-read": [500, "Content already read"],
   "unsupported-runtime": [500, "Runtime not supported"],

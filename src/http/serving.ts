@@ -3,6 +3,7 @@ import { formatDisposition } from "./fields/content-disposition.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
 import { wantsSha256 } from "./fields/want-digest.ts";
+import type { ResourcePolicy } from "./options.ts";
 
 /** What a link's bytes may do in a browser that opens them: show themselves, and nothing else. */
 const CONTENT_SECURITY_POLICY =
@@ -11,7 +12,7 @@ const CONTENT_SECURITY_POLICY =
 /** A blob never changes, so a copy is good for ever (RFC 8246). */
 const CACHE_CONTROL = "public, max-age=31536000, immutable";
 
-/** How the client wants the blob to be served. */
+/** How the client wants the blob to be served, and to whom the service shows it. */
 export interface ServingWishes {
   /** The name under which it is to be saved. */
   readonly filename: string | null;
@@ -19,6 +20,7 @@ export interface ServingWishes {
   readonly download: boolean;
   /** The request's `Want-Repr-Digest`. */
   readonly wantReprDigest: string | undefined;
+  readonly resourcePolicy: ResourcePolicy;
 }
 
 /** The fields that say which bytes these are and how long they are good: on 200, 206 and 304 alike. */
@@ -43,7 +45,7 @@ export function blobFields(link: Link, wishes: ServingWishes): Record<string, st
     ...(wantsSha256(wishes.wantReprDigest) && { "Repr-Digest": formatReprDigest(link.digest) }),
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cross-Origin-Resource-Policy": wishes.resourcePolicy,
   };
 }
 

@@ -6,7 +6,7 @@ import type { Fixity } from "../core/fixity.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { bearerTokens } from "../http/bearer.ts";
 import { createHandler } from "../http/handler.ts";
-import { type HandlerOptions, refuseRemoval } from "../http/options.ts";
+import { refuseRemoval, type ServerHandlerOptions } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { RESUMABLE } from "../http/resumable/tus.ts";
 import { ClientErrors } from "./client-errors.ts";
@@ -14,6 +14,7 @@ import { connectionLimit, limitConnections } from "./connections.ts";
 import type { Config } from "./config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
+import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 import { isPagePath, servePage } from "./page.ts";
 import { PageFiles } from "./page-files.ts";
 import { logAnswered, logExchanges } from "./request-log.ts";
@@ -107,7 +108,7 @@ function problemOf(thrown: Thrown): FixityError {
   return new FixityError("invalid-request", "The request cannot be understood.", { cause: thrown });
 }
 
-function handlerOptions(config: Config, log: Logger): HandlerOptions {
+function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
   const {
     tokens,
     corsOrigins,
@@ -129,8 +130,22 @@ function handlerOptions(config: Config, log: Logger): HandlerOptions {
     rateWindow,
     maxRequests: connectionLimit(),
     onAnswer: logExchanges(log),
+    log: (message) => log.warn(message),
     authorize: tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval,
     ...(trustedProxies !== undefined && { trustedProxies }),
+    // a page of another site has no token
+    crossSite: tokens.length > 0 ? "allow" : "refuse",
+    crossSiteRemedy: remedyBySetting,
+    resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
+    ...(isLocalMode(config) && { checkHost: hostCheck(config) }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };
+}
+
+function remedyBySetting(origin: string | null): string {
+  const listed = origin === null ? "its origin" : origin;
+  return (
+    `If it may, add ${listed} to UPLOAD_CORS_ORIGINS and start the server again. If it is this server's own page behind ` +
+    `a proxy, set UPLOAD_PUBLIC_URL to the address that the browser shows.`
+  );
 }

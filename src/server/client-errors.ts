@@ -6,6 +6,7 @@ import { closeGracefully, isClosing } from "../http/adapters/drain.ts";
 import { isDraining, sendAnswer } from "../http/adapters/node-answer.ts";
 import { NodeBody } from "../http/adapters/node-body.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
+import { hostIn } from "../http/fields/host.ts";
 import { problemAnswer } from "../http/problem.ts";
 
 /**
@@ -33,11 +34,15 @@ export class ClientErrors {
     answers.push(response);
   }
 
-  /** Whether a request has the one `Host` that it must have (RFC 9112, section 3.2); if not, it is refused here. */
+  /**
+   * Whether a request has the one well-formed `Host` that it must have (RFC 9112, section 3.2), or none in HTTP/1.0; if not,
+   * it is refused here. The host of an absolute target has replaced that of the field.
+   */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
-    if (request.httpVersion === "1.0" || hostFields(request.rawHeaders) === 1) return true;
+    const message = hostMistake(request);
+    if (message === null) return true;
     const id = nextRequestId();
-    const failure = new FixityError("invalid-request", "The request must have one Host field.");
+    const failure = new FixityError("invalid-request", message);
     const answer = problemAnswer(failure);
     const sending = {
       request,
@@ -88,6 +93,13 @@ export class ClientErrors {
   #responses(socket: Socket): readonly ServerResponse[] {
     return (this.#answers.get(socket) ?? []).filter((response) => !response.writableFinished);
   }
+}
+
+function hostMistake({ rawHeaders, headers, httpVersion }: IncomingMessage): string | null {
+  const count = hostFields(rawHeaders);
+  if (count > 1 || (count === 0 && httpVersion !== "1.0")) return "The request must have one Host field.";
+  if (headers.host === undefined || hostIn(headers.host) !== null) return null;
+  return "The Host field, or the host in the request target, is malformed: it must be a host and perhaps a port.";
 }
 
 function hostFields(rawHeaders: readonly string[]): number {

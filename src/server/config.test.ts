@@ -57,6 +57,18 @@ for (const [given, meant] of [
   });
 }
 
+test("hosts are read as browsers write them", () => {
+  const env = { UPLOAD_HOSTS: " Fixity,files.example.com. ,b\u00fccher.example,127.1,[0::1],my_service" };
+  assert.deepEqual(readConfig({ env }).hosts, [
+    "fixity",
+    "files.example.com",
+    "xn--bcher-kva.example",
+    "127.0.0.1",
+    "[::1]",
+    "my_service",
+  ]);
+});
+
 const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[] = [
   [{ UPLOAD_MAXSIZE: "1" }, /^UPLOAD_MAXSIZE is no setting of fixity\. Did you mean UPLOAD_MAX_SIZE\?$/],
   [{ UPLOAD_PORT: "8080" }, /^UPLOAD_PORT is no setting of fixity\. Did you mean PORT\?$/],
@@ -83,6 +95,22 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ UPLOAD_PUBLIC_URL: "files.example.com" }, /^UPLOAD_PUBLIC_URL must be a URL/],
   [{ UPLOAD_PUBLIC_URL: "ftp://files.example.com" }, /^UPLOAD_PUBLIC_URL must be a URL/],
   [{ UPLOAD_PUBLIC_URL: "https://files.example.com/?a=b" }, /^UPLOAD_PUBLIC_URL must be a URL/],
+  ...[
+    "https://files.example.com",
+    "files.example.com:3000",
+    "*.example.com",
+    "*",
+    "a b",
+    "files.example.com/x",
+    "user@host",
+    "::1",
+    "[::1",
+    "[fe80::1%25eth0]",
+    "a,https://b",
+    "1.2.3.4.5",
+    "%6cocalhost",
+    ",",
+  ].map((given) => [{ UPLOAD_HOSTS: given }, /^UPLOAD_HOSTS must be host names such as .*, not "/] as const),
   [{ UPLOAD_PREFIX: "uploads" }, /^UPLOAD_PREFIX must be a path/],
   [{ UPLOAD_PREFIX: "/" }, /^UPLOAD_PREFIX must be a path/],
   [{ UPLOAD_PREFIX: "/uploads/" }, /^UPLOAD_PREFIX must be a path/],

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
-import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
+import { isLoopbackHost } from "./local-mode.ts";
 import { nearest } from "./nearest.ts";
 import { type Setting, SETTINGS, type Settings } from "./settings.ts";
 
@@ -131,10 +130,6 @@ function checkToken(token: string): void {
   if (token.length < MIN_TOKEN_LENGTH) throw invalid(`A token must have at least ${MIN_TOKEN_LENGTH} characters.`);
   // what can stand behind "Bearer" (RFC 6750, section 2.1)
   if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may hold letters, digits and -._~+/ only.");
-}
-
-function isLoopbackHost(host: string): boolean {
-  return host === "localhost" || (isIP(host) !== 0 && isLoopback(host));
 }
 
 function invalid(message: string): FixityError {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { Drain, drainLimits, isClosing } from "../http/adapters/drain.ts";
 import { NodeBody } from "../http/adapters/node-body.ts";
 import { expectContinue, nodeListener, originForm } from "../http/adapters/node.ts";
+import { authorityInTarget } from "../http/fields/host.ts";
 import type { Handler } from "../http/handler.ts";
 import type { ClientErrors } from "./client-errors.ts";
 
@@ -19,6 +20,7 @@ const READING: ReadonlySet<string | undefined> = new Set(["GET", "HEAD", "OPTION
 
 /** What answers a server's requests. */
 export interface Listeners {
+  /** Also answers requests for a host that the server does not answer to. */
   readonly uploads: Handler;
   /** Answers requests outside the uploads. */
   readonly others: RequestListener;
@@ -48,10 +50,14 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
       return;
     }
     clientErrors.expect(request.socket, response);
+    // the host of an absolute target replaces the field (RFC 9112, section 3.2.2)
+    const authority = authorityInTarget(request.url ?? "/");
+    if (authority !== null) request.headers.host = authority;
     request.url = originForm(request.url ?? "/");
     if (!clientErrors.admits(request, response)) return;
     // Fastify takes "*" for "/"
-    const isForOthers = READING.has(request.method) && request.url.startsWith("/");
+    const isForOthers =
+      READING.has(request.method) && request.url.startsWith("/") && uploads.answersTo(request.headers.host);
     listener(request, response, isForOthers ? () => void answerOthers(request, response) : undefined);
   });
   // left to the routes; Node's own answer has no content

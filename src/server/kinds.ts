@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { TrustedProxies } from "../access/client-address.ts";
+import { canonicalHost } from "../http/fields/host.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** A kind of value that a setting can have. */
@@ -97,6 +98,15 @@ export const endpoint: Kind<string> = {
   parse: (given) => {
     const trimmed = given.trim();
     return url.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed) ? trimmed : `https://${trimmed}`);
+  },
+};
+
+/** Hosts as they stand in a URL, without scheme and port, in the form in which browsers write them. */
+export const hosts: Kind<readonly string[]> = {
+  expected: "host names such as files.example.com, with commas between them, without scheme, port or wildcard",
+  parse: (given) => {
+    const named = words(given).map((word) => (/^(?:[^:*%]+|\[[^\]]*\])$/.test(word) ? canonicalHost(word) : null));
+    return named.length > 0 && named.every((host) => host !== null) ? named : null;
   },
 };
 

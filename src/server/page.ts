@@ -49,7 +49,13 @@ export function servePage(app: FastifyInstance, files: PageFiles | null, facts: 
   const html = fillPage(files?.html ?? PLAIN_PAGE, facts);
   const etag = entityTagOf(html);
   app.get("/", async (request, reply) => {
-    void reply.headers({ ETag: etag, "Cache-Control": "no-cache", "Content-Security-Policy": PAGE_POLICY });
+    void reply.headers({
+      ETag: etag,
+      "Cache-Control": "no-cache",
+      "Content-Security-Policy": PAGE_POLICY,
+      // with `no-referrer`, browsers would send the page's own form with `Origin: null`, as if it were from another site
+      "Referrer-Policy": "same-origin",
+    });
     const known = request.headers["if-none-match"];
     if (known !== undefined && matchesWeakly(parseEntityTags(known), etag)) return reply.code(304).send();
     return reply.type("text/html; charset=utf-8").send(html);

@@ -7,6 +7,7 @@ import type { BlobStore } from "../core/store.ts";
 import type { AppParts } from "./app.ts";
 import type { Config } from "./config.ts";
 import { Health } from "./health.ts";
+import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
 import { makeStore } from "./store.ts";
 
@@ -39,6 +40,7 @@ export interface RunningServer {
  */
 export async function startServer(config: Config): Promise<RunningServer> {
   const log = createLog(config);
+  for (const warning of accessWarnings(config)) log.warn(warning);
   const store = await makeStore(config, log);
   try {
     // while the disk is busy with the one, the processor is with the other

@@ -5,6 +5,7 @@ import {
   duration,
   endpoint,
   host,
+  hosts,
   type Kind,
   list,
   origins,
@@ -38,6 +39,7 @@ export interface Settings {
   readonly tokens: readonly string[] | undefined;
   readonly tokensFile: string | undefined;
   readonly open: boolean;
+  readonly hosts: readonly string[] | undefined;
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly trustedProxies: readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
@@ -151,6 +153,12 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     fallback: "no",
     value: "yes|no",
     help: "let anybody upload, without a token",
+  },
+  hosts: {
+    env: "UPLOAD_HOSTS",
+    kind: hosts,
+    value: "list",
+    help: "names under which a server without tokens is reached, with commas; addresses and localhost need not be listed",
   },
   corsOrigins: {
     env: "UPLOAD_CORS_ORIGINS",

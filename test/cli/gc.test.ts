@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 /** Sends the first MiB of two, and returns when some of it lies in the store's folder. */
 async function sendHalf(server: ServerProcess, folder: StoreFolder): Promise<RawClient> {
   const client = await RawClient.open(server.port);
-  await client.send(`POST /uploads HTTP/1.1\r\nHost: a\r\nContent-Length: ${2 * MIB}\r\n\r\n`);
+  await client.send(`POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${2 * MIB}\r\n\r\n`);
   await client.send(Buffer.alloc(MIB, "a"));
   while ((await stagedBytes(folder)) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   return client;

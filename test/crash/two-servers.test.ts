@@ -25,7 +25,9 @@ class HalfUpload implements AsyncDisposable {
   static async start(server: ServerProcess, folder: StoreFolder): Promise<HalfUpload> {
     const before = (await folder.staged()).length;
     const half = new HalfUpload(await RawClient.open(server.port));
-    await half.#client.send(`POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: ${half.content.length}\r\n\r\n`);
+    await half.#client.send(
+      `POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${half.content.length}\r\n\r\n`,
+    );
     await half.#client.send(half.content.subarray(0, MIB));
     while ((await folder.staged()).length === before) await new Promise(setImmediate);
     return half;

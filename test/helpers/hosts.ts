@@ -15,11 +15,11 @@ import { buildApp } from "../../src/server/app.ts";
 import { readConfig } from "../../src/server/config.ts";
 import { Health } from "../../src/server/health.ts";
 
-/** The ways to serve fixity. */
-export const HOSTS = ["standalone", "express", "fastify", "fetch"] as const;
+/** The ways to serve fixity; `local` is the standalone server in local mode, without tokens. */
+export const HOSTS = ["standalone", "local", "express", "fastify", "fetch"] as const;
 export type HostName = (typeof HOSTS)[number];
 
-/** Every request must send it. */
+/** Every request must send it, but to `local`. */
 export const TOKEN = "a-token-of-the-test-hosts";
 
 /** Milliseconds after which a silent upload is answered with 408. */
@@ -115,6 +115,7 @@ function failingStore(): ReturnType<typeof memoryStore> {
 const OPTIONS: HandlerOptions = {
   idleTimeout: IDLE_TIMEOUT,
   minRate: 0,
+  log: () => {},
   authorize(exchange, action) {
     const code = exchange.fields.get("x-test-refuse");
     if (code !== undefined) throw new FixityError(code as ErrorCode, "As the test wants it.");
@@ -123,24 +124,8 @@ const OPTIONS: HandlerOptions = {
 };
 
 const SERVERS: Readonly<Record<HostName, (fixity: Fixity) => Promise<Server>>> = {
-  async standalone(fixity) {
-    const config = readConfig({
-      env: {
-        UPLOAD_TOKENS: TOKEN,
-        UPLOAD_IDLE_TIMEOUT: `${IDLE_TIMEOUT}ms`,
-        UPLOAD_MIN_RATE: "0",
-        UPLOAD_MAX_SIZE: String(MAX_SIZE),
-      },
-    });
-    const log = pino({ level: "silent" });
-    const health = new Health(async () => {});
-    // it stops for those requests that want it
-    const stopping = new AbortController().signal;
-    Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
-    const app = await buildApp({ config, fixity, health, log, stopping });
-    await app.listen({ host: "127.0.0.1", port: 0 });
-    return app.server;
-  },
+  standalone: (fixity) => standalone(fixity, { UPLOAD_TOKENS: TOKEN }),
+  local: (fixity) => standalone(fixity, {}),
   async express(fixity) {
     const app = express();
     const handler = nodeHandler(fixity, OPTIONS);
@@ -162,6 +147,25 @@ const SERVERS: Readonly<Record<HostName, (fixity: Fixity) => Promise<Server>>> =
     return createServer(await honoListener(app.fetch));
   },
 };
+
+async function standalone(fixity: Fixity, access: Readonly<Record<string, string>>): Promise<Server> {
+  const config = readConfig({
+    env: {
+      ...access,
+      UPLOAD_IDLE_TIMEOUT: `${IDLE_TIMEOUT}ms`,
+      UPLOAD_MIN_RATE: "0",
+      UPLOAD_MAX_SIZE: String(MAX_SIZE),
+    },
+  });
+  const log = pino({ level: "silent" });
+  const health = new Health(async () => {});
+  // it stops for those requests that want it
+  const stopping = new AbortController().signal;
+  Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
+  const app = await buildApp({ config, fixity, health, log, stopping });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  return app.server;
+}
 
 /** The types of this package ask for those of a browser, so they are left out. */
 export async function honoListener(fetch: unknown): Promise<RequestListener> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ErrorCode } from "../../src/index.ts";
-import { type Host, type HostName, HOSTS, MAX_APPEND_SIZE, MAX_OPEN, MAX_SIZE, TOKEN } from "../helpers/hosts.ts";
+import { type Host, type HostName, MAX_APPEND_SIZE, MAX_OPEN, MAX_SIZE, TOKEN } from "../helpers/hosts.ts";
 import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
 import { fileHead, formOf, sha256 } from "../helpers/service.ts";
 
@@ -25,7 +25,7 @@ export interface Row {
   readonly isSilent?: boolean;
   /** Done when the first bytes have been sent, to bring the answer about. */
   readonly provoke?: Provocation;
-  /** @default all */
+  /** @default all but `local`, which is the standalone server without tokens */
   readonly hosts?: readonly HostName[];
   /** nginx does not pass on what provokes the answer. */
   readonly isDirectOnly?: boolean;
@@ -265,6 +265,21 @@ export const ROWS: readonly Row[] = [
     head: post("X-Test-Refuse: forbidden"),
   },
   {
+    code: "cross-site-request",
+    status: 403,
+    what: "a page of another site",
+    hosts: ["express", "fastify", "fetch", "local"],
+    head: post("Authorization: none", "Origin: https://other.example"),
+  },
+  {
+    code: "unknown-host",
+    status: 421,
+    what: "a name that is not known",
+    hosts: ["local"],
+    isDirectOnly: true,
+    head: post("Host: other.example"),
+  },
+  {
     code: "shutting-down",
     status: 503,
     what: "a stop",
@@ -313,7 +328,7 @@ export interface Cell {
 /** The cells of some rows in one host. */
 export function cellsOf(host: HostName, { manners = MANNERS, rows = ROWS, via = "direct" }: CellChoice = {}): Cell[] {
   return rows
-    .filter((row) => (row.hosts ?? HOSTS).includes(host) && (via === "direct" || row.isDirectOnly !== true))
+    .filter((row) => (row.hosts?.includes(host) ?? host !== "local") && (via === "direct" || row.isDirectOnly !== true))
     .flatMap((row) => {
       const { few, many } = row.rest ?? { few: FEW, many: MANY };
       return [few, many]
@@ -380,7 +395,8 @@ export async function exercise(
   const id = crypto.randomUUID();
   const start = Buffer.from(row.start ?? "");
   const content = contentOf(rest);
-  const lines = [...row.head(place), "Host: x", `X-Test-Id: ${id}`, `Content-Length: ${start.length + rest}`];
+  const lines = [...row.head(place), `X-Test-Id: ${id}`, `Content-Length: ${start.length + rest}`];
+  if (!lines.some((line) => line === "Host: other.example")) lines.push("Host: localhost");
   if (!lines.some((line) => line.startsWith("Authorization:"))) lines.push(`Authorization: Bearer ${TOKEN}`);
   const isWaiting = row.isSilent === true || row.provoke !== undefined;
   // a client that reads nothing before it has sent everything
@@ -417,7 +433,7 @@ export async function exercise(
   if (manner === "never" || !keeps) {
     await client.closed();
   } else {
-    await client.send(`OPTIONS /uploads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`);
+    await client.send(`OPTIONS /uploads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`);
     assert.equal((await client.answer()).status, 204, "serves the next request");
   }
   assert.equal(failure, null, "no reset");

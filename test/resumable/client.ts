@@ -28,7 +28,7 @@ export async function begin(client: RawClient, method: string, target: string, s
   const { fields = {}, body = "", length = Buffer.byteLength(body) } = sent;
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   if (length !== null && method !== "HEAD" && method !== "GET") lines.push(`Content-Length: ${length}\r\n`);
-  if (fields["Host"] === undefined) lines.unshift("Host: a\r\n");
+  if (fields["Host"] === undefined) lines.unshift("Host: localhost\r\n");
   await client.send(`${method} ${target} HTTP/1.1\r\n${lines.join("")}\r\n`);
   if (body.length > 0) await client.send(body);
 }

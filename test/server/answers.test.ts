@@ -105,7 +105,9 @@ for (const format of ["json", "pretty"]) {
       `/uploads/${"x".repeat(9000)}`,
     ]) {
       await using client = await RawClient.open(server.port);
-      await client.send(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\nUser-Agent: \u009b2J\r\n\r\n`, "latin1"));
+      await client.send(
+        Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: \u009b2J\r\n\r\n`, "latin1"),
+      );
       assert.ok((await client.answer()).status >= 400);
     }
     const wrong = { authorization: `Bearer ${TOKEN}x` };
@@ -139,33 +141,36 @@ test("every error is a problem, also of what is not the service's", async () => 
     return [status, fields.get("content-type"), (JSON.parse(String(body)) as { code: string }).code];
   };
   const type = "application/problem+json";
-  assert.deepEqual(await code("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), [404, type, "not-found"]);
-  assert.deepEqual(await code("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), [404, type, "not-found"]);
+  assert.deepEqual(await code("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"), [404, type, "not-found"]);
+  assert.deepEqual(await code("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"), [
+    404,
+    type,
+    "not-found",
+  ]);
   assert.deepEqual(await code("NONSENSE\r\n\r\n"), [400, type, "invalid-request"]);
-  assert.deepEqual(await code("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"), [
+  assert.deepEqual(await code("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n"), [
     400,
     type,
     "invalid-request",
   ]);
-  const long = `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`;
+  const long = `GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`;
   assert.deepEqual(await code(long), [431, type, "headers-too-large"]);
   for (const request of [
     "GET / HTTP/1.1\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nhost: b\r\n\r\n",
     "POST /uploads HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-    "POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
-    "POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
+    "POST /uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    "POST /uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
   ]) {
     assert.deepEqual(await code(request), [400, type, "invalid-request"], request);
   }
-  assert.deepEqual(await code("POST /uploads HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 1\r\n\r\nx"), [
-    417,
-    type,
-    "unsupported-expectation",
-  ]);
+  assert.deepEqual(
+    await code("POST /uploads HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nContent-Length: 1\r\n\r\nx"),
+    [417, type, "unsupported-expectation"],
+  );
   assert.equal((await code("GET /healthz HTTP/1.0\r\n\r\n"))[0], 200, "HTTP/1.0 knows no Host");
-  assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"), [400, type, "invalid-request"]);
+  assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"), [400, type, "invalid-request"]);
 });
 
 test("healthz says whether the store can be used, and soon when that changes", async () => {
@@ -200,7 +205,7 @@ test("what cannot be read is told with an id that is in the log", async () => {
 test("a sender who ends in the middle is told so, and is one line in the log", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "cut") });
   await using client = await RawClient.open(server.port);
-  await client.send("POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
+  await client.send("POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234");
   client.socket.end();
   const { status, body } = await client.answer();
   assert.deepEqual([status, (JSON.parse(String(body)) as { code: string }).code], [400, "upload-aborted"]);
@@ -220,7 +225,7 @@ test("what cannot be read, behind a request whose answer is being sent, is never
   const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
   const { url } = (await stored.json()) as { url: string };
   await using client = await RawClient.open(server.port);
-  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   const [first] = (await once(client.socket, "data")) as [Buffer];
   client.socket.removeAllListeners("data").pause();
   await client.send("NONSENSE\r\n\r\n");
@@ -245,7 +250,7 @@ test("content for an address that takes none is refused, and read no longer than
   // endless, but silent: the connection ends
   for (const head of ["POST /nowhere", "GET /healthz"]) {
     await using client = await RawClient.open(server.port);
-    await client.send(`${head} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n`);
+    await client.send(`${head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n`);
     assert.equal((await client.answer()).status, head === "GET /healthz" ? 200 : 404);
     await client.closed();
   }
@@ -273,7 +278,7 @@ test("tokens of the configuration are asked for", async () => {
 });
 
 test("an absolute target is the same as its path", async () => {
-  await using server = await ServerProcess.start({ dir: join(folder, "absolute") });
+  await using server = await ServerProcess.start({ dir: join(folder, "absolute"), env: { UPLOAD_HOSTS: "a.example" } });
   const ask = async (head: string, body = ""): Promise<number> => {
     await using client = await RawClient.open(server.port);
     await client.send(`${head} HTTP/1.1\r\nHost: a.example\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
@@ -290,13 +295,13 @@ test("an absolute target is the same as its path", async () => {
 test("the server as a whole tells its methods, and waits for no content", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "whole") });
   await using client = await RawClient.open(server.port);
-  await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
+  await client.send("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const { status, fields } = await client.answer();
   assert.deepEqual([status, fields.get("allow")], [204, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"]);
   const [line] = await logLines(server, 1);
   assert.deepEqual([line?.["method"], line?.["path"], line?.["status"]], ["OPTIONS", "*", 204]);
   // endless, but silent: the connection ends
-  await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
+  await client.send("OPTIONS * HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n");
   assert.equal((await client.answer()).status, 204);
   await client.closed();
 });
@@ -331,7 +336,7 @@ test("a reader who takes no byte for too long is ended, and the file is closed",
   const before = await server.openFiles();
   await using client = await RawClient.open(server.port);
   client.socket.pause();
-  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await until(async () => server.output.includes('"aborted":true'));
   await until(async () => (await server.openFiles()) <= before);
 });

@@ -21,7 +21,7 @@ test(
       // a third says nothing, a third half a header section, and a third goes on byte by byte
       const drips = clients.map((client, index) => {
         if (index % 3 === 0) return null;
-        void client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Long: ");
+        void client.send("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ");
         return index % 3 === 1 ? null : setInterval(() => void client.send("x"), 500);
       });
       try {

@@ -20,30 +20,30 @@ const ENDING: readonly (readonly [what: string, text: string, status: number])[]
   ["no Host, and content", `POST /uploads HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(9_000_000)}`, 400],
   [
     "a chunk that is none, and content behind it",
-    `POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n${"x".repeat(9_000_000)}`,
+    `POST /uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n${"x".repeat(9_000_000)}`,
     400,
   ],
   [
     "a chunk that is none behind an early answer, and content behind it",
-    `PUT /uploads/nonsense HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n${"x".repeat(9_000_000)}`,
+    `PUT /uploads/nonsense HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n${"x".repeat(9_000_000)}`,
     400,
   ],
   [
     "a refused upload",
-    `POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(9_000_000)}`,
+    `POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(9_000_000)}`,
     415,
   ],
   [
     "a refused upload that never comes",
-    "POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9000000\r\n\r\n",
+    "POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 9000000\r\n\r\n",
     415,
   ],
   [
     "a page, and content",
-    `GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(9_000_000)}`,
+    `GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(9_000_000)}`,
     200,
   ],
-  ["a page, and content that never comes", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n", 200],
+  ["a page, and content that never comes", "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n", 200],
 ];
 
 test(

@@ -28,7 +28,7 @@ function start(env: Record<string, string> = {}): Promise<ServerProcess> {
 /** An upload of which half has been sent, and taken. */
 async function halfAnUpload(server: ServerProcess): Promise<RawClient> {
   const client = await RawClient.open(server.port);
-  await client.send("POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
+  await client.send("POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
   assert.equal((await client.answer()).status, 100);
   await client.send("01234");
   return client;
@@ -200,21 +200,24 @@ describe("an append that runs when the server is stopped", () => {
 
 /** A plain upload of ten bytes, of which the first half is sent. */
 const HALVES: Readonly<Record<string, readonly [head: string, half: string]>> = {
-  "a raw POST": ["POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "01234"],
-  "a chunked POST": ["POST /uploads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\n01234\r\n"],
-  "a PUT": [`PUT /uploads/${sha256("0123456789")} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n`, "01234"],
+  "a raw POST": ["POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", "01234"],
+  "a chunked POST": [
+    "POST /uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "5\r\n01234\r\n",
+  ],
+  "a PUT": [`PUT /uploads/${sha256("0123456789")} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n`, "01234"],
   "a form, in the middle of the file": [formHead(400), `${filePart()}01234`],
   "a form, before the file": [formHead(400), '--B\r\nContent-Disposition: form-data; name="note"\r\n\r\nhel'],
   "a form, behind the file": [formHead(400), `${filePart()}0123456789\r\n--B\r\n`],
   "an upload larger than memory holds": [
-    "POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 3000001\r\n\r\n",
+    "POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000001\r\n\r\n",
     "x".repeat(3_000_000),
   ],
 };
 
 function formHead(length: number): string {
   const type = "multipart/form-data; boundary=B";
-  return `POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
+  return `POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
 }
 
 function filePart(): string {
@@ -227,7 +230,7 @@ describe("an upload that cannot be resumed and does not finish in time", () => {
       await using place = await StoreFolder.make();
       await using server = await ServerProcess.start({ dir: place.path, env: { UPLOAD_SHUTDOWN_TIMEOUT: "100ms" } });
       await using client = await RawClient.open(server.port);
-      await client.send(head.replace("Host: x", "Host: x\r\nExpect: 100-continue"));
+      await client.send(head.replace("Host: localhost", "Host: localhost\r\nExpect: 100-continue"));
       assert.equal((await client.answer()).status, 100);
       await client.send(half);
       const stopped = server.stop("SIGTERM");
@@ -251,7 +254,7 @@ test("a download that runs when the server is stopped is finished", async () => 
   const { url } = (await stored.json()) as { url: string };
   const client = await RawClient.open(server.port);
   client.socket.pause();
-  await client.send(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await client.send(`GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await once(client.socket, "readable");
   const stopped = server.stop("SIGTERM");
   await until(() => refusesConnections(server.port));
@@ -279,7 +282,7 @@ for (const [first, second, code] of [
 test("connections that are only kept alive do not hold the stop", async () => {
   await using server = await start();
   await using client = await RawClient.open(server.port);
-  await client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  await client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
   assert.equal((await client.answer()).status, 200);
   assert.deepEqual(await server.stop("SIGINT"), { code: 0, signal: null });
 });
@@ -290,7 +293,7 @@ test("a request on a kept connection, sent while the server stops, is refused wi
   await using other = await halfAnUpload(server);
   const stopped = server.stop("SIGTERM");
   await until(() => refusesConnections(server.port));
-  await other.send("56789GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  await other.send("56789GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
   assert.equal((await other.answer()).status, 201);
   await busy.send("56789");
   assert.equal((await busy.answer()).status, 200);

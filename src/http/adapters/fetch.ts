@@ -54,6 +54,7 @@ class FetchExchange implements Exchange {
   readonly id: string = nextRequestId();
   readonly method: string;
   readonly target: string;
+  readonly authority: string;
   readonly fields: Fields;
   readonly trailers: Fields = NO_FIELDS;
   readonly body: FetchBody;
@@ -65,9 +66,10 @@ class FetchExchange implements Exchange {
 
   constructor(request: Request, peerAddress: string | undefined) {
     this.peerAddress = peerAddress;
-    const { pathname, search } = new URL(request.url);
+    const { pathname, search, host } = new URL(request.url);
     this.method = request.method;
     this.target = pathname + search;
+    this.authority = request.headers.get("host") ?? host;
     this.fields = { get: (name) => request.headers.get(name) ?? undefined };
     // asked first: to ask some hosts for the body of a request that was read locks it
     const isUsed = request.bodyUsed;

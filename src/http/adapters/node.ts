@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { asFixityError } from "../../core/errors.ts";
 import type { Exchange, Fields } from "../exchange.ts";
+import { authorityInTarget } from "../fields/host.ts";
 import type { Handler } from "../handler.ts";
 import { sendAnswer, type Sent } from "./node-answer.ts";
 import { hasContent, isContentUsed, NodeBody } from "./node-body.ts";
@@ -14,6 +15,7 @@ class NodeExchange implements Exchange {
   readonly id: string = nextRequestId();
   readonly method: string;
   readonly target: string;
+  readonly authority: string | undefined;
   readonly httpVersion: string;
   readonly peerAddress: string | undefined;
   readonly fields: Fields;
@@ -28,6 +30,7 @@ class NodeExchange implements Exchange {
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.method = request.method ?? "GET";
     this.target = targetOf(request);
+    this.authority = authorityOf(request);
     this.httpVersion = request.httpVersion;
     this.peerAddress = request.socket.remoteAddress;
     this.fields = { get: (name) => joined(request.headers[name]) };
@@ -101,14 +104,21 @@ function joined(value: string | string[] | undefined): string | undefined {
 }
 
 /** Express and Connect cut their mount path off `url` and keep the whole in `originalUrl`. */
-function targetOf(request: IncomingMessage & { readonly originalUrl?: string }): string {
+type MountedRequest = IncomingMessage & { readonly originalUrl?: string };
+
+function targetOf(request: MountedRequest): string {
   return originForm(request.originalUrl ?? request.url ?? "/");
 }
 
 /**
- * A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112, section 3.2.2); which host
- * it names is of no matter here.
+ * The host and port that a request is for. Where the target is absolute, its host replaces the `Host` field (RFC 9112,
+ * section 3.2.2); HTTP/2 has a pseudo-header field instead (RFC 9113, section 8.3.1).
  */
+export function authorityOf({ originalUrl, url = "/", headers }: MountedRequest): string | undefined {
+  return authorityInTarget(originalUrl ?? url) ?? headers.host ?? (headers[":authority"] as string | undefined);
+}
+
+/** A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112, section 3.2.2). */
 export function originForm(target: string): string {
   if (target.startsWith("/")) return target;
   const [, rest] = /^https?:\/\/[^/?#]*(.*)$/i.exec(target) ?? [];

@@ -112,11 +112,12 @@ function wantedRanges({ exchange }: RouteContext, link: Link): readonly ByteRang
   return parseRange(range);
 }
 
-function fieldsOf({ query, exchange }: RouteContext, link: Link): Record<string, string> {
+function fieldsOf({ query, exchange, options }: RouteContext, link: Link): Record<string, string> {
   return blobFields(link, {
     filename: cleanFileName(query.get("filename")),
     download: query.has("download"),
     wantReprDigest: exchange.fields.get("want-repr-digest"),
+    resourcePolicy: options.resourcePolicy,
   });
 }
 

@@ -3,11 +3,11 @@ import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
 import type { Link } from "../../core/link.ts";
 import type { Answer, Exchange } from "../exchange.ts";
-import { prefersHtml } from "../fields/accept.ts";
 import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import type { RouteContext } from "../handler.ts";
-import { problemAnswer, SAFETY } from "../problem.ts";
-import { renderAbsence, renderPage } from "../view/page.ts";
+import { SAFETY } from "../problem.ts";
+import { failureAnswer, pageAnswer } from "../view/answers.ts";
+import { renderPage } from "../view/page.ts";
 import { policyOf } from "../view/policy.ts";
 import { previewOf } from "../view/preview.ts";
 
@@ -50,18 +50,8 @@ export async function viewBlob({ fixity, options, exchange, query }: RouteContex
   return { ...pageAnswer(exchange, { status: 200, fields }, page), note };
 }
 
-/** For people a page, for programs the problem. */
 function absent(exchange: Exchange): Answer {
-  const problem = problemAnswer(new FixityError("blob-not-found", "No file is stored under this link."));
-  const answer = { ...problem, fields: { ...problem.fields, Vary: "Accept" } };
-  if (!prefersHtml(exchange.fields.get("accept"))) return answer;
-  const fields = { ...answer.fields, "Content-Security-Policy": policyOf(null, null) };
-  return pageAnswer(exchange, { ...answer, fields }, renderAbsence());
-}
-
-/** With the page as its content; `HEAD` tells of the length alone. */
-function pageAnswer(exchange: Exchange, answer: Answer, page: string): Answer {
-  const fields = { ...answer.fields, "Content-Type": "text/html; charset=utf-8" };
-  if (exchange.method !== "HEAD") return { ...answer, fields, body: page };
-  return { ...answer, fields: { ...fields, "Content-Length": String(Buffer.byteLength(page)) }, body: undefined };
+  const error = new FixityError("blob-not-found", "No file is stored under this link.");
+  const text = "No file is stored under this link. If there was one, it has been removed.";
+  return failureAnswer(exchange, error, text);
 }

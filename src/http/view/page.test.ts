@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { cleanFileName } from "../../core/file-name.ts";
 import { Digest } from "../../core/digest.ts";
 import { Link } from "../../core/link.ts";
-import { renderAbsence, renderPage } from "./page.ts";
+import { renderFailure, renderPage } from "./page.ts";
 import { previewOf } from "./preview.ts";
 import { SCRIPT } from "./script.ts";
 import { STYLE } from "./style.ts";
@@ -88,5 +88,5 @@ test("addresses are told to chats only where they are known, and pictures only w
 });
 
 test("the page for a file that is not there has no script", () => {
-  assert.doesNotMatch(renderAbsence(), /<script/);
+  assert.doesNotMatch(renderFailure("No such file", "It has been removed."), /<script/);
 });

@@ -59,14 +59,14 @@ export function renderPage(file: ShownFile, preview: Preview): string {
   );
 }
 
-/** The page for a link that no file is stored under. */
-export function renderAbsence(): string {
+/** The page for a request that failed. */
+export function renderFailure(title: string, text: string): string {
   return document(
-    "No such file",
+    title,
     null,
     html`<section class="lost">
-      <h1>No such file</h1>
-      <p>No file is stored under this link. If there was one, it has been removed.</p>
+      <h1>${title}</h1>
+      <p>${text}</p>
     </section>`,
   );
 }

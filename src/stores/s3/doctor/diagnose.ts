@@ -32,7 +32,7 @@ export async function* diagnoseBucket(
   const bench = new Bench(options, diagnosis.signal);
   let remains: Remains | null;
   try {
-    yield* examine(PROBES, { ...diagnosis, context: bench, explain: (error) => explain(error, bench) });
+    yield* examine(PROBES, { ...diagnosis, context: bench, explain });
   } finally {
     remains = await bench.clear();
   }

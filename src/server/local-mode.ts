@@ -1,0 +1,73 @@
+import { isIP } from "node:net";
+import { isLoopback } from "../access/client-address.ts";
+import { FixityError } from "../core/errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/host.ts";
+import type { Config } from "./config.ts";
+
+/**
+ * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts whoever reaches it. The
+ * browser of a developer reaches it too, with every page that is open there. Two rules keep these pages out: requests that
+ * they make the browser send are refused (`http/cross-site.ts`), and so are requests for hosts that are not known. Without
+ * the latter a page could let its own name point to 127.0.0.1 and be of the same site (DNS rebinding).
+ */
+export function isLocalMode({ tokens, open }: Pick<Config, "tokens" | "open">): boolean {
+  return tokens.length === 0 && !open;
+}
+
+/** Whether a server with this configuration is used from this machine only. */
+export function isLocalOnly(config: Pick<Config, "tokens" | "open" | "publicUrl">): boolean {
+  return isLocalMode(config) && (config.publicUrl === undefined || isLoopbackHost(new URL(config.publicUrl).hostname));
+}
+
+/** Whether a host is this machine: a name, or an address with or without the brackets that it has in a URL. */
+export function isLoopbackHost(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, "$1");
+  return isLocalhost(host) || (isIP(address) !== 0 && isLoopback(address));
+}
+
+/**
+ * The check of `Host` in local mode: addresses and `localhost` always pass, because no other site can have them as its
+ * host; names have to be known. HTTP/1.0 without `Host` passes: no browser sends it.
+ */
+export function hostCheck({ hosts = [], publicUrl }: Pick<Config, "hosts" | "publicUrl">): CheckHost {
+  const known = new Set(hosts);
+  const publicHost = publicUrl === undefined ? null : canonicalHost(new URL(publicUrl).hostname);
+  if (publicHost !== null) known.add(publicHost);
+  return ({ authority }) => {
+    if (authority === undefined) return null;
+    const host = hostIn(authority);
+    const canonical = host === null ? null : canonicalHost(host);
+    if (canonical !== null && (isIpLiteral(canonical) || isLocalhost(canonical) || known.has(canonical))) return null;
+    return unknownHost(canonical);
+  };
+}
+
+/** What whoever starts a server with this configuration should know. */
+export function accessWarnings(config: Pick<Config, "tokens" | "open" | "publicUrl" | "hosts">): readonly string[] {
+  const warnings: string[] = [];
+  if (isLocalMode(config) && !isLocalOnly(config)) {
+    warnings.push(
+      `anybody who reaches ${config.publicUrl} can upload: there are no tokens, and UPLOAD_PUBLIC_URL is not on this ` +
+        `machine. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want`,
+    );
+  }
+  if (config.hosts !== undefined && !isLocalMode(config)) {
+    warnings.push("UPLOAD_HOSTS has no effect: only a server with neither tokens nor UPLOAD_OPEN checks Host");
+  }
+  return warnings;
+}
+
+type CheckHost = (exchange: Pick<Exchange, "authority">) => FixityError | null;
+
+function unknownHost(host: string | null): FixityError {
+  const named = host === null ? "a host that is empty or no host name" : `the host ${host}`;
+  const setting = host === null ? "UPLOAD_HOSTS" : `UPLOAD_HOSTS=${host}`;
+  return new FixityError(
+    "unknown-host",
+    `The request is for ${named}. Without tokens this server answers only to IP addresses, localhost, the host of ` +
+      `UPLOAD_PUBLIC_URL and those of UPLOAD_HOSTS, so that no web site can reach it under a name of its own. If this is a ` +
+      `name of this server, set ${setting} and start it again. If a proxy is in front, it may also send Host as it came.`,
+    { facts: host === null ? {} : { host } },
+  );
+}
