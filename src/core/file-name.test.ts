@@ -40,6 +40,36 @@ test("a long name is cut and keeps its extension", () => {
   assert.ok(name.endsWith(".jpeg"));
 });
 
+test("a long name is cut between characters, whatever they are made of", () => {
+  const characters = ["😀", "👩‍🚀", "🏳️‍🌈", "👨‍👩‍👧‍👦", "🇩🇪", "e\u0301", "नि", "한", "写", "x"];
+  const list = fc.array(fc.constantFrom(...characters), { minLength: 1, maxLength: 20 });
+  fc.assert(
+    fc.property(list, fc.constantFrom("", ".png", ".JPEG"), (list, suffix) => {
+      // repeated flags alone would join with their neighbours in other ways than the list does
+      const stem = list
+        .map((character) => `${character}-`)
+        .join("")
+        .repeat(200);
+      const clean = cleanFileName(stem + suffix) ?? "";
+      const cut = clean.slice(0, clean.length - suffix.length);
+      assert.ok(clean.endsWith(suffix.toLowerCase()));
+      assert.ok(stem.startsWith(cut), clean);
+      assert.ok(clean.length <= 255 && clean.length > 255 - 16);
+      const whole = [...new Intl.Segmenter().segment(stem.slice(0, 600))].map(({ index }) => index);
+      assert.ok(whole.includes(cut.length), clean);
+    }),
+  );
+  const emoji = cleanFileName(`${"😀".repeat(200)}.png`);
+  assert.equal(emoji, `${"😀".repeat(125)}.png`);
+});
+
+test("what is too long for a character is cut between code points", () => {
+  for (const mark of ["\u0301", "\u{e0067}", "\u200d😀"]) {
+    const clean = cleanFileName(`😀${mark.repeat(500)}.png`) ?? "";
+    assert.ok(clean.isWellFormed() && clean.endsWith(".png") && clean.length >= 254 && clean.length <= 255, clean);
+  }
+});
+
 test("a cleaned name is clean, whatever it was", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 600 }), (name) => {

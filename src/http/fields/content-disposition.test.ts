@@ -27,8 +27,40 @@ test("UTF-8 that is sent as it is becomes the text it is; other bytes are Latin-
 });
 
 test("without a name there is none", () => {
-  for (const text of [undefined, "", "attachment", "attachment; name=a", 'attachment; filename="a', ";;;", "=;="]) {
+  const nameless = [undefined, "", "attachment", "attachment;", "attachment; name=a", 'inline; filename=""'];
+  for (const text of [...nameless, "attachment; filename=", "attachment; filename*=UTF-8''%ZZ"]) {
     assert.equal(fileNameOf(text), null, text);
+  }
+});
+
+test("the type may be missing, and be any", () => {
+  for (const type of ["", "attachment; ", "inline;", 'form-data; name="upload"; ', "x; "]) {
+    assert.equal(fileNameOf(`${type}filename="a.png"`), "a.png");
+  }
+  assert.equal(fileNameOf("filename*=UTF-8''%C3%A9.png"), "é.png");
+});
+
+test("names are read as those in forms are: paths, quotes that are not escaped, a filename* in quotes", () => {
+  assert.equal(fileNameOf('attachment; filename="C:\\dir\\new.png"'), "C:\\dir\\new.png");
+  assert.equal(fileNameOf('attachment; filename="te"st.png"'), 'te"st.png');
+  assert.equal(fileNameOf("attachment; filename*=\"UTF-8''%C3%A9.png\""), "é.png");
+  assert.equal(fileNameOf("attachment; filename=my photo.png"), "my photo.png");
+  assert.equal(fileNameOf('attachment; filename="=?utf-8?B?5YaZLnBuZw==?="'), "写.png");
+});
+
+test("a field that is malformed or gives two names is refused", () => {
+  const malformed = ['attachment; filename="a', ";;;", "=;=", "attachment; a", 'attachment; filename="a"b'];
+  const twice = [
+    'attachment; filename="a.png"; filename="b.png"',
+    "attachment; filename=a.png; FILENAME=a.png",
+    'attachment; filename="a.png", attachment; filename="b.png"',
+    "attachment; filename=a.png, attachment; filename=b.png",
+    "attachment; filename*=UTF-8''a; filename*=UTF-8''b",
+    'attachment; filename="a" b.png"; filename="c.exe"',
+    'attachment; filename="a"b"; name="c" filename="d.exe"',
+  ];
+  for (const text of [...malformed, ...twice]) {
+    assert.throws(() => fileNameOf(text), { code: "invalid-field" }, text);
   }
 });
 
@@ -69,12 +101,16 @@ test("any name comes back from the field that was written for it", () => {
   );
 });
 
-test("any text is read without an error", () => {
+test("any text is read or refused, nothing else", () => {
   const pieces = fc.constantFrom("filename", "filename*", "=", ";", '"', "\\", "UTF-8''", "%", "41", " ", "é", "写");
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {
-      const name = fileNameOf(`attachment;${parts.join("")}`);
-      assert.ok(name === null || typeof name === "string");
+      try {
+        const name = fileNameOf(`attachment;${parts.join("")}`);
+        assert.ok(name === null || (typeof name === "string" && name !== ""));
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, "invalid-field");
+      }
     }),
   );
 });

@@ -30,6 +30,66 @@ test("backslash escapes of old curl are understood where nothing else makes sens
   assert.equal(fileNameIn('filename="a\\"b\\\\c;d%22.txt"'), 'a"b\\c;d%22.txt');
 });
 
+test("quotes that are not escaped are part of the file name where both grammars fail", () => {
+  const names: readonly (readonly [parameters: string, name: string])[] = [
+    ['filename="my "best" photo.png"', 'my "best" photo.png'],
+    ['filename="12" record.png"', '12" record.png'],
+    ['filename=""quoted".txt"', '"quoted".txt'],
+    ['filename="a"";', 'a"'],
+    ['filename="a; "b"; c.txt"', 'a; "b"; c.txt'],
+    ['filename="a "b" c.txt"; size=12', 'a "b" c.txt'],
+    ['size="12"; filename="a "b".txt" ; modification-date="Wed, 12 Feb 1997 16:29:51 -0500"', 'a "b".txt'],
+    ['filename="a "b".txt"; filename*=UTF-8\'\'c.txt', "c.txt"],
+    ['filename="C:\\dir\\a "b".txt"', 'C:\\dir\\a "b".txt'],
+  ];
+  for (const [parameters, name] of names) assert.equal(fileNameIn(parameters), name, parameters);
+  const before = parseFormDisposition('form-data; filename="a "b".txt"; name="f"');
+  assert.deepEqual(before, { name: "f", fileName: 'a "b".txt' });
+});
+
+test("nothing is smuggled in by quotes that are not escaped", () => {
+  for (const parameters of [
+    'filename="a" b"; name="g"',
+    'filename="a" b"; filename="c.exe"',
+    'filename="a" b"; filename=c.exe',
+    'filename="a" filename="b"',
+    'filename="a "b"; name="g" c"',
+    'filename="a "b" name="g"',
+    'filename="a "b; filename*=UTF-8\'\'c" d"',
+    'filename="a "b".png',
+    'filename="a"b',
+    'x="1"; x="2"; filename="a"',
+  ]) {
+    assert.throws(() => fileNameIn(parameters), { code: "malformed-form" }, parameters);
+  }
+  assert.throws(() => parseFormDisposition('form-data; name="a" b"; filename="c"'), { code: "malformed-form" });
+});
+
+test("a name that is encoded as in mail is decoded where it is nothing else", () => {
+  const names: readonly (readonly [sent: string, name: string])[] = [
+    ["=?utf-8?B?5YaZLnBuZw==?=", "写.png"],
+    ["=?UTF-8?b?5YaZLnBuZw?=", "写.png"],
+    ["=?iso-8859-1?Q?a_=E9=5F.txt?=", "a é_.txt"],
+    ["=?utf-8*en?q?=C3=A9?=", "é"],
+    ["=?utf-8?B?5YY=?= =?utf-8?B?mQ==?=\t=?utf-8?Q?.png?=", "写.png"],
+    ["=?Shift_JIS?B?lVw=?= =?utf-8?Q?.png?=", "表.png"],
+    ["=?utf-8?Q??=", ""],
+  ];
+  for (const [sent, name] of names) assert.equal(fileNameIn(`filename="${sent}"`), name, sent);
+  for (const sent of [
+    "=?klingon?B?5YaZ?=",
+    "=?utf-8?B?/w==?=",
+    "=?utf-8?X?a?=",
+    "a =?utf-8?B?5YaZ?=",
+    "=?utf-8?B?5YaZ?=.png",
+    "=?utf-8?B?5YaZ",
+    "=??=",
+  ]) {
+    assert.equal(fileNameIn(`filename="${sent}"`), sent, sent);
+  }
+  assert.equal(fileNameIn("filename=\"=?utf-8?Q?a?=\"; filename*=UTF-8''b"), "b");
+});
+
 test("filename* wins where it can be decoded, before or after filename", () => {
   const extended = "filename*=UTF-8''%E5%86%99.png";
   assert.equal(fileNameIn(extended), "写.png");
