@@ -52,6 +52,7 @@ async function fillBucket({ bucket }: ScriptedServer): Promise<void> {
     bucket.uploads.set(uploadId, {
       key,
       type,
+      initiated: new Date(),
       parts: new Map(parts.map(({ number, bytes }) => [number, bytesOf(bytes)])),
     });
   }

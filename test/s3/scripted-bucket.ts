@@ -24,6 +24,7 @@ interface StoredObject {
 interface StoredUpload {
   readonly key: string;
   readonly type: string;
+  readonly initiated: Date;
   readonly parts: Map<number, Buffer>;
 }
 
@@ -34,6 +35,10 @@ interface StoredUpload {
 export class ScriptedBucket {
   readonly objects: Map<string, StoredObject> = new Map();
   readonly uploads: Map<string, StoredUpload> = new Map();
+  /** Whether a key appears in listings, of objects or of uploads. For listings that lag. */
+  isListed: (key: string, operation: string) => boolean = () => true;
+  /** Whether a stored object is shown to a request that reads it. For objects that appear late. */
+  isShown: (request: ScriptedRequest, key: string) => boolean = () => true;
   #ids = 0;
 
   /** Makes an object behind everybody's back; its entity tag. */
@@ -59,9 +64,9 @@ export class ScriptedBucket {
       case "CreateMultipartUpload":
         return this.#create(request);
       case "ListObjectsV2":
-        return this.#list();
+        return this.#list(request);
       case "ListMultipartUploads":
-        return xml("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>");
+        return this.#listUploads(request);
       default:
         return this.#answerOfUpload(request);
     }
@@ -78,8 +83,9 @@ export class ScriptedBucket {
     return { status: 200, headers: { etag: this.#keep(key, content, typeOf(headers)) } };
   }
 
-  #get({ key, headers }: ScriptedRequest): ScriptedAnswer {
-    const found = this.objects.get(key);
+  #get(request: ScriptedRequest): ScriptedAnswer {
+    const { key, headers } = request;
+    const found = this.isShown(request, key) ? this.objects.get(key) : undefined;
     if (found === undefined) return failure(404, "NoSuchKey");
     const { bytes, type, etag, modified } = found;
     const common = { "content-type": type, etag, "last-modified": modified.toUTCString() };
@@ -89,27 +95,56 @@ export class ScriptedBucket {
     return { status: 206, headers: { ...common, ...range }, body: bytes.subarray(Number(first), Number(last) + 1) };
   }
 
-  #copy({ key, headers }: ScriptedRequest): ScriptedAnswer {
-    const source = this.#sourceOf(headers);
+  #copy(request: ScriptedRequest): ScriptedAnswer {
+    const source = this.#sourceOf(request);
     if (source === undefined) return failure(404, "NoSuchKey");
-    return xml("CopyObjectResult", `<ETag>${escaped(this.#keep(key, source.bytes, source.type))}</ETag>`);
+    return xml("CopyObjectResult", `<ETag>${escaped(this.#keep(request.key, source.bytes, source.type))}</ETag>`);
   }
 
   #create({ key, headers }: ScriptedRequest): ScriptedAnswer {
     let uploadId: string;
     do uploadId = `id-${(this.#ids += 1)}`;
     while (this.uploads.has(uploadId));
-    this.uploads.set(uploadId, { key, type: typeOf(headers), parts: new Map() });
+    this.uploads.set(uploadId, { key, type: typeOf(headers), initiated: new Date(), parts: new Map() });
     return xml("InitiateMultipartUploadResult", `<UploadId>${uploadId}</UploadId>`);
   }
 
-  #list(): ScriptedAnswer {
-    const contents = [...this.objects].map(
+  #list({ operation, query }: ScriptedRequest): ScriptedAnswer {
+    const after = query.get("continuation-token") ?? "";
+    const { page, isTruncated } = pageOf(
+      [...this.objects].filter(([key]) => isInListing(key, query) && this.isListed(key, operation) && key > after),
+      ([key]) => key,
+      query.get("max-keys"),
+    );
+    const contents = page.map(
       ([key, { bytes, etag, modified }]) =>
         `<Contents><Key>${key}</Key><LastModified>${modified.toISOString()}</LastModified>` +
         `<ETag>${escaped(etag)}</ETag><Size>${bytes.length}</Size></Contents>`,
     );
-    return xml("ListBucketResult", `<IsTruncated>false</IsTruncated>${contents.join("")}`);
+    const next = isTruncated ? `<NextContinuationToken>${page.at(-1)?.[0] ?? ""}</NextContinuationToken>` : "";
+    return xml("ListBucketResult", `<IsTruncated>${isTruncated}</IsTruncated>${next}${contents.join("")}`);
+  }
+
+  #listUploads({ operation, query }: ScriptedRequest): ScriptedAnswer {
+    const place = (key: string, uploadId: string) => `${key} ${uploadId}`;
+    const after = query.has("key-marker")
+      ? place(query.get("key-marker") ?? "", query.get("upload-id-marker") ?? "")
+      : "";
+    const { page, isTruncated } = pageOf(
+      [...this.uploads].filter(
+        ([id, { key }]) => isInListing(key, query) && this.isListed(key, operation) && place(key, id) > after,
+      ),
+      ([id, { key }]) => place(key, id),
+      query.get("max-uploads"),
+    );
+    const items = page.map(
+      ([id, { key, initiated }]) =>
+        `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>${initiated.toISOString()}</Initiated></Upload>`,
+    );
+    const [lastId = "", last] = page.at(-1) ?? [];
+    const markers = `<NextKeyMarker>${last?.key ?? ""}</NextKeyMarker><NextUploadIdMarker>${lastId}</NextUploadIdMarker>`;
+    const next = isTruncated ? markers : "";
+    return xml("ListMultipartUploadsResult", `<IsTruncated>${isTruncated}</IsTruncated>${next}${items.join("")}`);
   }
 
   #answerOfUpload(request: ScriptedRequest): ScriptedAnswer {
@@ -121,7 +156,7 @@ export class ScriptedBucket {
       this.uploads.delete(uploadId);
       return { status: 204 };
     }
-    if (request.operation === "ListParts") return listOfParts(upload);
+    if (request.operation === "ListParts") return listOfParts(upload, request.query);
     const number = Number(request.query.get("partNumber"));
     const isCopy = request.operation === "UploadPartCopy";
     const bytes = isCopy ? this.#rangeOf(request) : request.content;
@@ -142,13 +177,14 @@ export class ScriptedBucket {
     return xml("CompleteMultipartUploadResult", `<ETag>${escaped(etag)}</ETag>`);
   }
 
-  #rangeOf({ headers }: ScriptedRequest): Buffer {
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(String(headers["x-amz-copy-source-range"])) ?? [];
-    return this.#sourceOf(headers)?.bytes.subarray(Number(first), Number(last) + 1) ?? Buffer.alloc(0);
+  #rangeOf(request: ScriptedRequest): Buffer {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(String(request.headers["x-amz-copy-source-range"])) ?? [];
+    return this.#sourceOf(request)?.bytes.subarray(Number(first), Number(last) + 1) ?? Buffer.alloc(0);
   }
 
-  #sourceOf(headers: ScriptedRequest["headers"]): StoredObject | undefined {
-    return this.objects.get(String(headers["x-amz-copy-source"]).split("/").slice(2).join("/"));
+  #sourceOf(request: ScriptedRequest): StoredObject | undefined {
+    const key = String(request.headers["x-amz-copy-source"]).split("/").slice(2).join("/");
+    return this.isShown(request, key) ? this.objects.get(key) : undefined;
   }
 
   #keep(key: string, bytes: Buffer, type: string, etag: string = tagOf(bytes)): string {
@@ -157,21 +193,37 @@ export class ScriptedBucket {
   }
 }
 
-function listOfParts({ parts }: StoredUpload): ScriptedAnswer {
+function listOfParts({ parts }: StoredUpload, query: URLSearchParams): ScriptedAnswer {
   const modified = new Date().toISOString();
-  const items = [...parts]
-    .toSorted(([a], [b]) => a - b)
-    .map(
-      ([number, bytes]) =>
-        `<Part><PartNumber>${number}</PartNumber><LastModified>${modified}</LastModified>` +
-        `<ETag>${escaped(tagOf(bytes))}</ETag><Size>${bytes.length}</Size></Part>`,
-    );
-  return xml("ListPartsResult", `<IsTruncated>false</IsTruncated>${items.join("")}`);
+  const after = Number(query.get("part-number-marker") ?? 0);
+  const { page, isTruncated } = pageOf(
+    [...parts].filter(([number]) => number > after),
+    ([number]) => String(number).padStart(5, "0"),
+    query.get("max-parts"),
+  );
+  const items = page.map(
+    ([number, bytes]) =>
+      `<Part><PartNumber>${number}</PartNumber><LastModified>${modified}</LastModified>` +
+      `<ETag>${escaped(tagOf(bytes))}</ETag><Size>${bytes.length}</Size></Part>`,
+  );
+  const next = isTruncated ? `<NextPartNumberMarker>${page.at(-1)?.[0]}</NextPartNumberMarker>` : "";
+  return xml("ListPartsResult", `<IsTruncated>${isTruncated}</IsTruncated>${next}${items.join("")}`);
+}
+
+function isInListing(key: string, query: URLSearchParams): boolean {
+  return key.startsWith(query.get("prefix") ?? "");
+}
+
+/** The first items in the order of their places, 1,000 unless fewer were asked for. */
+function pageOf<T>(items: readonly T[], placeOf: (item: T) => string, limit: string | null) {
+  const most = Math.min(Number(limit ?? 1_000), 1_000);
+  const sorted = items.toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  return { page: sorted.slice(0, most), isTruncated: sorted.length > most };
 }
 
 /** An error as S3 tells it. `more` stands in its element. */
-export function failure(status: number, code: string, more = ""): ScriptedAnswer {
-  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>As scripted.</Message>${more}</Error>`;
+export function failure(status: number, code: string, more = "", message = "As scripted."): ScriptedAnswer {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;
   return { status, headers: { "content-type": "application/xml", "x-amz-request-id": "scripted" }, body };
 }
 

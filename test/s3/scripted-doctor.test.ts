@@ -23,6 +23,9 @@ async function examine(scripts: Readonly<Record<string, Script>>, options: Parti
   return { findings, of, server };
 }
 
+/** What a scripted bucket does not do, however it is scripted. */
+const NOT_SCRIPTED: ReadonlySet<string> = new Set(["https", "presigned", "presigned-range", "cors"]);
+
 const without =
   (...names: readonly string[]): Script =>
   ({ headers }) => {
@@ -89,6 +92,59 @@ test("a bucket that keeps versions", async () => {
   const { of } = await examine({ DeleteObject: () => marked });
   assert.equal(of("versions").verdict, "note");
   assert.match(of("versions").remedy, /NoncurrentVersionExpiration/);
+});
+
+for (const [what, refusal] of [
+  ["AWS", failure(400, "InvalidRequest", "", "Content-MD5 OR x-amz-checksum- HTTP header is required.")],
+  ["MinIO", failure(400, "MissingContentMD5")],
+] as const) {
+  test(`a bucket that stores nothing without Content-MD5, in the words of ${what}: a note`, async () => {
+    const wantsMd5: Script = ({ headers }) => (headers["content-md5"] === undefined ? refusal : null);
+    const { of, findings } = await examine({ PutObject: wantsMd5, UploadPart: wantsMd5 });
+    assert.deepEqual([of("put").verdict, of("put").found], ["note", "only with Content-MD5, which fixity sends"]);
+    const amiss = findings.filter(({ verdict }) => verdict !== "ok").map(({ probe }) => probe);
+    assert.deepEqual(
+      amiss.filter((probe) => !NOT_SCRIPTED.has(probe)),
+      ["put"],
+    );
+  });
+}
+
+for (const [field, accepted, told, remedy] of [
+  ["x-amz-server-side-encryption", ["AES256"], "AES256", /PutBucketEncryption/],
+  ["x-amz-server-side-encryption", ["aws:kms"], "aws:kms", /PutBucketEncryption/],
+  ["x-amz-server-side-encryption", ["AES256", "aws:kms"], "AES256 or aws:kms", /PutBucketEncryption/],
+  ["x-amz-acl", ["bucket-owner-full-control"], "bucket-owner-full-control", /BucketOwnerEnforced/],
+] as const) {
+  test(`a policy that demands ${field}: ${told} is reported as such, with what to change`, async () => {
+    const policy: Script = ({ headers }) =>
+      accepted.some((value) => headers[field] === value) ? null : failure(403, "AccessDenied");
+    const { of, findings } = await examine({ PutObject: policy, CreateMultipartUpload: policy, CopyObject: policy });
+    for (const [probe, operation] of [
+      ["put", "PutObject"],
+      ["multipart", "CreateMultipartUpload"],
+    ] as const) {
+      assert.equal(of(probe).verdict, "failure");
+      assert.equal(
+        of(probe).found,
+        `${operation} was refused (AccessDenied), but an object with ${field}: ${told} is stored: ` +
+          "the bucket's policy requires this header, which fixity does not send.",
+      );
+      assert.match(of(probe).remedy, remedy);
+    }
+    assert.deepEqual(
+      findings.filter(({ permission }) => permission !== null),
+      [],
+    );
+    assert.equal(of("clear").verdict, "ok");
+  });
+}
+
+test("keys that may not store anything, whatever the request has: the permission is missing", async () => {
+  const { findings } = await examine({ PutObject: () => failure(403, "AccessDenied") });
+  const finding = findings.find(({ probe }) => probe === "put");
+  assert.equal(finding?.found, "PutObject was refused (AccessDenied): the keys lack s3:PutObject.");
+  assert.equal(finding?.permission, "s3:PutObject");
 });
 
 test("parts that have to be equal", async () => {

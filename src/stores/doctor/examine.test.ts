@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { examine, type ExamineOptions } from "./examine.ts";
-import { fails, holds, type Probe, untried } from "./probe.ts";
+import { fails, holds, type Probe, restricted, untried } from "./probe.ts";
 
 const context = { tried: [] as string[] };
 type Context = typeof context;
@@ -55,6 +55,25 @@ test("a probe that builds on one that failed is not made", async () => {
   assert.deepEqual(tried, ["a", "d"]);
   assert.deepEqual(words, ["warning", "skipped", "skipped", "ok"]);
   assert.equal(findings[1]?.found, "builds on a");
+});
+
+test("what holds with a restriction has its own verdict, and probes that build on it are made", async () => {
+  const { findings, words } = await verdicts([
+    probe("a", async () => restricted("late", { verdict: "warning", remedy: "wait" })),
+    probe("b", good, { needs: ["a"] }),
+  ]);
+  assert.deepEqual(words, ["warning", "ok"]);
+  assert.deepEqual([findings[0]?.found, findings[0]?.remedy], ["late", "wait"]);
+});
+
+test("a consequence can depend on what is examined, and an explanation can bring its own remedy", async () => {
+  const otherwise = ({ tried }: Context) => ({ verdict: "note" as const, remedy: `after ${tried.length}` });
+  const { findings } = await verdicts([probe("a", bad, { otherwise })]);
+  assert.deepEqual([findings[0]?.verdict, findings[0]?.remedy], ["note", "after 1"]);
+  const explain = async () => ({ found: "denied", permission: null, remedy: "change the policy" });
+  const broken = probe("a", async () => Promise.reject(new RangeError("broke")));
+  const explained = await verdicts([broken], { explain });
+  assert.deepEqual([explained.findings[0]?.verdict, explained.findings[0]?.remedy], ["warning", "change the policy"]);
 });
 
 test("behind a gate that failed nothing is tried; behind one that only warns everything is", async () => {

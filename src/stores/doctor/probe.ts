@@ -11,8 +11,8 @@ export interface Probe<Context> {
   readonly needs?: readonly string[];
   /** Nothing else need be tried where this does not hold. */
   readonly isGate?: boolean;
-  /** What it means where it does not hold, unless the outcome says otherwise. */
-  readonly otherwise: Consequence;
+  /** What it means where it does not hold, unless the outcome says otherwise. A function where that depends on settings. */
+  readonly otherwise: Consequence | ((context: Context) => Consequence);
   /** Tries it. What it throws counts as not holding. */
   readonly run: (context: Context) => Promise<Outcome>;
 }
@@ -27,6 +27,7 @@ export interface Consequence {
 export type Outcome =
   | { readonly kind: "holds"; readonly found: string | null }
   | { readonly kind: "fails"; readonly found: string; readonly consequence: Partial<Consequence> }
+  | { readonly kind: "restricted"; readonly found: string; readonly consequence: Consequence }
   | { readonly kind: "untried"; readonly found: string };
 
 /** It holds. */
@@ -37,6 +38,11 @@ export function holds(found: string | null = null): Outcome {
 /** It does not hold; `consequence` where that means something else than the probe's `otherwise`. */
 export function fails(found: string, consequence: Partial<Consequence> = {}): Outcome {
   return { kind: "fails", found, consequence };
+}
+
+/** It holds with a restriction that has consequences. Probes that need it are run all the same. */
+export function restricted(found: string, consequence: Consequence): Outcome {
+  return { kind: "restricted", found, consequence };
 }
 
 /** There was no way to tell. */

@@ -136,6 +136,11 @@ export class S3Client {
     return retrying(this.#limitsOf[patience], ends, work);
   }
 
+  /** Whether the bucket has refused to store anything without `Content-MD5`, which every request since then carries. */
+  get sendsMd5(): boolean {
+    return this.#sendsMd5;
+  }
+
   /** Aborted by {@link destroy}. */
   get closed(): AbortSignal {
     return this.#closed.signal;

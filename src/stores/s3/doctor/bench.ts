@@ -24,6 +24,13 @@ const ATTEMPTS = 3;
 
 const TYPE = "text/plain; charset=utf-8";
 
+/** A header field that the policy of a bucket can demand with everything that is stored, and that fixity does not send. */
+export interface DemandedField {
+  readonly name: string;
+  readonly value: string;
+  readonly remedy: string;
+}
+
 /** A large object on its way, from one probe to the next. */
 export interface Large {
   readonly upload: MultipartUpload;
@@ -41,6 +48,8 @@ export class Bench {
   large: Large | null = null;
   /** A multipart upload that nobody may ever complete; set by the probe that begins it. */
   loose: UploadName | null = null;
+  /** The header fields that the bucket's policy demands; set when something is refused that stores an object. */
+  demanded: Promise<readonly DemandedField[]> | null = null;
   readonly #area: string;
   readonly #keys = new Set<string>();
   readonly #transfers: MultipartUpload[] = [];

@@ -32,7 +32,7 @@ export async function* diagnoseBucket(
   const bench = new Bench(options, diagnosis.signal);
   let remains: Remains | null;
   try {
-    yield* examine(PROBES, { ...diagnosis, context: bench, explain });
+    yield* examine(PROBES, { ...diagnosis, context: bench, explain: (error) => explain(error, bench) });
   } finally {
     remains = await bench.clear();
   }

@@ -1,5 +1,5 @@
 import { ByteRange } from "../../../core/byte-range.ts";
-import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, restricted } from "../../doctor/probe.ts";
 import { openObject } from "../blob-opener.ts";
 import { deleteObject, headObject, putObject } from "../objects.ts";
 import { S3Error } from "../s3-error.ts";
@@ -82,7 +82,13 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
 
 async function stores(bench: Bench): Promise<Outcome> {
   await bench.put("small", TEXT);
-  return holds();
+  if (!bench.client.sendsMd5) return holds();
+  return restricted("only with Content-MD5, which fixity sends", {
+    verdict: "note",
+    remedy:
+      "Buckets with object lock and a default retention ask for it. Nothing needs to be done: fixity learns it from the " +
+      "first refusal.",
+  });
 }
 
 async function tellsFacts(bench: Bench): Promise<Outcome> {
