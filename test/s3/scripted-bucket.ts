@@ -221,6 +221,16 @@ function pageOf<T>(items: readonly T[], placeOf: (item: T) => string, limit: str
   return { page: sorted.slice(0, most), isTruncated: sorted.length > most };
 }
 
+/** A predicate that is false for each key as often as `looks` says, and true from then on: a lag without a clock. */
+export function hiddenAtFirst(looks: number): (key: string) => boolean {
+  const left = new Map<string, number>();
+  return (key) => {
+    const now = left.get(key) ?? looks;
+    left.set(key, now - 1);
+    return now <= 0;
+  };
+}
+
 /** An error as S3 tells it. `more` stands in its element. */
 export function failure(status: number, code: string, more = "", message = "As scripted."): ScriptedAnswer {
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;

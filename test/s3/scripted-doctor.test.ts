@@ -4,14 +4,19 @@ import { describe, test } from "node:test";
 import type { Finding } from "../../src/stores/doctor/finding.ts";
 import type { S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
-import { failure, type ScriptedRequest } from "./scripted-bucket.ts";
+import { failure, hiddenAtFirst, type ScriptedBucket, type ScriptedRequest } from "./scripted-bucket.ts";
 import { ScriptedServer, type Step } from "./scripted-server.ts";
 
 type Script = (request: ScriptedRequest) => Step;
 
 /** A server that does with some requests what a script says, and all others as it should. */
-async function examine(scripts: Readonly<Record<string, Script>>, options: Partial<S3StoreOptions> = {}) {
+async function examine(
+  scripts: Readonly<Record<string, Script>>,
+  options: Partial<S3StoreOptions> = {},
+  arrange: (bucket: ScriptedBucket) => void = () => undefined,
+) {
   await using server = await ScriptedServer.start();
+  arrange(server.bucket);
   for (const [operation, script] of Object.entries(scripts)) server.always(operation, script);
   await using store = new S3Store(server.options(options));
   const findings = await Array.fromAsync(store.diagnose());
@@ -21,6 +26,12 @@ async function examine(scripts: Readonly<Record<string, Script>>, options: Parti
     return { ...found, remedy: found.remedy ?? "" };
   };
   return { findings, of, server };
+}
+
+/** What is amiss, but for what a scripted bucket never does. */
+function amiss(findings: readonly Finding[]): Record<string, string> {
+  const bad = findings.filter(({ verdict, probe }) => verdict !== "ok" && !NOT_SCRIPTED.has(probe));
+  return Object.fromEntries(bad.map(({ probe, verdict }) => [probe, verdict]));
 }
 
 /** What a scripted bucket does not do, however it is scripted. */
@@ -145,6 +156,142 @@ test("keys that may not store anything, whatever the request has: the permission
   const finding = findings.find(({ probe }) => probe === "put");
   assert.equal(finding?.found, "PutObject was refused (AccessDenied): the keys lack s3:PutObject.");
   assert.equal(finding?.permission, "s3:PutObject");
+});
+
+describe("listings", () => {
+  const late: readonly (readonly [operation: string, probes: readonly string[]])[] = [
+    ["ListObjectsV2", ["list", "list-pages"]],
+    ["ListMultipartUploads", ["list-uploads"]],
+  ];
+  for (const [operation, probes] of late) {
+    test(`that are late (${operation}): a warning that nothing is lost`, async () => {
+      const { of, findings } = await examine({}, {}, (bucket) => {
+        const isSeen = hiddenAtFirst(2);
+        bucket.isListed = (key, asked) => asked !== operation || isSeen(key);
+      });
+      const [first = ""] = probes;
+      assert.deepEqual(amiss(findings), { [first]: "warning" });
+      assert.match(of(first).found ?? "", /^listed \d+\.\d s late$/);
+      assert.match(of(first).remedy, /^Nothing is lost: .* Cleaning up comes that much later/);
+      for (const probe of probes.slice(1)) assert.equal(of(probe).verdict, "ok");
+    });
+  }
+
+  test("that stay incomplete: a warning that says what is not cleaned up", async () => {
+    const { of, findings } = await examine({}, { timeouts: { retries: 200 } }, (bucket) => {
+      bucket.isListed = () => false;
+    });
+    assert.deepEqual(amiss(findings), { list: "warning", "list-pages": "skipped", "list-uploads": "warning" });
+    assert.equal(of("list").found, "An object that was stored seconds ago is not among them.");
+    assert.match(of("list").remedy, /^Files are stored and read all the same\. .*may be removed\.$/);
+  });
+
+  test("that still have what was removed: nothing is reported as left behind", async () => {
+    const { of } = await examine({}, {}, (bucket) => {
+      const answer = bucket.answer.bind(bucket);
+      const ghosts = new Map(bucket.objects);
+      bucket.answer = (request) => {
+        for (const [key, object] of bucket.objects) ghosts.set(key, object);
+        if (request.operation !== "ListObjectsV2") return answer(request);
+        const present = new Map(bucket.objects);
+        for (const [key, object] of ghosts) bucket.objects.set(key, object);
+        const listed = answer(request);
+        for (const key of ghosts.keys()) if (!present.has(key)) bucket.objects.delete(key);
+        return listed;
+      };
+    });
+    assert.deepEqual([of("clear").verdict, of("clear").found], ["ok", null]);
+  });
+
+  test("that do not have yet what could not be removed: it is named", async () => {
+    const { of } = await examine(
+      { DeleteObject: () => failure(403, "AccessDenied") },
+      { timeouts: { retries: 200 } },
+      (bucket) => {
+        bucket.isListed = () => false;
+      },
+    );
+    assert.equal(of("clear").verdict, "warning");
+    assert.match(of("clear").found ?? "", /^Could not be removed: tmp\/doctor-\w+-/);
+  });
+
+  for (const [operation, probe, verdict] of [
+    ["ListObjectsV2", "list", "failure"],
+    ["ListMultipartUploads", "list-uploads", "warning"],
+  ] as const) {
+    test(`that fail (${operation}): a ${verdict}`, async () => {
+      const { of } = await examine({
+        [operation]: ({ query }) => (query.get("prefix")?.includes("doctor-") ? failure(400, "InvalidRequest") : null),
+      });
+      assert.equal(of(probe).verdict, verdict);
+    });
+  }
+});
+
+describe("objects that are shown late", () => {
+  for (const [operation, probes] of [
+    ["HeadObject", ["head", "complete"]],
+    ["GetObject", ["get"]],
+  ] as const) {
+    test(`to ${operation}: a warning with how late, and what that means`, async () => {
+      const { of, findings } = await examine({}, {}, (bucket) => {
+        const isSeen = hiddenAtFirst(2);
+        bucket.isShown = (request, key) => request.operation !== operation || isSeen(key);
+      });
+      assert.deepEqual(amiss(findings), Object.fromEntries(probes.map((probe) => [probe, "warning"])));
+      for (const probe of probes) {
+        assert.match(of(probe).found ?? "", /^shown \d+\.\d s late$/);
+        assert.match(of(probe).remedy, /^Files are stored and acknowledged all the same\./);
+      }
+    });
+  }
+
+  test("to HEAD and GET both: the same warnings", async () => {
+    const { findings } = await examine({}, {}, (bucket) => {
+      const isSeen = hiddenAtFirst(2);
+      bucket.isShown = ({ operation }, key) => !/^(Head|Get)Object$/.test(operation) || isSeen(`${operation} ${key}`);
+    });
+    assert.deepEqual(amiss(findings), { head: "warning", get: "warning", complete: "warning" });
+  });
+
+  test("to copies: files that need one are not stored, which is a failure", async () => {
+    const { of } = await examine({}, {}, (bucket) => {
+      const isSeen = hiddenAtFirst(2);
+      bucket.isShown = ({ operation }, key) => operation !== "CopyObject" || isSeen(key);
+    });
+    assert.equal(of("copy").verdict, "failure");
+    assert.equal(of("copy").found, "An object that was stored a moment ago is not found by the copy (404 NoSuchKey).");
+  });
+
+  test("never: a failure", async () => {
+    const { of } = await examine({}, { timeouts: { retries: 200 } }, (bucket) => {
+      bucket.isShown = ({ operation }) => operation !== "HeadObject" && operation !== "GetObject";
+    });
+    for (const probe of ["head", "get", "complete"]) assert.equal(of(probe).verdict, "failure", probe);
+  });
+
+  test("after their removal: a warning", async () => {
+    const { of } = await examine({}, {}, (bucket) => {
+      const answer = bucket.answer.bind(bucket);
+      const isGone = hiddenAtFirst(2);
+      const removed = new Map<string, () => void>();
+      bucket.answer = (request) => {
+        const object = bucket.objects.get(request.key);
+        if (request.operation === "DeleteObject" && object !== undefined) {
+          removed.set(request.key, () => bucket.objects.set(request.key, object));
+        }
+        const restore = request.operation === "HeadObject" ? removed.get(request.key) : undefined;
+        if (restore === undefined || isGone(request.key)) return answer(request);
+        restore();
+        const shown = answer(request);
+        bucket.objects.delete(request.key);
+        return shown;
+      };
+    });
+    assert.equal(of("delete").verdict, "warning");
+    assert.match(of("delete").found ?? "", /^gone \d+\.\d s late$/);
+    assert.equal(of("clear").verdict, "ok");
+  });
 });
 
 test("parts that have to be equal", async () => {

@@ -2,8 +2,8 @@
  * How a probe went:
  *
  * - `ok`: what its title says holds;
- * - `note`: it does not hold, and fixity does as well without it;
- * - `warning`: it does not hold, and something is dearer, slower or left undone for it;
+ * - `note`: it does not hold, or only in a certain way, and fixity does as well;
+ * - `warning`: it does not hold, or late, and something is dearer, slower or left undone for it;
  * - `failure`: it does not hold, and fixity cannot be used;
  * - `skipped`: it could not be tried, for want of something that another probe found missing.
  */

@@ -1,15 +1,17 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Remains } from "../../doctor/cleared.ts";
 import type { Payload } from "../client.ts";
 import { S3Client } from "../client.ts";
 import { CopyPace } from "../copy-pace.ts";
 import { Layout } from "../layout.ts";
-import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../listing.ts";
+import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../listing.ts";
 import { MultipartUpload } from "../multipart-upload.ts";
 import { abortUpload, createUpload, type Part, type UploadName } from "../multipart.ts";
-import { deleteObject, putObject } from "../objects.ts";
+import { deleteObject, headObject, putObject } from "../objects.ts";
 import type { ResolvedS3Options } from "../options.ts";
-import { S3Error } from "../s3-error.ts";
+import { pauseFor } from "../retry.ts";
+import { failedWith, S3Error } from "../s3-error.ts";
 import { sha256Hex, UNSIGNED_PAYLOAD } from "../signer.ts";
 
 /** What the last part of every probe's key begins with, below the staging area. */
@@ -18,9 +20,15 @@ const MARK = "doctor-";
 /** Milliseconds after which what another doctor has left is nobody's any more: far longer than one works. */
 const FORGOTTEN_AFTER = 3_600_000;
 
-/** A doctor is waited for by a person: milliseconds, and attempts. */
-const PATIENCE = { answer: 10_000, idle: 10_000, completion: 60_000, retries: 15_000 };
+/** Limits for a doctor, whose result a person waits for: milliseconds, and attempts. */
+const TIMEOUTS_MS = { answer: 10_000, idle: 10_000, completion: 60_000 };
+const MAX_RETRIES_MS = 15_000;
 const ATTEMPTS = 3;
+
+/** How long the doctor looks for what it has just made, and how long once it has done so in vain. */
+const MAX_LATENESS_MS = 15_000;
+const LATENESS_AFTER_FAILURE_MS = 1_000;
+const MAX_PAUSE_MS = 1_000;
 
 const TYPE = "text/plain; charset=utf-8";
 
@@ -29,6 +37,13 @@ export interface DemandedField {
   readonly name: string;
   readonly value: string;
   readonly remedy: string;
+}
+
+/** Something that was looked for until it was found. */
+export interface Seen<T> {
+  readonly found: T;
+  /** Milliseconds until then; 0 where the first look has found it. */
+  readonly lateMs: number;
 }
 
 /** A large object on its way, from one probe to the next. */
@@ -51,6 +66,10 @@ export class Bench {
   /** The header fields that the bucket's policy demands; set when something is refused that stores an object. */
   demanded: Promise<readonly DemandedField[]> | null = null;
   readonly #area: string;
+  /** Milliseconds for which {@link eventually} looks. */
+  readonly #maxLateness: Record<"objects" | "listings", number>;
+  /** Milliseconds after which objects appeared, or disappeared, at the latest. */
+  #latenessMs = 0;
   readonly #keys = new Set<string>();
   readonly #transfers: MultipartUpload[] = [];
   readonly #resisting = new Set<string>();
@@ -58,7 +77,10 @@ export class Bench {
   /** @param signal keeps requests from being sent again; what is under way is never cut off, lest it happen unseen */
   constructor(given: ResolvedS3Options, signal: AbortSignal = new AbortController().signal) {
     this.signal = signal;
-    this.options = { ...given, attempts: ATTEMPTS, timeouts: { ...given.timeouts, ...PATIENCE } };
+    const retries = Math.min(given.timeouts.retries, MAX_RETRIES_MS);
+    this.options = { ...given, attempts: ATTEMPTS, timeouts: { ...given.timeouts, ...TIMEOUTS_MS, retries } };
+    const latest = Math.min(given.timeouts.retries, MAX_LATENESS_MS);
+    this.#maxLateness = { objects: latest, listings: latest };
     this.client = new S3Client(this.options);
     this.#area = new Layout(given.keyPrefix).staging + MARK;
     this.prefix = `${this.#area}${randomBytes(8).toString("hex")}-`;
@@ -100,6 +122,36 @@ export class Bench {
     this.loose = null;
   }
 
+  /**
+   * Looks for what was just made until it is there: some servers show objects, or list them, seconds after they were stored.
+   *
+   * @param look `null` while it is not there
+   * @returns `null` if it was not there within some seconds
+   */
+  async eventually<T>(where: "objects" | "listings", look: () => Promise<T | null>): Promise<Seen<T> | null> {
+    const begun = performance.now();
+    for (let looks = 0; ; looks += 1) {
+      const found = await look();
+      const elapsed = performance.now() - begun;
+      if (found !== null) {
+        const lateMs = looks === 0 ? 0 : elapsed;
+        if (where === "objects") this.#latenessMs = Math.max(this.#latenessMs, lateMs);
+        return { found, lateMs };
+      }
+      const left = this.#maxLateness[where] - elapsed;
+      if (left <= 0) {
+        this.#maxLateness[where] = Math.min(this.#maxLateness[where], LATENESS_AFTER_FAILURE_MS);
+        return null;
+      }
+      await pauseFor(Math.min(100 * 2 ** looks, MAX_PAUSE_MS, left), this.signal);
+    }
+  }
+
+  /** Waits as long as objects have been late so far, before a look whose result is to be that there is none. */
+  async settle(): Promise<void> {
+    if (this.#latenessMs > 0) await sleep(1.5 * this.#latenessMs);
+  }
+
   /** A payload for a part, with the digest that parts are sent with. */
   partOf(bytes: Uint8Array): Payload {
     const digest = this.options.signParts ? sha256Hex([bytes]) : UNSIGNED_PAYLOAD;
@@ -115,18 +167,23 @@ export class Bench {
     for (const upload of this.#transfers) await upload.abort();
     if (this.loose !== null) await this.#attempt(this.loose.key, () => this.abortLoose());
     for (const key of this.#keys) await this.#attempt(key, () => deleteObject(this.client, key));
+    await this.settle();
     const { found, swept } = await this.#look();
+    const left = found ?? new Set(this.#resisting);
+    // A listing that lags may not have them yet.
+    if (found !== null) for (const key of this.#resisting) if (await this.#isLeft({ key })) left.add(key);
     await this.client.destroy();
-    return { names: (found ?? [...this.#resisting]).sort(), swept };
+    return { names: [...left].sort(), swept };
   }
 
   /** What of this bench is still there, `null` where that cannot be listed. */
-  async #look(): Promise<{ readonly found: string[] | null; readonly swept: number }> {
-    const found: string[] = [];
+  async #look(): Promise<{ readonly found: Set<string> | null; readonly swept: number }> {
+    const found = new Set<string>();
     let swept = 0;
     const sort = async (item: ListedObject | ListedUpload, time: Date, now: Date | null) => {
-      if (item.key.startsWith(this.prefix)) found.push(item.key);
-      else if ((now ?? new Date()).getTime() - time.getTime() > FORGOTTEN_AFTER) swept += await this.#sweep(item);
+      if (item.key.startsWith(this.prefix)) {
+        if (await this.#isLeft(item)) found.add(item.key);
+      } else if ((now ?? new Date()).getTime() - time.getTime() > FORGOTTEN_AFTER) swept += await this.#sweep(item);
     };
     try {
       for await (const { items, now } of listUploads(this.client, this.#area)) {
@@ -135,9 +192,22 @@ export class Bench {
       for await (const { items, now } of listObjects(this.client, this.#area)) {
         for (const item of items) await sort(item, item.modified, now);
       }
-      return { found: [...new Set(found)], swept };
+      return { found, swept };
     } catch {
       return { found: null, swept };
+    }
+  }
+
+  /** Whether something is really there: a listing that lags still has what was removed. */
+  async #isLeft(item: { readonly key: string; readonly uploadId?: string }): Promise<boolean> {
+    const { key, uploadId } = item;
+    try {
+      if (uploadId === undefined) return (await headObject(this.client, key)) !== null;
+      await listParts(this.client, { key, uploadId }).next();
+      return true;
+    } catch (error) {
+      if (error instanceof S3Error) return !failedWith(error, 404);
+      throw error;
     }
   }
 

@@ -1,7 +1,7 @@
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import type { Part } from "../multipart.ts";
 import { copyObject } from "../objects.ts";
-import { S3Error } from "../s3-error.ts";
+import { failedWith, S3Error } from "../s3-error.ts";
 import type { Bench } from "./bench.ts";
 import { FIRST_PART, LAST_PART, textAtBorder } from "./multipart-probes.ts";
 import { readText } from "./object-probes.ts";
@@ -40,12 +40,19 @@ export const COPY_PROBES: readonly BucketProbe[] = [
   },
 ];
 
+/** Copies an object right after it was stored, as a file is that has just been completed. */
 async function copies(bench: Bench): Promise<Outcome> {
-  const from = bench.key("small");
+  const text = "to be copied\n";
+  const from = await bench.put("source", text);
   const to = bench.key("copy");
-  await copyObject(bench.client, from, { to });
-  const [one, other] = [await readText(bench, from), await readText(bench, to)];
-  return one !== null && one === other ? holds() : fails("The copy is not what was copied.");
+  try {
+    await copyObject(bench.client, from, { to });
+  } catch (error) {
+    if (!(failedWith(error, 404) && error.code === "NoSuchKey")) throw error;
+    return fails("An object that was stored a moment ago is not found by the copy (404 NoSuchKey).");
+  }
+  const copy = await bench.eventually("objects", () => readText(bench, to));
+  return copy?.found === text ? holds() : fails("The copy is not what was copied.");
 }
 
 async function copiesParts(bench: Bench): Promise<Outcome> {

@@ -1,10 +1,19 @@
-import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
 import { expectRoot } from "../answers.ts";
 import { listObjects } from "../listing.ts";
 import type { Bench } from "./bench.ts";
-import { type BucketProbe, vital, wanted } from "./probe.ts";
+import { type BucketProbe, holdsInTime, vital, wanted } from "./probe.ts";
 
 const group = "Listing";
+
+export const LISTED_LATE: string =
+  "Nothing is lost: uploads and downloads work without listings. Cleaning up comes that much later, and gc and verify do not " +
+  "see what is so new.";
+
+const NOT_LISTED =
+  "Files are stored and read all the same. If the listing is only late, cleaning up comes later and nothing is lost. If it " +
+  "stays incomplete, gc and verify miss files, what killed servers leave stays and costs, and resumable uploads that pause " +
+  "for more than a day may be removed.";
 
 export const LISTING_PROBES: readonly BucketProbe[] = [
   {
@@ -26,21 +35,31 @@ export const LISTING_PROBES: readonly BucketProbe[] = [
 ];
 
 async function lists(bench: Bench): Promise<Outcome> {
-  const key = bench.key("small");
-  for await (const { items } of listObjects(bench.client, bench.prefix)) {
-    if (items.some((item) => item.key === key && item.size > 0)) return holds();
-  }
-  return fails("An object that was stored a moment ago is not among them.");
+  const key = await bench.put("listed", "listed\n");
+  const seen = await bench.eventually("listings", () => ifListed(bench, [key]));
+  if (seen !== null) return holdsInTime(seen, "listed", LISTED_LATE);
+  return fails("An object that was stored seconds ago is not among them.", wanted(NOT_LISTED));
 }
 
 async function listsInPages(bench: Bench): Promise<Outcome> {
   const keys = [await bench.put("page-1", "1"), await bench.put("page-2", "2")];
+  const seen = await bench.eventually("listings", () => ifListed(bench, keys));
+  if (seen === null) return untried("the listing is too late");
   const first = await readPage(bench, null);
   const second = first.next === null ? null : await readPage(bench, first.next);
   const found = [...first.keys, ...(second?.keys ?? [])];
   return found.join(" ") === keys.join(" ")
     ? holds()
     : fails(`Two objects, a page each, were listed as ${found.length}.`);
+}
+
+/** `null` while one of these objects of the bench is not listed. */
+async function ifListed({ client, prefix }: Bench, keys: readonly string[]): Promise<true | null> {
+  const missing = new Set(keys);
+  for await (const { items } of listObjects(client, prefix)) {
+    for (const { key, size } of items) if (size > 0) missing.delete(key);
+  }
+  return missing.size === 0 ? true : null;
 }
 
 interface ListPage {

@@ -1,13 +1,14 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { ByteRange } from "../../../core/byte-range.ts";
+import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
 import { listParts, listUploads } from "../listing.ts";
 import { uploadPart } from "../multipart.ts";
 import { headObject } from "../objects.ts";
 import { failedWith } from "../s3-error.ts";
 import type { Bench } from "./bench.ts";
-import { readText } from "./object-probes.ts";
-import { type BucketProbe, vital, wanted } from "./probe.ts";
+import { LISTED_LATE } from "./listing-probes.ts";
+import { HEAD_LATE, readText } from "./object-probes.ts";
+import { type BucketProbe, holdsInTime, vital, wanted } from "./probe.ts";
 
 /** Bytes of a part that is not the last one: no fewer are taken ("Amazon S3 multipart upload limits"). */
 export const FIRST_PART: number = 5 * 1024 * 1024;
@@ -15,7 +16,9 @@ export const FIRST_PART: number = 5 * 1024 * 1024;
 export const LAST_PART = 1024;
 
 const group = "Large files";
-const NO_LARGE_FILES = "Only files that fit one part (UPLOAD_BUCKET_PART_SIZE, 8 MiB) could be stored.";
+/** Milliseconds after which aborted parts may still be listed, as some servers do. */
+const ABORT_MAY_TAKE_MS = 1_000;
+
 const ABANDONED =
   "Parts that dead servers leave stay and cost. A lifecycle rule with AbortIncompleteMultipartUpload removes them.";
 
@@ -24,7 +27,7 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
     id: "multipart",
     group,
     title: "Parts are taken, in any order (CreateMultipartUpload, UploadPart)",
-    otherwise: vital(NO_LARGE_FILES),
+    otherwise: noLargeFiles,
     run: takesParts,
   },
   {
@@ -32,7 +35,7 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
     group,
     title: "They become one object (CompleteMultipartUpload)",
     needs: ["multipart"],
-    otherwise: vital(NO_LARGE_FILES),
+    otherwise: noLargeFiles,
     run: completes,
   },
   {
@@ -66,6 +69,10 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
   },
 ];
 
+function noLargeFiles({ options: { partSize } }: Bench) {
+  return vital(`Only files that fit one part (UPLOAD_BUCKET_PART_SIZE, ${formatSize(partSize)}) could be stored.`);
+}
+
 async function takesParts(bench: Bench): Promise<Outcome> {
   const upload = await bench.transfer("large");
   const last = await upload.upload(2, bench.partOf(Buffer.alloc(LAST_PART, "2")), bench.signal);
@@ -79,8 +86,10 @@ async function completes(bench: Bench): Promise<Outcome> {
   const { upload, parts } = bench.large;
   const size = FIRST_PART + LAST_PART;
   await upload.complete(parts, size);
-  const found = await headObject(bench.client, bench.key("large"));
-  return found?.size === size ? holds() : fails(`It has ${found?.size ?? "no"} bytes, not ${size}.`);
+  const seen = await bench.eventually("objects", () => headObject(bench.client, bench.key("large")));
+  if (seen === null) return fails("The object is not there seconds after the answer.");
+  if (seen.found.size !== size) return fails(`It has ${seen.found.size} bytes, not ${size}.`);
+  return holdsInTime(seen, "shown", HEAD_LATE);
 }
 
 async function keepsOrder(bench: Bench): Promise<Outcome> {
@@ -89,32 +98,40 @@ async function keepsOrder(bench: Bench): Promise<Outcome> {
 
 /** The last four bytes of the first part, and the four behind them. */
 export async function textAtBorder(bench: Bench, key: string): Promise<string | null> {
-  return readText(bench, key, ByteRange.over({ start: FIRST_PART - 4, end: FIRST_PART + 4 }));
+  const range = ByteRange.over({ start: FIRST_PART - 4, end: FIRST_PART + 4 });
+  return (await bench.eventually("objects", () => readText(bench, key, range)))?.found ?? null;
 }
 
 async function listsUploads(bench: Bench): Promise<Outcome> {
   const { uploadId, key } = await looseUpload(bench);
-  for await (const { items } of listUploads(bench.client, bench.prefix)) {
-    if (items.some((upload) => upload.uploadId === uploadId && upload.key === key)) return holds();
-  }
-  return fails("One that was begun a moment ago is not among them.");
+  const seen = await bench.eventually("listings", async () => {
+    for await (const { items } of listUploads(bench.client, bench.prefix)) {
+      if (items.some((upload) => upload.uploadId === uploadId && upload.key === key)) return true;
+    }
+    return null;
+  });
+  if (seen === null) return fails("One that was begun seconds ago is not among them.");
+  return holdsInTime(seen, "listed", LISTED_LATE);
 }
 
 async function listsParts(bench: Bench): Promise<Outcome> {
-  for await (const { items } of listParts(bench.client, await looseUpload(bench))) {
-    if (items.some(({ size }) => size === LAST_PART)) return holds();
-  }
-  return fails("One that was sent a moment ago is not among them.");
+  const upload = await looseUpload(bench);
+  const seen = await bench.eventually("listings", async () => {
+    for await (const { items } of listParts(bench.client, upload)) {
+      if (items.some(({ size }) => size === LAST_PART)) return true;
+    }
+    return null;
+  });
+  if (seen === null) return fails("One that was sent seconds ago is not among them.");
+  return holdsInTime(seen, "listed", LISTED_LATE);
 }
 
 async function aborts(bench: Bench): Promise<Outcome> {
   const upload = await looseUpload(bench);
   await bench.abortLoose();
-  for (let looks = 0; looks < 5; looks += 1) {
-    if (looks > 0) await sleep(200);
-    if ((await countParts(bench, upload)) === 0) return holds();
-  }
-  return fails("The parts are still there after the answer.");
+  const gone = await bench.eventually("listings", async () => ((await countParts(bench, upload)) === 0 ? true : null));
+  if (gone === null) return fails("The parts are still listed seconds after the answer.");
+  return gone.lateMs < ABORT_MAY_TAKE_MS ? holds() : holdsInTime(gone, "gone", "They stay and cost until then.");
 }
 
 /** Begins an upload of one part, unless there is one from an earlier probe. */

@@ -5,12 +5,19 @@ import { deleteObject, headObject, putObject } from "../objects.ts";
 import { S3Error } from "../s3-error.ts";
 import { sha256Hex } from "../signer.ts";
 import { type Bench, payloadOf } from "./bench.ts";
-import { type BucketProbe, vital, wanted, welcome } from "./probe.ts";
+import { type BucketProbe, holdsInTime, vital, wanted, welcome } from "./probe.ts";
 
 const TEXT = "fixity doctor was here.\n";
 const OTHER = "Something else altogether.\n";
 
 const group = "Small files";
+
+export const HEAD_LATE: string =
+  "Files are stored and acknowledged all the same. Until they are shown, HEAD of their links answers 404, and a file that is " +
+  "sent again is stored once more, with the same bytes.";
+const GET_LATE =
+  "Files are stored and acknowledged all the same. Until they are shown, their links answer 404, and appends to a resumable " +
+  "upload that was created or saved just before are refused with 404: clients have to try again, or begin anew.";
 
 export const OBJECT_PROBES: readonly BucketProbe[] = [
   {
@@ -92,9 +99,12 @@ async function stores(bench: Bench): Promise<Outcome> {
 }
 
 async function tellsFacts(bench: Bench): Promise<Outcome> {
-  const found = await headObject(bench.client, bench.key("small"));
-  if (found === null) return fails("An object is not there right after it was stored.");
-  return found.size === TEXT.length ? holds() : fails(`It has ${found.size} bytes, not ${TEXT.length}.`);
+  const seen = await bench.eventually("objects", () => headObject(bench.client, bench.key("small")));
+  if (seen === null) return fails("An object is not there seconds after it was stored.");
+  const { size } = seen.found;
+  return size === TEXT.length
+    ? holdsInTime(seen, "shown", HEAD_LATE)
+    : fails(`It has ${size} bytes, not ${TEXT.length}.`);
 }
 
 async function tellsAbsence(bench: Bench): Promise<Outcome> {
@@ -103,14 +113,17 @@ async function tellsAbsence(bench: Bench): Promise<Outcome> {
 }
 
 async function givesBack(bench: Bench): Promise<Outcome> {
-  const text = await readText(bench, bench.key("small"));
-  return text === TEXT ? holds() : fails("Other bytes came back than were stored.");
+  // A new object: the one before may have been waited for already.
+  const key = await bench.put("read", TEXT);
+  const seen = await bench.eventually("objects", () => readText(bench, key));
+  if (seen === null) return fails("An object cannot be read seconds after it was stored: 404.");
+  return seen.found === TEXT ? holdsInTime(seen, "shown", GET_LATE) : fails("Other bytes came back than were stored.");
 }
 
 async function givesRange(bench: Bench): Promise<Outcome> {
   const range = ByteRange.over({ start: 7, end: 13 });
-  const text = await readText(bench, bench.key("small"), range);
-  return text === TEXT.slice(7, 13) ? holds() : fails("Other bytes came back than were asked for.");
+  const seen = await bench.eventually("objects", () => readText(bench, bench.key("small"), range));
+  return seen?.found === TEXT.slice(7, 13) ? holds() : fails("Other bytes came back than were asked for.");
 }
 
 async function refusesWrongDigest(bench: Bench): Promise<Outcome> {
@@ -120,6 +133,7 @@ async function refusesWrongDigest(bench: Bench): Promise<Outcome> {
     await putObject(bench.client, key, payload, { contentType: "text/plain", ifAbsent: false });
   } catch (error) {
     if (!(error instanceof S3Error && error.status === 400)) throw error;
+    await bench.settle();
     const left = await headObject(bench.client, key);
     return left === null ? holds() : fails("They were refused, and stored all the same.");
   }
@@ -128,8 +142,12 @@ async function refusesWrongDigest(bench: Bench): Promise<Outcome> {
 
 async function removes(bench: Bench): Promise<Outcome> {
   const key = await bench.put("removed", TEXT);
+  const isThere = async () => (await headObject(bench.client, key)) !== null;
+  await bench.eventually("objects", async () => ((await isThere()) ? true : null));
   await deleteObject(bench.client, key);
-  return (await headObject(bench.client, key)) === null ? holds() : fails("It is still there.");
+  const gone = await bench.eventually("objects", async () => ((await isThere()) ? null : true));
+  if (gone === null) return fails("It is still there seconds after the answer.");
+  return holdsInTime(gone, "gone", "A file that was removed can be read until then.");
 }
 
 /** A bucket with versions answers a removal with the mark that it has put in the place of the object. */
