@@ -10,7 +10,7 @@ import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 /** All of what is probed of a bucket on this machine, but for the last one, CORS. */
-const MOST_PROBES = 28;
+const MOST_PROBES = 30;
 
 function envOf({ gateway, prefix }: S3Place, endpoint: string = gateway.endpoint): Record<string, string> {
   return {

@@ -7,6 +7,8 @@ import { S3Store } from "../../src/stores/s3/s3-store.ts";
 import { failure, hiddenAtFirst, type ScriptedBucket, type ScriptedRequest } from "./scripted-bucket.ts";
 import { ScriptedServer, type Step } from "./scripted-server.ts";
 
+const MIB = 1024 * 1024;
+
 type Script = (request: ScriptedRequest) => Step;
 
 /** A server that does with some requests what a script says, and all others as it should. */
@@ -292,6 +294,113 @@ describe("objects that are shown late", () => {
     assert.match(of("delete").found ?? "", /^gone \d+\.\d s late$/);
     assert.equal(of("clear").verdict, "ok");
   });
+});
+
+describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
+  const numbered = ({ query }: ScriptedRequest) => Number(query.get("partNumber"));
+  const named = ({ content }: ScriptedRequest) =>
+    [...content.toString().matchAll(/<PartNumber>(\d+)</g)].map(([, number]) => Number(number));
+  const set: readonly (readonly [most: number, options: Partial<S3StoreOptions>, above: string, size: RegExp])[] = [
+    [
+      1_000,
+      { partSize: 8 * MIB },
+      "7.8 GiB",
+      /^Set UPLOAD_BUCKET_MAX_PARTS=1000: files can then have 3\d\.?\d? GiB\. .* is 8 MiB,/,
+    ],
+    [3, { partSize: 8 * MIB }, "24 MiB", /^Set UPLOAD_BUCKET_MAX_PARTS=3: files can then have \d\d\.?\d? MiB\. /],
+    [3, { fixedPartSize: true }, "15 MiB", /^Set UPLOAD_BUCKET_MAX_PARTS=3: files can then have 15 MiB\. .* is 5 MiB,/],
+    [499, { maxParts: 500 }, "2.4 GiB", /^Set UPLOAD_BUCKET_MAX_PARTS=499: /],
+  ];
+  for (const [most, options, above, remedy] of set) {
+    const { maxParts = 10_000 } = options;
+    test(`${most} of ${maxParts}, told by the part: a warning with the largest number, sizes and settings`, async () => {
+      const { of, findings, server } = await examine(
+        { UploadPart: (request) => (numbered(request) > most ? failure(400, "InvalidArgument") : null) },
+        options,
+      );
+      assert.deepEqual(amiss(findings), { "part-limit": "warning" });
+      assert.equal(
+        of("part-limit").found,
+        `A part with the number ${maxParts} was refused (InvalidArgument); ${most} is the last one that is taken. ` +
+          `With UPLOAD_BUCKET_MAX_PARTS=${maxParts} files above ${above} fail after their bytes were sent.`,
+      );
+      assert.match(of("part-limit").remedy, remedy);
+      assert.ok(server.operations.filter((operation) => operation === "UploadPart").length < 30);
+    });
+  }
+
+  test("told by an error of the server at high numbers", async () => {
+    const { of } = await examine(
+      {
+        UploadPart: (request) => (numbered(request) > 100 ? failure(500, "InternalError") : null),
+      },
+      { maxParts: 110 },
+    );
+    assert.match(
+      of("part-limit").found ?? "",
+      /^A part with the number 110 was refused \(InternalError\); 100 is the last/,
+    );
+  });
+
+  for (const code of ["InvalidPart", "InvalidArgument"]) {
+    test(`told by the completion, by the part's number (${code})`, async () => {
+      const { of, findings } = await examine({
+        CompleteMultipartUpload: (request) =>
+          named(request).some((number) => number > 1_000) ? failure(400, code) : null,
+      });
+      assert.deepEqual(amiss(findings), { "complete-limit": "warning" });
+      assert.match(
+        of("complete-limit").found ?? "",
+        new RegExp(`^A completion with the part number 10000 was refused \\(${code}\\); 1000 is the last one`),
+      );
+      assert.match(of("complete-limit").remedy, /^Set UPLOAD_BUCKET_MAX_PARTS=1000: /);
+    });
+  }
+
+  test("told by the completion, by how many there are", async () => {
+    const { of, findings } = await examine({
+      CompleteMultipartUpload: (request) => (named(request).length > 3 ? failure(400, "TooManyParts") : null),
+    });
+    assert.deepEqual(amiss(findings), { "complete-limit": "warning" });
+    assert.match(
+      of("complete-limit").found ?? "",
+      /^A completion that names 10000 parts was refused \(TooManyParts\); it may name 3/,
+    );
+  });
+
+  test("is not suspected where uploads have to begin with the part number 1", async () => {
+    const { findings } = await examine({
+      CompleteMultipartUpload: (request) => (named(request)[0] === 1 ? null : failure(400, "InvalidPartOrder")),
+    });
+    assert.deepEqual(amiss(findings), {});
+  });
+
+  test("exactly as many: nothing is amiss", async () => {
+    const { findings } = await examine(
+      { UploadPart: (request) => (numbered(request) > 1_000 ? failure(400, "InvalidArgument") : null) },
+      { maxParts: 1_000 },
+    );
+    assert.deepEqual(amiss(findings), {});
+  });
+});
+
+test("sizes in what the doctor says are those of the settings", async () => {
+  const { of } = await examine(
+    { UploadPart: () => failure(400, "InvalidRequest"), UploadPartCopy: () => failure(501, "NotImplemented") },
+    { partSize: 6 * MIB },
+  );
+  assert.equal(
+    of("multipart").remedy,
+    "Only files that fit one part (UPLOAD_BUCKET_PART_SIZE, 6 MiB) could be stored.",
+  );
+  const equal = await examine(
+    {
+      CompleteMultipartUpload: ({ content }) =>
+        content.includes("<PartNumber>3<") ? failure(400, "InvalidPart") : null,
+    },
+    { partSize: 6 * MIB, maxParts: 1_000 },
+  );
+  assert.match(equal.of("unequal-parts").remedy, /1000 parts of UPLOAD_BUCKET_PART_SIZE \(6 MiB\), 5\.9 GiB in all\.$/);
 });
 
 test("parts that have to be equal", async () => {

@@ -7,7 +7,7 @@ import { CopyPace } from "../copy-pace.ts";
 import { Layout } from "../layout.ts";
 import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../listing.ts";
 import { MultipartUpload } from "../multipart-upload.ts";
-import { abortUpload, createUpload, type Part, type UploadName } from "../multipart.ts";
+import { abortUpload, createUpload, type Part, uploadPart, type UploadName } from "../multipart.ts";
 import { deleteObject, headObject, putObject } from "../objects.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import { pauseFor } from "../retry.ts";
@@ -39,6 +39,9 @@ export interface DemandedField {
   readonly remedy: string;
 }
 
+/** Bytes of the last part of an upload, which may have as few as one likes. */
+export const LAST_PART = 1024;
+
 /** Something that was looked for until it was found. */
 export interface Seen<T> {
   readonly found: T;
@@ -61,8 +64,10 @@ export class Bench {
   readonly prefix: string;
   /** Set by the probe that sends it. */
   large: Large | null = null;
-  /** A multipart upload that nobody may ever complete; set by the probe that begins it. */
+  /** A multipart upload that is never completed; set when the first probe needs it. */
   loose: UploadName | null = null;
+  /** As many parts an upload may have; fewer than the settings say where a probe has found that. */
+  mostParts: number;
   /** The header fields that the bucket's policy demands; set when something is refused that stores an object. */
   demanded: Promise<readonly DemandedField[]> | null = null;
   readonly #area: string;
@@ -82,6 +87,7 @@ export class Bench {
     const latest = Math.min(given.timeouts.retries, MAX_LATENESS_MS);
     this.#maxLateness = { objects: latest, listings: latest };
     this.client = new S3Client(this.options);
+    this.mostParts = given.maxParts;
     this.#area = new Layout(given.keyPrefix).staging + MARK;
     this.prefix = `${this.#area}${randomBytes(8).toString("hex")}-`;
   }
@@ -110,9 +116,12 @@ export class Bench {
     return upload;
   }
 
-  /** Begins the {@link loose} upload. Nobody will ever complete it, so that it may be aborted at any time. */
-  async beginLoose(name: string): Promise<UploadName> {
-    this.loose = await createUpload(this.client, this.key(name), { contentType: TYPE });
+  /** The {@link loose} upload, begun with one part. It is never completed, so that it may be aborted at any time. */
+  async looseUpload(): Promise<UploadName> {
+    if (this.loose !== null) return this.loose;
+    this.loose = await createUpload(this.client, this.key("abandoned"), { contentType: TYPE });
+    const payload = this.partOf(Buffer.alloc(LAST_PART, "1"));
+    await uploadPart(this.client, this.loose, 1, { payload, signal: this.signal });
     return this.loose;
   }
 

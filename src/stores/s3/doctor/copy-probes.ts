@@ -1,9 +1,10 @@
+import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import type { Part } from "../multipart.ts";
 import { copyObject } from "../objects.ts";
 import { failedWith, S3Error } from "../s3-error.ts";
-import type { Bench } from "./bench.ts";
-import { FIRST_PART, LAST_PART, textAtBorder } from "./multipart-probes.ts";
+import { type Bench, LAST_PART } from "./bench.ts";
+import { FIRST_PART, textAtBorder } from "./multipart-probes.ts";
 import { readText } from "./object-probes.ts";
 import { type BucketProbe, vital, wanted } from "./probe.ts";
 
@@ -23,9 +24,11 @@ export const COPY_PROBES: readonly BucketProbe[] = [
     group,
     title: "An object is copied in parts (UploadPartCopy)",
     needs: ["complete"],
-    otherwise: wanted(
-      "Large files are copied whole, which takes longer on some providers, and 5 GiB at most where the sender does not announce their digest.",
-    ),
+    otherwise: ({ options: { copyLimits } }) =>
+      wanted(
+        "Large files are copied whole, which takes longer on some providers, and " +
+          `${formatSize(copyLimits.wholeAtMost)} at most where the sender does not announce their digest.`,
+      ),
     run: copiesParts,
   },
   {
@@ -33,9 +36,11 @@ export const COPY_PROBES: readonly BucketProbe[] = [
     group,
     title: "Parts may differ in size",
     needs: ["copy-parts"],
-    otherwise: wanted(
-      "Set UPLOAD_BUCKET_EQUAL_PARTS=yes; files may then have 10,000 parts of UPLOAD_BUCKET_PART_SIZE.",
-    ),
+    otherwise: ({ options: { partSize }, mostParts }) =>
+      wanted(
+        `Set UPLOAD_BUCKET_EQUAL_PARTS=yes: files can then have ${mostParts} parts of UPLOAD_BUCKET_PART_SIZE ` +
+          `(${formatSize(partSize)}), ${formatSize(mostParts * partSize)} in all.`,
+      ),
     run: takesUnequalParts,
   },
 ];

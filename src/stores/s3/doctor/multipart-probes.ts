@@ -2,18 +2,17 @@ import { ByteRange } from "../../../core/byte-range.ts";
 import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
 import { listParts, listUploads } from "../listing.ts";
-import { uploadPart } from "../multipart.ts";
+import type { UploadName } from "../multipart.ts";
 import { headObject } from "../objects.ts";
 import { failedWith } from "../s3-error.ts";
-import type { Bench } from "./bench.ts";
+import { type Bench, LAST_PART } from "./bench.ts";
 import { LISTED_LATE } from "./listing-probes.ts";
 import { HEAD_LATE, readText } from "./object-probes.ts";
+import { PART_LIMIT_PROBES } from "./part-limit-probes.ts";
 import { type BucketProbe, holdsInTime, vital, wanted } from "./probe.ts";
 
 /** Bytes of a part that is not the last one: no fewer are taken ("Amazon S3 multipart upload limits"). */
 export const FIRST_PART: number = 5 * 1024 * 1024;
-/** Bytes of the last part. */
-export const LAST_PART = 1024;
 
 const group = "Large files";
 /** Milliseconds after which aborted parts may still be listed, as some servers do. */
@@ -60,6 +59,7 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
     otherwise: wanted(ABANDONED),
     run: listsParts,
   },
+  ...PART_LIMIT_PROBES,
   {
     id: "abort",
     group,
@@ -103,7 +103,7 @@ export async function textAtBorder(bench: Bench, key: string): Promise<string | 
 }
 
 async function listsUploads(bench: Bench): Promise<Outcome> {
-  const { uploadId, key } = await looseUpload(bench);
+  const { uploadId, key } = await bench.looseUpload();
   const seen = await bench.eventually("listings", async () => {
     for await (const { items } of listUploads(bench.client, bench.prefix)) {
       if (items.some((upload) => upload.uploadId === uploadId && upload.key === key)) return true;
@@ -115,7 +115,7 @@ async function listsUploads(bench: Bench): Promise<Outcome> {
 }
 
 async function listsParts(bench: Bench): Promise<Outcome> {
-  const upload = await looseUpload(bench);
+  const upload = await bench.looseUpload();
   const seen = await bench.eventually("listings", async () => {
     for await (const { items } of listParts(bench.client, upload)) {
       if (items.some(({ size }) => size === LAST_PART)) return true;
@@ -127,25 +127,14 @@ async function listsParts(bench: Bench): Promise<Outcome> {
 }
 
 async function aborts(bench: Bench): Promise<Outcome> {
-  const upload = await looseUpload(bench);
+  const upload = await bench.looseUpload();
   await bench.abortLoose();
   const gone = await bench.eventually("listings", async () => ((await countParts(bench, upload)) === 0 ? true : null));
   if (gone === null) return fails("The parts are still listed seconds after the answer.");
   return gone.lateMs < ABORT_MAY_TAKE_MS ? holds() : holdsInTime(gone, "gone", "They stay and cost until then.");
 }
 
-/** Begins an upload of one part, unless there is one from an earlier probe. */
-async function looseUpload(bench: Bench) {
-  if (bench.loose !== null) return bench.loose;
-  const upload = await bench.beginLoose("abandoned");
-  await uploadPart(bench.client, upload, 1, {
-    payload: bench.partOf(Buffer.alloc(LAST_PART, "1")),
-    signal: bench.signal,
-  });
-  return upload;
-}
-
-async function countParts({ client }: Bench, upload: Awaited<ReturnType<typeof looseUpload>>): Promise<number> {
+async function countParts({ client }: Bench, upload: UploadName): Promise<number> {
   let count = 0;
   try {
     for await (const { items } of listParts(client, upload)) count += items.length;
