@@ -44,7 +44,7 @@ export class Link {
     return new Link(digest, match?.[2]?.toLowerCase() ?? null);
   }
 
-  /** The media type that this link is served with: a function of the extension alone. */
+  /** The media type of the extension. What a link is served with also depends on the setting `scripts` (`http/active-content.ts`). */
   get mediaType(): string {
     return mediaTypeOf(this.extension);
   }

@@ -9,7 +9,7 @@ export interface Receipt {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** The media type that the link is served with. */
+  /** The media type of the link's extension. Handlers serve code as plain text unless their option `scripts` is set. */
   readonly type: string;
   /** The file's own name, cleaned, or `null`. */
   readonly name: string | null;

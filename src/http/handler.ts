@@ -4,6 +4,7 @@ import type { Admission } from "../core/admissions.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
+import { refuseCode } from "./active-content.ts";
 import { admit, refuseTransferCoding } from "./checks.ts";
 import { withCors } from "./cors.ts";
 import { areSafe, crossSiteRefusal, isCrossSite } from "./cross-site.ts";
@@ -220,7 +221,8 @@ export function createHandler(fixity: Fixity, options: ServerHandlerOptions = {}
   return new Handler(fixity, options);
 }
 
-function readLink(context: RouteContext, link: Link): Promise<Answer> {
+async function readLink(context: RouteContext, link: Link): Promise<Answer> {
+  refuseCode(context.exchange, context.options.scripts);
   return asksForView(context) ? viewBlob(context, link) : readBlob(context, link);
 }
 

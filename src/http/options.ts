@@ -88,6 +88,15 @@ export interface HandlerOptions {
    */
   readonly interimResponses?: boolean | "auto";
   /**
+   * Files may be scripts and style sheets of pages: they are served with their own media type. Without, JavaScript, CSS, XSLT
+   * and the like are plain text, and a browser gets no file as a script or style sheet of a page on the same origin. In
+   * either case no file is a worker, service worker, app manifest or XSLT style sheet. Set it only if everybody who may
+   * upload may also run scripts on the origin of the service.
+   *
+   * @default false
+   */
+  readonly scripts?: boolean;
+  /**
    * Links have a page: `?view` shows the file, its facts, and what to copy. It has nothing of the file in it and runs nothing
    * of it. Without, `?view` is passed over, as any other word in a query.
    *
@@ -147,6 +156,8 @@ export interface ResolvedHandlerOptions {
   readonly form: ResolvedFormLimits;
   readonly interimResponses: boolean | "auto";
   readonly pace: PaceLimits;
+  /** Files may be scripts and style sheets of pages. */
+  readonly scripts: boolean;
   /** Links have a page. */
   readonly view: boolean;
   readonly trustedProxies: TrustedProxies;
@@ -184,6 +195,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, store: Blob
     form: resolveFormLimits(options.form ?? {}),
     interimResponses: options.interimResponses ?? "auto",
     pace,
+    scripts: options.scripts ?? false,
     view: options.view ?? true,
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
     maxRequests,

@@ -1,26 +1,31 @@
 import type { Receipt } from "../core/receipt.ts";
-import type { Answer, Exchange } from "./exchange.ts";
+import { servedType } from "./active-content.ts";
+import type { Answer } from "./exchange.ts";
 import { prefersHtml } from "./fields/accept.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
-import { wantsSha256 } from "./fields/want-digest.ts";
+import type { RouteContext } from "./handler.ts";
 import { SAFETY } from "./problem.ts";
 
 /**
- * The answer to an upload that has been stored: 201 where the content is new, 200 where it was there. A browser's form,
- * which can show nothing but a page, is sent on to the link.
+ * The answer to an upload that has been stored: 201 if the content is new, 200 if it was there. A browser's form, which can
+ * show nothing but a page, is redirected to the link.
  */
-export function receiptAnswer(exchange: Exchange, receipt: Receipt): Answer {
+export function receiptAnswer(
+  { exchange, options }: Pick<RouteContext, "exchange" | "options">,
+  receipt: Receipt,
+): Answer {
   const { digest, size, existed, url } = receipt;
   const fields = {
     Location: url,
     ETag: etagOf(digest),
-    ...(wantsSha256(exchange.fields.get("want-repr-digest")) && { "Repr-Digest": formatReprDigest(digest) }),
+    "Repr-Digest": formatReprDigest(digest),
     "Cache-Control": "no-store",
   };
   const note = { digest: digest.toString(), size, existed };
   if (prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
-  const { type, name, integrity } = receipt;
+  const { link, name, integrity } = receipt;
+  const type = servedType(link, options.scripts);
   return {
     status: existed ? 200 : 201,
     fields: { ...fields, ...SAFETY, "Content-Type": "application/json" },

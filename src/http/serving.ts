@@ -1,51 +1,63 @@
 import type { Link } from "../core/link.ts";
+import { servedType, varyOf } from "./active-content.ts";
 import { formatDisposition } from "./fields/content-disposition.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
-import { wantsSha256 } from "./fields/want-digest.ts";
 import type { ResourcePolicy } from "./options.ts";
 
 /** What a link's bytes may do in a browser that opens them: show themselves, and nothing else. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox";
 
-/** A blob never changes, so a copy is good for ever (RFC 8246). */
+/** A blob never changes, so a copy of it never expires (RFC 8246). */
 const CACHE_CONTROL = "public, max-age=31536000, immutable";
 
-/** How the client wants the blob to be served, and to whom the service shows it. */
-export interface ServingWishes {
-  /** The name under which it is to be saved. */
+/** How a blob is to be served. */
+export interface ServingOptions {
+  /** The name under which the client wants to save it. */
   readonly filename: string | null;
-  /** It is to be saved rather than shown. */
+  /** The client wants to save it rather than to show it. */
   readonly download: boolean;
-  /** The request's `Want-Repr-Digest`. */
-  readonly wantReprDigest: string | undefined;
+  /** Files may be scripts and style sheets of pages. */
+  readonly scripts: boolean;
   readonly resourcePolicy: ResourcePolicy;
 }
 
-/** The fields that say which bytes these are and how long they are good: on 200, 206 and 304 alike. */
-export function validatorFields(link: Link): Record<string, string> {
-  return { ETag: etagOf(link.digest), "Cache-Control": CACHE_CONTROL };
+/**
+ * The fields of 200, 206 and 304 alike: which bytes these are, for how long, and what a browser may do with them. A 304
+ * updates the copy that a cache has, and old copies lack what newer versions send.
+ */
+export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record<string, string> {
+  return {
+    ETag: etagOf(link.digest),
+    "Cache-Control": CACHE_CONTROL,
+    ...varyOf(link),
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": resourcePolicy,
+  };
 }
 
 /**
- * The fields of a 200 or 206 besides length and range. An uploaded file can never act as a page of the site: types are not
+ * The fields of a 200 or 206 except length and range. An uploaded file can never act as a page of the site: types are not
  * guessed, scripts and forms are off, and what is not image, audio, video or plain text is saved rather than shown.
+ *
+ * `Want-Repr-Digest` is a hint and ignored: a shared cache would hand on an answer without `Repr-Digest` to everybody.
  */
-export function blobFields(link: Link, wishes: ServingWishes): Record<string, string> {
-  const { mediaType } = link;
-  const inline = isInert(mediaType) && !wishes.download;
+export function blobFields(
+  link: Link,
+  { filename, download, scripts, resourcePolicy }: ServingOptions,
+): Record<string, string> {
+  // code is saved, also where it is plain text
+  const inline = isInert(link.mediaType) && !download;
   return {
-    ...validatorFields(link),
-    "Content-Type": mediaType,
+    ...commonFields(link, resourcePolicy),
+    "Content-Type": servedType(link, scripts),
     "Accept-Ranges": "bytes",
-    ...((!inline || wishes.filename !== null) && {
-      "Content-Disposition": formatDisposition(inline ? "inline" : "attachment", wishes.filename),
+    "Repr-Digest": formatReprDigest(link.digest),
+    ...((!inline || filename !== null) && {
+      "Content-Disposition": formatDisposition(inline ? "inline" : "attachment", filename),
     }),
-    ...(wantsSha256(wishes.wantReprDigest) && { "Repr-Digest": formatReprDigest(link.digest) }),
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": wishes.resourcePolicy,
   };
 }
 

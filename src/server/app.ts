@@ -115,6 +115,7 @@ function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
     trustedProxies,
     downloads,
     redirectLifetime,
+    scripts,
     view,
     interimResponses,
     idleTimeout,
@@ -123,6 +124,7 @@ function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
   } = config;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
+    scripts,
     view,
     interimResponses: interimResponses === "auto" ? "auto" : interimResponses === "yes",
     idleTimeout,

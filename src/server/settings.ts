@@ -43,6 +43,7 @@ export interface Settings {
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly trustedProxies: readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
+  readonly scripts: boolean;
   readonly view: boolean;
   readonly interimResponses: "auto" | "yes" | "no";
   /** Milliseconds. */
@@ -185,6 +186,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     fallback: "5m",
     value: "time",
     help: "how long the bucket's URL of a file holds, with UPLOAD_DOWNLOADS=redirect",
+  },
+  scripts: {
+    env: "UPLOAD_SCRIPTS",
+    kind: yesNo,
+    fallback: "no",
+    value: "yes|no",
+    help: "files may be scripts and style sheets of pages; otherwise they are plain text",
   },
   view: {
     env: "UPLOAD_VIEW",

@@ -10,17 +10,25 @@ import { browserTest, type ChosenFile, file, PNG, UploadPage } from "./upload-pa
 
 let folder = "";
 let server: ServerProcess;
+/** One whose files may be scripts and style sheets. */
+let scripting: ServerProcess;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   server = await ServerProcess.start({ dir: join(folder, "data") });
+  scripting = await ServerProcess.start({ dir: join(folder, "scripts"), env: { UPLOAD_SCRIPTS: "yes" } });
 });
 after(async () => {
   await server.stop();
+  await scripting.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
-async function withStored(...files: readonly ChosenFile[]): Promise<UploadPage> {
-  const opened = await UploadPage.open(server.url);
+function withStored(...files: readonly ChosenFile[]): Promise<UploadPage> {
+  return withStoredAt(server, ...files);
+}
+
+async function withStoredAt(at: ServerProcess, ...files: readonly ChosenFile[]): Promise<UploadPage> {
+  const opened = await UploadPage.open(at.url);
   for (const [index, chosen] of files.entries()) {
     await opened.choose(chosen);
     await opened.stored(index + 1);
@@ -36,8 +44,8 @@ async function copied(opened: UploadPage, name: string): Promise<string> {
   return opened.clipboard();
 }
 
-const linkOf = (content: string | Buffer, extension: string): string =>
-  `${server.url}/uploads/${sha256(content)}.${extension}`;
+const linkOf = (content: string | Buffer, extension: string, at: ServerProcess = server): string =>
+  `${at.url}/uploads/${sha256(content)}.${extension}`;
 
 browserTest("links are copied, one and all, as they are, as Markdown and as HTML", async () => {
   await using opened = await withStored(file("a [1].txt", "copy a"), file('b "2".png', PNG, "image/png"));
@@ -61,19 +69,33 @@ for (const [name, type, start, end] of [
 ] as const) {
   browserTest(`the HTML of ${name} is the element for its type`, async () => {
     const content = `/* ${name} */`;
-    await using opened = await withStored(file(name, content, type));
+    await using opened = await withStoredAt(scripting, file(name, content, type));
     await opened.page.locator("summary").click();
     const html = await copied(opened, `Copy: HTML (${name})`);
     const isChecked = name === "app.js" || name === "site.css";
     const integrity = `sha256-${Buffer.from(sha256(content), "hex").toString("base64")}`;
     const checked = isChecked ? `" integrity="${integrity}" crossorigin="anonymous"` : "";
-    assert.equal(html, `${start}${linkOf(content, name.split(".")[1] ?? "")}${checked}${end}`);
+    assert.equal(html, `${start}${linkOf(content, name.split(".")[1] ?? "", scripting)}${checked}${end}`);
     assert.equal(await opened.page.locator(".note").count(), isChecked ? 1 : 0);
   });
 }
 
+browserTest("where files are no scripts and style sheets, their HTML is a link", async () => {
+  for (const [name, type] of [
+    ["app.js", "text/javascript"],
+    ["site.css", "text/css"],
+  ] as const) {
+    const content = `/* only text: ${name} */`;
+    await using opened = await withStored(file(name, content, type));
+    await opened.page.locator("summary").click();
+    const html = await copied(opened, `Copy: HTML (${name})`);
+    assert.equal(html, `<a href="${linkOf(content, name.split(".")[1] ?? "")}">${name}</a>`);
+    assert.equal(await opened.page.locator(".note").count(), 0);
+  }
+});
+
 browserTest("a script with its integrity runs, and one that was changed does not", async () => {
-  await using opened = await withStored(file("title.js", 'document.title = "it ran"', "text/javascript"));
+  await using opened = await withStoredAt(scripting, file("title.js", 'document.title = "it ran"', "text/javascript"));
   await opened.page.locator("summary").click();
   const html = await copied(opened, "Copy: HTML (title.js)");
   const run = (html: string): Promise<string> =>

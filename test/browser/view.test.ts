@@ -153,15 +153,16 @@ browserTest("a download has the file's name", async () => {
 
 browserTest("what is there to copy is copied, with the address that the browser knows", async () => {
   await using browser = await openBrowser();
-  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: service.url });
-  const { page, complaints } = await open(browser.context, await stored("body {}", "a b.css"));
+  await using scripting = await Service.start({ scripts: true });
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: scripting.url });
+  const { page, complaints } = await open(browser.context, await stored("body {}", "a b.css", scripting));
   const copied = async (name: string): Promise<string> => {
     await page.getByRole("button", { name: `Copy ${name}` }).click();
     await page.getByRole("status").getByText("Copied", { exact: true }).waitFor();
     return page.evaluate(() => navigator.clipboard.readText());
   };
-  const link = `${service.url}/uploads/${sha256("body {}")}.css`;
-  const { integrity } = (await service.fixity.put(Buffer.from("body {}"))).digest;
+  const link = `${scripting.url}/uploads/${sha256("body {}")}.css`;
+  const { integrity } = (await scripting.fixity.put(Buffer.from("body {}"))).digest;
   assert.equal(await copied("SHA-256"), sha256("body {}"));
   assert.equal(await copied("Link"), `${link}?filename=a%20b.css`);
   assert.equal(await copied("Markdown"), `[a b.css](${link}?filename=a%20b.css)`);

@@ -92,6 +92,23 @@ void describe("readers are sent to the bucket", () => {
     );
   });
 
+  void test("code is plain text there, too, and a redirect for one destination is not used for another", async () => {
+    for (const tail of [".js", ".mjs", ".css", ".xslt", ".wasm"]) {
+      const answer = await ask(tail);
+      assert.equal(target(answer).searchParams.get("response-content-type"), "text/plain; charset=utf-8", tail);
+      assert.equal(answer.headers.get("vary"), "Sec-Fetch-Dest, Sec-Fetch-Site, Origin");
+    }
+    assert.equal((await ask(".png")).headers.get("vary"), "Origin");
+    for (const tail of [".js", ".txt", ".png"]) {
+      assert.equal(
+        (await ask(tail, { "sec-fetch-dest": "script", "sec-fetch-site": "same-origin" })).status,
+        403,
+        tail,
+      );
+      assert.equal((await ask(tail, { "sec-fetch-dest": "serviceworker" })).status, 403, tail);
+    }
+  });
+
   void test("HEAD is answered by us: the URL is signed for GET, and what the link is about we know", async () => {
     const answer = await ask(".html", {}, "HEAD");
     assert.equal(answer.status, 200);

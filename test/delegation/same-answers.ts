@@ -59,6 +59,12 @@ export const QUESTIONS: readonly Question[] = [
   ...["", ".png", ".txt", ".bin", ".mp4"].map((tail) => ({ by: "others", tail }) as const),
   // what a browser would run stays a download
   ...[".html", ".svg", ".xml", ".pdf", ".js"].map((tail) => ({ by: "others", tail }) as const),
+  ...[".css", ".mjs", ".xsl", ".wasm"].map((tail) => ({ by: "others", tail }) as const),
+  { by: "others", tail: ".js", headers: { "sec-fetch-dest": "script", "sec-fetch-site": "cross-site" } },
+  // nor does any file become code of a page
+  { by: "us", tail: ".js", headers: { "sec-fetch-dest": "script", "sec-fetch-site": "same-origin" } },
+  { by: "us", tail: ".png", headers: { "service-worker": "script" } },
+  { by: "us", tail: ".js", headers: { "if-none-match": ETAG } },
   { by: "others", tail: ".png?download" },
   // the page of a link is about the file, but it is not its bytes
   { by: "us", tail: ".png?view" },

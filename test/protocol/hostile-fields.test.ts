@@ -17,7 +17,6 @@ import { isPlainRange, parseRange, resolveRanges } from "../../src/http/fields/r
 import { parseUploadChecksum } from "../../src/http/fields/upload-checksum.ts";
 import { booleanIn, integerIn } from "../../src/http/fields/upload-fields.ts";
 import { parseUploadMetadata } from "../../src/http/fields/upload-metadata.ts";
-import { wantsSha256 } from "../../src/http/fields/want-digest.ts";
 import { parsePartHead } from "../../src/http/form/part-head.ts";
 import { someOf } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
@@ -67,7 +66,6 @@ const PARSERS: Readonly<Record<string, readonly [starts: readonly string[], pars
   "Upload-Complete": [["", "?1", "?1;a"], (text) => booleanIn(new Map([["upload-complete", text]]), "upload-complete")],
   "Upload-Metadata": [["", "filename YQ=="], parseUploadMetadata],
   "Upload-Offset": [["", "1", "1;a"], (text) => integerIn(new Map([["upload-offset", text]]), "upload-offset")],
-  "Want-Repr-Digest": [["", "sha-256="], wantsSha256],
 }; // prettier-ignore
 
 /** A start, one atom repeated, then another: each gets half of the room. */

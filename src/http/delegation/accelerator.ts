@@ -15,6 +15,9 @@ export type Locator = (digest: Digest, contentType: string) => Promise<string> |
 /** Seconds that a URL for the server in front holds: it is used at once. */
 const LIFETIME = 60;
 
+/** The field's values: nginx adds the parameter, because it keeps the Cache-Control of a response with `X-Accel-Redirect`. */
+const WANTED = /^x-accel-redirect(?:\s*;\s*keeps-cache-control)?$/i;
+
 /** Conditions that a file server judges by tags and dates of its own. */
 const FOREIGN_CONDITIONS = ["if-match", "if-modified-since", "if-unmodified-since"];
 
@@ -34,7 +37,7 @@ export class Accelerator implements Delegate {
    * and not an empty file that is good for ever.
    */
   takes({ fields }: Exchange, etag: string): boolean {
-    if (fields.get("x-sendfile-type")?.toLowerCase() !== "x-accel-redirect") return false;
+    if (!WANTED.test(fields.get("x-sendfile-type") ?? "")) return false;
     if (FOREIGN_CONDITIONS.some((name) => fields.get(name) !== undefined)) return false;
     const range = fields.get("range");
     if (range === undefined) return true;
@@ -42,18 +45,20 @@ export class Accelerator implements Delegate {
     return isPlainRange(range) && (ifRange === undefined || ifRangeHolds(ifRange, etag));
   }
 
-  async pass({ digest, fields }: PassedBlob): Promise<Answer> {
-    const { "Accept-Ranges": _, "Cache-Control": cacheControl = "", ...others } = fields;
+  async pass({ digest, fields }: PassedBlob, exchange: Exchange): Promise<Answer> {
+    const keepsCacheControl = /;\s*keeps-cache-control\b/i.test(exchange.fields.get("x-sendfile-type") ?? "");
+    const { "Accept-Ranges": _, "Cache-Control": cacheControl = "", Vary: vary, ...others } = fields;
     return {
       status: 200,
       fields: {
         ...others,
-        // nginx keeps a Cache-Control of ours also where it then finds no file, and its 404 would be good for ever. It sets
-        // this one on success only (examples/nginx-disk.conf)
+        // This response has no content: a cache that takes it for the file in spite of Vary must not keep it.
+        ...(!keepsCacheControl && { "Cache-Control": "no-store" }),
+        // The file's own, which the server in front sets on success only. In Cache-Control, nginx would hand it on with an
+        // error of its own as well, and its 404 for a wrong folder would be kept for a year.
         "X-Blob-Cache-Control": cacheControl,
         "X-Accel-Redirect": `${this.#location}/${await this.#locate(digest, fields["Content-Type"] ?? "")}`,
-        // should there be a cache in between
-        Vary: "X-Sendfile-Type",
+        Vary: vary === undefined ? "X-Sendfile-Type" : `X-Sendfile-Type, ${vary}`,
       },
     };
   }

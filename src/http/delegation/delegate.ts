@@ -12,7 +12,7 @@ export interface Delegate {
   takes(exchange: Exchange, etag: string): boolean;
 
   /** The answer that passes the request for a blob on; the blob is there. */
-  pass(blob: PassedBlob): Promise<Answer>;
+  pass(blob: PassedBlob, exchange: Exchange): Promise<Answer>;
 
   /** The origin at which a browser then gets the blob, or `null` where that is ours: a page that shows it has to allow that. */
   origin(digest: Digest): Promise<string | null>;

@@ -47,6 +47,7 @@ export class Redirector implements Delegate {
         // Kept for half the time that is left, so that a URL taken from a cache has as much before it, clocks that differ
         // included. Private, since the URL lets in whoever has it, and a shared cache does not ask `authorize`.
         "Cache-Control": `private, max-age=${Math.floor(left / 2)}`,
+        ...(fields["Vary"] !== undefined && { Vary: fields["Vary"] }),
       },
     };
   }

@@ -75,7 +75,8 @@ export async function createUpload(context: RouteContext, creation: Creation): P
 }
 
 /** "Offset Retrieval". */
-export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
+export async function tellUpload(context: RouteContext, id: UploadId): Promise<Answer> {
+  const { fixity, exchange } = context;
   const uploads = uploadsOf(fixity);
   const interop = interopOf(exchange.fields);
   refuseStrictly(exchange, interop);
@@ -86,7 +87,7 @@ export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadI
   if (outcome === null) return answer;
   // what the lost answer to the last append said
   return withFields(answer, {
-    ...receiptAnswer(exchange, outcome).fields,
+    ...receiptAnswer(context, outcome).fields,
     ...answer.fields,
     "Content-Location": outcome.url,
   });
@@ -96,15 +97,13 @@ export async function tellUpload({ fixity, exchange }: RouteContext, id: UploadI
  * "Offset Retrieval" by `GET` once the upload has become a file. The draft gives the content no meaning. A client that asks
  * for JSON gets the answer that completed the upload once more, any other is sent to the file.
  */
-export function endedUpload(
-  { fixity, exchange }: RouteContext,
-  state: UploadState & { readonly outcome: Receipt },
-): Answer {
+export function endedUpload(context: RouteContext, state: UploadState & { readonly outcome: Receipt }): Answer {
+  const { fixity, exchange } = context;
   const limits = limitsField(uploadsOf(fixity), interopOf(exchange.fields), state.expires);
   const { fields } = openAnswer(state, { status: 200, limits });
   const { outcome } = state;
   if (/\bapplication\/json\b/.test(exchange.fields.get("accept") ?? "")) {
-    return withFields(receiptAnswer(exchange, outcome), fields);
+    return withFields(receiptAnswer(context, outcome), fields);
   }
   return { status: 303, fields: { ...fields, Location: outcome.url } };
 }
@@ -258,8 +257,8 @@ function openAnswer(
 }
 
 /** What the plain upload would have been answered; "the response MUST include the Upload-Complete header field with a true value". */
-function endedAnswer({ exchange }: RouteContext, { offset, outcome }: EndedUpload): Answer {
-  const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(exchange, outcome);
+function endedAnswer(context: RouteContext, { offset, outcome }: EndedUpload): Answer {
+  const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(context, outcome);
   return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });
 }
 

@@ -24,7 +24,7 @@ export async function putBlob(context: RouteContext, link: Link): Promise<Answer
   const announced = demandOf(exchange.fields);
   if (length !== undefined && (announced.sha256 === null || announced.sha256.equals(digest))) {
     const receipt = await fixity.claim(digest, { extension, length, admission, signal: exchange.signal });
-    if (receipt !== null) return receiptAnswer(exchange, receipt);
+    if (receipt !== null) return receiptAnswer(context, receipt);
   }
   return storeContent(context, { digest, extension });
 }

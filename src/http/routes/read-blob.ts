@@ -2,6 +2,7 @@ import { ByteRange } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
 import type { Link } from "../../core/link.ts";
+import { servedType } from "../active-content.ts";
 import { ByteRangesBody, contentRange } from "../byteranges.ts";
 import type { Delegate } from "../delegation/delegate.ts";
 import type { Answer } from "../exchange.ts";
@@ -9,7 +10,7 @@ import { etagOf, matchesStrongly, matchesWeakly, parseEntityTags } from "../fiel
 import { ifRangeHolds } from "../fields/if-range.ts";
 import { parseRange, resolveRanges } from "../fields/range.ts";
 import type { RouteContext } from "../handler.ts";
-import { blobFields, validatorFields } from "../serving.ts";
+import { blobFields, commonFields } from "../serving.ts";
 
 /** `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are taken in the order of RFC 9110, section 13.2.2. */
 export async function readBlob(context: RouteContext, link: Link): Promise<Answer> {
@@ -25,7 +26,7 @@ export async function readBlob(context: RouteContext, link: Link): Promise<Answe
     // A client that can name the digest has the bytes, and they cannot have changed: the store need not be asked. The
     // asterisk asks whether there is a blob at all.
     if (matchesWeakly(tags, etagOf(link.digest)) && (tags !== "*" || (await exists(context, link)))) {
-      return { status: 304, fields: validatorFields(link), note };
+      return { status: 304, fields: commonFields(link, context.options.resourcePolicy), note };
     }
   }
   if (exchange.method === "HEAD") return headOnly(context, link);
@@ -76,7 +77,8 @@ async function severalRanges(context: RouteContext, link: Link, ranges: readonly
   if (spans === null) return wholeOrRange(context, link, undefined);
   const [only] = spans;
   if (spans.length === 1 && only !== undefined) return wholeOrRange(context, link, ByteRange.over(only));
-  const { digest, mediaType } = link;
+  const { digest } = link;
+  const mediaType = servedType(link, context.options.scripts);
   const body = new ByteRangesBody(fixity, { digest, size: stat.size, mediaType, spans }, exchange.signal);
   return {
     status: 206,
@@ -97,7 +99,7 @@ async function delegated(context: RouteContext, link: Link, delegate: Delegate):
   const stat = await fixity.stat(digest, exchange.signal);
   if (stat === null) throw absent();
   for (const range of wantedRanges(context, link) ?? []) ByteRange.resolve(range, stat.size);
-  const answer = await delegate.pass({ digest, fields: fieldsOf(context, link) });
+  const answer = await delegate.pass({ digest, fields: fieldsOf(context, link) }, exchange);
   return { ...answer, note: { digest: digest.toString(), size: stat.size } };
 }
 
@@ -112,11 +114,11 @@ function wantedRanges({ exchange }: RouteContext, link: Link): readonly ByteRang
   return parseRange(range);
 }
 
-function fieldsOf({ query, exchange, options }: RouteContext, link: Link): Record<string, string> {
+function fieldsOf({ query, options }: RouteContext, link: Link): Record<string, string> {
   return blobFields(link, {
     filename: cleanFileName(query.get("filename")),
     download: query.has("download"),
-    wantReprDigest: exchange.fields.get("want-repr-digest"),
+    scripts: options.scripts,
     resourcePolicy: options.resourcePolicy,
   });
 }

@@ -49,7 +49,7 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
           content.check();
         },
       });
-      return receiptAnswer(exchange, receipt);
+      return receiptAnswer(context, receipt);
     } catch (error) {
       if (better === null) throw error;
       // what was staged was a parameter, and has been aborted

@@ -38,10 +38,8 @@ export async function upload(context: RouteContext): Promise<Answer> {
 }
 
 /** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */
-export async function storeContent(
-  { fixity, exchange, admission }: RouteContext,
-  options: PutOptions,
-): Promise<Answer> {
+export async function storeContent(context: RouteContext, options: PutOptions): Promise<Answer> {
+  const { fixity, exchange, admission } = context;
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
   const sha512 = announced.sha512 !== null || announcesTrailerDigest(exchange.fields);
@@ -73,5 +71,5 @@ export async function storeContent(
       body?.check(announced, trailing);
     },
   });
-  return receiptAnswer(exchange, receipt);
+  return receiptAnswer(context, receipt);
 }

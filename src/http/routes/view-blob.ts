@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
 import type { Link } from "../../core/link.ts";
+import { servedType } from "../active-content.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import type { RouteContext } from "../handler.ts";
@@ -24,9 +25,10 @@ export async function viewBlob({ fixity, options, exchange, query }: RouteContex
   const stat = await fixity.stat(link.digest, exchange.signal);
   if (stat === null) return absent(exchange);
   const { size } = stat;
+  const mediaType = servedType(link, options.scripts);
   const preview = previewOf(link, size);
   const name = cleanFileName(query.get("filename"));
-  const page = renderPage({ link, url: fixity.urlOf(link), size, name }, preview);
+  const page = renderPage({ link, mediaType, url: fixity.urlOf(link), size, name }, preview);
   const etag = `"${createHash("sha256").update(page).digest("base64url").slice(0, 22)}"`;
   const origin = preview.kind === "none" ? null : await options.delegate?.origin(preview.source.digest);
   const fields = {

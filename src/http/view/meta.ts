@@ -11,8 +11,8 @@ const DRAWN = /^image\/(?:gif|jpeg|png|webp)$/;
  * service knows its own: they have to be absolute, and what a request says of its host is not believed.
  */
 export function metaOf(file: ShownFile, preview: Preview): Html {
-  const { link, url, size } = file;
-  const description = `${link.mediaType.split(";", 1)[0]}, ${formatSize(size)}, ${link.digest.toString()}`;
+  const { link, mediaType, url, size } = file;
+  const description = `${mediaType.split(";", 1)[0]}, ${formatSize(size)}, ${link.digest.toString()}`;
   return html`<meta name="description" content="${description}" />
     <meta property="og:type" content="website" />
     <meta property="og:title" content="${labelOf(file)}" />
@@ -23,7 +23,7 @@ export function metaOf(file: ShownFile, preview: Preview): Html {
 function addresses(file: ShownFile, preview: Preview): Html {
   const query = nameQuery(file);
   const view = `${file.url}${query === "" ? "?" : `${query}&`}view`;
-  const { mediaType } = file.link;
+  const { mediaType } = file;
   const image =
     preview.kind === "image" && DRAWN.test(mediaType)
       ? html`<meta property="og:image" content="${file.url}" />

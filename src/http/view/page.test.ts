@@ -20,7 +20,10 @@ interface Wish {
 
 function page({ name = null, extension = "png", size = 1000, base = "/uploads/" }: Wish = {}): string {
   const link = Link.to(DIGEST, extension);
-  return renderPage({ link, url: base + link.toString(), size, name }, previewOf(link, size));
+  return renderPage(
+    { link, mediaType: link.mediaType, url: base + link.toString(), size, name },
+    previewOf(link, size),
+  );
 }
 
 /** All tags of a page with their attributes' names, as an HTML parser sees them; the rest has to be text without markup. */

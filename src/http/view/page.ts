@@ -21,7 +21,7 @@ const SCRIPT_ELEMENT = Html.asIs(`<script>${SCRIPT}</script>`);
 
 /** The page about a stored file. Its own links are relative to the link, so that they hold behind every proxy. */
 export function renderPage(file: ShownFile, preview: Preview): string {
-  const { link, size } = file;
+  const { link, mediaType, size } = file;
   const label = labelOf(file);
   return document(
     label,
@@ -44,7 +44,7 @@ export function renderPage(file: ShownFile, preview: Preview): string {
           </div>
           <div>
             <dt>Type</dt>
-            <dd>${link.mediaType}</dd>
+            <dd>${mediaType}</dd>
           </div>
           ${row("digest", "SHA-256", html`<code id="digest">${link.digest.hex}</code>`)}
         </dl>

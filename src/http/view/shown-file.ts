@@ -3,6 +3,8 @@ import type { Link } from "../../core/link.ts";
 /** The file that a page is about. */
 export interface ShownFile {
   readonly link: Link;
+  /** The media type that the link is served with. */
+  readonly mediaType: string;
   /** The link as it is given to clients, relative or absolute, without a query. */
   readonly url: string;
   /** Bytes. */

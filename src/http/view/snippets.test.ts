@@ -8,7 +8,7 @@ const DIGEST = Digest.parse("ab".repeat(32));
 
 function snippets(extension: string | null, name: string | null = null): Snippets {
   const link = Link.to(DIGEST, extension);
-  return snippetsOf({ link, url: `/u/${link.toString()}`, size: 5, name });
+  return snippetsOf({ link, mediaType: link.mediaType, url: `/u/${link.toString()}`, size: 5, name });
 }
 
 test("scripts and style sheets carry their integrity, and are fetched so that it can be checked", () => {

@@ -8,18 +8,21 @@ export interface Snippets {
   readonly html: string;
 }
 
-/** What to copy into other pages: `integrity` stands wherever HTML has it, which is on scripts and style sheets only. */
+/**
+ * What to copy into other pages. HTML has `integrity` for scripts and style sheets only, which files are only if the service
+ * is set up for that; otherwise their type is plain text.
+ */
 export function snippetsOf(file: ShownFile): Snippets {
   // the name is for who saves the file; what is embedded by one address is loaded once
   const link = file.url + nameQuery(file);
-  const isImage = file.link.mediaType.startsWith("image/");
+  const isImage = file.mediaType.startsWith("image/");
   const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));
   const markdown = isImage ? `![${text}](${file.url})` : `[${text}](${link})`;
   return { link, markdown, html: htmlOf(file, link) };
 }
 
 function htmlOf(file: ShownFile, link: string): string {
-  const [type = "", subtype = ""] = file.link.mediaType.split(/[/;]/);
+  const [type = "", subtype = ""] = file.mediaType.split(/[/;]/);
   const { url } = file;
   const { integrity } = file.link.digest;
   if (type === "image") return html`<img src="${url}" alt="${file.name ?? ""}" />`.toString();
