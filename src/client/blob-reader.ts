@@ -11,7 +11,6 @@ import type { BlobInfo } from "./types.ts";
 export interface BlobReaderOptions {
   readonly link: ParsedLink;
   readonly service: Service;
-  readonly fetch: typeof globalThis.fetch;
   readonly persistence: Persistence;
   readonly hash: RunningHash;
   readonly plan: RetryPlan;
@@ -100,13 +99,11 @@ export class BlobReader {
 
   /** Asks for what is not there yet. */
   async #ask(signal: AbortSignal): Promise<BlobInfo> {
-    const { link, service, fetch } = this.#options;
+    const { link, service } = this.#options;
     this.#request = new AbortController();
     const from = this.#position;
-    const response = await fetch(link.url, {
-      headers: { ...(await service.headersFor(link.url)), ...(from > 0 && { Range: `bytes=${from}-` }) },
-      signal: AbortSignal.any([signal, this.#request.signal]),
-    });
+    const range = from > 0 ? { Range: `bytes=${from}-` } : {};
+    const response = await service.open(link.url, range, AbortSignal.any([signal, this.#request.signal]));
     const { status, headers } = response;
     const answer = { status, field: (name: string) => headers.get(name) };
     if (status === 416 && from > 0) return this.#atEnd(headers.get("content-range"));

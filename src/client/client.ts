@@ -21,7 +21,7 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     throw new FixityClientError("invalid-option", "concurrency must be a whole number, 1 or more.");
   }
   const { stallTimeout } = plan;
-  const service = new Service({ endpoint, headers, transport: platform.transport, stallTimeout });
+  const service = new Service({ endpoint, headers, platform, stallTimeout });
   const storage = options.storage === undefined ? platform.storage : options.storage;
   const parts = {
     platform,

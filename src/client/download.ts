@@ -35,7 +35,7 @@ export async function download(
     hash.drop();
   };
   const persistence = new Persistence({ steering, turn: new Slots(1).turn(), network: platform.network, plan });
-  const reader = new BlobReader({ link: parsed, service, fetch: platform.fetch, persistence, hash, plan });
+  const reader = new BlobReader({ link: parsed, service, persistence, hash, plan });
   try {
     await reader.skip(have);
     const { position: offset } = reader;

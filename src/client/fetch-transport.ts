@@ -20,12 +20,13 @@ export interface FetchBody {
 
 /** Requests by `fetch`. */
 export function fetchTransport({ fetch, bodyOf }: FetchTransportOptions): Transport {
-  return async ({ method, url, headers, content, onSent, signal }) => {
+  return async ({ method, url, headers, content, onSent, signal, redirect }) => {
     const sending = content === null ? null : bodyOf(content, onSent);
     try {
       const response = await fetch(url, {
         method,
         signal,
+        redirect,
         headers: { ...headers, ...sending?.headers },
         // an answer of long ago does not tell what the server has now
         cache: "no-store",

@@ -26,10 +26,13 @@ export interface WireRequest {
   /** Told how many bytes of the content have been handed over until now. */
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
+  /** What a transport that can follow redirects does with one. With `manual` it is the response. */
+  readonly redirect: "manual" | "follow";
 }
 
 /** Its answer, read to the end. */
 export interface WireAnswer {
+  /** 0 for a redirect whose target the browser hides. */
   readonly status: number;
   /** A field of the header section, by its lower-case name. */
   readonly field: (name: string) => string | null;
@@ -79,6 +82,8 @@ export interface Platform {
   /** What a relative endpoint is relative to. */
   readonly base: string | undefined;
   readonly transport: Transport;
+  /** Whether a redirect that is not followed shows its target. Browsers hide it. */
+  readonly showsRedirects: boolean;
   /** For downloads. */
   readonly fetch: typeof globalThis.fetch;
   /** `null` where nothing can be hashed. */

@@ -7,6 +7,7 @@ import type { PartSize } from "./part-size.ts";
 import type { Part, Parts } from "./parts.ts";
 import type { WireAnswer } from "./platform.ts";
 import { type Receipt, receiptIn } from "./receipt.ts";
+import { targetIn } from "./redirects.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";
 import type { UploadMemory } from "./upload-memory.ts";
 
@@ -315,7 +316,7 @@ export class ResumableUpload {
 
   #locationIn(answer: WireAnswer): string {
     const location = answer.field("location");
-    if (location !== null) return new URL(location, this.#context.service.endpoint).href;
+    if (location !== null) return targetIn(location, this.#context.service.endpoint, answer.status);
     throw new FixityClientError("unexpected-answer", "The server does not tell where the upload is.", {
       status: answer.status,
     });

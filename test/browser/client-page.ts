@@ -21,7 +21,7 @@ export interface PageDownload {
   readonly code: string | null;
 }
 
-type PageOptions = Pick<ClientOptions, "endpoint" | "retry">;
+type PageOptions = Pick<ClientOptions, "endpoint" | "retry" | "headers">;
 
 /** Uploads what was chosen in the page's input. */
 async function upload(options: PageOptions, told: Pick<UploadOptions, "declare"> = {}): Promise<PageOutcome> {

@@ -14,6 +14,7 @@ export function browserPlatform(options: ClientOptions, usualWorker: WorkerMaker
   return {
     base: browser.location?.href,
     fetch,
+    showsRedirects: false,
     transport: options.fetch === undefined ? xhrTransport(byFetch) : byFetch,
     hashing: options.worker === null ? null : new WorkerHashing(options.worker ?? usualWorker),
     storage: localUploadStorage(),

@@ -1,14 +1,22 @@
 import type { Transport, WireAnswer, WireRequest } from "../platform.ts";
 import { type BrowserRequest, browser } from "./globals.ts";
 
-/** Requests with content by `XMLHttpRequest`, which tells how much of it is sent; `fetch` does not. Others by another transport. */
+/** Bytes of content up to which a request that must not follow redirects goes by `fetch`. */
+const MANUAL_REDIRECT_MAX_BYTES = 1024 * 1024;
+
+/**
+ * Requests with content by `XMLHttpRequest`, which reports how much of it is sent; `fetch` does not. `XMLHttpRequest`
+ * always follows redirects: where that must not happen, small content goes by `others`. Larger content goes to an upload
+ * that a request by `others` has created, so the endpoint does not redirect.
+ */
 export function xhrTransport(others: Transport): Transport {
   const { XMLHttpRequest } = browser;
   if (XMLHttpRequest === undefined) return others;
   return (request) => {
-    const { content } = request;
+    const { content, redirect } = request;
+    const isByFetch = content === null || (redirect === "manual" && content.size <= MANUAL_REDIRECT_MAX_BYTES);
     // the platform of browsers has no other content
-    return content === null
+    return isByFetch
       ? others(request)
       : send(new XMLHttpRequest(), { ...request, content: content as unknown as Blob });
   };

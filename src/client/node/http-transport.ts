@@ -1,44 +1,17 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
-import type { Transport, WireAnswer, WireRequest } from "../platform.ts";
+import type { Transport, WireAnswer } from "../platform.ts";
 import { BytesContent } from "./bytes-content.ts";
 import { CountedContent } from "./counted-content.ts";
 
 /** Milliseconds without a byte either way after which a connection is taken for dead: as long as `fetch` waits. */
 const SILENCE = 300_000;
-/** Redirections that are followed one after another. */
-const MOST_HOPS = 5;
-
-const REDIRECTIONS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-/** Fields that another origin gets to see: what the client's owner has set may be a token. */
-const HARMLESS: ReadonlySet<string> = new Set(["Accept", "Accept-Encoding"]);
 
 /**
  * Requests by Node's own client, over connections that are kept. With small files it takes less than half the processor time of
- * `fetch`, and it tells how much of the content is sent. Redirections of questions are followed, those of content are answers.
+ * `fetch`, and it tells how much of the content is sent. A redirect is a response like any other.
  */
-export const httpTransport: Transport = async (request) => {
-  let asked = request;
-  for (let hops = 0; ; hops++) {
-    const answer = await send(asked);
-    const next = followed(asked, answer);
-    if (next === null || hops === MOST_HOPS) return answer;
-    asked = next;
-  }
-};
-
-function followed(request: WireRequest, { status, field }: WireAnswer): WireRequest | null {
-  const { method, url, headers } = request;
-  const location = field("location");
-  const isQuestion = method === "GET" || method === "HEAD";
-  const target = location === null ? null : URL.parse(location, url);
-  if (!isQuestion || target === null || !/^https?:$/.test(target.protocol) || !REDIRECTIONS.has(status)) return null;
-  if (target.origin === new URL(url).origin) return { ...request, url: target.href };
-  const harmless = Object.entries(headers).filter(([name]) => HARMLESS.has(name));
-  return { ...request, url: target.href, headers: Object.fromEntries(harmless) };
-}
-
-async function send({ method, url, headers, content, onSent, signal }: WireRequest): Promise<WireAnswer> {
+export const httpTransport: Transport = async ({ method, url, headers, content, onSent, signal }) => {
   // TLS is loaded where it is needed
   const { request } = process.getBuiltinModule(url.startsWith("https:") ? "node:https" : "node:http");
   const length = content === null ? {} : { "Content-Length": content.size };
@@ -62,7 +35,7 @@ async function send({ method, url, headers, content, onSent, signal }: WireReque
     // who was answered in the middle need not say the rest
     if (!outgoing.writableFinished) outgoing.destroy();
   }
-}
+};
 
 function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
   return new Promise((resolve, reject) => {

@@ -13,6 +13,7 @@ export function nodePlatform(options: ClientOptions): Platform {
   return {
     base: undefined,
     fetch,
+    showsRedirects: true,
     transport: options.fetch === undefined ? httpTransport : fetchTransport({ fetch, bodyOf }),
     hashing: nodeHashing,
     storage: null,
