@@ -14,7 +14,7 @@ import { type UploadStep, UploadSteps } from "./upload-steps.ts";
 
 /** What a store process can be told to do. `size` and `seed` name content: see `content`. */
 export type Step =
-  | { readonly do: "check" | "collect" | "staged" | "become-nobody" }
+  | { readonly do: "check" | "collect" | "staged" | "close" | "become-nobody" }
   | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
   | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] }
   | UploadStep;
@@ -55,10 +55,11 @@ async function runWith(bytes: Uint8Array, what: "put" | "stage" | "read" | "conf
   return null;
 }
 
-async function runAlone(what: "check" | "collect" | "staged" | "become-nobody"): Promise<unknown> {
+async function runAlone(what: "check" | "collect" | "staged" | "close" | "become-nobody"): Promise<unknown> {
   if (what === "collect") return store.collect();
   if (what === "staged") return filesIn(join(root, "staging"));
   if (what === "check") await store.check();
+  if (what === "close") await store[Symbol.asyncDispose]();
   if (what === "become-nobody") becomeNobody();
   return null;
 }

@@ -25,6 +25,7 @@ import { failedWith, faultsTold } from "./faults.ts";
 import { Folders } from "./folders.ts";
 import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
+import { Leftovers } from "./leftovers.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
 import { thisProcess } from "./owner.ts";
 import { Publisher } from "./publisher.ts";
@@ -46,6 +47,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly #durability: Durability;
   readonly #folders: Folders;
   readonly #instance: InstanceFolder;
+  readonly #leftovers: Leftovers;
   readonly #publisher: Publisher;
   readonly #threads: WriteThreads;
   readonly #quick: QuickPublisher;
@@ -61,9 +63,10 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.#layout = new Layout(root);
     this.#durability = new Durability(durability);
     this.#folders = new Folders(this.#layout, this.#durability, log);
+    this.#leftovers = new Leftovers(log);
     this.#instance = new InstanceFolder(this.#layout, owner, log);
     this.#publisher = new Publisher(this.#layout, this.#durability, this.#folders, log);
-    this.#threads = new WriteThreads(log);
+    this.#threads = new WriteThreads(log, this.#leftovers);
     this.#quick = new QuickPublisher({
       layout: this.#layout,
       instance: this.#instance,
@@ -71,13 +74,18 @@ export class DiskStore implements BlobStore, Diagnosable {
       durability: this.#durability,
       batches: this.#batches,
       threads: this.#threads,
+      leftovers: this.#leftovers,
       log,
     });
     this.#collector = new Collector(this.#layout, owner, log);
-    this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, { durability: this.#durability, owner, log });
+    this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, {
+      durability: this.#durability,
+      leftovers: this.#leftovers,
+      owner,
+    });
     this.uploads = new DiskUploads(this.#layout, {
       folders: this.#uploadFolders,
-      handover: new Handover(owner, new WantedBox(this.#layout.wanted, log), log),
+      handover: new Handover(owner, new WantedBox(this.#layout.wanted, this.#leftovers, log), log),
       publisher: this.#publisher,
       durability: this.#durability,
       batches: this.#batches,
@@ -174,12 +182,15 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#threads[Symbol.asyncDispose]();
+    await this.#leftovers.retry();
     await this.#instance.remove();
   }
 
   async #collect(signal: AbortSignal | undefined): Promise<Collected> {
+    const own = await this.#leftovers.retry();
     await this.#uploadFolders.collect(signal);
-    return this.#collector.collect(signal);
+    const ofTheDead = await this.#collector.collect(signal);
+    return { staged: own.staged + ofTheDead.staged, bytes: own.bytes + ofTheDead.bytes };
   }
 
   async #keepCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest): Promise<Committed> {
@@ -189,7 +200,11 @@ export class DiskStore implements BlobStore, Diagnosable {
   }
 
   async #createFile(): Promise<StagingFile> {
-    return new StagingFile(await this.#instance.create(), this.#durability, this.#options.log);
+    return new StagingFile(await this.#instance.create(), {
+      durability: this.#durability,
+      leftovers: this.#leftovers,
+      log: this.#options.log,
+    });
   }
 }
 

@@ -62,7 +62,10 @@ export class InstanceFolder {
     try {
       await this.#made;
       if (this.#signs !== null) clearInterval(this.#signs);
-      for (const name of await readdir(this.#path)) await unlinkAny(join(this.#path, name));
+      // one file that resists must not keep the others
+      const files = (await readdir(this.#path)).map((name) => unlinkAny(join(this.#path, name)));
+      await Promise.allSettled(files);
+      await Promise.all(files);
       await rmdir(this.#path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be removed", error);

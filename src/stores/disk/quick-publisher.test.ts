@@ -12,6 +12,7 @@ import { Durability } from "./durability.ts";
 import { Folders } from "./folders.ts";
 import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
+import { Leftovers } from "./leftovers.ts";
 import type { DurabilityLevel } from "./options.ts";
 import { thisProcess } from "./owner.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
@@ -45,7 +46,7 @@ class Scene implements AsyncDisposable {
   readonly quick: QuickPublisher;
   readonly #folders: Folders;
   readonly #instance: InstanceFolder;
-  readonly #threads = new WriteThreads(log);
+  readonly #threads = new WriteThreads(log, new Leftovers(log));
 
   constructor(level: DurabilityLevel) {
     const layout = new Layout(root);
@@ -56,7 +57,16 @@ class Scene implements AsyncDisposable {
     this.#instance = new InstanceFolder(layout, thisProcess(), log);
     const threads = this.#threads;
     const [folders, instance] = [this.#folders, this.#instance];
-    this.quick = new QuickPublisher({ layout, instance, folders, durability, batches, threads, log });
+    this.quick = new QuickPublisher({
+      layout,
+      instance,
+      folders,
+      durability,
+      batches,
+      threads,
+      leftovers: new Leftovers(log),
+      log,
+    });
   }
 
   /** Whether the bytes are published. */

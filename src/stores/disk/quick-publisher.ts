@@ -5,6 +5,7 @@ import { folderFault } from "./folder-flush.ts";
 import type { Folders } from "./folders.ts";
 import type { InstanceFolder } from "./instance-folder.ts";
 import type { Layout } from "./layout.ts";
+import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";
 import { StagingFile } from "./staging-file.ts";
 import type { BlobPaths } from "./write-blob.ts";
@@ -24,6 +25,7 @@ export interface QuickPublisherParts {
   readonly durability: Durability;
   readonly batches: Batches;
   readonly threads: WriteThreads;
+  readonly leftovers: Leftovers;
   readonly log: Log;
 }
 
@@ -57,15 +59,15 @@ export class QuickPublisher {
 
   /** Files are flushed by Node's pool, each for itself: flushes at the same time share what the disk does for them. */
   async #publishDurably(paths: BlobPaths, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
-    const { durability, threads, log } = this.#parts;
+    const { threads } = this.#parts;
     const staged = await threads.stage(paths, bytes);
     if (staged.is !== "staged") return false;
     try {
       signal?.throwIfAborted();
-      await durability.file(staged.fd, bytes.size);
+      await this.#parts.durability.file(staged.fd, bytes.size);
       signal?.throwIfAborted();
     } catch (error) {
-      await new StagingFile({ path: paths.staged, fd: staged.fd }, durability, log).discard();
+      await new StagingFile({ path: paths.staged, fd: staged.fd }, this.#parts).discard();
       throw error;
     }
     const published = await threads.publish(paths, staged.fd);

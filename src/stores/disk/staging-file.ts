@@ -1,29 +1,35 @@
 import { FixityError } from "../../core/errors.ts";
-import { close, unlink } from "./calls.ts";
+import { close } from "./calls.ts";
 import type { Durability } from "./durability.ts";
-import { failedWith, storeFault } from "./faults.ts";
+import { storeFault } from "./faults.ts";
 import type { StagingPlace } from "./instance-folder.ts";
+import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";
 import { writeChunks } from "./write-chunks.ts";
 
 /** Bytes after which an early flush starts: 32 MiB. */
 const FLUSH_EVERY = 32 * 1024 * 1024;
 
+/** What a staging file works with. */
+export interface StagingFileTools {
+  readonly durability: Durability;
+  readonly leftovers: Leftovers;
+  readonly log: Log;
+}
+
 /** A file that grows at its end until it is sealed. Its calls come one after another. */
 export class StagingFile {
   readonly path: string;
-  readonly #durability: Durability;
-  readonly #log: Log;
+  readonly #tools: StagingFileTools;
   #fd: number | null;
   #unflushed = 0;
   #flushing: Promise<void> | null = null;
   #failure: { readonly reason: unknown } | null = null;
 
-  constructor(place: StagingPlace, durability: Durability, log: Log) {
+  constructor(place: StagingPlace, tools: StagingFileTools) {
     this.path = place.path;
     this.#fd = place.fd;
-    this.#durability = durability;
-    this.#log = log;
+    this.#tools = tools;
   }
 
   /** Writes the chunks behind what is there. */
@@ -42,7 +48,8 @@ export class StagingFile {
   async seal(): Promise<void> {
     await this.#flushing;
     const fd = this.#open();
-    if (this.#durability.flushes) return this.#durability.file(fd, this.#unflushed);
+    const { durability } = this.#tools;
+    if (durability.flushes) return durability.file(fd, this.#unflushed);
     this.#fd = null;
     await close(fd);
   }
@@ -52,22 +59,15 @@ export class StagingFile {
     await this.#flushing;
     const fd = this.#fd;
     this.#fd = null;
-    await Promise.all([this.#unlink(), fd === null ? null : this.#close(fd)]);
-  }
-
-  async #unlink(): Promise<void> {
-    try {
-      await unlink(this.path);
-    } catch (error) {
-      if (!failedWith(error, "ENOENT")) this.#log("a staging file could not be removed", error);
-    }
+    const unlinked = this.#tools.leftovers.remove(this.path, "a staging file");
+    await Promise.all([unlinked, fd === null ? null : this.#close(fd)]);
   }
 
   async #close(fd: number): Promise<void> {
     try {
       await close(fd);
     } catch (error) {
-      this.#log("a staging file could not be closed", error);
+      this.#tools.log("a staging file could not be closed", error);
     }
   }
 
@@ -79,7 +79,7 @@ export class StagingFile {
 
   /** Its failure fails the upload for good: another flush of this descriptor could succeed though bytes were lost. */
   #flushEarly(fd: number): void {
-    const flush = this.#durability.earlyFlush(fd);
+    const flush = this.#tools.durability.earlyFlush(fd);
     if (flush === null) return;
     this.#unflushed = 0;
     this.#flushing = flush

@@ -7,15 +7,15 @@ export interface BlobPaths {
   readonly place: string;
 }
 
-/** Told of trouble that does not keep a blob from being published. */
-export type TroubleLog = (message: string, error: unknown) => void;
+/** Called with the path of a staging file that could not be removed, which does not keep a blob from being published. */
+export type OnUnremoved = (path: string, error: unknown) => void;
 
 /**
  * Writes a staging file by blocking system calls, for a thread of its own, and gives its descriptor. `null` where anything
  * was unusual (the blob is there already, no room): then nothing is left, and the calls of `Publisher`, which will meet the
  * same, know what to do.
  */
-export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, log: TroubleLog): number | null {
+export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, onUnremoved: OnUnremoved): number | null {
   let fd: number;
   try {
     // known content need not be written
@@ -26,7 +26,7 @@ export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, log: 
   }
   if (fill(fd, bytes)) return fd;
   close(fd);
-  unlink(staged, log);
+  unlink(staged, onUnremoved);
   return null;
 }
 
@@ -35,10 +35,10 @@ export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, log: 
  * `false` where anything was unusual (the blob is there meanwhile, its folder is missing, no hard links): then nothing is
  * published.
  */
-export function publishBlob({ staged, place }: BlobPaths, fd: number, log: TroubleLog): boolean {
+export function publishBlob({ staged, place }: BlobPaths, fd: number, onUnremoved: OnUnremoved): boolean {
   // a network file system may tell no earlier that bytes did not arrive
   const published = close(fd) && link(staged, place);
-  unlink(staged, log);
+  unlink(staged, onUnremoved);
   return published;
 }
 
@@ -69,10 +69,10 @@ function link(staged: string, place: string): boolean {
   }
 }
 
-function unlink(staged: string, log: TroubleLog): void {
+function unlink(staged: string, onUnremoved: OnUnremoved): void {
   try {
     unlinkSync(staged);
   } catch (error) {
-    log("a staging file could not be removed", error);
+    onUnremoved(staged, error);
   }
 }

@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
+import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";
 import type { BlobPaths } from "./write-blob.ts";
 import type { Batch, BatchAnswer, BatchedBlob, BlobOutcome, WriteStep } from "./write-worker.ts";
@@ -21,6 +22,7 @@ export interface WriteJob extends BlobPaths {
 /** What a thread is made with. */
 export interface WriteThreadOptions {
   readonly log: Log;
+  readonly leftovers: Leftovers;
   /** Called when the thread has become idle, and when it has ended. */
   readonly onChange: () => void;
 }
@@ -34,7 +36,7 @@ export class WriteThread {
   #jobs: readonly WriteJob[] = [];
 
   /** @throws where threads are forbidden */
-  constructor({ log, onChange }: WriteThreadOptions) {
+  constructor({ log, leftovers, onChange }: WriteThreadOptions) {
     this.#log = log;
     // this file's neighbour, as source or built; what the process was started with (loaders, hooks) is nothing to it
     const script = new URL(`write-worker${extname(import.meta.url)}`, import.meta.url);
@@ -47,9 +49,9 @@ export class WriteThread {
     });
     this.#worker.unref();
     this.#worker.on("online", () => this.#become("idle", onChange));
-    this.#worker.on("message", ({ outcomes, troubles }: BatchAnswer) => {
+    this.#worker.on("message", ({ outcomes, unremoved }: BatchAnswer) => {
       this.#worker.unref();
-      for (const [message, error] of troubles) log(message, error);
+      for (const [path, error] of unremoved) leftovers.add(path, "a staging file", error);
       this.#finish(outcomes);
       this.#become("idle", onChange);
     });

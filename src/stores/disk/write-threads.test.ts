@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { content } from "../contract/tools.ts";
+import { Leftovers } from "./leftovers.ts";
 import type { BlobPaths } from "./write-blob.ts";
 import { type BlobBytes, WriteThreads } from "./write-threads.ts";
 
@@ -15,7 +16,8 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "fixity-test-"));
   await mkdir(join(root, "staging"));
   await mkdir(join(root, "blobs"));
-  threads = new WriteThreads((message) => assert.fail(message));
+  const log = (message: string): void => assert.fail(message);
+  threads = new WriteThreads(log, new Leftovers(log));
 });
 
 afterEach(async () => {

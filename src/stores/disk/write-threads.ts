@@ -1,3 +1,4 @@
+import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";
 import type { BlobPaths } from "./write-blob.ts";
 import { type WriteJob, WriteThread } from "./write-thread.ts";
@@ -18,12 +19,14 @@ export interface BlobBytes {
 /** Threads that write small blobs, in batches of what comes in together. */
 export class WriteThreads implements AsyncDisposable {
   readonly #log: Log;
+  readonly #leftovers: Leftovers;
   readonly #queue: WriteJob[] = [];
   #threads: WriteThread[] | null = null;
   #sending = false;
 
-  constructor(log: Log) {
+  constructor(log: Log, leftovers: Leftovers) {
     this.#log = log;
+    this.#leftovers = leftovers;
   }
 
   /** Whether blobs are written: not before the threads run, and not where none can. */
@@ -35,7 +38,7 @@ export class WriteThreads implements AsyncDisposable {
   start(): void {
     if (this.#threads !== null) return;
     this.#threads = [];
-    const options = { log: this.#log, onChange: () => this.#send() };
+    const options = { log: this.#log, leftovers: this.#leftovers, onChange: () => this.#send() };
     try {
       while (this.#threads.length < THREADS) {
         this.#threads.push(new WriteThread(options));

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { flushFolderBlocking } from "./folder-flush.ts";
-import { type BlobPaths, publishBlob, stageBlob, type TroubleLog } from "./write-blob.ts";
+import { type BlobPaths, type OnUnremoved, publishBlob, stageBlob } from "./write-blob.ts";
 
 /**
  * What is done with the blobs of a batch. `make`: all, without a flush. `stage`: their bytes are written, for the caller to flush.
@@ -43,29 +43,31 @@ export type BlobOutcome =
 export interface BatchAnswer {
   /** In the order of the request. */
   readonly outcomes: readonly BlobOutcome[];
-  readonly troubles: readonly (readonly [message: string, error: unknown])[];
+  /** Staging files that could not be removed, and why. */
+  readonly unremoved: readonly (readonly [path: string, error: unknown])[];
 }
 
 const memory = workerData as Uint8Array;
 
 parentPort?.on("message", ({ step, blobs }: Batch) => {
-  const troubles: [string, unknown][] = [];
-  const log = (message: string, error: unknown): void => void troubles.push([message, error]);
-  const outcomes = step === "publish" ? publish(blobs, log) : blobs.map((blob) => write(step, blob, log));
-  const answer: BatchAnswer = { outcomes, troubles };
+  const unremoved: [string, unknown][] = [];
+  const onUnremoved = (path: string, error: unknown): void => void unremoved.push([path, error]);
+  const outcomes =
+    step === "publish" ? publish(blobs, onUnremoved) : blobs.map((blob) => write(step, blob, onUnremoved));
+  const answer: BatchAnswer = { outcomes, unremoved };
   parentPort?.postMessage(answer);
 });
 
-function write(step: "make" | "stage", blob: BatchedBlob, log: TroubleLog): BlobOutcome {
-  const fd = stageBlob(blob, memory.subarray(blob.start, blob.end), log);
+function write(step: "make" | "stage", blob: BatchedBlob, onUnremoved: OnUnremoved): BlobOutcome {
+  const fd = stageBlob(blob, memory.subarray(blob.start, blob.end), onUnremoved);
   if (fd === null) return { is: "declined" };
   if (step === "stage") return { is: "staged", fd };
-  return { is: publishBlob(blob, fd, log) ? "published" : "declined" };
+  return { is: publishBlob(blob, fd, onUnremoved) ? "published" : "declined" };
 }
 
 /** First all get their places: the first flush behind them brings most of it to the disk, the others find little to do. */
-function publish(blobs: readonly BatchedBlob[], log: TroubleLog): BlobOutcome[] {
-  const published = blobs.map((blob) => blob.fd !== null && publishBlob(blob, blob.fd, log));
+function publish(blobs: readonly BatchedBlob[], onUnremoved: OnUnremoved): BlobOutcome[] {
+  const published = blobs.map((blob) => blob.fd !== null && publishBlob(blob, blob.fd, onUnremoved));
   const flushes = new Map<string, CallFailure | null>();
   return blobs.map(({ place }, index) => {
     if (published[index] !== true) return { is: "declined" };

@@ -2,9 +2,10 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { close, look, open, readdir, rename, unlink } from "../calls.ts";
+import { close, look, open, readdir, rename } from "../calls.ts";
 import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
+import type { Leftovers } from "../leftovers.ts";
 import { writeChunks } from "../write-chunks.ts";
 import { formatState, parseState, type SavedState, unreadable } from "./saved-state.ts";
 import { parseToken, type Token } from "./token.ts";
@@ -14,6 +15,12 @@ const LOOKS = 100;
 const LOOK_AGAIN = 5;
 
 const RECORD = /^(\d{1,9})\.record$/;
+
+/** What the folder of an upload works with. */
+export interface UploadFolderTools {
+  readonly durability: Durability;
+  readonly leftovers: Leftovers;
+}
 
 /** What lies in an upload's folder. */
 export interface FolderView {
@@ -37,10 +44,12 @@ export interface FolderView {
 export class UploadFolder {
   readonly path: string;
   readonly #durability: Durability;
+  readonly #leftovers: Leftovers;
 
-  constructor(path: string, durability: Durability) {
+  constructor(path: string, { durability, leftovers }: UploadFolderTools) {
     this.path = path;
     this.#durability = durability;
+    this.#leftovers = leftovers;
   }
 
   /** `null` where there is no upload, or none any more. */
@@ -109,7 +118,7 @@ export class UploadFolder {
       await bytes;
       await rename(temporary, this.#record(generation));
     } catch (error) {
-      await unlink(temporary).catch(() => null);
+      await this.#leftovers.remove(temporary, "a file of an upload");
       throw error;
     }
     await this.settle();
@@ -127,9 +136,9 @@ export class UploadFolder {
     await Promise.all(useless.map((name) => this.removeFile(name)));
   }
 
-  /** What cannot be removed is removed with the upload. */
+  /** Removes a file that no record names any more. Does not fail. */
   async removeFile(name: string): Promise<void> {
-    await unlink(join(this.path, name)).catch(() => null);
+    await this.#leftovers.remove(join(this.path, name), "a file of an upload");
   }
 
   async #names(): Promise<readonly string[] | null> {

@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { close, mkdir, open, rename, statOrNull, unlink } from "../calls.ts";
@@ -6,7 +5,7 @@ import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
-import type { Log } from "../options.ts";
+import type { Leftovers } from "../leftovers.ts";
 import { isDead, newName, type Owner, ownerOf } from "../owner.ts";
 import { namesIn } from "../walk.ts";
 import { newSegment } from "./saved-state.ts";
@@ -19,8 +18,8 @@ const FIRST = 1;
 /** What the folders of uploads are made with. */
 export interface UploadFoldersTools {
   readonly durability: Durability;
+  readonly leftovers: Leftovers;
   readonly owner: Owner;
-  readonly log: Log;
 }
 
 /**
@@ -39,12 +38,12 @@ export class UploadFolders {
   }
 
   of(id: UploadId): UploadFolder {
-    return new UploadFolder(this.#layout.upload(id), this.#tools.durability);
+    return new UploadFolder(this.#layout.upload(id), this.#tools);
   }
 
   /** Makes an upload that nobody holds, of no bytes, durably. */
   async create(id: UploadId, record: string): Promise<void> {
-    const { durability, owner } = this.#tools;
+    const { owner } = this.#tools;
     const scratch = this.#layout.scratch(newName(owner));
     await this.#makeScratch(scratch);
     try {
@@ -53,7 +52,11 @@ export class UploadFolders {
       for (const name of [segment.name, restingToken(FIRST, "free").name]) {
         await close(await open(join(scratch, name), "wx", 0o644));
       }
-      await new UploadFolder(scratch, durability).writeState(FIRST, { record, segments: [segment] }, Promise.resolve());
+      await new UploadFolder(scratch, this.#tools).writeState(
+        FIRST,
+        { record, segments: [segment] },
+        Promise.resolve(),
+      );
       await rename(scratch, this.#layout.upload(id));
     } catch (error) {
       await this.#dismantle(scratch);
@@ -103,12 +106,7 @@ export class UploadFolders {
     }
   }
 
-  /** Does not fail: what stays is collected when this process is gone. */
   async #dismantle(path: string): Promise<void> {
-    try {
-      await rm(path, { recursive: true, force: true });
-    } catch (error) {
-      this.#tools.log("what is left of an upload could not be removed", error);
-    }
+    await this.#tools.leftovers.remove(path, "a folder of an upload");
   }
 }

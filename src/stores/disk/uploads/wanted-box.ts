@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { Hold } from "../../uploads/hold.ts";
-import { close, mkdirs, open, readdir, unlink } from "../calls.ts";
+import { close, mkdirs, open, readdir } from "../calls.ts";
 import { failedWith } from "../faults.ts";
+import type { Leftovers } from "../leftovers.ts";
 import type { Log } from "../options.ts";
 
 /** Milliseconds between looks for requests. */
@@ -13,14 +14,16 @@ const LOOK_EVERY = 250;
  */
 export class WantedBox {
   readonly #path: string;
+  readonly #leftovers: Leftovers;
   readonly #log: Log;
   readonly #holds = new Map<string, Hold>();
   #timer: NodeJS.Timeout | null = null;
   #looking = false;
   #troubled = false;
 
-  constructor(path: string, log: Log) {
+  constructor(path: string, leftovers: Leftovers, log: Log) {
     this.#path = path;
+    this.#leftovers = leftovers;
     this.#log = log;
   }
 
@@ -40,6 +43,7 @@ export class WantedBox {
   /** Asks for a hold of some other store. */
   async post(name: string): Promise<void> {
     const path = join(this.#path, name);
+    this.#leftovers.forget(path);
     try {
       await close(await open(path, "w", 0o644));
     } catch (error) {
@@ -49,9 +53,9 @@ export class WantedBox {
     }
   }
 
-  /** Takes a request away, answered or not. One that stays is collected. */
+  /** Takes a request away, answered or not. */
   async withdraw(name: string): Promise<void> {
-    await unlink(join(this.#path, name)).catch(() => null);
+    await this.#leftovers.remove(join(this.#path, name), "a request for an upload");
   }
 
   async #look(): Promise<void> {
