@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { type FileHandle, link, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
+import { NO_LINKS } from "../stores/disk/faults.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
 import { systemCode } from "./file-trouble.ts";
 import { lastChange, unlessGone } from "./files.ts";
@@ -9,7 +10,7 @@ import { lastChange, unlessGone } from "./files.ts";
 const ENDING = ".part";
 
 /** What file systems without hard links answer to an attempt at one. */
-const LINKLESS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+const LINKLESS: ReadonlySet<string> = new Set(NO_LINKS);
 
 /**
  * A download on its way, in the folder where it will stay:

@@ -102,30 +102,40 @@ test("a folder that is read-only, and one without room", needing("a mounted tmpf
   assert.match(full.out, /^ {2}ok {4}Nothing of the probes is left behind$/m);
 });
 
-test("a file system without hard links, and one that cannot flush folders", needing("strace"), async () => {
-  await using folder = await StoreFolder.make();
-  const log = `${folder.path}.strace`;
-  const failing = async (inject: string, ...more: readonly string[]) => {
-    const under = [
-      "strace",
-      "-f",
-      "-qq",
-      "-o",
-      log,
-      "-e",
-      "trace=link,linkat,fsync",
-      "-e",
-      `inject=${inject}`,
-      ...more,
-    ];
-    return runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path }, under });
-  };
-  const linkless = await failing("link,linkat:error=EPERM");
-  assert.equal(linkless.code, 0);
-  assert.match(linkless.out, /^ {2}note {2}It gets its place.*\n {8}The file system has no hard links\.$/m);
-  const blobs = join(folder.path, "blobs");
-  await mkdir(blobs, { recursive: true });
-  const flushless = await failing("fsync:error=EINVAL", "-P", blobs);
-  assert.equal(flushless.code, 1);
-  assert.match(flushless.out, /^ {8}The store's file system cannot make a folder durable/m);
-});
+test(
+  "a file system without hard links, one that refuses fchmod, and one that cannot flush folders",
+  needing("strace"),
+  async () => {
+    await using folder = await StoreFolder.make();
+    const log = `${folder.path}.strace`;
+    const failing = async (inject: string, ...more: readonly string[]) => {
+      const under = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        log,
+        "-e",
+        "trace=link,linkat,fsync,fchmod",
+        "-e",
+        `inject=${inject}`,
+        ...more,
+      ];
+      return runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path }, under });
+    };
+    for (const error of ["EPERM", "EACCES", "EINVAL"]) {
+      const linkless = await failing(`link,linkat:error=${error}`);
+      assert.equal(linkless.code, 0);
+      assert.match(linkless.out, /^ {2}note {2}It gets its place.*\n {8}The file system has no hard links\.$/m);
+      const modeless = await failing(`fchmod:error=${error}`);
+      assert.equal(modeless.code, 0, "a note, no failure");
+      const note = /^ {2}note {2}It is made read-only.*\n {8}The file system does not change the modes of files\.$/m;
+      assert.match(modeless.out, note);
+    }
+    const blobs = join(folder.path, "blobs");
+    await mkdir(blobs, { recursive: true });
+    const flushless = await failing("fsync:error=EINVAL", "-P", blobs);
+    assert.equal(flushless.code, 1);
+    assert.match(flushless.out, /^ {8}The store's file system cannot make a folder durable/m);
+  },
+);

@@ -220,7 +220,7 @@ describe("a fault of the disk", needing("strace"), () => {
   });
 
   test("on a file system without hard links a blob is published by renaming", async () => {
-    for (const error of ["EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK"]) {
+    for (const error of ["EPERM", "EOPNOTSUPP", "ENOSYS", "EACCES", "EINVAL", "EMLINK"]) {
       await using scene = await Scene.set();
       const options = { paths: [scene.next], inject: [`link:error=${error}`] };
       await using strace = await Strace.attach(scene.store.pid, options);

@@ -49,23 +49,25 @@ describe("a commit of an upload", () => {
     assert.ok((await savedBytes(held))?.equals(BYTES), "the upload still has its own");
   });
 
-  test("stores a copy on a file system without hard links", needing("strace"), async () => {
-    await using folder = await StoreFolder.make();
-    await using store = await StoreProcess.start(folder.path);
-    const upload = { do: "upload", id: randomBytes(16).toString("hex") } as const;
-    await store.run({ ...upload, call: "create", record: "begun" });
-    await store.run({ ...upload, call: "hold" });
-    await store.run({ ...upload, call: "write", of: WHOLE, from: 0, to: WHOLE.size });
-    await store.run({ ...upload, call: "save", record: "whole" });
-    {
-      await using strace = await Strace.attach(store.pid, { calls: ["link"], inject: ["link:error=EPERM"] });
-      assert.deepEqual((await store.run({ ...upload, call: "commit", of: WHOLE })).value, { existed: false });
-      assert.ok((await strace.calls()).some(({ injected }) => injected));
-    }
-    assert.deepEqual(await folder.wholeBlobs(), new Set([BLOB]));
-    assert.equal((await store.run({ ...upload, call: "has", of: WHOLE })).value, true);
-    assert.equal((await store.run({ ...upload, call: "conclude", record: "done" })).code, undefined);
-  });
+  for (const error of ["EPERM", "EACCES", "EINVAL"]) {
+    test(`stores a copy on a file system that answers ${error} to hard links`, needing("strace"), async () => {
+      await using folder = await StoreFolder.make();
+      await using store = await StoreProcess.start(folder.path);
+      const upload = { do: "upload", id: randomBytes(16).toString("hex") } as const;
+      await store.run({ ...upload, call: "create", record: "begun" });
+      await store.run({ ...upload, call: "hold" });
+      await store.run({ ...upload, call: "write", of: WHOLE, from: 0, to: WHOLE.size });
+      await store.run({ ...upload, call: "save", record: "whole" });
+      {
+        await using strace = await Strace.attach(store.pid, { calls: ["link"], inject: [`link:error=${error}`] });
+        assert.deepEqual((await store.run({ ...upload, call: "commit", of: WHOLE })).value, { existed: false });
+        assert.ok((await strace.calls()).some(({ injected }) => injected));
+      }
+      assert.deepEqual(await folder.wholeBlobs(), new Set([BLOB]));
+      assert.equal((await store.run({ ...upload, call: "has", of: WHOLE })).value, true);
+      assert.equal((await store.run({ ...upload, call: "conclude", record: "done" })).code, undefined);
+    });
+  }
 
   test(
     "works for a user who may not write to read-only files; who writes on begins a new one",

@@ -52,7 +52,7 @@ export class Leftovers {
   /** Tries again to remove everything that is left. Does not fail. @returns the staging files that are gone now */
   async retry(): Promise<Collected> {
     let collected: Collected = { staged: 0, bytes: 0 };
-    for (const [path, kind] of [...this.#kinds]) {
+    for (const [path, kind] of this.#kinds) {
       const facts = kind === "a staging file" ? await lstat(path).catch(() => null) : null;
       try {
         await removeNow(path, kind);

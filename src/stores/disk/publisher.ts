@@ -4,7 +4,7 @@ import type { BlobStat, Committed } from "../../core/store.ts";
 import { openBlob, statBlob, statOf } from "./blob-file.ts";
 import { close, link, look, rename, statOrNull } from "./calls.ts";
 import type { Durability } from "./durability.ts";
-import { failedWith } from "./faults.ts";
+import { failedWith, NO_LINKS } from "./faults.ts";
 import type { Folders } from "./folders.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
@@ -12,9 +12,6 @@ import type { StagingFile } from "./staging-file.ts";
 
 /** A blob that is removed again and again between two looks is not worth more tries than this. */
 const TRIES = 10;
-
-/** What file systems without hard links answer to `link`: FAT and exFAT, some network and FUSE file systems. */
-const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"] as const;
 
 /** A file that is to become a blob and keep its own name. */
 export interface AdoptedFile {
