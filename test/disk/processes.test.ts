@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { link, mkdir, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
@@ -96,6 +96,47 @@ describe("an owner that cannot be looked at", () => {
     await silence(stranger, -50);
     await store.collect();
     assert((await folder.instances()).includes(stranger));
+  });
+});
+
+describe("clocks that disagree with the file system's", () => {
+  for (const hours of [25, -25]) {
+    test(`a process whose clock is ${hours} h ahead removes the files of dead owners, and of no live one`, async () => {
+      await using folder = await StoreFolder.make();
+      await diskStore({ root: folder.path }).check();
+      const name = (number: number): string => `0123456789abcdef-17-4711-0000000${number}`;
+      const staging = (number: number): string => join(folder.path, "staging", name(number));
+      const scratch = (number: number): string => join(folder.path, "uploads", name(number));
+      const wanted = (number: number): string => join(folder.path, "uploads", "wanted", name(number));
+      await mkdir(join(folder.path, "uploads", "wanted"), { recursive: true });
+      for (const number of [1, 2]) {
+        await mkdir(staging(number));
+        await writeFile(join(staging(number), "1"), "half");
+        await mkdir(scratch(number));
+        await writeFile(wanted(number), "");
+      }
+      for (const path of [staging(2), scratch(2), wanted(2)]) await silence(path, 1.1);
+      await using child = await StoreProcess.start(folder.path, { clockAhead: hours * 3_600_000 });
+      assert.deepEqual((await child.run({ do: "collect" })).value, { staged: 1, bytes: 4 });
+      for (const path of [staging(1), scratch(1), wanted(1)]) await stat(path);
+      for (const path of [staging(2), scratch(2), wanted(2)]) await assert.rejects(stat(path), { code: "ENOENT" });
+    });
+  }
+
+  test("a sign of life has the file system's time, whatever the owner's clock says", async (t) => {
+    await using folder = await StoreFolder.make();
+    t.mock.timers.enable({ apis: ["setInterval", "Date"], now: Date.now() + 25 * 3_600_000 });
+    await using store = diskStore({ root: folder.path });
+    await store.check();
+    const [instance = ""] = await folder.instances();
+    const { mtimeMs: made } = await stat(instance);
+    await utimes(instance, 0, 0);
+    t.mock.timers.tick(5 * 60_000);
+    let touched = 0;
+    while (touched === 0) ({ mtimeMs: touched } = await stat(instance));
+    assert.ok(touched >= made && touched - made < 3_600_000, "not the owner's time");
+    await store.check();
+    assert.deepEqual(await folder.staged(), []);
   });
 });
 

@@ -28,6 +28,18 @@ export interface StoreProcessOptions {
   readonly under?: readonly string[];
   /** Threads for file work. With one, the calls of a trace come one after another and can be counted. @default 4 */
   readonly threads?: number;
+  /** Milliseconds by which the clock of the process is ahead. @default 0 */
+  readonly clockAhead?: number;
+}
+
+/** A module that moves the clock of a process. */
+function clockModule(ahead: number): string {
+  const source = `const Real = Date; const ahead = ${ahead};
+    globalThis.Date = class extends Real {
+      constructor(...given) { given.length === 0 ? super(Real.now() + ahead) : super(...given); }
+      static now() { return Real.now() + ahead; }
+    };`;
+  return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
 /** A process with a disk store, told step by step what to do. Disposing kills it. */
@@ -43,8 +55,11 @@ export class StoreProcess implements AsyncDisposable {
   }
 
   /** @param root the store's folder */
-  static async start(root: string, { under = [], threads = 4 }: StoreProcessOptions = {}): Promise<StoreProcess> {
-    const [program, ...args] = [...under, process.execPath, CHILD, root] as const;
+  static async start(
+    root: string,
+    { under = [], threads = 4, clockAhead = 0 }: StoreProcessOptions = {},
+  ): Promise<StoreProcess> {
+    const [program, ...args] = [...under, process.execPath, "--import", clockModule(clockAhead), CHILD, root] as const;
     const env = { ...process.env, UV_THREADPOOL_SIZE: String(threads) };
     const started = new StoreProcess(spawn(program, args, { env, stdio: ["pipe", "pipe", "inherit"] }));
     await started.#answer();

@@ -22,7 +22,6 @@ export const unlink: (path: string) => Promise<void> = promisify(fs.unlink);
 export const mkdir: (path: string) => Promise<void> = promisify(fs.mkdir);
 export const rmdir: (path: string) => Promise<void> = promisify(fs.rmdir);
 export const readdir: (path: string) => Promise<string[]> = promisify(fs.readdir);
-export const utimes: (path: string, accessed: Date, modified: Date) => Promise<void> = promisify(fs.utimes);
 
 /**
  * The facts of a file that may well not be there, `null` then (and where something above it is a file). An error would make

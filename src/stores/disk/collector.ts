@@ -3,21 +3,22 @@ import { join } from "node:path";
 import type { Collected } from "../../core/store.ts";
 import { readdir, rmdir, statOrNull, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
+import type { InstanceFolder } from "./instance-folder.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
-import { isDead, type Owner, ownerOf } from "./owner.ts";
+import { type Owner, ownerOf } from "./owner.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
 
 /** Removes the staging folders of processes that are gone. Several collectors may work at once: each counts its own. */
 export class Collector {
   readonly #layout: Layout;
-  readonly #observer: Owner;
+  readonly #instance: InstanceFolder;
   readonly #log: Log;
 
-  constructor(layout: Layout, observer: Owner, log: Log) {
+  constructor(layout: Layout, instance: InstanceFolder, log: Log) {
     this.#layout = layout;
-    this.#observer = observer;
+    this.#instance = instance;
     this.#log = log;
   }
 
@@ -33,7 +34,7 @@ export class Collector {
 
   async #isAbandoned(name: string, owner: Owner): Promise<boolean> {
     const folder = await statOrNull(this.#layout.instance(name));
-    return folder !== null && isDead(owner, this.#observer, folder.mtime);
+    return folder !== null && (await this.#instance.isDead(owner, folder.mtime));
   }
 
   /** A folder that resists must not keep the others, or a server's start, from going on. */

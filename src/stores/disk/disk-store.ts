@@ -77,11 +77,12 @@ export class DiskStore implements BlobStore, Diagnosable {
       leftovers: this.#leftovers,
       log,
     });
-    this.#collector = new Collector(this.#layout, owner, log);
+    this.#collector = new Collector(this.#layout, this.#instance, log);
     this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, {
       durability: this.#durability,
       leftovers: this.#leftovers,
       owner,
+      instance: this.#instance,
     });
     this.uploads = new DiskUploads(this.#layout, {
       folders: this.#uploadFolders,

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { FixityError } from "../../core/errors.ts";
-import { mkdirs, open, readdir, rmdir, unlink, utimes } from "./calls.ts";
+import { close, fstat, mkdirs, open, readdir, rmdir, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
-import { newName, type Owner } from "./owner.ts";
+import { isSilent, lifeOf, newName, type Owner } from "./owner.ts";
 
 /** How often a folder is touched, so that machines which cannot see the process see that it lives: every 5 minutes. */
 const SIGN_OF_LIFE = 5 * 60 * 1000;
@@ -22,6 +22,7 @@ export interface StagingPlace {
 export class InstanceFolder {
   readonly name: string;
   readonly #path: string;
+  readonly #owner: Owner;
   readonly #log: Log;
   #made: Promise<void> | null = null;
   #signs: NodeJS.Timeout | null = null;
@@ -31,6 +32,7 @@ export class InstanceFolder {
   constructor(layout: Layout, owner: Owner, log: Log) {
     this.name = newName(owner);
     this.#path = layout.instance(this.name);
+    this.#owner = owner;
     this.#log = log;
   }
 
@@ -53,6 +55,15 @@ export class InstanceFolder {
       await this.#make();
       return { fd: await open(path, "wx", 0o444), path };
     }
+  }
+
+  /**
+   * Whether an owner is gone. Where that cannot be seen, its last sign (the time that the file system gave a file or folder
+   * of the owner's) is compared with the time that the file system gives a new file: no machine's clock plays a part.
+   */
+  async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
+    const life = lifeOf(owner, this.#owner);
+    return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
   }
 
   /** Removes the folder, with what uploads that are still running have in it: they fail. */
@@ -88,10 +99,30 @@ export class InstanceFolder {
     this.#signs ??= setInterval(() => void this.#giveSign(), SIGN_OF_LIFE).unref();
   }
 
-  async #giveSign(): Promise<void> {
-    const now = new Date();
+  /** The time by the file system's clock. */
+  async #now(): Promise<Date> {
     try {
-      await utimes(this.#path, now, now);
+      const { fd, path } = await this.create();
+      try {
+        return (await fstat(fd)).mtime;
+      } finally {
+        await close(fd);
+        await unlinkAny(path);
+      }
+    } catch (error) {
+      // on a full disk the collection matters more than the clock
+      if (failedWith(error, "ENOSPC", "EDQUOT")) return new Date();
+      throw error;
+    }
+  }
+
+  /** A new file, removed at once: the file system then gives the folder the time of its own clock. */
+  async #giveSign(): Promise<void> {
+    this.#count += 1;
+    const path = join(this.#path, String(this.#count));
+    try {
+      await close(await open(path, "wx", 0o444));
+      await unlinkAny(path);
     } catch (error) {
       // Gone: the next file makes it again.
       if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be touched", error);

@@ -33,18 +33,28 @@ export function ownerOf(name: string): Owner | null {
   return host === undefined || pid === undefined || start === undefined ? null : { host, pid: Number(pid), start };
 }
 
+/** Whether `owner` lives, as far as `observer` can see; `unknown` on another machine, for one. */
+export function lifeOf(owner: Owner, observer: Owner): "alive" | "dead" | "unknown" {
+  if (owner.host !== observer.host) return "unknown";
+  if (!processExists(owner.pid)) return "dead";
+  const state = processState(owner.pid);
+  if (state === null || owner.start === "0") return "unknown";
+  // Another start: the number was given to a new process. A zombie is dead, only its parent does not know yet.
+  return state.start !== owner.start || state.ended ? "dead" : "alive";
+}
+
+/** Whether an owner that cannot be looked at has been silent for so long that it counts as dead. */
+export function isSilent(lastSign: Date, now: Date): boolean {
+  return now.getTime() - lastSign.getTime() > SILENCE;
+}
+
 /**
  * Whether `owner` is surely gone. Where that can be seen it is seen; else what counts is `lastSign`, the time when the
- * owner last touched its folder. In doubt it lives.
+ * owner last touched its files, by the clock of this machine. In doubt it lives.
  */
 export function isDead(owner: Owner, observer: Owner, lastSign: Date): boolean {
-  const silent = Date.now() - lastSign.getTime() > SILENCE;
-  if (owner.host !== observer.host) return silent;
-  if (!processExists(owner.pid)) return true;
-  const state = processState(owner.pid);
-  if (state === null || owner.start === "0") return silent;
-  // Another start: the number was given to a new process. A zombie is dead, only its parent does not know yet.
-  return state.start !== owner.start || state.ended;
+  const life = lifeOf(owner, observer);
+  return life === "unknown" ? isSilent(lastSign, new Date()) : life === "dead";
 }
 
 function processExists(pid: number): boolean {

@@ -47,8 +47,8 @@ export class Bench {
 
   /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
   async clear(): Promise<Remains | null> {
-    const isLeft = this.#isMade && !(await isRemoved(this.#path));
     const swept = this.#isMade ? await this.#sweep() : 0;
+    const isLeft = this.#isMade && !(await isRemoved(this.#path));
     for (const folder of this.#made.toReversed()) {
       // a server that was started meanwhile has something in it by now
       await rmdir(folder).catch(() => null);
@@ -58,11 +58,14 @@ export class Bench {
 
   async #sweep(): Promise<number> {
     const all = await readdir(this.layout.staging).catch(() => []);
+    // of this run's own folder, which was made a moment ago: by the file system's clock, not by this machine's
+    const now = await stat(this.#path).catch(() => null);
+    if (now === null) return 0;
     let swept = 0;
     for (const name of all.filter((name) => name.startsWith(MARK))) {
       const path = this.layout.instance(name);
       const facts = await stat(path).catch(() => null);
-      if (facts === null || Date.now() - facts.mtimeMs < FORGOTTEN_AFTER) continue;
+      if (facts === null || now.mtimeMs - facts.mtimeMs < FORGOTTEN_AFTER) continue;
       if (await isRemoved(path)) swept += 1;
     }
     return swept;

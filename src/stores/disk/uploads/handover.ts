@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { GRACE, Hold, superseded } from "../../uploads/hold.ts";
 import type { Log } from "../options.ts";
-import { isDead, type Owner } from "../owner.ts";
+import { lifeOf, type Owner } from "../owner.ts";
 import { type SavedState, unreadable } from "./saved-state.ts";
 import { heldToken, restingToken, type Token } from "./token.ts";
 import type { FolderView, UploadFolder } from "./upload-folder.ts";
@@ -88,7 +88,7 @@ export class Handover {
   #claimOn(token: Token, isTimeUp: boolean): Token | null {
     const { state, generation, owner } = token;
     // Who is silent may just be stopped, or out of sight on another machine: only a process that is seen to be gone is.
-    const isFree = state !== "held" || (owner !== null && isDead(owner, this.#owner, new Date()));
+    const isFree = state !== "held" || (owner !== null && lifeOf(owner, this.#owner) === "dead");
     if (isFree) return heldToken(generation, this.#owner);
     return isTimeUp ? heldToken(generation + 1, this.#owner) : null;
   }

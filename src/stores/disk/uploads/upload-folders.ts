@@ -5,8 +5,9 @@ import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
+import type { InstanceFolder } from "../instance-folder.ts";
 import type { Leftovers } from "../leftovers.ts";
-import { isDead, newName, type Owner, ownerOf } from "../owner.ts";
+import { newName, type Owner, ownerOf } from "../owner.ts";
 import { namesIn } from "../walk.ts";
 import { newSegment } from "./saved-state.ts";
 import { restingToken } from "./token.ts";
@@ -20,6 +21,7 @@ export interface UploadFoldersTools {
   readonly durability: Durability;
   readonly leftovers: Leftovers;
   readonly owner: Owner;
+  readonly instance: InstanceFolder;
 }
 
 /**
@@ -85,13 +87,14 @@ export class UploadFolders {
   }
 
   async #ofTheDead(folder: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
-    const { owner: observer } = this.#tools;
+    const { instance } = this.#tools;
     const found: string[] = [];
     for await (const name of namesIn(folder)) {
       signal?.throwIfAborted();
       const owner = ownerOf(name);
       const facts = owner === null ? null : await statOrNull(join(folder, name));
-      if (owner !== null && facts !== null && isDead(owner, observer, facts.mtime)) found.push(join(folder, name));
+      if (owner === null || facts === null) continue;
+      if (await instance.isDead(owner, facts.mtime)) found.push(join(folder, name));
     }
     return found;
   }
