@@ -104,7 +104,7 @@ test("a bucket that keeps versions", async () => {
   const marked = { done: { status: 204, headers: { "x-amz-delete-marker": "true" } } };
   const { of } = await examine({ DeleteObject: () => marked });
   assert.equal(of("versions").verdict, "note");
-  assert.match(of("versions").remedy, /NoncurrentVersionExpiration/);
+  assert.match(of("versions").remedy, /NoncurrentVersionExpiration.* see "Versioned buckets" in docs\/s3\.md\.$/);
 });
 
 for (const [what, refusal] of [

@@ -1,6 +1,7 @@
 /** Buckets that keep versions or lock objects: Ceph meets no `If-Match` there, and everything has to work all the same. */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Upload } from "tus-js-client";
 import { createClient } from "../../src/client/node.ts";
@@ -45,6 +46,38 @@ async function makeBucket(gateway: Gateway, kind: "versioned" | "locked"): Promi
   }
 }
 
+/** The lifecycle rules that docs/s3.md gives, as the server reads them: they are valid, and kept. */
+async function keepsRulesOfDocs(bucket: Gateway): Promise<void> {
+  const docs = await readFile(new URL("../../docs/s3.md", import.meta.url), "utf8");
+  const [, json = ""] = /```json\n(\{\n {2}"Rules".*?)```/s.exec(docs) ?? [];
+  const { Rules } = JSON.parse(json) as { Rules: readonly object[] };
+  const content = Rules.map((rule) => `<Rule>${elements(rule)}</Rule>`).join("");
+  const bytes = Buffer.from(`<LifecycleConfiguration>${content}</LifecycleConfiguration>`);
+  const client = new S3Client(resolveS3Options({ ...bucket, log: () => null }));
+  const common = { operation: "Lifecycle", key: null, query: { lifecycle: "" } };
+  try {
+    const md5 = createHash("md5").update(bytes).digest("base64");
+    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    await client.call({ ...common, method: "PUT", headers: { "content-md5": md5 }, body }, () => null);
+    const kept = await client.call({ ...common, method: "GET" }, ({ text }) => text);
+    for (const rule of Rules) assert.match(kept, new RegExp(`<ID>${(rule as { ID: string }).ID}</ID>`));
+    for (const name of ["NoncurrentDays", "ExpiredObjectDeleteMarker", "DaysAfterInitiation"]) {
+      assert.match(kept, new RegExp(`<${name}>`), name);
+    }
+  } finally {
+    await client.destroy();
+  }
+}
+
+function elements(value: object): string {
+  return Object.entries(value)
+    .map(
+      ([name, content]) =>
+        `<${name}>${typeof content === "object" ? elements(content as object) : String(content)}</${name}>`,
+    )
+    .join("");
+}
+
 export function versionedSuite(gateway: Gateway): void {
   for (const kind of ["versioned", "locked"] as const) {
     // Only the tests' own server is thrown away with its buckets.
@@ -65,7 +98,10 @@ export function versionedSuite(gateway: Gateway): void {
         const { code, out } = await runCommand(["doctor"], { env });
         assert.equal(code, 0, out);
         assert.match(out, /warn .*Of two who change an object.*\n.*It is never met/);
+        assert.match(out, /note .*What is removed is gone.*\n.*\n[^]*?"Versioned\s+buckets" in docs\/s3\.md/);
       });
+
+      test("takes the lifecycle rules of docs/s3.md", async () => keepsRulesOfDocs(await makeBucket(gateway, kind)));
 
       test("lets an upload go on in another process, and fences off the one before, with a warning", async () => {
         const own = await makeBucket(gateway, kind);

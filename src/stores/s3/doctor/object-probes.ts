@@ -82,7 +82,10 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     group,
     title: "What is removed is gone (no versions are kept)",
     needs: ["delete"],
-    otherwise: welcome("Old versions stay and cost. A lifecycle rule with NoncurrentVersionExpiration removes them."),
+    otherwise: welcome(
+      "Old versions of tmp/ and uploads/ stay and cost. Lifecycle rules with NoncurrentVersionExpiration and " +
+        'ExpiredObjectDeleteMarker remove them: see "Versioned buckets" in docs/s3.md.',
+    ),
     run: keepsNoVersions,
   },
 ];
