@@ -43,6 +43,7 @@ test("nothing else is taken for a link", () => {
     `${HEX}.p\0g`,
     "..",
   ];
+  for (const segment of wrong) assert.equal(Link.fromSegment(segment), null);
   for (const segment of wrong)
     assert.throws(() => Link.parse(segment), { code: "invalid-link" }, JSON.stringify(segment));
 });

@@ -30,18 +30,22 @@ export class Link {
     return new Link(digest, cleanExtension(extension));
   }
 
+  /** Reads a link's last segment; `null` for anything else. */
+  static fromSegment(segment: string): Link | null {
+    const match = LINK.exec(segment);
+    const digest = match?.[1] === undefined ? null : Digest.fromHex(match[1]);
+    return digest === null ? null : new Link(digest, match?.[2]?.toLowerCase() ?? null);
+  }
+
   /**
    * Reads a link's last segment.
    *
    * @throws FixityError `invalid-link`
    */
   static parse(segment: string): Link {
-    const match = LINK.exec(segment);
-    const digest = match?.[1] === undefined ? null : Digest.fromHex(match[1]);
-    if (digest === null) {
-      throw new FixityError("invalid-link", "A link is 64 lower-case hex digits, then perhaps a dot and an extension.");
-    }
-    return new Link(digest, match?.[2]?.toLowerCase() ?? null);
+    const link = Link.fromSegment(segment);
+    if (link !== null) return link;
+    throw new FixityError("invalid-link", "A link is 64 lower-case hex digits, then perhaps a dot and an extension.");
   }
 
   /** The media type of the extension. What a link is served with also depends on the setting `scripts` (`http/active-content.ts`). */

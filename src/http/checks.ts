@@ -4,6 +4,7 @@ import { FixityError } from "../core/errors.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import type { RouteContext } from "./handler.ts";
 import type { Action } from "./options.ts";
+import { isForm } from "./fields/content-type.ts";
 import { type DigestValues, parseDigestField } from "./fields/digest-fields.ts";
 
 /** Methods whose content is to be stored. */
@@ -53,6 +54,16 @@ export function refuseUrlEncoded({ fields }: Exchange): void {
       'Send the file with curl -F upload=@FILE URL, with curl -T FILE LINK, in a form with enctype="multipart/form-data", ' +
       "or as the content with another Content-Type.",
   );
+}
+
+/**
+ * Refuses a form where its bytes would be stored in place of the file in it.
+ *
+ * @throws FixityError `unsupported-media-type`
+ */
+export function refuseForm(contentType: string | undefined): void {
+  if (!isForm(contentType)) return;
+  throw new FixityError("unsupported-media-type", "Send a form by POST to the collection: curl -F file=@FILE URL.");
 }
 
 /** The fields in which a digest may be announced (RFC 9530, sections 2 and 3). */

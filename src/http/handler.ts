@@ -27,6 +27,7 @@ import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
 import { readBlob } from "./routes/read-blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
+import { mayBeName, putName } from "./routes/put-name.ts";
 import { upload } from "./routes/upload.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
 import { failureAnswer } from "./view/answers.ts";
@@ -63,6 +64,7 @@ const LINK_ROUTES: Readonly<Record<string, readonly [action: Action, route: Link
   DELETE: ["delete", removeBlob],
 };
 const LINK_METHODS = "DELETE, GET, HEAD, OPTIONS, PUT";
+const NAME_METHODS = "OPTIONS, PUT";
 
 /** The service over HTTP, without a server: exchanges in, answers out. Made by {@link createHandler}. */
 export class Handler {
@@ -185,7 +187,7 @@ export class Handler {
     const method = effectiveMethod(exchange);
     if (path === "" || path === "/") {
       if (method === "OPTIONS") return collectionOptions(context);
-      if (method !== "POST") return wrongMethod(method, COLLECTION_METHODS);
+      if (method !== "POST") return path === "" ? wrongMethod(method, COLLECTION_METHODS) : notFound(exchange);
       if (speaksTus(exchange)) return answerTus(exchange, () => this.#create(context, createTusUpload));
       const create = (): Promise<Answer> => this.#create(context, upload);
       // a form cannot be resumed: there `Upload-Complete` is ignored
@@ -194,9 +196,21 @@ export class Handler {
     }
     const id = uploadIn(path);
     if (id !== null) return uploadResource(context, id);
-    const link = Link.parse(path.slice(1));
+    const segment = path.slice(1);
+    const link = Link.fromSegment(segment);
+    if (link === null) return this.#name(context, segment);
     if (method === "OPTIONS") return told(LINK_METHODS, announcedLimits(context));
     return this.#link(context, link);
+  }
+
+  /** An address that is no link: nothing has it, but a file can be stored by `PUT` to a name. */
+  async #name(context: RouteContext, segment: string): Promise<Answer> {
+    const { exchange } = context;
+    if (!mayBeName(segment)) return notFound(exchange);
+    if (effectiveMethod(exchange) === "OPTIONS") return told(NAME_METHODS, announcedLimits(context));
+    if (exchange.method !== "PUT") return notFound(exchange);
+    const put = (): Promise<Answer> => this.#create(context, () => putName(context, segment));
+    return wantsResumable(context) ? answerCreation(context, put) : put();
   }
 
   async #link(context: RouteContext, link: Link): Promise<Answer> {
@@ -245,6 +259,11 @@ function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admissio
       return exchange.signal;
     },
   };
+}
+
+/** For people a page, for programs the problem document. */
+function notFound(exchange: Exchange): Answer {
+  return failureAnswer(exchange, new FixityError("not-found", "There is nothing under this address."));
 }
 
 /** What can be done with the collection, and within which limits. */

@@ -23,7 +23,8 @@ export function receiptAnswer(
     "Cache-Control": "no-store",
   };
   const note = { digest: digest.toString(), size, existed };
-  if (prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
+  // no form sends PUT
+  if (exchange.method !== "PUT" && prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
   const { link, name, integrity } = receipt;
   const type = servedType(link, options.scripts);
   return {

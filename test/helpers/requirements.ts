@@ -7,6 +7,7 @@ const CHECKS = {
   nginx: ["nginx", "-v"],
   python3: ["python3", "--version"],
   openssl: ["openssl", "version"],
+  wget: ["wget", "--version"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
   // it must be there and be allowed to trace

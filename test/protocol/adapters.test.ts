@@ -47,6 +47,15 @@ async function exercise(
 
   await exerciseResumable(call, prefix);
 
+  const put = await call(`${prefix}/Gr%C3%BC%C3%9Fe.txt`, {
+    method: "PUT",
+    body: HELLO,
+    headers: { accept: "text/html" },
+  });
+  assert.deepEqual([put.status, put.headers.get("location")], [200, `${prefix}/${HEX}.txt`]);
+  assert.equal(((await put.json()) as { name: string }).name, "Grüße.txt");
+  const lost = await call(`${prefix}/nothing-here`, { headers: { accept: "text/html" } });
+  assert.deepEqual([lost.status, lost.headers.get("content-type")], [404, "text/html; charset=utf-8"]);
   const absent = await call(`${prefix}/${sha256("absent")}`);
   assert.deepEqual([absent.status, absent.headers.get("content-type")], [404, "application/problem+json"]);
   const tooLarge = await call(prefix, { method: "POST", body: Buffer.alloc(3 * 1024 ** 2) });

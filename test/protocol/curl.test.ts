@@ -219,3 +219,36 @@ test("curl reads why its upload was refused, and is not reset", withCurl, async 
   }
   assert.deepEqual(await folder.staged(), []);
 });
+
+test("curl -T to the collection stores a file under its own name", withCurl, async () => {
+  const content = randomBytes(300_000);
+  for (const [name, extension] of [
+    ["photo of me.png", ".png"],
+    ["写真 100%.JPG", ".jpg"],
+    ["README", ""],
+  ] as const) {
+    await fileOf(name, content);
+    const receipt = JSON.parse(await curl("--fail", "-T", name, `${server.url}/uploads/`)) as {
+      url: string;
+      name: string;
+    };
+    assert.deepEqual([receipt.name, receipt.url], [name, `/uploads/${sha256(content)}${extension}`]);
+  }
+});
+
+test("wget stores a file by PUT to a name, and by POST, where it is given a type", needing("wget"), async () => {
+  const content = randomBytes(300_000);
+  await fileOf("by-wget.bin", content);
+  const wget = (...args: string[]) => run("wget", ["--quiet", "--output-document=-", ...args], { cwd: work });
+  const type = "--header=Content-Type: application/octet-stream";
+  for (const args of [
+    ["--method=PUT", "--body-file=by-wget.bin", `${server.url}/uploads/a.txt`],
+    ["--post-file=by-wget.bin", `${server.url}/uploads?filename=a.txt`],
+  ]) {
+    const { stdout } = await run("wget", ["--quiet", "--output-document=-", type, ...args], { cwd: work });
+    assert.equal((JSON.parse(stdout) as { url: string }).url, `/uploads/${sha256(content)}.txt`);
+    await assert.rejects(wget("--content-on-error", ...args), ({ stdout }: { stdout: string }) =>
+      stdout.includes("415"),
+    );
+  }
+});

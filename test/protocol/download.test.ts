@@ -202,7 +202,7 @@ test("what is not there, and what is no link, is told as such", async () => {
     `%2e%2e%2f${HEX}`,
     `${HEX}.p%00g`,
   ]) {
-    assert.deepEqual(await code(path), [400, "invalid-link"], path);
+    assert.deepEqual(await code(path), [404, "not-found"], path);
   }
 });
 

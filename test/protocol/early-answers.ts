@@ -82,7 +82,12 @@ export const ROWS: readonly Row[] = [
       "Content-Type: application/offset+octet-stream",
     ),
   },
-  { code: "invalid-link", status: 400, what: "a PUT to nonsense", head: () => ["PUT /uploads/nonsense HTTP/1.1"] },
+  {
+    code: "invalid-link",
+    status: 400,
+    what: "a PUT to half a digest",
+    head: () => ["PUT /uploads/sha256:abc HTTP/1.1"],
+  },
   { code: "blob-not-found", status: 404, what: "a GET", hosts: NODE, head: () => [`GET /uploads/${OTHER} HTTP/1.1`] },
   {
     code: "range-not-satisfiable",
@@ -202,6 +207,13 @@ export const ROWS: readonly Row[] = [
     what: "another address",
     hosts: ["standalone"],
     head: () => ["POST /nowhere HTTP/1.1"],
+  },
+  { code: "not-found", status: 404, what: "no link", head: () => ["PATCH /uploads/nonsense HTTP/1.1"] },
+  {
+    code: "precondition-failed",
+    status: 412,
+    what: "a PUT to a name",
+    head: () => ["PUT /uploads/a.txt HTTP/1.1", "If-Match: *"],
   },
   { code: "method-not-allowed", status: 405, what: "a PATCH", head: () => ["PATCH /uploads HTTP/1.1"] },
   {

@@ -66,7 +66,7 @@ test("a request of tus gets Tus-Resumable wherever it goes, and others do not", 
 test("what went wrong can be found again by the id in the answer", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "ids") });
   const failures = [
-    ["GET", "/uploads/nonsense", {}, "invalid-link"],
+    ["GET", "/uploads/nonsense", {}, "not-found"],
     ["PUT", "/uploads", {}, "method-not-allowed"],
     ["POST", "/uploads", { "tus-resumable": "0.2.0" }, "unsupported-version"],
     ["DELETE", `/uploads/in-progress/${"0".repeat(32)}`, { "tus-resumable": "1.0.0" }, "upload-not-found"],
