@@ -20,7 +20,7 @@ interface Envelope {
 function formEnvelope(size: number, path: string): Envelope {
   const length = HEAD.length + size + TAIL.length;
   const head =
-    `POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: multipart/form-data; boundary=${BOUNDARY}\r\n` +
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=${BOUNDARY}\r\n` +
     `Content-Length: ${length}\r\n\r\n${HEAD}`;
   return { head: Buffer.from(head), tail: Buffer.from(TAIL) };
 }
@@ -33,7 +33,7 @@ function declaredEnvelope(blocks: readonly Buffer[], path: string): Envelope {
     hash.update(block);
     length += block.length;
   }
-  const head = `PUT ${path}/${hash.digest("hex")}.bin HTTP/1.1\r\nHost: bench\r\nContent-Length: ${length}\r\n\r\n`;
+  const head = `PUT ${path}/${hash.digest("hex")}.bin HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`;
   return { head: Buffer.from(head), tail: Buffer.alloc(0) };
 }
 
@@ -204,7 +204,7 @@ export async function download(port: number, path: string): Promise<number> {
   const socket = await open(port);
   const started = performance.now();
   const answered = answer(socket);
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await answered;
   const seconds = (performance.now() - started) / 1000;
   socket.destroy();

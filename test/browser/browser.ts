@@ -34,15 +34,19 @@ export async function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumPath() ?? "chromium", args: FLAGS });
 }
 
-type ContextOptions = Parameters<typeof chromium.launchPersistentContext>[1];
+type ContextOptions = NonNullable<Parameters<typeof chromium.launchPersistentContext>[1]>;
 
-/** A Chromium of its own, with a new profile. */
-export async function openBrowser(
-  options: ContextOptions = {},
-): Promise<{ context: BrowserContext } & AsyncDisposable> {
+/** A Chromium of its own, with a new profile. `args` are added to those of all tests. */
+export async function openBrowser({ args = [], ...options }: ContextOptions = {}): Promise<
+  { context: BrowserContext } & AsyncDisposable
+> {
   const profile = await mkdtemp(join(tmpdir(), "fixity-chromium-"));
   const executablePath = chromiumPath() ?? "chromium";
-  const context = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, ...options });
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    args: [...FLAGS, ...args],
+    ...options,
+  });
   return {
     context,
     async [Symbol.asyncDispose]() {
