@@ -56,6 +56,7 @@ function serverBlock(host: number, buffering: "on" | "off"): string {
         proxy_pass http://fixity;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
         proxy_request_buffering ${buffering};
         proxy_next_upstream off;
       }
