@@ -1,20 +1,40 @@
 import mime from "mime";
+import { EXTENSIONS } from "./media-type-names.ts";
 
 /** What bytes are when nothing is known about them (RFC 2046, section 4.5.1). */
 export const OCTET_STREAM = "application/octet-stream";
+
+/**
+ * Extensions whose type in the package `mime` is wrong for most files. `.ts` and `.mts` are TypeScript far more often than an
+ * MPEG stream, and a player that cannot play them helps nobody; streams are `.m2ts`. JPEG has more extensions than are registered: Windows and
+ * Chrome save `.jfif`, and browsers offer `.pjpeg` and `.pjp` in their file dialogs.
+ */
+const TYPES: Readonly<Record<string, string>> = {
+  cts: "text/plain",
+  mts: "text/plain",
+  ts: "text/plain",
+  tsx: "text/plain",
+  jfi: "image/jpeg",
+  jfif: "image/jpeg",
+  jif: "image/jpeg",
+  pjp: "image/jpeg",
+  pjpeg: "image/jpeg",
+};
 
 /**
  * The media type of an extension (without dot, lower case), with `charset=utf-8` for text; `application/octet-stream`
  * where there is none or it is not known.
  */
 export function mediaTypeOf(extension: string | null): string {
-  const type = extension === null ? null : mime.getType(extension);
+  if (extension === null) return OCTET_STREAM;
+  const type = (Object.hasOwn(TYPES, extension) ? TYPES[extension] : null) ?? mime.getType(extension);
   if (type === null) return OCTET_STREAM;
   return type.startsWith("text/") ? `${type}; charset=utf-8` : type;
 }
 
-/** The usual extension of a media type (its parameters are passed over), or `null`. */
+/** The usual extension of a media type, or `null`. Whatever follows the type, well-formed parameters or not, is ignored. */
 export function extensionOf(mediaType: string): string | null {
-  const essence = mediaType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  return essence === OCTET_STREAM ? null : mime.getExtension(essence);
+  const essence = /^[^\s;,]+/.exec(mediaType.trimStart())?.[0].toLowerCase() ?? "";
+  if (essence === "" || essence === OCTET_STREAM) return null;
+  return EXTENSIONS.get(essence) ?? mime.getExtension(essence);
 }

@@ -10,7 +10,7 @@ const MIB = 1024 ** 2;
 const kindOf = (extension: string | null, size = 1000): string => previewOf(Link.to(DIGEST, extension), size).kind;
 
 const KINDS: Readonly<Record<string, readonly string[]>> = {
-  image: ["png", "jpg", "jpeg", "gif", "webp", "avif", "bmp", "ico", "svg"],
+  image: ["png", "jpg", "jpeg", "jfif", "jif", "pjp", "pjpeg", "gif", "webp", "avif", "bmp", "ico", "svg"],
   video: ["mp4", "webm", "mov"],
   audio: ["mp3", "wav", "ogg", "m4a", "flac"],
   text: [
@@ -29,6 +29,8 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
     "sh",
     "sql",
     "toml",
+    "ts",
+    "mts",
   ],
   none: ["pdf", "zip", "exe", "tiff", "heic", "psd", "docx", "swf", "unknown"],
 };
