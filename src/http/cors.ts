@@ -59,6 +59,15 @@ const ALLOWED_FIELDS = [
   "X-Requested-With",
 ];
 
+/**
+ * Whether a text is an origin as browsers send it: `http` or `https`, the host in lower case and ASCII, and the port unless it is the
+ * default one. Origins are compared, not matched: a wildcard within one would allow nobody.
+ */
+export function isOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.origin === text && !url.host.includes("*");
+}
+
 const ALLOWED_NAMES: ReadonlySet<string> = new Set(ALLOWED_FIELDS.map((name) => name.toLowerCase()));
 
 /** Adds the fields by which a browser lets pages of the allowed origins use a response (WHATWG Fetch, "CORS protocol"). */

@@ -1,6 +1,7 @@
 import { TrustedProxies } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
+import { isOrigin } from "./cors.ts";
 import type { Delegate } from "./delegation/delegate.ts";
 import { delegateFor, type DownloadOptions } from "./delegation/options.ts";
 import type { Answer, Exchange } from "./exchange.ts";
@@ -212,10 +213,12 @@ function remedyByOption(origin: string | null): string {
   );
 }
 
-/** An origin as browsers send it: scheme, host and port, nothing after. */
 function checkedOrigin(origin: string): string {
-  if (URL.parse(origin)?.origin === origin) return origin;
-  throw new FixityError("invalid-option", `"${origin}" is not an origin such as https://app.example.com.`);
+  if (isOrigin(origin)) return origin;
+  throw new FixityError(
+    "invalid-option",
+    `cors.origins has "${origin}": list origins such as https://app.example.com (scheme and host, without path or wildcard), or set "*".`,
+  );
 }
 
 /** The default `authorize`. */

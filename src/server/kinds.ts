@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { TrustedProxies } from "../access/client-address.ts";
 import { canonicalHost } from "../http/fields/host.ts";
+import { isOrigin } from "../http/cors.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** A kind of value that a setting can have. */
@@ -124,11 +125,12 @@ export const addressRanges: Kind<readonly string[]> = {
 
 /** Origins of pages, as browsers send them, or all of them. */
 export const origins: Kind<"*" | readonly string[]> = {
-  expected: "origins such as https://app.example.com, with commas between them, or *",
+  expected:
+    "origins such as https://app.example.com (scheme and host, no path, no wildcard), with commas between them, or *",
   parse: (given) => {
     const named = words(given);
     if (named.length === 1 && named[0] === "*") return "*";
-    return named.length > 0 && named.every((origin) => URL.parse(origin)?.origin === origin) ? named : null;
+    return named.length > 0 && named.every(isOrigin) ? named : null;
   },
 };
 

@@ -49,6 +49,14 @@ for (const [what, fields] of [
   ["tus-js-client with parallelUploads", "tus-resumable,upload-concat,upload-length,upload-metadata"],
   ["fixity's own client", "content-type,incremental,repr-digest,upload-complete,upload-offset"],
   ["a downloader", "if-match,if-none-match,if-range,range,want-repr-digest"],
+  ["Uppy's XHR upload", "x-uppy-versions,authorization"],
+  [
+    "Uppy's and tus-js-client's tus",
+    "tus-resumable,upload-length,upload-metadata,upload-offset,x-request-id,x-http-method-override",
+  ],
+  ["FilePond", "upload-length,upload-name,upload-offset"],
+  ["CKEditor and TinyMCE", "x-csrf-token,x-requested-with"],
+  ["Plupload, jQuery-File-Upload and ng-file-upload", "content-disposition,content-range,x-requested-with,x-file-name"],
   ["traced fetch", "baggage,sentry-trace,traceparent,tracestate"],
   ["XHR of Angular and Axios", "x-csrf-token,x-xsrf-token,pragma,accept-language"],
   ["a preflight with spaces", "authorization, x-one ,X-Two"],
@@ -93,7 +101,16 @@ test("errors can be read from other origins too", async () => {
 });
 
 test("an origin that is none is refused at the start", async () => {
-  for (const origin of ["app.example.com", `${APP}/`, "*.example.com", ""]) {
+  for (const origin of [
+    "app.example.com",
+    `${APP}/`,
+    "*.example.com",
+    "https://*.example.com",
+    "http://localhost:*",
+    "null",
+    "*",
+    "",
+  ]) {
     await assert.rejects(Service.start({ cors: { origins: [origin] } }), { code: "invalid-option" }, origin);
   }
 });
