@@ -13,7 +13,7 @@ export interface CommandSources {
 
 /** Whether a setting says where and how blobs are kept. */
 export function isStoreSetting(name: string): boolean {
-  return ["dir", "durability", "memory"].includes(name) || name.startsWith("bucket");
+  return ["dir", "dirGroup", "durability", "memory"].includes(name) || name.startsWith("bucket");
 }
 
 /** Whether a setting is one of those, or says how long unfinished uploads are. */

@@ -77,6 +77,12 @@ export const host: Kind<string> = {
   },
 };
 
+/** A group of users, by its name or its number. */
+export const groupName: Kind<string> = {
+  expected: "the name or the number of a group",
+  parse: (given) => (/^(\d{1,9}|[A-Za-z_][\w.@-]{0,31}\$?)$/.test(given.trim()) ? given.trim() : null),
+};
+
 /** The path that all links share. */
 export const path: Kind<string> = {
   expected: "a path such as /uploads, without a slash at its end",

@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { Health } from "./health.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
-import { makeStore } from "./store.ts";
+import { checkDelegation, makeStore } from "./store.ts";
 
 /** Milliseconds between two collections of what dead processes have left and what has expired, at most. */
 const COLLECT_INTERVAL = 3_600_000;
@@ -39,6 +39,7 @@ export interface RunningServer {
  * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a message for who set it up
  */
 export async function startServer(config: Config): Promise<RunningServer> {
+  await checkDelegation(config);
   const log = createLog(config);
   for (const warning of accessWarnings(config)) log.warn(warning);
   const store = await makeStore(config, log);

@@ -4,6 +4,7 @@ import {
   count,
   duration,
   endpoint,
+  groupName,
   host,
   hosts,
   type Kind,
@@ -25,6 +26,7 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly dir: string;
+  readonly dirGroup: string | undefined;
   readonly durability: "full" | "none";
   /** Bytes. */
   readonly maxSize: number;
@@ -93,6 +95,12 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   host: { env: "HOST", kind: host, fallback: "127.0.0.1", value: "address", help: "address to listen on" },
   port: { env: "PORT", kind: port, fallback: "3000", value: "number", help: "port to listen on; 0 for any free one" },
   dir: { env: "UPLOAD_DIR", kind: text, fallback: "./data", value: "folder", help: "folder of the disk store" },
+  dirGroup: {
+    env: "UPLOAD_DIR_GROUP",
+    kind: groupName,
+    value: "group",
+    help: "group that may read the files of a new store, such as a web server's; others may not",
+  },
   durability: {
     env: "UPLOAD_DURABILITY",
     kind: choice("full", "none"),

@@ -19,6 +19,8 @@ export interface Variant {
   readonly http2?: boolean;
   /** Connections to the service that are used again, as nginx's manual recommends (`keepalive` in an `upstream`). */
   readonly keepalive?: boolean;
+  /** The user, who is also a group, that the server runs as. For root only. @default the test's own */
+  readonly uid?: number;
 }
 
 /** A real web server in front of a service, on a free port of loopback, with one of the configurations in `examples/`. */
@@ -40,7 +42,7 @@ export class FrontServer implements AsyncDisposable {
   }
 
   /** nginx with a configuration that is none of the examples: one or more `server` blocks. */
-  static async nginxWith(given: string, places: Places, { http2, keepalive }: Variant = {}): Promise<FrontServer> {
+  static async nginxWith(given: string, places: Places, { http2, keepalive, uid }: Variant = {}): Promise<FrontServer> {
     const place = await makePlace(http2 === true ? "https" : "http");
     const { folder, port } = place;
     const certificates = join(folder, "certificates");
@@ -59,7 +61,7 @@ export class FrontServer implements AsyncDisposable {
     }
     await writeFile(join(folder, "server.conf"), replaced(server, places));
     await writeFile(join(folder, "nginx.conf"), aroundServerBlock(folder));
-    return FrontServer.#start("nginx", ["-c", join(folder, "nginx.conf")], place);
+    return FrontServer.#start("nginx", ["-c", join(folder, "nginx.conf")], { ...place, uid });
   }
 
   static async caddy(example: string, places: Places): Promise<FrontServer> {
@@ -73,10 +75,15 @@ export class FrontServer implements AsyncDisposable {
   }
 
   static async #start(program: string, args: readonly string[], place: Place): Promise<FrontServer> {
-    const { folder, port } = place;
+    const { folder, port, uid } = place;
+    if (uid !== undefined) await promisify(execFile)("chown", ["-R", `${uid}:${uid}`, folder]);
     // whatever a server keeps of its own goes into the folder
     const env = { PATH: process.env["PATH"], HOME: folder };
-    const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(program, args, {
+      env,
+      stdio: ["ignore", "ignore", "pipe"],
+      ...(uid !== undefined && { uid, gid: uid }),
+    });
     let errors = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
     // a test that breaks off must leave nothing behind
@@ -105,6 +112,7 @@ export class FrontServer implements AsyncDisposable {
 }
 
 interface Place {
+  readonly uid?: number | undefined;
   readonly scheme: "http" | "https";
   readonly folder: string;
   readonly port: number;

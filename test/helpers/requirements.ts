@@ -8,6 +8,7 @@ const CHECKS = {
   python3: ["python3", "--version"],
   openssl: ["openssl", "version"],
   wget: ["wget", "--version"],
+  root: ["test", "-w", "/proc/1/oom_score_adj"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
   // it must be there and be allowed to trace

@@ -1,5 +1,4 @@
 import fs from "node:fs";
-import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { failedWith } from "./faults.ts";
 
@@ -13,13 +12,16 @@ export const fsync: (fd: number) => Promise<void> = promisify(fs.fsync);
 export const fdatasync: (fd: number) => Promise<void> = promisify(fs.fdatasync);
 export const ftruncate: (fd: number, length: number) => Promise<void> = promisify(fs.ftruncate);
 export const fchmod: (fd: number, mode: number) => Promise<void> = promisify(fs.fchmod);
+export const fchown: (fd: number, uid: number, gid: number) => Promise<void> = promisify(fs.fchown);
+export const chmod: (path: string, mode: number) => Promise<void> = promisify(fs.chmod);
+export const chown: (path: string, uid: number, gid: number) => Promise<void> = promisify(fs.chown);
 export const fstat: (fd: number) => Promise<fs.Stats> = promisify(fs.fstat);
 export const lstat: (path: string) => Promise<fs.Stats> = promisify(fs.lstat);
 export const stat: (path: string) => Promise<fs.Stats> = promisify(fs.stat);
 export const link: (from: string, to: string) => Promise<void> = promisify(fs.link);
 export const rename: (from: string, to: string) => Promise<void> = promisify(fs.rename);
 export const unlink: (path: string) => Promise<void> = promisify(fs.unlink);
-export const mkdir: (path: string) => Promise<void> = promisify(fs.mkdir);
+export const mkdir: (path: string, mode?: number) => Promise<void> = promisify(fs.mkdir);
 export const rmdir: (path: string) => Promise<void> = promisify(fs.rmdir);
 export const readdir: (path: string) => Promise<string[]> = promisify(fs.readdir);
 
@@ -42,30 +44,6 @@ export async function statOrNull(path: string): Promise<fs.Stats | null> {
   } catch (error) {
     if (failedWith(error, "ENOENT")) return null;
     throw error;
-  }
-}
-
-/**
- * Makes a folder and those above it that are missing. Node's own `recursive` takes some errors (a read-only file system,
- * a quota) for "no such file".
- */
-export async function mkdirs(path: string): Promise<void> {
-  try {
-    await mkdirUnlessThere(path);
-  } catch (error) {
-    if (!failedWith(error, "ENOENT") || dirname(path) === path) throw error;
-    await mkdirs(dirname(path));
-    // Once, and no further: below /proc, and in a folder that was removed while it is mounted, this is the answer for ever.
-    await mkdirUnlessThere(path);
-  }
-}
-
-async function mkdirUnlessThere(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    // "There already" is what most systems say, but a read-only one or the root of a drive may say otherwise.
-    if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
   }
 }
 

@@ -56,11 +56,11 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly #batches = new Batches();
 
   constructor(options: ResolvedDiskOptions) {
-    const { root, givenRoot, durability, log } = options;
+    const { root, givenRoot, durability, group, log } = options;
     const owner = thisProcess();
     this.description = durability === "none" ? `disk at ${givenRoot}, not flushed` : `disk at ${givenRoot}`;
     this.#options = options;
-    this.#layout = new Layout(root);
+    this.#layout = new Layout(root, group);
     this.#durability = new Durability(durability);
     this.#folders = new Folders(this.#layout, this.#durability, log);
     this.#leftovers = new Leftovers(log);
@@ -86,7 +86,7 @@ export class DiskStore implements BlobStore, Diagnosable {
     });
     this.uploads = new DiskUploads(this.#layout, {
       folders: this.#uploadFolders,
-      handover: new Handover(owner, new WantedBox(this.#layout.wanted, this.#leftovers, log), log),
+      handover: new Handover(owner, new WantedBox(this.#layout, this.#leftovers, log), log),
       publisher: this.#publisher,
       durability: this.#durability,
       batches: this.#batches,

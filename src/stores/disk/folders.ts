@@ -1,7 +1,6 @@
 import { dirname } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import { refuseDanglingLink } from "./blob-file.ts";
-import { mkdir, mkdirs } from "./calls.ts";
 import type { Durability } from "./durability.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
@@ -27,16 +26,16 @@ export class Folders {
 
   /** Makes the store's folder and what is always in it. */
   async makeBase(): Promise<void> {
-    await mkdirs(this.#layout.blobs);
-    await mkdirs(this.#layout.staging);
-    await mkdirs(this.#layout.uploads);
+    await this.#layout.modes.mkdirs(this.#layout.blobs);
+    await this.#layout.modes.mkdirs(this.#layout.staging);
+    await this.#layout.modes.mkdirs(this.#layout.uploads);
   }
 
   /** Makes the folder that uploads lie in. */
   async makeUploads(): Promise<void> {
     this.#settled.clear();
     this.#base = null;
-    await mkdirs(this.#layout.uploads);
+    await this.#layout.modes.mkdirs(this.#layout.uploads);
   }
 
   /** Makes durable which uploads there are, as {@link settle} does for blobs. */
@@ -53,14 +52,14 @@ export class Folders {
     const path = this.#layout.fanOut(digest);
     this.#settled.delete(path);
     try {
-      await mkdir(path);
+      await this.#layout.modes.mkdir(path);
     } catch (error) {
       if (failedWith(error, "EEXIST")) return refuseDanglingLink(path);
       if (!failedWith(error, "ENOENT")) throw error;
       // Somebody removed the folders above as well: what was known of them is void.
       this.#settled.clear();
       this.#base = null;
-      await mkdirs(path);
+      await this.#layout.modes.mkdirs(path);
     }
   }
 

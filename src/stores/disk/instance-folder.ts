@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { FixityError } from "../../core/errors.ts";
-import { close, fstat, mkdirs, open, readdir, rmdir, unlink } from "./calls.ts";
+import { close, fstat, open, readdir, rmdir, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
+import type { Modes } from "./modes.ts";
 import type { Log } from "./options.ts";
 import { isSilent, lifeOf, newName, type Owner } from "./owner.ts";
 
@@ -23,6 +24,7 @@ export class InstanceFolder {
   readonly name: string;
   readonly #path: string;
   readonly #owner: Owner;
+  readonly #modes: Modes;
   readonly #log: Log;
   #made: Promise<void> | null = null;
   #signs: NodeJS.Timeout | null = null;
@@ -33,6 +35,7 @@ export class InstanceFolder {
     this.name = newName(owner);
     this.#path = layout.instance(this.name);
     this.#owner = owner;
+    this.#modes = layout.modes;
     this.#log = log;
   }
 
@@ -48,12 +51,12 @@ export class InstanceFolder {
   async create(): Promise<StagingPlace> {
     const path = await this.place();
     try {
-      return { fd: await open(path, "wx", 0o444), path };
+      return await this.#open(path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
       this.#made = null;
       await this.#make();
-      return { fd: await open(path, "wx", 0o444), path };
+      return await this.#open(path);
     }
   }
 
@@ -64,6 +67,18 @@ export class InstanceFolder {
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
     const life = lifeOf(owner, this.#owner);
     return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
+  }
+
+  async #open(path: string): Promise<StagingPlace> {
+    const fd = await open(path, "wx", this.#modes.blob);
+    try {
+      await this.#modes.admitGroup(fd);
+    } catch (error) {
+      await close(fd);
+      await unlinkAny(path);
+      throw error;
+    }
+    return { fd, path };
   }
 
   /** Removes the folder, with what uploads that are still running have in it: they fail. */
@@ -91,7 +106,7 @@ export class InstanceFolder {
 
   async #makeNow(): Promise<void> {
     try {
-      await mkdirs(this.#path);
+      await this.#modes.mkdirs(this.#path);
     } catch (error) {
       this.#made = null;
       throw error;
@@ -121,7 +136,7 @@ export class InstanceFolder {
     this.#count += 1;
     const path = join(this.#path, String(this.#count));
     try {
-      await close(await open(path, "wx", 0o444));
+      await close(await open(path, "wx", this.#modes.blob));
       await unlinkAny(path);
     } catch (error) {
       // Gone: the next file makes it again.

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import type { UploadId } from "../../core/upload-id.ts";
+import { Modes } from "./modes.ts";
 
 /**
  * Where things lie in a store's folder. The only place where its paths are made, and only from digests, ids and numbers:
@@ -25,14 +26,20 @@ export class Layout {
   readonly staging: string;
   readonly uploads: string;
   readonly wanted: string;
+  /** With which modes all of it is made. */
+  readonly modes: Modes;
 
-  /** @param root an absolute path */
-  constructor(root: string) {
+  /**
+   * @param root an absolute path
+   * @param group the id of a group that may read the blobs of a new store; `null` for none
+   */
+  constructor(root: string, group: number | null = null) {
     this.root = root;
     this.blobs = join(root, "blobs");
     this.staging = join(root, "staging");
     this.uploads = join(root, "uploads");
     this.wanted = join(this.uploads, "wanted");
+    this.modes = new Modes(this, group);
   }
 
   /** The folder that a blob lies in. */

@@ -20,6 +20,13 @@ export interface DiskStoreOptions {
    */
   readonly durability?: DurabilityLevel;
   /**
+   * The id of a group whose members may read the blobs of a new store: that of a web server that sends the files. The
+   * process must be a member. Without, a new store is closed to all other users; a store that exists keeps the modes it has.
+   *
+   * @default none
+   */
+  readonly group?: number;
+  /**
    * Where trouble goes that fails no call.
    *
    * @default Node's process warnings, of type `FixityWarning`
@@ -34,19 +41,23 @@ export interface ResolvedDiskOptions {
   /** As it was given. */
   readonly givenRoot: string;
   readonly durability: DurabilityLevel;
+  readonly group: number | null;
   readonly log: Log;
 }
 
 /** @throws FixityError `invalid-option` */
 export function resolveDiskOptions(options: DiskStoreOptions): ResolvedDiskOptions {
-  const { root, durability = "full", log = warn } = options;
+  const { root, durability = "full", group = null, log = warn } = options;
   if (typeof root !== "string" || root === "" || root.includes("\0")) {
     throw new FixityError("invalid-option", "root must be the path of a folder.");
   }
   if (durability !== "full" && durability !== "none") {
     throw new FixityError("invalid-option", "durability must be full or none.");
   }
-  return { root: absolute(root), givenRoot: root, durability, log };
+  if (group !== null && !(Number.isSafeInteger(group) && group >= 0)) {
+    throw new FixityError("invalid-option", "group must be the id of a group, a whole number.");
+  }
+  return { root: absolute(root), givenRoot: root, durability, group, log };
 }
 
 function absolute(root: string): string {

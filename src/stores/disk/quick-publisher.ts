@@ -52,7 +52,12 @@ export class QuickPublisher {
     if (!threads.ready) return false;
     // the first one in a folder has to make that durable as well
     if (durability.flushes && !folders.isSettled(digest)) return false;
-    const paths = { staged: await instance.place(), place: layout.blob(digest) };
+    const paths = {
+      staged: await instance.place(),
+      place: layout.blob(digest),
+      mode: layout.modes.blob,
+      gid: layout.modes.gid,
+    };
     if (durability.flushes) return this.#publishDurably(paths, bytes, signal);
     return (await threads.make(paths, bytes)).is === "published";
   }

@@ -21,7 +21,7 @@ const log = (message: string): void => assert.fail(message);
 
 /** Writes a blob to `name` in the root. Between its two steps `meanwhile` happens. */
 async function write(name: string, text: string, meanwhile: () => Promise<void> = async () => {}): Promise<boolean> {
-  const paths = { staged: join(root, "staging", "1"), place: join(root, name) };
+  const paths = { staged: join(root, "staging", "1"), place: join(root, name), mode: 0o444, gid: null };
   const fd = stageBlob(paths, Buffer.from(text), log);
   await meanwhile();
   return fd !== null && publishBlob(paths, fd, log);

@@ -1,10 +1,13 @@
-import { closeSync, linkSync, openSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fchownSync, linkSync, openSync, statSync, unlinkSync, writeSync } from "node:fs";
 
 /** Where a small blob is to be made. */
 export interface BlobPaths {
   /** The staging file, of a name that nobody else uses. */
   readonly staged: string;
   readonly place: string;
+  /** The mode of the file, and its group where that is not the process's. */
+  readonly mode: number;
+  readonly gid: number | null;
 }
 
 /** Called with the path of a staging file that could not be removed, which does not keep a blob from being published. */
@@ -15,16 +18,20 @@ export type OnUnremoved = (path: string, error: unknown) => void;
  * was unusual (the blob is there already, no room): then nothing is left, and the calls of `Publisher`, which will meet the
  * same, know what to do.
  */
-export function stageBlob({ staged, place }: BlobPaths, bytes: Uint8Array, onUnremoved: OnUnremoved): number | null {
+export function stageBlob(
+  { staged, place, mode, gid }: BlobPaths,
+  bytes: Uint8Array,
+  onUnremoved: OnUnremoved,
+): number | null {
   let fd: number;
   try {
     // known content need not be written
     if (statSync(place, { throwIfNoEntry: false }) !== undefined) return null;
-    fd = openSync(staged, "wx", 0o444);
+    fd = openSync(staged, "wx", mode);
   } catch {
     return null;
   }
-  if (fill(fd, bytes)) return fd;
+  if (fill(fd, bytes) && (gid === null || admitGroup(fd, mode, gid))) return fd;
   close(fd);
   unlink(staged, onUnremoved);
   return null;
@@ -46,6 +53,16 @@ export function publishBlob({ staged, place }: BlobPaths, fd: number, onUnremove
 function fill(fd: number, bytes: Uint8Array): boolean {
   try {
     return writeSync(fd, bytes) === bytes.length;
+  } catch {
+    return false;
+  }
+}
+
+function admitGroup(fd: number, mode: number, gid: number): boolean {
+  try {
+    fchownSync(fd, -1, gid);
+    fchmodSync(fd, mode);
+    return true;
   } catch {
     return false;
   }

@@ -80,9 +80,9 @@ export class WriteThread {
         this.#memory.set(chunk, end);
         end += chunk.length;
       }
-      const { staged, place, fd } = job;
+      const { staged, place, mode, gid, fd } = job;
       jobs.push(job);
-      blobs.push({ staged, place, fd, start, end });
+      blobs.push({ staged, place, mode, gid, fd, start, end });
     }
     const taken = new Set(jobs);
     queue.splice(0, queue.length, ...queue.filter((job) => !taken.has(job)));

@@ -33,6 +33,8 @@ async function started(): Promise<void> {
 const pathsOf = (seed: number): BlobPaths => ({
   staged: join(root, "staging", String(seed)),
   place: join(root, "blobs", String(seed)),
+  mode: 0o444,
+  gid: null,
 });
 
 /** `size` bytes in two chunks. */

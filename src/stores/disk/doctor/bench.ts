@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Remains } from "../../doctor/cleared.ts";
-import { mkdir, mkdirs, readdir, rmdir, stat } from "../calls.ts";
+import { mkdir, readdir, rmdir, stat } from "../calls.ts";
 import { failedWith } from "../faults.ts";
 import { Layout } from "../layout.ts";
 import type { ResolvedDiskOptions } from "../options.ts";
@@ -25,7 +25,7 @@ export class Bench {
 
   constructor(options: ResolvedDiskOptions) {
     this.options = options;
-    this.layout = new Layout(options.root);
+    this.layout = new Layout(options.root, options.group);
     this.#path = join(this.layout.staging, MARK + randomBytes(8).toString("hex"));
   }
 
@@ -34,7 +34,7 @@ export class Bench {
     this.wasThere = (await missingAbove(this.layout.root)).length === 0;
     for (const folder of [this.layout.blobs, this.layout.staging]) {
       this.#made.push(...(await missingAbove(folder)));
-      await mkdirs(folder);
+      await this.layout.modes.mkdirs(folder);
     }
     await mkdir(this.#path);
     this.#isMade = true;

@@ -49,6 +49,13 @@ export const PROBES: readonly Probe<Bench>[] = [
     run: isOneFileSystem,
   },
   {
+    id: "modes",
+    group: folder,
+    title: "Other users of the machine cannot read it",
+    otherwise: { verdict: "note", remedy: "" },
+    run: isClosed,
+  },
+  {
     id: "room",
     group: folder,
     title: "There is room",
@@ -184,6 +191,15 @@ async function flushesFile(bench: Bench): Promise<Outcome> {
   } finally {
     await close(fd);
   }
+}
+
+async function isClosed({ layout, wasThere }: Bench): Promise<Outcome> {
+  if (process.platform === "win32") return untried("Windows has access control lists instead of modes");
+  const excess = wasThere ? await layout.modes.excess() : null;
+  if (excess === null) return holds();
+  return fails(`The modes are not those of a new store: ${excess.folders.join(", ")}.`, {
+    remedy: `A store keeps the modes it has. To change them: ${excess.commands}`,
+  });
 }
 
 async function makesReadOnly(bench: Bench): Promise<Outcome> {

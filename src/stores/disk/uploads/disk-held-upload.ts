@@ -62,6 +62,7 @@ export class DiskHeldUpload implements HeldUpload {
       log,
       generation,
       segments: state.segments,
+      fileMode: folder.modes.file,
     });
   }
 
@@ -171,7 +172,10 @@ export class DiskHeldUpload implements HeldUpload {
     if (segment === undefined || others.length > 0 || generationOf(segment) !== token.generation) return null;
     const path = join(folder.path, segment.name);
     const size = segment.length;
-    return publisher.adopt({ path, size, seal: () => sealFile(path, size, durability) }, digest);
+    return publisher.adopt(
+      { path, size, seal: () => sealFile({ path, size, modes: folder.modes }, durability) },
+      digest,
+    );
   }
 
   async *#readSegment({ name, length }: Segment, start: number): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,17 @@
 import { constants } from "node:fs";
 import { FixityError } from "../../../core/errors.ts";
-import { close, fchmod, fstat, ftruncate, open } from "../calls.ts";
+import { close, fchmod, fchown, fstat, ftruncate, open } from "../calls.ts";
 import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
+import type { Modes } from "../modes.ts";
 
-/** What a blob's file may allow: to read. */
-const READABLE = 0o444;
+/** A file of an upload, all of whose bytes are in it. */
+export interface FileToSeal {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly modes: Modes;
+}
 
 /**
  * Makes a file of exactly `size` bytes out of one that may have more, durable and, where the file system has modes,
@@ -13,7 +19,7 @@ const READABLE = 0o444;
  *
  * @throws FixityError `store-unavailable` where it has fewer, or is a blob of another size
  */
-export async function sealFile(path: string, size: number, durability: Durability): Promise<void> {
+export async function sealFile({ path, size, modes }: FileToSeal, durability: Durability): Promise<void> {
   const fd = await openToSeal(path);
   try {
     const facts = await fstat(fd);
@@ -21,7 +27,7 @@ export async function sealFile(path: string, size: number, durability: Durabilit
       throw new FixityError("store-unavailable", "The upload's bytes are not all there.");
     }
     if (facts.size > size) await ftruncate(fd, size);
-    if (facts.nlink === 1) await makeReadOnly(fd, facts.mode);
+    if (facts.nlink === 1) await makeReadOnly(fd, facts.mode, modes);
     await durability.foreignFile(fd);
   } finally {
     await close(fd);
@@ -42,9 +48,10 @@ async function openToSeal(path: string): Promise<number> {
 export const NO_MODES = ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL"] as const;
 
 /** The mode protects a blob from mistakes of other programs. fixity itself never relies on it, so a refusal is ignored. */
-async function makeReadOnly(fd: number, mode: number): Promise<void> {
+async function makeReadOnly(fd: number, mode: number, modes: Modes): Promise<void> {
   try {
-    await fchmod(fd, mode & READABLE);
+    if (modes.gid !== null) await fchown(fd, -1, modes.gid);
+    await fchmod(fd, modes.sealed(mode));
   } catch (error) {
     if (!failedWith(error, ...NO_MODES)) throw error;
   }

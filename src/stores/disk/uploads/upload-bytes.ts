@@ -19,6 +19,8 @@ export interface UploadBytesParts {
   readonly generation: number;
   /** What is saved already. */
   readonly segments: readonly Segment[];
+  /** Of new files. */
+  readonly fileMode: number;
 }
 
 /** The file that is being written. */
@@ -119,9 +121,9 @@ export class UploadBytes {
   }
 
   async #begun(): Promise<OpenFile> {
-    const { path, generation, durability, segments } = this.#parts;
+    const { path, generation, durability, segments, fileMode } = this.#parts;
     const { name } = newSegment(generation);
-    const fd = await open(join(path, name), "wx", 0o644);
+    const fd = await open(join(path, name), "wx", fileMode);
     this.#before = segments.filter(({ length }) => length > 0);
     const file = { fd, name, length: 0, flushed: 0 };
     // closed with the others, should this fail

@@ -6,6 +6,7 @@ import { close, look, open, readdir, rename } from "../calls.ts";
 import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Leftovers } from "../leftovers.ts";
+import type { Modes } from "../modes.ts";
 import { writeChunks } from "../write-chunks.ts";
 import { formatState, parseState, type SavedState, unreadable } from "./saved-state.ts";
 import { parseToken, type Token } from "./token.ts";
@@ -20,6 +21,7 @@ const RECORD = /^(\d{1,9})\.record$/;
 export interface UploadFolderTools {
   readonly durability: Durability;
   readonly leftovers: Leftovers;
+  readonly modes: Modes;
 }
 
 /** What lies in an upload's folder. */
@@ -43,11 +45,13 @@ export interface FolderView {
  */
 export class UploadFolder {
   readonly path: string;
+  readonly modes: Modes;
   readonly #durability: Durability;
   readonly #leftovers: Leftovers;
 
-  constructor(path: string, { durability, leftovers }: UploadFolderTools) {
+  constructor(path: string, { durability, leftovers, modes }: UploadFolderTools) {
     this.path = path;
+    this.modes = modes;
     this.#durability = durability;
     this.#leftovers = leftovers;
   }
@@ -152,7 +156,7 @@ export class UploadFolder {
 
   async #writeFile(path: string, text: string): Promise<void> {
     const bytes = Buffer.from(text);
-    const fd = await open(path, "wx", 0o644);
+    const fd = await open(path, "wx", this.modes.file);
     try {
       await writeChunks(fd, [bytes], { length: bytes.length, position: 0 });
       await this.#durability.file(fd, bytes.length);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { close, mkdir, open, rename, statOrNull, unlink } from "../calls.ts";
+import { close, open, rename, statOrNull, unlink } from "../calls.ts";
 import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
@@ -40,7 +40,7 @@ export class UploadFolders {
   }
 
   of(id: UploadId): UploadFolder {
-    return new UploadFolder(this.#layout.upload(id), this.#tools);
+    return new UploadFolder(this.#layout.upload(id), { ...this.#tools, modes: this.#layout.modes });
   }
 
   /** Makes an upload that nobody holds, of no bytes, durably. */
@@ -52,9 +52,9 @@ export class UploadFolders {
       // The file of the bytes is there from the start, so that its name is durable before any save.
       const segment = newSegment(FIRST);
       for (const name of [segment.name, restingToken(FIRST, "free").name]) {
-        await close(await open(join(scratch, name), "wx", 0o644));
+        await close(await open(join(scratch, name), "wx", this.#layout.modes.file));
       }
-      await new UploadFolder(scratch, this.#tools).writeState(
+      await new UploadFolder(scratch, { ...this.#tools, modes: this.#layout.modes }).writeState(
         FIRST,
         { record, segments: [segment] },
         Promise.resolve(),
@@ -101,11 +101,11 @@ export class UploadFolders {
 
   async #makeScratch(path: string): Promise<void> {
     try {
-      await mkdir(path);
+      await this.#layout.modes.mkdir(path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
       await this.#folders.makeUploads();
-      await mkdir(path);
+      await this.#layout.modes.mkdir(path);
     }
   }
 

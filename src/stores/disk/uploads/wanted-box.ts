@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import type { Hold } from "../../uploads/hold.ts";
-import { close, mkdirs, open, readdir } from "../calls.ts";
+import { close, open, readdir } from "../calls.ts";
 import { failedWith } from "../faults.ts";
+import type { Layout } from "../layout.ts";
 import type { Leftovers } from "../leftovers.ts";
+import type { Modes } from "../modes.ts";
 import type { Log } from "../options.ts";
 
 /** Milliseconds between looks for requests. */
@@ -15,14 +17,16 @@ const LOOK_EVERY = 250;
 export class WantedBox {
   readonly #path: string;
   readonly #leftovers: Leftovers;
+  readonly #modes: Modes;
   readonly #log: Log;
   readonly #holds = new Map<string, Hold>();
   #timer: NodeJS.Timeout | null = null;
   #looking = false;
   #troubled = false;
 
-  constructor(path: string, leftovers: Leftovers, log: Log) {
-    this.#path = path;
+  constructor({ wanted, modes }: Layout, leftovers: Leftovers, log: Log) {
+    this.#path = wanted;
+    this.#modes = modes;
     this.#leftovers = leftovers;
     this.#log = log;
   }
@@ -45,11 +49,11 @@ export class WantedBox {
     const path = join(this.#path, name);
     this.#leftovers.forget(path);
     try {
-      await close(await open(path, "w", 0o644));
+      await close(await open(path, "w", this.#modes.file));
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
-      await mkdirs(this.#path);
-      await close(await open(path, "w", 0o644));
+      await this.#modes.mkdirs(this.#path);
+      await close(await open(path, "w", this.#modes.file));
     }
   }
 
