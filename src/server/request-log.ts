@@ -16,7 +16,7 @@ export interface Answered {
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
-/** One line for each request: faults of our own as errors, with their cause, everything else at `level`. */
+/** Writes one line for each request: faults of the server as errors, with their cause, everything else at `level`. */
 export function logAnswered(log: Logger, answered: Answered, level: "info" | "debug" = "info"): void {
   const { id, method, target, status, durationMs, error, facts } = answered;
   const entry = {
@@ -28,10 +28,16 @@ export function logAnswered(log: Logger, answered: Answered, level: "info" | "de
     ...facts,
     ...(error !== undefined && "code" in error && { code: error.code }),
   };
-  // a stop that was asked for is no fault, but what it could not save is
-  const isStop = error !== undefined && "code" in error && error.code === "shutting-down" && error.cause === undefined;
-  if (status >= 500 && !isStop) log.error({ ...entry, err: error?.cause ?? error }, "failed");
+  if (status >= 500 && !isExpected(error)) log.error({ ...entry, err: error?.cause ?? error }, "failed");
   else log[level](entry, "answered");
+}
+
+/** Failures with a status of 500 and above that are no fault of the server: what they need is in the line. */
+function isExpected(error: Error | undefined): boolean {
+  if (error === undefined || !("code" in error)) return false;
+  // a stop that was asked for is no fault, but what it could not save is
+  if (error.code === "shutting-down") return error.cause === undefined;
+  return error.code === "unsupported-transfer-coding" || error.code === "too-many-uploads";
 }
 
 /** Logs the exchanges of the service. */
