@@ -15,7 +15,7 @@ test("a folder that is all right, also beside a running server", async () => {
   assert.deepEqual([code, err], [0, ""]);
   assert.match(out, /^disk at .*data\n\nFolder\n {2}ok {4}The folder is there, or can be made\n/);
   assert.match(out, /^ {2}ok {4}Its name is made durable \(fsync of the folder\)$/m);
-  assert.match(out, /^12 probes: 12 ok\nfixity can be used with this store\.\n$/m);
+  assert.match(out, /^13 probes: 13 ok\nfixity can be used with this store\.\n$/m);
   assert.deepEqual((await readdir(folder.path, { recursive: true })).sort(), before.sort(), "nothing is left behind");
   assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
 });
