@@ -233,8 +233,9 @@ export function hiddenAtFirst(looks: number): (key: string) => boolean {
 
 /** An error as S3 tells it. `more` stands in its element. */
 export function failure(status: number, code: string, more = "", message = "As scripted."): ScriptedAnswer {
-  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;
-  return { status, headers: { "content-type": "application/xml", "x-amz-request-id": "scripted" }, body };
+  const body = `<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;
+  return { status, headers: { "content-type": "application/xml" }, body };
 }
 
 /** A result as S3 tells it. */

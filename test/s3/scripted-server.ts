@@ -16,6 +16,8 @@ export type Step =
   | "close"
   /** Nothing happens, ever. */
   | "silence"
+  /** The right answer comes, a byte of its content every few milliseconds. */
+  | "trickle"
   /** It is carried out, and then answered like this. */
   | { readonly done: ScriptedAnswer | "close" }
   /** It is answered as it should be. */
@@ -30,6 +32,9 @@ export class ScriptedServer implements AsyncDisposable {
   readonly bucket: ScriptedBucket = new ScriptedBucket();
   /** All requests that have come in whole, and when (milliseconds). */
   readonly seen: (ScriptedRequest & { readonly at: number })[] = [];
+  /** What answers have for an `x-amz-request-id`: another one each, always the same, or none. */
+  ids: "unique" | "constant" | "none" = "unique";
+  #answers = 0;
   /** Awaited before a request is carried out. */
   before: (request: ScriptedRequest) => Promise<void> | void = () => undefined;
   readonly #server: Server;
@@ -130,10 +135,18 @@ export class ScriptedServer implements AsyncDisposable {
     const step = this.#scripts.get(request.operation)?.(request) ?? null;
     if (step === "silence") return;
     if (step === "close") return void incoming.socket.destroy();
-    if (step !== null && !("done" in step)) return send(outgoing, step);
+    if (step === "trickle") return trickle(outgoing, this.bucket.answer(request));
+    if (step !== null && !("done" in step)) return this.#send(outgoing, step);
     const answer = this.bucket.answer(request);
     if (step?.done === "close") return void incoming.socket.destroy();
-    send(outgoing, step?.done ?? answer);
+    this.#send(outgoing, step?.done ?? answer);
+  }
+
+  #send(outgoing: ServerResponse, answer: ScriptedAnswer): void {
+    this.#answers += 1;
+    const id = this.ids === "constant" ? "SCRIPTED" : `SCRIPTED${this.#answers}`;
+    const fields = this.ids === "none" ? {} : { "x-amz-request-id": id };
+    send(outgoing, { ...answer, headers: { ...fields, ...answer.headers } });
   }
 }
 
@@ -141,4 +154,12 @@ function send(outgoing: ServerResponse, { status, headers = {}, body = "" }: Scr
   const length = status === 204 ? {} : { "content-length": String(Buffer.byteLength(body)) };
   outgoing.writeHead(status, { ...length, ...headers });
   outgoing.end(outgoing.req.method === "HEAD" ? undefined : body);
+}
+
+function trickle(outgoing: ServerResponse, { status, headers = {}, body = "" }: ScriptedAnswer): void {
+  const bytes = Buffer.from(body);
+  outgoing.writeHead(status, { "content-length": bytes.length, ...headers });
+  let sent = 0;
+  const timer = setInterval(() => outgoing.write(bytes.subarray(sent, (sent += 1))), 5);
+  outgoing.on("close", () => clearInterval(timer));
 }

@@ -88,18 +88,19 @@ export class S3Client {
   readonly limits: RetryLimits;
   /** Milliseconds between looks for an object whose making has not been confirmed. */
   readonly lookEvery: number;
+  /** Milliseconds in which an answer that is read as a whole has to be complete. */
+  readonly answerTime: number;
   readonly #limitsOf: Readonly<Record<Patience, RetryLimits>>;
   readonly #publicEndpoint: Endpoint;
   readonly #credentials: CredentialSource;
   readonly #signer: Signer;
   readonly #transport: Transport;
-  readonly #answerTime: number;
   readonly #closed = new AbortController();
   /** The bucket wants `Content-MD5` with everything that is stored (AWS: object lock with a default retention). */
   #sendsMd5 = false;
 
   constructor(options: ResolvedS3Options) {
-    const { endpoint, region, keys, connections, timeouts, attempts } = options;
+    const { endpoint, region, keys, timeouts, attempts } = options;
     this.endpoint = endpoint;
     this.bucket = options.bucket;
     this.#publicEndpoint = options.publicEndpoint;
@@ -109,11 +110,11 @@ export class S3Client {
       reader: { attempts, time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
       quick: { attempts: Math.min(attempts, QUICK_ATTEMPTS), time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
     };
-    this.#answerTime = timeouts.answer;
+    this.answerTime = timeouts.answer;
     this.lookEvery = timeouts.look;
     this.#credentials = credentialSource(keys);
     this.#signer = new Signer(this.#credentials, region);
-    this.#transport = new Transport(endpoint, connections, timeouts);
+    this.#transport = new Transport(endpoint, options);
   }
 
   /**
@@ -225,7 +226,7 @@ export class S3Client {
       const answer = await this.#transport.open(wire);
       status = answer.statusCode;
       if (isSuccess(status)) return answer;
-      failed = { status, headers: answer.headers, text: await readText(answer.body, this.#answerTime) };
+      failed = { status, headers: answer.headers, text: await readText(answer.body, this.answerTime) };
     } catch (error) {
       throw lost(request, status, error);
     }

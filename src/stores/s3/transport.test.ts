@@ -25,6 +25,7 @@ const REQUEST: WireRequest = {
 class Wire implements AsyncDisposable {
   readonly transport: Transport;
   readonly sockets = new Set<Socket>();
+  readonly log: string[] = [];
   readonly #server: Server;
 
   private constructor(server: Server, connections: number, timeouts: typeof TIMEOUTS) {
@@ -32,7 +33,7 @@ class Wire implements AsyncDisposable {
     server.on("connection", (socket) => this.sockets.add(socket));
     const { port } = server.address() as AddressInfo;
     const endpoint = Endpoint.of({ bucket: "bucket", endpoint: `http://127.0.0.1:${port}` });
-    this.transport = new Transport(endpoint, connections, timeouts);
+    this.transport = new Transport(endpoint, { connections, timeouts, log: (message) => void this.log.push(message) });
   }
 
   static async start(listener: RequestListener, connections = 4, timeouts = TIMEOUTS): Promise<Wire> {

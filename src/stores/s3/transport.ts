@@ -1,7 +1,8 @@
 import { type Dispatcher, Pool } from "undici";
 import { AnswerReader } from "./answer-reader.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { S3Timeouts } from "./options.ts";
+import type { ResolvedS3Options, S3Timeouts } from "./options.ts";
+import { RepeatedAnswers } from "./repeated-answers.ts";
 
 /**
  * Milliseconds that an idle connection is kept. Servers close theirs after 60 seconds or so (Ceph after 65), and a request
@@ -37,11 +38,15 @@ type WireOptions = Dispatcher.DispatchOptions & Pick<Dispatcher.RequestOptions, 
 /** Connections to one S3 endpoint, kept open between requests, one request at a time on each. */
 export class Transport {
   readonly #timeouts: Required<S3Timeouts>;
-  readonly #calls: Pool;
+  readonly #pools: readonly [calls: Pool, downloads: Pool];
+  readonly #calls: Dispatcher;
   /** Apart, so that slow downloads cannot take the connections that uploads need. */
-  readonly #downloads: Pool;
+  readonly #downloads: Dispatcher;
 
-  constructor({ origin }: Endpoint, connections: number, timeouts: Required<S3Timeouts>) {
+  constructor(
+    { origin, place }: Endpoint,
+    { connections, timeouts, log }: Pick<ResolvedS3Options, "connections" | "timeouts" | "log">,
+  ) {
     const common: Pool.Options = {
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE,
@@ -49,8 +54,9 @@ export class Transport {
       connect: { timeout: timeouts.connect },
     };
     this.#timeouts = timeouts;
-    this.#calls = new Pool(origin, { ...common, connections });
-    this.#downloads = new Pool(origin, { ...common, connections: null });
+    this.#pools = [new Pool(origin, { ...common, connections }), new Pool(origin, { ...common, connections: null })];
+    const { interceptor } = new RepeatedAnswers(place, log);
+    [this.#calls, this.#downloads] = [this.#pools[0].compose(interceptor), this.#pools[1].compose(interceptor)];
   }
 
   /** Sends a request once; its answer is read as a whole. */
@@ -72,7 +78,7 @@ export class Transport {
 
   /** Ends everything under way. */
   async destroy(): Promise<void> {
-    await Promise.all([this.#calls.destroy(), this.#downloads.destroy()]);
+    await Promise.all(this.#pools.map(async (pool) => pool.destroy()));
   }
 
   #dispatchOf({ method, path, headers, body, length, isLong }: WireRequest): WireOptions {

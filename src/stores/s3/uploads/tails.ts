@@ -13,6 +13,9 @@ import { pauseFor } from "../retry.ts";
 import { LOOK_AGAIN_AFTER_MS } from "./completer.ts";
 import type { Tail } from "./upload-state.ts";
 
+/** Bytes that S3 has the time of an answer for (`timeouts.answer`): as many as any answer that is read as a whole has. */
+const DEADLINE_UNIT_BYTES = 8 * 1024 * 1024;
+
 /** Takes bytes, and returns a promise where it has as much as it can hold. */
 export type Sink = (bytes: Uint8Array) => Promise<void> | void;
 
@@ -56,16 +59,28 @@ export class Tails {
     throw uploadDamaged();
   }
 
-  /** @returns whether the object is what was saved */
+  /**
+   * Reads the object from its beginning to its end. It has one deadline for all of it, counted while this waits for S3 and
+   * not while the sink waits for room: bytes that trickle in do not put it off.
+   *
+   * @returns whether the object is what was saved
+   */
   async #read(tail: Tail, sink: Sink, signal: AbortSignal): Promise<boolean> {
-    await using reader = await openObject(this.#client, tail.key, { signal });
+    const late = new AbortController();
+    let left = this.#client.answerTime * Math.ceil(Math.max(1, tail.size / DEADLINE_UNIT_BYTES));
+    await using reader = await openObject(this.#client, tail.key, { signal: AbortSignal.any([signal, late.signal]) });
     if (reader?.size !== tail.size) return false;
     const hash = createHash("sha256");
-    for await (const chunk of reader) {
-      hash.update(chunk);
-      await sink(chunk);
+    const chunks = reader[Symbol.asyncIterator]();
+    for (;;) {
+      const start = performance.now();
+      const timer = setTimeout(() => late.abort(lateTail()), Math.max(1, left));
+      const next = await chunks.next().finally(() => clearTimeout(timer));
+      left -= performance.now() - start;
+      if (next.done === true) return hash.digest("hex") === tail.digest;
+      hash.update(next.value);
+      await sink(next.value);
     }
-    return hash.digest("hex") === tail.digest;
   }
 
   /** Removes a tail that nobody names any more. Does not fail: what is left over is collected in the end. */
@@ -88,4 +103,8 @@ export class Tails {
       this.#log("the tails of an upload could not be removed", error);
     }
   }
+}
+
+function lateTail(): FixityError {
+  return new FixityError("store-unavailable", "The store did not return what was saved in time. Try again soon.");
 }
