@@ -33,6 +33,13 @@ export interface FixityClientErrorOptions {
   readonly cause?: unknown;
 }
 
+/** The content of a source cannot be read any more, or is not what it was. `cause` itself if it already says so. */
+export function sourceChanged(cause?: unknown): FixityClientError {
+  if (cause instanceof FixityClientError) return cause;
+  const detail = "The file cannot be read any more: it has changed, or gone, since it was chosen.";
+  return new FixityClientError("source-changed", detail, { cause });
+}
+
 /** The only error that the client throws. */
 export class FixityClientError extends Error {
   override readonly name = "FixityClientError";

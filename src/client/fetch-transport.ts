@@ -1,3 +1,4 @@
+import { sourceChanged } from "./errors.ts";
 import type { Content, Transport, WireAnswer } from "./platform.ts";
 
 /** How `fetch` is used. */
@@ -14,8 +15,8 @@ export interface FetchBody {
   readonly body: NonNullable<RequestInit["body"]>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly duplex?: "half";
-  /** What reading the content has failed with. */
-  readonly failure?: () => unknown;
+  /** Rejects with a FixityClientError when the content cannot be read. */
+  readonly failed?: Promise<never>;
 }
 
 /** Requests by `fetch`. */
@@ -23,7 +24,7 @@ export function fetchTransport({ fetch, bodyOf }: FetchTransportOptions): Transp
   return async ({ method, url, headers, content, onSent, signal, redirect }) => {
     const sending = content === null ? null : bodyOf(content, onSent);
     try {
-      const response = await fetch(url, {
+      const responding = fetch(url, {
         method,
         signal,
         redirect,
@@ -35,12 +36,37 @@ export function fetchTransport({ fetch, bodyOf }: FetchTransportOptions): Transp
         ...(sending !== null && { body: sending.body }),
         ...(sending?.duplex !== undefined && { duplex: sending.duplex }),
       });
+      const response = await (sending?.failed === undefined ? responding : Promise.race([sending.failed, responding]));
       if (content !== null) onSent(content.size);
       return answerOf(response, await response.text());
     } catch (error) {
-      throw sending?.failure?.() ?? error;
+      if (content !== null && !signal.aborted) await assertReadable(content);
+      throw error;
     }
   };
+}
+
+/**
+ * After a request with content has failed: whether that is because the content cannot be read any more. Browsers report
+ * both in the same way. They compare the file's time at every read, so the first one is enough; it must be one of the very
+ * object that was sent, since a slice of it may be of the file as it is now.
+ *
+ * @throws FixityClientError `source-changed`
+ */
+export async function assertReadable(content: Content): Promise<void> {
+  try {
+    // whatever its size: Chromium reports 0 for a file that is gone; and not iterable in all browsers
+    if (content instanceof Blob) await readFirst((content as Blob).stream());
+    else for await (const _chunk of content.stream()) return;
+  } catch (cause) {
+    throw sourceChanged(cause);
+  }
+}
+
+async function readFirst(stream: ReadableStream<Uint8Array>): Promise<void> {
+  const reader = stream.getReader();
+  await reader.read();
+  await reader.cancel();
 }
 
 function answerOf({ status, headers }: Response, text: string): WireAnswer {

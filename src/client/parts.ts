@@ -1,5 +1,8 @@
-import { FixityClientError } from "./errors.ts";
+import { FixityClientError, sourceChanged } from "./errors.ts";
 import type { Content, RunningHash } from "./platform.ts";
+
+/** Errors of reading a file that has changed or gone (File API, section 7). */
+const UNREADABLE: ReadonlySet<string> = new Set(["NotReadableError", "NotFoundError"]);
 
 /** Bytes of an upload, from an offset. */
 export interface Part {
@@ -115,6 +118,9 @@ export class StreamParts implements Parts {
     try {
       return await this.#chunks.next();
     } catch (cause) {
+      // the stream of a Blob whose file has changed
+      if (cause instanceof DOMException && UNREADABLE.has(cause.name)) throw sourceChanged(cause);
+      if (cause instanceof FixityClientError) throw cause;
       throw new FixityClientError("invalid-source", "The stream broke off.", { cause });
     }
   }

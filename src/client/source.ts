@@ -32,9 +32,12 @@ export async function openSource(source: UploadSource, platform: Platform): Prom
     return { content: platform.join([bytesOf(source)]), stream: null, ...NAMELESS };
   }
   if (typeof source === "object" && source !== null) {
-    if (Symbol.asyncIterator in source) return { content: null, stream: source, ...NAMELESS };
-    // not yet iterable in every browser
+    // before the other iterables: web streams are not iterable in all browsers
     if ("getReader" in source) return { content: null, stream: chunksOf(source), ...NAMELESS };
+    if (Symbol.asyncIterator in source) {
+      assertFlowing(source);
+      return { content: null, stream: source, ...NAMELESS };
+    }
   }
   throw new FixityClientError("invalid-source", "This can not be uploaded: give a File, a Blob, bytes or a stream.");
 }
@@ -47,16 +50,65 @@ function factsOf(blob: Blob): SourceFacts {
   return { name, type, identity: webkitRelativePath || name, lastModified };
 }
 
+/** @throws FixityClientError `invalid-source` for a buffer that was transferred elsewhere, which would be an empty file */
 function bytesOf(source: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const buffer = source instanceof ArrayBuffer ? source : source.buffer;
+  if (buffer.detached) throw new FixityClientError("invalid-source", "The buffer is detached: its bytes are gone.");
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
   return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
 }
 
-async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const reader = stream.getReader();
+/**
+ * Refuses a stream of Node's that has ended or failed before: iterating it yields no bytes, which would be an empty file.
+ *
+ * @throws FixityClientError `invalid-source`
+ */
+function assertFlowing(
+  source: AsyncIterable<Uint8Array> & { readonly readable?: unknown; readonly errored?: unknown },
+): void {
+  if (source.readable !== false) return;
+  const cause = source.errored ?? undefined;
+  throw new FixityClientError("invalid-source", "The stream has ended, failed or been closed before.", { cause });
+}
+
+/**
+ * The chunks of a web stream.
+ *
+ * @throws FixityClientError `invalid-source` if it is locked
+ */
+function chunksOf(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
+  if (stream.locked) {
+    throw new FixityClientError("invalid-source", "The stream is locked: something else reads it, or has read it.");
+  }
+  const wasRead = isDisturbed(stream);
+  return (async function* () {
+    const reader = stream.getReader();
+    let isEmpty = true;
+    try {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        isEmpty = false;
+        yield next.value;
+      }
+    } finally {
+      // of a stream that has failed, cancelling only repeats its failure
+      await reader.cancel().catch(() => null);
+    }
+    // what is left of a stream that was begun elsewhere is a file; nothing of it is a mistake
+    if (isEmpty && wasRead) {
+      throw new FixityClientError(
+        "invalid-source",
+        "The stream has been read or cancelled before: nothing is left of it.",
+      );
+    }
+  })();
+}
+
+/** Whether a web stream has been read from or cancelled. The constructor of a response refuses such a stream (Fetch, 5.3). */
+function isDisturbed(stream: ReadableStream<Uint8Array>): boolean {
   try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
-  } finally {
-    await reader.cancel();
+    void new Response(stream);
+    return false;
+  } catch {
+    return true;
   }
 }

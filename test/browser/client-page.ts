@@ -46,6 +46,16 @@ async function upload(options: PageOptions, told: Pick<UploadOptions, "declare">
   return { url, digest, existed, sent, phases, from: from ?? 0, longest };
 }
 
+/** The code of the error that an upload of what was chosen ends with. */
+async function failure(options: PageOptions, told: Pick<UploadOptions, "declare">): Promise<string> {
+  try {
+    await upload(options, told);
+    return "";
+  } catch (error) {
+    return error instanceof FixityClientError ? error.code : String(error);
+  }
+}
+
 async function download(options: PageOptions, link: string): Promise<PageDownload> {
   const client = createClient(options);
   try {
@@ -64,8 +74,10 @@ declare global {
   interface Window {
     upload: typeof upload;
     download: typeof download;
+    failure: typeof failure;
   }
 }
 
 window.upload = upload;
 window.download = download;
+window.failure = failure;

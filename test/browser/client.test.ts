@@ -225,3 +225,22 @@ browserTest(
     assert.ok(told < 10, `${told} times more`);
   },
 );
+
+browserTest("a chosen file that has gone is an error at once, and is not tried again", async () => {
+  await using browser = await openBrowser();
+  const { page, sent } = await openPage(browser.context);
+  for (const size of [1000, 5 * MIB]) {
+    for (const declare of [undefined, false] as const) {
+      await rm(await chosen(page, "gone", randomBytes(size)));
+      const before = sent.length;
+      const code = await page.evaluate(([endpoint, declare]) => window.failure({ endpoint }, { declare }), [
+        `${server.url}/uploads`,
+        declare,
+      ] as const);
+      assert.equal(code, "source-changed", `${size}, ${declare}`);
+      const methods = sent.slice(before).map((request) => request.method());
+      assert.ok(methods.filter((method) => method === "PATCH").length <= 1, methods.join());
+      assert.ok(methods.filter((method) => method === "POST").length <= 1, methods.join());
+    }
+  }
+});

@@ -1,4 +1,4 @@
-import { FixityClientError } from "../errors.ts";
+import { FixityClientError, sourceChanged } from "../errors.ts";
 import { hexOf } from "../fields.ts";
 import type { FromWorker, ToWorker } from "../hash-messages.ts";
 import type { Content, DigestOptions, Hashing, RunningHash } from "../platform.ts";
@@ -109,7 +109,7 @@ export class WorkerHashing implements Hashing {
     const { id } = message;
     if ("hashed" in message) this.#jobs.get(id)?.hashed(message.hashed);
     else if ("hex" in message) this.#end(id)?.done(message.hex);
-    else this.#end(id)?.failed(message.failed === "source" ? unreadable() : unable());
+    else this.#end(id)?.failed(message.failed === "source" ? sourceChanged() : unable());
   }
 
   #drop(id: number, error: FixityClientError): void {
@@ -128,14 +128,10 @@ async function readWhole(blob: Blob): Promise<ArrayBuffer> {
   try {
     return await blob.arrayBuffer();
   } catch (cause) {
-    throw unreadable(cause);
+    throw sourceChanged(cause);
   }
 }
 
 function unable(cause?: unknown): FixityClientError {
   return new FixityClientError("cannot-verify", "The worker that hashes cannot be run.", { cause });
-}
-
-function unreadable(cause?: unknown): FixityClientError {
-  return new FixityClientError("source-changed", "The file cannot be read: it has changed, or gone.", { cause });
 }

@@ -1,4 +1,5 @@
-import type { Transport, WireAnswer, WireRequest } from "../platform.ts";
+import { assertReadable } from "../fetch-transport.ts";
+import type { Content, Transport, WireAnswer, WireRequest } from "../platform.ts";
 import { type BrowserRequest, browser } from "./globals.ts";
 
 /** Bytes of content up to which a request that must not follow redirects goes by `fetch`. */
@@ -34,7 +35,9 @@ function send(
     const abort = (): void => xhr.abort();
     const failed = (): void => {
       signal.removeEventListener("abort", abort);
-      reject(new Error("The request failed, or was aborted."));
+      const failure = new Error("The request failed, or was aborted.");
+      if (signal.aborted) return reject(failure);
+      assertReadable(content as unknown as Content).then(() => reject(failure), reject);
     };
     xhr.open(method, url);
     xhr.responseType = "text";

@@ -1,7 +1,7 @@
 import { open, readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FixityClientError } from "../errors.ts";
+import { FixityClientError, sourceChanged } from "../errors.ts";
 import type { Content, NamedFile } from "../platform.ts";
 import { BytesContent } from "./bytes-content.ts";
 
@@ -40,15 +40,15 @@ class FileContent implements Content {
   /** Rejects with a FixityClientError `source-changed` also where another file has taken the place of the one that was opened. */
   async *stream(): AsyncGenerator<Uint8Array, void, undefined> {
     const file = await open(this.#state.path).catch((cause: unknown) => {
-      throw changed(cause);
+      throw sourceChanged(cause);
     });
     try {
       const { size, mtimeMs } = await file.stat();
-      if (size !== this.#state.size || mtimeMs !== this.#state.mtimeMs) throw changed();
+      if (size !== this.#state.size || mtimeMs !== this.#state.mtimeMs) throw sourceChanged();
       for (let at = this.#start; at < this.#end;) {
         const length = Math.min(CHUNK, this.#end - at);
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
-        if (bytesRead === 0) throw changed();
+        if (bytesRead === 0) throw sourceChanged();
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }
@@ -73,8 +73,4 @@ export async function openFile(named: string | URL): Promise<NamedFile> {
     if (cause instanceof FixityClientError) throw cause;
     throw new FixityClientError("invalid-source", "The file cannot be opened.", { cause });
   }
-}
-
-function changed(cause?: unknown): FixityClientError {
-  return new FixityClientError("source-changed", "The file has changed, or gone, while it was uploaded.", { cause });
 }

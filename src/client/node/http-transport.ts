@@ -25,26 +25,32 @@ export const httpTransport: Transport = async ({ method, url, headers, content, 
     return answer;
   }
   const body = new CountedContent(content, onSent);
-  // its failure is one of the request, and of the answer that is waited for
+  // a failure to send is one of the response, and a failure to read is in `body.failed`
   pipeline(body, outgoing).catch(() => null);
   try {
-    return await answered;
-  } catch (error) {
-    throw body.failure ?? error;
+    return await Promise.race([body.failed, answered]);
   } finally {
-    // who was answered in the middle need not say the rest
+    // the response may come before all of the content is sent
     if (!outgoing.writableFinished) outgoing.destroy();
   }
 };
 
 function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
-  return new Promise((resolve, reject) => {
+  const answered = new Promise<WireAnswer>((resolve, reject) => {
     // stays for errors behind the answer, which change nothing
     outgoing.on("error", reject);
+    let hasResponse = false;
     outgoing.once("response", (incoming) => {
+      hasResponse = true;
       read(incoming).then(resolve, reject);
     });
+    // a request that is destroyed before it has a socket emits no error
+    outgoing.once("close", () => {
+      if (!hasResponse) reject(new Error("The connection was closed before the response."));
+    });
   });
+  answered.catch(() => null);
+  return answered;
 }
 
 async function read(incoming: IncomingMessage): Promise<WireAnswer> {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { FixityClientError } from "../errors.ts";
+import { sourceChanged } from "../errors.ts";
 import type { Hashing } from "../platform.ts";
 import { abortion } from "../service.ts";
 import { BytesContent } from "./bytes-content.ts";
@@ -21,8 +21,7 @@ export const nodeHashing: Hashing = {
         await setImmediate();
       }
     } catch (cause) {
-      if (cause instanceof FixityClientError) throw cause;
-      throw new FixityClientError("source-changed", "The file can no longer be read.", { cause });
+      throw sourceChanged(cause);
     }
     return hash.digest("hex");
   },

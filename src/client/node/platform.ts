@@ -36,6 +36,6 @@ function bodyOf(content: Content, onSent: (bytes: number) => void): FetchBody {
     body,
     duplex: "half",
     headers: { "Content-Length": String(content.size) },
-    failure: () => body.failure,
+    failed: body.failed,
   };
 }
