@@ -78,7 +78,9 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
   const { prefix, maxSize } = fixity;
-  servePage(app, page, { uploads: prefix, maxSize, needsToken: config.tokens.length > 0, view: config.view });
+  // the proxy in front may serve it all below a path of its own
+  const address = config.publicUrl === undefined ? null : config.publicUrl.replace(/\/+$/, "") + prefix;
+  servePage(app, page, { uploads: prefix, address, maxSize, needsToken: config.tokens.length > 0, view: config.view });
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {

@@ -9,7 +9,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { PageFiles } from "./page-files.ts";
 import { fillPage, isPagePath, type PageFacts, servePage } from "./page.ts";
 
-const FACTS: PageFacts = { uploads: "/uploads", maxSize: 1024, needsToken: false, view: true };
+const FACTS: PageFacts = { uploads: "/uploads", address: null, maxSize: 1024, needsToken: false, view: true };
 
 let folder = "";
 before(async () => {
@@ -33,7 +33,7 @@ test("the page is told the path, the limit, and whether a token is needed", asyn
   const { body, headers } = await (await app({ ...FACTS, needsToken: true })).inject("/");
   assert.match(headers["content-type"] ?? "", /^text\/html/);
   for (const part of [
-    'action="/uploads"',
+    'action="./uploads"',
     'data-max-size="1024"',
     "up to 1 KiB",
     'data-needs-token="true"',
@@ -44,8 +44,8 @@ test("the page is told the path, the limit, and whether a token is needed", asyn
 });
 
 test("what is filled in is text, whatever it is", () => {
-  const uploads = `"><script>alert('x')</script>&amp;`;
-  const filled = fillPage('<form action="{{uploads}}">{{unknown}}</form>', { ...FACTS, uploads });
+  const address = `"><script>alert('x')</script>&amp;`;
+  const filled = fillPage('<form action="{{address}}">{{unknown}}</form>', { ...FACTS, address });
   assert.equal(filled, '<form action="&#34;&#62;&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;&#38;amp;"></form>');
 });
 
@@ -133,7 +133,7 @@ test("where the page was not built a plain form stands in for it", async () => {
   servePage(server, files, FACTS);
   const { statusCode, body } = await server.inject("/");
   assert.equal(statusCode, 200);
-  assert.match(body, /<form method="post" action="\/uploads" enctype="multipart\/form-data">/);
+  assert.match(body, /<form method="post" action="\.\/uploads" enctype="multipart\/form-data">/);
   assert.doesNotMatch(body, /<script|\{\{/);
 });
 

@@ -26,8 +26,10 @@ const FOR_EVER = "public, max-age=31536000, immutable";
 
 /** What the page is told about the service. */
 export interface PageFacts {
-  /** The path to upload to. */
+  /** The path to upload to, as this server has it. */
   readonly uploads: string;
+  /** The URL to upload to, for commands; `null` where it follows from the page's own. */
+  readonly address: string | null;
   /** Bytes. */
   readonly maxSize: number;
   readonly needsToken: boolean;
@@ -78,9 +80,11 @@ function serveAssets(app: FastifyInstance, files: PageFiles): void {
 }
 
 /** The page with each `{{name}}` replaced by what it stands for, as text. */
-export function fillPage(html: string, { uploads, maxSize, needsToken, view }: PageFacts): string {
+export function fillPage(html: string, { uploads, address, maxSize, needsToken, view }: PageFacts): string {
   const values: Readonly<Record<string, string>> = {
-    uploads,
+    // relative to the page, which a proxy may serve below a path that this server does not see
+    uploads: `.${uploads}`,
+    address: address ?? uploads,
     maxSize: String(maxSize),
     maxSizeText: formatSize(maxSize),
     needsToken: String(needsToken),

@@ -18,7 +18,7 @@ export const PLAIN_PAGE = `<!doctype html>
       <p><button type="submit">Upload</button></p>
     </form>
     <p>Where a token is needed, upload from a terminal: this form cannot send one.</p>
-    <pre>curl -F upload=@FILE {{uploads}}</pre>
+    <pre>curl -F upload=@FILE {{address}}</pre>
   </body>
 </html>
 `;

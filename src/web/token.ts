@@ -1,5 +1,6 @@
 import { announce } from "./announce.ts";
 import { find } from "./find.ts";
+import { recall, remember } from "./tab-storage.ts";
 import type { Texts } from "./text/en.ts";
 
 const KEY = "token";
@@ -17,14 +18,14 @@ export class Token {
   constructor(isNeeded: boolean, texts: Texts, onEntered: () => void) {
     this.#isNeeded = isNeeded;
     this.#texts = texts;
-    this.#value = isNeeded ? (sessionStorage.getItem(KEY) ?? "") : "";
+    this.#value = isNeeded ? (recall(KEY) ?? "") : "";
     this.#form.hidden = !isNeeded;
     this.#input.value = this.#value;
     if (this.#value !== "") this.#tell(texts.tokenUsed);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#value = this.#input.value.trim();
-      sessionStorage.setItem(KEY, this.#value);
+      remember(KEY, this.#value);
       this.#tell(texts.tokenUsed);
       onEntered();
     });

@@ -41,12 +41,14 @@ export class UploadPage implements AsyncDisposable {
     this.context = context;
   }
 
-  static async open(url: string, options: BrowserContextOptions = {}): Promise<UploadPage> {
+  /** @param script runs in the page before its own */
+  static async open(url: string, options: BrowserContextOptions = {}, script = ""): Promise<UploadPage> {
     browser ??= startBrowser();
     const context = await (await browser).newContext(options);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(url).origin });
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
+    if (script !== "") await page.addInitScript(script);
     const opened = new UploadPage(page, context);
     opened.#watch(new URL(url).origin);
     await page.goto(url);

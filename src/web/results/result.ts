@@ -1,3 +1,5 @@
+import { recallList, remember } from "../tab-storage.ts";
+
 /** A file that was stored, as the page shows it. */
 export interface Result {
   /** The permanent link, absolute. */
@@ -25,9 +27,10 @@ const KEY = "results";
 export function resultOf(receipt: unknown, fallbackName: string): Result | null {
   if (typeof receipt !== "object" || receipt === null) return null;
   const { url, digest, size, type, name, integrity, existed, sent } = receipt as Record<string, unknown>;
-  if (typeof url !== "string" || !/^https?:/.test(new URL(url, location.href).protocol)) return null;
+  const link = typeof url === "string" ? URL.parse(url, location.href) : null;
+  if (link === null || !/^https?:$/.test(link.protocol)) return null;
   return {
-    url: new URL(url, location.href).href,
+    url: link.href,
     digest: String(digest),
     size: Number(size),
     type: String(type),
@@ -38,21 +41,12 @@ export function resultOf(receipt: unknown, fallbackName: string): Result | null 
   };
 }
 
-/** What this tab has uploaded, the newest first: a reload loses no link. */
+/** What this tab has uploaded, the newest first: a reload loses no link. An entry that is broken costs no other one. */
 export function keptResults(): readonly Result[] {
-  try {
-    const kept: unknown = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(kept) ? kept.flatMap((entry: unknown) => resultOf(entry, "") ?? []) : [];
-  } catch {
-    return [];
-  }
+  return recallList(KEY).flatMap((entry) => resultOf(entry, "") ?? []);
 }
 
 /** Keeps the results of this tab; where the browser keeps nothing, they last as long as the page. */
 export function keepResults(results: readonly Result[]): void {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(results.slice(0, KEPT)));
-  } catch {
-    // private windows, and a full storage
-  }
+  remember(KEY, JSON.stringify(results.slice(0, KEPT)));
 }

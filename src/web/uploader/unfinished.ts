@@ -1,4 +1,5 @@
 import type { Body, Meta, Uppy } from "@uppy/core";
+import { recallList, remember } from "../tab-storage.ts";
 
 const KEY = "unfinished";
 /** Names that are told, at most. */
@@ -11,9 +12,9 @@ const TOLD = 3;
  * @returns the names of those that an earlier page has left
  */
 export function watchUnfinished<M extends Meta, B extends Body>(uppy: Uppy<M, B>): readonly string[] {
-  const left = read();
+  const left = recallList(KEY).map(String);
   const names = new Map<string, string>();
-  const keep = (): void => sessionStorage.setItem(KEY, JSON.stringify([...names.values()]));
+  const keep = (): void => remember(KEY, JSON.stringify([...names.values()]));
   uppy.on("upload-start", (files) => {
     for (const { id, name } of files) names.set(id, name ?? id);
     keep();
@@ -24,13 +25,4 @@ export function watchUnfinished<M extends Meta, B extends Body>(uppy: Uppy<M, B>
   uppy.on("upload-success", (file) => drop(file?.id));
   uppy.on("file-removed", ({ id }) => drop(id));
   return left.length > TOLD ? [...left.slice(0, TOLD), "…"] : left;
-}
-
-function read(): readonly string[] {
-  try {
-    const left: unknown = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(left) ? left.map(String) : [];
-  } catch {
-    return [];
-  }
 }
