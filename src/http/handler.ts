@@ -30,7 +30,7 @@ import { putBlob } from "./routes/put-blob.ts";
 import { mayBeName, putName } from "./routes/put-name.ts";
 import { upload } from "./routes/upload.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
-import { failureAnswer } from "./view/answers.ts";
+import { problemOrPage } from "./view/answers.ts";
 import { wrongMethod } from "./wrong-method.ts";
 
 /** The parameters of a target. */
@@ -157,7 +157,7 @@ export class Handler {
     if (refusal === null) return null;
     if (!this.#logged.has(refusal.code)) log(refusal.message);
     this.#logged.add(refusal.code);
-    return failureAnswer(exchange, refusal);
+    return problemOrPage(exchange, refusal);
   }
 
   async #route(exchange: Exchange, client: string | null): Promise<Answer> {
@@ -263,7 +263,7 @@ function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admissio
 
 /** For people a page, for programs the problem document. */
 function notFound(exchange: Exchange): Answer {
-  return failureAnswer(exchange, new FixityError("not-found", "There is nothing under this address."));
+  return problemOrPage(exchange, new FixityError("not-found", "There is nothing under this address."));
 }
 
 /** What can be done with the collection, and within which limits. */

@@ -33,7 +33,10 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   for (const mode of ["local", "open", "guarded"] as const) servers[mode] = await start(mode, ENV[mode]);
   site = createServer((request, response) => {
-    const report = new URL(request.url ?? "/", "http://site").searchParams.get("report");
+    const { searchParams } = new URL(request.url ?? "/", "http://site");
+    const report = searchParams.get("report");
+    const to = searchParams.get("to");
+    if (to !== null) return void response.writeHead(307, { Location: to }).end();
     if (report !== null) response.setHeader("Content-Security-Policy", `img-src 'none'; report-uri ${report}`);
     response.setHeader("Content-Type", "text/html").end(`<!doctype html><title>site</title><img src="/x.png">`);
   }).listen(0, "127.0.0.1");
@@ -116,6 +119,12 @@ const ATTACKS: Readonly<Record<string, (url: string) => unknown>> = {
   "a form of a page that sends no referrer": (url) => {
     document.head.append(Object.assign(document.createElement("meta"), { name: "referrer", content: "no-referrer" }));
     const form = Object.assign(document.createElement("form"), { action: url, method: "post", enctype: "text/plain" });
+    document.body.append(form);
+    form.submit();
+  },
+  "a form to its own site, which redirects it": (url) => {
+    const form = Object.assign(document.createElement("form"), { method: "post", enctype: "text/plain" });
+    form.action = `/?to=${encodeURIComponent(url)}`;
     document.body.append(form);
     form.submit();
   },

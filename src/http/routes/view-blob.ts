@@ -7,7 +7,7 @@ import type { Answer, Exchange } from "../exchange.ts";
 import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import type { RouteContext } from "../handler.ts";
 import { SAFETY } from "../problem.ts";
-import { failureAnswer, pageAnswer } from "../view/answers.ts";
+import { problemOrPage, pageAnswer } from "../view/answers.ts";
 import { renderPage } from "../view/page.ts";
 import { policyOf } from "../view/policy.ts";
 import { previewOf } from "../view/preview.ts";
@@ -55,5 +55,5 @@ export async function viewBlob({ fixity, options, exchange, query }: RouteContex
 function absent(exchange: Exchange): Answer {
   const error = new FixityError("blob-not-found", "No file is stored under this link.");
   const text = "No file is stored under this link. If there was one, it has been removed.";
-  return failureAnswer(exchange, error, text);
+  return problemOrPage(exchange, error, text);
 }

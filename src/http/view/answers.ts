@@ -13,7 +13,7 @@ export function pageAnswer(exchange: Exchange, answer: Answer, page: string): An
 }
 
 /** A failure that people may see: a page for a browser, the problem document for programs. */
-export function failureAnswer(exchange: Exchange, error: FixityError, text: string = error.message): Answer {
+export function problemOrPage(exchange: Exchange, error: FixityError, text: string = error.message): Answer {
   const problem = problemAnswer(error);
   const answer = { ...problem, fields: { ...problem.fields, Vary: "Accept" } };
   if (!prefersHtml(exchange.fields.get("accept"))) return answer;
