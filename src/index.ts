@@ -16,6 +16,7 @@ export type {
   BlobStat,
   BlobStore,
   Collected,
+  CollectionMark,
   Committed,
   Misplaced,
   OpenOptions,
@@ -23,7 +24,14 @@ export type {
   StageOptions,
 } from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
-export type { HeldUpload, ReadUpload, SavedUpload, UploadStore } from "./core/upload-store.ts";
+export type {
+  CreateUploadOptions,
+  HeldUpload,
+  ReadUpload,
+  SavedUpload,
+  UploadStore,
+  UploadSummary,
+} from "./core/upload-store.ts";
 export type { Announced, AppendLimits, AppendOptions, Expectation } from "./core/uploads/append.ts";
 export type { UploadState } from "./core/uploads/upload-state.ts";
 export type { CreateOptions } from "./core/uploads/upload-options.ts";

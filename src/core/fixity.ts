@@ -161,7 +161,7 @@ export class Fixity implements AsyncDisposable {
 
   /**
    * Removes what dead processes have left half-written and uploads that have expired, and completes those whose bytes had
-   * all come when their server died.
+   * all come when their server died. If all of that went well, the store's mark says so to other servers.
    *
    * @throws FixityError the first failure, when all has been tried
    */
@@ -173,6 +173,7 @@ export class Fixity implements AsyncDisposable {
     stopped.throwIfAborted();
     const abandoned = await this.store.collect(stopped);
     if (uploads.status === "rejected") throw uploads.reason;
+    await this.store.collectionMark?.set(stopped);
     const expired = uploads.value ?? { staged: 0, bytes: 0 };
     return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
   }

@@ -28,6 +28,9 @@ export interface BlobStore extends AsyncDisposable {
   /** Uploads that can be interrupted and resumed, where the store can keep them. */
   readonly uploads?: UploadStore;
 
+  /** Tells several servers over one store when the last collection was, where the store can keep that. */
+  readonly collectionMark?: CollectionMark;
+
   /**
    * Where a blob's file lies, below the store's folder and with slashes, so that another program that reads the folder can
    * send it in our place. For stores that keep each blob as a plain file of its bytes and nothing else: there, whole and in
@@ -176,6 +179,23 @@ export interface StagedBlob extends AsyncDisposable {
 export interface Committed {
   /** The blob was there before, whole. */
   readonly existed: boolean;
+}
+
+/**
+ * When a whole collection (uploads and all) last ended over a store, on whichever server. Servers that look at it do not all
+ * collect in the same hour. It is advice: neither call fails because the store has, so trouble with the mark never keeps
+ * anybody from collecting.
+ */
+export interface CollectionMark {
+  /**
+   * Milliseconds since the mark was set, by the clock of the store. `null` if there is no mark, or if the store cannot tell.
+   *
+   * @throws only the reason of an aborted signal
+   */
+  age(signal?: AbortSignal): Promise<number | null>;
+
+  /** Sets the mark to now, unless the signal is aborted first. Does not fail: its own trouble is logged. */
+  set(signal?: AbortSignal): Promise<void>;
 }
 
 /** What a collection removed. */

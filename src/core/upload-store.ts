@@ -33,7 +33,7 @@ export interface UploadStore {
    *
    * @param options are kept: later holders know them
    */
-  create(id: UploadId, record: string, options?: StageOptions): Promise<void>;
+  create(id: UploadId, record: string, options?: CreateUploadOptions): Promise<void>;
 
   /**
    * The same, and the upload is held at once: for a store that saves work by knowing that bytes follow. Stores without it are
@@ -54,8 +54,32 @@ export interface UploadStore {
    */
   hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | null>;
 
-  /** The ids of all uploads, in no promised order. What is created or removed during the walk may or may not be seen. */
-  list(signal?: AbortSignal): AsyncIterable<UploadId>;
+  /**
+   * All uploads, in no promised order. What is created or removed during the walk may or may not be seen. The walk reads no
+   * record: what it tells of an upload is what the store's own listing shows.
+   */
+  list(signal?: AbortSignal): AsyncIterable<UploadSummary>;
+}
+
+/** What `create` may be told, besides hints about the content. */
+export interface CreateUploadOptions extends StageOptions {
+  /** The upload is over from its first moment on, as if it had been concluded with this record. @default false */
+  readonly isEnded?: boolean;
+}
+
+/**
+ * An upload as a listing shows it. A collection decides by it which records it need not read: nothing is removed because of
+ * a summary, so a wrong one can delay a removal or cost a read, and do no other harm.
+ */
+export interface UploadSummary {
+  readonly id: UploadId;
+  /**
+   * Milliseconds since the record was last written, by the clock of the store and not of this machine; rounded up, never
+   * negative. `null` if the store cannot tell, or if somebody has to look at the upload soon: then its record is read.
+   */
+  readonly age: number | null;
+  /** The upload was concluded. `false` if the store cannot tell. */
+  readonly isEnded: boolean;
 }
 
 /** What a save has left. */

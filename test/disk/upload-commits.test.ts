@@ -123,7 +123,7 @@ test("what the folder of uploads holds besides is passed over and left alone", a
   await other.check();
   await store.collect();
   const found: string[] = [];
-  for await (const { hex } of uploads.list()) found.push(hex);
+  for await (const { id } of uploads.list()) found.push(id.hex);
   assert.equal(found.length, 2);
   assert.ok(found.includes(id.hex));
   for (const hex of found.filter((one) => one !== id.hex)) {

@@ -85,7 +85,7 @@ async function assertSavedHalf(client: RawClient, { store }: Fixity): Promise<vo
   const answer = await finalAnswer(client);
   assert.equal(answer.status, 503);
   assert.equal(field(answer, "upload-offset"), "5");
-  const [id, ...others] = await Array.fromAsync(store.uploads?.list() ?? []);
+  const [id, ...others] = await Array.fromAsync(store.uploads?.list() ?? [], (listed) => listed.id);
   assert.ok(id !== undefined && others.length === 0);
   assert.ok(field(answer, "location").endsWith(id.hex));
   assert.equal((await store.uploads?.read(id))?.offset, 5);

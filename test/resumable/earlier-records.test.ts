@@ -145,7 +145,7 @@ for (const [kind, open] of Object.entries(PLACES) as [keyof typeof uploads, () =
     test("can be removed, and are listed", async () => {
       await using place = await open();
       await using service = await Service.start({ store: place.store });
-      const listed = await Array.fromAsync(place.store.uploads?.list() ?? []);
+      const listed = await Array.fromAsync(place.store.uploads?.list() ?? [], ({ id }) => id);
       assert.deepEqual(listed.map(({ hex }) => hex).toSorted(), Object.keys(uploads[kind]).toSorted());
       for (const { hex } of listed) {
         const answer = await ask(service.port, "DELETE", `/uploads/in-progress/${hex}`, { fields: TUS });

@@ -35,6 +35,8 @@ interface StoredUpload {
 export class ScriptedBucket {
   readonly objects: Map<string, StoredObject> = new Map();
   readonly uploads: Map<string, StoredUpload> = new Map();
+  /** Objects on a page of a listing, unless fewer are asked for. */
+  pageSize = 1000;
   /** Whether a key appears in listings, of objects or of uploads. For listings that lag. */
   isListed: (key: string, operation: string) => boolean = () => true;
   /** Whether a stored object is shown to a request that reads it. For objects that appear late. */
@@ -114,7 +116,7 @@ export class ScriptedBucket {
     const { page, isTruncated } = pageOf(
       [...this.objects].filter(([key]) => isInListing(key, query) && this.isListed(key, operation) && key > after),
       ([key]) => key,
-      query.get("max-keys"),
+      query.get("max-keys") ?? String(this.pageSize),
     );
     const contents = page.map(
       ([key, { bytes, etag, modified }]) =>

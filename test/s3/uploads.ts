@@ -267,7 +267,7 @@ export function uploadsSuite(gateway: Gateway): void {
         await place.abandon();
         await assert.rejects(store.collect(), isStoreFailure);
         assert.equal((await place.uploads()).length, 1);
-        for await (const id of uploadsOf(store).list()) {
+        for await (const { id } of uploadsOf(store).list()) {
           await assert.rejects(uploadsOf(store).hold(id), isStoreFailure);
           await place.remove(place.layout.record(id));
         }

@@ -1,5 +1,6 @@
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
+import type { UploadSummary } from "../upload-store.ts";
 
 /** What fixity knows of an upload besides its bytes. Kept by the store as a text. */
 export interface UploadRecord {
@@ -85,6 +86,22 @@ export function failedRecord(
     sealed: false,
   };
   return { ...(known ?? unknown), saved: now, expires: now + expiry, hashes: null, outcome };
+}
+
+/** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
+const LEFT_ALONE_MS = 5 * 60_000;
+
+/** Whether all bytes have come, and the server that was to make a blob of them has probably died. */
+export function isLeftAlone({ saved, sealed, outcome }: UploadRecord): boolean {
+  return outcome === null && sealed && saved < Date.now() - LEFT_ALONE_MS;
+}
+
+/**
+ * Whether the record of a listed upload has to be read: it may have expired, or be left alone. A record expires `expiry` after
+ * it was written, unless that was under another setting. One that is skipped wrongly is read by a later collection.
+ */
+export function mayBeDue({ age, isEnded }: UploadSummary, expiry: number): boolean {
+  return age === null || age >= (isEnded ? expiry : Math.min(LEFT_ALONE_MS, expiry));
 }
 
 /** Told in every record: what a later version may have to read. */

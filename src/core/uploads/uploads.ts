@@ -22,6 +22,8 @@ import {
   failureIn,
   formatRecord,
   isExpired,
+  isLeftAlone,
+  mayBeDue,
   isFinalFailure,
   parseRecord,
   readableRecord,
@@ -31,9 +33,6 @@ import {
 } from "./upload-record.ts";
 import type { Created, CreateOptions, HoldOptions, Look } from "./upload-options.ts";
 import type { UploadState } from "./upload-state.ts";
-
-/** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
-const LEFT_ALONE_MS = 5 * 60_000;
 
 /** Uploads that a collection looks at at once: of a bucket or a busy disk, each look is a wait and little work. */
 const COLLECTED_AT_ONCE = 16;
@@ -145,7 +144,7 @@ export class Uploads {
       if (hold === "held" && outcome === null && this.#store.createHeld !== undefined) {
         held = await this.#store.createHeld(id, formatRecord(record), told);
       } else {
-        await this.#store.create(id, formatRecord(record), told);
+        await this.#store.create(id, formatRecord(record), { ...told, isEnded: outcome !== null });
       }
     } catch (error) {
       this.#open.forget(id);
@@ -239,7 +238,8 @@ export class Uploads {
   }
 
   /**
-   * Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died.
+   * Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died. Reads the
+   * records only of uploads for which one of the two may be due, by their age.
    *
    * @throws the first failure, when all uploads have been looked at
    */
@@ -251,11 +251,12 @@ export class Uploads {
   async #collect(signal: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
     let failure: { readonly reason: unknown } | null = null;
-    const ids = this.#store.list(signal)[Symbol.asyncIterator]();
+    const listed = this.#store.list(signal)[Symbol.asyncIterator]();
     const work = async (): Promise<void> => {
-      for (let next = await ids.next(); next.done !== true; next = await ids.next()) {
+      for (let next = await listed.next(); next.done !== true; next = await listed.next()) {
+        if (!mayBeDue(next.value, this.limits.expiry)) continue;
         try {
-          const { staged, bytes } = await this.#collectOne(next.value, signal);
+          const { staged, bytes } = await this.#collectOne(next.value.id, signal);
           total = { staged: total.staged + staged, bytes: total.bytes + bytes };
         } catch (reason) {
           signal.throwIfAborted();
@@ -265,7 +266,7 @@ export class Uploads {
     };
     // all of them come to rest before the first failure is reported
     const ended = await Promise.allSettled(Array.from({ length: COLLECTED_AT_ONCE }, work));
-    await ids.return?.();
+    await listed.return?.();
     for (const result of ended) if (result.status === "rejected") throw result.reason;
     if (failure !== null) throw (failure as { readonly reason: unknown }).reason;
     return total;
@@ -277,10 +278,10 @@ export class Uploads {
     const read = await this.#store.read(id, signal);
     const record = read === null ? null : readableRecord(read.record);
     if (read !== null && record === null) await this.#find(id, signal);
-    if (record !== null && isExpired(record)) {
-      const bytes = await this.#removeIf(id, isExpired, signal);
+    if (read !== null && record !== null && isExpired(record)) {
+      const bytes = await this.#removeIf(id, isExpired, { read, signal });
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record?.outcome === null && record.sealed && record.saved < Date.now() - LEFT_ALONE_MS) {
+    } else if (record !== null && isLeftAlone(record)) {
       await this.#find(id, signal);
     }
     return { staged: 0, bytes: 0 };
@@ -329,16 +330,16 @@ export class Uploads {
     if (read === null) return true;
     const record = readableRecord(read.record);
     if (record === null || this.#appends.has(id.hex) || !isEvictable(record, read.offset)) return false;
-    return (await this.#removeIf(id, isEvictable)) !== null;
+    return (await this.#removeIf(id, isEvictable, { read })) !== null;
   }
 
   /** @returns the bytes it had; `null` where it stays */
   async #removeIf(
     id: UploadId,
     isWanted: (record: UploadRecord, offset: number) => boolean,
-    signal?: AbortSignal,
+    { signal, read }: HoldOptions,
   ): Promise<number | null> {
-    await using held = await this.#store.hold(id, signal);
+    await using held = await this.#store.hold(id, signal, read);
     if (held === null || !isWanted(parseRecord(held.record), held.offset)) return null;
     const { offset } = held;
     await held.remove();

@@ -5,6 +5,10 @@ import { assertAbsent, assertKept, content, digestOf, listed } from "./tools.ts"
 import { append, assertRead, assertGone, assertSaved, begin, bring, idsIn, savedBytes, take } from "./upload-tools.ts";
 
 const GONE = new Error("the client is gone");
+
+/** What clocks that count seconds may add to an age. */
+const CLOCK_STEP_MS = 2_000;
+
 const NOTHING = new Uint8Array();
 
 /** What an upload keeps from one request to the next. */
@@ -197,13 +201,62 @@ const LIVING: readonly Rule[] = [
       const stays = await Promise.all(Array.from({ length: 30 }, () => begin(uploads)));
       const goes = await Promise.all(Array.from({ length: 30 }, () => begin(uploads)));
       const found: string[] = [];
-      for await (const { hex } of uploads.list()) {
-        found.push(hex);
+      for await (const { id } of uploads.list()) {
+        found.push(id.hex);
         const gone = goes.pop();
         if (gone !== undefined) await (await take(uploads, gone)).remove();
         if (found.length <= 20) await begin(uploads);
       }
       for (const { hex } of stays) assert.equal(found.filter((one) => one === hex).length, 1);
+    },
+  },
+  {
+    name: "a listing tells how old records are and which uploads have ended, or that it cannot tell",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const began = performance.now();
+      const [fresh, saved, held, concluded, created] = [
+        await begin(uploads),
+        await begin(uploads),
+        await begin(uploads),
+        await begin(uploads),
+        UploadId.random(),
+      ];
+      await append(uploads, saved, { bytes: content(100_000) });
+      await using holder = await take(uploads, held);
+      await bring(holder, content(100_000));
+      await uploads.create(created, "ended", { isEnded: true });
+      {
+        await using ending = await take(uploads, concluded);
+        await ending.conclude("ended");
+      }
+      const found = new Map((await Array.fromAsync(uploads.list())).map((one) => [one.id.hex, one]));
+      const most = performance.now() - began + CLOCK_STEP_MS;
+      for (const { hex } of [fresh, saved, held, concluded, created]) {
+        const { age } = found.get(hex) ?? assert.fail("not listed");
+        assert(age === null || (age >= 0 && age <= most), `${age} ms, and it was written at most ${most} ms ago`);
+      }
+      for (const { hex } of [fresh, saved, held]) assert.equal(found.get(hex)?.isEnded, false);
+      const ended = [concluded, created].map(({ hex }) => found.get(hex)?.isEnded);
+      assert.equal(ended[0], ended[1], "a store that can tell one can tell the other");
+      for (const id of [concluded, created]) await assertRead(uploads, id, { record: "ended", offset: 0 });
+    },
+  },
+  {
+    name: "a mark of a collection tells its age, or that the store cannot tell",
+    run: async ({ store }) => {
+      const { collectionMark: mark } = store;
+      if (mark === undefined) return;
+      assert.equal(await mark.age(), null);
+      const began = performance.now();
+      for (let round = 0; round < 2; round += 1) {
+        await mark.set();
+        const age = await mark.age();
+        const most = performance.now() - began + CLOCK_STEP_MS;
+        assert(age === null || (age >= 0 && age <= most), `${age} ms, and it was set at most ${most} ms ago`);
+      }
+      assert.deepEqual(await listed(store), []);
+      await assert.rejects(mark.age(AbortSignal.abort(GONE)), GONE);
     },
   },
   {
@@ -242,7 +295,7 @@ const LIVING: readonly Rule[] = [
       await assert.rejects(uploads.read(id, signal), GONE);
       await assert.rejects(uploads.hold(id, signal), GONE);
       await assert.rejects(async () => {
-        for await (const { hex } of uploads.list(signal)) assert.fail(`listed ${hex}`);
+        for await (const { id } of uploads.list(signal)) assert.fail(`listed ${id.hex}`);
       }, GONE);
       await assertSaved(uploads, id, { bytes: NOTHING, record: "begun" });
     },

@@ -88,7 +88,7 @@ export async function assertGone(uploads: UploadStore, id: UploadId): Promise<vo
 /** The ids of all uploads, in hex. */
 export async function idsIn(uploads: UploadStore): Promise<string[]> {
   const ids: string[] = [];
-  for await (const { hex } of uploads.list()) ids.push(hex);
+  for await (const { id } of uploads.list()) ids.push(id.hex);
   return ids;
 }
 

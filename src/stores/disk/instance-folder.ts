@@ -66,7 +66,7 @@ export class InstanceFolder {
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
     const life = lifeOf(owner, this.#owner);
-    return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
+    return life === "unknown" ? isSilent(lastSign, await this.now()) : life === "dead";
   }
 
   async #open(path: string): Promise<StagingPlace> {
@@ -115,7 +115,7 @@ export class InstanceFolder {
   }
 
   /** The time by the file system's clock. */
-  async #now(): Promise<Date> {
+  async now(): Promise<Date> {
     try {
       const { fd, path } = await this.create();
       try {

@@ -56,7 +56,7 @@ export class MemoryHeldUpload implements HeldUpload {
 
   async save(record: string): Promise<void> {
     this.#assertHeld();
-    this.#upload.record = record;
+    this.#keep(record);
     this.#upload.chunks.push(...this.#chunks);
     this.#upload.offset += this.#length;
     this.#drop();
@@ -64,7 +64,7 @@ export class MemoryHeldUpload implements HeldUpload {
 
   async renew(record: string): Promise<void> {
     this.#assertHeld();
-    this.#upload.record = record;
+    this.#keep(record);
   }
 
   async *read(from = 0): AsyncGenerator<Uint8Array> {
@@ -85,7 +85,8 @@ export class MemoryHeldUpload implements HeldUpload {
   async conclude(record: string): Promise<void> {
     this.#assertHeld();
     this.#drop();
-    this.#upload.record = record;
+    this.#keep(record);
+    this.#upload.isEnded = true;
     this.#upload.chunks = [];
     this.#upload.offset = 0;
   }
@@ -98,6 +99,11 @@ export class MemoryHeldUpload implements HeldUpload {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#release();
+  }
+
+  #keep(record: string): void {
+    this.#upload.record = record;
+    this.#upload.modified = Date.now();
   }
 
   #release(): void {

@@ -1,5 +1,11 @@
 import type { UploadId } from "../../core/upload-id.ts";
-import type { HeldUpload, ReadUpload, UploadStore } from "../../core/upload-store.ts";
+import type {
+  CreateUploadOptions,
+  HeldUpload,
+  ReadUpload,
+  UploadStore,
+  UploadSummary,
+} from "../../core/upload-store.ts";
 import type { Hold } from "../uploads/hold.ts";
 import type { MemoryBlobs } from "./memory-blob.ts";
 import { MemoryHeldUpload } from "./memory-held-upload.ts";
@@ -8,6 +14,9 @@ import { MemoryHeldUpload } from "./memory-held-upload.ts";
 export interface MemoryUpload {
   readonly id: UploadId;
   record: string;
+  /** When the record was last written, in milliseconds since 1970. */
+  modified: number;
+  isEnded: boolean;
   offset: number;
   chunks: Uint8Array[];
   hold: Hold | null;
@@ -23,8 +32,8 @@ export class MemoryUploads implements UploadStore {
   }
 
   /** What is announced of the whole saves no work here. */
-  async create(id: UploadId, record: string): Promise<void> {
-    this.#uploads.set(id.hex, { id, record, offset: 0, chunks: [], hold: null });
+  async create(id: UploadId, record: string, { isEnded = false }: CreateUploadOptions = {}): Promise<void> {
+    this.#uploads.set(id.hex, { id, record, modified: Date.now(), isEnded, offset: 0, chunks: [], hold: null });
   }
 
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
@@ -49,10 +58,11 @@ export class MemoryUploads implements UploadStore {
     }
   }
 
-  async *list(signal?: AbortSignal): AsyncGenerator<UploadId> {
-    for (const { id } of this.#uploads.values()) {
+  async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary> {
+    for (const { id, modified, isEnded } of this.#uploads.values()) {
       signal?.throwIfAborted();
-      yield id;
+      const age = Date.now() - modified;
+      yield { id, age: age < 0 ? null : age, isEnded };
     }
   }
 

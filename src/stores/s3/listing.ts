@@ -135,7 +135,20 @@ function dateOf(operation: string, element: XmlElement, name: string): Date {
   throw new S3Error({ operation, status: 200, detail: `${name} is no time` });
 }
 
-function timeOf(answer: S3Answer): Date | null {
+/** When the server sent an answer, by its own clock; `null` if it does not tell. */
+export function timeOf(answer: S3Answer): Date | null {
   const now = new Date(answer.headers("date") ?? Number.NaN);
   return Number.isNaN(now.getTime()) ? null : now;
+}
+
+/** `Date` counts seconds, and what is left of one is cut off. */
+const DATE_STEP_MS = 1_000;
+
+/**
+ * Milliseconds since an object was modified, both by the server's clock, rounded up. `null` if the server does not tell the
+ * time, or tells one before the object: a clock that was set back must not make an object look young for long.
+ */
+export function ageOf(modified: Date, now: Date | null): number | null {
+  const age = now === null ? -1 : now.getTime() + DATE_STEP_MS - modified.getTime();
+  return age >= 0 ? age : null;
 }

@@ -1,10 +1,20 @@
 import { UploadId } from "../../../core/upload-id.ts";
-import type { HeldUpload, ReadUpload, UploadStore } from "../../../core/upload-store.ts";
+import type {
+  CreateUploadOptions,
+  HeldUpload,
+  ReadUpload,
+  UploadStore,
+  UploadSummary,
+} from "../../../core/upload-store.ts";
 import { failedWith, faultsTold, storeFault } from "../faults.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
 import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
 import { lengthOf } from "./saved-state.ts";
+import type { Clock } from "./upload-folders.ts";
+
+/** Folders looked at together in a listing. */
+const LISTED_AT_ONCE = 64;
 
 /** Uploads as folders, each with its bytes and a record of them. */
 export class DiskUploads implements UploadStore {
@@ -17,8 +27,8 @@ export class DiskUploads implements UploadStore {
   }
 
   /** What is announced of the whole saves no work here. */
-  async create(id: UploadId, record: string): Promise<void> {
-    await faultsTold(() => this.#tools.folders.create(id, record));
+  async create(id: UploadId, record: string, { isEnded = false }: CreateUploadOptions = {}): Promise<void> {
+    await faultsTold(() => this.#tools.folders.create(id, record, isEnded));
   }
 
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
@@ -54,16 +64,45 @@ export class DiskUploads implements UploadStore {
     });
   }
 
-  async *list(signal?: AbortSignal): AsyncGenerator<UploadId> {
+  /** One look at the names in each folder, and one at its record's time. */
+  async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary> {
     signal?.throwIfAborted();
+    const clock = await this.#tools.folders.clock();
+    let batch: UploadId[] = [];
     try {
       for await (const name of namesIn(this.#layout.uploads)) {
-        signal?.throwIfAborted();
         const id = UploadId.fromHex(name);
-        if (id !== null) yield id;
+        if (id !== null) batch.push(id);
+        if (batch.length < LISTED_AT_ONCE) continue;
+        yield* this.#summaries(batch, clock, signal);
+        batch = [];
       }
+      yield* this.#summaries(batch, clock, signal);
     } catch (error) {
       throw storeFault(error);
+    }
+  }
+
+  async *#summaries(
+    ids: readonly UploadId[],
+    clock: Clock | null,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<UploadSummary> {
+    signal?.throwIfAborted();
+    const found = await Promise.all(
+      ids.map(async (id) => {
+        // one folder that cannot be looked at hides no other: reading the upload tells what is wrong with it
+        const glance = await this.#tools.folders
+          .of(id)
+          .glance()
+          .catch(() => null);
+        const age = clock === null || glance === null ? -1 : Math.ceil(clock() - glance.modified);
+        return { id, age: age < 0 ? null : age, isEnded: glance?.isEnded ?? false };
+      }),
+    );
+    for (const summary of found) {
+      signal?.throwIfAborted();
+      yield summary;
     }
   }
 

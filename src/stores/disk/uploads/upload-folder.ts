@@ -8,7 +8,7 @@ import { failedWith } from "../faults.ts";
 import type { Leftovers } from "../leftovers.ts";
 import type { Modes } from "../modes.ts";
 import { writeChunks } from "../write-chunks.ts";
-import { formatState, parseState, type SavedState, unreadable } from "./saved-state.ts";
+import { formatState, generationOf, parseState, type SavedState, unreadable } from "./saved-state.ts";
 import { parseToken, type Token } from "./token.ts";
 
 /** Looks at a folder whose token is just being renamed, and their distance in milliseconds. */
@@ -30,6 +30,14 @@ export interface FolderView {
   /** Of the record that counts. */
   readonly generation: number;
   readonly names: readonly string[];
+}
+
+/** What the names in an upload's folder and the time of its record show. */
+export interface FolderGlance {
+  /** When the record that counts was written, in milliseconds since 1970 by the file system's clock. */
+  readonly modified: number;
+  /** No file of bytes is left: the upload was concluded, unless somebody has removed its bytes. */
+  readonly isEnded: boolean;
 }
 
 /**
@@ -62,12 +70,23 @@ export class UploadFolder {
       const names = await this.#names();
       if (names === null) return null;
       const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
-      const generation = names.reduce((highest, name) => Math.max(highest, Number(RECORD.exec(name)?.[1] ?? 0)), 0);
+      const generation = highestGeneration(names);
       // While one is renamed, a folder may be read without its token, or with both names of it.
       if (token !== undefined && others.length === 0 && generation > 0) return { token, generation, names };
       await sleep(LOOK_AGAIN);
     }
     throw unreadable();
+  }
+
+  /** Looks at the folder without opening a file. `null` for one that has to be read: it is being removed or changed. */
+  async glance(): Promise<FolderGlance | null> {
+    const names = (await this.#names()) ?? [];
+    const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
+    const generation = highestGeneration(names);
+    if (token === undefined || token.state === "gone" || others.length > 0 || generation === 0) return null;
+    const record = await look(this.#record(generation));
+    if (record === null) return null;
+    return { modified: record.mtimeMs, isEnded: !names.some((name) => generationOf({ name }) !== null) };
   }
 
   /** Changes a token that was seen; `false` where somebody else has, or the upload is gone. */
@@ -168,4 +187,9 @@ export class UploadFolder {
   #record(generation: number): string {
     return join(this.path, `${generation}.record`);
   }
+}
+
+/** 0 if there is no record among the names. */
+function highestGeneration(names: readonly string[]): number {
+  return names.reduce((highest, name) => Math.max(highest, Number(RECORD.exec(name)?.[1] ?? 0)), 0);
 }

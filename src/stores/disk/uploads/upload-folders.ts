@@ -13,6 +13,9 @@ import { newSegment } from "./saved-state.ts";
 import { restingToken } from "./token.ts";
 import { UploadFolder } from "./upload-folder.ts";
 
+/** Milliseconds since 1970. */
+export type Clock = () => number;
+
 /** The first generation of an upload. */
 const FIRST = 1;
 
@@ -43,20 +46,20 @@ export class UploadFolders {
     return new UploadFolder(this.#layout.upload(id), { ...this.#tools, modes: this.#layout.modes });
   }
 
-  /** Makes an upload that nobody holds, of no bytes, durably. */
-  async create(id: UploadId, record: string): Promise<void> {
+  /** Makes an upload that nobody holds, of no bytes, durably. @param isEnded it never gets any */
+  async create(id: UploadId, record: string, isEnded: boolean): Promise<void> {
     const { owner } = this.#tools;
     const scratch = this.#layout.scratch(newName(owner));
     await this.#makeScratch(scratch);
     try {
       // The file of the bytes is there from the start, so that its name is durable before any save.
-      const segment = newSegment(FIRST);
-      for (const name of [segment.name, restingToken(FIRST, "free").name]) {
+      const segments = isEnded ? [] : [newSegment(FIRST)];
+      for (const { name } of [...segments, restingToken(FIRST, "free")]) {
         await close(await open(join(scratch, name), "wx", this.#layout.modes.file));
       }
       await new UploadFolder(scratch, { ...this.#tools, modes: this.#layout.modes }).writeState(
         FIRST,
-        { record, segments: [segment] },
+        { record, segments },
         Promise.resolve(),
       );
       await rename(scratch, this.#layout.upload(id));
@@ -77,6 +80,20 @@ export class UploadFolders {
     }
     await this.#folders.settleUploads();
     await this.#dismantle(scratch);
+  }
+
+  /**
+   * Milliseconds since 1970 by the clock that the file system stamps its files with, which on a network file system is not
+   * this machine's. It is read once and goes on with the machine's monotonic clock. `null` if it cannot be read.
+   */
+  async clock(): Promise<Clock | null> {
+    try {
+      const start = (await this.#tools.instance.now()).getTime();
+      const readAt = performance.now();
+      return () => start + performance.now() - readAt;
+    } catch {
+      return null;
+    }
   }
 
   /** Removes what dead processes have left of uploads that they were making or removing, and requests they have left. */

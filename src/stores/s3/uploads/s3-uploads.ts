@@ -1,16 +1,21 @@
 import { FixityError } from "../../../core/errors.ts";
-import type { StageOptions } from "../../../core/store.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import type { HeldUpload, ReadUpload, UploadStore } from "../../../core/upload-store.ts";
+import type {
+  CreateUploadOptions,
+  HeldUpload,
+  ReadUpload,
+  UploadStore,
+  UploadSummary,
+} from "../../../core/upload-store.ts";
 import { faultsTold, storeFault } from "../faults.ts";
-import { listObjects } from "../listing.ts";
+import { ageOf, listObjects } from "../listing.ts";
 import { type PartLimits, PartPlan } from "../part-plan.ts";
 import { pauseFor } from "../retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./held-upload.ts";
 import type { StoredRecord } from "./records.ts";
-import { newState, newToken, type UploadState } from "./upload-state.ts";
+import { endedState, isEndedSize, newState, newToken, type UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 
 /** Holds that are remembered of those that could not be released. */
@@ -54,11 +59,12 @@ export class S3Uploads implements UploadStore {
     this.#limits = limits;
   }
 
-  async create(id: UploadId, record: string, options: StageOptions = {}): Promise<void> {
-    await this.#create(id, newState(record, this.#limits, options), options);
+  async create(id: UploadId, record: string, options: CreateUploadOptions = {}): Promise<void> {
+    const state = newState(record, this.#limits, options);
+    await this.#create(id, options.isEnded === true ? endedState(state, "concluded", record) : state, options);
   }
 
-  async createHeld(id: UploadId, record: string, options: StageOptions = {}): Promise<HeldUpload> {
+  async createHeld(id: UploadId, record: string, options: CreateUploadOptions = {}): Promise<HeldUpload> {
     const token = newToken();
     const state = { ...newState(record, this.#limits, options), holder: token };
     const etag = await this.#create(id, state, options);
@@ -67,7 +73,7 @@ export class S3Uploads implements UploadStore {
   }
 
   /** @returns the record's entity tag */
-  async #create(id: UploadId, state: UploadState, { signal, length }: StageOptions): Promise<string> {
+  async #create(id: UploadId, state: UploadState, { signal, length }: CreateUploadOptions): Promise<string> {
     signal?.throwIfAborted();
     assertFits(this.#limits, length);
     const etag = await faultsTold(() => this.#tools.records.create(id, state));
@@ -106,15 +112,15 @@ export class S3Uploads implements UploadStore {
     }
   }
 
-  async *list(signal?: AbortSignal): AsyncGenerator<UploadId, void, undefined> {
+  async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary, void, undefined> {
     signal?.throwIfAborted();
     const { context, layout } = this.#tools;
     try {
-      for await (const { items } of listObjects(context.client, layout.uploads, signal)) {
-        for (const { key } of items) {
+      for await (const { items, now } of listObjects(context.client, layout.uploads, signal)) {
+        for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const id = layout.uploadIdOf(key);
-          if (id !== null) yield id;
+          if (id !== null) yield { id, age: ageOf(modified, now), isEnded: isEndedSize(size) };
         }
       }
     } catch (error) {

@@ -98,8 +98,24 @@ export function newToken(): string {
   return randomBytes(16).toString("hex");
 }
 
+/**
+ * Records of concluded uploads fill blocks of this size (bytes), and others never do, so that a listing shows by its sizes
+ * which uploads have ended. Records of versions that did not do so yet may look like either. The size is a hint for what need
+ * not be read: nothing is removed for it.
+ */
+const ENDED_BLOCK_BYTES = 4096;
+
+/** A record as it lies in the bucket: JSON, and behind it the spaces that {@link ENDED_BLOCK_BYTES} asks for. */
 export function formatState(state: UploadState): Buffer {
-  return Buffer.from(JSON.stringify(state));
+  const json = Buffer.from(JSON.stringify(state));
+  const excess = json.length % ENDED_BLOCK_BYTES;
+  const spaces = state.ended === "concluded" ? (ENDED_BLOCK_BYTES - excess) % ENDED_BLOCK_BYTES : excess === 0 ? 1 : 0;
+  return Buffer.concat([json, Buffer.alloc(spaces, " ")]);
+}
+
+/** Whether a record of this size (bytes) is probably that of a concluded upload. */
+export function isEndedSize(size: number): boolean {
+  return size > 0 && size % ENDED_BLOCK_BYTES === 0;
 }
 
 /** @throws FixityError `store-unavailable` for a record of a later version, or a damaged one */
