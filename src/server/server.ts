@@ -5,14 +5,15 @@ import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { AppParts } from "./app.ts";
+import { collectPeriodically } from "./collections.ts";
 import type { Config } from "./config.ts";
 import { Health } from "./health.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
 import { checkDelegation, makeStore } from "./store.ts";
 
-/** Milliseconds between two collections of what dead processes have left and what has expired, at most. */
-const COLLECT_INTERVAL = 3_600_000;
+/** Milliseconds between two collections of what dead processes have left and what has expired; less if uploads expire sooner. */
+const COLLECTION_PERIOD_MS = 3_600_000;
 
 /** Milliseconds that clients whose uploads had to be interrupted get to read why, before their connections are cut. */
 const ANSWER_GRACE_MS = 5_000;
@@ -70,23 +71,14 @@ async function listen({ config, store, log, buildApp }: Parts): Promise<RunningS
   } catch (error) {
     throw listenError(error, config);
   }
-  const collect = (): void => {
-    fixity
-      .collect(stopping.signal)
-      .catch(
-        (error: unknown) =>
-          stopping.signal.aborted || log.warn({ err: error }, "not everything left behind could be removed"),
-      );
-  };
-  collect();
-  const collector = setInterval(collect, Math.min(COLLECT_INTERVAL, config.expiry)).unref();
+  const periodMs = Math.min(COLLECTION_PERIOD_MS, config.expiry);
+  void collectPeriodically(fixity, { periodMs, signal: stopping.signal, log });
   return {
     url: urlOf(app.server.address() as AddressInfo),
     log,
     storeDescription: store.description,
     async close() {
       stopping.abort();
-      clearInterval(collector);
       try {
         await drain({ app, fixity, timeout: config.shutdownTimeout, log });
       } finally {

@@ -122,6 +122,7 @@ export function pricesSuite(gateway: Gateway): void {
       // saves within a long append come by the clock, so how many there are depends on the machine
       t.mock.timers.enable({ apis: ["setInterval"] });
       await using till = await Till.open(gateway);
+      await till.count("a collection that finds nothing to do", () => till.service.fixity.collect());
       await plainRoutes(till);
       await resumableRoutes(till);
       await clientRoutes(till);

@@ -16,6 +16,7 @@ import { UploadId } from "../../core/upload-id.ts";
  *         <32 hex digits>    an upload that can be resumed: its record (uploads/upload-state.ts)
  *         <32 hex digits>.tail-<32 hex digits>
  *                            its last bytes, where they do not fill a part; the record tells which one counts
+ *       collected            the last collection was complete when this object was last modified (collection-mark.ts)
  *
  * Flat, because S3 spreads keys by any part of them, and these are as good as random.
  */
@@ -26,12 +27,15 @@ export class Layout {
   readonly staging: string;
   /** What the keys of all records of uploads, and of their tails, begin with. */
   readonly uploads: string;
+  /** The key of the mark that a collection leaves. */
+  readonly collected: string;
 
   /** @param keyPrefix empty, or ends in a slash */
   constructor(keyPrefix: string) {
     this.blobs = `${keyPrefix}blobs/`;
     this.staging = `${keyPrefix}tmp/`;
     this.uploads = `${keyPrefix}uploads/`;
+    this.collected = `${keyPrefix}collected`;
   }
 
   /** The key of a blob. */

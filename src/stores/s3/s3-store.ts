@@ -4,6 +4,7 @@ import type {
   BlobStat,
   BlobStore,
   Collected,
+  CollectionMark,
   OpenOptions,
   StagedBlob,
   StageOptions,
@@ -15,6 +16,7 @@ import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts
 import { openObject } from "./blob-opener.ts";
 import { checkBucket } from "./check.ts";
 import { type CallOptions, S3Client } from "./client.ts";
+import { S3CollectionMark } from "./collection-mark.ts";
 import { Collector } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
 import { CopyPace } from "./copy-pace.ts";
@@ -41,6 +43,7 @@ import { WholePut } from "./whole-put.ts";
 export class S3Store implements BlobStore, Diagnosable {
   readonly description: string;
   readonly uploads: UploadStore;
+  readonly collectionMark: CollectionMark;
   readonly #options: ResolvedS3Options;
   readonly #client: S3Client;
   readonly #layout: Layout;
@@ -78,6 +81,7 @@ export class S3Store implements BlobStore, Diagnosable {
       abandonedAfter,
       log,
     });
+    this.collectionMark = new S3CollectionMark(client, layout, log);
     const { concurrency, signParts } = options;
     this.uploads = new S3Uploads(
       {

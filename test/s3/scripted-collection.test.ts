@@ -1,0 +1,279 @@
+/** What a collection reads and removes in a bucket, by what the listing shows; and what it costs with many uploads. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { createFixity, type Fixity, UploadId } from "../../src/index.ts";
+import { collectPeriodically } from "../../src/server/collections.ts";
+import type { S3StoreOptions } from "../../src/stores/s3/options.ts";
+import { endedState, formatState, newState, type UploadState } from "../../src/stores/s3/uploads/upload-state.ts";
+import { until } from "../helpers/settled.ts";
+import { failure } from "./scripted-bucket.ts";
+import { ScriptedServer } from "./scripted-server.ts";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const LIMITS = { partSize: 5 * 1024 * 1024, fixedPartSize: false, maxParts: 10_000, largestPart: 5 * 1024 * 1024 };
+
+/** Servers over one scripted bucket. */
+class Fleet implements AsyncDisposable {
+  readonly log: string[] = [];
+  readonly #stack: AsyncDisposableStack;
+  readonly s3: ScriptedServer;
+
+  private constructor(stack: AsyncDisposableStack, s3: ScriptedServer) {
+    this.#stack = stack;
+    this.s3 = s3;
+  }
+
+  static async start(): Promise<Fleet> {
+    const stack = new AsyncDisposableStack();
+    return new Fleet(stack, stack.use(await ScriptedServer.start()));
+  }
+
+  server(options: Partial<S3StoreOptions> = {}): Fixity {
+    const log = (message: string) => void this.log.push(message);
+    const store = this.#stack.use(this.s3.store({ log, ...options }));
+    return createFixity({ store, uploads: { expiry: DAY } });
+  }
+
+  /** Puts a record whose upload was saved some time ago, by the clock of the bucket, which may be ahead of ours. */
+  addRecord(age: number, change: Change = {}): UploadId {
+    const { ended = true, format = formatState, ahead = 0, state = {}, sealed = ended } = change;
+    const id = UploadId.random();
+    const saved = Date.now() - age;
+    const outcome = ended ? { stored: "0".repeat(64), size: 5, existed: false } : null;
+    const facts = {
+      name: "a.txt",
+      extension: "txt",
+      metadata: null,
+      length: 5,
+      sha256: null,
+      sha512: null,
+      hashes: null,
+    };
+    const text = JSON.stringify({ version: 1, ...facts, saved, expires: saved + DAY, sealed, outcome });
+    const running = newState(text, LIMITS, {});
+    const bytes = format({ ...(ended ? endedState(running, "concluded", text) : running), ...state });
+    this.addObject(`uploads/${id.hex}`, bytes, age - ahead);
+    return id;
+  }
+
+  addObject(key: string, bytes: Buffer, age: number): void {
+    this.s3.bucket.put(key, bytes, "application/json");
+    const object = this.s3.bucket.objects.get(key) ?? assert.fail();
+    this.s3.bucket.objects.set(key, { ...object, modified: new Date(Date.now() - age) });
+  }
+
+  /** How many requests of each kind `run` makes. */
+  async count(run: () => Promise<unknown>): Promise<Record<string, number>> {
+    this.s3.seen.length = 0;
+    await run();
+    const counts: Record<string, number> = {};
+    for (const operation of this.s3.operations) counts[operation] = (counts[operation] ?? 0) + 1;
+    return counts;
+  }
+
+  get records(): readonly string[] {
+    return [...this.s3.bucket.objects.keys()].filter((key) => key.startsWith("uploads/"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+interface Change {
+  readonly ended?: boolean;
+  readonly sealed?: boolean;
+  readonly format?: (state: UploadState) => Buffer;
+  readonly state?: Partial<UploadState>;
+  /** Milliseconds that the clock of the bucket is ahead. */
+  readonly ahead?: number;
+}
+
+/** As versions wrote it that did not fill blocks yet. */
+function earlierFormat(state: UploadState): Buffer {
+  return Buffer.from(JSON.stringify(state));
+}
+
+/** What looks ended in a listing, whatever the record says. */
+function asIfEnded(state: UploadState): Buffer {
+  const json = JSON.stringify(state);
+  return Buffer.from(json.padEnd(Math.ceil(json.length / 4096) * 4096));
+}
+
+/** Lets the bucket tell a time in `Date` that is so far ahead of ours. */
+function setClock({ s3 }: Fleet, date: string): void {
+  s3.always("ListObjectsV2", (request) => {
+    const answer = s3.bucket.answer(request);
+    return { ...answer, headers: { ...answer.headers, date } };
+  });
+}
+
+describe("collections in a bucket", () => {
+  test("an upload that is completed looks ended in the listing, and no other does", async () => {
+    await using fleet = await Fleet.start();
+    const fixity = fleet.server();
+    const uploads = fixity.uploads ?? assert.fail();
+    const { id: open } = await uploads.create({});
+    await uploads.append(open, { offset: 0, source: [Buffer.from("hello")], completes: false });
+    const { id: complete } = await uploads.create({});
+    await uploads.append(complete, { offset: 0, source: [Buffer.from("hello")], completes: true });
+    const digest = (await Array.fromAsync(fixity.list()))[0]?.digest ?? assert.fail();
+    const { id: known } = await uploads.create({ digest, length: 5 });
+    const listed = await Array.fromAsync(fixity.store.uploads?.list() ?? []);
+    const ended = new Map(listed.map(({ id, isEnded }) => [id.hex, isEnded]));
+    assert.deepEqual(
+      [open, complete, known].map(({ hex }) => ended.get(hex)),
+      [false, true, true],
+    );
+    for (const { age } of listed) assert.ok(age !== null && age <= 60_000);
+    assert.equal((await uploads.find(known)).offset, 5);
+    await uploads.cancel(known);
+    await assert.rejects(uploads.find(known), { code: "upload-not-found" });
+  });
+
+  test("records of an earlier version are read again and again until they expire, and then removed", async () => {
+    await using fleet = await Fleet.start();
+    const fixity = fleet.server();
+    for (const age of [6 * 60_000, 12 * HOUR, DAY - 60_000]) fleet.addRecord(age, { format: earlierFormat });
+    const expired = fleet.addRecord(DAY + 60_000, { format: earlierFormat });
+    fleet.addRecord(DAY + 60_000, { format: earlierFormat, ended: false });
+    const counts = await fleet.count(() => fixity.collect());
+    assert.equal(counts["GetObject"], 5);
+    assert.equal(fleet.records.length, 3);
+    await assert.rejects(fixity.uploads?.find(expired) ?? assert.fail(), { code: "upload-not-found" });
+  });
+
+  test("a record that only looks ended delays what is due for its upload, and no more", async () => {
+    await using fleet = await Fleet.start();
+    const fixity = fleet.server();
+    const look = { ended: false, format: asIfEnded };
+    const young = fleet.addRecord(HOUR, look);
+    const old = fleet.addRecord(DAY + 60_000, look);
+    assert.deepEqual((await fixity.collect()).staged, 1);
+    assert.equal((await fixity.uploads?.find(young))?.offset, 0);
+    await assert.rejects(fixity.uploads?.find(old) ?? assert.fail(), { code: "upload-not-found" });
+  });
+
+  test("whether a record names what looks abandoned is read, and not told by its size or its age", async () => {
+    await using fleet = await Fleet.start();
+    const { store } = fleet.server();
+    const [named, other] = [1, 2].map(() => `tmp/${randomBytes(16).toString("hex")}`);
+    assert(named !== undefined && other !== undefined);
+    for (const key of [named, other]) fleet.addObject(key, Buffer.from("staged"), 2 * DAY);
+    const upload = { key: named, uploadId: "id-of-before" };
+    fleet.addRecord(0, { ended: false, format: asIfEnded, state: { upload } });
+    for (let n = 0; n < 50; n += 1) fleet.addRecord(HOUR);
+    const counts = await fleet.count(() => store.collect());
+    assert.equal(counts["GetObject"], 51);
+    assert.ok(fleet.s3.bucket.objects.has(named));
+    assert.ok(!fleet.s3.bucket.objects.has(other));
+  });
+
+  for (const [what, ahead] of [
+    ["two days ahead", 2 * DAY],
+    ["two days behind", -2 * DAY],
+  ] as const) {
+    test(`ages are by the clock of the bucket, also if it is ${what}`, async () => {
+      await using fleet = await Fleet.start();
+      const fixity = fleet.server();
+      for (let n = 0; n < 10; n += 1) fleet.addRecord(HOUR, { ahead });
+      fleet.addRecord(DAY + 60_000, { ahead });
+      setClock(fleet, new Date(Date.now() + ahead).toUTCString());
+      const counts = await fleet.count(() => fixity.collect());
+      assert.equal(counts["GetObject"], 1);
+      assert.equal(fleet.records.length, 10);
+    });
+  }
+
+  for (const [what, date] of [
+    ["tells no time", "whenever"],
+    ["tells a time before that of its objects", new Date(0).toUTCString()],
+  ] as const) {
+    test(`every record is read if the bucket ${what}`, async () => {
+      await using fleet = await Fleet.start();
+      const fixity = fleet.server();
+      for (let n = 0; n < 10; n += 1) fleet.addRecord(HOUR);
+      fleet.addRecord(DAY + 60_000);
+      setClock(fleet, date);
+      const counts = await fleet.count(() => fixity.collect());
+      assert.equal(counts["GetObject"], 11);
+      assert.equal(fleet.records.length, 10);
+    });
+  }
+
+  test("a mark that cannot be read or written keeps nobody from collecting, and is told in the log", async () => {
+    await using fleet = await Fleet.start();
+    const fixity = fleet.server();
+    fleet.addRecord(DAY + 60_000);
+    fleet.s3.always("PutObject", failure(403, "AccessDenied"));
+    fleet.s3.always("HeadObject", failure(403, "AccessDenied"));
+    assert.equal(await fixity.store.collectionMark?.age(), null);
+    await fixity.collect();
+    assert.deepEqual(fleet.records, []);
+    assert.equal(fleet.log.length, 2, fleet.log.join("\n"));
+  });
+
+  test("the mark lies beside the rest behind the prefix, and is nothing that anybody reads through a link", async () => {
+    await using fleet = await Fleet.start();
+    const fixity = fleet.server({ keyPrefix: "some/where/" });
+    const mark = fixity.store.collectionMark ?? assert.fail();
+    assert.equal(await mark.age(), null);
+    await fixity.collect();
+    assert.deepEqual([...fleet.s3.bucket.objects.keys()], ["some/where/collected"]);
+    const age = await fleet.server({ keyPrefix: "some/where/" }).store.collectionMark?.age();
+    assert.ok(age !== null && age !== undefined && age < 60_000);
+    assert.equal(await fleet.server().store.collectionMark?.age(), null, "another prefix is another store");
+  });
+
+  test("what 100,000 finished uploads a day cost three servers is what the documentation says", async () => {
+    const perDay = 2_400;
+    const scale = 100_000 / perDay;
+    await using fleet = await Fleet.start();
+    fleet.s3.bucket.pageSize = 1000 / scale;
+    // those of the last hour have expired since the last collection
+    const total = perDay + perDay / 24;
+    for (let n = 0; n < total; n += 1) fleet.addRecord(((n + 0.5) / perDay) * DAY);
+    const stop = new AbortController();
+    const running: Promise<void>[] = [];
+    const start = () => {
+      const options = { periodMs: HOUR, signal: stop.signal, log: { warn: assert.fail } };
+      running.push(collectPeriodically(fleet.server(), options));
+    };
+    const looks = () => fleet.s3.operations.filter((operation) => operation === "HeadObject").length;
+    const counts = await fleet.count(async () => {
+      start();
+      await until(async () => fleet.s3.bucket.objects.has("collected"));
+      start();
+      start();
+      await until(async () => looks() === 3);
+      stop.abort();
+      await Promise.all(running);
+    });
+    assert.equal(fleet.records.length, perDay);
+    const lists = (counts["ListObjectsV2"] ?? 0) + (counts["ListMultipartUploads"] ?? 0);
+    const scaled = (operation: string) => Math.round((counts[operation] ?? 0) * scale);
+    const expected = {
+      "`ListObjectsV2`, `ListMultipartUploads`": lists,
+      "`GetObject`": scaled("GetObject"),
+      "`DeleteObject`": scaled("DeleteObject"),
+      "`HeadObject`": counts["HeadObject"],
+      "`PutObject`": counts["PutObject"],
+    };
+    assert.deepEqual(await documented(), expected);
+  });
+});
+
+/** The table of docs/s3.md: requests an hour. */
+async function documented(): Promise<Record<string, number>> {
+  const text = await readFile(new URL("../../docs/s3.md", import.meta.url), "utf8");
+  const [, section = ""] = text.split("| an hour, by all servers together |");
+  const rows = section
+    .split("\n")
+    .slice(0, 7)
+    .filter((line) => line.startsWith("| `"));
+  const cells = rows.map((line) => line.split("|").map((cell) => cell.trim()));
+  return Object.fromEntries(cells.map(([, name = "", count = ""]) => [name, Number(count.replaceAll(",", ""))]));
+}
