@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { FixityError } from "../../src/core/errors.ts";
 import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { content, digestOf, isStoreFailure, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { isFullRun, someOf } from "../helpers/full-run.ts";
 import { type Fault, FaultProxy } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
 import { type InnerOptions, S3Place } from "./place.ts";
@@ -81,12 +82,15 @@ const PATHS: readonly Path[] = [
   },
 ];
 
-/** Short waits: what stands still is to be noticed soon. */
-const HASTY = { attempts: 4, timeouts: { answer: 900, idle: 900, completion: 900, retries: 20_000 } };
+/**
+ * Limits for what stands still: longer than an answered request takes on a busy machine. Only the fault "stall" reaches
+ * them, as its answer never ends.
+ */
+const FEW_ATTEMPTS = { attempts: 4, timeouts: { answer: 5_000, idle: 5_000, completion: 5_000, retries: 60_000 } };
 
-/** At the same time, as most of it is waiting. */
+/** At the same time, as most of it is waiting; a sample of them in a short run. */
 async function all(faults: readonly Fault[], work: (fault: Fault) => Promise<unknown>): Promise<void> {
-  await Promise.all(faults.map(work));
+  await Promise.all(someOf(faults, 3).map(work));
 }
 
 async function upload(store: BlobStore, bytes: Uint8Array, { isDeclared = false }: Path): Promise<void> {
@@ -107,7 +111,7 @@ async function readBack(store: BlobStore, bytes: Uint8Array): Promise<"absent" |
 async function uploadUnder(gateway: Gateway, path: Path, strike: { call: string; fault: Fault; times: number }) {
   await using proxy = await FaultProxy.start(gateway.endpoint);
   await using place = new S3Place(gateway);
-  await using store = place.store({ endpoint: proxy.endpoint, ...HASTY }, path.inner);
+  await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS }, path.inner);
   // Another's eyes, on which no fault lies.
   await using witness = place.store({}, { abandonedAfter: -Infinity });
   const bytes = content(path.size, strike.times);
@@ -157,7 +161,7 @@ export function faultsSuite(gateway: Gateway): void {
     const reading = async (work: (store: BlobStore, proxy: FaultProxy) => Promise<void>) => {
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using place = new S3Place(gateway);
-      await using store = place.store({ endpoint: proxy.endpoint, ...HASTY });
+      await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS });
       await upload(store, bytes, ONE_PUT);
       await work(store, proxy);
     };
@@ -171,7 +175,8 @@ export function faultsSuite(gateway: Gateway): void {
         }));
     }
 
-    for (const fault of ["cut-answer", "stall"] as const) {
+    // Each stall lasts as long as the limit.
+    for (const fault of isFullRun ? (["cut-answer", "stall"] as const) : (["cut-answer"] as const)) {
       void test(`a read that meets "${fault}" time and again ends with an error, never early`, async () =>
         reading(async (store, proxy) => {
           const few = content(20);
@@ -226,7 +231,7 @@ export function faultsSuite(gateway: Gateway): void {
       void test(`${call} fails in passing, and everything is removed`, async () => {
         await using proxy = await FaultProxy.start(gateway.endpoint);
         await using place = new S3Place(gateway);
-        await using store = place.store({ endpoint: proxy.endpoint, ...HASTY }, { abandonedAfter: -Infinity });
+        await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS }, { abandonedAfter: -Infinity });
         for (const fault of PASSING.filter((fault) => fault !== "stall")) {
           await place.abandon();
           await place.put(place.layout.newStaging(), content(10));

@@ -4,6 +4,7 @@ import { UploadId } from "../../src/core/upload-id.ts";
 import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { digestOf, isStoreFailure, readAll } from "../../src/stores/contract/tools.ts";
 import { assertRead, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { someOf } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import type { HeldUpload } from "../../src/core/upload-store.ts";
 import { type Fault, FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
@@ -160,8 +161,8 @@ class Death implements Watcher {
   }
 }
 
-/** Short waits: what stands still is to be noticed soon. */
-const HASTY = { attempts: 4, timeouts: { answer: 900, idle: 900, completion: 900, retries: 20_000 } };
+/** No fault here leaves a request without an end, so that the limits are never reached, however slow the machine is. */
+const FEW_ATTEMPTS = { attempts: 4, timeouts: { answer: 60_000, idle: 60_000, completion: 60_000, retries: 20_000 } };
 
 /** What passes when it happens once. */
 const PASSING: readonly Fault[] = ["reset-before", "reset-within", "lost-answer", "done-500", "slow-down"];
@@ -195,7 +196,7 @@ const CALLS: Readonly<Record<Step, readonly string[]>> = {
 
 export function uploadFaultsSuite(gateway: Gateway): void {
   void describe("faults of uploads that are resumed", () => {
-    for (const way of WAYS) {
+    for (const way of someOf(WAYS, 2)) {
       void test(`${way.name}: whoever dies at any request, the next one goes on from what was acknowledged`, async (context) => {
         await using place = new S3Place(gateway);
         await using witness = place.store({}, { abandonedAfter: -Infinity });
@@ -236,12 +237,12 @@ export function uploadFaultsSuite(gateway: Gateway): void {
             { fault, isDirect: false },
             { fault, isDirect: true },
           ]);
-          await Promise.all(ways.map(async (way) => runUnder(gateway, { step, call, times: 1, ...way })));
+          await Promise.all(someOf(ways, 2).map(async (way) => runUnder(gateway, { step, call, times: 1, ...way })));
         });
 
         void test(`${step}: ${call} answers strangely or fails for good, and the next one goes on`, async () => {
           await Promise.all(
-            STRANGE.map(async ([fault, times]) => {
+            someOf(STRANGE, 2).map(async ([fault, times]) => {
               // a part that is not what S3 said it was is lost, and so is the upload
               if (step === "save" && call === "UploadPart" && fault === "wrong-etag") return;
               const isDirect = times > 1;
@@ -267,7 +268,7 @@ async function runUnder(
   const session = new Session({ name: "", size: MEDIUM, isAnnounced: false, isDirect }, 7);
   let failure: unknown = null;
   {
-    await using store = place.store({ endpoint: proxy.endpoint, ...HASTY });
+    await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS });
     const at = (next: Step) => {
       if (next === step && !proxy.hasStruck) proxy.strike({ operation: call, fault, times });
     };
