@@ -1,11 +1,11 @@
 import { FixityClientError } from "./errors.ts";
+import { textOf } from "./fetch-transport.ts";
 import type { ParsedLink } from "./links.ts";
 import type { Persistence, RetryPlan } from "./persistence.ts";
 import type { RunningHash } from "./platform.ts";
 import { errorIn } from "./problem.ts";
 import type { Service } from "./service.ts";
-import { infoIn } from "./stat.ts";
-import type { BlobInfo } from "./types.ts";
+import { type BlobHead, headIn, UNCOMPRESSED } from "./stat.ts";
 
 /** What a {@link BlobReader} is made of. */
 export interface BlobReaderOptions {
@@ -24,10 +24,12 @@ export class BlobReader {
   /** Ends the request that is running. */
   #request = new AbortController();
   #body: Body | null = null;
-  #info: BlobInfo | null = null;
+  #info: BlobHead | null = null;
   #position = 0;
   /** Bytes of the answer that are there already: the server has not heeded the range. */
   #surplus = 0;
+  /** There is nothing more to come, whatever the size. */
+  #hasAll = false;
 
   constructor(options: BlobReaderOptions) {
     this.#options = options;
@@ -48,7 +50,7 @@ export class BlobReader {
   }
 
   /** What the file is, as the first answer tells. @throws FixityClientError also `blob-not-found` */
-  open(): Promise<BlobInfo> {
+  open(): Promise<BlobHead> {
     return this.#options.persistence.run((signal) => this.#ask(signal));
   }
 
@@ -64,22 +66,44 @@ export class BlobReader {
     throw new FixityClientError("digest-mismatch", "What came in is not what the link names.", { retryable: true });
   }
 
+  /** The next bytes, or `null` at the end: of the body, or of the size where it is known. The digest decides what that is worth. */
   async #read(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
-    const info = this.#info ?? (await this.#ask(signal));
     for (;;) {
-      if (this.#position >= info.size) return null;
-      if (this.#body === null) await this.#ask(signal);
+      if (this.#info === null || (this.#body === null && !this.#isComplete)) await this.#ask(signal);
+      if (this.#isComplete) return this.#end();
       const read = await this.#readSome(signal);
+      if (read === null) return this.#end();
       const chunk = read.subarray(Math.min(this.#surplus, read.length));
       this.#surplus -= read.length - chunk.length;
       if (chunk.length === 0) continue;
       this.#position += chunk.length;
+      if (this.#size !== null && this.#position > this.#size) {
+        this.#end();
+        throw new FixityClientError("digest-mismatch", "More bytes came in than the server announced.", {
+          retryable: true,
+        });
+      }
       this.#options.persistence.progressed();
       return chunk;
     }
   }
 
-  async #readSome(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  get #size(): number | null {
+    return this.#info?.size ?? null;
+  }
+
+  get #isComplete(): boolean {
+    return this.#hasAll || (this.#size !== null && this.#position >= this.#size);
+  }
+
+  /** Lets go of the connection, on which more than the file may come. */
+  #end(): null {
+    this.#request.abort();
+    return null;
+  }
+
+  /** `null` where the body has ended and no more is expected. */
+  async #readSome(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
     const stop = (): void => this.#request.abort();
     const timer = setTimeout(stop, this.#options.plan.stallTimeout);
     signal.addEventListener("abort", stop);
@@ -94,21 +118,23 @@ export class BlobReader {
       signal.removeEventListener("abort", stop);
     }
     this.#body = null;
+    this.#hasAll = this.#size === null;
+    if (this.#isComplete) return null;
     throw brokenOff();
   }
 
   /** Asks for what is not there yet. */
-  async #ask(signal: AbortSignal): Promise<BlobInfo> {
+  async #ask(signal: AbortSignal): Promise<BlobHead> {
     const { link, service } = this.#options;
     this.#request = new AbortController();
     const from = this.#position;
-    const range = from > 0 ? { Range: `bytes=${from}-` } : {};
-    const response = await service.open(link.url, range, AbortSignal.any([signal, this.#request.signal]));
+    const fields = { ...UNCOMPRESSED, ...(from > 0 && { Range: `bytes=${from}-` }) };
+    const response = await service.open(link.url, fields, AbortSignal.any([signal, this.#request.signal]));
     const { status, headers } = response;
     const answer = { status, field: (name: string) => headers.get(name) };
     if (status === 416 && from > 0) return this.#atEnd(headers.get("content-range"));
-    if (!response.ok || response.body === null) throw errorIn({ ...answer, text: await response.text() });
-    const info = infoIn(link, answer);
+    if (!response.ok || response.body === null) throw errorIn({ ...answer, text: await textOf(response) });
+    const info = headIn(link, answer);
     this.#surplus = status === 206 ? 0 : from;
     this.#body = response.body.getReader();
     this.#info = info;
@@ -116,13 +142,14 @@ export class BlobReader {
   }
 
   /** All bytes were there: only the header section is wanted. */
-  async #atEnd(range: string | null): Promise<BlobInfo> {
+  async #atEnd(range: string | null): Promise<BlobHead> {
     const { link, service } = this.#options;
     if (range !== `bytes */${this.#position}`) {
       throw new FixityClientError("digest-mismatch", "The bytes that were there are more than the link names.");
     }
     const answer = await service.send({ method: "HEAD", url: link.url, signal: this.#request.signal });
-    this.#info = infoIn(link, answer);
+    this.#info = headIn(link, answer);
+    this.#hasAll = true;
     return this.#info;
   }
 }

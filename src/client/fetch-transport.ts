@@ -1,4 +1,5 @@
 import { sourceChanged } from "./errors.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "./problem.ts";
 import type { Content, Transport, WireAnswer } from "./platform.ts";
 
 /** How `fetch` is used. */
@@ -38,12 +39,30 @@ export function fetchTransport({ fetch, bodyOf }: FetchTransportOptions): Transp
       });
       const response = await (sending?.failed === undefined ? responding : Promise.race([sending.failed, responding]));
       if (content !== null) onSent(content.size);
-      return answerOf(response, await response.text());
+      return answerOf(response, await textOf(response));
     } catch (error) {
       if (content !== null && !signal.aborted) await assertReadable(content);
       throw error;
     }
   };
+}
+
+/** The text of a response. @throws FixityClientError `unexpected-answer` if it is longer than answers are */
+export async function textOf({ body, status }: Response): Promise<string> {
+  if (body === null) return "";
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    size += next.value.length;
+    if (size > ANSWER_MAX_BYTES) {
+      void reader.cancel().catch(() => null);
+      throw tooLong(status);
+    }
+    text += decoder.decode(next.value, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /**

@@ -18,13 +18,20 @@ const SEGMENT = /^(?:sha256:)?(([0-9a-f]{64})(?:\.[A-Za-z0-9]{1,16})?)$/;
 export function parseLink(link: string | URL, endpoint: string): ParsedLink {
   const bare = typeof link === "string" ? SEGMENT.exec(link) : null;
   const url = bare === null ? URL.parse(String(link), endpoint) : new URL(`${endpoint}/${bare[1]}`);
-  const hex = SEGMENT.exec(url?.pathname.split("/").at(-1) ?? "")?.[2];
-  if (url === null || hex === undefined || !/^https?:$/.test(url.protocol)) {
+  const hex = url === null ? null : digestIn(url);
+  if (url === null || hex === null || !/^https?:$/.test(url.protocol)) {
     throw new FixityClientError(
       "invalid-link",
       "A link ends in 64 lower-case hex digits, then perhaps a dot and an extension.",
     );
   }
   url.hash = "";
+  // with it the service sends a page about the file
+  if (url.searchParams.has("view")) url.searchParams.delete("view");
   return { url: url.href, hex };
+}
+
+/** The digest in hex that a URL's last segment names; `null` where it is none. */
+export function digestIn(url: URL): string | null {
+  return SEGMENT.exec(url.pathname.split("/").at(-1) ?? "")?.[2] ?? null;
 }

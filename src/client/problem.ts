@@ -3,6 +3,16 @@ import { FixityClientError } from "./errors.ts";
 import { isComplete, parseRetryAfter } from "./fields.ts";
 import type { WireAnswer } from "./platform.ts";
 
+/** Bytes of an answer that is no file: problems and receipts are far smaller. More of it is not read into memory. */
+export const ANSWER_MAX_BYTES: number = 1024 * 1024;
+
+/** The error for an answer beyond {@link ANSWER_MAX_BYTES}. */
+export function tooLong(status: number): FixityClientError {
+  return new FixityClientError("unexpected-answer", "The answer is longer than 1 MiB: it is not one of fixity.", {
+    status,
+  });
+}
+
 /** Statuses with which the same request may succeed later. */
 const RETRYABLE = new Set([408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524]);
 

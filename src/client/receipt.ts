@@ -1,4 +1,6 @@
 import { FixityClientError } from "./errors.ts";
+import { base64OfHex } from "./fields.ts";
+import { digestIn } from "./links.ts";
 import type { WireAnswer } from "./platform.ts";
 import { objectIn } from "./problem.ts";
 import type { UploadResult } from "./types.ts";
@@ -27,7 +29,7 @@ export function receiptIn({ status, text }: WireAnswer, endpoint: string, expect
     typeof type !== "string" ||
     typeof integrity !== "string"
   ) {
-    throw new FixityClientError("unexpected-answer", "The answer to the upload is not one of fixity.", { status });
+    throw notOurs(status);
   }
   if ((expected.digest !== null && digest !== `sha256:${expected.digest}`) || size !== (expected.size ?? size)) {
     throw new FixityClientError("digest-mismatch", "What was stored is not what was sent.", {
@@ -35,14 +37,36 @@ export function receiptIn({ status, text }: WireAnswer, endpoint: string, expect
       retryable: true,
     });
   }
-  const link = new URL(url, endpoint).href;
+  const hex = digest.slice("sha256:".length);
+  if (digest !== `sha256:${hex}` || !Number.isSafeInteger(size) || size < 0) throw notOurs(status);
   return {
-    url: link,
+    url: linkIn(url, endpoint, { hex, status }),
     digest,
     size,
     type,
     name: typeof name === "string" ? name : null,
-    integrity,
+    integrity: `sha256-${base64OfHex(hex)}`,
     existed: status === 200,
   };
+}
+
+/**
+ * The link of a receipt, absolute. It may be at another origin, which `UPLOAD_PUBLIC_URL` names. It is printed, copied and
+ * put into pages, so it must be a link to what the receipt is of, and nothing else.
+ *
+ * @throws FixityClientError `unexpected-answer`
+ */
+function linkIn(
+  url: string,
+  endpoint: string,
+  { hex, status }: { readonly hex: string; readonly status: number },
+): string {
+  const link = URL.parse(url, endpoint);
+  const isBare = link !== null && `${link.username}${link.password}${link.search}${link.hash}` === "";
+  if (isBare && /^https?:$/.test(link.protocol) && digestIn(link) === hex) return link.href;
+  throw notOurs(status);
+}
+
+function notOurs(status: number): FixityClientError {
+  return new FixityClientError("unexpected-answer", "The answer to the upload is not one of fixity.", { status });
 }

@@ -210,7 +210,9 @@ export interface DownloadOptions {
 }
 
 /** A file that is being fetched. */
-export interface Download extends BlobInfo {
+export interface Download extends Omit<BlobInfo, "size"> {
+  /** Bytes; `null` in browsers behind a proxy that compresses the file, and where the server sends no length. */
+  readonly size: number | null;
   /** Bytes of `have`: where the stream begins. */
   readonly offset: number;
   /**

@@ -62,7 +62,7 @@ for (const [way, client] of Object.entries(WAYS)) {
           const shown = `${change}, ${size}, ${declare}`;
           assert.equal(await outcome(blob, { declare }, client), "source-changed", shown);
           assert.equal(await outcome(blob.stream(), { declare }, client), "source-changed", `stream: ${shown}`);
-          rm(path, { force: true }).catch(() => null);
+          await rm(path, { force: true });
         }
       }
     }

@@ -9,6 +9,7 @@ export interface BrowserRequest {
     addEventListener(name: "progress", listener: (event: { readonly loaded: number }) => void): void;
   };
   addEventListener(name: "load" | "error" | "abort", listener: () => void): void;
+  addEventListener(name: "progress", listener: (event: { readonly loaded: number }) => void): void;
   open(method: string, url: string): void;
   setRequestHeader(name: string, value: string): void;
   getResponseHeader(name: string): string | null;

@@ -1,5 +1,6 @@
 import { assertReadable } from "../fetch-transport.ts";
 import type { Content, Transport, WireAnswer, WireRequest } from "../platform.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "../problem.ts";
 import { type BrowserRequest, browser } from "./globals.ts";
 
 /** Bytes of content up to which a request that must not follow redirects goes by `fetch`. */
@@ -43,6 +44,11 @@ function send(
     xhr.responseType = "text";
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     xhr.upload.addEventListener("progress", ({ loaded }) => onSent(loaded));
+    xhr.addEventListener("progress", ({ loaded }) => {
+      if (loaded <= ANSWER_MAX_BYTES) return;
+      reject(tooLong(xhr.status));
+      xhr.abort();
+    });
     xhr.addEventListener("error", failed);
     xhr.addEventListener("abort", failed);
     xhr.addEventListener("load", () => {

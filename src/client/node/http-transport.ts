@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Transport, WireAnswer } from "../platform.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "../problem.ts";
 import { BytesContent } from "./bytes-content.ts";
 import { CountedContent } from "./counted-content.ts";
 
@@ -55,11 +56,17 @@ function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
 
 async function read(incoming: IncomingMessage): Promise<WireAnswer> {
   const { statusCode = 0, headers } = incoming;
-  let text = "";
-  for await (const chunk of incoming.setEncoding("utf8")) text += chunk as string;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    // leaving the loop closes the connection
+    if (size > ANSWER_MAX_BYTES) throw tooLong(statusCode);
+    chunks.push(chunk);
+  }
   return {
     status: statusCode,
-    text,
+    text: Buffer.concat(chunks).toString(),
     field: (name) => {
       const value = headers[name];
       return Array.isArray(value) ? value.join(", ") : (value ?? null);
