@@ -75,7 +75,7 @@ export async function textOf({ body, status }: Response): Promise<string> {
 export async function assertReadable(content: Content): Promise<void> {
   try {
     // whatever its size: Chromium reports 0 for a file that is gone; and not iterable in all browsers
-    if (content instanceof Blob) await readFirst((content as Blob).stream());
+    if (content instanceof Blob) await readFirst(content.stream());
     else for await (const _chunk of content.stream()) return;
   } catch (cause) {
     throw sourceChanged(cause);

@@ -36,7 +36,10 @@ before(async () => {
     const { searchParams } = new URL(request.url ?? "/", "http://site");
     const report = searchParams.get("report");
     const to = searchParams.get("to");
-    if (to !== null) return void response.writeHead(307, { Location: to }).end();
+    if (to !== null) {
+      response.writeHead(307, { Location: to }).end();
+      return;
+    }
     if (report !== null) response.setHeader("Content-Security-Policy", `img-src 'none'; report-uri ${report}`);
     response.setHeader("Content-Type", "text/html").end(`<!doctype html><title>site</title><img src="/x.png">`);
   }).listen(0, "127.0.0.1");

@@ -35,7 +35,10 @@ function allowing(seen: string[], listener: RequestListener): RequestListener {
     response.setHeader("Access-Control-Allow-Methods", "*");
     response.setHeader("Access-Control-Expose-Headers", "*");
     request.resume();
-    if (request.method === "OPTIONS") return void response.writeHead(204).end();
+    if (request.method === "OPTIONS") {
+      response.writeHead(204).end();
+      return;
+    }
     const secrets = ["authorization", "x-api-key"].filter((name) => name in request.headers);
     seen.push([request.method, ...secrets].join(" "));
     listener(request, response);

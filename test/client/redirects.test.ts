@@ -126,8 +126,8 @@ for (const [way, options] of Object.entries(WAYS)) {
     await using target = await listen(
       seeing(there, (request, response) => {
         const fields = { "Upload-Complete": "?0", "Upload-Offset": "0" };
-        if (request.method === "HEAD") return void response.writeHead(204, fields).end();
-        response.writeHead(request.method === "DELETE" ? 204 : 400, { "Upload-Complete": "?1" }).end();
+        if (request.method === "HEAD") response.writeHead(204, fields).end();
+        else response.writeHead(request.method === "DELETE" ? 204 : 400, { "Upload-Complete": "?1" }).end();
       }),
     );
     await using service = await listen((request, response) => {

@@ -43,8 +43,7 @@ const HOSTS: Readonly<Record<string, (scripts: boolean) => Promise<Host>>> = {
   async fetch(scripts) {
     const handler = fetchHandler(createFixity({ store: memoryStore() }), { ...(scripts && { scripts }) });
     return {
-      call: (path, init) =>
-        handler(new Request(`http://files.example.com${path}`, { duplex: "half", ...init } as RequestInit)),
+      call: (path, init) => handler(new Request(`http://files.example.com${path}`, { duplex: "half", ...init })),
       async [Symbol.asyncDispose]() {},
     };
   },

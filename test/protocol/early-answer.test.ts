@@ -207,11 +207,11 @@ test("Python's http.client reads why its upload is refused", needing("python3"),
   }
 });
 
-/** Sends a form whose file is in another field; the answer is read when all has been sent. */
+/** Sends a form whose first part has no name; the answer is read when all has been sent. */
 const PYTHON = String.raw`
 import http.client, sys
 connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
-head = b'--Q\r\nContent-Disposition: form-data; name="upload"\r\n\r\ntext\r\n--Q\r\n'
+head = b'--Q\r\nContent-Disposition: form-data\r\n\r\ntext\r\n--Q\r\n'
 form = head + b'Content-Disposition: form-data; name="note"; filename="x"\r\n\r\n' + bytes(int(float(sys.argv[2]))) + b'\r\n--Q--\r\n'
 connection.request("POST", "/uploads", form, {"Content-Type": "multipart/form-data; boundary=Q"})
 print(connection.getresponse().status)
