@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 
 /** What a test may need of its machine, and how to find out whether it is there. */
 const CHECKS = {
+  bindfs: ["sh", "-c", "bindfs --version && test -w /dev/fuse"],
   caddy: ["caddy", "version"],
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
