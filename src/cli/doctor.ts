@@ -7,6 +7,7 @@ import { headingOf, linesOf, summaryOf } from "./report.ts";
 import { withStore } from "./store-command.ts";
 import type { CommandSources } from "./store-settings.ts";
 import { printJson } from "./text.ts";
+import { print } from "./output.ts";
 
 /** `fixity doctor`: tries out the configured store, and tells what holds, what does not, and what follows from that. */
 export async function examineStore(sources: CommandSources, isForPrograms: boolean): Promise<number> {
@@ -15,22 +16,22 @@ export async function examineStore(sources: CommandSources, isForPrograms: boole
     const findings: Finding[] = [];
     using progress = new Progress();
     let group = "";
-    if (!isForPrograms) process.stdout.write(`${store.description}\n`);
+    if (!isForPrograms) print(`${store.description}\n`);
     const onBegin = (title: string) => progress.show(() => `  …     ${title}`);
     for await (const finding of store.diagnose({ signal, onBegin })) {
       findings.push(finding);
       progress.clear();
       if (isForPrograms) printJson(finding);
       else {
-        if (finding.group !== group) process.stdout.write(headingOf(finding));
-        process.stdout.write(linesOf(finding));
+        if (finding.group !== group) print(headingOf(finding));
+        print(linesOf(finding));
       }
       group = finding.group;
     }
     progress.clear();
     const isUsable = !signal.aborted && findings.every(({ verdict }) => verdict !== "failure");
     if (isForPrograms) printJson({ store: store.description, usable: isUsable, complete: !signal.aborted });
-    else process.stdout.write(summaryOf(findings, { isWhole: !signal.aborted }));
+    else print(summaryOf(findings, { isWhole: !signal.aborted }));
     return isUsable ? EXIT.ok : EXIT.unwell;
   });
 }

@@ -11,5 +11,5 @@ export const EXIT = {
 /** Exit codes of a process that a signal ended: 128 and the signal's number. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** The same of one whose output nobody reads any more, as in `fixity verify | head`. */
+/** Of a process whose output has no reader any more, as in `fixity verify | head`. Output that cannot be written is `undone`. */
 export const UNREAD_EXIT = 141;

@@ -9,7 +9,7 @@ const TROUBLES: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "the name is too long",
   EMFILE: "too many files are open: try a smaller --concurrency",
   EIO: "the disk failed to read or write it (EIO)",
-  ENOSPC: "no room is left on the disk: what has come is kept for the next run",
+  ENOSPC: "no room is left on the disk",
   EDQUOT: "no room is left in your quota",
   EFBIG: "the file system takes no file that large",
   EROFS: "the file system is read-only",

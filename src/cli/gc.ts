@@ -4,6 +4,7 @@ import { EXIT } from "./exit-codes.ts";
 import { assertThere, withStore } from "./store-command.ts";
 import type { CommandSources } from "./store-settings.ts";
 import { counted, printJson } from "./text.ts";
+import { print } from "./output.ts";
 
 /**
  * `fixity gc`: removes what dead processes have left half-written and uploads that have expired, and says
@@ -16,7 +17,7 @@ export async function collectGarbage(sources: CommandSources, isForPrograms: boo
     const { staged, bytes } = await fixity.collect(work.signal);
     const failed = work.failures();
     if (isForPrograms) printJson({ removed: staged, bytes, failed });
-    else process.stdout.write(`${told(staged, bytes)}\n`);
+    else print(`${told(staged, bytes)}\n`);
     return failed === 0 ? EXIT.ok : EXIT.unwell;
   });
 }

@@ -4,6 +4,7 @@ import type { BlobInfo } from "../client/node.ts";
 import type { Digest } from "../core/digest.ts";
 import { EXIT } from "./exit-codes.ts";
 import { printJson } from "./text.ts";
+import { print } from "./output.ts";
 
 /** What has become of a download. */
 export type GetOutcome =
@@ -53,7 +54,7 @@ function tellPerson(outcome: GetOutcome, { link, digest, isQuiet }: GetStyle): v
     case "present": {
       const { file, info, received } = outcome;
       if (!isQuiet) process.stderr.write(`${printable(file ?? "-")}: ${howFetched(outcome.status, info, received)}\n`);
-      if (file !== null) process.stdout.write(`${file}\n`);
+      if (file !== null) print(`${file}\n`);
       return;
     }
     case "missing":

@@ -1,15 +1,15 @@
 import { dirname } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { type BlobInfo, type Client, createClient, FixityClientError } from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
 import { printable } from "../server/pretty.ts";
 import { Bars } from "./bars.ts";
 import { destinationOf, standingAt } from "./destination.ts";
+import { EXIT } from "./exit-codes.ts";
 import { fileTrouble, systemCode } from "./file-trouble.ts";
 import { fetchFile, isMismatch } from "./fetch-file.ts";
 import { type GetOutcome, tellGet } from "./get-report.ts";
 import { Interruption } from "./interruption.ts";
+import { outputExitCode, printBytes } from "./output.ts";
 import { troubleOf } from "./remote-trouble.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 import { Speed } from "./speed.ts";
@@ -38,9 +38,15 @@ export async function getFile(sources: RemoteSources, request: GetRequest): Prom
   const remote = remoteLink(request.link, sources);
   using interruption = new Interruption();
   const outcome = await outcomeOf({ remote, request, env: sources.env, signal: interruption.signal });
+  // of what was printed nothing is left to go on with
+  const isOver = outcome.status === "stopped" && request.output === "-";
+  if (isOver) return interruption.exitCode ?? outputExitCode() ?? EXIT.undone;
   const code = tellGet(outcome, { ...request, digest: remote.digest });
   return interruption.exitCode ?? code;
 }
+
+/** Errors of a file system without room. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 
 interface Job {
   readonly remote: RemoteLink;
@@ -55,7 +61,7 @@ async function outcomeOf(job: Job): Promise<GetOutcome> {
     const info = await find(remote, signal);
     return info === null ? { status: "missing" } : await get(job, info);
   } catch (error) {
-    if (signal.aborted) return { status: "stopped" };
+    if (signal.aborted || outputExitCode() !== null) return { status: "stopped" };
     if (isMismatch(error)) return { status: "damaged" };
     const trouble = troubleOf(error, remote);
     if (trouble === null) throw error;
@@ -118,14 +124,15 @@ async function getToFile({ remote, request, env, signal }: Job, { client, info, 
     if (code === "EEXIST") return isTaken(path);
     if (code === "ENOENT") return failed(code, `there is no folder ${shown(dirname(path))}: make it first`);
     if (code === null) throw error;
-    return failed(code, `${shown(path)}: ${fileTrouble(error)}`);
+    const kept = FULL.has(code) ? ": what has come is kept for the next run" : "";
+    return failed(code, `${shown(path)}: ${fileTrouble(error)}${kept}`);
   }
 }
 
 /** What is written there is verified at its end only: the exit code says how that went. */
 async function getToOutput({ remote, signal }: Job, client: Client, info: BlobInfo): Promise<GetOutcome> {
   const { stream } = await client.download(remote.url, { signal });
-  await pipeline(Readable.fromWeb(stream), process.stdout, { end: false, signal });
+  for await (const bytes of stream) await printBytes(bytes, signal);
   return { status: "fetched", file: null, info, received: info.size };
 }
 

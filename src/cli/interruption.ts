@@ -1,21 +1,21 @@
-import { SIGNAL_EXITS, UNREAD_EXIT } from "./exit-codes.ts";
+import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
+import { onOutputFailure, outputExitCode } from "./output.ts";
 
 /**
- * Asks work to stop at the first signal to the process, and ends it at the second. What can no longer be printed, because
- * the reader has gone, asks for it too: a command that died of that would leave behind what it has made.
+ * Asks work to stop at the first signal to the process, and ends it at the second. Output that can no longer be written asks
+ * for it too: a command that died of that would leave behind what it has made.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
   readonly #interrupt = () => this.#takeSignal("SIGINT");
   readonly #terminate = () => this.#takeSignal("SIGTERM");
-  readonly #unread = () => this.#stop(UNREAD_EXIT);
+  readonly #forgetOutput: () => void;
   #exitCode: number | null = null;
 
   constructor() {
     process.on("SIGINT", this.#interrupt);
     process.on("SIGTERM", this.#terminate);
-    process.stdout.on("error", this.#unread);
-    process.stderr.on("error", this.#unread);
+    this.#forgetOutput = onOutputFailure(() => this.#stop(outputExitCode() ?? EXIT.undone));
   }
 
   get signal(): AbortSignal {
@@ -27,8 +27,8 @@ export class Interruption implements Disposable {
     return this.#exitCode;
   }
 
-  /** The output may still fail after the work has ended, so that listener stays. */
   [Symbol.dispose](): void {
+    this.#forgetOutput();
     process.off("SIGINT", this.#interrupt);
     process.off("SIGTERM", this.#terminate);
   }

@@ -5,10 +5,13 @@ import { flagOf } from "../server/config.ts";
 import { type Setting, SETTINGS } from "../server/settings.ts";
 import { addClientCommands } from "./client-commands.ts";
 import { EXIT } from "./exit-codes.ts";
+import { print, watchOutput } from "./output.ts";
 import { type Environment, isKeepingSetting, isStoreSetting } from "./store-settings.ts";
 
 /** Runs the command that `argv` asks for. What the user got wrong is told in a line a mistake, and by the exit code. */
 export async function runProgram(argv: readonly string[], env: Environment): Promise<void> {
+  // a server has a log of its own on standard output
+  if (argv[2] !== "serve") watchOutput();
   const program = makeProgram(env);
   try {
     await program.parseAsync([...argv]);
@@ -26,6 +29,8 @@ function makeProgram(env: Environment): Command {
     .description("An upload service that gives every file a permanent, verified link.")
     .version(version())
     .helpCommand(true)
+    // subcommands inherit it
+    .configureOutput({ writeOut: print })
     .showHelpAfterError("(fixity --help says more)");
   addServe(program, env);
   addClientCommands(program, env);

@@ -5,6 +5,7 @@ import type { UploadResult } from "../client/node.ts";
 import { Bars, type Transfer } from "./bars.ts";
 import type { Environment } from "./store-settings.ts";
 import { counted, printJson } from "./text.ts";
+import { print } from "./output.ts";
 
 /** What has become of one thing to send. */
 export type PutOutcome =
@@ -85,7 +86,7 @@ export class PutReport implements Disposable {
     const { url, size, existed, sent } = outcome.result;
     const how = !existed ? "stored" : sent === 0 ? "stored already, nothing sent" : "stored already";
     if (!this.#style.isQuiet) process.stderr.write(`${printable(file)}: ${how}, ${formatSize(size)}\n`);
-    process.stdout.write(`${url}\n`);
+    print(`${url}\n`);
   }
 
   #complain(line: string, status: "failed" | "skipped"): void {

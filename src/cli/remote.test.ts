@@ -13,8 +13,30 @@ test("the service is that of the flag, of FIXITY_URL, or the usual one", () => {
   assert.equal(remoteOf({ endpoint: undefined, env }).endpoint.href, "https://files.example.com/uploads");
   const flag = "https://other.example.com/a/files/?b#c";
   assert.equal(remoteOf({ endpoint: flag, env }).endpoint.href, "https://other.example.com/a/files");
-  for (const endpoint of ["files.example.com", "ftp://a/", "http://user:secret@a/"]) {
+  for (const endpoint of [
+    "",
+    "ftp://a/",
+    "http://user:secret@a/",
+    "user:secret@a",
+    "javascript:alert(1)",
+    "http:a",
+    "a b",
+  ]) {
     assert.throws(() => remoteOf({ endpoint, env }), { name: "FixityError", code: "invalid-option" });
+  }
+  for (const [endpoint, url] of [
+    ["files.example.com", "https://files.example.com/uploads"],
+    ["files.example.com:8443/files", "https://files.example.com:8443/files"],
+    ["192.168.0.7:3000", "https://192.168.0.7:3000/uploads"],
+    ["localhost:3000", "http://localhost:3000/uploads"],
+    ["127.0.0.1:3000", "http://127.0.0.1:3000/uploads"],
+    ["[::1]:3000", "http://[::1]:3000/uploads"],
+    ["a.localhost", "http://a.localhost/uploads"],
+    ["localhost.example.com", "https://localhost.example.com/uploads"],
+    ["HTTP://a", "http://a/uploads"],
+  ] as const) {
+    assert.equal(remoteOf({ endpoint, env }).endpoint.href, url);
+    assert.equal(remoteOf({ endpoint: undefined, env: { FIXITY_URL: endpoint } }).endpoint.href, url);
   }
   assert.throws(() => remoteOf({ endpoint: undefined, env: { FIXITY_TOKEN: "two\nlines" } }), FixityError);
 });
@@ -29,6 +51,14 @@ test("a link is asked where it leads, and the token goes with it at home only", 
     [`https://b.example/u/${HEX}`, `https://b.example/u/${HEX}`, {}],
     [`http://a.example/u/${HEX}`, `http://a.example/u/${HEX}`, {}],
     [`//b.example/u/${HEX}`, `https://b.example/u/${HEX}`, {}],
+    [`https://a.example/u/${HEX}.png?view`, `https://a.example/u/${HEX}.png`, headers],
+    [`${HEX}?view&filename=a.png#top`, `https://a.example/u/${HEX}?filename=a.png`, headers],
+    [`${HEX}#top`, `https://a.example/u/${HEX}`, headers],
+    [`a.example/u/${HEX}`, `https://a.example/u/${HEX}`, headers],
+    [`b.example:8443/u/${HEX}`, `https://b.example:8443/u/${HEX}`, {}],
+    [`localhost:3000/u/${HEX}`, `http://localhost:3000/u/${HEX}`, {}],
+    [`127.0.0.1:3000/u/${HEX}`, `http://127.0.0.1:3000/u/${HEX}`, {}],
+    [`more/${HEX}`, `https://a.example/u/more/${HEX}`, headers],
   ] as const) {
     const link = remoteLink(text, sources);
     assert.deepEqual([link.url.href, link.headers, link.digest.hex], [url, sent, HEX]);

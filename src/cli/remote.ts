@@ -30,7 +30,7 @@ export interface Remote {
 export function remoteOf({ endpoint, env }: RemoteSources): Remote {
   const [name, text] =
     endpoint === undefined ? ["FIXITY_URL", env["FIXITY_URL"] || USUAL_ENDPOINT] : ["The address", endpoint];
-  const url = URL.parse(text);
+  const url = URL.parse(withScheme(text));
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new FixityError("invalid-option", `${name} must be an http(s) URL such as ${USUAL_ENDPOINT}.`);
   }
@@ -42,6 +42,24 @@ export function remoteOf({ endpoint, env }: RemoteSources): Remote {
   url.search = "";
   url.hash = "";
   return { endpoint: url, headers: authorization(env) };
+}
+
+/**
+ * An address with its scheme: `host:port` alone is http on this machine, where no TLS is usual, and https elsewhere, so that a
+ * token never crosses a network in the clear unless the user writes `http://`.
+ */
+function withScheme(text: string): string {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
+  const url = URL.parse(`https://${text}`);
+  const isHere = url !== null && /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  return `${isHere ? "http" : "https"}://${text}`;
+}
+
+/** The same for a link; a path and a last segment stay what they are. */
+function withHostScheme(text: string): string {
+  // a first segment with a port or a dot in it is a host
+  const isHost = /^(?:[^/?#]+:\d+|localhost|\[[^/]+\]|(?!\.)[^/?#:]+\.[^/?#:]+)\//i.test(text);
+  return isHost ? withScheme(text) : text;
 }
 
 /** A link as users have it, and the service to ask for it. */
@@ -59,9 +77,12 @@ export interface RemoteLink extends Remote {
  */
 export function remoteLink(text: string, sources: RemoteSources): RemoteLink {
   const remote = remoteOf(sources);
-  const url = URL.parse(text.replace(/^sha256:/, ""), `${remote.endpoint.href}/`);
+  const url = URL.parse(withHostScheme(text.replace(/^sha256:/, "")), `${remote.endpoint.href}/`);
   if (url === null || !/^https?:$/.test(url.protocol)) throw notOne(text);
   const link = linkIn(url, text);
+  url.hash = "";
+  // what a browser shows of it: with `view` the service sends a page about the file
+  if (url.searchParams.has("view")) url.searchParams.delete("view");
   const endpoint = new URL(".", url);
   endpoint.pathname = endpoint.pathname.replace(/\/+$/, "");
   const isAtHome = url.origin === remote.endpoint.origin;

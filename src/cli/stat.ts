@@ -8,6 +8,7 @@ import { Interruption } from "./interruption.ts";
 import { type Trouble, troubleOf } from "./remote-trouble.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 import { paint, printJson } from "./text.ts";
+import { print } from "./output.ts";
 
 /** Links that are asked for at a time. */
 const ASKERS = 8;
@@ -68,9 +69,9 @@ interface Asked {
 }
 
 function tellPerson({ given, digest, answer }: Asked): void {
-  if (answer === null) process.stdout.write(`${paint("red", "missing")}  ${String(digest)}\n`);
+  if (answer === null) print(`${paint("red", "missing")}  ${String(digest)}\n`);
   else if ("reason" in answer) process.stderr.write(`fixity: ${printable(`${given}: ${answer.reason}`)}\n`);
-  else process.stdout.write(`stored   ${answer.digest}  ${formatSize(answer.size)}, ${printable(answer.type)}\n`);
+  else print(`stored   ${answer.digest}  ${formatSize(answer.size)}, ${printable(answer.type)}\n`);
 }
 
 function tellProgram({ given, digest, answer }: Asked): void {

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { print } from "./output.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -29,5 +30,5 @@ export function wrapped(text: string, indent: number, width: number): string[] {
 
 /** A line of JSON for programs. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  print(`${JSON.stringify(value)}\n`);
 }

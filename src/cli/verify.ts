@@ -9,6 +9,7 @@ import { assertThere, type StoreWork, withStore } from "./store-command.ts";
 import type { CommandSources } from "./store-settings.ts";
 import { paint, printJson } from "./text.ts";
 import { type Examined, Tally } from "./tally.ts";
+import { print } from "./output.ts";
 
 /** Blobs that are read at once. */
 const READERS = 4;
@@ -33,7 +34,7 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
       if (isForPrograms) return printJson(examined);
       if (examined.status === "intact") return;
       progress.clear();
-      process.stdout.write(`${lineOf(examined)}\n`);
+      print(`${lineOf(examined)}\n`);
     };
     let isWhole = false;
     try {
@@ -43,7 +44,7 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
     } finally {
       progress.clear();
       if (isForPrograms) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
-      else process.stdout.write(`${tally.summary(isWhole)}\n`);
+      else print(`${tally.summary(isWhole)}\n`);
     }
     return tally.isWell ? EXIT.ok : EXIT.unwell;
   });
