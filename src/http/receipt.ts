@@ -2,6 +2,7 @@ import type { Receipt } from "../core/receipt.ts";
 import { servedType } from "./active-content.ts";
 import type { Answer } from "./exchange.ts";
 import { prefersHtml } from "./fields/accept.ts";
+import { isForm } from "./fields/content-type.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
 import type { RouteContext } from "./handler.ts";
@@ -23,8 +24,9 @@ export function receiptAnswer(
     "Cache-Control": "no-store",
   };
   const note = { digest: digest.toString(), size, existed };
-  // no form sends PUT
-  if (exchange.method !== "PUT" && prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
+  // Java's HttpURLConnection prefers HTML too, and would follow the redirect to the file
+  const isPageForm = exchange.method === "POST" && isForm(exchange.fields.get("content-type"));
+  if (isPageForm && prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
   const { link, name, integrity } = receipt;
   const type = servedType(link, options.scripts);
   return {

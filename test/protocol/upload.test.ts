@@ -132,6 +132,9 @@ test("a browser's form is sent on to the link", async () => {
   const response = await post(service, { body: form, headers: { accept }, redirect: "manual" });
   assert.equal(response.status, 303);
   assert.equal(response.headers.get("location"), `/uploads/${HEX}.txt`);
+  // only a form shows a page; a program that prefers HTML wants the receipt
+  const raw = await post(service, { body: HELLO, headers: { accept }, redirect: "manual" });
+  assert.deepEqual([raw.status, ((await raw.json()) as { digest: string }).digest], [200, `sha256:${HEX}`]);
 });
 
 test("PUT to a link stores the content that the link names", async () => {
