@@ -28,6 +28,8 @@ export class BlobReader {
   #position = 0;
   /** Bytes of the answer that are there already: the server has not heeded the range. */
   #surplus = 0;
+  /** A page sees no `Content-Encoding` of another origin, so a length there may be that of compressed bytes. */
+  #isSizeSure = false;
   /** There is nothing more to come, whatever the size. */
   #hasAll = false;
 
@@ -88,8 +90,9 @@ export class BlobReader {
     }
   }
 
+  /** Bytes that must come; `null` where the body's own end is the only sign. */
   get #size(): number | null {
-    return this.#info?.size ?? null;
+    return this.#isSizeSure ? (this.#info?.size ?? null) : null;
   }
 
   get #isComplete(): boolean {
@@ -135,6 +138,7 @@ export class BlobReader {
     if (status === 416 && from > 0) return this.#atEnd(headers.get("content-range"));
     if (!response.ok || response.body === null) throw errorIn({ ...answer, text: await textOf(response) });
     const info = headIn(link, answer);
+    this.#isSizeSure = status === 206 || response.type !== "cors";
     this.#surplus = status === 206 ? 0 : from;
     this.#body = response.body.getReader();
     this.#info = info;
