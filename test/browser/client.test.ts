@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { BrowserContext, Page } from "playwright-core";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { listen } from "../helpers/listen.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { stored } from "../helpers/stored.ts";
@@ -243,4 +244,28 @@ browserTest("a chosen file that has gone is an error at once, and is not tried a
       assert.ok(methods.filter((method) => method === "POST").length <= 1, methods.join());
     }
   }
+});
+
+browserTest("an answer without end is given up, and its connection closed", async () => {
+  let poured = 0;
+  const closed = Promise.withResolvers<void>();
+  await using endless = await listen((request, response) => {
+    request.resume();
+    response.writeHead(201, { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*" });
+    if (request.method === "OPTIONS") return void response.end();
+    const chunk = Buffer.alloc(65_536, " ");
+    const more = (): void => {
+      while (!response.destroyed && response.write(chunk)) poured += chunk.length;
+    };
+    response.on("drain", more).on("close", closed.resolve);
+    more();
+  });
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  await chosen(page, "small", randomBytes(1000));
+  const options = { endpoint: `${endless.url}/uploads`, retry: { attempts: 0 } };
+  const code = await page.evaluate((options) => window.failure(options, { declare: false }), options);
+  assert.equal(code, "unexpected-answer");
+  await closed.promise;
+  assert.ok(poured < 64 * MIB, `${poured}`);
 });
