@@ -51,7 +51,7 @@ export function refuseUrlEncoded({ fields }: Exchange): void {
   throw new FixityError(
     "unsupported-media-type",
     "application/x-www-form-urlencoded is what curl -d and forms without an enctype send, and changes a file's bytes. " +
-      'Send the file with curl -F upload=@FILE URL, with curl -T FILE LINK, in a form with enctype="multipart/form-data", ' +
+      'Send the file with curl -F upload=@FILE URL, with curl -T FILE URL/, in a form with enctype="multipart/form-data", ' +
       "or as the content with another Content-Type.",
   );
 }

@@ -237,7 +237,14 @@ export function createHandler(fixity: Fixity, options: ServerHandlerOptions = {}
 
 async function readLink(context: RouteContext, link: Link): Promise<Answer> {
   refuseCode(context.exchange, context.options.scripts);
-  return asksForView(context) ? viewBlob(context, link) : readBlob(context, link);
+  if (asksForView(context)) return viewBlob(context, link);
+  try {
+    return await readBlob(context, link);
+  } catch (error) {
+    // people open links that lead nowhere in a browser
+    if (!(error instanceof FixityError) || error.code !== "blob-not-found") throw error;
+    return problemOrPage(context.exchange, error);
+  }
 }
 
 function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admission: Admission): Exchange {

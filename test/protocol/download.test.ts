@@ -193,6 +193,18 @@ test("what is not there, and what is no link, is told as such", async () => {
     return [response.status, ((await response.json()) as { code: string }).code];
   };
   assert.deepEqual(await code(sha256("absent")), [404, "blob-not-found"]);
+  // an address that somebody opens in a browser
+  for (const path of [sha256("absent"), `${sha256("absent")}.png`, "nothing-here", ""]) {
+    const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    const response = await fetch(`${service.url}/uploads/${path}`, { headers: { accept } });
+    assert.deepEqual([response.status, response.headers.get("content-type")], [404, "text/html; charset=utf-8"], path);
+    assert.deepEqual(
+      [response.headers.get("vary"), response.headers.get("cache-control")],
+      ["Accept", "no-store"],
+      path,
+    );
+    assert.match(await response.text(), /<h1>/);
+  }
   for (const path of [
     HEX.toUpperCase(),
     HEX.slice(1),
