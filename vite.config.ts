@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -32,6 +33,36 @@ async function compress(path: string): Promise<void> {
   await Promise.all([writeFile(`${path}.gz`, small), writeFile(`${path}.br`, smaller)]);
 }
 
+/** Starts the page's script. Its text is constant, and the page's policy knows its digest. */
+const STARTER = 'document.head.append(document.importNode(document.querySelector("template").content, true));';
+
+/**
+ * Lets a small script in the page start the entry script, which stands in a template. What a script inserts may load more by
+ * `import()` under `'strict-dynamic'`; a script that the parser has inserted may not. Both stand at the end of the page, because
+ * an inserted script does not wait for the rest. The entry script has its digest beside it.
+ */
+function startedScript(): Plugin {
+  return {
+    name: "started-script",
+    apply: "build",
+    async writeBundle({ dir = "" }) {
+      const page = `${dir}/index.html`;
+      const html = await readFile(page, "utf8");
+      const [tag = "", start = "", path = ""] = /(<script [^>]*src="\.\/([^"]+)")><\/script>/.exec(html) ?? [];
+      if (path === "") throw new Error("the page has no script");
+      const digest = createHash("sha256")
+        .update(await readFile(`${dir}/${path}`))
+        .digest("base64");
+      const template = `<template>${start} integrity="sha256-${digest}"></script></template>`;
+      const scripts = `  ${template}\n    <script>${STARTER}</script>\n  </body>`;
+      await writeFile(
+        page,
+        html.replace(tag, "").replace("</body>", () => scripts),
+      );
+    },
+  };
+}
+
 /** The client names its worker as it is called when compiled; from source it is still TypeScript. */
 function workerFromSource(): Plugin {
   return {
@@ -52,7 +83,7 @@ export default defineConfig({
   // beside the page, wherever a proxy puts it
   base: "./",
   publicDir: false,
-  plugins: [workerFromSource(), precompressed()],
+  plugins: [workerFromSource(), startedScript(), precompressed()],
   worker: { format: "es" },
   build: {
     outDir: fileURLToPath(new URL("dist/web/", import.meta.url)),

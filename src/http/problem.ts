@@ -79,6 +79,15 @@ export const SAFETY = {
 } as const;
 
 /**
+ * On pages, besides {@link SAFETY}: a page that opens one gets no handle on its window, and old browsers show it in no frame
+ * either.
+ */
+export const PAGE_SAFETY = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "X-Frame-Options": "DENY",
+} as const;
+
+/**
  * The answer that tells of a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the
  * failure's facts as members. Whatever is not a `FixityError` is an `internal-error` to the client; its own text stays in
  * the log.

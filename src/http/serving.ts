@@ -1,4 +1,6 @@
-import type { Link } from "../core/link.ts";
+import { cleanFileName } from "../core/file-name.ts";
+import { cleanExtension, type Link } from "../core/link.ts";
+import { mediaTypeOf, OCTET_STREAM } from "../core/media-type.ts";
 import { servedType, varyOf } from "./active-content.ts";
 import { formatDisposition } from "./fields/content-disposition.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
@@ -59,6 +61,23 @@ export function blobFields(
       "Content-Disposition": formatDisposition(inline ? "inline" : "attachment", filename),
     }),
   };
+}
+
+/**
+ * The name under which a link's file is saved and shown, or `null`. It comes from the link's query, so from whoever made that:
+ * a picture must not be saved as a program because of it. A name with another extension than the link's keeps that unless
+ * both mean the same type or its type is inert; otherwise the link's is added.
+ */
+export function savedName(link: Link, name: string | null): string | null {
+  const clean = cleanFileName(name);
+  if (clean === null || link.extension === null) return clean;
+  // Windows drops dots and blanks at the end
+  const [, own] = /[^.]\.+([^.]*?)[. ]*$/.exec(clean) ?? [];
+  if (own === undefined || own.toLowerCase() === link.extension) return clean;
+  const ownType = mediaTypeOf(cleanExtension(own));
+  const isSameType = ownType === link.mediaType && ownType !== OCTET_STREAM;
+  if (isSameType || (isInert(ownType) && !/[. ]$/.test(clean))) return clean;
+  return cleanFileName(`${clean}.${link.extension}`);
 }
 
 /** Types that a browser shows without running anything of them. SVG is a document with scripts, not an image. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -116,13 +117,37 @@ test("the page may load its own files and nothing else, and only its worker may 
   const server = await app();
   const { headers } = await server.inject("/");
   const policy = String(headers["content-security-policy"]);
-  assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'; /);
+  assert.match(policy, /^default-src 'none'; script-src 'sha256-[^ ]+' 'strict-dynamic'; style-src 'self'; /);
+  assert.match(policy, /; require-trusted-types-for 'script'; trusted-types fixity-worker$/);
   assert.doesNotMatch(policy, /unsafe|data:|https?:/);
   const asset = await server.inject((await named(server))[0] ?? "");
-  assert.match(
-    String(asset.headers["content-security-policy"]),
-    /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval'$/,
-  );
+  assert.equal(asset.headers["content-security-policy"], "default-src 'none'; script-src 'wasm-unsafe-eval'");
+});
+
+test("the policy names the script in the page by its digest, and that starts another with its digest", async () => {
+  const server = await app();
+  const { body, headers } = await server.inject("/");
+  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  const digest = `sha256-${createHash("sha256")
+    .update((await server.inject(script)).rawPayload)
+    .digest("base64")}`;
+  assert.ok(body.includes(` src=".${script}" integrity="${digest}"></script></template>`));
+  const scripts = [...body.matchAll(/<script>([^]*?)<\/script>/g)].map(([, text]) => text ?? "");
+  assert.equal(scripts.length, 1);
+  const starter = createHash("sha256")
+    .update(scripts[0] ?? "")
+    .digest("base64");
+  assert.ok(String(headers["content-security-policy"]).includes(`script-src 'sha256-${starter}' 'strict-dynamic'`));
+});
+
+test("no other page gets a handle on the page's window, or shows it in a frame", async () => {
+  const server = await app();
+  const etag = (await server.inject("/")).headers.etag ?? "";
+  for (const sent of [{}, { "if-none-match": etag }]) {
+    const { headers } = await server.inject({ url: "/", headers: sent });
+    assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+    assert.equal(headers["x-frame-options"], "DENY");
+  }
 });
 
 test("where the page was not built a plain form stands in for it", async () => {
@@ -135,6 +160,7 @@ test("where the page was not built a plain form stands in for it", async () => {
   assert.equal(statusCode, 200);
   assert.match(body, /<form method="post" action="\.\/uploads" enctype="multipart\/form-data">/);
   assert.doesNotMatch(body, /<script|\{\{/);
+  assert.doesNotMatch(String((await server.inject("/")).headers["content-security-policy"]), /script-src/);
 });
 
 test("a page that cannot be read is an error, not one that was not built", async () => {

@@ -1,28 +1,42 @@
+import { createHash } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { FixityError } from "../core/errors.ts";
 import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
+import { PAGE_SAFETY } from "../http/problem.ts";
 import { ASSETS, entityTagOf, type PageFiles } from "./page-files.ts";
 import { PLAIN_PAGE } from "./plain-page.ts";
 import { formatSize } from "../core/format-size.ts";
 
-/** What the page may do: load its own files, show pictures that were chosen, upload to its own server, and nothing else. */
-const PAGE_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "worker-src 'self'",
-  "img-src 'self' blob:",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
+/**
+ * What the page may do: run the script that stands in it and what that loads, load its own files, show pictures that were
+ * chosen, and upload to its own server. Not `script-src 'self'`: that would allow whatever is uploaded to this origin. The one
+ * Trusted Types policy makes the URL of the worker.
+ */
+function policyOf(html: string): string {
+  const scripts = [...html.matchAll(/<script>([^<]*)<\/script>/g)].map(
+    ([, text = ""]) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`,
+  );
+  return [
+    "default-src 'none'",
+    ...(scripts.length === 0 ? [] : [`script-src ${scripts.join(" ")} 'strict-dynamic'`]),
+    // browsers know style sheets in files by no digest; those that are uploaded here are plain text
+    "style-src 'self'",
+    "worker-src 'self'",
+    "img-src 'self' blob:",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types fixity-worker",
+  ].join("; ");
+}
 
-/** A worker goes by the policy that comes with its script. The one that hashes is WebAssembly, and needs no network. */
-const ASSET_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
+/** A worker goes by the policy that comes with its script. The one that hashes is WebAssembly, and loads nothing. */
+const ASSET_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'";
 
-/** A year. The names of the files change with what is in them. */
-const FOR_EVER = "public, max-age=31536000, immutable";
+/** A year. The names of the files change with their content. */
+const ONE_YEAR = "public, max-age=31536000, immutable";
 
 /** What the page is told about the service. */
 export interface PageFacts {
@@ -50,11 +64,13 @@ export function isPagePath(path: string): boolean {
 export function servePage(app: FastifyInstance, files: PageFiles | null, facts: PageFacts): void {
   const html = fillPage(files?.html ?? PLAIN_PAGE, facts);
   const etag = entityTagOf(html);
+  const policy = policyOf(html);
   app.get("/", async (request, reply) => {
     void reply.headers({
+      ...PAGE_SAFETY,
       ETag: etag,
       "Cache-Control": "no-cache",
-      "Content-Security-Policy": PAGE_POLICY,
+      "Content-Security-Policy": policy,
       // with `no-referrer`, browsers would send the page's own form with `Origin: null`, as if it were from another site
       "Referrer-Policy": "same-origin",
     });
@@ -70,7 +86,7 @@ function serveAssets(app: FastifyInstance, files: PageFiles): void {
     const file = await files.read(request.params.name, request.headers["accept-encoding"]);
     if (file === null) throw new FixityError("not-found", "Nothing has this address.");
     void reply.headers({
-      "Cache-Control": FOR_EVER,
+      "Cache-Control": ONE_YEAR,
       "Content-Security-Policy": ASSET_POLICY,
       Vary: "Accept-Encoding",
       ...(file.coding !== null && { "Content-Encoding": file.coding }),

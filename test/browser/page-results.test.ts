@@ -98,6 +98,10 @@ browserTest("a script with its integrity runs, and one that was changed does not
   await using opened = await withStoredAt(scripting, file("title.js", 'document.title = "it ran"', "text/javascript"));
   await opened.page.locator("summary").click();
   const html = await copied(opened, "Copy: HTML (title.js)");
+  // on another page of the origin: the upload page's own policy lets no script be added to it
+  const blank = `${scripting.url}/blank`;
+  await opened.page.route(blank, (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
+  await opened.page.goto(blank);
   const run = (html: string): Promise<string> =>
     opened.page.evaluate(async (html) => {
       const [, src = "", integrity = ""] = /src="([^"]+)" integrity="([^"]+)"/.exec(html) ?? [];
@@ -113,6 +117,19 @@ browserTest("a script with its integrity runs, and one that was changed does not
     }, html);
   assert.equal(await run(html.replace(/sha256-./, "sha256-_")), "nothing ran");
   assert.equal(await run(html), "it ran");
+});
+
+browserTest("a broken entry among the kept links costs no other link", async () => {
+  await using opened = await withStored(file("kept.txt", "kept"));
+  const broken = [{ url: "http://[" }, { url: "javascript:alert(1)" }, { url: "//" }, { url: 1 }, {}, null, "text", []];
+  await opened.page.evaluate((broken) => {
+    const kept = JSON.parse(sessionStorage.getItem("results") ?? "") as unknown[];
+    sessionStorage.setItem("results", JSON.stringify([...broken, ...kept, ...broken]));
+  }, broken);
+  await opened.page.reload();
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [linkOf("kept", "txt")]);
+  assert.deepEqual(opened.complaints, []);
 });
 
 browserTest("the digest is told, and the file's own page is linked to", async () => {

@@ -200,11 +200,16 @@ browserTest("without JavaScript everything is there but the buttons", async () =
 
 browserTest("what the bucket sends is shown as well, and no other origin is let in", async () => {
   await using bucket = await ScriptedServer.start();
-  bucket.always("GetObject", ({ key, query }) => ({
-    status: 200,
-    headers: { "content-type": query.get("response-content-type") ?? "" },
-    body: bucket.bucket.objects.get(key)?.bytes ?? Buffer.alloc(0),
-  }));
+  bucket.always("GetObject", ({ key, query, headers }) => {
+    const bytes = bucket.bucket.objects.get(key)?.bytes ?? Buffer.alloc(0);
+    const common = { "content-type": query.get("response-content-type") ?? "", etag: '"scripted"' };
+    const [, last] = /^bytes=0-(\d+)$/.exec(String(headers.range)) ?? [];
+    if (last === undefined) return { status: 200, headers: common, body: bytes };
+    // the service itself reads the beginning of an image
+    const body = bytes.subarray(0, Number(last) + 1);
+    const range = { "content-range": `bytes 0-${body.length - 1}/${bytes.length}` };
+    return { status: 206, headers: { ...common, ...range, "last-modified": new Date(0).toUTCString() }, body };
+  });
   await using store = s3Store({ bucket: "scripted", endpoint: bucket.endpoint, ...KEYS, log: () => null });
   await using redirecting = await Service.start({ store, downloads: { mode: "redirect" } });
   await using browser = await openBrowser();

@@ -39,6 +39,8 @@ test("a link has a page, with the facts of the file and nothing of what is in it
   assert.equal(headers.get("x-content-type-options"), "nosniff");
   assert.equal(headers.get("referrer-policy"), "no-referrer");
   assert.equal(headers.get("x-robots-tag"), "noindex");
+  assert.equal(headers.get("cross-origin-opener-policy"), "same-origin");
+  assert.equal(headers.get("x-frame-options"), "DENY");
   assert.match(headers.get("etag") ?? "", /^"[\w-]{22}"$/);
   assert.notEqual(headers.get("etag"), `"${HEX}"`);
   // these are about the file, which the page is not
@@ -124,7 +126,7 @@ test("the name of the address is the name on the page, cleaned, and as text", as
   await using service = await serve();
   const name = encodeURIComponent('../<b>"\u202egnp.exe');
   const page = await (await get(service, `.png?view&filename=${name}`)).text();
-  assert.match(page, /<h1 dir="auto">&#60;b&#62;&#34;gnp\.exe<\/h1>/);
+  assert.match(page, /<h1 dir="auto">&#60;b&#62;&#34;gnp\.exe\.png<\/h1>/);
   assert.ok(!page.includes("<b>") && !page.includes("\u202e"));
 });
 
@@ -135,7 +137,7 @@ test("who asks for a download gets the file, with ?view or without", async () =>
   assert.equal(response.headers.get("content-disposition"), "attachment");
 });
 
-test("the bytes of the file are not read for its page", async () => {
+test("the bytes of the file are not read for its page, unless it is an image", async () => {
   const inner = memoryStore();
   const store: BlobStore = new Proxy(inner, {
     get(target, name) {
@@ -145,7 +147,43 @@ test("the bytes of the file are not read for its page", async () => {
     },
   });
   await using service = await serve({ store });
-  assert.equal((await get(service, ".png?view")).status, 200);
+  for (const extension of [".txt", ".html", ".mp4", ".svg", ".zip", ""]) {
+    assert.equal((await get(service, `${extension}?view`)).status, 200, extension);
+  }
+});
+
+test("an image of more than 50 megapixels is not loaded, by whatever extension it goes", async () => {
+  await using service = await Service.start();
+  const sizeOf = (width: number, height: number): Buffer => {
+    const head = Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR________\x01\0\0\0\0", "latin1");
+    head.writeUInt32BE(width, 16);
+    head.writeUInt32BE(height, 20);
+    return head;
+  };
+  const viewed = async (content: Buffer, extension: string): Promise<string> => {
+    const { link } = await service.fixity.put(content, { extension });
+    return (await fetch(`${service.url}/uploads/${link.toString()}?view`)).text();
+  };
+  for (const extension of ["png", "jpg", "webp", "ico"]) {
+    assert.match(await viewed(sizeOf(10_000, 5000), extension), /<figure class="preview"><img /);
+    const large = await viewed(sizeOf(10_000, 5001), extension);
+    assert.match(large, /<p class="reason">The image is too large to be shown here\.<\/p>/);
+    assert.doesNotMatch(large, /<img|og:image/);
+  }
+  // its size stands behind more than is read
+  const segment = Buffer.concat([Buffer.from([0xff, 0xe1, 0xff, 0xff]), Buffer.alloc(0xfffd)]);
+  const late = Buffer.concat([Buffer.from([0xff, 0xd8]), ...Array.from({ length: 20 }, () => segment)]);
+  assert.match(await viewed(late, "jpg"), /The image is too large to be shown here/);
+  assert.match(await viewed(Buffer.concat([late.subarray(0, 900_000), sizeOf(1, 1)]), "jpg"), /<img /);
+});
+
+test("a name from the address keeps the extension of the link, as heading and as download", async () => {
+  await using service = await serve();
+  const page = await (await get(service, ".png?view&filename=setup.exe")).text();
+  assert.match(page, /<h1 dir="auto">setup\.exe\.png<\/h1>/);
+  assert.match(page, /download="setup\.exe\.png"/);
+  const download = await get(service, ".png?download&filename=setup.exe");
+  assert.equal(download.headers.get("content-disposition"), "attachment; filename=setup.exe.png");
 });
 
 test("who may not read a file sees no page of it", async () => {

@@ -1,6 +1,5 @@
 import { ByteRange } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
-import { cleanFileName } from "../../core/file-name.ts";
 import type { Link } from "../../core/link.ts";
 import { servedType } from "../active-content.ts";
 import { ByteRangesBody, contentRange } from "../byteranges.ts";
@@ -10,7 +9,7 @@ import { etagOf, matchesStrongly, matchesWeakly, parseEntityTags } from "../fiel
 import { ifRangeHolds } from "../fields/if-range.ts";
 import { parseRange, resolveRanges } from "../fields/range.ts";
 import type { RouteContext } from "../handler.ts";
-import { blobFields, commonFields } from "../serving.ts";
+import { blobFields, commonFields, savedName } from "../serving.ts";
 
 /** `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are taken in the order of RFC 9110, section 13.2.2. */
 export async function readBlob(context: RouteContext, link: Link): Promise<Answer> {
@@ -116,7 +115,7 @@ function wantedRanges({ exchange }: RouteContext, link: Link): readonly ByteRang
 
 function fieldsOf({ query, options }: RouteContext, link: Link): Record<string, string> {
   return blobFields(link, {
-    filename: cleanFileName(query.get("filename")),
+    filename: savedName(link, query.get("filename")),
     download: query.has("download"),
     scripts: options.scripts,
     resourcePolicy: options.resourcePolicy,

@@ -23,14 +23,15 @@ export interface Result {
 const KEPT = 200;
 const KEY = "results";
 
-/** Reads what an upload has given; `null` where it is none of that. */
+/** Reads the result of an upload; `null` if it is none. */
 export function resultOf(receipt: unknown, fallbackName: string): Result | null {
   if (typeof receipt !== "object" || receipt === null) return null;
   const { url, digest, size, type, name, integrity, existed, sent } = receipt as Record<string, unknown>;
-  const link = typeof url === "string" ? URL.parse(url, location.href) : null;
-  if (link === null || !/^https?:$/.test(link.protocol)) return null;
+  if (typeof url !== "string" || !URL.canParse(url, location.href)) return null;
+  const { href, protocol } = new URL(url, location.href);
+  if (!/^https?:$/.test(protocol)) return null;
   return {
-    url: link.href,
+    url: href,
     digest: String(digest),
     size: Number(size),
     type: String(type),

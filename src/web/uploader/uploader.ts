@@ -12,6 +12,7 @@ import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
 import { takeAnywhere } from "./anywhere.ts";
 import { showFailures } from "./failures.ts";
+import { startHashWorker } from "./hash-worker.ts";
 import { Pace } from "./pace.ts";
 import { watchUnfinished } from "./unfinished.ts";
 
@@ -40,7 +41,7 @@ export function startUploader({ facts, language, results }: UploaderParts): Uppy
   });
   const token = new Token(facts.needsToken, language.texts, () => upload(uppy));
   addDashboard(uppy, { place, facts, language });
-  uppy.use(Fixity, { endpoint: facts.endpoint, headers: () => token.headers });
+  uppy.use(Fixity, { endpoint: facts.endpoint, headers: () => token.headers, worker: startHashWorker });
   showFailures(uppy, language);
   uppy.on("files-added", () => (token.isMissing ? token.ask() : upload(uppy)));
   uppy.on("upload-error", (_file, _error, response) => {
