@@ -4,14 +4,19 @@ import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { createClient } from "../../src/client/node.ts";
 import { Random } from "../helpers/random.ts";
+import { RawClient } from "../helpers/raw-client.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { until } from "../helpers/settled.ts";
 import { fileHead, formOf, Service, sha256 } from "../helpers/service.ts";
+import { begin, finalAnswer } from "../resumable/client.ts";
 import { FaultProxy } from "./fault-proxy.ts";
-import type { Gateway } from "./gateway.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const PART = 8 * MIB;
+const SAVE_INTERVAL_MS = 5_000;
 const HEADING = "### Requests to S3";
 
 type Counts = Record<string, number>;
@@ -54,6 +59,10 @@ class Till implements AsyncDisposable {
 
   /** Counts the requests of `run` as those of a row. */
   async count(row: string, run: () => Promise<unknown>): Promise<void> {
+    this.enter(row, await this.counted(run));
+  }
+
+  async counted(run: () => Promise<unknown>): Promise<Counts> {
     await this.#proxy.reset();
     await run();
     const counts: Counts = {};
@@ -62,8 +71,28 @@ class Till implements AsyncDisposable {
       if (operation === "HeadObject" && this.#place.layout.uploadIdOf(key) !== null) continue;
       counts[operation] = (counts[operation] ?? 0) + 1;
     }
+    return counts;
+  }
+
+  enter(row: string, counts: Counts): void {
     assert(!this.found.has(row), row);
     this.found.set(row, counts);
+  }
+
+  /** How many requests of a kind there have been since counting began. */
+  seen(operation: string): number {
+    return this.#proxy.counts[operation] ?? 0;
+  }
+
+  /** Starts `fixity serve` over another, empty prefix, and counts its requests as well. */
+  async startServer(place: S3Place): Promise<ServerProcess> {
+    const settings = { ...bucketSettings(place.gateway), UPLOAD_BUCKET_PREFIX: place.prefix };
+    const env = { ...settings, UPLOAD_BUCKET_ENDPOINT: this.#proxy.endpoint };
+    return ServerProcess.start({ dir: "/nowhere/data", env });
+  }
+
+  get gateway(): Gateway {
+    return this.#place.gateway;
   }
 
   async send(method: string, path: string, status: number, init: RequestInit = {}): Promise<Response> {
@@ -125,6 +154,7 @@ export function pricesSuite(gateway: Gateway): void {
       await till.count("a collection that finds nothing to do", () => till.service.fixity.collect());
       await plainRoutes(till);
       await resumableRoutes(till);
+      await savesOnTheWay(till, () => t.mock.timers.tick(SAVE_INTERVAL_MS));
       await clientRoutes(till);
       await readingRoutes(till);
       await maintenance(till);
@@ -216,9 +246,54 @@ async function readingRoutes(till: Till): Promise<void> {
   );
 }
 
+/**
+ * An append saves what has arrived every five seconds, by an interval that `tick` makes pass. The price of a save is what an
+ * append with it costs more than one without it.
+ */
+async function savesOnTheWay(till: Till, tick: () => void): Promise<void> {
+  const append = async (saves: number): Promise<Counts> => {
+    const at = new URL(await till.createTus(MIB)).pathname;
+    // one packet each, which arrives as a whole or not at all
+    const pieces = Array.from({ length: saves + 1 }, () => till.bytes(1_000));
+    return till.counted(async () => {
+      await using client = await RawClient.open(till.service.port);
+      const fields = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+      };
+      await begin(client, "PATCH", at, { fields, length: 1_000 * pieces.length });
+      for (const piece of pieces.slice(0, saves)) {
+        const before = till.seen("PutObject");
+        await client.send(piece);
+        // nothing is saved before the piece is there, so that one of the ticks saves it, and only one does
+        await until(async () => {
+          tick();
+          return till.seen("PutObject") >= before + 2;
+        });
+      }
+      await client.send(pieces.at(-1) ?? assert.fail());
+      assert.equal((await finalAnswer(client, "PATCH")).status, 204);
+    });
+  };
+  const [none, one, two] = [await append(0), await append(1), await append(2)];
+  const row = "each save after 5 seconds of an append, in the middle of a part";
+  till.enter(row, difference(one, none));
+  assert.deepEqual(difference(two, one), till.found.get(row), "each costs the same");
+}
+
 async function maintenance(till: Till): Promise<void> {
   const { store } = till.service.fixity;
-  await till.count("the check at the start of a server, or by `/healthz`", () => store.check());
+  await till.count("the check of the store at the start of a server", () => store.check());
+  await using place = new S3Place(till.gateway);
+  await using stack = new AsyncDisposableStack();
+  let url = "";
+  await till.count("the start of a server over an empty prefix: the check, and the first collection", async () => {
+    ({ url } = stack.use(await till.startServer(place)));
+    // the last thing that a collection does
+    await until(async () => (await place.objects()).some(({ key }) => key === place.layout.collected));
+  });
+  await till.count("`GET /healthz`, at most once a second", () => till.send("GET", `${url}/healthz`, 200));
 }
 
 /** The rows of the table under {@link HEADING}, by their first column. */
@@ -229,6 +304,13 @@ async function documentedPrices(): Promise<Map<string, { readonly requests: stri
   const rows = content.split("\n").filter((line) => line.startsWith("| "));
   const cells = rows.slice(2).map((line) => line.split("|").map((cell) => cell.trim()));
   return new Map(cells.map(([, row = "", requests = "", which = ""]) => [row, { requests, which }]));
+}
+
+/** What `more` has above `less`. */
+function difference(more: Counts, less: Counts): Counts {
+  const names = new Set([...Object.keys(more), ...Object.keys(less)]);
+  const entries = [...names].map((name) => [name, (more[name] ?? 0) - (less[name] ?? 0)] as const);
+  return Object.fromEntries(entries.filter(([, count]) => count !== 0));
 }
 
 function total(counts: Counts): number {
