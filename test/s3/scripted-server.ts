@@ -1,4 +1,5 @@
 /** An S3 server that keeps to a script: for what real servers say, and the one that the other tests have does not. */
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { BlobStore } from "../../src/core/store.ts";
@@ -56,12 +57,16 @@ export class ScriptedServer implements AsyncDisposable {
     });
   }
 
-  static async start(): Promise<ScriptedServer> {
+  /** @param port a free one, for a server that goes away and returns */
+  static async start(port = 0): Promise<ScriptedServer> {
     const scripted = new ScriptedServer();
-    await new Promise<void>((resolve) => {
-      scripted.#server.listen(0, "127.0.0.1", resolve);
-    });
+    await scripted.#listen(port);
     return scripted;
+  }
+
+  async #listen(port: number): Promise<void> {
+    this.#server.listen(port, "127.0.0.1");
+    await once(this.#server, "listening");
   }
 
   /** As a person reads it. */
@@ -112,6 +117,20 @@ export class ScriptedServer implements AsyncDisposable {
     this.#refusals = refusals;
     this.refused = 0;
     this.#server.closeAllConnections();
+  }
+
+  /** Breaks all connections and refuses new ones while `work` runs, as a machine does on which nothing listens. */
+  async awayDuring(work: () => Promise<void>): Promise<void> {
+    const { port } = this.#server.address() as AddressInfo;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+    try {
+      await work();
+    } finally {
+      await this.#listen(port);
+    }
   }
 
   /** Ends all connections on which no request is under way. */
