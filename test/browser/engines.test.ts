@@ -1,6 +1,7 @@
 /** The upload page under its policy in every engine. Every page and kind of code: active-content.full.test.ts. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { isFullRun } from "../helpers/full-run.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
@@ -45,7 +46,8 @@ function tryPolicies(names: readonly string[]): readonly string[] {
   });
 }
 
-for (const name of ENGINES) {
+// Firefox and WebKit take half a minute, and a minute to install
+for (const name of isFullRun ? ENGINES : (["chromium"] as const)) {
   void describe(`the upload page in ${name}`, needingEngine(name), () => {
     test("uploads, hashes in its worker and loads its language without a breach of its policy, and nothing uploaded becomes its code", async () => {
       await using folder = await StoreFolder.make();
