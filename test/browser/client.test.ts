@@ -252,7 +252,10 @@ browserTest("an answer without end is given up, and its connection closed", asyn
   await using endless = await listen((request, response) => {
     request.resume();
     response.writeHead(201, { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*" });
-    if (request.method === "OPTIONS") return void response.end();
+    if (request.method === "OPTIONS") {
+      response.end();
+      return;
+    }
     const chunk = Buffer.alloc(65_536, " ");
     const more = (): void => {
       while (!response.destroyed && response.write(chunk)) poured += chunk.length;

@@ -49,7 +49,7 @@ export async function startApp({ policy, scripts = false }: AppOptions = {}): Pr
   app.get("/own.xsl", (_, response) => void response.type("text/xsl").send(XSLT));
   app.get("/page.xml", ({ query }, response) => {
     if (policy !== undefined) response.set("Content-Security-Policy", policy);
-    response.type("application/xml").send(xmlPage(String(query["sheet"])));
+    response.type("application/xml").send(xmlPage(query["sheet"] as string));
   });
   const server = createServer(app).listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import puppeteer from "puppeteer-core";
+import { launch } from "puppeteer-core";
 import { startBrowser } from "./browser.ts";
 
 /** The browser engines that tests can drive. */
@@ -57,7 +57,7 @@ async function startChromium(): Promise<Engine> {
 /** By WebDriver BiDi. */
 async function startFirefox(): Promise<Engine> {
   const executablePath = spawnSync("which", [PROGRAMS.firefox], { encoding: "utf8" }).stdout.trim();
-  const browser = await puppeteer.launch({
+  const browser = await launch({
     browser: "firefox",
     executablePath,
     headless: true,
@@ -67,7 +67,7 @@ async function startFirefox(): Promise<Engine> {
   return {
     language: "de",
     goto: async (url) => void (await page.goto(url)),
-    evaluate: (call, argument) => page.evaluate(call as never, argument as never) as never,
+    evaluate: (call, argument) => page.evaluate(call as never, argument as never),
     [Symbol.asyncDispose]: () => browser.close(),
   };
 }

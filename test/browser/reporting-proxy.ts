@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, request } from "node:http";
+import { createServer, type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
 
 /** A server in front of another that has the browser report every breach of a page's policy. */
@@ -19,21 +19,24 @@ export async function startReportingProxy(target: string): Promise<ReportingProx
   const paths: string[] = [];
   const reports: string[] = [];
   const waiting = new Set<() => void>();
-  const server = createServer(async (incoming, outgoing) => {
+  const take = async (incoming: IncomingMessage): Promise<void> => {
+    const { "csp-report": report } = JSON.parse(Buffer.concat(await Array.fromAsync(incoming)).toString()) as {
+      "csp-report": Readonly<Record<string, string>>;
+    };
+    reports.push(`${report["effective-directive"] ?? report["violated-directive"]} ${report["blocked-uri"]}`);
+    for (const check of waiting) check();
+  };
+  const server = createServer((incoming, outgoing) => {
     if (incoming.url === REPORTS) {
-      const { "csp-report": report } = JSON.parse(Buffer.concat(await Array.fromAsync(incoming)).toString()) as {
-        "csp-report": Readonly<Record<string, string>>;
-      };
-      reports.push(`${report["effective-directive"] ?? report["violated-directive"]} ${report["blocked-uri"]}`);
-      for (const check of waiting) check();
-      outgoing.writeHead(204).end();
+      void take(incoming).then(() => outgoing.writeHead(204).end());
       return;
     }
     paths.push(incoming.url ?? "");
     const { method, headers } = incoming;
     const passed = request(target + incoming.url, { method, headers }, (answer) => {
       const policy = answer.headers["content-security-policy"];
-      const more = policy === undefined ? {} : { "content-security-policy": `${policy}; report-uri ${REPORTS}` };
+      const more =
+        policy === undefined ? {} : { "content-security-policy": `${String(policy)}; report-uri ${REPORTS}` };
       outgoing.writeHead(answer.statusCode ?? 502, { ...answer.headers, ...more });
       answer.pipe(outgoing);
     });

@@ -139,10 +139,7 @@ test("answers without end, and receipts of something else, are no links", async 
         `/uploads/${sha256("b")}`,
         "/uploads/",
         `ftp://a/${hex}`,
-      ].map((url) => [
-        url,
-        ((_, response) => void response.writeHead(201).end(JSON.stringify({ ...receipt, url }))) as RequestListener,
-      ]),
+      ].map((url) => [url, (_, response) => void response.writeHead(201).end(JSON.stringify({ ...receipt, url }))]),
     ),
   };
   for (const [name, answer] of Object.entries(answers)) {

@@ -1,4 +1,6 @@
 import type { HashWorker } from "../../client/types.ts";
+// Vite makes this default export, the file has none
+// oxlint-disable-next-line import/default
 import workerUrl from "../../client/hash-worker.ts?worker&url";
 
 /** Of the browser's `trustedTypes` (W3C Trusted Types), what is used. Browsers without it need none. */
