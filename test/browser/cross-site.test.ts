@@ -321,7 +321,7 @@ test(
       assert.ok(status === 201 || status === 200, `${host}: ${status}`);
       const blobs = await stored("cors");
       await page.evaluate(ATTACKS["a form of text"] ?? assert.fail(), `${server.url}/uploads?filename=${host}.txt`);
-      await page.waitForURL(`${server.url}/uploads/*`);
+      await page.waitForURL((url) => url.href.startsWith(`${server.url}/uploads`));
       assert.equal(await stored("cors"), host === "app.example" ? blobs + 1 : blobs, "the same content twice");
       await page.close();
     }
