@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { FixityError } from "../../core/errors.ts";
-import { close, fstat, open, readdir, rmdir, unlink } from "./calls.ts";
+import { close, fstat, open, readdir, rmdir, stat, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
 import type { Modes } from "./modes.ts";
@@ -9,6 +9,9 @@ import { isSilent, lifeOf, newName, type Owner } from "./owner.ts";
 
 /** How often a folder is touched, so that machines which cannot see the process see that it lives: every 5 minutes. */
 const SIGN_OF_LIFE = 5 * 60 * 1000;
+
+/** Milliseconds since 1970. */
+export type Clock = () => number;
 
 /** A file that bytes are staged in: open for writing, and its path. */
 export interface StagingPlace {
@@ -28,6 +31,7 @@ export class InstanceFolder {
   readonly #log: Log;
   #made: Promise<void> | null = null;
   #signs: NodeJS.Timeout | null = null;
+  #clock: Clock | null = null;
   #closed = false;
   #count = 0;
 
@@ -66,7 +70,7 @@ export class InstanceFolder {
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
     const life = lifeOf(owner, this.#owner);
-    return life === "unknown" ? isSilent(lastSign, await this.now()) : life === "dead";
+    return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
   }
 
   async #open(path: string): Promise<StagingPlace> {
@@ -107,6 +111,7 @@ export class InstanceFolder {
   async #makeNow(): Promise<void> {
     try {
       await this.#modes.mkdirs(this.#path);
+      await this.#readClock();
     } catch (error) {
       this.#made = null;
       throw error;
@@ -114,8 +119,23 @@ export class InstanceFolder {
     this.#signs ??= setInterval(() => void this.#giveSign(), SIGN_OF_LIFE).unref();
   }
 
-  /** The time by the file system's clock. */
-  async now(): Promise<Date> {
+  /**
+   * The clock that the file system stamps its files with, which on a network file system is not this machine's: the time that
+   * it gave this folder at the last change, and what has passed since. `null` if the folder cannot be made.
+   */
+  async clock(): Promise<Clock | null> {
+    await this.#make().catch(() => null);
+    return this.#clock;
+  }
+
+  async #readClock(): Promise<void> {
+    const readAt = performance.now();
+    const { mtimeMs } = await stat(this.#path);
+    this.#clock = () => mtimeMs + performance.now() - readAt;
+  }
+
+  /** The time by the file system's clock: that of a new file. */
+  async #now(): Promise<Date> {
     try {
       const { fd, path } = await this.create();
       try {
@@ -138,6 +158,7 @@ export class InstanceFolder {
     try {
       await close(await open(path, "wx", this.#modes.blob));
       await unlinkAny(path);
+      await this.#readClock();
     } catch (error) {
       // Gone: the next file makes it again.
       if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be touched", error);

@@ -7,11 +7,11 @@ import type {
   UploadSummary,
 } from "../../../core/upload-store.ts";
 import { failedWith, faultsTold, storeFault } from "../faults.ts";
+import type { Clock } from "../instance-folder.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
 import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
 import { lengthOf } from "./saved-state.ts";
-import type { Clock } from "./upload-folders.ts";
 
 /** Folders looked at together in a listing. */
 const LISTED_AT_ONCE = 64;

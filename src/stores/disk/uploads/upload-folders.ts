@@ -5,16 +5,13 @@ import type { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
-import type { InstanceFolder } from "../instance-folder.ts";
+import type { Clock, InstanceFolder } from "../instance-folder.ts";
 import type { Leftovers } from "../leftovers.ts";
 import { newName, type Owner, ownerOf } from "../owner.ts";
 import { namesIn } from "../walk.ts";
 import { newSegment } from "./saved-state.ts";
 import { restingToken } from "./token.ts";
 import { UploadFolder } from "./upload-folder.ts";
-
-/** Milliseconds since 1970. */
-export type Clock = () => number;
 
 /** The first generation of an upload. */
 const FIRST = 1;
@@ -82,18 +79,9 @@ export class UploadFolders {
     await this.#dismantle(scratch);
   }
 
-  /**
-   * Milliseconds since 1970 by the clock that the file system stamps its files with, which on a network file system is not
-   * this machine's. It is read once and goes on with the machine's monotonic clock. `null` if it cannot be read.
-   */
-  async clock(): Promise<Clock | null> {
-    try {
-      const start = (await this.#tools.instance.now()).getTime();
-      const readAt = performance.now();
-      return () => start + performance.now() - readAt;
-    } catch {
-      return null;
-    }
+  /** The clock that the times of files are from; `null` if it cannot be read. */
+  clock(): Promise<Clock | null> {
+    return this.#tools.instance.clock();
   }
 
   /** Removes what dead processes have left of uploads that they were making or removing, and requests they have left. */
