@@ -82,7 +82,8 @@ for (const adapter of ["node", "fastify"] as const) {
     assert.equal(await ask(`PUT /uploads/${stored.digest.hex} HTTP/1.1\r\nContent-Length: 13`), 200);
     assert.equal(await ask(`PUT /uploads/${sha256("new")} HTTP/1.1\r\nContent-Length: 3`), 100);
     assert.equal(await ask("POST /uploads HTTP/1.1\r\nContent-Length: 3\r\nContent-Encoding: gzip"), 415);
-    assert.equal(await ask("PUT /uploads/nonsense HTTP/1.1\r\nContent-Length: 3"), 400);
+    assert.equal(await ask("PUT /uploads/a-name.txt HTTP/1.1\r\nContent-Length: 3"), 100);
+    assert.equal(await ask(`PUT /uploads/${"0".repeat(63)} HTTP/1.1\r\nContent-Length: 3`), 400);
   });
 }
 

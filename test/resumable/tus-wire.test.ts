@@ -38,7 +38,7 @@ test("Core, Tus-Resumable: it is in every response to a request of tus", async (
   await using service = await Service.start();
   for (const [method, target, status] of [
     ["GET", "/uploads", 405],
-    ["PUT", "/uploads/", 405],
+    ["PUT", "/uploads/", 404],
     ["PUT", `/uploads/in-progress/${"0".repeat(32)}`, 405],
     ["HEAD", `/uploads/in-progress/${"0".repeat(32)}`, 404],
     ["GET", `/uploads/${"0".repeat(64)}`, 404],

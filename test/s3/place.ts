@@ -67,7 +67,8 @@ export class S3Place implements AsyncDisposable {
     const { client, layout } = this;
     const records = new Records(client, layout, new Conditions(client, layout, () => null));
     const names = await namesInRecords(client, layout, { records, signal: undefined });
-    const isKept = (key: string) => key.startsWith(layout.blobs) || layout.uploadIdOf(key) !== null || names.has(key);
+    const isKept = (key: string) =>
+      key.startsWith(layout.blobs) || key === layout.collected || layout.uploadIdOf(key) !== null || names.has(key);
     const objects = (await this.objects()).filter(({ key }) => !isKept(key));
     const uploads = (await this.uploads()).filter(({ uploadId }) => !names.has(uploadId));
     return objects.length + uploads.length;
