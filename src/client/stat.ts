@@ -8,8 +8,8 @@ import { abortion, asClientError, type Service } from "./service.ts";
 import type { BlobInfo } from "./types.ts";
 
 /**
- * Asks for the bytes as they are. Browsers do not let a page set this field; of a compressed answer nobody knows the size
- * beforehand.
+ * Asks for the bytes as they are, because the size of a compressed answer is not known beforehand. Browsers do not let a page
+ * set this field.
  */
 export const UNCOMPRESSED: Readonly<Record<string, string>> = { "Accept-Encoding": "identity" };
 

@@ -6,8 +6,8 @@ export const OCTET_STREAM = "application/octet-stream";
 
 /**
  * Extensions whose type in the package `mime` is wrong for most files. `.ts` and `.mts` are TypeScript far more often than an
- * MPEG stream, and a player that cannot play them helps nobody; streams are `.m2ts`. JPEG has more extensions than are registered: Windows and
- * Chrome save `.jfif`, and browsers offer `.pjpeg` and `.pjp` in their file dialogs.
+ * MPEG stream, and a browser would show a video player that cannot play them; streams are `.m2ts`. JPEG has more extensions
+ * than are registered: Windows and Chrome save `.jfif`, and browsers offer `.pjpeg` and `.pjp` in their file dialogs.
  */
 const TYPES: Readonly<Record<string, string>> = {
   cts: "text/plain",

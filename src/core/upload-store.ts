@@ -75,7 +75,7 @@ export interface UploadSummary {
   readonly id: UploadId;
   /**
    * Milliseconds since the record was last written, by the clock of the store and not of this machine; rounded up, never
-   * negative. `null` if the store cannot tell, or if somebody has to look at the upload soon: then its record is read.
+   * negative. `null` if the store cannot tell, or if the upload has to be looked at soon: then its record is read.
    */
   readonly age: number | null;
   /** The upload was concluded. `false` if the store cannot tell. */

@@ -179,6 +179,8 @@ for (const [group, wanted] of [
     const commands = /To change them: (.*)$/.exec(finding["remedy"] ?? "")?.[1] ?? "";
     await run("sh", ["-c", commands]);
     assert.equal((await doctor()).finding["verdict"], "ok");
+    const { out } = await runCommand(["doctor", "--json"], { env: { UPLOAD_DIR: folder.path } });
+    assert.match(out, /"probe":"modes".*"verdict":"ok"/, "the store's own group counts where the setting is missing");
     await using server = await ServerProcess.start({ dir: folder.path, env });
     await useEveryRoute(server.url);
     assert.deepEqual((await modesIn(folder.path)).modes, wanted);

@@ -32,7 +32,7 @@ export class CountedContent implements AsyncIterable<Uint8Array> {
     if (sent < size) throw this.#fail();
   }
 
-  /** The chunks of the content; errors of reading are told apart from those of the request, which end the iteration. */
+  /** The chunks of the content; an error while reading it is kept apart from errors of the request, which end the iteration. */
   async *#chunks(): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       yield* this.#content.stream();

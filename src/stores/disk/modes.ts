@@ -81,13 +81,15 @@ export class Modes {
   }
 
   /**
-   * What is open to more users than in a new store that is set up like this, and the commands that close it; `null` where
-   * nothing is.
+   * Folders whose modes are not those of a new store with the same group, and the commands that change them; `null` if there
+   * are none. A store that has a group is judged by it, also where the setting is missing: the commands must not shut out the
+   * web server.
    */
   async excess(): Promise<ModeExcess | null> {
     const { root, blobs, staging, uploads } = this.#places;
-    const wanted = this.#group === null ? PRIVATE : readableBy(this.#group);
-    const open: string[] = [];
+    const group = this.#group ?? this.gid;
+    const wanted = group === null ? PRIVATE : readableBy(group);
+    const others: string[] = [];
     for (const [path, mode] of [
       [root, wanted.root],
       [blobs, wanted.blobFolder],
@@ -96,12 +98,12 @@ export class Modes {
     ] as const) {
       const facts = await statOrNull(path);
       if (facts === null) continue;
-      const isOfOthers = (facts.mode & 0o070) !== 0 && this.#group !== null && facts.gid !== this.#group;
+      const isOfOthers = (facts.mode & 0o070) !== 0 && group !== null && facts.gid !== group;
       const isOpen = (facts.mode & 0o077 & ~mode) !== 0 || isOfOthers;
       const isClosed = (mode & 0o070 & ~facts.mode) !== 0;
-      if (isOpen || isClosed) open.push(`${basename(path)} (${(facts.mode & 0o7777).toString(8)})`);
+      if (isOpen || isClosed) others.push(`${basename(path)} (${(facts.mode & 0o7777).toString(8)})`);
     }
-    return open.length === 0 ? null : { folders: open, commands: commandsFor(root, blobs, this.#group) };
+    return others.length === 0 ? null : { folders: others, commands: commandsFor(root, blobs, group) };
   }
 
   /** Makes a folder. @throws what `mkdir` throws; FixityError `store-misconfigured` where it cannot be given to the group */
