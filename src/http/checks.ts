@@ -4,8 +4,9 @@ import { FixityError } from "../core/errors.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import type { RouteContext } from "./handler.ts";
 import type { Action } from "./options.ts";
-import { isForm } from "./fields/content-type.ts";
+import { isForm, isTooLongContentType } from "./fields/content-type.ts";
 import { type DigestValues, parseDigestField } from "./fields/digest-fields.ts";
+import { MAX_MEDIA_FIELD_LENGTH } from "./fields/parameters.ts";
 
 /** Methods whose content is to be stored. */
 const STORING: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
@@ -14,14 +15,18 @@ const STORING: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
  * Lets a request in before any of its content is read.
  *
  * @throws FixityError as the embedder's `authorize` does; `content-already-read` when a body parser in front has read what
- *   is to be stored
+ *   is to be stored; `invalid-field` for a media type that is too long
  */
 export async function admit(
   { exchange, options }: Pick<RouteContext, "exchange" | "options">,
   action: Action,
 ): Promise<void> {
   await options.authorize(exchange, action);
-  if (action !== "upload" || !exchange.isContentUsed || !STORING.has(exchange.method)) return;
+  if (action !== "upload" || !STORING.has(exchange.method)) return;
+  if (isTooLongContentType(exchange.fields.get("content-type"))) {
+    throw new FixityError("invalid-field", `Content-Type may have ${MAX_MEDIA_FIELD_LENGTH} characters at most.`);
+  }
+  if (!exchange.isContentUsed) return;
   throw new FixityError(
     "content-already-read",
     "Another middleware has already read the request's content. Register fixity before body parsers.",

@@ -63,7 +63,7 @@ const ALLOWED_FIELDS = [
 
 /**
  * Whether a text is an origin as browsers send it: `http` or `https`, the host in lower case and ASCII, and the port unless it is the
- * default one. Origins are compared, not matched: a wildcard within one would allow nobody.
+ * default one. Origins are compared, not matched: a wildcard within one would match no origin.
  */
 export function isOrigin(text: string): boolean {
   const url = URL.parse(text);

@@ -22,6 +22,7 @@ import { parseUploadChecksum } from "../../src/http/fields/upload-checksum.ts";
 import { booleanIn, integerIn } from "../../src/http/fields/upload-fields.ts";
 import { parseUploadMetadata } from "../../src/http/fields/upload-metadata.ts";
 import { parsePartHead } from "../../src/http/form/part-head.ts";
+import { sha256 } from "../helpers/service.ts";
 import { someOf } from "../helpers/full-run.ts";
 import { mayBeName } from "../../src/http/routes/put-name.ts";
 import { Random } from "../helpers/random.ts";
@@ -213,10 +214,20 @@ test("an upload whose Content-Type is too long is refused, and nothing is stored
   await using fixity = createFixity({ store: memoryStore() });
   const handler = fetchHandler(fixity);
   for (const type of ["image/png", "multipart/form-data; boundary=b"]) {
-    const headers = { "content-type": `${type};x="${" ".repeat(1024)}"` };
-    const answer = await handler(new Request("http://localhost/uploads", { method: "POST", headers, body: "content" }));
-    const problem = (await answer.json()) as { code: string; detail: string };
-    assert.deepEqual([answer.status, problem.code], [400, "invalid-field"]);
-    assert.match(problem.detail, /Content-Type may have 1024 characters at most/);
+    for (const [method, path, fields] of [
+      ["POST", "", {}],
+      ["POST", "", { "upload-complete": "?1" }],
+      ["POST", "", { "tus-resumable": "1.0.0", "upload-length": "7" }],
+      ["PUT", "/photo.png", {}],
+      ["PUT", `/${sha256("content")}`, {}],
+    ] as const) {
+      const headers = { ...fields, "content-type": `${type};x="${" ".repeat(1024)}"` };
+      const request = new Request(`http://localhost/uploads${path}`, { method, headers, body: "content" });
+      const answer = await handler(request);
+      const problem = (await answer.json()) as { code: string; detail: string };
+      assert.deepEqual([answer.status, problem.code], [400, "invalid-field"], `${method} ${path}`);
+      assert.match(problem.detail, /Content-Type may have 1024 characters at most/);
+    }
   }
+  for await (const _blob of fixity.list()) assert.fail("nothing is stored");
 });

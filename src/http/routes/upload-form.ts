@@ -131,7 +131,7 @@ class FormFiles {
     );
   }
 
-  /** Only fields by which uploaders announce chunks are decoded: a field that nobody reads cannot spoil the upload. */
+  /** Only fields by which uploaders announce chunks are decoded: a field that is not read cannot make the upload fail. */
   async #checkField(part: FormPart): Promise<void> {
     if (this.#chunkFields.reads(part.name)) this.#chunkFields.check(part.name, await part.text());
   }

@@ -10,8 +10,7 @@ import {
 } from "../checks.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
-import { isForm, isTooLongContentType, mediaTypeIn, parseContentType } from "../fields/content-type.ts";
-import { MAX_MEDIA_FIELD_LENGTH } from "../fields/parameters.ts";
+import { isForm, mediaTypeIn, parseContentType } from "../fields/content-type.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import type { RouteContext } from "../handler.ts";
 import { receiptAnswer } from "../receipt.ts";
@@ -23,9 +22,6 @@ export async function upload(context: RouteContext): Promise<Answer> {
   const { fields } = context.exchange;
   refuseChunkOfQuery(context.query);
   const declared = fields.get("content-type");
-  if (isTooLongContentType(declared)) {
-    throw new FixityError("invalid-field", `Content-Type may have ${MAX_MEDIA_FIELD_LENGTH} characters at most.`);
-  }
   if (isForm(declared)) return uploadForm(context, parseContentType(declared)?.parameters.get("boundary"));
   const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
   const naming = { filename, type: mediaTypeIn(declared) };
