@@ -67,7 +67,7 @@ function unknownHost(host: string | null): FixityError {
     "unknown-host",
     `The request is for ${named}. Without tokens this server answers only to IP addresses, localhost, the host of ` +
       `UPLOAD_PUBLIC_URL and those of UPLOAD_HOSTS, so that no web site can reach it under a name of its own. If this is a ` +
-      `name of this server, set ${setting} and start it again. If a proxy is in front, it may also send Host as it came.`,
+      `name of this server, set ${setting} and start it again. If a proxy is in front, let it pass on the Host of the client.`,
     { facts: host === null ? {} : { host } },
   );
 }
