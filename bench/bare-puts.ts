@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { sha256Hex, Signer } from "../src/stores/s3/signer.ts";
+import { sha256Hex, Signer } from "../src/stores/s3/api/signer.ts";
 import { type SmallLoad, uniqueBlocks } from "./load.ts";
 import type { S3Target } from "./servers/s3-target.ts";
 

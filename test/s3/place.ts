@@ -1,15 +1,15 @@
 /** An empty place in the server's bucket: a key prefix of its own, and what to look at in it behind the store's back. */
 import { randomBytes } from "node:crypto";
 import type { BlobStore } from "../../src/core/store.ts";
-import { S3Client } from "../../src/stores/s3/client.ts";
+import { S3Client } from "../../src/stores/s3/api/client.ts";
 import { Conditions } from "../../src/stores/s3/conditions.ts";
 import { Layout } from "../../src/stores/s3/layout.ts";
-import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../../src/stores/s3/listing.ts";
-import { abortUpload, createUpload, uploadPart } from "../../src/stores/s3/multipart.ts";
-import { deleteObject, putObject } from "../../src/stores/s3/objects.ts";
+import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../../src/stores/s3/api/listing.ts";
+import { abortUpload, createUpload, uploadPart } from "../../src/stores/s3/api/multipart.ts";
+import { deleteObject, putObject } from "../../src/stores/s3/api/objects.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
-import { sha256Hex } from "../../src/stores/s3/signer.ts";
+import { sha256Hex } from "../../src/stores/s3/api/signer.ts";
 import { namesInRecords } from "../../src/stores/s3/uploads/record-names.ts";
 import { Records } from "../../src/stores/s3/uploads/records.ts";
 import type { Gateway } from "./gateway.ts";

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobStore } from "../../src/core/store.ts";
 import { content, digestOf, keep, readAll, writeAll } from "../../src/stores/contract/tools.ts";
-import { headObject } from "../../src/stores/s3/objects.ts";
+import { headObject } from "../../src/stores/s3/api/objects.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";

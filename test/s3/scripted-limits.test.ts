@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FixityError } from "../../src/core/errors.ts";
 import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
-import { SEAT } from "../../src/stores/s3/upload-memory.ts";
+import { SEAT } from "../../src/stores/s3/buffers/buffer-pool.ts";
 import { failure } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { BlobStore } from "../../src/core/store.ts";
-import { S3Client } from "../../src/stores/s3/client.ts";
+import { S3Client } from "../../src/stores/s3/api/client.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
 import { contentOf, seenRequest } from "./fault-proxy.ts";

@@ -8,7 +8,7 @@ import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { UploadId } from "../../src/core/upload-id.ts";
 import { assertKept, digestOf, isStoreFailure } from "../../src/stores/contract/tools.ts";
 import { append, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
-import { listParts } from "../../src/stores/s3/listing.ts";
+import { listParts } from "../../src/stores/s3/api/listing.ts";
 import { Random } from "../helpers/random.ts";
 import { settled } from "../helpers/settled.ts";
 import { FaultProxy } from "./fault-proxy.ts";

@@ -2,10 +2,10 @@ import type { Readable } from "node:stream";
 import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader, OpenOptions } from "../../core/store.ts";
-import type { S3Client, S3Download } from "./client.ts";
-import { getObject, headObject } from "./objects.ts";
-import { S3Reader } from "./reader.ts";
-import { failedWith, S3Error } from "./s3-error.ts";
+import type { S3Client, S3Download } from "./api/client.ts";
+import { getObject, headObject } from "./api/objects.ts";
+import { S3Reader } from "./s3-reader.ts";
+import { failedWith, S3Error } from "./api/s3-error.ts";
 
 const OPERATION = "GetObject";
 

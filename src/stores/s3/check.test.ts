@@ -5,9 +5,9 @@ import { failure, type ScriptedAnswer, xml } from "../../../test/s3/scripted-buc
 import { ScriptedServer, type Step } from "../../../test/s3/scripted-server.ts";
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
 import { checkBucket } from "./check.ts";
-import type { S3Client } from "./client.ts";
+import type { S3Client } from "./api/client.ts";
 import type { S3StoreOptions } from "./options.ts";
-import { S3Error } from "./s3-error.ts";
+import { S3Error } from "./api/s3-error.ts";
 
 /** What the check says; `place` stands for the server's. */
 async function told(step: Step, options: Partial<S3StoreOptions> = {}): Promise<readonly [ErrorCode, string]> {

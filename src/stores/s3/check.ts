@@ -1,7 +1,7 @@
 import { FixityError } from "../../core/errors.ts";
-import type { S3Client } from "./client.ts";
-import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
-import { expectRoot } from "./answers.ts";
+import type { S3Client } from "./api/client.ts";
+import { NO_CREDENTIALS, S3Error } from "./api/s3-error.ts";
+import { expectRoot } from "./api/answers.ts";
 
 /**
  * Finds out with one small request whether the bucket can be reached and the keys are accepted, and says in one line what

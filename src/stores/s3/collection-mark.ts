@@ -1,11 +1,11 @@
 import type { CollectionMark } from "../../core/store.ts";
-import { expectTag } from "./answers.ts";
-import type { S3Client } from "./client.ts";
+import { expectTag } from "./api/answers.ts";
+import type { S3Client } from "./api/client.ts";
 import type { Layout } from "./layout.ts";
-import { ageOf, timeOf } from "./listing.ts";
+import { ageOf, timeOf } from "./api/listing.ts";
 import type { Log } from "./options.ts";
-import { failedWith } from "./s3-error.ts";
-import { sha256Hex } from "./signer.ts";
+import { failedWith } from "./api/s3-error.ts";
+import { sha256Hex } from "./api/signer.ts";
 
 const TEXT = Buffer.from("A collection of garbage was complete when this object was last modified.\n");
 

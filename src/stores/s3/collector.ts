@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
 import type { Collected } from "../../core/store.ts";
-import type { S3Client } from "./client.ts";
+import type { S3Client } from "./api/client.ts";
 import type { Layout } from "./layout.ts";
-import { type ListedUpload, listObjects, listParts, listUploads } from "./listing.ts";
-import { isLive } from "./live-uploads.ts";
-import type { UploadContext } from "./multipart-upload.ts";
-import { abortUpload } from "./multipart.ts";
-import { deleteObject, headObject } from "./objects.ts";
+import { type ListedUpload, listObjects, listParts, listUploads } from "./api/listing.ts";
+import { isLive } from "./send/live-uploads.ts";
+import type { UploadContext } from "./send/multipart-upload.ts";
+import { abortUpload } from "./api/multipart.ts";
+import { deleteObject, headObject } from "./api/objects.ts";
 import type { Log } from "./options.ts";
-import { remake } from "./remake.ts";
-import { failedWith } from "./s3-error.ts";
-import type { CopyLimits } from "./server-copy.ts";
+import { remake } from "./publish/remake.ts";
+import { failedWith } from "./api/s3-error.ts";
+import type { CopyLimits } from "./publish/server-copy.ts";
 import { namesInRecords } from "./uploads/record-names.ts";
 import type { Records } from "./uploads/records.ts";
 

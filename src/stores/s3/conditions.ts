@@ -1,11 +1,11 @@
-import { expectTag } from "./answers.ts";
-import type { Payload, S3Client } from "./client.ts";
+import { expectTag } from "./api/answers.ts";
+import type { Payload, S3Client } from "./api/client.ts";
 import type { Layout } from "./layout.ts";
-import { keepAlive } from "./live-uploads.ts";
-import { deleteObject } from "./objects.ts";
+import { keepAlive } from "./send/live-uploads.ts";
+import { deleteObject } from "./api/objects.ts";
 import type { Log } from "./options.ts";
-import { failedWith, type S3Error } from "./s3-error.ts";
-import { sha256Hex } from "./signer.ts";
+import { failedWith, type S3Error } from "./api/s3-error.ts";
+import { sha256Hex } from "./api/signer.ts";
 
 /** How a server wants `If-Match` to be written. */
 export type TagForm =

@@ -1,5 +1,5 @@
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
-import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
+import { NO_CREDENTIALS, S3Error } from "./api/s3-error.ts";
 
 /** A code of our own: the server copies no parts, and the object is too large to be copied whole. */
 export const TOO_LARGE_TO_COPY = "TooLargeToCopy";

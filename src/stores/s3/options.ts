@@ -1,9 +1,9 @@
 import { inspect } from "node:util";
 import { FixityError } from "../../core/errors.ts";
-import { Endpoint } from "./endpoint.ts";
-import { LARGEST_PART } from "./part-plan.ts";
-import type { CopyLimits } from "./server-copy.ts";
-import type { MemoryLimits } from "./upload-memory.ts";
+import { Endpoint } from "./api/endpoint.ts";
+import { LARGEST_PART } from "./send/part-plan.ts";
+import type { CopyLimits } from "./publish/server-copy.ts";
+import type { MemoryLimits } from "./buffers/buffer-pool.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -1,5 +1,5 @@
 import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
-import type { S3Client } from "./client.ts";
+import type { S3Client } from "./api/client.ts";
 
 /** A URL under which anybody can read an object; `says` becomes part of what is signed ("GetObject", response-… parameters). */
 export async function presignObject(

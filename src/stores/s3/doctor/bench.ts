@@ -1,18 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Remains } from "../../doctor/cleared.ts";
-import type { Payload } from "../client.ts";
-import { S3Client } from "../client.ts";
-import { CopyPace } from "../copy-pace.ts";
+import type { Payload } from "../api/client.ts";
+import { S3Client } from "../api/client.ts";
+import { CopyPace } from "../publish/copy-pace.ts";
 import { Layout } from "../layout.ts";
-import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../listing.ts";
-import { MultipartUpload } from "../multipart-upload.ts";
-import { abortUpload, createUpload, type Part, uploadPart, type UploadName } from "../multipart.ts";
-import { deleteObject, headObject, putObject } from "../objects.ts";
+import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../api/listing.ts";
+import { MultipartUpload } from "../send/multipart-upload.ts";
+import { abortUpload, createUpload, type Part, uploadPart, type UploadName } from "../api/multipart.ts";
+import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import type { ResolvedS3Options } from "../options.ts";
-import { pauseFor } from "../retry.ts";
-import { failedWith, S3Error } from "../s3-error.ts";
-import { sha256Hex, UNSIGNED_PAYLOAD } from "../signer.ts";
+import { pauseFor } from "../api/retry.ts";
+import { failedWith, S3Error } from "../api/s3-error.ts";
+import { sha256Hex, UNSIGNED_PAYLOAD } from "../api/signer.ts";
 
 /** What the last part of every probe's key begins with, below the staging area. */
 const MARK = "doctor-";

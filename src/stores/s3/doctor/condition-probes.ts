@@ -1,7 +1,7 @@
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { expectTag } from "../answers.ts";
+import { expectTag } from "../api/answers.ts";
 import { mayRefuseCondition } from "../conditions.ts";
-import { failedWith } from "../s3-error.ts";
+import { failedWith } from "../api/s3-error.ts";
 import { type Bench, payloadOf } from "./bench.ts";
 import { readText } from "./object-probes.ts";
 import { type BucketProbe, wanted, welcome } from "./probe.ts";

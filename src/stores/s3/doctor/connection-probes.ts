@@ -2,7 +2,7 @@ import { FixityError } from "../../../core/errors.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
 import { checkBucket } from "../check.ts";
 import { Layout } from "../layout.ts";
-import { S3Error } from "../s3-error.ts";
+import { S3Error } from "../api/s3-error.ts";
 import type { Bench } from "./bench.ts";
 import { type BucketProbe, vital, wanted } from "./probe.ts";
 

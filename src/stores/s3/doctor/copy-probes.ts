@@ -1,8 +1,8 @@
 import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
-import type { Part } from "../multipart.ts";
-import { copyObject } from "../objects.ts";
-import { failedWith, S3Error } from "../s3-error.ts";
+import type { Part } from "../api/multipart.ts";
+import { copyObject } from "../api/objects.ts";
+import { failedWith, S3Error } from "../api/s3-error.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
 import { FIRST_PART, textAtBorder } from "./multipart-probes.ts";
 import { readText } from "./object-probes.ts";

@@ -1,5 +1,5 @@
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
-import { S3Error } from "../s3-error.ts";
+import { S3Error } from "../api/s3-error.ts";
 import type { Bench } from "./bench.ts";
 import { type BucketProbe, welcome } from "./probe.ts";
 

@@ -1,6 +1,6 @@
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { expectRoot } from "../answers.ts";
-import { listObjects } from "../listing.ts";
+import { expectRoot } from "../api/answers.ts";
+import { listObjects } from "../api/listing.ts";
 import type { Bench } from "./bench.ts";
 import { type BucketProbe, holdsInTime, vital, wanted } from "./probe.ts";
 

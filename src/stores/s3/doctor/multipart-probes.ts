@@ -1,10 +1,10 @@
 import { ByteRange } from "../../../core/byte-range.ts";
 import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { listParts, listUploads } from "../listing.ts";
-import type { UploadName } from "../multipart.ts";
-import { headObject } from "../objects.ts";
-import { failedWith } from "../s3-error.ts";
+import { listParts, listUploads } from "../api/listing.ts";
+import type { UploadName } from "../api/multipart.ts";
+import { headObject } from "../api/objects.ts";
+import { failedWith } from "../api/s3-error.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
 import { LISTED_LATE } from "./listing-probes.ts";
 import { HEAD_LATE, readText } from "./object-probes.ts";

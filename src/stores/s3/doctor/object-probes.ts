@@ -1,9 +1,9 @@
 import { ByteRange } from "../../../core/byte-range.ts";
 import { fails, holds, type Outcome, restricted } from "../../doctor/probe.ts";
 import { openObject } from "../blob-opener.ts";
-import { deleteObject, headObject, putObject } from "../objects.ts";
-import { S3Error } from "../s3-error.ts";
-import { sha256Hex } from "../signer.ts";
+import { deleteObject, headObject, putObject } from "../api/objects.ts";
+import { S3Error } from "../api/s3-error.ts";
+import { sha256Hex } from "../api/signer.ts";
 import { type Bench, payloadOf } from "./bench.ts";
 import { type BucketProbe, holdsInTime, vital, wanted, welcome } from "./probe.ts";
 

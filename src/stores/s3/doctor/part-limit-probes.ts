@@ -1,9 +1,9 @@
 import { formatSize } from "../../../core/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
-import { uploadPart } from "../multipart.ts";
-import { PartPlan } from "../part-plan.ts";
-import { S3Error } from "../s3-error.ts";
-import { UploadMemory } from "../upload-memory.ts";
+import { uploadPart } from "../api/multipart.ts";
+import { PartPlan } from "../send/part-plan.ts";
+import { S3Error } from "../api/s3-error.ts";
+import { UploadMemory } from "../buffers/buffer-pool.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
 import { type BucketProbe, wanted } from "./probe.ts";
 

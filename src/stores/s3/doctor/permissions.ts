@@ -1,6 +1,6 @@
 import type { Explanation } from "../../doctor/examine.ts";
 import { FixityError } from "../../../core/errors.ts";
-import { S3Error } from "../s3-error.ts";
+import { S3Error } from "../api/s3-error.ts";
 import { type Bench, type DemandedField, payloadOf } from "./bench.ts";
 
 /** The IAM action that a request needs ("Actions, resources, and condition keys for Amazon S3"). */

@@ -1,6 +1,6 @@
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { Log } from "../options.ts";
-import { pauseFor } from "../retry.ts";
+import { pauseFor } from "../api/retry.ts";
 import { Fence } from "./fence.ts";
 import type { Records, StoredRecord } from "./records.ts";
 import { newToken } from "./upload-state.ts";

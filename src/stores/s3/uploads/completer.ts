@@ -1,18 +1,18 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
-import type { S3Client } from "../client.ts";
-import type { KnownAbsent } from "../known-absent.ts";
-import type { LargeUpload, SentParts } from "../large-upload.ts";
+import type { S3Client } from "../api/client.ts";
+import type { KnownAbsent } from "../publish/known-absent.ts";
+import type { LargeUpload, SentParts } from "../send/large-upload.ts";
 import type { Layout } from "../layout.ts";
-import { listParts } from "../listing.ts";
-import type { UploadContext } from "../multipart-upload.ts";
-import type { Part, UploadName } from "../multipart.ts";
-import { headObject } from "../objects.ts";
-import type { Publisher } from "../publisher.ts";
-import { pauseFor } from "../retry.ts";
-import { failedWith, type S3Error } from "../s3-error.ts";
-import { type CopyLimits, copyInside } from "../server-copy.ts";
+import { listParts } from "../api/listing.ts";
+import type { UploadContext } from "../send/multipart-upload.ts";
+import type { Part, UploadName } from "../api/multipart.ts";
+import { headObject } from "../api/objects.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import { pauseFor } from "../api/retry.ts";
+import { failedWith, type S3Error } from "../api/s3-error.ts";
+import { type CopyLimits, copyInside } from "../publish/server-copy.ts";
 
 /** Milliseconds between looks for what seems to be lost: some stores show objects only after a while. */
 export const LOOK_AGAIN_AFTER_MS = [250, 1_000, 2_000] as const;

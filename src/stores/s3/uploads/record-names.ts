@@ -1,7 +1,7 @@
 import type { UploadId } from "../../../core/upload-id.ts";
-import type { S3Client } from "../client.ts";
+import type { S3Client } from "../api/client.ts";
 import type { Layout } from "../layout.ts";
-import { listObjects } from "../listing.ts";
+import { listObjects } from "../api/listing.ts";
 import type { Records } from "./records.ts";
 
 /** Records that are read at once. */

@@ -5,7 +5,7 @@ import { ScriptedServer, type Step } from "../../../../test/s3/scripted-server.t
 import { UploadId } from "../../../core/upload-id.ts";
 import { Conditions } from "../conditions.ts";
 import { Layout } from "../layout.ts";
-import { failedWith } from "../s3-error.ts";
+import { failedWith } from "../api/s3-error.ts";
 import { Records, type Replaced } from "./records.ts";
 import { formatState, newState, newToken, type UploadState } from "./upload-state.ts";
 

@@ -1,12 +1,12 @@
 import type { UploadId } from "../../../core/upload-id.ts";
-import { expectTag } from "../answers.ts";
-import type { Payload, S3Client } from "../client.ts";
+import { expectTag } from "../api/answers.ts";
+import type { Payload, S3Client } from "../api/client.ts";
 import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
-import { deleteObject, headObject } from "../objects.ts";
-import { Attempts } from "../retry.ts";
-import { failedWith, type S3Error } from "../s3-error.ts";
-import { sha256Hex } from "../signer.ts";
+import { deleteObject, headObject } from "../api/objects.ts";
+import { Attempts } from "../api/retry.ts";
+import { failedWith, type S3Error } from "../api/s3-error.ts";
+import { sha256Hex } from "../api/signer.ts";
 import { formatState, parseState, type UploadState } from "./upload-state.ts";
 
 /** A record as it lies in the bucket. */

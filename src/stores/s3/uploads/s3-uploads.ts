@@ -8,12 +8,12 @@ import type {
   UploadSummary,
 } from "../../../core/upload-store.ts";
 import { faultsTold, storeFault } from "../faults.ts";
-import { ageOf, listObjects } from "../listing.ts";
-import { type PartLimits, PartPlan } from "../part-plan.ts";
-import { pauseFor } from "../retry.ts";
+import { ageOf, listObjects } from "../api/listing.ts";
+import { type PartLimits, PartPlan } from "../send/part-plan.ts";
+import { pauseFor } from "../api/retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import { Fence } from "./fence.ts";
-import { S3HeldUpload } from "./held-upload.ts";
+import { S3HeldUpload } from "./s3-held-upload.ts";
 import type { StoredRecord } from "./records.ts";
 import { endedState, isEndedSize, newState, newToken, type UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";

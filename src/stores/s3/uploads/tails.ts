@@ -3,13 +3,13 @@ import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { openObject } from "../blob-opener.ts";
-import { digestOfChunks } from "../chunk-digest.ts";
-import type { S3Client } from "../client.ts";
+import { digestOfChunks } from "../api/chunk-digest.ts";
+import type { S3Client } from "../api/client.ts";
 import type { Layout } from "../layout.ts";
-import { listObjects } from "../listing.ts";
-import { deleteObject, putObject } from "../objects.ts";
+import { listObjects } from "../api/listing.ts";
+import { deleteObject, putObject } from "../api/objects.ts";
 import type { Log } from "../options.ts";
-import { pauseFor } from "../retry.ts";
+import { pauseFor } from "../api/retry.ts";
 import { LOOK_AGAIN_AFTER_MS } from "./completer.ts";
 import type { Tail } from "./upload-state.ts";
 

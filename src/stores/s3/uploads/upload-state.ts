@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/store.ts";
-import type { Part, UploadName } from "../multipart.ts";
-import type { PartLimits } from "../part-plan.ts";
+import type { Part, UploadName } from "../api/multipart.ts";
+import type { PartLimits } from "../send/part-plan.ts";
 
 /** The last bytes of an upload, which do not fill a part yet: an object of their own. */
 export interface Tail {

@@ -1,7 +1,7 @@
 import type { Layout } from "../layout.ts";
-import type { UploadContext } from "../multipart-upload.ts";
-import type { Publisher } from "../publisher.ts";
-import type { UploadMemory } from "../upload-memory.ts";
+import type { UploadContext } from "../send/multipart-upload.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import type { UploadMemory } from "../buffers/buffer-pool.ts";
 import type { Completer } from "./completer.ts";
 import type { Records } from "./records.ts";
 import type { Tails } from "./tails.ts";

@@ -1,11 +1,11 @@
 import { Digest } from "../../../core/digest.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { LargeUpload, type LargeUploadOptions, type SentParts } from "../large-upload.ts";
+import { LargeUpload, type LargeUploadOptions, type SentParts } from "../send/large-upload.ts";
 import { SMALLEST_PART } from "../options.ts";
-import { PartPlan } from "../part-plan.ts";
-import { PartWriter } from "../part-writer.ts";
-import type { Seat } from "../upload-memory.ts";
+import { PartPlan } from "../send/part-plan.ts";
+import { PartWriter } from "../send/part-writer.ts";
+import type { Seat } from "../buffers/buffer-pool.ts";
 import type { Tail, UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { KEYS, ScriptedServer } from "../../../../test/s3/scripted-server.ts";
+import { FixityError } from "../../../core/errors.ts";
+import { content, digestOf } from "../../contract/tools.ts";
+import { credentialSource } from "./credentials.ts";
+import { resolveS3Options } from "../options.ts";
+import { S3Store } from "../s3-store.ts";
+
+const MINUTE = 60_000;
+
+/** Gives temporary keys as a container's agent does ("Container credential provider" in the SDK reference guide). */
+const agent = createServer((_, answer) => {
+  asked += 1;
+  answer.writeHead(isBroken ? 500 : 200, { "content-type": "application/json" });
+  answer.end(
+    JSON.stringify({
+      AccessKeyId: `ASIATEMPORARY${asked}`,
+      SecretAccessKey: "temporary-secret-key",
+      Token: "temporary-token",
+      Expiration: new Date(Date.now() + lifetime).toISOString(),
+    }),
+  );
+});
+let asked = 0;
+let lifetime = 60 * MINUTE;
+let isBroken = false;
+let home: string;
+
+before(async () => {
+  await new Promise<void>((resolve) => {
+    agent.listen(0, "127.0.0.1", resolve);
+  });
+  home = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  // This process is this file's alone. Nothing of the machine's own set-up may be found.
+  for (const name of Object.keys(process.env)) if (name.startsWith("AWS_")) delete process.env[name];
+  Object.assign(process.env, {
+    HOME: home,
+    AWS_EC2_METADATA_DISABLED: "true",
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${(agent.address() as AddressInfo).port}/keys`,
+  });
+});
+
+after(async () => {
+  agent.closeAllConnections();
+  agent.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+/** A store that asks the chain, and the access keys that its requests were signed with. */
+async function chained(work: (stat: () => Promise<unknown>, used: () => readonly string[]) => Promise<void>) {
+  await using server = await ScriptedServer.start();
+  const options = { bucket: "scripted", endpoint: server.endpoint, attempts: 1, log: () => null };
+  await using store = new S3Store(resolveS3Options(options));
+  const used = () =>
+    server.seen.map(({ headers }) => /Credential=(\w+)/.exec(String(headers.authorization))?.[1] ?? "");
+  asked = 0;
+  await work(async () => store.stat(digestOf(content(1))), used);
+}
+
+test("the keys of the configuration are used as they are, without asking anybody", async () => {
+  asked = 0;
+  const keys = { accessKeyId: KEYS.accessKey, secretAccessKey: KEYS.secretKey };
+  assert.equal(await credentialSource(keys)(), keys);
+  assert.equal(asked, 0);
+});
+
+test("keys that hold for long are asked for once, by however many requests at a time", async () => {
+  lifetime = 60 * MINUTE;
+  await chained(async (stat, used) => {
+    await Promise.all(Array.from({ length: 20 }, stat));
+    await stat();
+    assert.deepEqual(new Set(used()), new Set(["ASIATEMPORARY1"]));
+    assert.equal(asked, 1);
+  });
+});
+
+test("keys are renewed some minutes before they end, while requests go on with the old ones", async () => {
+  lifetime = 4 * MINUTE;
+  await chained(async (stat, used) => {
+    do await stat();
+    while (used().at(-1) === "ASIATEMPORARY1");
+    assert.equal(used()[0], "ASIATEMPORARY1");
+    assert.notEqual(used().at(-1), "ASIATEMPORARY1");
+  });
+});
+
+test("keys that have ended are used no more", async () => {
+  lifetime = -MINUTE;
+  await chained(async (stat, used) => {
+    for (let n = 0; n < 3; n += 1) await stat();
+    assert.equal(new Set(used()).size, 3, used().join());
+  });
+});
+
+test("an agent that fails while keys still hold fails no request", async () => {
+  await chained(async (stat, used) => {
+    lifetime = 4 * MINUTE;
+    await stat();
+    isBroken = true;
+    try {
+      for (let n = 0; n < 5; n += 1) await stat();
+      assert.deepEqual(new Set(used()), new Set(["ASIATEMPORARY1"]));
+    } finally {
+      isBroken = false;
+    }
+  });
+});
+
+test("a request for which there are no keys is not sent, and says so", async () => {
+  await chained(async (stat, used) => {
+    isBroken = true;
+    try {
+      await assert.rejects(stat(), (error) => {
+        assert(error instanceof FixityError && error.code === "store-misconfigured");
+        return true;
+      });
+      assert.deepEqual(used(), []);
+    } finally {
+      isBroken = false;
+    }
+  });
+});
+
+test("a presigned URL carries the token of temporary keys, and does not outlive them", async () => {
+  lifetime = 10 * MINUTE;
+  const options = { bucket: "scripted", endpoint: "http://127.0.0.1:9", log: () => null };
+  await using store = new S3Store(resolveS3Options(options));
+  const presigning = { lifetime: 3600, says: { contentType: "image/png" } };
+  const { url, expires } = await store.presign(digestOf(content(1)), presigning);
+  const { searchParams } = new URL(url);
+  assert.equal(searchParams.get("X-Amz-Security-Token"), "temporary-token");
+  assert(Number(searchParams.get("X-Amz-Expires")) < 3600);
+  assert(expires.getTime() <= Date.now() + lifetime && expires.getTime() > Date.now());
+});
