@@ -1,0 +1,39 @@
+/**
+ * Waits for `work`, but no longer than until `signal` is aborted. `work` itself is not stopped; a later failure of it is
+ * dropped. Leaves no listener behind.
+ *
+ * @throws the signal's reason, as it is
+ */
+export async function abortRace<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason as Error);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, work]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * Waits `ms` milliseconds. Unlike the one of node:timers, it runs in browsers too, and rejects with the signal's reason
+ * itself instead of an `AbortError` around it.
+ *
+ * @throws the signal's reason
+ */
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason as Error);
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseRetryAfter, retryDelay } from "./retry-delay.ts";
+
+test("the longest delay doubles with each failure up to a limit, and any delay below it may be drawn", (context) => {
+  const limits = { firstMs: 100, maxMs: 5_000 };
+  for (const [failures, longest] of [
+    [1, 100],
+    [2, 200],
+    [6, 3_200],
+    [7, 5_000],
+    [2_000, 5_000],
+  ] as const) {
+    const random = context.mock.method(Math, "random", () => 0);
+    assert.equal(retryDelay(failures, limits), 0);
+    random.mock.mockImplementation(() => 0.5);
+    assert.equal(retryDelay(failures, limits), longest / 2);
+    random.mock.restore();
+  }
+});
+
+test("Retry-After is read as seconds or a date, and as nothing else", () => {
+  const now = Date.parse("Mon, 23 Nov 2026 10:00:00 GMT");
+  for (const [value, ms] of [
+    ["120", 120_000],
+    ["0", 0],
+    ["Mon, 23 Nov 2026 10:00:30 GMT", 30_000],
+    ["Mon, 23 Nov 2026 09:00:00 GMT", 0],
+    ["soon", null],
+    ["", null],
+    ["-1", null],
+    ["1.5", null],
+    ["9999999999", null],
+    [null, null],
+  ] as const) {
+    assert.equal(parseRetryAfter(value, now), ms, String(value));
+  }
+});
