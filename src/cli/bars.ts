@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import { columnsOf, fitted } from "./columns.ts";
 
 /** How often the bars are drawn anew: milliseconds. */

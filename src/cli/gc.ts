@@ -1,5 +1,5 @@
 import { createFixity } from "../core/fixity.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
 import { assertThere, withStore } from "./store-command.ts";
 import type { CommandSources } from "./store-settings.ts";

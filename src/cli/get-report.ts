@@ -1,5 +1,5 @@
 import { printable } from "../server/pretty.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import type { BlobInfo } from "../client/node.ts";
 import type { Digest } from "../core/digest.ts";
 import { EXIT } from "./exit-codes.ts";

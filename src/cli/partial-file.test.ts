@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { Digest } from "../core/digest.ts";
-import { newName, thisProcess } from "../stores/disk/owner.ts";
+import { newName, thisProcess } from "../base/process-identity.ts";
 import { PartialFile } from "./partial-file.ts";
 
 const digest = Digest.parse("a".repeat(64));

@@ -3,7 +3,7 @@ import { type FileHandle, link, open, readdir, rename, unlink } from "node:fs/pr
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
 import { NO_LINKS } from "../stores/disk/faults.ts";
-import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
+import { isDead, newName, ownerOf, thisProcess } from "../base/process-identity.ts";
 import { systemCode } from "./file-trouble.ts";
 import { lastChange, unlessGone } from "./files.ts";
 

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import { printable } from "../server/pretty.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import type { UploadResult } from "../client/node.ts";
 import { Bars, type Transfer } from "./bars.ts";
 import type { Environment } from "./store-settings.ts";

@@ -1,7 +1,7 @@
 import { type BlobInfo, createClient } from "../client/node.ts";
 import type { Digest } from "../core/digest.ts";
 import { printable } from "../server/pretty.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
 import { inOrder } from "./in-order.ts";
 import { Interruption } from "./interruption.ts";

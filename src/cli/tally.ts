@@ -1,5 +1,5 @@
 import type { Digest } from "../core/digest.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import { counted } from "./text.ts";
 
 /** What verifying one blob has shown. */

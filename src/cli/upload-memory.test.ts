@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
+import { newName, ownerOf, thisProcess } from "../base/process-identity.ts";
 import { memoryFolder, UploadMemory } from "./upload-memory.ts";
 
 let parent = "";

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, unlink, writeFile } from "node:fs/pro
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { UploadStorage } from "../client/node.ts";
-import { isDead, newName, ownerOf, thisProcess } from "../stores/disk/owner.ts";
+import { isDead, newName, ownerOf, thisProcess } from "../base/process-identity.ts";
 import { lastChange, unlessGone } from "./files.ts";
 import type { Environment } from "./store-settings.ts";
 

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
 import { Progress } from "./progress.ts";
 import { assertThere, type StoreWork, withStore } from "./store-command.ts";

@@ -5,7 +5,7 @@ import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
 import { PAGE_SAFETY } from "../http/problem.ts";
 import { ASSETS, entityTagOf, type PageFiles } from "./page-files.ts";
 import { PLAIN_PAGE } from "./plain-page.ts";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 
 /**
  * What the page may do: run the script that stands in it and what that loads, load its own files, show pictures that were

@@ -1,5 +1,5 @@
 import type { styleText } from "node:util";
-import { formatSize } from "../core/format-size.ts";
+import { formatSize } from "../base/format-size.ts";
 
 /** What a log line may hold; see `request-log.ts` for what the fields of a request mean. */
 export interface LogRecord {

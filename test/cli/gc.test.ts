@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { formatSize } from "../../src/core/format-size.ts";
+import { formatSize } from "../../src/base/format-size.ts";
 import { jsonLines, runCommand } from "../helpers/command.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";

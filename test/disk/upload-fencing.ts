@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { BlobStore, UploadId } from "../../src/index.ts";
-import { newName, thisProcess } from "../../src/stores/disk/owner.ts";
+import { newName, thisProcess } from "../../src/base/process-identity.ts";
 import { fencedCode, type Proof, type Successor, takeOver, uploadsOver } from "../helpers/fencing.ts";
 import { mapConcurrent } from "../helpers/map-concurrent.ts";
 import { Random } from "../helpers/random.ts";

@@ -1,4 +1,4 @@
-import { formatSize } from "../../core/format-size.ts";
+import { formatSize } from "../../base/format-size.ts";
 import { type Html, html } from "./html.ts";
 import type { Preview } from "./preview.ts";
 import { labelOf, nameQuery, type ShownFile } from "./shown-file.ts";

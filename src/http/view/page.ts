@@ -1,4 +1,4 @@
-import { formatSize } from "../../core/format-size.ts";
+import { formatSize } from "../../base/format-size.ts";
 import { isInert } from "../serving.ts";
 import { Html, html } from "./html.ts";
 import { metaOf } from "./meta.ts";

@@ -6,7 +6,7 @@ import { failedWith } from "./faults.ts";
 import type { InstanceFolder } from "./instance-folder.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
-import { type Owner, ownerOf } from "./owner.ts";
+import { type Owner, ownerOf } from "../../base/process-identity.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
 

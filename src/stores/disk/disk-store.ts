@@ -27,7 +27,7 @@ import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
-import { thisProcess } from "./owner.ts";
+import { thisProcess } from "../../base/process-identity.ts";
 import { Publisher } from "./publisher.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
 import { StagingFile } from "./staging-file.ts";

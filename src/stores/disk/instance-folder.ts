@@ -5,7 +5,7 @@ import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
 import type { Modes } from "./modes.ts";
 import type { Log } from "./options.ts";
-import { isSilent, lifeOf, newName, type Owner } from "./owner.ts";
+import { isSilent, lifeOf, newName, type Owner } from "../../base/process-identity.ts";
 
 /** How often a folder is touched, so that machines which cannot see the process see that it lives: every 5 minutes. */
 const SIGN_OF_LIFE = 5 * 60 * 1000;

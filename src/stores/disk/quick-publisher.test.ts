@@ -14,7 +14,7 @@ import { InstanceFolder } from "./instance-folder.ts";
 import { Layout } from "./layout.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { DurabilityLevel } from "./options.ts";
-import { thisProcess } from "./owner.ts";
+import { thisProcess } from "../../base/process-identity.ts";
 import { QuickPublisher } from "./quick-publisher.ts";
 import { WriteThreads } from "./write-threads.ts";
 

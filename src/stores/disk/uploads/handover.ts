@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { GRACE, Hold, superseded } from "../../uploads/hold.ts";
 import type { Log } from "../options.ts";
-import { lifeOf, type Owner } from "../owner.ts";
+import { lifeOf, type Owner } from "../../../base/process-identity.ts";
 import { type SavedState, unreadable } from "./saved-state.ts";
 import { heldToken, restingToken, type Token } from "./token.ts";
 import type { FolderView, UploadFolder } from "./upload-folder.ts";

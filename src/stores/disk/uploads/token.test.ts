@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { thisProcess } from "../owner.ts";
+import { thisProcess } from "../../../base/process-identity.ts";
 import { heldToken, parseToken, restingToken } from "./token.ts";
 
 test("a token is read from its name as it was made", () => {

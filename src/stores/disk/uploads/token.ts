@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { newName, type Owner, ownerOf } from "../owner.ts";
+import { newName, type Owner, ownerOf } from "../../../base/process-identity.ts";
 
 /**
  * `<generation>-<state>-<name>`. A folder has one token, an empty file that is renamed: of all who want to change the state

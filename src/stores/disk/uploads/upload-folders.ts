@@ -7,7 +7,7 @@ import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
 import type { Clock, InstanceFolder } from "../instance-folder.ts";
 import type { Leftovers } from "../leftovers.ts";
-import { newName, type Owner, ownerOf } from "../owner.ts";
+import { newName, type Owner, ownerOf } from "../../../base/process-identity.ts";
 import { namesIn } from "../walk.ts";
 import { newSegment } from "./saved-state.ts";
 import { restingToken } from "./token.ts";

@@ -1,4 +1,4 @@
-import { formatSize } from "../../../core/format-size.ts";
+import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import type { Part } from "../api/multipart.ts";
 import { copyObject } from "../api/objects.ts";

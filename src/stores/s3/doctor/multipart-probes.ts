@@ -1,5 +1,5 @@
 import { ByteRange } from "../../../core/byte-range.ts";
-import { formatSize } from "../../../core/format-size.ts";
+import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
 import { listParts, listUploads } from "../api/listing.ts";
 import type { UploadName } from "../api/multipart.ts";

@@ -1,4 +1,4 @@
-import { formatSize } from "../../../core/format-size.ts";
+import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import { uploadPart } from "../api/multipart.ts";
 import { PartPlan } from "../send/part-plan.ts";

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { isDead, newName, type Owner, ownerOf, thisProcess } from "./owner.ts";
+import { isDead, newName, type Owner, ownerOf, thisProcess } from "./process-identity.ts";
 
 const NOW = new Date();
 const LONG_AGO = new Date(Date.now() - 61 * 60 * 1000);
