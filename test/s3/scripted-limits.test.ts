@@ -4,12 +4,12 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FixityError } from "../../src/core/errors.ts";
 import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
-import { SEAT } from "../../src/stores/s3/buffers/buffer-pool.ts";
+import { ADMISSION_BYTES } from "../../src/stores/s3/buffers/buffer-pool.ts";
 import { failure } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 
 const MIB = 1024 * 1024;
-/** More than a seat, less than a part. */
+/** More than an admission, less than a part. */
 const MEDIUM = 200_000;
 
 const failsWith = (code: string) => (error: unknown) => error instanceof FixityError && error.code === code;
@@ -53,7 +53,7 @@ void describe("a server that asks for a pause", () => {
 void describe("memory", () => {
   /** Memory for `seats` small uploads. */
   const seats = (seats: number, queue: number) => ({
-    memory: { budget: seats * SEAT * 4, queue, minRate: 0, window: 60_000 },
+    memory: { budget: seats * ADMISSION_BYTES * 4, queue, minRate: 0, window: 60_000 },
   });
 
   test("more uploads than may wait are told to come again, until there is room", async () => {

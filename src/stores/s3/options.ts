@@ -3,7 +3,7 @@ import { FixityError } from "../../core/errors.ts";
 import { Endpoint } from "./api/endpoint.ts";
 import { LARGEST_PART } from "./send/part-plan.ts";
 import type { CopyLimits } from "./publish/server-copy.ts";
-import type { MemoryLimits } from "./buffers/buffer-pool.ts";
+import type { BufferPoolLimits } from "./buffers/buffer-pool.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -119,7 +119,7 @@ export interface ResolvedS3Options {
   readonly partSize: number;
   readonly fixedPartSize: boolean;
   readonly maxParts: number;
-  readonly memory: MemoryLimits;
+  readonly memory: BufferPoolLimits;
   readonly copyLimits: CopyLimits;
   readonly concurrency: number;
   readonly connections: number;

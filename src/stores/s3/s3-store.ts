@@ -32,7 +32,7 @@ import { type PartLimits, PartPlan } from "./send/part-plan.ts";
 import { presignObject } from "./presigned-object.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { S3StagedBlob } from "./send/s3-staged-blob.ts";
-import { SEAT, UploadMemory } from "./buffers/buffer-pool.ts";
+import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
 import { Completer } from "./uploads/completer.ts";
 import { Records } from "./uploads/records.ts";
 import { S3Uploads } from "./uploads/s3-uploads.ts";
@@ -49,7 +49,7 @@ export class S3Store implements BlobStore, Diagnosable {
   readonly #layout: Layout;
   readonly #context: UploadContext;
   readonly #knownAbsent = new KnownAbsent();
-  readonly #memory: UploadMemory;
+  readonly #pool: BufferPool;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
 
@@ -63,7 +63,7 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#client = client;
     this.#layout = layout;
     this.#context = { client, idleLimit, copyPace: new CopyPace(), log };
-    this.#memory = new UploadMemory(options.memory);
+    this.#pool = new BufferPool(options.memory);
     this.#publisher = new Publisher({
       context: this.#context,
       layout,
@@ -87,7 +87,7 @@ export class S3Store implements BlobStore, Diagnosable {
       {
         context: this.#context,
         layout,
-        memory: this.#memory,
+        pool: this.#pool,
         publisher: this.#publisher,
         records,
         tails: new Tails(client, layout, log),
@@ -174,14 +174,14 @@ export class S3Store implements BlobStore, Diagnosable {
     const key = () => (digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest));
     const staged = new S3StagedBlob({
       publisher: this.#publisher,
-      seat: await this.#memory.admit(atMost, signal),
+      admission: await this.#pool.admit(atMost, signal),
       plan,
       atMost,
       beginLarge: () => new LargeUpload({ ...large, key: key() }),
       contentType: mediaType,
       signal,
     });
-    if (atMost !== undefined && atMost > SEAT) await staged.reserve();
+    if (atMost !== undefined && atMost > ADMISSION_BYTES) await staged.reserve();
     return staged;
   }
 
@@ -202,6 +202,6 @@ export class S3Store implements BlobStore, Diagnosable {
 
   get #partLimits(): PartLimits {
     const { partSize, fixedPartSize, maxParts } = this.#options;
-    return { partSize, fixedPartSize, maxParts, largestPart: this.#memory.largestPart };
+    return { partSize, fixedPartSize, maxParts, largestPart: this.#pool.maxBufferBytes };
   }
 }

@@ -1,163 +1,175 @@
-import { type Loan, MemoryBudget } from "./buffer-budget.ts";
+import { type Permit, Semaphore } from "../../../base/semaphore.ts";
+import { FixityError } from "../../../core/errors.ts";
 
 /**
- * Bytes that every upload may hold from its beginning to its end. Small files need no more, so that they never wait behind
- * large ones; a large one waits for its part with no more than this in its hands.
+ * Bytes that an admitted upload may hold from its beginning to its end. A small file needs no more, so it never waits behind
+ * a large one; a large file holds no more than this while it waits for its first buffer.
  */
-export const SEAT: number = 64 * 1024;
+export const ADMISSION_BYTES: number = 64 * 1024;
 
-/** Of the budget, what is kept for seats; the rest is for parts. */
-const SEATS_SHARE = 1 / 4;
+/** The share of the budget that is kept for admissions; the rest is for buffers. */
+const ADMISSIONS_SHARE = 1 / 4;
 
 /** How memory is shared between uploads. */
-export interface MemoryLimits {
-  /** Bytes for all uploads. */
+export interface BufferPoolLimits {
+  /** Bytes for all uploads together. */
   readonly budget: number;
-  /** Uploads that may wait for a seat. */
+  /** Uploads that may wait for admission before the next one is refused. */
   readonly queue: number;
-  /** Bytes a second. Who sends less is ended, while others wait for what he holds. */
+  /** Bytes per second below which a sender is dropped while other uploads wait for the memory it holds. */
   readonly minRate: number;
-  /** Milliseconds over which a rate is measured. */
+  /** Milliseconds over which a sender's rate is measured. */
   readonly window: number;
 }
 
 /**
- * The memory of all uploads: a seat for each, and part buffers for those whose files are larger.
+ * The memory of all uploads of a store: an admission for each upload, and a buffer of one part for each upload whose file
+ * is larger than that.
  *
- * There is no deadlock: who waits for a seat holds nothing, and who waits for a part buffer holds a seat, which no holder
- * of a part buffer waits for. A part buffer comes back when its part has been sent, or has failed to be.
+ * There is no deadlock. An upload that waits for admission holds nothing; an upload that waits for a buffer holds an
+ * admission, for which no holder of a buffer waits. A buffer is released when its part has been sent, or has failed.
  */
-export class UploadMemory {
-  readonly #seats: MemoryBudget;
-  readonly #parts: MemoryBudget;
-  readonly #limits: MemoryLimits;
-  readonly #taken = new Set<Seat>();
-  /** Largest part that can be held; half of what there is, so that two uploads can go on at once. */
-  readonly largestPart: number;
-  #watch: NodeJS.Timeout | null = null;
+export class BufferPool {
+  /** Bytes of the largest buffer: half of what there is, so that two uploads make progress at once. */
+  readonly maxBufferBytes: number;
+  readonly #limits: BufferPoolLimits;
+  readonly #admissions: Semaphore;
+  /** Its queue is unbounded, but each waiter has an admission, so their number is. */
+  readonly #buffers: Semaphore;
+  readonly #admitted = new Set<Admission>();
+  #rateTimer: NodeJS.Timeout | null = null;
 
-  constructor(limits: MemoryLimits) {
-    const forSeats = Math.floor(limits.budget * SEATS_SHARE);
-    const forParts = limits.budget - forSeats;
+  constructor(limits: BufferPoolLimits) {
+    const admissionBytes = Math.floor(limits.budget * ADMISSIONS_SHARE);
+    const bufferBytes = limits.budget - admissionBytes;
     this.#limits = limits;
-    this.#seats = new MemoryBudget({ bytes: forSeats, queue: limits.queue });
-    // Whoever waits here has a seat, so this queue is bounded by their number.
-    this.#parts = new MemoryBudget({ bytes: forParts, queue: Infinity });
-    this.largestPart = Math.floor(forParts / 2);
+    this.#admissions = new Semaphore(admissionBytes);
+    this.#buffers = new Semaphore(bufferBytes);
+    this.maxBufferBytes = Math.floor(bufferBytes / 2);
   }
 
-  /** Bytes lent. */
-  get lent(): number {
-    return this.#seats.lent + this.#parts.lent;
+  /** Bytes in use. */
+  get used(): number {
+    return this.#admissions.held + this.#buffers.held;
   }
 
   /**
-   * Takes up an upload.
+   * Admits an upload, after those that came before it.
    *
-   * @param length bytes that will come, where that is known
-   * @throws FixityError `store-busy`
+   * @param length bytes that will arrive, if announced
+   * @throws FixityError `store-busy` if too many uploads wait already
+   * @throws the signal's reason
    */
-  async admit(length: number | undefined, signal: AbortSignal | undefined): Promise<Seat> {
-    const loan = await this.#waitingFor(this.#seats.take(Math.min(length ?? SEAT, SEAT), signal));
-    const seat = new Seat({
-      loan,
-      takePart: async (bytes, signal) => this.#waitingFor(this.#parts.take(bytes, signal)),
-      leave: () => this.#taken.delete(seat),
-    });
-    this.#taken.add(seat);
-    return seat;
-  }
-
-  /** Somebody may have to wait: senders are watched for as long as anybody does. */
-  async #waitingFor<T>(taking: Promise<T>): Promise<T> {
-    if (this.#watch === null && this.#parts.waiting + this.#seats.waiting > 0) {
-      for (const seat of this.#taken) seat.beginWindow();
-      this.#watch = setInterval(() => this.#endSlowest(), this.#limits.window);
-      this.#watch.unref();
+  async admit(length: number | undefined, signal: AbortSignal | undefined): Promise<Admission> {
+    signal?.throwIfAborted();
+    const bytes = Math.min(length ?? ADMISSION_BYTES, ADMISSION_BYTES);
+    if (!this.#admissions.canAcquire(bytes) && this.#admissions.waiting >= this.#limits.queue) {
+      throw new FixityError("store-busy", "Too many uploads are waiting for memory. Try again soon.");
     }
-    return taking;
+    const permit = await this.#watched(this.#admissions.acquire(bytes, signal));
+    const admission: Admission = new Admission(
+      permit,
+      async (size, signal) => this.#watched(this.#buffers.acquire(size, signal)),
+      () => this.#admitted.delete(admission),
+    );
+    this.#admitted.add(admission);
+    return admission;
   }
 
-  #endSlowest(): void {
-    if (this.#parts.waiting + this.#seats.waiting === 0) {
-      if (this.#watch !== null) clearInterval(this.#watch);
-      this.#watch = null;
+  get #waiting(): number {
+    return this.#buffers.waiting + this.#admissions.waiting;
+  }
+
+  /** Rates are measured for as long as any upload waits. */
+  async #watched<T>(acquiring: Promise<T>): Promise<T> {
+    if (this.#rateTimer === null && this.#waiting > 0) {
+      for (const admission of this.#admitted) admission.startWindow();
+      this.#rateTimer = setInterval(() => this.#dropSlowest(), this.#limits.window);
+      this.#rateTimer.unref();
+    }
+    return acquiring;
+  }
+
+  /** At most one sender is dropped per window: its memory may be enough. */
+  #dropSlowest(): void {
+    if (this.#waiting === 0) {
+      if (this.#rateTimer !== null) clearInterval(this.#rateTimer);
+      this.#rateTimer = null;
       return;
     }
-    const holdsWhatIsMissed = (seat: Seat) => this.#parts.waiting === 0 || seat.holdsPart;
-    const least = (this.#limits.minRate * this.#limits.window) / 1000;
-    let slowest: Seat | null = null;
-    for (const seat of this.#taken) {
-      const received = seat.beginWindow();
-      if (received === null || received >= least || !holdsWhatIsMissed(seat)) continue;
-      if (slowest === null || received < slowest.lastWindow) slowest = seat;
+    const holdsWhatIsMissing = (admission: Admission) => this.#buffers.waiting === 0 || admission.holdsBuffer;
+    const minBytes = (this.#limits.minRate * this.#limits.window) / 1000;
+    let slowest: Admission | null = null;
+    for (const admission of this.#admitted) {
+      const received = admission.startWindow();
+      if (received === null || received >= minBytes || !holdsWhatIsMissing(admission)) continue;
+      if (slowest === null || received < slowest.lastWindowBytes) slowest = admission;
     }
-    slowest?.end();
+    slowest?.onTooSlow?.();
   }
 }
 
-interface SeatParts {
-  readonly loan: Loan;
-  readonly takePart: (bytes: number, signal: AbortSignal | undefined) => Promise<Loan>;
-  readonly leave: () => void;
-}
-
-/** The place of one upload in memory. */
-export class Seat {
-  readonly #parts: SeatParts;
-  /** Called when the sender is too slow; it has to give back all it has. */
-  onEnd: (() => void) | null = null;
-  /** A part buffer is being filled. */
-  holdsPart = false;
-  /** Bytes received in the window before. */
-  lastWindow = 0;
+/** One upload's place in the pool. It measures the sender's rate, because a slow sender keeps memory from others. */
+export class Admission {
+  /** Called once per window in which the sender is the slowest; the upload must then release all that it holds. */
+  onTooSlow: (() => void) | null = null;
+  /** Whether a buffer is being filled. */
+  holdsBuffer = false;
+  /** Bytes received in the last full window. */
+  lastWindowBytes = 0;
+  readonly #permit: Permit;
+  readonly #acquireBuffer: (bytes: number, signal: AbortSignal | undefined) => Promise<Permit>;
+  readonly #onRelease: () => void;
   #received = 0;
-  /** Until when the sender could not have sent all of the time, by `performance.now()`; `null`: as long as we are busy. */
-  #excusedUntil: number | null = performance.now();
+  /** `performance.now()` from when on the sender's silence counts; `null` while the store keeps the sender waiting. */
+  #countsFrom: number | null = performance.now();
   #busySince = performance.now();
-  #begun = false;
+  /** Whether the sender could have sent during the whole of the current window so far. */
+  #isWindowValid = false;
 
-  constructor(parts: SeatParts) {
-    this.#parts = parts;
+  constructor(
+    permit: Permit,
+    acquireBuffer: (bytes: number, signal: AbortSignal | undefined) => Promise<Permit>,
+    onRelease: () => void,
+  ) {
+    this.#permit = permit;
+    this.#acquireBuffer = acquireBuffer;
+    this.#onRelease = onRelease;
   }
 
-  /** Bytes have come in. */
-  receive(bytes: number): void {
+  /** Counts bytes that the sender has sent. */
+  countReceived(bytes: number): void {
     this.#received += bytes;
   }
 
   /**
-   * The sender is waited for (`false`), or waits for us (`true`). Who was kept waiting needs about as long to be back at
-   * its pace: TCP asks less and less often whether there is room again.
+   * `true` while the store keeps the sender waiting, `false` while it waits for the sender. After a wait, the sender is
+   * excused for as long again: TCP probes a closed window less and less often, so the sender resumes late.
    */
   set busy(busy: boolean) {
     const now = performance.now();
     if (busy) this.#busySince = now;
-    this.#excusedUntil = busy ? null : now + (now - this.#busySince);
-    this.#begun = false;
+    this.#countsFrom = busy ? null : now + (now - this.#busySince);
+    this.#isWindowValid = false;
   }
 
   /** Waits for the memory of a part. */
-  async takePart(bytes: number, signal: AbortSignal | undefined): Promise<Loan> {
-    return this.#parts.takePart(bytes, signal);
+  async acquireBuffer(bytes: number, signal: AbortSignal | undefined): Promise<Permit> {
+    return this.#acquireBuffer(bytes, signal);
   }
 
-  /** Bytes received since the last call; `null` where the sender could not have sent all of that time. */
-  beginWindow(): number | null {
-    const isMeasured = this.#begun;
-    this.lastWindow = this.#received;
+  /** Starts a window. Returns the bytes received in the one before, or `null` if the sender had to wait during it. */
+  startWindow(): number | null {
+    const wasValid = this.#isWindowValid;
+    this.lastWindowBytes = this.#received;
     this.#received = 0;
-    this.#begun = this.#excusedUntil !== null && performance.now() >= this.#excusedUntil;
-    return isMeasured ? this.lastWindow : null;
+    this.#isWindowValid = this.#countsFrom !== null && performance.now() >= this.#countsFrom;
+    return wasValid ? this.lastWindowBytes : null;
   }
 
-  end(): void {
-    this.onEnd?.();
-  }
-
-  /** Gives the seat back; a second time does nothing. */
-  leave(): void {
-    this.#parts.leave();
-    this.#parts.loan.end();
+  /** Releases the admission; releasing it twice does no harm. */
+  release(): void {
+    this.#onRelease();
+    this.#permit.release();
   }
 }

@@ -5,7 +5,7 @@ import { content } from "../../contract/tools.ts";
 import { PartBuffer } from "./part-buffer.ts";
 import { sha256Hex } from "../api/signer.ts";
 
-test("bytes come back as they went in, in whatever pieces", () => {
+test("the content is the bytes that were added, whatever their chunks", () => {
   const lengths = fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1_000, max: 30_000 })));
   fc.assert(
     fc.property(lengths, (lengths) => {
@@ -22,7 +22,7 @@ test("bytes come back as they went in, in whatever pieces", () => {
   );
 });
 
-test("what has been taken is not written over by what comes afterwards", () => {
+test("taken chunks are not overwritten by bytes that are added later", () => {
   const buffer = new PartBuffer();
   for (let n = 0; n < 10; n += 1) buffer.add(content(100, n));
   const taken = Buffer.concat(buffer.take().chunks);
@@ -31,7 +31,7 @@ test("what has been taken is not written over by what comes afterwards", () => {
   assert(taken.equals(copy));
 });
 
-test("a sender of single bytes costs little more than his bytes, and keeps no larger buffer alive", () => {
+test("single bytes cost little more memory than they are, and keep no larger buffer alive", () => {
   const buffer = new PartBuffer();
   const large = content(100_000);
   for (let at = 0; at < large.length; at += 1) buffer.add(large.subarray(at, at + 1));
@@ -44,12 +44,12 @@ test("a sender of single bytes costs little more than his bytes, and keeps no la
   assert(held < 2 * large.length, `${held} bytes`);
 });
 
-test("a digest that was asked for is that of the bytes since then, up to the next time that they are taken", () => {
+test("a requested digest covers the bytes from the request to the next take", () => {
   const buffer = new PartBuffer();
   buffer.add(content(5_000));
   assert.equal(buffer.take().digest, null);
   for (let part = 1; part <= 2; part += 1) {
-    buffer.digestNext();
+    buffer.hashNext();
     const pieces = [1, 40, 3_000, 0, 200].map((length, n) => content(length, 10 * part + n));
     for (const piece of pieces) buffer.add(piece);
     const { chunks, digest } = buffer.take();

@@ -3,7 +3,7 @@ import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import { uploadPart } from "../api/multipart.ts";
 import { PartPlan } from "../send/part-plan.ts";
 import { S3Error } from "../api/s3-error.ts";
-import { UploadMemory } from "../buffers/buffer-pool.ts";
+import { BufferPool } from "../buffers/buffer-pool.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
 import { type BucketProbe, wanted } from "./probe.ts";
 
@@ -143,7 +143,7 @@ async function largestTaken(refused: number, isTaken: (number: number) => Promis
 
 function limited({ options }: Bench, most: number, found: string): Outcome {
   const { partSize, fixedPartSize, maxParts, memory } = options;
-  const { largestPart } = new UploadMemory(memory);
+  const { maxBufferBytes: largestPart } = new BufferPool(memory);
   const { largestFile } = new PartPlan({ partSize, fixedPartSize, maxParts: most, largestPart }, undefined);
   const fits = formatSize(most * partSize);
   return fails(

@@ -1,5 +1,5 @@
 import { digestOfChunks } from "../api/chunk-digest.ts";
-import type { Loan } from "../buffers/buffer-budget.ts";
+import type { Permit } from "../../../base/semaphore.ts";
 import { type Completion, MultipartUpload, type UploadContext } from "./multipart-upload.ts";
 import type { Part, UploadName } from "../api/multipart.ts";
 import { UNSIGNED_PAYLOAD } from "../api/signer.ts";
@@ -35,7 +35,7 @@ export interface FilledPart {
   readonly length: number;
   /** SHA-256 in hex; `null` where it is not known yet. */
   readonly digest: string | null;
-  readonly loan: Loan;
+  readonly permit: Permit | null;
 }
 
 /** Content of more than a part on its way to S3. A part is kept until S3 has confirmed it. */
@@ -79,7 +79,7 @@ export class LargeUpload {
     const sending = this.#send(number, part)
       .catch((error: unknown) => this.#stop.abort(error))
       .finally(() => {
-        part.loan.end();
+        part.permit?.release();
         this.#sending.delete(sending);
       });
     this.#sending.add(sending);

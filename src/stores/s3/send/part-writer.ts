@@ -1,16 +1,16 @@
 import { FixityError } from "../../../core/errors.ts";
 import type { LargeUpload } from "./large-upload.ts";
-import { Loan } from "../buffers/buffer-budget.ts";
+import type { Permit } from "../../../base/semaphore.ts";
 import { PartBuffer } from "../buffers/part-buffer.ts";
 import type { PartPlan } from "./part-plan.ts";
-import { SEAT, type Seat } from "../buffers/buffer-pool.ts";
+import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
 
 /** Padding that takes no memory however often it is used. */
 const ZEROS = Buffer.alloc(64 * 1024);
 
 /** What bytes are cut into parts with. */
 export interface PartWriterOptions {
-  readonly seat: Seat;
+  readonly admission: Admission;
   readonly plan: PartPlan;
   /** Bytes that are coming at most, where that is known. */
   readonly atMost: number | undefined;
@@ -22,13 +22,13 @@ export interface PartWriterOptions {
 
 /**
  * Cuts bytes into parts. A part is held until there is one byte more; then it is sent off and the next one begins. What fits
- * the seat needs no other memory; for more, that of a whole part is taken beforehand.
+ * the admission needs no other memory; for more, that of a whole part is taken beforehand.
  */
 export class PartWriter {
   readonly #options: PartWriterOptions;
   readonly #buffer = new PartBuffer();
-  /** The memory of a part that is being filled; without it, that of the seat has to do. */
-  #loan: Loan | null = null;
+  /** The memory of a part that is being filled; without it, that of the admission has to do. */
+  #permit: Permit | null = null;
   #large: LargeUpload | null;
   /** Somebody else reads the held bytes; never rejects. */
   #lent: Promise<unknown> | null = null;
@@ -38,7 +38,7 @@ export class PartWriter {
   constructor(options: PartWriterOptions) {
     this.#options = options;
     this.#large = options.large;
-    if (this.#large?.signsParts === true) this.#buffer.digestNext();
+    if (this.#large?.signsParts === true) this.#buffer.hashNext();
   }
 
   /** Where parts have been sent; `null` before the first one. */
@@ -58,13 +58,13 @@ export class PartWriter {
 
   /** Takes the memory of a part before the first byte of it is there. */
   async reserve(): Promise<void> {
-    if (this.#loan === null) await this.#takeMemory();
+    if (this.#permit === null) await this.#takeMemory();
   }
 
   /** Takes bytes; they are the writer's from now on. A promise where memory or a connection has to be waited for. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertOpen();
-    const room = this.#loan === null ? SEAT : this.#partSize;
+    const room = this.#permit === null ? ADMISSION_BYTES : this.#partSize;
     if (this.#buffer.length + bytes.length <= room) return this.#buffer.add(bytes);
     return this.#takeIn(bytes);
   }
@@ -79,13 +79,13 @@ export class PartWriter {
 
   /** Sends what is held as a part, without waiting for anything. */
   sendNow(): LargeUpload {
-    const { seat, beginLarge } = this.#options;
-    const loan = this.#loan ?? new Loan(() => undefined);
+    const { admission, beginLarge } = this.#options;
+    const permit = this.#permit;
     this.#large ??= beginLarge();
-    this.#loan = null;
-    seat.holdsPart = false;
-    this.#large.send({ length: this.#buffer.length, ...this.#buffer.take(), loan });
-    if (this.#large.signsParts) this.#buffer.digestNext();
+    this.#permit = null;
+    admission.holdsBuffer = false;
+    this.#large.send({ length: this.#buffer.length, ...this.#buffer.take(), permit });
+    if (this.#large.signsParts) this.#buffer.hashNext();
     return this.#large;
   }
 
@@ -97,9 +97,9 @@ export class PartWriter {
     const part = {
       length: this.#buffer.length,
       ...this.#buffer.take(),
-      loan: this.#loan ?? new Loan(() => undefined),
+      permit: this.#permit,
     };
-    this.#loan = null;
+    this.#permit = null;
     this.#large?.sendAs(number, part);
   }
 
@@ -131,9 +131,9 @@ export class PartWriter {
   #closeWith(reason: () => unknown): void {
     this.#closed ??= reason;
     this.#buffer.take();
-    this.#loan?.end();
-    this.#loan = null;
-    this.#options.seat.leave();
+    this.#permit?.release();
+    this.#permit = null;
+    this.#options.admission.release();
   }
 
   get #partSize(): number {
@@ -153,12 +153,12 @@ export class PartWriter {
   }
 
   async #takeMemory(): Promise<void> {
-    const { seat, atMost = Infinity, signal } = this.#options;
-    const loan = await seat.takePart(Math.min(this.#partSize, atMost), signal);
-    if (this.#closed !== null) loan.end();
+    const { admission, atMost = Infinity, signal } = this.#options;
+    const permit = await admission.acquireBuffer(Math.min(this.#partSize, atMost), signal);
+    if (this.#closed !== null) permit.release();
     this.#assertOpen();
-    seat.holdsPart = true;
-    this.#loan = loan;
+    admission.holdsBuffer = true;
+    this.#permit = permit;
   }
 
   #assertOpen(): void {

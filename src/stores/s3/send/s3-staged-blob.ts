@@ -6,12 +6,12 @@ import type { LargeUpload } from "./large-upload.ts";
 import type { PartPlan } from "./part-plan.ts";
 import { ended, PartWriter } from "./part-writer.ts";
 import type { Publisher } from "../publish/publisher.ts";
-import type { Seat } from "../buffers/buffer-pool.ts";
+import type { Admission } from "../buffers/buffer-pool.ts";
 
 /** What a staged blob is made of. */
 export interface StagedBlobParts {
   readonly publisher: Publisher;
-  readonly seat: Seat;
+  readonly admission: Admission;
   readonly plan: PartPlan;
   /** Bytes that are coming at most, where that is known. */
   readonly atMost: number | undefined;
@@ -38,7 +38,7 @@ export class S3StagedBlob implements StagedBlob {
   constructor(parts: StagedBlobParts) {
     this.#parts = parts;
     this.#writer = new PartWriter({ ...parts, large: null });
-    parts.seat.onEnd = () => this.#endSlowSender();
+    parts.admission.onTooSlow = () => this.#endSlowSender();
   }
 
   /**
@@ -51,7 +51,7 @@ export class S3StagedBlob implements StagedBlob {
 
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
-    this.#parts.seat.receive(bytes.length);
+    this.#parts.admission.countReceived(bytes.length);
     this.#size += bytes.length;
     const writing = this.#writer.write(bytes);
     if (writing !== undefined) return this.#occupied(() => writing);
@@ -97,14 +97,14 @@ export class S3StagedBlob implements StagedBlob {
   async #occupied<T>(work: () => Promise<T>): Promise<T> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#busy = promise;
-    this.#parts.seat.busy = true;
+    this.#parts.admission.busy = true;
     try {
       return await work();
     } catch (error) {
       throw this.#fail(error);
     } finally {
       this.#busy = null;
-      this.#parts.seat.busy = false;
+      this.#parts.admission.busy = false;
       resolve();
     }
   }

@@ -1,7 +1,7 @@
 import type { Layout } from "../layout.ts";
 import type { UploadContext } from "../send/multipart-upload.ts";
 import type { Publisher } from "../publish/publisher.ts";
-import type { UploadMemory } from "../buffers/buffer-pool.ts";
+import type { BufferPool } from "../buffers/buffer-pool.ts";
 import type { Completer } from "./completer.ts";
 import type { Records } from "./records.ts";
 import type { Tails } from "./tails.ts";
@@ -10,7 +10,7 @@ import type { Tails } from "./tails.ts";
 export interface UploadTools {
   readonly context: UploadContext;
   readonly layout: Layout;
-  readonly memory: UploadMemory;
+  readonly pool: BufferPool;
   readonly publisher: Publisher;
   readonly records: Records;
   readonly tails: Tails;

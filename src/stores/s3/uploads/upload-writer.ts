@@ -5,7 +5,7 @@ import { LargeUpload, type LargeUploadOptions, type SentParts } from "../send/la
 import { SMALLEST_PART } from "../options.ts";
 import { PartPlan } from "../send/part-plan.ts";
 import { PartWriter } from "../send/part-writer.ts";
-import type { Seat } from "../buffers/buffer-pool.ts";
+import type { Admission } from "../buffers/buffer-pool.ts";
 import type { Tail, UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
 
@@ -34,7 +34,7 @@ export class UploadWriter {
   readonly #plan: PartPlan;
   readonly #resumed: LargeUpload | null;
   readonly #stop = new AbortController();
-  #seat: Seat | null = null;
+  #admission: Admission | null = null;
   /** Calls that the sender waits for. */
   #busy = 0;
   #writer: PartWriter | null = null;
@@ -78,7 +78,7 @@ export class UploadWriter {
   /** Takes bytes. A promise where memory, the tail or a connection has to be waited for. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#size += bytes.length;
-    this.#seat?.receive(bytes.length);
+    this.#admission?.countReceived(bytes.length);
     if (this.#ready === null) return this.#occupied(() => this.#openAndWrite(bytes));
     const writing = this.#ready.write(bytes);
     if (writing !== undefined) return this.#occupied(() => writing);
@@ -147,12 +147,19 @@ export class UploadWriter {
     const { tools, state, onSlowSender } = this.#parts;
     const length = state.length ?? undefined;
     const { signal } = this.#stop;
-    const seat = await tools.memory.admit(length, signal);
-    seat.onEnd = onSlowSender;
-    seat.busy = this.#busy > 0;
-    this.#seat = seat;
+    const admission = await tools.pool.admit(length, signal);
+    admission.onTooSlow = onSlowSender;
+    admission.busy = this.#busy > 0;
+    this.#admission = admission;
     const beginLarge = () => new LargeUpload(this.#largeOptions(this.#newKey()));
-    const writer = new PartWriter({ seat, plan: this.#plan, atMost: length, large: this.#resumed, beginLarge, signal });
+    const writer = new PartWriter({
+      admission,
+      plan: this.#plan,
+      atMost: length,
+      large: this.#resumed,
+      beginLarge,
+      signal,
+    });
     this.#writer = writer;
     if (signal.aborted) writer.close(signal.reason);
     if (state.tail !== null) await this.#load(state.tail, writer);
@@ -187,19 +194,19 @@ export class UploadWriter {
   /** What the sender waits for is no sign of its slowness. */
   async #occupied<T>(work: () => Promise<T>): Promise<T> {
     this.#busy += 1;
-    if (this.#seat !== null) this.#seat.busy = true;
+    if (this.#admission !== null) this.#admission.busy = true;
     try {
       return await work();
     } finally {
       this.#busy -= 1;
-      if (this.#seat !== null) this.#seat.busy = this.#busy > 0;
+      if (this.#admission !== null) this.#admission.busy = this.#busy > 0;
     }
   }
 }
 
 /** The sizes of parts as they were chosen first; smaller, where this store has less memory than the one that chose. */
-function planOf({ limits, length }: UploadState, { memory }: UploadTools): PartPlan {
-  const { largestPart } = memory;
+function planOf({ limits, length }: UploadState, { pool }: UploadTools): PartPlan {
+  const { maxBufferBytes: largestPart } = pool;
   const partSize = Math.min(limits.partSize, largestPart);
   return new PartPlan(
     { ...limits, partSize, largestPart: Math.min(limits.largestPart, largestPart) },
