@@ -1,9 +1,9 @@
 import { FixityClientError } from "./errors.ts";
 import { textOf } from "./fetch-transport.ts";
 import type { ParsedLink } from "./links.ts";
-import type { Persistence, RetryPlan } from "./persistence.ts";
+import type { Persistence, RetryPlan } from "./retrier.ts";
 import type { RunningHash } from "./platform.ts";
-import { errorIn } from "./problem.ts";
+import { errorIn } from "./answers.ts";
 import type { Service } from "./service.ts";
 import { type BlobHead, headIn, UNCOMPRESSED } from "./stat.ts";
 

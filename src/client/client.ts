@@ -1,6 +1,6 @@
 import { download } from "./download.ts";
 import { FixityClientError } from "./errors.ts";
-import type { RetryPlan } from "./persistence.ts";
+import type { RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import { Rates } from "./rates.ts";
 import { Service } from "./service.ts";

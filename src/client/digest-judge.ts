@@ -1,4 +1,4 @@
-import type { DigestJob } from "./digest-job.ts";
+import type { DigestJob } from "./upload-digest.ts";
 import type { Advice, Rates } from "./rates.ts";
 
 /** Judges, with what is known of hashing and sending by now, whether a digest is worth waiting for, or even computing. */

@@ -1,4 +1,4 @@
-import type { DigestJob } from "./digest-job.ts";
+import type { DigestJob } from "./upload-digest.ts";
 import type { UploadContext } from "./upload-context.ts";
 
 /** Milliseconds between two looks at how far a digest is. */

@@ -1,11 +1,11 @@
 import { BlobReader } from "./blob-reader.ts";
 import { FixityClientError } from "./errors.ts";
 import { parseLink } from "./links.ts";
-import { Persistence, type RetryPlan } from "./persistence.ts";
+import { Persistence, type RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import { asClientError, type Service } from "./service.ts";
 import { Slots } from "./slots.ts";
-import { Steering } from "./steering.ts";
+import { Steering } from "./upload-control.ts";
 import type { Download, DownloadOptions } from "./types.ts";
 
 /** What downloads of one client have in common. */

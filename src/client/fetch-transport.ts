@@ -1,5 +1,5 @@
 import { sourceChanged } from "./errors.ts";
-import { ANSWER_MAX_BYTES, tooLong } from "./problem.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "./answers.ts";
 import type { Content, Transport, WireAnswer } from "./platform.ts";
 
 /** How `fetch` is used. */

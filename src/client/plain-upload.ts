@@ -1,4 +1,4 @@
-import { formatReprDigest } from "./fields.ts";
+import { formatReprDigest } from "./formats.ts";
 import type { Content } from "./platform.ts";
 import { type Receipt, receiptIn } from "./receipt.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";

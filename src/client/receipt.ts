@@ -1,8 +1,8 @@
 import { FixityClientError } from "./errors.ts";
-import { base64OfHex } from "./fields.ts";
+import { base64OfHex } from "./formats.ts";
 import { digestIn } from "./links.ts";
 import type { WireAnswer } from "./platform.ts";
-import { objectIn } from "./problem.ts";
+import { objectIn } from "./answers.ts";
 import type { UploadResult } from "./types.ts";
 
 /** What the server says of a stored file. */

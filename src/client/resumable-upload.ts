@@ -1,15 +1,15 @@
-import type { DigestJob } from "./digest-job.ts";
+import type { DigestJob } from "./upload-digest.ts";
 import { DigestJudge } from "./digest-judge.ts";
 import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
-import { formatReprDigest, isComplete, parseInteger, parseLimits } from "./fields.ts";
-import type { PartSize } from "./part-size.ts";
+import { formatReprDigest, isComplete, parseInteger, parseLimits } from "./formats.ts";
+import type { PartSize } from "./append-size.ts";
 import type { Part, Parts } from "./parts.ts";
 import type { WireAnswer } from "./platform.ts";
 import { type Receipt, receiptIn } from "./receipt.ts";
 import { targetIn } from "./redirects.ts";
 import { namingFields, type UploadContext } from "./upload-context.ts";
-import type { UploadMemory } from "./upload-memory.ts";
+import type { UploadMemory } from "./resume-entry.ts";
 
 /** What a {@link ResumableUpload} sends. */
 export interface ResumableOptions {

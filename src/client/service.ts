@@ -1,6 +1,6 @@
 import { FixityClientError } from "./errors.ts";
 import type { Content, Platform, WireAnswer } from "./platform.ts";
-import { errorIn } from "./problem.ts";
+import { errorIn } from "./answers.ts";
 import { MAX_REDIRECTS, needManualRedirects, redirectTarget, safeWhenFollowed } from "./redirects.ts";
 import type { ClientHeaders } from "./types.ts";
 

@@ -1,9 +1,9 @@
 import { FixityClientError } from "./errors.ts";
-import { base64OfHex, formatReprDigest, parseInteger } from "./fields.ts";
+import { base64OfHex, formatReprDigest, parseInteger } from "./formats.ts";
 import { textOf } from "./fetch-transport.ts";
 import { type ParsedLink, parseLink } from "./links.ts";
 import type { WireAnswer } from "./platform.ts";
-import { errorIn } from "./problem.ts";
+import { errorIn } from "./answers.ts";
 import { abortion, asClientError, type Service } from "./service.ts";
 import type { BlobInfo } from "./types.ts";
 

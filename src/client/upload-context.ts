@@ -1,10 +1,10 @@
 import type { Meter } from "./meter.ts";
-import type { Persistence } from "./persistence.ts";
+import type { Persistence } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
-import { formatDisposition } from "./fields.ts";
+import { formatDisposition } from "./formats.ts";
 import type { Rates } from "./rates.ts";
 import type { Service } from "./service.ts";
-import type { Steering } from "./steering.ts";
+import type { Steering } from "./upload-control.ts";
 
 /** What is told of a file besides its bytes. */
 export interface FileNaming {

@@ -1,15 +1,15 @@
 import { FixityClientError } from "./errors.ts";
 import { Meter } from "./meter.ts";
-import { Persistence, type RetryPlan } from "./persistence.ts";
+import { Persistence, type RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import type { Rates } from "./rates.ts";
 import { asClientError, type Service } from "./service.ts";
 import type { Slots } from "./slots.ts";
 import { openSource } from "./source.ts";
-import { Steering } from "./steering.ts";
+import { Steering } from "./upload-control.ts";
 import type { Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
-import { type KeysInUse, UploadMemory } from "./upload-memory.ts";
-import { UploadTask } from "./upload-task.ts";
+import { type KeysInUse, UploadMemory } from "./resume-entry.ts";
+import { UploadTask } from "./upload.ts";
 
 /** What the uploads of one client have in common. */
 export interface UploadParts {

@@ -1,6 +1,6 @@
-import { objectIn } from "../problem.ts";
+import { objectIn } from "../answers.ts";
 import type { UploadStorage } from "../types.ts";
-import { KEY_PREFIX } from "../upload-memory.ts";
+import { KEY_PREFIX } from "../resume-entry.ts";
 import { browser, type BrowserStorage } from "./globals.ts";
 
 /** `localStorage`, from which entries go that have expired. `null` where pages may not have it. */

@@ -1,5 +1,5 @@
 import { FixityClientError, sourceChanged } from "../errors.ts";
-import { hexOf } from "../fields.ts";
+import { hexOf } from "../formats.ts";
 import type { FromWorker, ToWorker } from "../hash-messages.ts";
 import type { Content, DigestOptions, Hashing, RunningHash } from "../platform.ts";
 import { abortion } from "../service.ts";

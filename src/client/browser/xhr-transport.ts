@@ -1,6 +1,6 @@
 import { assertReadable } from "../fetch-transport.ts";
 import type { Content, Transport, WireAnswer, WireRequest } from "../platform.ts";
-import { ANSWER_MAX_BYTES, tooLong } from "../problem.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "../answers.ts";
 import { type BrowserRequest, browser } from "./globals.ts";
 
 /** Bytes of content up to which a request that must not follow redirects goes by `fetch`. */

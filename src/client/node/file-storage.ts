@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { objectIn } from "../problem.ts";
+import { objectIn } from "../answers.ts";
 import type { UploadStorage } from "../types.ts";
 
 type Entries = Record<string, string>;

@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Transport, WireAnswer } from "../platform.ts";
-import { ANSWER_MAX_BYTES, tooLong } from "../problem.ts";
+import { ANSWER_MAX_BYTES, tooLong } from "../answers.ts";
 import { BytesContent } from "./bytes-content.ts";
 import { CountedContent } from "./counted-content.ts";
 

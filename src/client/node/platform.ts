@@ -3,7 +3,7 @@ import type { Content, Platform } from "../platform.ts";
 import type { ClientOptions } from "../types.ts";
 import { BytesContent } from "./bytes-content.ts";
 import { CountedContent } from "./counted-content.ts";
-import { openFile } from "./file-content.ts";
+import { openFile } from "./content.ts";
 import { httpTransport } from "./http-transport.ts";
 import { nodeHashing } from "./node-hashing.ts";
 

@@ -1,4 +1,4 @@
-import type { AppendLimits } from "./fields.ts";
+import type { AppendLimits } from "./formats.ts";
 
 const FIRST = 16 * 1024 * 1024;
 const LARGEST = 1024 * 1024 * 1024;

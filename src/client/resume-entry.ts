@@ -1,5 +1,5 @@
 import type { Content } from "./platform.ts";
-import { objectIn } from "./problem.ts";
+import { objectIn } from "./answers.ts";
 import type { UploadStorage } from "./types.ts";
 
 /** What is remembered of an upload. */

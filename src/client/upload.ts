@@ -1,7 +1,7 @@
-import { DigestJob } from "./digest-job.ts";
+import { DigestJob } from "./upload-digest.ts";
 import { waitForDigest } from "./digest-wait.ts";
 import { FixityClientError } from "./errors.ts";
-import { PartSize } from "./part-size.ts";
+import { PartSize } from "./append-size.ts";
 import { FileParts, type Parts, StreamParts } from "./parts.ts";
 import { uploadPlainly } from "./plain-upload.ts";
 import type { Content } from "./platform.ts";
@@ -9,7 +9,7 @@ import type { Receipt } from "./receipt.ts";
 import { ResumableUpload } from "./resumable-upload.ts";
 import type { OpenedSource } from "./source.ts";
 import type { UploadContext } from "./upload-context.ts";
-import type { UploadMemory } from "./upload-memory.ts";
+import type { UploadMemory } from "./resume-entry.ts";
 
 /** Bytes up to which a file goes in one request. */
 const SMALL = 1024 * 1024;

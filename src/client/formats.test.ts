@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatDisposition, formatReprDigest, parseInteger, parseLimits, parseRetryAfter } from "./fields.ts";
+import { formatDisposition, formatReprDigest, parseInteger, parseLimits, parseRetryAfter } from "./formats.ts";
 
 test("names in every script are read as they were", () => {
   const names = [

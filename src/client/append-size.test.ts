@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PartSize } from "./part-size.ts";
+import { PartSize } from "./append-size.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../core/errors.ts";
 import { FixityClientError } from "./errors.ts";
-import { isComplete, parseRetryAfter } from "./fields.ts";
+import { isComplete, parseRetryAfter } from "./formats.ts";
 import type { WireAnswer } from "./platform.ts";
 
 /** Bytes of an answer that is no file: problems and receipts are far smaller. More of it is not read into memory. */

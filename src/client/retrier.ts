@@ -1,7 +1,7 @@
 import type { Network } from "./platform.ts";
 import { asClientError } from "./service.ts";
 import type { Turn } from "./slots.ts";
-import type { Steering } from "./steering.ts";
+import type { Steering } from "./upload-control.ts";
 
 /** {@link RetryOptions}, complete. */
 export interface RetryPlan {
