@@ -13,7 +13,7 @@ export interface Trouble {
 }
 
 /** What others would meet as well. */
-const GENERAL: ReadonlySet<string> = new Set([
+const GENERAL: ReadonlySet<FixityClientError["code"]> = new Set<FixityClientError["code"]>([
   "network-error",
   "unexpected-answer",
   "invalid-option",
@@ -67,7 +67,7 @@ const noService: Explain = (_error, { endpoint }) =>
   `what answers at ${endpoint.href} is no fixity service: check --to, --from and FIXITY_URL`;
 
 /** What is better told in the words of a command line. */
-const REASONS: Readonly<Record<string, Explain>> = {
+const REASONS: Readonly<Partial<Record<FixityClientError["code"], Explain>>> = {
   "network-error": (error, { endpoint }) =>
     `${endpoint.origin} cannot be reached${inBrackets(connectionTrouble(error))}: is it running, and is this its address?`,
   "unexpected-answer": noService,

@@ -13,23 +13,28 @@ export function tooLong(status: number): FixityClientError {
   });
 }
 
-/** Statuses with which the same request may succeed later. */
+// Which failures a retry may help against. The catalogue itself (core/errors.ts) is too large for a page to load;
+// test/client/retry-advice.test.ts compares these sets with it.
+
+/** Statuses after which a retry may help. */
 const RETRYABLE = new Set([408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524]);
 
-/** Problems for which that is not so. */
-const FINAL: ReadonlySet<string> = new Set([
+/** Codes with such a status after which it does not. */
+const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "invalid-option",
+  "unsupported-runtime",
   "store-misconfigured",
   "blob-damaged",
   "content-already-read",
 ]);
 
-/** Problems that may not come up another time, whatever their status. */
-const PASSING: ReadonlySet<string> = new Set([
+/** Codes with another status after which it does. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "append-limit-exceeded",
   "append-too-small",
   "digest-mismatch",
   "checksum-mismatch",
+  "upload-aborted",
 ]);
 
 /** What a status says where there is no problem, as in answers to `HEAD`. */

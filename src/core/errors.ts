@@ -1,121 +1,175 @@
 /**
- * Every failure that fixity reports, by a stable lower-case code. The HTTP status of a code stands in
- * `http/problem.ts`, its explanation for users in `docs/errors.md`.
+ * Whether a retry helps after a failure, and which one:
+ *
+ * - `never`: the same request fails again. Something about it, the file or the service has to change first.
+ * - `later`: the same request may succeed later.
+ * - `resend`: the content was incomplete or damaged in transit. Send it again.
+ * - `resume`: ask the upload for its offset and continue from there.
+ * - `resize`: send the same bytes in requests of another size.
+ * - `restart`: this upload is over. Create another one and send the content from the start.
  */
-export type ErrorCode =
-  // what a caller got wrong
-  /** A digest is not written as `sha256:<64 hex digits>`. */
-  | "invalid-digest"
-  /** A link is not `<64 lower-case hex digits>[.<extension>]`. */
-  | "invalid-link"
-  /** An option or setting has a wrong value. */
-  | "invalid-option"
-  /** No blob has this digest. */
-  | "blob-not-found"
-  /** The range lies outside the blob. */
-  | "range-not-satisfiable"
-  /** The bytes that came in are not those that were announced. */
-  | "digest-mismatch"
-  /** More or fewer bytes came in than were announced. */
-  | "length-mismatch"
-  /** The file is larger than the limit. */
-  | "size-limit-exceeded"
-  /** The sender went away before the last byte. */
-  | "upload-aborted"
-  /** The sender sent nothing for too long, or too slowly. */
-  | "upload-stalled"
-  /** No upload has this id. */
-  | "upload-not-found"
-  /** Another request has taken the upload over. */
-  | "upload-superseded"
-  /** The bytes that a client sends do not begin where the upload stands. */
-  | "offset-mismatch"
-  /** A client has told two lengths for one upload. */
-  | "inconsistent-length"
-  /** One request brings more bytes than it may. */
-  | "append-limit-exceeded"
-  /** One request brings fewer bytes than it must, and is not the last. */
-  | "append-too-small"
-  /** The content is not what a protocol's own checksum names. */
-  | "checksum-mismatch"
-  /** Saved bytes of an upload are lost or damaged: it can never be completed. */
-  | "upload-damaged"
-  /** As many uploads as the limit allows are under way. */
-  | "too-many-uploads"
-  /** The server is busy, and a client has its share of the running requests. */
-  | "too-many-requests"
-  // what a store could not do
-  /** No room is left in the store. */
-  | "store-full"
-  /** The store does not answer or failed; trying again may help. */
-  | "store-unavailable"
-  /** The store cannot be used as it is set up; trying again does not help. */
-  | "store-misconfigured"
-  /** The store has more work than it will queue; trying again later helps. */
-  | "store-busy"
-  /** Stored bytes are not those that their digest names. */
-  | "blob-damaged"
-  // what a request got wrong
-  /** Nothing has this address. */
-  | "not-found"
-  /** The address does not know this method. */
-  | "method-not-allowed"
-  /** The request breaks HTTP's own rules. */
-  | "invalid-request"
-  /** A header field cannot be parsed. */
-  | "invalid-field"
-  /** The header section is larger than the limit. */
-  | "headers-too-large"
-  /** The content is compressed on the way; only identity is taken. */
-  | "unsupported-content-encoding"
-  /** The content has a transfer coding other than `chunked`. */
-  | "unsupported-transfer-coding"
-  /** The content has a type that is not taken here. */
-  | "unsupported-media-type"
-  /** The request speaks a version of a protocol that is not known here. */
-  | "unsupported-version"
-  /** A digest field names no algorithm that fixity can check. */
-  | "unsupported-digest"
-  /** An `Expect` other than `100-continue`. */
-  | "unsupported-expectation"
-  /** The multipart/form-data cannot be parsed or ends too early. */
-  | "malformed-form"
-  /** The form has too many or too large fields. */
-  | "form-limit-exceeded"
-  /** The form has no file in the field it must be in. */
-  | "missing-file"
-  /** The form has a second file, or one in another field. */
-  | "unexpected-file"
-  /** `If-Match` does not name this blob. */
-  | "precondition-failed"
-  /** A token is needed, and none or a wrong one was sent. */
-  | "unauthorized"
-  /** This is not allowed here, whoever asks. */
-  | "forbidden"
-  /** A page of a site that is not trusted made a browser send the request. */
-  | "cross-site-request"
-  /** The request names a host that the server does not answer to. */
-  | "unknown-host"
-  /** The server is stopping and takes no new work. */
-  | "shutting-down"
-  /** A middleware in front of fixity has consumed the content that was to be stored. */
-  | "content-already-read"
-  /** This version of Node is too old. Thrown when an entry of the package is imported. */
-  | "unsupported-runtime"
-  /** A fault of fixity's own. */
-  | "internal-error";
+export type RetryAdvice = "never" | "later" | "resend" | "resume" | "resize" | "restart";
 
-/** What a {@link FixityError} may carry besides its text. */
+/** What holds for every failure of one code. */
+export interface ErrorRow {
+  /** The HTTP status. */
+  readonly status: number;
+  /** The `title` of the problem document (RFC 9457): the same text for every failure of this code. */
+  readonly title: string;
+  readonly retry: RetryAdvice;
+  /** The `Retry-After` of the response. */
+  readonly retryAfterSeconds?: number;
+  /** The `type` of the problem document. @default "about:blank" */
+  readonly type?: string;
+}
+
+/**
+ * The error catalogue: one row for every failure that fixity reports, by its stable lower-case code. The HTTP responses and
+ * the command line read it; tests compare `docs/errors.md` and the client's retry rules with it, in both directions.
+ */
+const CATALOGUE = {
+  // Mistakes of the caller.
+
+  /** A digest is not `sha256:<64 lower-case hex digits>`. */
+  "invalid-digest": { status: 400, title: "Invalid digest", retry: "never" },
+  /** A link is not `<64 lower-case hex digits>[.<extension>]`. */
+  "invalid-link": { status: 400, title: "Invalid link", retry: "never" },
+  /** An option or setting has an invalid value. */
+  "invalid-option": { status: 500, title: "Invalid option", retry: "never" },
+  /** No blob has this digest. */
+  "blob-not-found": { status: 404, title: "No such file", retry: "never" },
+  /** The range lies outside the blob. */
+  "range-not-satisfiable": { status: 416, title: "Range not satisfiable", retry: "never" },
+  /** The received bytes do not have the announced digest. */
+  "digest-mismatch": { status: 422, title: "Digest mismatch", retry: "resend" },
+  /** More or fewer bytes arrived than were announced. */
+  "length-mismatch": { status: 400, title: "Length mismatch", retry: "never" },
+  /** The file is larger than the limit. */
+  "size-limit-exceeded": { status: 413, title: "File too large", retry: "never" },
+  /** The sender disconnected before the last byte. */
+  "upload-aborted": { status: 400, title: "Upload aborted", retry: "resend" },
+  /** The sender sent nothing for too long, or too slowly. */
+  "upload-stalled": { status: 408, title: "Upload too slow", retry: "resend" },
+  /** No upload has this id: it never existed, has expired, or was cancelled. */
+  "upload-not-found": { status: 404, title: "No such upload", retry: "restart" },
+  /** Another request has taken the upload over. */
+  "upload-superseded": { status: 409, title: "Upload taken over", retry: "resume" },
+  /** The bytes of an append do not begin at the upload's offset. */
+  "offset-mismatch": {
+    status: 409,
+    title: "Mismatching Upload Offset",
+    retry: "resume",
+    // IANA's registry of problem types (draft-ietf-httpbis-resumable-upload)
+    type: "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
+  },
+  /** Two lengths were stated for one upload, or its bytes do not add up to its length. */
+  "inconsistent-length": {
+    status: 400,
+    title: "Inconsistent Upload Length Values",
+    retry: "never",
+    type: "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
+  },
+  /** One append has more bytes than allowed. */
+  "append-limit-exceeded": { status: 413, title: "Content too large", retry: "resize" },
+  /** One append has fewer bytes than required, and is not the last. */
+  "append-too-small": { status: 400, title: "Content too small", retry: "resize" },
+  /** The content does not have the checksum that `Upload-Checksum` states. 460 is tus's own status. */
+  "checksum-mismatch": { status: 460, title: "Checksum mismatch", retry: "resend" },
+  /**
+   * Saved bytes of an upload are lost or damaged: it can never be completed. 410 is used for nothing else: clients recognise
+   * this failure by it in responses to HEAD, which have no content.
+   */
+  "upload-damaged": { status: 410, title: "Upload damaged", retry: "restart" },
+  /** The limit on unfinished uploads is reached. */
+  "too-many-uploads": { status: 503, title: "Too many uploads", retry: "later", retryAfterSeconds: 60 },
+  /** The server is busy, and the client already has its share of the running requests. */
+  "too-many-requests": { status: 429, title: "Too many requests", retry: "later", retryAfterSeconds: 5 },
+
+  // Failures of the store.
+
+  /** The store has no room left. */
+  "store-full": { status: 507, title: "No room left", retry: "later" },
+  /** The store does not answer, or failed. */
+  "store-unavailable": { status: 503, title: "Storage unavailable", retry: "later", retryAfterSeconds: 5 },
+  /** The store cannot be used as it is configured. */
+  "store-misconfigured": { status: 500, title: "Storage misconfigured", retry: "never" },
+  /** The store's queue is full. */
+  "store-busy": { status: 503, title: "Storage busy", retry: "later", retryAfterSeconds: 2 },
+  /** Stored bytes do not have the digest of their blob. */
+  "blob-damaged": { status: 500, title: "Stored file damaged", retry: "never" },
+
+  // Mistakes in a request.
+
+  /** No such path. */
+  "not-found": { status: 404, title: "Not found", retry: "never" },
+  /** The path does not support this method. */
+  "method-not-allowed": { status: 405, title: "Method not allowed", retry: "never" },
+  /** The request violates HTTP itself. */
+  "invalid-request": { status: 400, title: "Invalid request", retry: "never" },
+  /** A header field cannot be parsed. */
+  "invalid-field": { status: 400, title: "Invalid header field", retry: "never" },
+  /** The header section is larger than the limit. */
+  "headers-too-large": { status: 431, title: "Header fields too large", retry: "never" },
+  /** The content has a content coding. */
+  "unsupported-content-encoding": { status: 415, title: "Content encoding not supported", retry: "never" },
+  /** The content has a transfer coding other than `chunked`. */
+  "unsupported-transfer-coding": { status: 501, title: "Transfer coding not supported", retry: "never" },
+  /** The content has a media type that is not accepted here. */
+  "unsupported-media-type": { status: 415, title: "Content type not supported", retry: "never" },
+  /** The request uses an unknown version of a protocol. */
+  "unsupported-version": { status: 412, title: "Protocol version not supported", retry: "never" },
+  /** A digest field has no algorithm that fixity can check. */
+  "unsupported-digest": { status: 400, title: "Digest algorithm not supported", retry: "never" },
+  /** An `Expect` other than `100-continue`. */
+  "unsupported-expectation": { status: 417, title: "Expectation failed", retry: "never" },
+  /** The multipart/form-data cannot be parsed, or is truncated. */
+  "malformed-form": { status: 400, title: "Malformed form", retry: "never" },
+  /** The form has too many fields, or too large ones. */
+  "form-limit-exceeded": { status: 400, title: "Form too large", retry: "never" },
+  /** The form has no file in the expected field. */
+  "missing-file": { status: 400, title: "No file sent", retry: "never" },
+  /** The form has a second file, or one in an unexpected field. */
+  "unexpected-file": { status: 400, title: "Unexpected file in the form", retry: "never" },
+  /** A precondition of the request does not hold. */
+  "precondition-failed": { status: 412, title: "Precondition failed", retry: "never" },
+  /** The request needs a token, and has none or a wrong one. */
+  unauthorized: { status: 401, title: "Token needed", retry: "never" },
+  /** Refused, whatever the credentials. */
+  forbidden: { status: 403, title: "Not allowed", retry: "never" },
+  /** A page of an untrusted site made a browser send the request. */
+  "cross-site-request": { status: 403, title: "Cross-site request refused", retry: "never" },
+  /** The request names a host that is not one of the server's. */
+  "unknown-host": { status: 421, title: "Unknown host", retry: "never" },
+
+  // Failures of the service.
+
+  /** The server is stopping and accepts no new work. */
+  "shutting-down": { status: 503, title: "Shutting down", retry: "later", retryAfterSeconds: 5 },
+  /** Middleware in front of fixity has consumed the content to be stored. */
+  "content-already-read": { status: 500, title: "Content already read", retry: "never" },
+  /** This version of Node is too old. Thrown when an entry of the package is imported. */
+  "unsupported-runtime": { status: 500, title: "Runtime not supported", retry: "never" },
+  /** A bug in fixity. */
+  "internal-error": { status: 500, title: "Internal error", retry: "later" },
+} as const;
+
+/** The stable code of a failure; `docs/errors.md` explains each. */
+export type ErrorCode = keyof typeof CATALOGUE;
+
+/** The error catalogue, by code. */
+export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = CATALOGUE;
+
+/** What a {@link FixityError} carries besides its message. */
 export interface FixityErrorOptions {
-  /** What went wrong underneath. Never shown to a client. */
+  /** The underlying failure. Never shown to a client. */
   readonly cause?: unknown;
-  /** Facts for the client that fit in JSON, such as `{ limit: 1024 }`. They become members of the problem document. */
+  /** JSON values for the client, such as `{ limit: 1024 }`. They become members of the problem document. */
   readonly facts?: Readonly<Record<string, string | number>>;
 }
 
 /**
- * The only error that fixity throws. Its message is written for the person who made the request: it names no folder, no
- * system error and no other user's data; those are in `cause`, for the log.
+ * The only error that fixity throws. The message is written for whoever made the request: it reveals no folder, no system
+ * error and no other user's data. Those are in `cause`, for the log.
  */
 export class FixityError extends Error {
   override readonly name = "FixityError";
@@ -129,7 +183,7 @@ export class FixityError extends Error {
   }
 }
 
-/** `error` itself where it is a {@link FixityError}, or an `internal-error` with it as the cause. */
+/** `error` itself if it is a {@link FixityError}, otherwise an `internal-error` caused by it. */
 export function asFixityError(error: unknown): FixityError {
   if (error instanceof FixityError) return error;
   return new FixityError("internal-error", "Something went wrong on our side.", { cause: error });

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PROBLEMS } from "../../src/http/problem.ts";
+import { ERRORS } from "../../src/core/errors.ts";
 import { Host, HOSTS } from "../helpers/hosts.ts";
 import { until } from "../helpers/settled.ts";
 import { cellsOf, CONCURRENT, NEVER_EARLY, ROWS, runCells } from "./early-answers.ts";
 
 test("every code of the catalogue is a row of the matrix, or is said to be no early answer", () => {
   const rows = new Set<string>(ROWS.map(({ code }) => code));
-  for (const [code, [status]] of Object.entries(PROBLEMS)) {
+  for (const [code, { status }] of Object.entries(ERRORS)) {
     assert.notEqual(rows.has(code), code in NEVER_EARLY, code);
     for (const row of ROWS.filter((row) => row.code === code)) assert.equal(row.status, status, code);
   }

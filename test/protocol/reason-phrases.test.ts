@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { createFixity } from "../../src/index.ts";
 import { fetchHandler } from "../../src/fetch.ts";
 import { memoryStore } from "../../src/memory.ts";
-import { PROBLEMS } from "../../src/http/problem.ts";
+import { ERRORS } from "../../src/core/errors.ts";
 import { reasonOf } from "../../src/http/adapters/node-answer.ts";
 import { ask } from "../resumable/client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
@@ -43,5 +43,5 @@ test("fetch: the phrase is the response's statusText", async () => {
 });
 
 test("every status of the error catalogue has a phrase", () => {
-  for (const [code, [status]] of Object.entries(PROBLEMS)) assert.notEqual(reasonOf(status), "", code);
+  for (const [code, { status }] of Object.entries(ERRORS)) assert.notEqual(reasonOf(status), "", code);
 });

@@ -1,7 +1,7 @@
-import type { FixityError } from "../../core/errors.ts";
+import { ERRORS, type FixityError } from "../../core/errors.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { prefersHtml } from "../fields/accept.ts";
-import { PAGE_SAFETY, problemAnswer, PROBLEMS } from "../problem.ts";
+import { PAGE_SAFETY, problemAnswer } from "../problem.ts";
 import { renderFailure } from "./page.ts";
 import { policyOf } from "./policy.ts";
 
@@ -18,5 +18,5 @@ export function problemOrPage(exchange: Exchange, error: FixityError, text: stri
   const answer = { ...problem, fields: { ...problem.fields, Vary: "Accept" } };
   if (!prefersHtml(exchange.fields.get("accept"))) return answer;
   const fields = { ...answer.fields, ...PAGE_SAFETY, "Content-Security-Policy": policyOf(null, null) };
-  return pageAnswer(exchange, { ...answer, fields }, renderFailure(PROBLEMS[error.code][1], text));
+  return pageAnswer(exchange, { ...answer, fields }, renderFailure(ERRORS[error.code].title, text));
 }
