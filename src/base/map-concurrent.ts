@@ -14,9 +14,10 @@ export async function forEachConcurrent<T>(
   const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { readonly reason: unknown } | null = null;
   let index = 0;
+  const isStopped = (): boolean => failure !== null || signal?.aborted === true;
   const runWorker = async (): Promise<void> => {
     try {
-      while (failure === null && signal?.aborted !== true) {
+      while (!isStopped()) {
         const next = await iterator.next();
         if (next.done === true) return;
         await work(next.value, index++);
@@ -26,7 +27,7 @@ export async function forEachConcurrent<T>(
     }
   };
   await Promise.all(Array.from({ length: concurrency }, runWorker));
-  if (failure !== null || signal?.aborted === true) await iterator.return?.();
+  if (isStopped()) await iterator.return?.();
   if (failure !== null) throw (failure as { readonly reason: unknown }).reason;
   signal?.throwIfAborted();
 }

@@ -1,3 +1,5 @@
+import { forEachConcurrent } from "../base/map-concurrent.ts";
+
 /** How {@link inOrder} goes about it. */
 export interface OrderedWork<Item, Result> {
   /** How many items are worked on at a time. */
@@ -16,18 +18,19 @@ export async function inOrder<Item, Result>(
   { atOnce, work, take, signal }: OrderedWork<Item, Result>,
 ): Promise<void> {
   const waiting = new Map<number, Result>();
-  const rest = items.entries();
-  let turn = 0;
-  // several workers take from one source, each the next
-  const workers = Array.from({ length: atOnce }, async () => {
-    for (const [index, item] of rest) {
-      if (signal.aborted) return;
-      waiting.set(index, await work(item));
-      for (let result = waiting.get(turn); result !== undefined; result = waiting.get(turn)) {
-        waiting.delete(turn++);
-        take(result);
-      }
+  let next = 0;
+  await forEachConcurrent(untilAborted(items, signal), atOnce, async (item, index) => {
+    waiting.set(index, await work(item));
+    for (let result = waiting.get(next); result !== undefined; result = waiting.get(next)) {
+      waiting.delete(next++);
+      take(result);
     }
   });
-  await Promise.all(workers);
+}
+
+function* untilAborted<Item>(items: readonly Item[], signal: AbortSignal): Generator<Item> {
+  for (const item of items) {
+    if (signal.aborted) return;
+    yield item;
+  }
 }

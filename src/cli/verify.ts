@@ -1,3 +1,4 @@
+import { forEachConcurrent } from "../base/map-concurrent.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
@@ -76,19 +77,13 @@ interface Told {
 async function examineAll(work: StoreWork, named: readonly Digest[], { tally, tell }: Told): Promise<void> {
   const fixity = createFixity({ store: work.store });
   const digests = named.length > 0 ? named.values() : digestsIn(fixity, work.signal);
-  // several readers take from one source, each the next
-  const readers = Array.from({ length: READERS }, async () => {
-    for (;;) {
-      const { done, value: digest } = await digests.next();
-      if (done === true) return;
-      const examined = await examine(work, fixity, digest);
-      // what was removed since it was listed is not missing
-      if (named.length === 0 && examined.status === "missing") continue;
-      tell(examined);
-    }
-  });
   tally.begin();
-  await Promise.all(readers);
+  await forEachConcurrent(digests, READERS, async (digest) => {
+    const examined = await examine(work, fixity, digest);
+    // A blob that was removed since it was listed is not missing.
+    if (named.length === 0 && examined.status === "missing") return;
+    tell(examined);
+  });
 }
 
 /** Blobs whose place something else occupies are not listed, but a store that has lost them is not well. */

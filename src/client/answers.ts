@@ -1,6 +1,7 @@
 import type { ErrorCode } from "../core/errors.ts";
 import { FixityClientError } from "./errors.ts";
-import { isComplete, parseRetryAfter } from "./formats.ts";
+import { parseRetryAfter } from "../base/retry-delay.ts";
+import { isComplete } from "./formats.ts";
 import type { WireAnswer } from "./platform.ts";
 
 /** Bytes of an answer that is no file: problems and receipts are far smaller. More of it is not read into memory. */

@@ -1,10 +1,10 @@
+import { Semaphore } from "../base/semaphore.ts";
 import { download } from "./download.ts";
 import { FixityClientError } from "./errors.ts";
 import type { RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import { Rates } from "./rates.ts";
 import { Service } from "./service.ts";
-import { Slots } from "./slots.ts";
 import { stat } from "./stat.ts";
 import type { Client, ClientOptions, RetryOptions, Upload, UploadOptions, UploadSource } from "./types.ts";
 import { UploadHandle } from "./upload-handle.ts";
@@ -27,7 +27,7 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     platform,
     service,
     storage,
-    slots: new Slots(concurrency),
+    slots: new Semaphore(concurrency),
     rates: new Rates(),
     plan,
     inUse: new Set<string>(),

@@ -4,7 +4,8 @@ import { parseLink } from "./links.ts";
 import { Persistence, type RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import { asClientError, type Service } from "./service.ts";
-import { Slots } from "./slots.ts";
+import { Semaphore } from "../base/semaphore.ts";
+import { Turn } from "./turn.ts";
 import { Steering } from "./upload-control.ts";
 import type { Download, DownloadOptions } from "./types.ts";
 
@@ -34,7 +35,7 @@ export async function download(
     signal.removeEventListener("abort", stop);
     hash.drop();
   };
-  const persistence = new Persistence({ steering, turn: new Slots(1).turn(), network: platform.network, plan });
+  const persistence = new Persistence({ steering, turn: new Turn(new Semaphore(1)), network: platform.network, plan });
   const reader = new BlobReader({ link: parsed, service, persistence, hash, plan });
   try {
     await reader.skip(have);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatDisposition, formatReprDigest, parseInteger, parseLimits, parseRetryAfter } from "./formats.ts";
+import { formatDisposition, formatReprDigest, parseInteger, parseLimits } from "./formats.ts";
 
 test("names in every script are read as they were", () => {
   const names = [
@@ -42,13 +42,4 @@ test("limits are read, and others passed over", () => {
   assert.deepEqual(parseLimits(text), { max: 1000, min: 10, age: 3600 });
   assert.deepEqual(parseLimits("min-size=0"), { max: Infinity, min: 0, age: null });
   assert.deepEqual(parseLimits(null), { max: Infinity, min: 0, age: null });
-});
-
-test("a wait is told in seconds or by a date", () => {
-  const now = Date.parse("2026-11-23T10:00:00Z");
-  assert.equal(parseRetryAfter("120", now), 120_000);
-  assert.equal(parseRetryAfter("Mon, 23 Nov 2026 10:00:30 GMT", now), 30_000);
-  assert.equal(parseRetryAfter("Mon, 23 Nov 2026 09:00:00 GMT", now), 0);
-  assert.equal(parseRetryAfter("soon", now), null);
-  assert.equal(parseRetryAfter(null, now), null);
 });

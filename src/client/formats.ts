@@ -1,14 +1,10 @@
 /** The fields of HTTP that the client writes and reads. */
+import { percentEncode } from "../base/percent-encode.ts";
 import type { WireAnswer } from "./platform.ts";
 
 /** `Content-Disposition` with a file's name in any script (RFC 6266, RFC 8187). */
 export function formatDisposition(filename: string): string {
-  // RFC 8187 leaves fewer characters as they are than encodeURIComponent does
-  const encoded = encodeURIComponent(filename.toWellFormed()).replace(
-    /['()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-  return `inline; filename*=UTF-8''${encoded}`;
+  return `inline; filename*=UTF-8''${percentEncode(filename)}`;
 }
 
 /** `Repr-Digest` (RFC 9530) of a SHA-256 in hex. */
@@ -50,13 +46,4 @@ export function parseLimits(text: string | null): AppendLimits {
   const limit = (key: string): number | null =>
     parseInteger(new RegExp(`(?:^|[\\s,])${key}=(\\d+)(?![\\d.])`).exec(text ?? "")?.[1] ?? null);
   return { max: limit("max-append-size") ?? Infinity, min: limit("min-append-size") ?? 0, age: limit("max-age") };
-}
-
-/** `Retry-After`, seconds or a date, in milliseconds from now; `null` for anything else. */
-export function parseRetryAfter(text: string | null, now: number): number | null {
-  if (text === null) return null;
-  const seconds = parseInteger(text);
-  if (seconds !== null) return seconds * 1000;
-  const date = Date.parse(text);
-  return Number.isNaN(date) ? null : Math.max(0, date - now);
 }

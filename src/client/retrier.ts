@@ -1,6 +1,6 @@
 import type { Network } from "./platform.ts";
 import { asClientError } from "./service.ts";
-import type { Turn } from "./slots.ts";
+import type { Turn } from "./turn.ts";
 import type { Steering } from "./upload-control.ts";
 
 /** {@link RetryOptions}, complete. */

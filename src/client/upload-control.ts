@@ -1,3 +1,4 @@
+import { abortRace } from "../base/abort-race.ts";
 import { abortion } from "./service.ts";
 
 /** Where an upload stands between its owner and its requests: going on, paused or stopped. */
@@ -54,14 +55,11 @@ export class Steering {
   /** Waits for something that does not know about signals. @throws FixityClientError `aborted` */
   async wait<T>(promise: Promise<T>): Promise<T> {
     const { current } = this;
-    const aborted = Promise.withResolvers<never>();
-    const stop = (): void => aborted.reject(abortion(current));
-    if (current.aborted) stop();
-    current.addEventListener("abort", stop);
     try {
-      return await Promise.race([promise, aborted.promise]);
-    } finally {
-      current.removeEventListener("abort", stop);
+      return await abortRace(promise, current);
+    } catch (error) {
+      if (current.aborted) throw abortion(current);
+      throw error;
     }
   }
 }

@@ -4,7 +4,8 @@ import { Persistence, type RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
 import type { Rates } from "./rates.ts";
 import { asClientError, type Service } from "./service.ts";
-import type { Slots } from "./slots.ts";
+import type { Semaphore } from "../base/semaphore.ts";
+import { Turn } from "./turn.ts";
 import { openSource } from "./source.ts";
 import { Steering } from "./upload-control.ts";
 import type { Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
@@ -16,7 +17,7 @@ export interface UploadParts {
   readonly platform: Platform;
   readonly service: Service;
   readonly storage: UploadStorage | null;
-  readonly slots: Slots;
+  readonly slots: Semaphore;
   readonly rates: Rates;
   readonly plan: RetryPlan;
   readonly inUse: KeysInUse;
@@ -63,7 +64,7 @@ export class UploadHandle implements Upload {
     const stop = (): void => this.stop(signal?.reason);
     if (signal?.aborted === true) stop();
     signal?.addEventListener("abort", stop);
-    const turn = this.#parts.slots.turn();
+    const turn = new Turn(this.#parts.slots);
     try {
       const { platform, plan } = this.#parts;
       const persistence = new Persistence({ steering: this.#steering, turn, network: platform.network, plan });

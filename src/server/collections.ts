@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Fixity } from "../core/fixity.ts";
 
@@ -28,21 +29,7 @@ export async function collectPeriodically(fixity: Fixity, options: CollectionOpt
         if (!signal.aborted) log.warn({ err: error }, "not everything left behind could be removed");
       });
     }
-    await pause((isDue ? periodMs : periodMs - age) + Math.random() * JITTER * periodMs, signal);
+    const waitMs = (isDue ? periodMs : periodMs - age) + Math.random() * JITTER * periodMs;
+    await sleep(waitMs, undefined, { signal, ref: false }).catch(() => null);
   }
-}
-
-/** Ends early if the signal is aborted. Keeps no process alive. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    timer.unref();
-    signal.addEventListener("abort", end);
-  });
 }

@@ -1,11 +1,12 @@
+import { abortRace } from "../base/abort-race.ts";
 import { FixityError } from "../core/errors.ts";
 
-/** Milliseconds for which an answer of the store holds, so that asking costs the same however many ask. */
-const HOLDS = 1000;
-/** Milliseconds that the store has to answer. */
-const PATIENCE = 3000;
+/** How long one check of the store answers all probes, so that their number costs nothing. */
+const ANSWER_MAX_AGE_MS = 1000;
+/** How long the store may take to answer. */
+const CHECK_TIMEOUT_MS = 3000;
 
-/** Whether the store can be used: whether it can do in small what every upload does. */
+/** Tells whether the store is usable: whether it can do in small what every upload does. */
 export class Health {
   readonly #check: () => Promise<void>;
   #answer: Promise<void> | null = null;
@@ -16,15 +17,11 @@ export class Health {
 
   /** @throws FixityError `store-unavailable`, with the reason as its cause */
   async confirm(): Promise<void> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new Error(`no answer in ${PATIENCE} ms`)), PATIENCE);
     try {
       this.#answer ??= this.#ask();
-      await Promise.race([this.#answer, late.promise]);
+      await abortRace(this.#answer, AbortSignal.timeout(CHECK_TIMEOUT_MS));
     } catch (cause) {
       throw new FixityError("store-unavailable", "The store cannot be used at present.", { cause });
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -32,7 +29,7 @@ export class Health {
     try {
       await this.#check();
     } finally {
-      setTimeout(() => (this.#answer = null), HOLDS).unref();
+      setTimeout(() => (this.#answer = null), ANSWER_MAX_AGE_MS).unref();
     }
   }
 }

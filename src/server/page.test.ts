@@ -47,7 +47,7 @@ test("the page is told the path, the limit, and whether a token is needed", asyn
 test("what is filled in is text, whatever it is", () => {
   const address = `"><script>alert('x')</script>&amp;`;
   const filled = fillPage('<form action="{{address}}">{{unknown}}</form>', { ...FACTS, address });
-  assert.equal(filled, '<form action="&#34;&#62;&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;&#38;amp;"></form>');
+  assert.equal(filled, '<form action="&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;"></form>');
 });
 
 test("every file that the page names is there, with its type, for ever", async () => {

@@ -1,3 +1,4 @@
+import { escapeMarkup } from "../base/escape-markup.ts";
 import { createHash } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { FixityError } from "../core/errors.ts";
@@ -106,9 +107,5 @@ export function fillPage(html: string, { uploads, address, maxSize, needsToken, 
     needsToken: String(needsToken),
     view: String(view),
   };
-  return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(values[name] ?? ""));
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeMarkup(values[name] ?? ""));
 }

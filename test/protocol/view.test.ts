@@ -126,7 +126,7 @@ test("the name of the address is the name on the page, cleaned, and as text", as
   await using service = await serve();
   const name = encodeURIComponent('../<b>"\u202egnp.exe');
   const page = await (await get(service, `.png?view&filename=${name}`)).text();
-  assert.match(page, /<h1 dir="auto">&#60;b&#62;&#34;gnp\.exe\.png<\/h1>/);
+  assert.match(page, /<h1 dir="auto">&lt;b&gt;&quot;gnp\.exe\.png<\/h1>/);
   assert.ok(!page.includes("<b>") && !page.includes("\u202e"));
 });
 

@@ -168,7 +168,7 @@ export class ScriptedBucket {
   }
 
   #complete(uploadId: string, { key, type, parts }: StoredUpload, list: Buffer): ScriptedAnswer {
-    const named = [...list.toString().matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>&#34;(\w+)&#34;<\/ETag>/g)];
+    const named = [...list.toString().matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>&quot;(\w+)&quot;<\/ETag>/g)];
     const bytes = named.map(([, number, tag]) => {
       const part = parts.get(Number(number));
       return part !== undefined && tagOf(part) === `"${tag}"` ? part : null;

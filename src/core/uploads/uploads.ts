@@ -1,3 +1,4 @@
+import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import { tooLarge } from "../hashing.ts";
@@ -251,23 +252,16 @@ export class Uploads {
   async #collect(signal: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
     let failure: { readonly reason: unknown } | null = null;
-    const listed = this.#store.list(signal)[Symbol.asyncIterator]();
-    const work = async (): Promise<void> => {
-      for (let next = await listed.next(); next.done !== true; next = await listed.next()) {
-        if (!mayBeDue(next.value, this.limits.expiry)) continue;
-        try {
-          const { staged, bytes } = await this.#collectOne(next.value.id, signal);
-          total = { staged: total.staged + staged, bytes: total.bytes + bytes };
-        } catch (reason) {
-          signal.throwIfAborted();
-          failure ??= { reason };
-        }
+    await forEachConcurrent(this.#store.list(signal), COLLECTED_AT_ONCE, async (summary) => {
+      if (!mayBeDue(summary, this.limits.expiry)) return;
+      try {
+        const { staged, bytes } = await this.#collectOne(summary.id, signal);
+        total = { staged: total.staged + staged, bytes: total.bytes + bytes };
+      } catch (reason) {
+        signal.throwIfAborted();
+        failure ??= { reason };
       }
-    };
-    // all of them come to rest before the first failure is reported
-    const ended = await Promise.allSettled(Array.from({ length: COLLECTED_AT_ONCE }, work));
-    await listed.return?.();
-    for (const result of ended) if (result.status === "rejected") throw result.reason;
+    });
     if (failure !== null) throw (failure as { readonly reason: unknown }).reason;
     return total;
   }

@@ -5,7 +5,7 @@ import { Html, html } from "./html.ts";
 test("text is text, whatever is in it", () => {
   assert.equal(
     html`<p title="${`"'`}">${"<b>&amp;</b>"}</p>`.toString(),
-    '<p title="&#34;&#39;">&#60;b&#62;&#38;amp;&#60;/b&#62;</p>',
+    '<p title="&quot;&#39;">&lt;b&gt;&amp;amp;&lt;/b&gt;</p>',
   );
 });
 
@@ -13,6 +13,6 @@ test("markup stands as it is, alone and in lists, and nothing for nothing", () =
   const item = html`<b>${"<"}</b>`;
   assert.equal(
     html`<i>${[item, item]}${null}${Html.asIs("&copy;")}</i>`.toString(),
-    "<i><b>&#60;</b><b>&#60;</b>&copy;</i>",
+    "<i><b>&lt;</b><b>&lt;</b>&copy;</i>",
   );
 });

@@ -1,3 +1,5 @@
+import { escapeMarkup } from "../../base/escape-markup.ts";
+
 /** What may stand in a template: text, which is escaped, markup, which is not, and `null` for nothing. */
 export type Piece = string | Html | readonly Html[] | null;
 
@@ -28,10 +30,6 @@ export function html(template: TemplateStringsArray, ...values: readonly Piece[]
 
 function markupOf(piece: Piece): string {
   if (piece === null) return "";
-  if (typeof piece === "string") return escape(piece);
+  if (typeof piece === "string") return escapeMarkup(piece);
   return piece instanceof Html ? piece.toString() : piece.join("");
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -73,7 +73,7 @@ test("without a name the page goes by the beginning of the digest", () => {
 
 test("the download has the name, and opening is offered for what browsers show", () => {
   const named = page({ name: "a b.png" });
-  assert.match(named, /\.png\?filename=a%20b\.png&#38;download"\s+download="a b\.png"/);
+  assert.match(named, /\.png\?filename=a%20b\.png&amp;download"\s+download="a b\.png"/);
   assert.match(named, /<a href="[^"]+\.png\?filename=a%20b\.png">Open<\/a>/);
   for (const extension of ["svg", "html", "pdf", "zip", null]) assert.doesNotMatch(page({ extension }), />Open</);
 });
@@ -84,7 +84,7 @@ test("addresses are told to chats only where they are known, and pictures only w
   const base = "https://files.example.com/uploads/";
   const known = page({ base, name: "a.png" });
   assert.match(known, new RegExp(`<meta property="og:image" content="${base}${DIGEST.hex}.png" />`));
-  assert.match(known, new RegExp(`<link rel="canonical" href="${base}${DIGEST.hex}.png\\?filename=a.png&#38;view" />`));
+  assert.match(known, new RegExp(`<link rel="canonical" href="${base}${DIGEST.hex}.png\\?filename=a.png&amp;view" />`));
   assert.doesNotMatch(page({ base, extension: "svg" }), /og:image/);
   assert.doesNotMatch(page({ base, extension: "zip" }), /og:image/);
   assert.doesNotMatch(known, /data-given=/);

@@ -1,3 +1,4 @@
+import { percentEncode } from "../../base/percent-encode.ts";
 import type { Link } from "../../core/link.ts";
 
 /** The file that a page is about. */
@@ -22,10 +23,5 @@ export function labelOf({ name, link }: ShownFile): string {
 
 /** The query of a link that gives a download the file's name; empty where there is none. */
 export function nameQuery({ name }: ShownFile): string {
-  return name === null ? "" : `?filename=${encodeName(name)}`;
-}
-
-/** Like `encodeURIComponent`, which leaves marks as they are that end a URL in Markdown or in prose. */
-function encodeName(name: string): string {
-  return encodeURIComponent(name).replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+  return name === null ? "" : `?filename=${percentEncode(name)}`;
 }

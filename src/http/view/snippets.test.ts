@@ -19,7 +19,7 @@ test("scripts and style sheets carry their integrity, and are fetched so that it
 });
 
 test("elements that know no integrity have none", () => {
-  assert.equal(snippets("png", 'a "b".png').html, `<img src="/u/${DIGEST.hex}.png" alt="a &#34;b&#34;.png" />`);
+  assert.equal(snippets("png", 'a "b".png').html, `<img src="/u/${DIGEST.hex}.png" alt="a &quot;b&quot;.png" />`);
   assert.equal(snippets("mp4").html, `<video src="/u/${DIGEST.hex}.mp4" controls></video>`);
   assert.equal(snippets("mp3").html, `<audio src="/u/${DIGEST.hex}.mp3" controls></audio>`);
   assert.equal(snippets("zip").html, `<a href="/u/${DIGEST.hex}.zip">abababababab….zip</a>`);

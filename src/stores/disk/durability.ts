@@ -1,14 +1,14 @@
+import { Semaphore } from "../../base/semaphore.ts";
 import { fdatasync, fsync } from "./calls.ts";
 import { failedWith } from "./faults.ts";
 import { flushFolder } from "./folder-flush.ts";
-import { Lanes } from "./lanes.ts";
 import type { DurabilityLevel } from "./options.ts";
 
 /**
- * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each holds one of the few
- * threads that Node has for file work (four by default), and small uploads and downloads want to go on meanwhile.
+ * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each blocks one of Node's few
+ * threads for file work (four by default), which small uploads and downloads need too.
  */
-const LONG_FLUSH = 4 * 1024 * 1024;
+const LONG_FLUSH_MIN_BYTES = 4 * 1024 * 1024;
 
 /** The flush of a folder that runs now, and the one that starts after it. */
 interface Turn {
@@ -19,7 +19,7 @@ interface Turn {
 /** Brings files and folders to the disk. With level `none` it does nothing, at once. */
 export class Durability {
   readonly #level: DurabilityLevel;
-  readonly #long = new Lanes(2);
+  readonly #long = new Semaphore(2);
   readonly #turns = new Map<string, Turn>();
   #early = false;
 
@@ -38,7 +38,7 @@ export class Durability {
    */
   file(fd: number, unflushed: number): Promise<void> {
     if (!this.flushes) return Promise.resolve();
-    return unflushed < LONG_FLUSH ? fsync(fd) : this.#long.run(() => fsync(fd));
+    return unflushed < LONG_FLUSH_MIN_BYTES ? fsync(fd) : this.#long.run(() => fsync(fd));
   }
 
   /**
@@ -47,7 +47,7 @@ export class Durability {
    */
   data(fd: number, unflushed: number): Promise<void> {
     if (!this.flushes) return Promise.resolve();
-    return unflushed < LONG_FLUSH ? fdatasync(fd) : this.#long.run(() => fdatasync(fd));
+    return unflushed < LONG_FLUSH_MIN_BYTES ? fdatasync(fd) : this.#long.run(() => fdatasync(fd));
   }
 
   /**

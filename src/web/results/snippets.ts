@@ -1,3 +1,4 @@
+import { escapeMarkup } from "../../base/escape-markup.ts";
 import type { Result } from "./result.ts";
 
 /** What is copied of a file. */
@@ -23,10 +24,10 @@ function markdownOf({ type, name, url }: Result): string {
 /** The element that shows the file; a link where HTML has none for its type. */
 function htmlOf(result: Result): string {
   const { type, name } = result;
-  const url = escapeHtml(result.url);
-  const text = escapeHtml(name);
+  const url = escapeMarkup(result.url);
+  const text = escapeMarkup(name);
   // a script or style sheet is checked only where it is fetched as one of another origin would be
-  const checked = `integrity="${escapeHtml(result.integrity)}" crossorigin="anonymous"`;
+  const checked = `integrity="${escapeMarkup(result.integrity)}" crossorigin="anonymous"`;
   if (isScript(type)) return `<script src="${url}" ${checked}></script>`;
   if (isStyle(type)) return `<link rel="stylesheet" href="${url}" ${checked}>`;
   if (isPicture(type)) return `<img src="${url}" alt="${text}">`;
@@ -45,9 +46,4 @@ function isStyle(type: string): boolean {
 
 function isPicture(type: string): boolean {
   return type.startsWith("image/");
-}
-
-function escapeHtml(text: string): string {
-  const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-  return text.replace(/[&<>"]/g, (character) => entities[character] ?? character);
 }

@@ -1,3 +1,4 @@
+import { parseRetryAfter } from "../../../base/retry-delay.ts";
 import { fieldOf, type WireAnswer } from "./answer-reader.ts";
 import type { StaticKeys } from "../options.ts";
 import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
@@ -22,7 +23,7 @@ export function failureOf(operation: string, answer: WireAnswer, scrub: (text: s
     detail: said("Message"),
     requestId: said("RequestId", "x-amz-request-id"),
     region: said("Region", "x-amz-bucket-region"),
-    retryAfter: pauseAskedFor(fieldOf(answer, "retry-after")),
+    retryAfter: parseRetryAfter(fieldOf(answer, "retry-after")),
   });
 }
 
@@ -51,12 +52,4 @@ export function scrubber({ accessKeyId, secretAccessKey, sessionToken }: StaticK
     for (const secret of secrets) clean = clean.replaceAll(secret, "…");
     return clean.replace(/((?:Signature|Credential|Security-Token)=)[^&\s,"'<]+/gi, "$1…");
   };
-}
-
-/** Milliseconds (RFC 9110, section 10.2.3: seconds, or a date). */
-function pauseAskedFor(value: string | null): number | null {
-  // A date has letters; Date.parse takes almost anything for one.
-  if (value === null || !/^\d{1,9}$|[a-z]/i.test(value)) return null;
-  const pause = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isNaN(pause) ? null : Math.max(0, pause);
 }

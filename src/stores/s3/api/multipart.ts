@@ -1,9 +1,9 @@
+import { escapeMarkup } from "../../../base/escape-markup.ts";
 import { entityTag, expectRoot, expectTag, expectText } from "./answers.ts";
 import type { CallOptions, Payload, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
 import { failedWith, S3Error } from "./s3-error.ts";
 import { sha256Hex } from "./signer.ts";
-import { escapeXml } from "./xml.ts";
 
 /** A multipart upload that has been begun. */
 export interface UploadName {
@@ -93,7 +93,7 @@ export async function completeUpload(
 ): Promise<void> {
   const operation = "CompleteMultipartUpload";
   const list = parts.map(
-    ({ number, etag }) => `<Part><PartNumber>${number}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`,
+    ({ number, etag }) => `<Part><PartNumber>${number}</PartNumber><ETag>${escapeMarkup(etag)}</ETag></Part>`,
   );
   const body = Buffer.from(
     `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list.join("")}</CompleteMultipartUpload>`,

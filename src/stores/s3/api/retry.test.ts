@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
-import { Attempts, backoff, retrying } from "./retry.ts";
+import { Attempts, retrying } from "./retry.ts";
 import { S3Error, type S3Failure } from "./s3-error.ts";
 
 const OVER = new Error("the pause has begun, and is of no more interest");
@@ -25,23 +25,6 @@ async function isTriedAgain(time: number, failure: unknown): Promise<boolean> {
 }
 
 void describe("pauses", () => {
-  for (const [failures, longest] of [
-    [1, 100],
-    [2, 200],
-    [3, 400],
-    [6, 3_200],
-    [8, 5_000],
-    [50, 5_000],
-    [5_000, 5_000],
-  ] as const) {
-    test(`the pause after ${failures} failures is anything up to ${longest} ms`, (context) => {
-      const random = chance(context);
-      assert.equal(backoff(failures), 0);
-      random.value = 0.5;
-      assert.equal(backoff(failures), longest / 2);
-    });
-  }
-
   test("a server that asks for a longer pause than there is time is not asked again", async (context) => {
     chance(context);
     assert.equal(await isTriedAgain(4_000, failed({ retryAfter: 5_000 })), false);

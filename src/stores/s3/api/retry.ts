@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { delay } from "../../../base/abort-race.ts";
+import { retryDelay } from "../../../base/retry-delay.ts";
 import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 
-/** The longest first pause, and the longest of all. */
-const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5_000;
+const BACKOFF = { firstMs: 100, maxMs: 5_000 };
 
 /** Attempts at what either passes within a second or does not pass at all, such as a conflict with another writer. */
 const MAX_QUICK_ATTEMPTS = 5;
@@ -59,24 +58,16 @@ export class Attempts {
     if (this.#made >= mostAttempts(failure, this.#limits) || left <= 0 || closed?.aborted === true) return false;
     const asked = failure instanceof S3Error ? (failure.retryAfter ?? 0) : 0;
     if (asked > left) return false;
-    const pause = Math.min(Math.max(asked, backoff(this.#made)), left);
+    const pause = Math.min(Math.max(asked, retryDelay(this.#made, BACKOFF)), left);
     const ends = [signal, closed].filter((end) => end !== undefined);
     try {
-      await pauseFor(pause, ends.length > 1 ? AbortSignal.any(ends) : ends[0]);
+      await delay(pause, ends.length > 1 ? AbortSignal.any(ends) : ends[0]);
     } catch {
       signal?.throwIfAborted();
       return false;
     }
     return true;
   }
-}
-
-/**
- * Milliseconds to wait after so many failures. Full jitter ("Exponential backoff and jitter", AWS architecture blog): any
- * time up to a limit that doubles, so that callers that failed together do not come back together.
- */
-export function backoff(failures: number): number {
-  return Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
 }
 
 function mostAttempts(failure: unknown, { attempts }: RetryLimits): number {
@@ -96,15 +87,5 @@ export async function retrying<T>(limits: RetryLimits, ends: RetryEnds, work: ()
       if (!(await attempts.another(error))) throw error;
       ends.onRetry?.(error);
     }
-  }
-}
-
-/** Waits for so many milliseconds, or fails with the signal's reason. */
-export async function pauseFor(pause: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(pause, undefined, signal === undefined ? {} : { signal });
-  } catch {
-    // Node wraps the reason; those who wait for it want it as it is.
-    signal?.throwIfAborted();
   }
 }

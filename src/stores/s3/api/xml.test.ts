@@ -1,6 +1,7 @@
+import { escapeMarkup } from "../../../base/escape-markup.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { escapeXml, parseXml } from "./xml.ts";
+import { parseXml } from "./xml.ts";
 
 const text = (xml: string, name = "Code"): string | null => parseXml(xml)?.text(name) ?? null;
 
@@ -108,5 +109,5 @@ test("very deep, very wide and very long answers neither crash nor hang", () => 
 
 test("escaped text comes back as it was", () => {
   const strange = `a<b>&"'c&amp;`;
-  assert.equal(text(`<E><Code>${escapeXml(strange)}</Code></E>`), strange);
+  assert.equal(text(`<E><Code>${escapeMarkup(strange)}</Code></E>`), strange);
 });

@@ -64,8 +64,3 @@ function isClosed(text: string, root: string): boolean {
   const name = `([\\w.-]+:)?${RegExp.escape(root)}`;
   return new RegExp(`<(/${name}|${name}(\\s[^<>]*)?/)\\s*>$`).test(text);
 }
-
-/** Text to stand in an element. */
-export function escapeXml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}

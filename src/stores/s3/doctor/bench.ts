@@ -1,3 +1,4 @@
+import { delay } from "../../../base/abort-race.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Remains } from "../../doctor/cleared.ts";
@@ -10,7 +11,6 @@ import { MultipartUpload } from "../send/multipart-upload.ts";
 import { abortUpload, createUpload, type Part, uploadPart, type UploadName } from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import type { ResolvedS3Options } from "../options.ts";
-import { pauseFor } from "../api/retry.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import { sha256Hex, UNSIGNED_PAYLOAD } from "../api/signer.ts";
 
@@ -152,7 +152,7 @@ export class Bench {
         this.#maxLateness[where] = Math.min(this.#maxLateness[where], LATENESS_AFTER_FAILURE_MS);
         return null;
       }
-      await pauseFor(Math.min(100 * 2 ** looks, MAX_PAUSE_MS, left), this.signal);
+      await delay(Math.min(100 * 2 ** looks, MAX_PAUSE_MS, left), this.signal);
     }
   }
 

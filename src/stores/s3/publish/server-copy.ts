@@ -1,3 +1,4 @@
+import { mapConcurrent } from "../../../base/map-concurrent.ts";
 import { answeredOrFound } from "./answered-or-found.ts";
 import type { CopyPace } from "./copy-pace.ts";
 import { TOO_LARGE_TO_COPY } from "../faults.ts";
@@ -89,27 +90,20 @@ async function copyInParts(context: UploadContext, limits: CopyLimits, job: Copy
 async function copyParts(upload: MultipartUpload, limits: CopyLimits, { from, size }: CopyJob): Promise<Part[]> {
   const partSize = Math.max(limits.partSize, Math.ceil(size / limits.maxParts));
   const count = Math.ceil(size / partSize);
-  const parts: Part[] = [];
   const failed = new AbortController();
-  let next = 1;
-  const work = async () => {
-    while (next <= count && !failed.signal.aborted) {
-      const number = next;
-      next += 1;
-      const first = (number - 1) * partSize;
-      const last = Math.min(first + partSize, size) - 1;
-      parts[number - 1] = await upload.copy(number, { key: from, first, last, signal: failed.signal });
-    }
-  };
-  const workers = Array.from({ length: Math.min(limits.concurrency, count) }, async () => {
+  // No part is being copied any more when this settles: only then may the upload be aborted.
+  return await mapConcurrent(partNumbers(count), limits.concurrency, async (number) => {
+    const first = (number - 1) * partSize;
+    const last = Math.min(first + partSize, size) - 1;
     try {
-      await work();
+      return await upload.copy(number, { key: from, first, last, signal: failed.signal });
     } catch (error) {
       failed.abort(error);
+      throw error;
     }
   });
-  // All of them have to be at rest before the upload may be aborted.
-  await Promise.all(workers);
-  failed.signal.throwIfAborted();
-  return parts;
+}
+
+function* partNumbers(count: number): Generator<number> {
+  for (let number = 1; number <= count; number += 1) yield number;
 }

@@ -1,3 +1,4 @@
+import { abortRace } from "../../../base/abort-race.ts";
 import { digestOfChunks } from "../api/chunk-digest.ts";
 import type { Permit } from "../../../base/semaphore.ts";
 import { type Completion, MultipartUpload, type UploadContext } from "./multipart-upload.ts";
@@ -87,13 +88,13 @@ export class LargeUpload {
 
   /** Waits until one more part may be sent. */
   async room(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#sending.size >= this.#options.concurrency) await orAborted(Promise.race(this.#sending), signal);
+    while (this.#sending.size >= this.#options.concurrency) await abortRace(Promise.race(this.#sending), signal);
     this.#stop.signal.throwIfAborted();
   }
 
   /** Waits until S3 has all parts. */
   async flush(signal?: AbortSignal): Promise<void> {
-    await orAborted(Promise.all(this.#sending), signal);
+    await abortRace(Promise.all(this.#sending), signal);
     this.#stop.signal.throwIfAborted();
   }
 
@@ -159,19 +160,5 @@ export class LargeUpload {
     const { context, key, contentType } = this.#options;
     this.#begun ??= MultipartUpload.begin(context, key, { contentType, lastAttempt: this.#stop.signal });
     return this.#begun;
-  }
-}
-
-/** Waits for `work`, which never rejects, but no longer than until the signal is aborted. */
-async function orAborted(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return void (await work);
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const leave = () => reject(signal.reason as Error);
-  signal.addEventListener("abort", leave, { once: true });
-  try {
-    await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", leave);
   }
 }

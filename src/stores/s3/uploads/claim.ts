@@ -1,6 +1,6 @@
+import { delay } from "../../../base/abort-race.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { Log } from "../options.ts";
-import { pauseFor } from "../api/retry.ts";
 import { Fence } from "./fence.ts";
 import type { Records, StoredRecord } from "./records.ts";
 import { newToken } from "./upload-state.ts";
@@ -51,7 +51,7 @@ export async function claimUpload(records: Records, id: UploadId, hints: ClaimHi
     } else if (isWanted) {
       // whoever has asked
       if (asked?.holder !== holder) asked = { holder, until: performance.now() + GRACE };
-      await pauseFor(LOOK_EVERY, signal);
+      await delay(LOOK_EVERY, signal);
       current = await records.read(id, signal);
     } else {
       const state = { ...current.state, isWanted: true, revision: newToken() };

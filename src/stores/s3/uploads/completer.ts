@@ -1,3 +1,4 @@
+import { delay } from "../../../base/abort-race.ts";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
@@ -10,7 +11,6 @@ import type { UploadContext } from "../send/multipart-upload.ts";
 import type { Part, UploadName } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";
 import type { Publisher } from "../publish/publisher.ts";
-import { pauseFor } from "../api/retry.ts";
 import { failedWith, type S3Error } from "../api/s3-error.ts";
 import { type CopyLimits, copyInside } from "../publish/server-copy.ts";
 
@@ -154,7 +154,7 @@ export class Completer {
   async #findCompleted({ large, size }: Completing, error: S3Error): Promise<true> {
     const { client } = this.#parts.context;
     for (const pause of LOOK_AGAIN_AFTER_MS) {
-      await pauseFor(pause, undefined);
+      await delay(pause, undefined);
       const found = await headObject(client, large.key);
       if (found !== null && found.size >= size) return true;
     }

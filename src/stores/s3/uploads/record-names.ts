@@ -1,11 +1,12 @@
+import { forEachConcurrent } from "../../../base/map-concurrent.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { S3Client } from "../api/client.ts";
 import type { Layout } from "../layout.ts";
 import { listObjects } from "../api/listing.ts";
 import type { Records } from "./records.ts";
 
-/** Records that are read at once. */
-const AT_ONCE = 16;
+/** Records that are read at the same time. */
+const RECORD_READS = 16;
 
 /**
  * All that the records of uploads name: ids of multipart uploads, keys of tails and of staged objects. Asked only where
@@ -26,11 +27,7 @@ export async function namesInRecords(
   };
   for await (const { items } of listObjects(client, layout.uploads, signal)) {
     const ids = items.map(({ key }) => layout.uploadIdOf(key)).filter((id) => id !== null);
-    const left = ids.values();
-    const work = async () => {
-      for (const id of left) await addNamesOf(id);
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await forEachConcurrent(ids, RECORD_READS, addNamesOf);
   }
   return names;
 }

@@ -1,3 +1,4 @@
+import { delay } from "../../../base/abort-race.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type {
@@ -10,7 +11,6 @@ import type {
 import { faultsTold, storeFault } from "../faults.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
 import { type PartLimits, PartPlan } from "../send/part-plan.ts";
-import { pauseFor } from "../api/retry.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./s3-held-upload.ts";
@@ -153,7 +153,7 @@ export class S3Uploads implements UploadStore {
     fence.ask();
     void upload.released.then(() => waiting.abort());
     const over = signal === undefined ? waiting.signal : AbortSignal.any([waiting.signal, signal]);
-    await pauseFor(GRACE, over).catch(() => null);
+    await delay(GRACE, over).catch(() => null);
     signal?.throwIfAborted();
     fence.lose();
     this.#noteReleased(id, hold);

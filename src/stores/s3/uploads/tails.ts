@@ -1,3 +1,4 @@
+import { delay } from "../../../base/abort-race.ts";
 import { createHash } from "node:crypto";
 import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
@@ -9,7 +10,6 @@ import type { Layout } from "../layout.ts";
 import { listObjects } from "../api/listing.ts";
 import { deleteObject, putObject } from "../api/objects.ts";
 import type { Log } from "../options.ts";
-import { pauseFor } from "../api/retry.ts";
 import { LOOK_AGAIN_AFTER_MS } from "./completer.ts";
 import type { Tail } from "./upload-state.ts";
 
@@ -51,7 +51,7 @@ export class Tails {
   async load(tail: Tail, sink: Sink, signal: AbortSignal): Promise<void> {
     if (await this.#read(tail, sink, signal)) return;
     for (const pause of LOOK_AGAIN_AFTER_MS) {
-      await pauseFor(pause, signal);
+      await delay(pause, signal);
       if (await this.#read(tail, () => undefined, signal)) {
         throw new FixityError("store-unavailable", "The store did not return what was saved. Try again soon.");
       }
