@@ -6,14 +6,14 @@ import { createHandler } from "./http/handler.ts";
 import type { HandlerOptions } from "./http/options.ts";
 
 export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
-export { bearerTokens } from "./http/bearer.ts";
+export { bearerTokens } from "./http/authorize.ts";
 export type { Handler } from "./http/handler.ts";
 export type {
   AcceleratedDownloads,
   DownloadOptions,
   RedirectedDownloads,
   StreamedDownloads,
-} from "./http/delegation/options.ts";
+} from "./http/delegated-downloads.ts";
 export type { Answer, AnswerNote, AnswerStream, Exchange, Fields } from "./http/exchange.ts";
 export type { FormLimits } from "./http/form/form-limits.ts";
 export type { Action, HandlerOptions, Report } from "./http/options.ts";

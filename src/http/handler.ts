@@ -5,7 +5,7 @@ import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
 import { refuseCode } from "./active-content.ts";
-import { admit, refuseTransferCoding } from "./checks.ts";
+import { admit, refuseTransferCoding } from "./request-content.ts";
 import { withCors } from "./cors.ts";
 import { areSafe, crossSiteRefusal, isCrossSite } from "./cross-site.ts";
 import type { Answer, Exchange } from "./exchange.ts";
@@ -17,20 +17,20 @@ import {
   resolveHandlerOptions,
   type ServerHandlerOptions,
 } from "./options.ts";
-import { PacedBody } from "./pace.ts";
+import { PacedBody } from "./adapters/rate-limited-body.ts";
 import { problemAnswer } from "./problem.ts";
 import { announcedLimits, wantsResumable } from "./resumable/ietf.ts";
 import { answerCreation } from "./resumable/ietf-refusals.ts";
 import { answerTus, createTusUpload, effectiveMethod, RESUMABLE, speaksTus, tusOptions } from "./resumable/tus.ts";
-import { clientGone, withFields } from "./resumable/upload-answers.ts";
-import { uploadIn, uploadResource } from "./resumable/upload-resource.ts";
-import { readBlob } from "./routes/read-blob.ts";
+import { clientGone, withFields } from "./resumable/upload-state-answers.ts";
+import { uploadIn, uploadResource } from "./route.ts";
+import { readBlob } from "./routes/blob.ts";
 import { removeBlob } from "./routes/remove-blob.ts";
 import { putBlob } from "./routes/put-blob.ts";
 import { mayBeName, putName } from "./routes/put-name.ts";
 import { upload } from "./routes/upload.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
-import { problemOrPage } from "./view/answers.ts";
+import { problemOrPage } from "./view/page-answer.ts";
 import { wrongMethod } from "./wrong-method.ts";
 
 /** The parameters of a target. */

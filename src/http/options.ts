@@ -3,10 +3,10 @@ import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { isOrigin } from "./cors.ts";
 import type { Delegate } from "./delegation/delegate.ts";
-import { delegateFor, type DownloadOptions } from "./delegation/options.ts";
+import { delegateFor, type DownloadOptions } from "./delegated-downloads.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-limits.ts";
-import type { PaceLimits } from "./pace.ts";
+import type { PaceLimits } from "./adapters/rate-limited-body.ts";
 
 /** What a client wants to do, for {@link HandlerOptions.authorize}. */
 export type Action = "upload" | "read" | "delete";

@@ -4,7 +4,7 @@ import { shuttingDown } from "../core/admissions.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
-import { bearerTokens } from "../http/bearer.ts";
+import { bearerTokens } from "../http/authorize.ts";
 import { createHandler } from "../http/handler.ts";
 import { refuseRemoval, type ServerHandlerOptions } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";

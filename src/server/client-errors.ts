@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
 import { closeGracefully, isClosing } from "../http/adapters/drain.ts";
 import { isDraining, sendAnswer } from "../http/adapters/node-answer.ts";
-import { NodeBody } from "../http/adapters/node-body.ts";
+import { NodeBody } from "../http/adapters/node-exchange.ts";
 import { nextRequestId } from "../http/adapters/request-id.ts";
 import { hostIn } from "../http/fields/host.ts";
 import { problemAnswer } from "../http/problem.ts";

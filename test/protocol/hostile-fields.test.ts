@@ -18,7 +18,7 @@ import { parseEntityTags } from "../../src/http/fields/etag.ts";
 import { authorityInTarget, canonicalHost, hostIn } from "../../src/http/fields/host.ts";
 import { ifRangeHolds } from "../../src/http/fields/if-range.ts";
 import { isPlainRange, parseRange, resolveRanges } from "../../src/http/fields/range.ts";
-import { parseUploadChecksum } from "../../src/http/fields/upload-checksum.ts";
+import { parseUploadChecksum } from "../../src/http/fields/tus-fields.ts";
 import { booleanIn, integerIn } from "../../src/http/fields/upload-fields.ts";
 import { parseUploadMetadata } from "../../src/http/fields/upload-metadata.ts";
 import { parsePartHead } from "../../src/http/form/part-head.ts";

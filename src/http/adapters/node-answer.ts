@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer, AnswerStream } from "../exchange.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
-import type { NodeBody } from "./node-body.ts";
+import type { NodeBody } from "./node-exchange.ts";
 import { Outlet } from "./outlet.ts";
 
 // Node takes the reason phrase of an interim response from its table, and from nowhere else. The table lacks this status,

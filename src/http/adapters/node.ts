@@ -4,7 +4,7 @@ import type { Exchange, Fields } from "../exchange.ts";
 import { authorityInTarget } from "../fields/host.ts";
 import type { Handler } from "../handler.ts";
 import { sendAnswer, type Sent } from "./node-answer.ts";
-import { hasContent, isContentUsed, NodeBody } from "./node-body.ts";
+import { hasContent, isContentUsed, NodeBody } from "./node-exchange.ts";
 import { nextRequestId } from "./request-id.ts";
 
 /** Requests whose `100 Continue` is left to this adapter; see {@link expectContinue}. */

@@ -3,7 +3,7 @@ import type { Answer } from "../exchange.ts";
 import { formatBoolean } from "../fields/upload-fields.ts";
 import type { RouteContext } from "../handler.ts";
 import { interopOf } from "./interop.ts";
-import { failureAnswer, limitsField, uploadsOf, withFields } from "./upload-answers.ts";
+import { failureAnswer, limitsField, uploadsOf, withFields } from "./upload-state-answers.ts";
 
 /** Failures in which the upload protocol speaks, and not the resource that the upload is meant for. */
 const PROTOCOL_FAILURES: ReadonlySet<ErrorCode> = new Set([

@@ -12,16 +12,16 @@ import {
   DIGEST_FIELDS,
   HashedBody,
   trailerDemandOf,
-} from "../checks.ts";
+} from "../request-content.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { booleanIn, formatBoolean, integerIn } from "../fields/upload-fields.ts";
 import type { RouteContext } from "../handler.ts";
 import { problemAnswer } from "../problem.ts";
-import { receiptAnswer } from "../receipt.ts";
+import { receiptAnswer } from "../receipt-answer.ts";
 import { type Interop, interopOf } from "./interop.ts";
 import { refusal } from "./ietf-refusals.ts";
-import { limitsField, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
+import { limitsField, noteOf, uploadsOf, withFields } from "./upload-state-answers.ts";
 
 /** Media type of what is appended. */
 export const PARTIAL_UPLOAD = "application/partial-upload";

@@ -4,15 +4,15 @@ import { tooLarge } from "../../core/hashing.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { UploadState } from "../../core/uploads/upload-state.ts";
 import type { Uploads } from "../../core/uploads/uploads.ts";
-import { announcedLength } from "../checks.ts";
+import { announcedLength } from "../request-content.ts";
 import type { Answer, Exchange, Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
-import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/upload-checksum.ts";
+import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/tus-fields.ts";
 import { etagOf } from "../fields/etag.ts";
 import { parseUploadMetadata, textIn } from "../fields/upload-metadata.ts";
 import type { RouteContext } from "../handler.ts";
 import { problemAnswer } from "../problem.ts";
-import { failureAnswer, noteOf, uploadsOf, withFields } from "./upload-answers.ts";
+import { failureAnswer, noteOf, uploadsOf, withFields } from "./upload-state-answers.ts";
 
 /** The version of tus that is spoken, https://tus.io/protocols/resumable-upload. */
 const VERSION = "1.0.0";

@@ -1,10 +1,10 @@
 import { FixityError } from "../../core/errors.ts";
 import type { Link } from "../../core/link.ts";
-import { contentLength, demandOf, refuseUrlEncoded } from "../checks.ts";
+import { contentLength, demandOf, refuseUrlEncoded } from "../request-content.ts";
 import type { Answer } from "../exchange.ts";
 import type { RouteContext } from "../handler.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
-import { receiptAnswer } from "../receipt.ts";
+import { receiptAnswer } from "../receipt-answer.ts";
 import { createUpload, wantsResumable } from "../resumable/ietf.ts";
 import { storeContent } from "./upload.ts";
 

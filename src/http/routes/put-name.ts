@@ -2,7 +2,7 @@ import { TextDecoder } from "node:util";
 import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
 import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
-import { refuseForm, refuseUrlEncoded } from "../checks.ts";
+import { refuseForm, refuseUrlEncoded } from "../request-content.ts";
 import type { Answer } from "../exchange.ts";
 import { mediaTypeIn } from "../fields/content-type.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";

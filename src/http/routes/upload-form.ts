@@ -6,7 +6,7 @@ import {
   demandOf,
   HashedBody,
   trailerDemandOf,
-} from "../checks.ts";
+} from "../request-content.ts";
 import { ChunkFields } from "../form/chunk-fields.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { overFormLimit } from "../form/form-errors.ts";
@@ -14,7 +14,7 @@ import { FormReader } from "../form/form-reader.ts";
 import type { FormPart } from "../form/form-part.ts";
 import type { RouteContext } from "../handler.ts";
 import type { ResolvedHandlerOptions } from "../options.ts";
-import { receiptAnswer } from "../receipt.ts";
+import { receiptAnswer } from "../receipt-answer.ts";
 
 /** Room for a form's boundaries, headers and other fields in an announced length, besides the file. */
 const FORM_OVERHEAD = 1024 * 1024;

@@ -7,13 +7,13 @@ import {
   HashedBody,
   refuseUrlEncoded,
   trailerDemandOf,
-} from "../checks.ts";
+} from "../request-content.ts";
 import type { Answer } from "../exchange.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
 import { isForm, mediaTypeIn, parseContentType } from "../fields/content-type.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import type { RouteContext } from "../handler.ts";
-import { receiptAnswer } from "../receipt.ts";
+import { receiptAnswer } from "../receipt-answer.ts";
 import { createUpload, wantsResumable } from "../resumable/ietf.ts";
 import { uploadForm } from "./upload-form.ts";
 

@@ -8,7 +8,7 @@ import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.
 import type { RouteContext } from "../handler.ts";
 import { PAGE_SAFETY, SAFETY } from "../problem.ts";
 import { savedName } from "../serving.ts";
-import { pageAnswer, problemOrPage } from "../view/answers.ts";
+import { pageAnswer, problemOrPage } from "../view/page-answer.ts";
 import { readImageSize, type SizeReading } from "../view/image-size.ts";
 import { renderPage } from "../view/page.ts";
 import { policyOf } from "../view/policy.ts";

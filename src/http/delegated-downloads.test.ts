@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diskStore } from "../../disk.ts";
-import { memoryStore } from "../../memory.ts";
-import { s3Store } from "../../s3.ts";
-import { type DownloadOptions, delegateFor } from "./options.ts";
+import { diskStore } from "../disk.ts";
+import { memoryStore } from "../memory.ts";
+import { s3Store } from "../s3.ts";
+import { type DownloadOptions, delegateFor } from "./delegated-downloads.ts";
 
 // None of them is used: what a store can do is seen before the first request.
 const disk = diskStore({ root: "/nowhere" });

@@ -1,4 +1,4 @@
-import { FixityError } from "../core/errors.ts";
+import { FixityError } from "../../core/errors.ts";
 
 /** How slow a sender may be. */
 export interface PaceLimits {

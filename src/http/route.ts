@@ -1,12 +1,12 @@
-import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
-import { UploadId } from "../../core/upload-id.ts";
-import { admit } from "../checks.ts";
-import type { Answer } from "../exchange.ts";
-import type { RouteContext } from "../handler.ts";
-import { checkUploadPreconditions } from "../preconditions.ts";
-import { wrongMethod } from "../wrong-method.ts";
-import { announcedLimits, appendToUpload, cancelUpload, endedUpload, tellUpload } from "./ietf.ts";
-import { answerAppend } from "./ietf-refusals.ts";
+import { UPLOADS_SEGMENT } from "../core/fixity.ts";
+import { UploadId } from "../core/upload-id.ts";
+import { admit } from "./request-content.ts";
+import type { Answer } from "./exchange.ts";
+import type { RouteContext } from "./handler.ts";
+import { checkUploadPreconditions } from "./preconditions.ts";
+import { wrongMethod } from "./wrong-method.ts";
+import { announcedLimits, appendToUpload, cancelUpload, endedUpload, tellUpload } from "./resumable/ietf.ts";
+import { answerAppend } from "./resumable/ietf-refusals.ts";
 import {
   answerTus,
   appendToTusUpload,
@@ -15,8 +15,8 @@ import {
   tellTusUpload,
   terminateTusUpload,
   tusOptions,
-} from "./tus.ts";
-import { uploadsOf } from "./upload-answers.ts";
+} from "./resumable/tus.ts";
+import { uploadsOf } from "./resumable/upload-state-answers.ts";
 
 type UploadRoute = (context: RouteContext, id: UploadId) => Promise<Answer>;
 

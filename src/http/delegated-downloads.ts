@@ -1,8 +1,8 @@
-import { FixityError } from "../../core/errors.ts";
-import type { BlobStore } from "../../core/store.ts";
-import { Accelerator, type FileKeeper, pathOfFile, pathOfUrl } from "./accelerator.ts";
-import type { Delegate } from "./delegate.ts";
-import { type Presigner, Redirector } from "./redirector.ts";
+import { FixityError } from "../core/errors.ts";
+import type { BlobStore } from "../core/store.ts";
+import { Accelerator, type FileKeeper, pathOfFile, pathOfUrl } from "./delegation/accelerator.ts";
+import type { Delegate } from "./delegation/delegate.ts";
+import { type Presigner, Redirector } from "./delegation/redirector.ts";
 
 /** Who sends the bytes of blobs to who asks for them. `docs/delegated-download.md` tells what has to be set up for each. */
 export type DownloadOptions = StreamedDownloads | RedirectedDownloads | AcceleratedDownloads;
