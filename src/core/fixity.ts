@@ -27,6 +27,8 @@ export interface PutOptions extends Naming {
    * nothing is stored: the place for checks that need the end of a request, such as trailer fields.
    */
   readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
+  /** {@link Fixity.lookUp} has just returned `absent` for `digest`: the store may save a look of its own. */
+  readonly isKnownAbsent?: boolean | undefined;
   /** Ends the upload; nothing is stored. */
   readonly signal?: AbortSignal | undefined;
   /** Of the request that this is a part of; see {@link Fixity.admit}. @default one of its own */
@@ -90,13 +92,14 @@ export class Fixity implements AsyncDisposable {
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
     using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const { name, extension } = settleNaming(options);
-    const { digest, length, signal } = options;
+    const { digest, length, isKnownAbsent, signal } = options;
     const maxSize = Math.min(options.maxSize ?? Infinity, this.#options.maxSize);
     const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
     await using staged = await this.store.stage({
       mediaType: mediaTypeOf(extension),
       ...(digest !== undefined && { digest }),
       ...(length !== undefined && { length }),
+      ...(isKnownAbsent !== undefined && { isKnownAbsent }),
       ...(options.maxSize !== undefined && { atMost: options.maxSize }),
       ...(signal !== undefined && { signal }),
     });
@@ -114,10 +117,20 @@ export class Fixity implements AsyncDisposable {
    * not be told from the right one. The blob is durable when this returns.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
+    const found = await this.lookUp(digest, options);
+    return typeof found === "string" ? null : found;
+  }
+
+  /**
+   * Like {@link claim}, and tells the two reasons apart for which there is no receipt: `absent` if the store has no such
+   * blob, which {@link put} may be told, and `unknown` without a length or if the blob has another size.
+   */
+  async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
-    if (options.length === undefined) return null;
+    if (options.length === undefined) return "unknown";
     const stat = await this.store.confirm(digest, options.signal);
-    if (stat?.size !== options.length) return null;
+    if (stat === null) return "absent";
+    if (stat.size !== options.length) return "unknown";
     const { name, extension } = settleNaming(options);
     const link = Link.to(digest, extension);
     return receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });

@@ -145,6 +145,11 @@ export interface StageOptions {
   readonly length?: number;
   /** No more bytes than these are coming, where only that is known: a form is larger than the file in it. */
   readonly atMost?: number;
+  /**
+   * {@link BlobStore.confirm} has just returned `null` for `digest`, so the store may save a look of its own before the
+   * commit. A hint: the blob may have been stored since.
+   */
+  readonly isKnownAbsent?: boolean;
   /** The media type of the link that will be given, for stores that other programs read. */
   readonly mediaType?: string;
   /** Ends the work under way: pending and later calls fail. The caller still aborts or disposes. */

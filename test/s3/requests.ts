@@ -65,7 +65,8 @@ export function requestsSuite(gateway: Gateway): void {
         const bytes = content(LARGE);
         // As every upload that announces its digest begins.
         assert.equal(await store.confirm(digestOf(bytes)), null);
-        const run = () => upload(store, bytes, { digest: digestOf(bytes), length: LARGE });
+        const hints = { digest: digestOf(bytes), length: LARGE, isKnownAbsent: true };
+        const run = () => upload(store, bytes, hints);
         assert.deepEqual(await counted(run), {
           CreateMultipartUpload: 1,
           UploadPart: PARTS,

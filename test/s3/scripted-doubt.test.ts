@@ -79,7 +79,7 @@ void describe("completions and copies that are carried out and never answered", 
       }
       return null;
     });
-    await upload(store, BIG, announced(BIG));
+    await upload(store, BIG, { ...announced(BIG), isKnownAbsent: true });
     assert.equal(isCompleted, true);
     await assertReadable(store, BIG);
   });

@@ -115,7 +115,8 @@ export class Uploads {
     const { maxSize, expiry } = this.limits;
     if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
     const { name, extension } = settleNaming(options);
-    const outcome = digest === undefined || sha512 !== undefined ? null : await this.#claim(digest, length);
+    const found = digest === undefined || sha512 !== undefined ? "unknown" : await this.#lookUp(digest, length);
+    const outcome = typeof found === "string" ? null : found;
     if (outcome === null && first !== undefined) checkAnnounced({ ...first, length: length ?? null }, this.limits);
     const now = Date.now();
     const record: UploadRecord = {
@@ -137,7 +138,7 @@ export class Uploads {
     if (outcome === null) await this.#open.admit(id, record.expires, client);
     const told = {
       mediaType: mediaTypeOf(extension),
-      ...(digest !== undefined && { digest }),
+      ...(digest !== undefined && { digest, isKnownAbsent: found === "absent" }),
       ...(length !== undefined && { length }),
     };
     let held: HeldUpload | null = null;
@@ -357,11 +358,10 @@ export class Uploads {
     return state;
   }
 
-  async #claim(digest: Digest, length: number | undefined): Promise<StoredOutcome | null> {
-    // without a length, a blob of the wrong size could not be told from the right one
-    if (length === undefined) return null;
+  async #lookUp(digest: Digest, length: number | undefined): Promise<StoredOutcome | "absent" | "unknown"> {
+    if (length === undefined) return "unknown"; // a blob of the wrong size could not be told from the right one
     const stat = await this.#blobs.confirm(digest);
-    if (stat?.size !== length) return null;
+    if (stat?.size !== length) return stat === null ? "absent" : "unknown";
     return { stored: digest.hex, size: stat.size, existed: true };
   }
 

@@ -16,15 +16,21 @@ import { storeContent } from "./upload.ts";
 export async function putBlob(context: RouteContext, link: Link): Promise<Answer> {
   const { fixity, exchange, admission } = context;
   const length = contentLength(exchange);
-  if (isConditional(exchange)) checkPreconditions(exchange, await fixity.stat(link.digest, exchange.signal));
+  let isKnownAbsent = false;
+  if (isConditional(exchange)) {
+    const stat = await fixity.stat(link.digest, exchange.signal);
+    checkPreconditions(exchange, stat);
+    isKnownAbsent = stat === null;
+  }
   if (wantsResumable(context)) return createUpload(context, { digest: link.digest, extension: link.extension });
   refuseUrlEncoded(exchange);
   if (!exchange.hasContent) throw new FixityError("missing-file", "The request has no content.");
   const { digest, extension } = link;
   const announced = demandOf(exchange.fields);
   if (length !== undefined && (announced.sha256 === null || announced.sha256.equals(digest))) {
-    const receipt = await fixity.claim(digest, { extension, length, admission, signal: exchange.signal });
-    if (receipt !== null) return receiptAnswer(context, receipt);
+    const found = await fixity.lookUp(digest, { extension, length, admission, signal: exchange.signal });
+    if (typeof found !== "string") return receiptAnswer(context, found);
+    isKnownAbsent = found === "absent";
   }
-  return storeContent(context, { digest, extension });
+  return storeContent(context, { digest, extension, isKnownAbsent });
 }

@@ -3,14 +3,12 @@ import type { Collected } from "../../core/store.ts";
 import type { S3Client } from "./api/client.ts";
 import type { Layout } from "./layout.ts";
 import { type ListedUpload, listObjects, listParts, listUploads } from "./api/listing.ts";
-import { isLive } from "./send/live-uploads.ts";
-import type { UploadContext } from "./send/multipart-upload.ts";
+import { isInUse } from "./send/multipart-upload.ts";
 import { abortUpload } from "./api/multipart.ts";
 import { deleteObject, headObject } from "./api/objects.ts";
 import type { Log } from "./options.ts";
-import { remake } from "./publish/remake.ts";
 import { failedWith } from "./api/s3-error.ts";
-import type { CopyLimits } from "./publish/server-copy.ts";
+import type { ServerCopier } from "./publish/server-copy.ts";
 import { namesInRecords } from "./uploads/record-names.ts";
 import type { Records } from "./uploads/records.ts";
 
@@ -18,8 +16,7 @@ const NOTHING: Collected = { staged: 0, bytes: 0 };
 
 /** What a collector works with. */
 export interface CollectorParts {
-  readonly context: UploadContext;
-  readonly copyLimits: CopyLimits;
+  readonly copier: ServerCopier;
   readonly client: S3Client;
   readonly layout: Layout;
   readonly records: Records;
@@ -80,7 +77,7 @@ export class Collector {
     for await (const { items, now } of listUploads(this.#parts.client, prefix, signal)) {
       for (const upload of items) {
         signal?.throwIfAborted();
-        const isAlive = isLive(upload.uploadId) || isLive(upload.key);
+        const isAlive = isInUse(upload.uploadId) || isInUse(upload.key);
         if (!this.#isOurs(upload.key) || isAlive || !this.#isOld(upload.initiated, now)) continue;
         if (!(await isNamed(upload.uploadId))) {
           total = sum(total, await this.#unlessItResists(() => this.#collectUpload(upload, now)));
@@ -91,7 +88,7 @@ export class Collector {
   }
 
   async #collectUpload(upload: ListedUpload, now: Date | null): Promise<Collected> {
-    const { client, context, copyLimits } = this.#parts;
+    const { client, copier } = this.#parts;
     const remains = await this.#remainsOf(upload);
     if (remains === null || !this.#isOld(remains.lastSign, now)) return NOTHING;
     const object = await headObject(client, upload.key);
@@ -99,7 +96,7 @@ export class Collector {
     // then lives on the parts, and an abort would take them from it. From outside that looks like an upload that was left
     // before its completion and made again with another one.
     if (object !== null && object.etag === remains.etag && object.modified >= floorToSecond(remains.lastSign)) {
-      await remake(context, copyLimits, { key: upload.key, object, count: remains.count });
+      await copier.remake(upload.key, object, remains.count);
     }
     const isRemoved = await abortUpload(client, upload);
     return isRemoved ? { staged: 1, bytes: remains.bytes } : NOTHING;
@@ -134,7 +131,7 @@ export class Collector {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
         const owner = layout.isStaging(key) ? key : layout.recordOfTail(key);
-        if (owner === null || isLive(owner) || !this.#isOld(modified, now) || (await isNamed(key))) continue;
+        if (owner === null || isInUse(owner) || !this.#isOld(modified, now) || (await isNamed(key))) continue;
         total = sum(
           total,
           await this.#unlessItResists(async () => {

@@ -1,7 +1,7 @@
 import { expectTag } from "./api/answers.ts";
 import type { Payload, S3Client } from "./api/client.ts";
 import type { Layout } from "./layout.ts";
-import { keepAlive } from "./send/live-uploads.ts";
+import { protect } from "./send/multipart-upload.ts";
 import { deleteObject } from "./api/objects.ts";
 import type { Log } from "./options.ts";
 import { failedWith, type S3Error } from "./api/s3-error.ts";
@@ -146,7 +146,7 @@ export class Conditions {
   /** Each request is sent once: the repetition of one whose answer was lost would be refused for good reason. */
   async #refusesItsOwnTag(): Promise<boolean> {
     const key = this.#layout.newStaging();
-    const forget = keepAlive(key);
+    const unprotect = protect(key);
     try {
       const etag = await this.#put(key, "written", {});
       for (const form of ["quoted", "bare"] as const) {
@@ -162,7 +162,7 @@ export class Conditions {
       await deleteObject(this.#client, key).catch((error: unknown) =>
         this.#log("an object that tested conditional writes could not be removed", error),
       );
-      forget();
+      unprotect();
     }
   }
 

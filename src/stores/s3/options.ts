@@ -1,8 +1,6 @@
 import { inspect } from "node:util";
 import { FixityError } from "../../core/errors.ts";
 import { Endpoint } from "./api/endpoint.ts";
-import { LARGEST_PART } from "./send/part-plan.ts";
-import type { CopyLimits } from "./publish/server-copy.ts";
 import type { BufferPoolLimits } from "./buffers/buffer-pool.ts";
 
 const KIB = 1024;
@@ -10,6 +8,9 @@ const MIB = 1024 * KIB;
 
 /** Bytes that S3 takes as a part that is not the last one, at least ("Amazon S3 multipart upload limits"). */
 export const SMALLEST_PART: number = 5 * MIB;
+
+/** Bytes that S3 takes as one part, at most (the same source). */
+export const LARGEST_PART: number = 5 * 1024 * MIB;
 
 /** Tells of trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
 export type Log = (message: string, error?: unknown) => void;
@@ -105,6 +106,21 @@ export interface StaticKeys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
+}
+
+/** How objects are copied inside the bucket. */
+export interface CopyLimits {
+  /** Bytes up to which an object is copied by one CopyObject in any case. */
+  readonly wholeUpTo: number;
+  /** The same before the server's copy rate is known; that copy measures it. */
+  readonly wholeUntried: number;
+  /** Bytes of the largest object that one CopyObject takes. */
+  readonly wholeAtMost: number;
+  /** Bytes of a part, at least. */
+  readonly partSize: number;
+  readonly maxParts: number;
+  /** Parts that are copied at once. */
+  readonly concurrency: number;
 }
 
 /** {@link S3StoreOptions}, checked and complete. */

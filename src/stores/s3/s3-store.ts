@@ -19,25 +19,21 @@ import { type CallOptions, S3Client } from "./api/client.ts";
 import { S3CollectionMark } from "./collection-mark.ts";
 import { Collector } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
-import { CopyPace } from "./publish/copy-pace.ts";
 import { faultsTold, storeFault } from "./faults.ts";
-import { KnownAbsent } from "./publish/known-absent.ts";
-import { LargeUpload } from "./send/large-upload.ts";
+import { MultipartUpload } from "./send/multipart-upload.ts";
 import { Layout } from "./layout.ts";
 import { listObjects } from "./api/listing.ts";
-import type { UploadContext } from "./send/multipart-upload.ts";
 import { deleteObject, headObject } from "./api/objects.ts";
 import type { ResolvedS3Options } from "./options.ts";
-import { type PartLimits, PartPlan } from "./send/part-plan.ts";
+import { type PartLimits, PartPlan } from "./send/part-writer.ts";
 import { presignObject } from "./presigned-object.ts";
-import { Publisher } from "./publish/publisher.ts";
+import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
+import { ServerCopier } from "./publish/server-copy.ts";
 import { S3StagedBlob } from "./send/s3-staged-blob.ts";
 import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
-import { Completer } from "./uploads/completer.ts";
 import { Records } from "./uploads/records.ts";
 import { S3Uploads } from "./uploads/s3-uploads.ts";
 import { Tails } from "./uploads/tails.ts";
-import { WholePut } from "./send/whole-put.ts";
 
 /** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
 export class S3Store implements BlobStore, Diagnosable {
@@ -47,14 +43,12 @@ export class S3Store implements BlobStore, Diagnosable {
   readonly #options: ResolvedS3Options;
   readonly #client: S3Client;
   readonly #layout: Layout;
-  readonly #context: UploadContext;
-  readonly #knownAbsent = new KnownAbsent();
   readonly #pool: BufferPool;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
 
   constructor(options: ResolvedS3Options) {
-    const { bucket, endpoint, keyPrefix, log, copyLimits, idleLimit, abandonedAfter } = options;
+    const { bucket, endpoint, keyPrefix, log, abandonedAfter } = options;
     const client = new S3Client(options);
     const layout = new Layout(keyPrefix);
     const conditions = new Conditions(client, layout, log);
@@ -62,44 +56,21 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#options = options;
     this.#client = client;
     this.#layout = layout;
-    this.#context = { client, idleLimit, copyPace: new CopyPace(), log };
     this.#pool = new BufferPool(options.memory);
-    this.#publisher = new Publisher({
-      context: this.#context,
-      layout,
-      wholePut: new WholePut(client, conditions, log),
-      knownAbsent: this.#knownAbsent,
-      copyLimits,
-    });
+    const copier = new ServerCopier(client, options);
+    this.#publisher = new Publisher(client, layout, { conditions, copier, log });
     const records = new Records(client, layout, conditions);
-    this.#collector = new Collector({
-      context: this.#context,
-      copyLimits,
-      client,
-      layout,
-      records,
-      abandonedAfter,
-      log,
-    });
+    this.#collector = new Collector({ copier, client, layout, records, abandonedAfter, log });
     this.collectionMark = new S3CollectionMark(client, layout, log);
-    const { concurrency, signParts } = options;
     this.uploads = new S3Uploads(
       {
-        context: this.#context,
+        client,
+        options,
         layout,
         pool: this.#pool,
         publisher: this.#publisher,
         records,
         tails: new Tails(client, layout, log),
-        completer: new Completer({
-          context: this.#context,
-          layout,
-          publisher: this.#publisher,
-          knownAbsent: this.#knownAbsent,
-          copyLimits,
-        }),
-        concurrency,
-        signParts,
       },
       this.#partLimits,
     );
@@ -123,9 +94,7 @@ export class S3Store implements BlobStore, Diagnosable {
     options.signal?.throwIfAborted();
     return faultsTold(async () => {
       const found = await headObject(this.#client, this.#layout.blob(digest), options);
-      if (found !== null) return { digest, size: found.size, modified: found.modified };
-      this.#knownAbsent.note(digest);
-      return null;
+      return found && { digest, size: found.size, modified: found.modified };
     });
   }
 
@@ -164,21 +133,23 @@ export class S3Store implements BlobStore, Diagnosable {
   }
 
   async stage(options: StageOptions = {}): Promise<StagedBlob> {
-    const { digest, length, mediaType = OCTET_STREAM, signal } = options;
+    const { digest, length, mediaType = OCTET_STREAM, isKnownAbsent = false, signal } = options;
     signal?.throwIfAborted();
     const atMost = length ?? options.atMost;
-    const { concurrency, signParts } = this.#options;
     const plan = new PartPlan(this.#partLimits, length);
-    const large = { context: this.#context, contentType: mediaType, concurrency, signParts };
-    // made when it is needed: most files are small, and its random bytes cost a twentieth of a small upload
-    const key = () => (digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest));
+    // Made only when needed: most files are small, and its random bytes cost a twentieth of a small upload.
+    const createUpload = () => {
+      const key = digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest);
+      return new MultipartUpload(this.#client, { ...this.#options, key, contentType: mediaType });
+    };
     const staged = new S3StagedBlob({
       publisher: this.#publisher,
       admission: await this.#pool.admit(atMost, signal),
       plan,
       atMost,
-      beginLarge: () => new LargeUpload({ ...large, key: key() }),
+      createUpload,
       contentType: mediaType,
+      absentUntil: isKnownAbsent ? performance.now() + ABSENCE_TRUSTED_MS : 0,
       signal,
     });
     if (atMost !== undefined && atMost > ADMISSION_BYTES) await staged.reserve();

@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Remains } from "../../doctor/cleared.ts";
 import type { Payload } from "../api/client.ts";
 import { S3Client } from "../api/client.ts";
-import { CopyPace } from "../publish/copy-pace.ts";
 import { Layout } from "../layout.ts";
 import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../api/listing.ts";
 import { MultipartUpload } from "../send/multipart-upload.ts";
@@ -107,11 +106,10 @@ export class Bench {
   }
 
   /** Begins a multipart upload that is to be completed, as large files are sent: it knows when it may be aborted. */
-  async transfer(name: string): Promise<MultipartUpload> {
+  transfer(name: string): MultipartUpload {
     const key = this.key(name);
     const log = () => void this.#resisting.add(key);
-    const context = { client: this.client, idleLimit: this.options.idleLimit, copyPace: new CopyPace(), log };
-    const upload = await MultipartUpload.begin(context, key, { contentType: TYPE });
+    const upload = new MultipartUpload(this.client, { ...this.options, key, contentType: TYPE, log });
     this.#transfers.push(upload);
     return upload;
   }
@@ -173,7 +171,7 @@ export class Bench {
       await this.client.destroy();
       return null;
     }
-    for (const upload of this.#transfers) await upload.abort();
+    for (const upload of this.#transfers) await upload.abort(new Error("the doctor ends"));
     if (this.loose !== null) await this.#attempt(this.loose.key, () => this.abortLoose());
     for (const key of this.#keys) await this.#attempt(key, () => deleteObject(this.client, key));
     await this.settle();

@@ -95,14 +95,11 @@ async function copyRanges(
   name: string,
   ranges: readonly (readonly [start: number, end: number])[],
 ): Promise<void> {
-  const upload = await bench.transfer(name);
+  const upload = bench.transfer(name);
   const parts: Part[] = [];
   for (const [start, end] of ranges) {
     const source = { key: bench.key("large"), first: start, last: end - 1, signal: bench.signal };
     parts.push(await upload.copy(parts.length + 1, source));
   }
-  await upload.complete(
-    parts,
-    ranges.reduce((sum, [start, end]) => sum + end - start, 0),
-  );
+  await upload.complete(parts);
 }

@@ -74,7 +74,7 @@ function noLargeFiles({ options: { partSize } }: Bench) {
 }
 
 async function takesParts(bench: Bench): Promise<Outcome> {
-  const upload = await bench.transfer("large");
+  const upload = bench.transfer("large");
   const last = await upload.upload(2, bench.partOf(Buffer.alloc(LAST_PART, "2")), bench.signal);
   const first = await upload.upload(1, bench.partOf(Buffer.alloc(FIRST_PART, "1")), bench.signal);
   bench.large = { upload, parts: [first, last] };
@@ -85,7 +85,7 @@ async function completes(bench: Bench): Promise<Outcome> {
   if (bench.large === null) return untried("there are no parts");
   const { upload, parts } = bench.large;
   const size = FIRST_PART + LAST_PART;
-  await upload.complete(parts, size);
+  await upload.complete(parts);
   const seen = await bench.eventually("objects", () => headObject(bench.client, bench.key("large")));
   if (seen === null) return fails("The object is not there seconds after the answer.");
   if (seen.found.size !== size) return fails(`It has ${seen.found.size} bytes, not ${size}.`);

@@ -1,7 +1,7 @@
 import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/probe.ts";
 import { uploadPart } from "../api/multipart.ts";
-import { PartPlan } from "../send/part-plan.ts";
+import { PartPlan } from "../send/part-writer.ts";
 import { S3Error } from "../api/s3-error.ts";
 import { BufferPool } from "../buffers/buffer-pool.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
@@ -97,10 +97,10 @@ async function refusalOfNumber(bench: Bench, number: number): Promise<S3Error | 
 
 /** How a completion with a single part of this number is refused; `null` where it becomes an object. */
 async function refusalOfCompletion(bench: Bench, number: number): Promise<S3Error | null> {
-  const upload = await bench.transfer(`numbered-${number}`);
+  const upload = bench.transfer(`numbered-${number}`);
   try {
     const part = await upload.upload(number, bench.partOf(Buffer.alloc(LAST_PART, "1")), bench.signal);
-    await upload.complete([part], LAST_PART);
+    await upload.complete([part]);
     return null;
   } catch (error) {
     if (error instanceof S3Error && error.isRefusal) return error;
@@ -113,14 +113,14 @@ async function refusalOfCompletion(bench: Bench, number: number): Promise<S3Erro
  * returns how it is refused: otherwise than usual where they are too many. `null` once the server has made an object of it.
  */
 async function beginCounting(bench: Bench): Promise<(count: number) => Promise<S3Error | null>> {
-  const upload = await bench.transfer("counted");
+  const upload = bench.transfer("counted");
   const { etag } = await upload.upload(1, bench.partOf(Buffer.alloc(LAST_PART, "1")), bench.signal);
   let isMade = false;
   return async (count) => {
     if (isMade) return null;
     const parts = Array.from({ length: count }, (_, index) => ({ number: index + 1, etag, size: LAST_PART }));
     try {
-      await upload.complete(parts, count * LAST_PART);
+      await upload.complete(parts);
       isMade = true;
       return null;
     } catch (error) {

@@ -1,116 +1,276 @@
+import { delay } from "../../../base/abort-race.ts";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { Payload } from "../api/client.ts";
-import type { KnownAbsent } from "./known-absent.ts";
-import type { LargeUpload } from "../send/large-upload.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
+import type { Payload, S3Client } from "../api/client.ts";
+import { listParts } from "../api/listing.ts";
+import type { Part, UploadName } from "../api/multipart.ts";
+import { deleteObject, headObject, putObject } from "../api/objects.ts";
+import { failedWith, S3Error } from "../api/s3-error.ts";
+import { type Conditions, mayRefuseCondition } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
-import type { UploadContext } from "../send/multipart-upload.ts";
-import { keepAlive } from "../send/live-uploads.ts";
-import { deleteObject, headObject } from "../api/objects.ts";
-import { S3Error } from "../api/s3-error.ts";
-import { type CopyLimits, copyInside } from "./server-copy.ts";
-import type { WholePut } from "../send/whole-put.ts";
+import type { Log } from "../options.ts";
+import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
+import type { ServerCopier } from "./server-copy.ts";
 
-/** What a publisher works with. */
-export interface PublisherParts {
-  readonly context: UploadContext;
-  readonly layout: Layout;
-  readonly wholePut: WholePut;
-  readonly knownAbsent: KnownAbsent;
-  readonly copyLimits: CopyLimits;
-}
+/** Milliseconds for which a blob that was not found is taken for absent without another look. */
+export const ABSENCE_TRUSTED_MS = 60_000;
 
-/** The end of a large upload. */
-export interface LargeEnd {
-  readonly contentType: string;
+/** Milliseconds before each further look for what seems to be lost: some stores show objects late. */
+export const LOOK_AGAIN_AFTER_MS = [250, 1_000, 2_000] as const;
+
+const NO_SUCH_UPLOAD = "NoSuchUpload";
+
+/** Codes of refusals that concern the parts of an upload ("CompleteMultipartUpload" in the S3 API reference). */
+const ABOUT_PARTS: ReadonlySet<string | null> = new Set(["InvalidPart", "InvalidPartOrder", "EntityTooSmall"]);
+
+/** A multipart upload that is to become a blob. */
+export interface Publication {
+  readonly upload: MultipartUpload;
+  readonly digest: Digest;
   /** Bytes in all. */
   readonly size: number;
-  readonly signal: AbortSignal | undefined;
-  /** Sends the part that is still held. */
+  readonly contentType: string;
+  /** The blob was not found within {@link ABSENCE_TRUSTED_MS}. A hint that saves a request. */
+  readonly isKnownAbsent: boolean;
+  /** Ends the work as long as the completion has not been sent. */
+  readonly signal?: AbortSignal | undefined;
+  /** Sends the bytes that are still held. Of a resumable upload it also saves that the completion begins. */
   readonly sendLast: () => Promise<void>;
+  /** Present if the upload is resumable. */
+  readonly resumable?: ResumablePublication;
 }
 
-/** Makes blobs of bytes that are all there. Each way ends with an object at the blob's own key. */
-export class Publisher {
-  readonly #parts: PublisherParts;
+/**
+ * A publication that a later holder repeats if this one fails: what it needs for that stays in place
+ * until the blob exists, and nothing is aborted.
+ */
+export interface ResumablePublication {
+  /** An earlier holder began the completion and may have done any of its steps. */
+  readonly isRepeated: boolean;
+  /** Sends the last part again, as large as a part with others behind it must be. */
+  readonly resendLast: () => Promise<SentParts | null>;
+}
 
-  constructor(parts: PublisherParts) {
-    this.#parts = parts;
+/**
+ * Makes blobs of complete content. Every way ends with an object at the blob's own key:
+ *
+ * - content that fits a part: one conditional PUT ({@link putWhole});
+ * - larger, digest known before the first part: a multipart upload at that key, completed only if the
+ *   digest holds ({@link publish});
+ * - larger, digest unknown: a multipart upload at a staging key, completed, copied by the server and
+ *   removed ({@link publish});
+ * - resumable uploads: the same two, repeatable from any point.
+ *
+ * docs/decisions/0005 and 0007 give the reasons.
+ */
+export class Publisher {
+  readonly #client: S3Client;
+  readonly #layout: Layout;
+  readonly #conditions: Conditions;
+  readonly #copier: ServerCopier;
+  readonly #log: Log;
+
+  constructor(
+    client: S3Client,
+    layout: Layout,
+    others: { readonly conditions: Conditions; readonly copier: ServerCopier; readonly log: Log },
+  ) {
+    this.#client = client;
+    this.#layout = layout;
+    this.#conditions = others.conditions;
+    this.#copier = others.copier;
+    this.#log = others.log;
   }
 
   /**
-   * @param options `signal` begins no other attempt once it is aborted
-   * @returns whether it was there before, whole
+   * Stores a blob by one conditional PUT. The condition saves work and leaves a stored blob as it is,
+   * but proves nothing: the payload's digest, which S3 checks, proves that the bytes are right, and
+   * only a HEAD with the right size that the blob existed.
+   *
+   * @param options once `signal` is aborted, no further attempt is made
+   * @returns whether the blob existed, whole
    */
   async putWhole(
     digest: Digest,
     payload: Payload,
     options: { readonly contentType: string; readonly signal: AbortSignal | undefined },
   ): Promise<boolean> {
-    const { wholePut, layout } = this.#parts;
-    this.#parts.knownAbsent.forget(digest);
-    return wholePut.put(layout.blob(digest), payload, options);
-  }
-
-  /** @returns whether it was there before, whole */
-  async publish(large: LargeUpload, digest: Digest, end: LargeEnd): Promise<boolean> {
-    const { layout, knownAbsent } = this.#parts;
-    const key = layout.blob(digest);
-    if (large.key !== key && !layout.isStaging(large.key)) {
-      throw new FixityError("internal-error", "Another digest was announced than the one committed.");
+    const { contentType, signal: lastAttempt } = options;
+    const key = this.#layout.blob(digest);
+    const conditions = this.#conditions;
+    let refusal: S3Error | null = null;
+    if (conditions.usesIfAbsent) {
+      try {
+        await putObject(this.#client, key, payload, { contentType, ifAbsent: true, lastAttempt });
+        conditions.noteIfAbsentMet();
+        return false;
+      } catch (error) {
+        // The blob exists, or the server means something else by it.
+        if (!mayRefuseCondition(error)) throw error;
+        refusal = error;
+      }
     }
-    const isKnownAbsent = large.key === key && knownAbsent.has(digest);
-    // Before the last part: what is there already need not be sent to its end.
-    if (!isKnownAbsent && (await this.isThere(key, end.size, end.signal))) {
-      await large.abort(new FixityError("upload-aborted", "The content was there already."));
-      return true;
-    }
-    await end.sendLast();
-    await large.flush(end.signal);
-    end.signal?.throwIfAborted();
-    // From here on nothing is cut off: nobody could tell what had been done.
-    knownAbsent.forget(digest);
-    if (large.key === key) await large.complete();
-    else await this.#completeAndMove(large, key, end);
+    const found = await headObject(this.#client, key, { lastAttempt });
+    if (found?.size === payload.length) return true;
+    if (found !== null) this.#logDamaged(key, found.size, payload.length);
+    await putObject(this.#client, key, payload, { contentType, ifAbsent: false, lastAttempt });
+    if (found === null && refusal !== null) conditions.noteIfAbsentRefused(refusal);
     return false;
   }
 
-  async #completeAndMove(large: LargeUpload, key: string, { size, contentType }: LargeEnd): Promise<void> {
-    const { context, copyLimits } = this.#parts;
-    const forget = keepAlive(large.key);
+  /** @returns whether the blob existed, whole; the upload then still has to be aborted */
+  async publish(publication: Publication): Promise<boolean> {
+    const { upload, digest, size, isKnownAbsent, signal, sendLast, resumable } = publication;
+    const key = this.#layout.blob(digest);
+    const isStaged = this.#layout.isStaging(upload.key);
+    if (upload.key !== key && !isStaged) {
+      throw new FixityError("internal-error", "Another digest was announced than the one committed.");
+    }
+    const isRepeated = resumable?.isRepeated === true;
+    // Looks before the last part is sent: a stored blob need not be uploaded to its end.
+    const needsLook = isStaged || isRepeated || !isKnownAbsent;
+    if (needsLook && (await this.#isStored(key, size, signal))) {
+      if (isRepeated && isStaged) await this.#discard(upload.key);
+      return true;
+    }
+    await sendLast();
+    await upload.flush(signal);
+    signal?.throwIfAborted();
+    // From here on nothing is cut off: the result would be unknown.
+    if (isStaged) await this.#completeAndMove(publication, key);
+    else await this.#complete(publication);
+    return false;
+  }
+
+  async #completeAndMove(publication: Publication, key: string): Promise<void> {
+    const { upload, size, contentType, resumable } = publication;
+    const from = upload.key;
+    const unprotect = protect(from);
+    let isCompleted = false;
     try {
-      const { isInferred: isDoubtful } = await large.complete();
-      const copy = await copyInside(context, copyLimits, { from: large.key, to: key, size, contentType, isDoubtful });
-      // A copy that was found before it was confirmed may still be reading: its source is left to the collector.
-      if (!copy.isInferred) await this.discard(large.key);
+      const isDoubtful = await this.#complete(publication);
+      isCompleted = true;
+      const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful });
+      // A copy that was found before it was confirmed may still be reading. Its source is left to the collector.
+      if (!isInferred) await this.#discard(from);
     } catch (error) {
-      // A copy whose answer is missing may still be under way, and reading: what it reads is left to the collector.
-      if (error instanceof S3Error && error.isRefusal) await this.discard(large.key);
-      else if (await this.isThere(key, size)) return;
+      // Whoever resumes the upload needs what is there. So may a copy without an answer, which may still be reading.
+      if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.#discard(from);
+      else if ((resumable === undefined || isCompleted) && (await this.#isStored(key, size))) return;
       throw error;
     } finally {
-      forget();
+      unprotect();
     }
   }
 
   /**
-   * Whether there is an object of the right size; a wrong size is logged.
+   * Completes the upload. For a resumable one it decides which failures are final:
    *
-   * @param lastAttempt begins no other attempt once it is aborted
+   * | answer to the completion | then |
+   * | --- | --- |
+   * | 5xx, 408, 429, a transient code, or none | not final: the next request tries again |
+   * | 403, 412 and every other refusal | not final: it may be a setting that is corrected |
+   * | `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall` | the parts are listed. Another tag than the part was sent with is final. Otherwise the completion is sent once more, and the same refusal is final |
+   * | `NoSuchUpload` | the object is looked for, for some seconds. If it is not found, and listing the parts fails in the same way, that is final |
+   *
+   * @returns whether the object is doubtful: its completion was never confirmed, or it has more bytes
+   * @throws FixityError `upload-damaged` if the failure is final
    */
-  async isThere(key: string, size: number, lastAttempt?: AbortSignal): Promise<boolean> {
-    const found = await headObject(this.#parts.context.client, key, { lastAttempt });
-    if (found === null || found.size === size) return found !== null;
-    this.#parts.context.log("a damaged blob is replaced", new Error(`${key} has ${found.size} bytes, not ${size}`));
-    return false;
-  }
-
-  /** Removes a staged object. Does not fail: what is left over is collected in the end. */
-  async discard(key: string): Promise<void> {
+  async #complete(publication: Publication): Promise<boolean> {
+    const { upload, size, resumable } = publication;
+    if (resumable === undefined) return (await upload.complete()).isInferred;
+    if (resumable.isRepeated && this.#layout.isStaging(upload.key)) {
+      const found = await headObject(this.#client, upload.key);
+      if (found !== null && found.size >= size) return true;
+    }
     try {
-      await deleteObject(this.#parts.context.client, key, { patience: "reader" });
+      return (await upload.complete()).isInferred;
     } catch (error) {
-      this.#parts.context.log("a staged object could not be removed", error);
+      if (isAboutParts(error)) await this.#completeAgain(upload, resumable);
+      else if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) await this.#findCompleted(upload, size, error);
+      else throw error;
+      return true;
     }
   }
+
+  /** Sends the completion once more after the server has refused the list of parts. */
+  async #completeAgain(upload: MultipartUpload, { resendLast }: ResumablePublication): Promise<void> {
+    const sent = await resendLast();
+    const strays = sent === null ? [] : await this.#strayParts(sent);
+    // At the blob's own key the length was announced, so every possible part is named.
+    const parts = sent === null || !this.#layout.isStaging(upload.key) ? undefined : [...sent.parts, ...strays];
+    try {
+      await upload.complete(parts);
+    } catch (error) {
+      throw isAboutParts(error) ? uploadDamaged(error) : error;
+    }
+  }
+
+  /**
+   * Parts behind the last one that the record names, sent by a holder that died before it saved them.
+   * AWS leaves out the parts that a completion does not list, Ceph refuses such a list: so they are
+   * listed, and left out of the copy.
+   */
+  async #strayParts(sent: SentParts): Promise<readonly Part[]> {
+    const strays: Part[] = [];
+    for await (const { items } of listParts(this.#client, sent.name)) {
+      for (const part of items) {
+        const known = sent.parts[part.number - 1];
+        if (known === undefined) strays.push(part);
+        else if (known.etag !== part.etag) throw uploadDamaged();
+      }
+    }
+    return strays;
+  }
+
+  /** Returns if an upload that S3 does not know any more was completed. */
+  async #findCompleted(upload: MultipartUpload, size: number, error: S3Error): Promise<void> {
+    for (const pause of LOOK_AGAIN_AFTER_MS) {
+      await delay(pause);
+      const found = await headObject(this.#client, upload.key);
+      if (found !== null && found.size >= size) return;
+    }
+    const { name } = await upload.sent();
+    throw (await isGone(this.#client, name)) ? uploadDamaged(error) : error;
+  }
+
+  /**
+   * Whether there is an object of the right size. A wrong size is logged.
+   *
+   * @param lastAttempt once it is aborted, no further attempt is made
+   */
+  async #isStored(key: string, size: number, lastAttempt?: AbortSignal): Promise<boolean> {
+    const found = await headObject(this.#client, key, { lastAttempt });
+    if (found !== null && found.size !== size) this.#logDamaged(key, found.size, size);
+    return found?.size === size;
+  }
+
+  #logDamaged(key: string, found: number, size: number): void {
+    this.#log("a damaged blob is replaced", new Error(`${key} has ${found} bytes, not ${size}`));
+  }
+
+  /** Removes a staged object. Does not fail: the collector removes what is left over. */
+  async #discard(key: string): Promise<void> {
+    try {
+      await deleteObject(this.#client, key, { patience: "reader" });
+    } catch (error) {
+      this.#log("a staged object could not be removed", error);
+    }
+  }
+}
+
+/** Whether S3 reports that it does not know a multipart upload. */
+export async function isGone(client: S3Client, name: UploadName): Promise<boolean> {
+  try {
+    for await (const _ of listParts(client, name)) return false;
+    return false;
+  } catch (error) {
+    if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return true;
+    throw error;
+  }
+}
+
+function isAboutParts(error: unknown): boolean {
+  return failedWith(error, 400) && ABOUT_PARTS.has(error.code);
 }

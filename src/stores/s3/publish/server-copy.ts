@@ -1,109 +1,147 @@
 import { mapConcurrent } from "../../../base/map-concurrent.ts";
-import { answeredOrFound } from "./answered-or-found.ts";
-import type { CopyPace } from "./copy-pace.ts";
-import { TOO_LARGE_TO_COPY } from "../faults.ts";
-import { type Completion, MultipartUpload, type UploadContext } from "../send/multipart-upload.ts";
-import type { Part } from "../api/multipart.ts";
-import { copyObject, headObject } from "../api/objects.ts";
+import { FixityError } from "../../../core/errors.ts";
+import type { S3Client } from "../api/client.ts";
+import { copyObject, headObject, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
+import { TOO_LARGE_TO_COPY } from "../faults.ts";
+import { type ResolvedS3Options, SMALLEST_PART } from "../options.ts";
+import { answeredOrFound, type Completion, MultipartUpload } from "../send/multipart-upload.ts";
 
-/** Statuses by which servers say that they cannot make parts by copying (Google Cloud Storage, others behind gateways). */
+/** Statuses by which servers refuse to copy parts (Google Cloud Storage, others behind gateways). */
 const NO_PART_COPIES = [400, 405, 501] as const;
 
 /**
- * Milliseconds that one CopyObject may take for an object that could be copied in parts, at the best pace of the server. In
- * parts every byte is copied, also where the server could share them: on Ceph 512 MiB take 3 s of its processors that way.
+ * Milliseconds that one CopyObject may take, at the best rate of the server, for an object that could
+ * also be copied in parts. Part copies move every byte even where the server could share them: on
+ * Ceph 512 MiB take 3 s of processor time that way.
  */
-const PATIENCE = 2_000;
+const WHOLE_COPY_MAX_MS = 2_000;
 
-/** How objects are copied inside the bucket. */
-export interface CopyLimits {
-  /** Up to so many bytes by one CopyObject in any case. */
-  readonly wholeUpTo: number;
-  /** The same while nothing is known of the server's pace: a copy that tells it. */
-  readonly wholeUntried: number;
-  /** Bytes of the largest object that one CopyObject takes. */
-  readonly wholeAtMost: number;
-  /** Bytes of a part, at least. */
-  readonly partSize: number;
-  readonly maxParts: number;
-  /** Parts at once. */
-  readonly concurrency: number;
-}
-
-/** What is copied where. */
-export interface CopyJob {
+export interface Copy {
   readonly from: string;
   readonly to: string;
   /** Bytes. */
   readonly size: number;
   readonly contentType: string;
   /**
-   * The source was found to be there after a completion that was never confirmed. Some servers (Ceph) let a whole copy share
-   * the bytes of its source, and forget them should the doubtful upload ever be aborted; parts are copied in earnest.
+   * The completion of the source was never confirmed. Some servers (Ceph) let a whole copy share the
+   * bytes of its source, and lose them should that upload be aborted after all. Parts are copied in
+   * earnest.
    */
   readonly isDoubtful: boolean;
 }
 
-/**
- * Copies an object without its bytes coming here. When it returns, the copy is there; where it throws, perhaps. There must
- * have been no object of this size under the new key.
- */
-export async function copyInside(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<Completion> {
-  if (job.size <= mostWhole(context.copyPace, limits) && !job.isDoubtful) return await copyWhole(context, job);
-  try {
-    return await copyInParts(context, limits, job);
-  } catch (error) {
-    if (!(failedWith(error, ...NO_PART_COPIES) && error.operation === "UploadPartCopy") || job.isDoubtful) throw error;
-    if (job.size <= limits.wholeAtMost) return await copyWhole(context, job);
-    throw new S3Error({ operation: "CopyObject", status: error.status, code: TOO_LARGE_TO_COPY, cause: error });
+/** Copies objects inside the bucket, whole or in parallel parts, whichever the server does faster. */
+export class ServerCopier {
+  readonly #client: S3Client;
+  readonly #options: ResolvedS3Options;
+  readonly #rate: CopyRate;
+
+  constructor(client: S3Client, options: ResolvedS3Options, rate: CopyRate = new CopyRate()) {
+    this.#client = client;
+    this.#options = options;
+    this.#rate = rate;
   }
-}
 
-/** Bytes of the largest object that is copied whole where parts can be had as well. */
-function mostWhole(pace: CopyPace, { wholeUpTo, wholeUntried, wholeAtMost }: CopyLimits): number {
-  const quick = pace.bytesWithin(PATIENCE) ?? wholeUntried;
-  return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
-}
-
-async function copyWhole({ client, copyPace }: UploadContext, { from, to, size }: CopyJob): Promise<Completion> {
-  const begun = performance.now();
-  const outcome = await answeredOrFound({
-    send: (signal) => copyObject(client, from, { to, signal }),
-    look: async (signal) => (await headObject(client, to, { signal, patience: "quick" }))?.size === size,
-    every: client.lookEvery,
-  });
-  copyPace.note(size, performance.now() - begun);
-  return { isInferred: outcome === null };
-}
-
-async function copyInParts(context: UploadContext, limits: CopyLimits, job: CopyJob): Promise<Completion> {
-  const upload = await MultipartUpload.begin(context, job.to, { contentType: job.contentType });
-  try {
-    return await upload.complete(await copyParts(upload, limits, job), job.size);
-  } catch (error) {
-    await upload.abort();
-    throw error;
-  }
-}
-
-async function copyParts(upload: MultipartUpload, limits: CopyLimits, { from, size }: CopyJob): Promise<Part[]> {
-  const partSize = Math.max(limits.partSize, Math.ceil(size / limits.maxParts));
-  const count = Math.ceil(size / partSize);
-  const failed = new AbortController();
-  // No part is being copied any more when this settles: only then may the upload be aborted.
-  return await mapConcurrent(partNumbers(count), limits.concurrency, async (number) => {
-    const first = (number - 1) * partSize;
-    const last = Math.min(first + partSize, size) - 1;
+  /**
+   * When it returns, the copy exists; when it throws, perhaps. There must have been no object of this
+   * size at the new key.
+   */
+  async copy(copy: Copy): Promise<Completion> {
+    const { copyLimits } = this.#options;
+    if (copy.size <= this.#wholeCopyMaxBytes && !copy.isDoubtful) return await this.#copyWhole(copy);
     try {
-      return await upload.copy(number, { key: from, first, last, signal: failed.signal });
+      return await this.#copyInParts(copy, copyLimits.partSize);
     } catch (error) {
-      failed.abort(error);
+      const isUnsupported = failedWith(error, ...NO_PART_COPIES) && error.operation === "UploadPartCopy";
+      if (!isUnsupported || copy.isDoubtful) throw error;
+      if (copy.size <= copyLimits.wholeAtMost) return await this.#copyWhole(copy);
+      throw new S3Error({ operation: "CopyObject", status: error.status, code: TOO_LARGE_TO_COPY, cause: error });
+    }
+  }
+
+  /**
+   * Replaces an object by a copy of itself with another number of parts. Readers see no difference but
+   * the entity tag, which proves that the object no longer shares the bytes of the upload that it was
+   * made of.
+   *
+   * @param count parts that the object was made of
+   * @throws FixityError `store-unavailable` if the object has not been replaced
+   */
+  async remake(key: string, object: ObjectHead, count: number): Promise<void> {
+    const { size, contentType, etag } = object;
+    const partSize = otherPartSize(this.#options.copyLimits.partSize, size, count);
+    await this.#copyInParts({ from: key, to: key, size, contentType, isDoubtful: true }, partSize);
+    const replaced = await headObject(this.#client, key);
+    if (replaced === null || replaced.size !== size || replaced.etag === null || replaced.etag === etag) {
+      throw new FixityError("store-unavailable", "The store did not replace the object by a copy of itself.");
+    }
+  }
+
+  /** Bytes of the largest object that is copied whole although it could be copied in parts. */
+  get #wholeCopyMaxBytes(): number {
+    const { wholeUpTo, wholeUntried, wholeAtMost } = this.#options.copyLimits;
+    const quick = this.#rate.bytesWithin(WHOLE_COPY_MAX_MS) ?? wholeUntried;
+    return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
+  }
+
+  async #copyWhole({ from, to, size }: Copy): Promise<Completion> {
+    const client = this.#client;
+    const start = performance.now();
+    const completion = await answeredOrFound({
+      send: (signal) => copyObject(client, from, { to, signal }),
+      find: async (signal) => (await headObject(client, to, { signal, patience: "quick" }))?.size === size,
+      intervalMs: client.lookEvery,
+    });
+    this.#rate.add(size, performance.now() - start);
+    return completion;
+  }
+
+  async #copyInParts({ from, to, size, contentType }: Copy, minPartSize: number): Promise<Completion> {
+    const { maxParts, concurrency } = this.#options.copyLimits;
+    const partSize = Math.max(minPartSize, Math.ceil(size / maxParts));
+    const starts = Array.from({ length: Math.ceil(size / partSize) }, (_, index) => index * partSize);
+    const upload = new MultipartUpload(this.#client, { ...this.#options, key: to, contentType });
+    const stop = new AbortController();
+    try {
+      const parts = await mapConcurrent(starts, concurrency, async (first, index) => {
+        try {
+          const last = Math.min(first + partSize, size) - 1;
+          return await upload.copy(index + 1, { key: from, first, last, signal: stop.signal });
+        } catch (error) {
+          stop.abort(error);
+          throw error;
+        }
+      });
+      return await upload.complete(parts);
+    } catch (error) {
+      await upload.abort(error);
       throw error;
     }
-  });
+  }
 }
 
-function* partNumbers(count: number): Generator<number> {
-  for (let number = 1; number <= count; number += 1) yield number;
+/** A part size that yields more, or fewer, than `count` parts. */
+function otherPartSize(partSize: number, size: number, count: number): number {
+  if (Math.ceil(size / partSize) !== count) return partSize;
+  return count === 1 ? Math.max(SMALLEST_PART, Math.ceil(size / 2)) : partSize * 2;
+}
+
+/**
+ * How fast a server copies whole objects. Some only note that two objects share their bytes (Ceph:
+ * 320 MiB in 67 ms), others copy them one after another (AWS). The best rate seen counts: a slower
+ * copy had to wait for something else.
+ */
+export class CopyRate {
+  /** Bytes per millisecond. */
+  #best: number | null = null;
+
+  add(bytes: number, milliseconds: number): void {
+    this.#best = Math.max(this.#best ?? 0, bytes / Math.max(milliseconds, 1));
+  }
+
+  /** Bytes that are copied within a time; `null` before the first copy. */
+  bytesWithin(milliseconds: number): number | null {
+    return this.#best === null ? null : this.#best * milliseconds;
+  }
 }

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { abortRace } from "../../../base/abort-race.ts";
+import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
-import { answeredOrFound } from "../publish/answered-or-found.ts";
+import { digestOfChunks } from "../api/chunk-digest.ts";
 import type { Payload, S3Client } from "../api/client.ts";
-import type { CopyPace } from "../publish/copy-pace.ts";
-import { keepAlive } from "./live-uploads.ts";
 import {
   abortUpload,
   completeUpload,
@@ -14,191 +15,371 @@ import {
   type UploadName,
 } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";
-import type { Log } from "../options.ts";
 import { Attempts } from "../api/retry.ts";
 import { S3Error } from "../api/s3-error.ts";
+import { UNSIGNED_PAYLOAD } from "../api/signer.ts";
+import type { ResolvedS3Options } from "../options.ts";
 
-/** What every multipart upload of a store needs, and every copy. */
-export interface UploadContext {
-  readonly client: S3Client;
-  /** Milliseconds without a sign of life after which an upload is no longer completed. Half of what a collector waits. */
-  readonly idleLimit: number;
-  readonly copyPace: CopyPace;
-  readonly log: Log;
+/** The settings of a store that apply to all of its multipart uploads. */
+export type MultipartSettings = Pick<ResolvedS3Options, "concurrency" | "signParts" | "idleLimit" | "log">;
+
+export interface MultipartUploadOptions extends MultipartSettings {
+  readonly key: string;
+  readonly contentType: string;
+  /** Continues an upload that a record names, instead of creating one. */
+  readonly resumed?: ResumedUpload;
 }
 
-/** How an upload was completed. */
+/** An upload as an earlier holder, perhaps in another process, has left it. */
+export interface ResumedUpload {
+  readonly name: UploadName;
+  /** All parts from the first one on, without gaps. */
+  readonly parts: readonly Part[];
+  /** A completion may have been sent and may still be running, so the upload is never aborted. */
+  readonly mayBeCompleting: boolean;
+}
+
+/** The parts of an upload that S3 has confirmed. */
+export type SentParts = Pick<ResumedUpload, "name" | "parts">;
+
+/** The bytes of one part. */
+export interface FilledPart {
+  readonly chunks: readonly Uint8Array[];
+  readonly length: number;
+  /** SHA-256 in hex; `null` if it has not been computed yet. */
+  readonly digest: string | null;
+  /** The memory they occupy, released once they are sent. */
+  readonly permit: Permit | null;
+}
+
 export interface Completion {
-  /** S3 never said so; the object was found to be there, of the right size. */
+  /** S3 never confirmed it; the object was found, with the right size. */
   readonly isInferred: boolean;
 }
 
 /**
- * One multipart upload, and the rule by which it ends:
+ * One multipart upload from its creation to its end: the parts in flight, the list of confirmed
+ * parts, and the state that decides whether it may be aborted.
  *
- *     open ── complete() ──┬── 200, with the result in it ────────────────────────────> completed
- *       │                  ├── refused (4xx): surely nothing was done ──> open again
- *       │                  └── no answer, or a doubtful one: look, try again, give up ─> unknown
+ *     open ── complete() ──┬── 200 with the result in the body ─────────────> completed
+ *       │                  ├── refused (4xx), nothing was done ─────────────> open
+ *       │                  └── no answer or a doubtful one: look, retry ────> unknown
  *       └── abort() ──> aborted
  *
- * **Abort is sent only while no completion may be under way**, so from `open` alone. A completion and an abort that meet
- * both succeed on a real server (Ceph), the object can be read for a while, and its bytes are gone after the server's own
- * garbage collection. What ends as `unknown` is therefore left as it is; the collector looks at it a day later.
+ * **An abort is sent only in the state `open`, never while a completion may be running.** On Ceph a
+ * completion and an abort that overlap both succeed: the object can be read for a while, and its
+ * bytes are gone after the server's own garbage collection. An upload that ends as `unknown` is
+ * therefore left as it is. The collector looks at it a day later.
+ *
+ * S3 creates the upload with its first part. Until {@link keep} is called, an upload that has been
+ * idle for half the time after which a collector removes it is not completed any more, so that a
+ * completion here never meets an abort by a collector in another process.
  */
 export class MultipartUpload {
-  readonly name: UploadName;
-  readonly #context: UploadContext;
-  readonly #forget: () => void;
+  readonly key: string;
+  readonly #client: S3Client;
+  readonly #options: MultipartUploadOptions;
+  /** Confirmed parts; a part in flight leaves a gap. */
+  readonly #parts: Part[];
+  /** Requests for parts; none of them rejects. */
+  readonly #inFlight = new Set<Promise<unknown>>();
+  /** Aborted by the first part that fails, by {@link leave} and by {@link abort}: no further attempt is made. */
+  readonly #stop = new AbortController();
+  #created: Promise<UploadName> | null = null;
   #state: "open" | "completing" | "completed" | "aborted" | "unknown" = "open";
-  #lastSign = Date.now();
-  /** No collector takes it for abandoned, however silent it is. */
+  /** Parts handed over to {@link send}, confirmed or not. */
+  #count: number;
+  #lastContact = Date.now();
+  /** A record names the upload, so collectors leave it alone however long it is idle. */
   #isKept = false;
+  /** Ends the protection from the collectors of this process. */
+  #unprotect: () => void = () => undefined;
 
-  private constructor(context: UploadContext, name: UploadName) {
-    this.name = name;
-    this.#context = context;
-    this.#forget = keepAlive(name.uploadId);
+  constructor(client: S3Client, options: MultipartUploadOptions) {
+    const { key, resumed } = options;
+    this.key = key;
+    this.#client = client;
+    this.#options = options;
+    this.#parts = [...(resumed?.parts ?? [])];
+    this.#count = this.#parts.length;
+    if (resumed === undefined) return;
+    this.#created = Promise.resolve(resumed.name);
+    this.#isKept = true;
+    this.#unprotect = protect(resumed.name.uploadId);
+    if (resumed.mayBeCompleting) this.#state = "unknown";
   }
 
-  /** @param options `lastAttempt` begins no other attempt once it is aborted */
-  static async begin(
-    context: UploadContext,
-    key: string,
-    options: { readonly contentType: string; readonly lastAttempt?: AbortSignal | undefined },
-  ): Promise<MultipartUpload> {
-    // S3 knows of an upload before its id is known here: until then it is its key that lives
-    const isBegun = keepAlive(key);
-    try {
-      return new MultipartUpload(context, await createUpload(context.client, key, options));
-    } finally {
-      isBegun();
-    }
+  /** Parts are signed with their digests, so whoever fills them should compute those on the way. */
+  get signsParts(): boolean {
+    return this.#options.signParts;
+  }
+
+  /** The number of the next part. */
+  get nextNumber(): number {
+    return this.#count + 1;
+  }
+
+  /** Starts to send the next part. A failure is reported by the next {@link waitForSlot} or {@link flush}. */
+  send(part: FilledPart): void {
+    this.#count += 1;
+    this.sendAs(this.#count, part);
+  }
+
+  /** Starts to send a part again, under the number that it had before. */
+  sendAs(number: number, part: FilledPart): void {
+    const sending = this.#send(number, part)
+      .catch((error: unknown) => this.#stop.abort(error))
+      .finally(() => part.permit?.release());
+    this.#track(sending);
+  }
+
+  /** Waits until fewer parts are in flight than may be. @throws the failure of a part */
+  async waitForSlot(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#inFlight.size >= this.#options.concurrency) await abortRace(Promise.race(this.#inFlight), signal);
+    this.#stop.signal.throwIfAborted();
+  }
+
+  /** Waits until no part is in flight. @throws the failure of a part */
+  async flush(signal?: AbortSignal): Promise<void> {
+    await abortRace(Promise.all(this.#inFlight), signal);
+    this.#stop.signal.throwIfAborted();
+  }
+
+  /** Waits until S3 has all parts that were handed over before this call, and returns them. */
+  async sent(): Promise<SentParts> {
+    const count = this.#count;
+    await this.flush();
+    return { name: await this.#create(), parts: this.#parts.slice(0, count) };
+  }
+
+  /** Sends one part and waits for the answer. Once `signal` is aborted, no further attempt is made. */
+  async upload(number: number, payload: Payload, signal: AbortSignal = this.#stop.signal): Promise<Part> {
+    const name = await this.#create();
+    return this.#confirm(uploadPart(this.#client, name, number, { payload, signal }));
+  }
+
+  /** Makes a part of bytes `first` to `last` of an object. Once `signal` is aborted, no further attempt is made. */
+  async copy(
+    number: number,
+    source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
+  ): Promise<Part> {
+    const name = await this.#create();
+    return this.#confirm(uploadPartCopy(this.#client, name, number, source));
   }
 
   /**
-   * Goes on with an upload that was kept.
+   * Call it before a record that names the upload is written. From then on the upload may be idle
+   * for any time.
    *
-   * @param mayBeCompleting somebody may have asked for its completion, so that it is never aborted
+   * @throws FixityError `upload-stalled` if it has been idle for too long already
    */
-  static resume(context: UploadContext, name: UploadName, mayBeCompleting: boolean): MultipartUpload {
-    const upload = new MultipartUpload(context, name);
-    upload.#isKept = true;
-    if (mayBeCompleting) upload.#state = "unknown";
-    return upload;
-  }
-
-  /**
-   * To be called before its name is put down where collectors look: from then on it may stand still for any time.
-   *
-   * @throws FixityError `upload-stalled`
-   */
-  keep(): void {
+  async keep(): Promise<void> {
+    await this.#create();
     this.#assertFresh();
     this.#isKept = true;
   }
 
-  /** This process has done with it for now. */
-  leave(): void {
-    this.#forget();
-  }
-
-  /** Sends a part; no attempt is begun once `signal` is aborted. */
-  async upload(number: number, payload: Payload, signal: AbortSignal): Promise<Part> {
-    const part = await uploadPart(this.#context.client, this.name, number, { payload, signal });
-    this.#lastSign = Date.now();
-    return part;
-  }
-
-  /** Copies bytes `first` to `last` of an object into a part; no attempt is begun once `signal` is aborted. */
-  async copy(number: number, source: { key: string; first: number; last: number; signal: AbortSignal }): Promise<Part> {
-    const part = await uploadPartCopy(this.#context.client, this.name, number, source);
-    this.#lastSign = Date.now();
-    return part;
-  }
-
   /**
-   * Makes an object of all parts, of `size` bytes.
+   * Makes an object of the parts, by default of all that were handed over to {@link send}.
    *
-   * @throws S3Error when it is not known that there is one
+   * @throws S3Error if it is not known whether there is an object
    */
-  async complete(parts: readonly Part[], size: number): Promise<Completion> {
+  async complete(parts?: readonly Part[]): Promise<Completion> {
+    await this.flush();
+    const name = await this.#create();
     this.#assertFresh();
     const isFirst = this.#state === "open";
     this.#state = "completing";
     try {
-      const completion = await this.#tryComplete(parts, size, isFirst);
+      const completion = await this.#complete(name, parts ?? this.#parts, isFirst);
       this.#state = "completed";
       return completion;
     } catch (error) {
       if (this.#state === "completing") this.#state = "unknown";
       throw error;
     } finally {
-      this.#forget();
+      this.#unprotect();
     }
   }
 
-  /** Throws the parts away, where that is safe. Does not fail: what it could not do is logged, and left to the collector. */
-  async abort(): Promise<void> {
-    if (this.#state !== "open") return;
-    this.#state = "aborted";
+  /** Stops sending and leaves what S3 has as it is. Does not fail. */
+  async leave(reason: unknown): Promise<void> {
+    await this.#stopSending(reason);
+    this.#unprotect();
+  }
+
+  /**
+   * Discards all parts if that is safe. Does not fail: trouble is logged, and the collector removes
+   * what is left over.
+   */
+  async abort(reason: unknown): Promise<void> {
+    const name = await this.#stopSending(reason);
     try {
-      await abortUpload(this.#context.client, this.name);
+      if (name === null || this.#state !== "open") return;
+      this.#state = "aborted";
+      await abortUpload(this.#client, name);
     } catch (error) {
-      this.#context.log("a multipart upload could not be aborted", error);
+      this.#options.log("a multipart upload could not be aborted", error);
     } finally {
-      this.#forget();
+      this.#unprotect();
     }
+  }
+
+  /**
+   * Waits until nothing is in flight: a part that arrives after the abort may be stored for ever.
+   *
+   * @returns `null` if the upload was never created
+   */
+  async #stopSending(reason: unknown): Promise<UploadName | null> {
+    this.#stop.abort(reason);
+    await Promise.all(this.#inFlight);
+    return this.#created === null ? null : await this.#created.catch(() => null);
+  }
+
+  async #create(): Promise<UploadName> {
+    this.#created ??= (async () => {
+      // S3 knows the upload before its id is known here. Until then the key stands for it.
+      const unprotectKey = protect(this.key);
+      try {
+        const { contentType } = this.#options;
+        const name = await createUpload(this.#client, this.key, { contentType, lastAttempt: this.#stop.signal });
+        this.#unprotect = protect(name.uploadId);
+        this.#lastContact = Date.now();
+        return name;
+      } finally {
+        unprotectKey();
+      }
+    })();
+    return this.#created;
+  }
+
+  async #send(number: number, { chunks, length, digest: known }: FilledPart): Promise<void> {
+    const name = await this.#create();
+    const { signal } = this.#stop;
+    signal.throwIfAborted();
+    const digest = this.signsParts ? (known ?? (await digestOfChunks(chunks))) : UNSIGNED_PAYLOAD;
+    const payload = { chunks, length, digest };
+    this.#parts[number - 1] = await uploadPart(this.#client, name, number, { payload, signal });
+    this.#lastContact = Date.now();
+  }
+
+  async #confirm(sending: Promise<Part>): Promise<Part> {
+    this.#track(sending);
+    const part = await sending;
+    this.#lastContact = Date.now();
+    return part;
+  }
+
+  #track(work: Promise<unknown>): void {
+    const settled = work.catch(() => null).finally(() => this.#inFlight.delete(settled));
+    this.#inFlight.add(settled);
   }
 
   #assertFresh(): void {
-    if (this.#isKept || Date.now() - this.#lastSign <= this.#context.idleLimit) return;
-    throw new FixityError("upload-stalled", "The upload stood still for so long that it may have been cleared away.");
+    if (this.#isKept || Date.now() - this.#lastContact <= this.#options.idleLimit) return;
+    throw new FixityError("upload-stalled", "The upload was idle for so long that it may have been removed.");
   }
 
-  async #tryComplete(parts: readonly Part[], size: number, first: boolean): Promise<Completion> {
-    const { client } = this.#context;
+  async #complete(name: UploadName, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
+    const client = this.#client;
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
     const attempts = new Attempts(client.limits);
-    let isFirst = first;
+    let isFirst = isFirstAttempt;
     for (;;) {
       try {
-        const outcome = await answeredOrFound({
-          send: (signal) => completeUpload(client, this.name, { parts, signal }),
-          look: (signal) => this.#isMadeOf(parts, size, signal),
-          every: client.lookEvery,
+        return await answeredOrFound({
+          send: (signal) => completeUpload(client, name, { parts, signal }),
+          find: (signal) => this.#isMadeOf(parts, size, signal),
+          intervalMs: client.lookEvery,
         });
-        return { isInferred: outcome === null };
       } catch (error) {
-        // Only the very first answer can say that nothing was done; a later "no such upload" may mean that all was.
-        if (isFirst && error instanceof S3Error && error.isRefusal && error.status !== 404) {
+        const isRefusal = error instanceof S3Error && error.isRefusal;
+        // Only the first answer can prove that nothing was done. A later "no such upload" may mean that all was.
+        if (isFirst && isRefusal && error.status !== 404) {
           this.#state = "open";
           throw error;
         }
-        if (await this.#isThere(size)) return { isInferred: true };
-        if (error instanceof S3Error && error.isRefusal) throw error;
-        if (!(await attempts.another(error))) throw error;
+        const found = await headObject(client, this.key);
+        if (found?.size === size) return { isInferred: true };
+        if (isRefusal || !(await attempts.another(error))) throw error;
         isFirst = false;
       }
     }
   }
 
   /**
-   * Whether the object is there and made of these very parts: another one of the same size may have been there before. Where
-   * tags of parts are no MD5s (SSE-KMS), that cannot be told, and the answer is waited for.
+   * Whether there is an object made of these very parts: one of the same size may have been there
+   * before. Where the tags of parts are not MD5s (SSE-KMS) that cannot be known, and the answer is
+   * waited for.
    */
   async #isMadeOf(parts: readonly Part[], size: number, signal: AbortSignal): Promise<boolean> {
-    const found = await headObject(this.#context.client, this.name.key, { signal, patience: "quick" });
-    return found?.size === size && found.etag === tagOfParts(parts);
-  }
-
-  async #isThere(size: number): Promise<boolean> {
-    const found = await headObject(this.#context.client, this.name.key);
-    return found?.size === size;
+    const found = await headObject(this.#client, this.key, { signal, patience: "quick" });
+    return found?.size === size && found.etag === etagOfParts(parts);
   }
 }
 
-/** The entity tag that S3 gives an object of these parts: the MD5 of their MD5s, and how many there are. */
-function tagOfParts(parts: readonly Part[]): string {
+/** The entity tag of an object made of these parts: the MD5 of their MD5s, and their number. */
+function etagOfParts(parts: readonly Part[]): string {
   const hash = createHash("md5");
   for (const { etag } of parts) hash.update(Buffer.from(etag.replaceAll('"', ""), "hex"));
   return `"${hash.digest("hex")}-${parts.length}"`;
+}
+
+/** A request that may be carried out although its answer never arrives. */
+export interface UncertainRequest {
+  /** Sends it. `signal` cuts it off once the object has been found. */
+  readonly send: (signal: AbortSignal) => Promise<void>;
+  /** Whether the object that it makes exists. A failure counts as "not yet". */
+  readonly find: (signal: AbortSignal) => Promise<boolean>;
+  /** Milliseconds between two calls of `find`. */
+  readonly intervalMs: number;
+}
+
+/**
+ * Waits for the answer to a completion or a copy, and meanwhile looks whether the object exists: S3
+ * may take five minutes to report what can be known after seconds.
+ */
+export async function answeredOrFound({ send, find, intervalMs }: UncertainRequest): Promise<Completion> {
+  const ended = new AbortController();
+  const { signal } = ended;
+  const look = async (): Promise<Completion> => {
+    for (;;) {
+      await sleep(intervalMs, undefined, { signal });
+      if (await find(signal).catch(() => false)) return { isInferred: true };
+    }
+  };
+  const answered = send(signal).then(() => ({ isInferred: false }));
+  const found = look();
+  // The loser of the race is ignored.
+  for (const one of [answered, found]) one.catch(() => null);
+  try {
+    return await Promise.race([answered, found]);
+  } finally {
+    ended.abort();
+  }
+}
+
+/**
+ * Keys, and ids of multipart uploads, that this process works on, with the number of their users. The
+ * collectors of all stores in this process leave them alone, however old they are. What other
+ * processes work on is known by its age only.
+ */
+const inUse = new Map<string, number>();
+
+/** Whether this process works on a key, or on the multipart upload with this id. */
+export function isInUse(name: string): boolean {
+  return inUse.has(name);
+}
+
+/** Protects a key or an id from collectors until the returned function is called, which is idempotent. */
+export function protect(name: string): () => void {
+  let isProtected = true;
+  inUse.set(name, (inUse.get(name) ?? 0) + 1);
+  return () => {
+    if (!isProtected) return;
+    isProtected = false;
+    const others = (inUse.get(name) ?? 1) - 1;
+    if (others === 0) inUse.delete(name);
+    else inUse.set(name, others);
+  };
 }

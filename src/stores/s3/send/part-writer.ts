@@ -1,49 +1,120 @@
-import { FixityError } from "../../../core/errors.ts";
-import type { LargeUpload } from "./large-upload.ts";
 import type { Permit } from "../../../base/semaphore.ts";
-import { PartBuffer } from "../buffers/part-buffer.ts";
-import type { PartPlan } from "./part-plan.ts";
+import { FixityError } from "../../../core/errors.ts";
 import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
+import { PartBuffer } from "../buffers/part-buffer.ts";
+import { LARGEST_PART } from "../options.ts";
+import type { MultipartUpload } from "./multipart-upload.ts";
 
-/** Padding that takes no memory however often it is used. */
+const MIB = 1024 * 1024;
+
+/** Steps in which parts grow, over all the parts that an upload may have. */
+const GROWTH_STEPS = 10;
+
+/** Padding that is added in slices of one buffer, so that it takes no further memory. */
 const ZEROS = Buffer.alloc(64 * 1024);
 
-/** What bytes are cut into parts with. */
+/** What the sizes of parts follow from. Stored in the records of resumable uploads. */
+export interface PartLimits {
+  /** Bytes of the first parts. */
+  readonly partSize: number;
+  readonly fixedPartSize: boolean;
+  readonly maxParts: number;
+  /** Bytes of the largest part that memory allows. */
+  readonly largestPart: number;
+}
+
+/**
+ * The sizes of an upload's parts. If its length is known, all parts but the last have the same size,
+ * as large as the length requires. If not, parts double after each tenth of the possible part
+ * numbers, up to what memory allows: small files have small parts, and the largest ones still fit.
+ */
+export class PartPlan {
+  readonly #limits: PartLimits;
+  /** Bytes of all parts but the last; `null` if parts grow. */
+  readonly #evenSize: number | null;
+
+  /** @throws FixityError `size-limit-exceeded` if no plan holds `length` bytes */
+  constructor(limits: PartLimits, length: number | undefined) {
+    this.#limits = { ...limits, largestPart: Math.min(limits.largestPart, LARGEST_PART) };
+    this.#evenSize = limits.fixedPartSize
+      ? limits.partSize
+      : length === undefined
+        ? null
+        : evenSize(this.#limits, length);
+    if (length !== undefined && length > this.largestFile) throw this.#tooLarge();
+  }
+
+  /** Bytes that all parts together can hold. */
+  get largestFile(): number {
+    if (this.#evenSize !== null) return this.#evenSize * this.#limits.maxParts;
+    let sum = 0;
+    for (let number = 1; number <= this.#limits.maxParts; number += 1) sum += this.size(number);
+    return sum;
+  }
+
+  /**
+   * Bytes of a part; the last one may have fewer.
+   *
+   * @param number from 1 on
+   * @throws FixityError `size-limit-exceeded` past the last number
+   */
+  size(number: number): number {
+    const { partSize, maxParts, largestPart } = this.#limits;
+    if (number > maxParts) throw this.#tooLarge();
+    if (this.#evenSize !== null) return this.#evenSize;
+    const step = Math.floor(((number - 1) * GROWTH_STEPS) / maxParts);
+    return Math.max(partSize, Math.min(partSize * 2 ** step, largestPart));
+  }
+
+  #tooLarge(): FixityError {
+    const limit = this.largestFile;
+    return new FixityError("size-limit-exceeded", `The file is larger than the limit of ${limit} bytes.`, {
+      facts: { limit },
+    });
+  }
+}
+
+function evenSize({ partSize, maxParts, largestPart }: PartLimits, length: number): number {
+  const required = Math.ceil(length / maxParts / MIB) * MIB;
+  return Math.max(partSize, Math.min(required, largestPart));
+}
+
 export interface PartWriterOptions {
   readonly admission: Admission;
   readonly plan: PartPlan;
-  /** Bytes that are coming at most, where that is known. */
+  /** The most bytes that can come, if known. */
   readonly atMost: number | undefined;
-  /** Where parts go already; `null` where {@link beginLarge} makes it with the first one. */
-  readonly large: LargeUpload | null;
-  readonly beginLarge: () => LargeUpload;
+  /** Where parts go already; `null` if {@link createUpload} is to make it with the first part. */
+  readonly upload: MultipartUpload | null;
+  readonly createUpload: () => MultipartUpload;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Cuts bytes into parts. A part is held until there is one byte more; then it is sent off and the next one begins. What fits
- * the admission needs no other memory; for more, that of a whole part is taken beforehand.
+ * Cuts bytes into parts. A part is held until one more byte arrives; then it is sent and the next one
+ * begins. What fits the admission needs no other memory; for more, the memory of a whole part is taken
+ * before its first byte is read.
  */
 export class PartWriter {
   readonly #options: PartWriterOptions;
   readonly #buffer = new PartBuffer();
-  /** The memory of a part that is being filled; without it, that of the admission has to do. */
+  /** The memory of the part that is being filled; `null` while the admission's suffices. */
   #permit: Permit | null = null;
-  #large: LargeUpload | null;
-  /** Somebody else reads the held bytes; never rejects. */
+  #upload: MultipartUpload | null;
+  /** A reader of the held bytes is at work; never rejects. */
   #lent: Promise<unknown> | null = null;
-  /** Makes what to throw: most writers come to their end, and to make an error costs a fortieth of a small upload. */
+  /** Makes the error to throw. Most writers end well, and making an error costs a fortieth of a small upload. */
   #closed: (() => unknown) | null = null;
 
   constructor(options: PartWriterOptions) {
     this.#options = options;
-    this.#large = options.large;
-    if (this.#large?.signsParts === true) this.#buffer.hashNext();
+    this.#upload = options.upload;
+    if (this.#upload?.signsParts === true) this.#buffer.hashNext();
   }
 
-  /** Where parts have been sent; `null` before the first one. */
-  get large(): LargeUpload | null {
-    return this.#large;
+  /** Where parts are sent; `null` before the first one. */
+  get upload(): MultipartUpload | null {
+    return this.#upload;
   }
 
   /** Bytes held. */
@@ -51,59 +122,57 @@ export class PartWriter {
     return this.#buffer.length;
   }
 
-  /** What is held is a whole part. */
+  /** Whether the held bytes are a whole part. */
   get isPartFull(): boolean {
     return this.#buffer.length === this.#partSize;
   }
 
-  /** Takes the memory of a part before the first byte of it is there. */
+  /** Takes the memory of a part before its first byte arrives. */
   async reserve(): Promise<void> {
-    if (this.#permit === null) await this.#takeMemory();
+    if (this.#permit !== null) return;
+    const { admission, atMost = Infinity, signal } = this.#options;
+    const permit = await admission.acquireBuffer(Math.min(this.#partSize, atMost), signal);
+    if (this.#closed !== null) permit.release();
+    this.#assertOpen();
+    admission.holdsBuffer = true;
+    this.#permit = permit;
   }
 
-  /** Takes bytes; they are the writer's from now on. A promise where memory or a connection has to be waited for. */
+  /** Takes ownership of bytes. Returns a promise if it has to wait for memory or a connection. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertOpen();
     const room = this.#permit === null ? ADMISSION_BYTES : this.#partSize;
     if (this.#buffer.length + bytes.length <= room) return this.#buffer.add(bytes);
-    return this.#takeIn(bytes);
+    return this.#writeParts(bytes);
   }
 
-  /** Sends what is held as a part, and waits until another one may be sent. */
+  /** Sends the held bytes as a part, and waits until another part may be sent. */
   async sendHeld(): Promise<void> {
-    // they are counted as memory until they are sent
+    // Lent bytes stay in the memory of this part until they are returned.
     await this.#lent;
     this.#assertOpen();
-    await this.sendNow().room(this.#options.signal);
+    await this.sendNow().waitForSlot(this.#options.signal);
   }
 
-  /** Sends what is held as a part, without waiting for anything. */
-  sendNow(): LargeUpload {
-    const { admission, beginLarge } = this.#options;
-    const permit = this.#permit;
-    this.#large ??= beginLarge();
-    this.#permit = null;
-    admission.holdsBuffer = false;
-    this.#large.send({ length: this.#buffer.length, ...this.#buffer.take(), permit });
-    if (this.#large.signsParts) this.#buffer.hashNext();
-    return this.#large;
+  /** Sends the held bytes as a part without waiting for anything. */
+  sendNow(): MultipartUpload {
+    this.#upload ??= this.#options.createUpload();
+    this.#options.admission.holdsBuffer = false;
+    this.#upload.send(this.#takePart());
+    if (this.#upload.signsParts) this.#buffer.hashNext();
+    return this.#upload;
   }
 
-  /** Sends what is held once more under a number that it was sent under before, with zeros up to a least size. */
-  sendPadded(number: number, least: number): void {
-    for (let missing = least - this.#buffer.length; missing > 0; missing -= ZEROS.length) {
+  /** Sends the held bytes again under the number that they had before, padded with zeros to at least `minSize` bytes. */
+  sendPadded(number: number, minSize: number): void {
+    for (let missing = minSize - this.#buffer.length; missing > 0; missing -= ZEROS.length) {
       this.#buffer.add(ZEROS.subarray(0, missing));
     }
-    const part = {
-      length: this.#buffer.length,
-      ...this.#buffer.take(),
-      permit: this.#permit,
-    };
-    this.#permit = null;
-    this.#large?.sendAs(number, part);
+    const part = this.#takePart();
+    this.#upload?.sendAs(number, part);
   }
 
-  /** Lets somebody else read what is held; it is not sent meanwhile. */
+  /** Lends the held bytes to `read`; they are not sent before it has settled. */
   async lend<T>(read: (chunks: readonly Uint8Array[], length: number) => Promise<T>): Promise<T> {
     const reading = read(this.#buffer.chunks, this.#buffer.length);
     const settled = reading.then(
@@ -118,17 +187,17 @@ export class PartWriter {
     }
   }
 
-  /** Gives all memory back, its work being done. */
+  /** Returns all memory after the work is done. */
   end(): void {
-    this.#closeWith(ended);
+    this.#close(writerEnded);
   }
 
-  /** Gives all memory back. Nothing is taken or sent any more, for this reason. */
+  /** Returns all memory. Later calls throw `reason`. */
   close(reason: unknown): void {
-    this.#closeWith(() => reason);
+    this.#close(() => reason);
   }
 
-  #closeWith(reason: () => unknown): void {
+  #close(reason: () => unknown): void {
     this.#closed ??= reason;
     this.#buffer.take();
     this.#permit?.release();
@@ -137,10 +206,16 @@ export class PartWriter {
   }
 
   get #partSize(): number {
-    return this.#options.plan.size(this.#large?.nextNumber ?? 1);
+    return this.#options.plan.size(this.#upload?.nextNumber ?? 1);
   }
 
-  async #takeIn(bytes: Uint8Array): Promise<void> {
+  #takePart() {
+    const permit = this.#permit;
+    this.#permit = null;
+    return { length: this.#buffer.length, ...this.#buffer.take(), permit };
+  }
+
+  async #writeParts(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (rest.length > 0) {
       this.#assertOpen();
@@ -152,22 +227,13 @@ export class PartWriter {
     }
   }
 
-  async #takeMemory(): Promise<void> {
-    const { admission, atMost = Infinity, signal } = this.#options;
-    const permit = await admission.acquireBuffer(Math.min(this.#partSize, atMost), signal);
-    if (this.#closed !== null) permit.release();
-    this.#assertOpen();
-    admission.holdsBuffer = true;
-    this.#permit = permit;
-  }
-
   #assertOpen(): void {
     if (this.#closed !== null) throw this.#closed();
     this.#options.signal?.throwIfAborted();
   }
 }
 
-/** For who goes on with what was committed or aborted. */
-export function ended(): FixityError {
+/** For a caller that uses a staged blob after it was committed or aborted. */
+export function writerEnded(): FixityError {
   return new FixityError("internal-error", "The staged blob was committed or aborted.");
 }

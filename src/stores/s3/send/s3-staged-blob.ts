@@ -1,67 +1,65 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../../core/store.ts";
-import { storeFault } from "../faults.ts";
-import type { LargeUpload } from "./large-upload.ts";
-import type { PartPlan } from "./part-plan.ts";
-import { ended, PartWriter } from "./part-writer.ts";
-import type { Publisher } from "../publish/publisher.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
+import { storeFault } from "../faults.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import type { MultipartUpload } from "./multipart-upload.ts";
+import { type PartPlan, PartWriter, writerEnded } from "./part-writer.ts";
 
-/** What a staged blob is made of. */
-export interface StagedBlobParts {
+export interface StagedBlobOptions {
   readonly publisher: Publisher;
   readonly admission: Admission;
   readonly plan: PartPlan;
-  /** Bytes that are coming at most, where that is known. */
+  /** The most bytes that can come, if known. */
   readonly atMost: number | undefined;
-  /** Where the parts go, once there are more than one. */
-  readonly beginLarge: () => LargeUpload;
+  /** Makes the upload that parts go to, once there is more than one. */
+  readonly createUpload: () => MultipartUpload;
   readonly contentType: string;
+  /** Until when the blob is taken for absent without another look, by `performance.now()`. */
+  readonly absentUntil: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Bytes on their way into a bucket. They are held until it is known which way they go: what fits a part is put whole when
- * it is committed; as soon as there is one byte more, the part is sent off and the next one begins.
+ * Bytes on their way into a bucket. They are held until it is known how they are sent: what fits one
+ * part is put whole by the commit; with one more byte the part is sent and the next one begins.
  */
 export class S3StagedBlob implements StagedBlob {
-  readonly #parts: StagedBlobParts;
+  readonly #options: StagedBlobOptions;
   readonly #writer: PartWriter;
-  /** All bytes ever written. */
+  /** Bytes written. */
   #size = 0;
   #failure: { readonly reason: unknown } | null = null;
   #ended: "committed" | "aborted" | null = null;
-  /** A write or a commit under way; never rejects. */
-  #busy: Promise<void> | null = null;
+  /** A write or a commit that is running; never rejects. */
+  #running: Promise<void> | null = null;
 
-  constructor(parts: StagedBlobParts) {
-    this.#parts = parts;
-    this.#writer = new PartWriter({ ...parts, large: null });
-    parts.admission.onTooSlow = () => this.#endSlowSender();
+  constructor(options: StagedBlobOptions) {
+    this.#options = options;
+    this.#writer = new PartWriter({ ...options, upload: null });
+    options.admission.onTooSlow = () => this.#endSlowSender();
   }
 
-  /**
-   * Takes the memory of a part before anything is read: what waits for memory in a client costs none here, and what waits
-   * in our hands does.
-   */
+  /** Takes the memory of a part before anything is read, so that what waits for memory waits in the client. */
   async reserve(): Promise<void> {
-    await this.#occupied(() => this.#writer.reserve());
+    await this.#run(() => this.#writer.reserve());
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
-    this.#parts.admission.countReceived(bytes.length);
+    this.#options.admission.countReceived(bytes.length);
     this.#size += bytes.length;
     const writing = this.#writer.write(bytes);
-    if (writing !== undefined) return this.#occupied(() => writing);
+    if (writing !== undefined) return this.#run(() => writing);
   }
 
   async commit(digest: Digest): Promise<Committed> {
     this.#assertUsable();
-    return this.#occupied(async () => {
-      const { large } = this.#writer;
-      const existed = large === null ? await this.#putWhole(digest) : await this.#publish(large, digest);
+    return this.#run(async () => {
+      const { upload } = this.#writer;
+      const existed = upload === null ? await this.#putWhole(digest) : await this.#publish(upload, digest);
+      if (existed) await upload?.abort(new FixityError("upload-aborted", "The content was stored already."));
       this.#ended = "committed";
       this.#writer.end();
       return { existed };
@@ -69,11 +67,11 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   async abort(): Promise<void> {
-    await this.#busy;
+    await this.#running;
     this.#ended ??= "aborted";
     if (this.#ended !== "aborted") return;
     this.#writer.end();
-    await this.#writer.large?.abort(new FixityError("upload-aborted", "The upload was aborted."));
+    await this.#writer.upload?.abort(new FixityError("upload-aborted", "The upload was aborted."));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -81,30 +79,37 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   async #putWhole(digest: Digest): Promise<boolean> {
-    const { publisher, contentType, signal } = this.#parts;
+    const { publisher, contentType, signal } = this.#options;
     return this.#writer.lend((chunks, length) =>
       publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, signal }),
     );
   }
 
-  async #publish(large: LargeUpload, digest: Digest): Promise<boolean> {
-    const { publisher, contentType, signal } = this.#parts;
-    const size = this.#size;
-    return publisher.publish(large, digest, { contentType, size, signal, sendLast: () => this.#writer.sendHeld() });
+  async #publish(upload: MultipartUpload, digest: Digest): Promise<boolean> {
+    const { publisher, contentType, absentUntil, signal } = this.#options;
+    return publisher.publish({
+      upload,
+      digest,
+      size: this.#size,
+      contentType,
+      isKnownAbsent: performance.now() < absentUntil,
+      signal,
+      sendLast: () => this.#writer.sendHeld(),
+    });
   }
 
-  /** One thing at a time; after a failure the bytes are of no use, and what they take up is given back at once. */
-  async #occupied<T>(work: () => Promise<T>): Promise<T> {
+  /** One call at a time. After a failure the bytes are of no use, and their memory is returned at once. */
+  async #run<T>(work: () => Promise<T>): Promise<T> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#busy = promise;
-    this.#parts.admission.busy = true;
+    this.#running = promise;
+    this.#options.admission.busy = true;
     try {
       return await work();
     } catch (error) {
       throw this.#fail(error);
     } finally {
-      this.#busy = null;
-      this.#parts.admission.busy = false;
+      this.#running = null;
+      this.#options.admission.busy = false;
       resolve();
     }
   }
@@ -115,15 +120,14 @@ export class S3StagedBlob implements StagedBlob {
     return this.#failure.reason;
   }
 
+  /** Parts that were sent are discarded by the abort that follows the next write's failure. */
   #endSlowSender(): void {
-    const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its place.");
-    this.#fail(reason);
-    // What has been sent is thrown away by who waits for it: the next write, or the abort at the end.
+    this.#fail(new FixityError("upload-stalled", "The upload was too slow while others waited for its memory."));
   }
 
   #assertUsable(): void {
     if (this.#failure !== null) throw this.#failure.reason;
-    if (this.#ended !== null) throw ended();
-    this.#parts.signal?.throwIfAborted();
+    if (this.#ended !== null) throw writerEnded();
+    this.#options.signal?.throwIfAborted();
   }
 }

@@ -1,14 +1,14 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
+import { ABSENCE_TRUSTED_MS } from "../publish/publisher.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { Committed } from "../../../core/store.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { storeFault } from "../faults.ts";
-import type { LargeUpload, SentParts } from "../send/large-upload.ts";
-import { keepAlive } from "../send/live-uploads.ts";
+import { isGone } from "../publish/publisher.ts";
+import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
 import { failedWith } from "../api/s3-error.ts";
-import { isGone } from "./completer.ts";
 import type { Fence } from "./fence.ts";
 import { endedState, superseded } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
@@ -43,7 +43,7 @@ export class S3HeldUpload implements HeldUpload {
     this.#tools = tools;
     this.#writer = new UploadWriter({ id, state, tools, onSlowSender: () => this.#endSlowSender() });
     this.#isNamed = state.upload !== null;
-    this.#forget = keepAlive(tools.layout.record(id));
+    this.#forget = protect(tools.layout.record(id));
   }
 
   get record(): string {
@@ -175,24 +175,27 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   /** @param record of an upload whose last bytes are not saved yet: they are saved as parts, when the completion begins */
-  async #publish(large: LargeUpload, digest: Digest, record: string | null): Promise<boolean> {
-    const { completing, parts, tail } = this.#fence.state;
+  async #publish(large: MultipartUpload, digest: Digest, record: string | null): Promise<boolean> {
+    const { completing, parts, tail, absentAt = 0 } = this.#fence.state;
     const { size } = this.#writer;
-    return this.#tools.completer.publish({
-      large,
+    return this.#tools.publisher.publish({
+      upload: large,
       digest,
       size,
       contentType: this.#contentType,
-      isRepeated: completing !== null,
-      begin: async () => {
+      isKnownAbsent: Math.abs(Date.now() - absentAt) < ABSENCE_TRUSTED_MS,
+      sendLast: async () => {
         if (completing !== null) return;
         const sent = await this.#writer.sendTail();
         if (record !== null && sent !== null) return this.#beginWith(sent, record);
         const last = sent?.parts[parts.length] ?? null;
         await this.#fence.replace((state) => ({ ...state, completing: { last } }));
       },
-      // what was not saved is not there to be sent again, and needs no padding: there are no parts behind it
-      pad: () => (record === null ? this.#writer.padTail(parts.length + 1, tail) : large.sent()),
+      resumable: {
+        isRepeated: completing !== null,
+        // what was not saved is not there to be sent again, and needs no padding: there are no parts behind it
+        resendLast: () => (record === null ? this.#writer.padTail(parts.length + 1, tail) : large.sent()),
+      },
     });
   }
 
@@ -263,7 +266,7 @@ export class S3HeldUpload implements HeldUpload {
     const { upload, completing } = this.#fence.state;
     if (upload === null || completing !== null || !failedWith(error, 404) || error.code !== "NoSuchUpload")
       return false;
-    return isGone(this.#tools.context.client, upload).catch(() => false);
+    return isGone(this.#tools.client, upload).catch(() => false);
   }
 
   /** While S3 is at work, letting go would not make it end earlier: nobody looks whether the upload is wanted. */

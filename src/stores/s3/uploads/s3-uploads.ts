@@ -10,7 +10,7 @@ import type {
 } from "../../../core/upload-store.ts";
 import { faultsTold, storeFault } from "../faults.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
-import { type PartLimits, PartPlan } from "../send/part-plan.ts";
+import { type PartLimits, PartPlan } from "../send/part-writer.ts";
 import { claimUpload, GRACE } from "./claim.ts";
 import { Fence } from "./fence.ts";
 import { S3HeldUpload } from "./s3-held-upload.ts";
@@ -68,8 +68,11 @@ export class S3Uploads implements UploadStore {
     const token = newToken();
     const state = { ...newState(record, this.#limits, options), holder: token };
     const etag = await this.#create(id, state, options);
-    const { records, context } = this.#tools;
-    return this.#hand(new Fence(records, id, { state, etag, token, log: context.log }));
+    const {
+      records,
+      options: { log },
+    } = this.#tools;
+    return this.#hand(new Fence(records, id, { state, etag, token, log }));
   }
 
   /** @returns the record's entity tag */
@@ -114,9 +117,9 @@ export class S3Uploads implements UploadStore {
 
   async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary, void, undefined> {
     signal?.throwIfAborted();
-    const { context, layout } = this.#tools;
+    const { client, layout } = this.#tools;
     try {
-      for await (const { items, now } of listObjects(context.client, layout.uploads, signal)) {
+      for await (const { items, now } of listObjects(client, layout.uploads, signal)) {
         for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const id = layout.uploadIdOf(key);
@@ -132,7 +135,7 @@ export class S3Uploads implements UploadStore {
     const hold = this.#holds.get(id.hex);
     if (hold !== undefined) await this.#dismiss(id, hold, signal);
     const former = this.#former.get(id.hex) ?? null;
-    const { log } = this.#tools.context;
+    const { log } = this.#tools.options;
     const fence = await claimUpload(this.#tools.records, id, { former, read, signal, log });
     this.#former.delete(id.hex);
     return fence === null ? null : this.#hand(fence);

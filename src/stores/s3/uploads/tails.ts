@@ -10,7 +10,7 @@ import type { Layout } from "../layout.ts";
 import { listObjects } from "../api/listing.ts";
 import { deleteObject, putObject } from "../api/objects.ts";
 import type { Log } from "../options.ts";
-import { LOOK_AGAIN_AFTER_MS } from "./completer.ts";
+import { LOOK_AGAIN_AFTER_MS } from "../publish/publisher.ts";
 import type { Tail } from "./upload-state.ts";
 
 /** Bytes that S3 has the time of an answer for (`timeouts.answer`): as many as any answer that is read as a whole has. */

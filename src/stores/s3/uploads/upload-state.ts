@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/store.ts";
 import type { Part, UploadName } from "../api/multipart.ts";
-import type { PartLimits } from "../send/part-plan.ts";
+import type { PartLimits } from "../send/part-writer.ts";
 
 /** The last bytes of an upload, which do not fill a part yet: an object of their own. */
 export interface Tail {
@@ -35,6 +35,8 @@ export interface UploadState {
   /** Bytes announced. */
   readonly length: number | null;
   readonly mediaType: string | null;
+  /** When the announced blob was looked for and not found, in milliseconds since 1970. */
+  readonly absentAt?: number;
   /**
    * What the sizes of parts follow from, for all holders alike: a part that is sent again then has the same bytes under the
    * same number.
@@ -56,7 +58,7 @@ export interface UploadState {
 
 /** The first record of an upload. */
 export function newState(text: string, limits: PartLimits, options: StageOptions): UploadState {
-  const { digest, length, mediaType } = options;
+  const { digest, length, mediaType, isKnownAbsent = false } = options;
   return {
     version: 1,
     revision: newToken(),
@@ -67,6 +69,7 @@ export function newState(text: string, limits: PartLimits, options: StageOptions
     digest: digest?.hex ?? null,
     length: length ?? null,
     mediaType: mediaType ?? null,
+    ...(isKnownAbsent && { absentAt: Date.now() }),
     limits,
     upload: null,
     parts: [],

@@ -1,10 +1,9 @@
 import { Digest } from "../../../core/digest.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { LargeUpload, type LargeUploadOptions, type SentParts } from "../send/large-upload.ts";
+import { MultipartUpload, type MultipartUploadOptions, type SentParts } from "../send/multipart-upload.ts";
 import { SMALLEST_PART } from "../options.ts";
-import { PartPlan } from "../send/part-plan.ts";
-import { PartWriter } from "../send/part-writer.ts";
+import { PartPlan, PartWriter } from "../send/part-writer.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
 import type { Tail, UploadState } from "./upload-state.ts";
 import type { UploadTools } from "./upload-tools.ts";
@@ -32,7 +31,7 @@ export interface UploadWriterParts {
 export class UploadWriter {
   readonly #parts: UploadWriterParts;
   readonly #plan: PartPlan;
-  readonly #resumed: LargeUpload | null;
+  readonly #resumed: MultipartUpload | null;
   readonly #stop = new AbortController();
   #admission: Admission | null = null;
   /** Calls that the sender waits for. */
@@ -50,7 +49,8 @@ export class UploadWriter {
     this.#plan = planOf(state, tools);
     const sent = completing?.last ? [...state.parts, completing.last] : state.parts;
     const resumed = upload && { name: upload, parts: sent, mayBeCompleting: completing !== null };
-    this.#resumed = resumed && new LargeUpload({ ...this.#largeOptions(resumed.name.key), resumed });
+    this.#resumed =
+      resumed && new MultipartUpload(tools.client, { ...this.#multipartOptions(resumed.name.key), resumed });
   }
 
   /** Saved bytes, and those written since. */
@@ -59,8 +59,8 @@ export class UploadWriter {
   }
 
   /** Where parts go; `null` before the first one. */
-  get large(): LargeUpload | null {
-    return this.#writer === null ? this.#resumed : this.#writer.large;
+  get large(): MultipartUpload | null {
+    return this.#writer === null ? this.#resumed : this.#writer.upload;
   }
 
   /** The first end of a part behind what is written, and {@link SAVE_EVERY} or more behind the last save. */
@@ -90,7 +90,7 @@ export class UploadWriter {
       const writer = this.#ready;
       const offset = this.#size;
       // what is all there and fits a part is put whole when it is committed
-      const isWhole = writer?.large === null && offset === this.#parts.state.length;
+      const isWhole = writer?.upload === null && offset === this.#parts.state.length;
       if (writer?.isPartFull === true && !isWhole) writer.sendNow();
       const large = this.large;
       const [sent, tail] = await bothOf(large?.sent(), this.#saveTail());
@@ -112,7 +112,7 @@ export class UploadWriter {
     return this.#occupied(async () => {
       const writer = await this.#open();
       if (writer.held > 0) writer.sendNow();
-      return (await writer.large?.sent()) ?? null;
+      return (await writer.upload?.sent()) ?? null;
     });
   }
 
@@ -127,7 +127,7 @@ export class UploadWriter {
       const writer = await this.#open();
       if (wasOpen && tail !== null) await this.#load(tail, writer);
       if (writer.held > 0) writer.sendPadded(number, SMALLEST_PART);
-      return (await writer.large?.sent()) ?? null;
+      return (await writer.upload?.sent()) ?? null;
     });
   }
 
@@ -151,13 +151,13 @@ export class UploadWriter {
     admission.onTooSlow = onSlowSender;
     admission.busy = this.#busy > 0;
     this.#admission = admission;
-    const beginLarge = () => new LargeUpload(this.#largeOptions(this.#newKey()));
+    const createUpload = () => new MultipartUpload(tools.client, this.#multipartOptions(this.#newKey()));
     const writer = new PartWriter({
       admission,
       plan: this.#plan,
       atMost: length,
-      large: this.#resumed,
-      beginLarge,
+      upload: this.#resumed,
+      createUpload,
       signal,
     });
     this.#writer = writer;
@@ -185,10 +185,9 @@ export class UploadWriter {
     return digest === null ? tools.layout.newStaging() : tools.layout.blob(digest);
   }
 
-  #largeOptions(key: string): LargeUploadOptions {
-    const { context, concurrency, signParts } = this.#parts.tools;
+  #multipartOptions(key: string): MultipartUploadOptions {
     const contentType = this.#parts.state.mediaType ?? OCTET_STREAM;
-    return { context, key, contentType, concurrency, signParts };
+    return { ...this.#parts.tools.options, key, contentType };
   }
 
   /** What the sender waits for is no sign of its slowness. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { FixityError } from "../../../core/errors.ts";
-import { PartPlan } from "./part-plan.ts";
+import { PartPlan } from "./part-writer.ts";
 
 const MIB = 1024 * 1024;
 const TIB = 1024 * 1024 * MIB;
