@@ -5,7 +5,7 @@ export { Digest } from "./core/digest.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
 export type { Admission } from "./core/admissions.ts";
 export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
-export type { ByteSource, Received } from "./core/hashing.ts";
+export type { ByteSource, Received } from "./core/intake.ts";
 export { Link } from "./core/link.ts";
 export type { Naming } from "./core/naming.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";

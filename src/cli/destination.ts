@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
-import { Intake } from "../core/hashing.ts";
+import { Intake } from "../core/intake.ts";
 import { systemCode } from "./file-trouble.ts";
 import { localName } from "./local-name.ts";
 import type { RemoteLink } from "./remote.ts";

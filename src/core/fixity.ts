@@ -1,6 +1,6 @@
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import type { Digest } from "./digest.ts";
-import { type ByteSource, Intake, type Received, receive } from "./hashing.ts";
+import { type ByteSource, Intake, type Received, receive } from "./intake.ts";
 import { Link } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { type Naming, settleNaming } from "./naming.ts";

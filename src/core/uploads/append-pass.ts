@@ -1,5 +1,5 @@
 import { FixityError } from "../errors.ts";
-import { type ByteSource, tooLarge } from "../hashing.ts";
+import { type ByteSource, tooLarge } from "../intake.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { Interruptible } from "./interruptible.ts";
 import type { UploadHashes } from "./upload-hashes.ts";

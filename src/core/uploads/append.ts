@@ -1,7 +1,7 @@
 import { type Admission, shuttingDown } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import { type ByteSource, tooLarge } from "../hashing.ts";
+import { type ByteSource, tooLarge } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { AppendPass, tooMuch } from "./append-pass.ts";

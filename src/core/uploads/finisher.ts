@@ -1,6 +1,6 @@
 import { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import { wrongDigest } from "../hashing.ts";
+import { wrongDigest } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { Committed } from "../store.ts";
 import type { HeldUpload } from "../upload-store.ts";

@@ -5,7 +5,7 @@ import { memoryStore } from "../../memory.ts";
 import { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { createFixity } from "../fixity.ts";
-import type { ByteSource } from "../hashing.ts";
+import type { ByteSource } from "../intake.ts";
 import type { UploadLimitOptions } from "../options.ts";
 import type { BlobStore } from "../store.ts";
 import type { UploadStore } from "../upload-store.ts";

@@ -1,7 +1,7 @@
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
-import { tooLarge } from "../hashing.ts";
+import { tooLarge } from "../intake.ts";
 import { Link } from "../link.ts";
 import { mediaTypeOf } from "../media-type.ts";
 import type { FixityError } from "../errors.ts";

@@ -1,6 +1,6 @@
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import { tooLarge } from "../../core/hashing.ts";
+import { tooLarge } from "../../core/intake.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { UploadState } from "../../core/uploads/upload-state.ts";
 import type { Uploads } from "../../core/uploads/uploads.ts";

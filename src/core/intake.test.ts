@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { Digest } from "./digest.ts";
-import { receive } from "./hashing.ts";
+import { receive } from "./intake.ts";
 
 const abc = Buffer.from("abc");
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
