@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
-import { Intake } from "../core/intake.ts";
+import { digestOf } from "../core/intake.ts";
 import { systemCode } from "./file-trouble.ts";
 import { localName } from "./local-name.ts";
 import type { RemoteLink } from "./remote.ts";
@@ -31,9 +31,8 @@ export async function standingAt(
   if (found.isSymbolicLink()) return "file";
   if (!found.isFile()) return "other";
   if (found.size !== size) return "file";
-  const intake = new Intake({ maxSize: Infinity });
-  for await (const bytes of createReadStream(path, { highWaterMark: 1 << 20 })) intake.update(bytes as Uint8Array);
-  return intake.finish().digest.equals(digest) ? "same" : "file";
+  const content = await digestOf(createReadStream(path, { highWaterMark: 1 << 20 }));
+  return content.digest.equals(digest) ? "same" : "file";
 }
 
 async function statsOf(path: string): Promise<Awaited<ReturnType<typeof lstat>> | null> {

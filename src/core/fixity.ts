@@ -1,6 +1,6 @@
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import type { Digest } from "./digest.ts";
-import { type ByteSource, Intake, type Received, receive } from "./intake.ts";
+import { type ByteSource, digestOf, type Received, receive } from "./intake.ts";
 import { Link } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { type Naming, settleNaming } from "./naming.ts";
@@ -166,9 +166,7 @@ export class Fixity implements AsyncDisposable {
     const stopped = stoppedBy(admission, signal);
     await using reader = await this.store.open(digest, { signal: stopped });
     if (reader === null) return null;
-    const intake = new Intake({ maxSize: Infinity });
-    for await (const bytes of reader) intake.update(bytes);
-    const { digest: found, size } = intake.finish();
+    const { digest: found, size } = await digestOf(reader);
     return found.equals(digest) ? { intact: true, size } : { intact: false, size, found };
   }
 

@@ -1,6 +1,6 @@
-import { createHash, type Hash } from "node:crypto";
 import { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
+import type { HashedSource, ResumableAlgorithm } from "../core/intake.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import type { RouteContext } from "./handler.ts";
 import type { Action } from "./options.ts";
@@ -153,42 +153,33 @@ export function announcesTrailerDigest(fields: Fields, names: readonly DigestFie
   return names.some((name) => (fields.get("trailer") ?? "").toLowerCase().includes(name));
 }
 
+/** The algorithms by which content has to be hashed for a demand, and for one that follows as a trailer field. */
+export function algorithmsFor({ sha256, sha512 }: Demand, isTrailing: boolean): ResumableAlgorithm[] {
+  const algorithms: ResumableAlgorithm[] = [];
+  if (isTrailing || sha256 !== null) algorithms.push("sha256");
+  if (isTrailing || sha512 !== null) algorithms.push("sha512");
+  return algorithms;
+}
+
 /**
- * Content that is hashed on its way to the reader, for a demand on the whole content of a message. The storing pass hashes
- * the file; this is for what it does not: SHA-512, and a form around the file.
+ * Compares content that has been read with demands, as far as it was hashed for them.
+ *
+ * @throws FixityError `digest-mismatch`
  */
-export class HashedBody implements AsyncIterable<Uint8Array> {
-  readonly #body: AsyncIterable<Uint8Array>;
-  readonly #sha256: Hash | null;
-  readonly #sha512: Hash | null;
-
-  constructor(body: AsyncIterable<Uint8Array>, algorithms: { readonly sha256: boolean; readonly sha512: boolean }) {
-    this.#body = body;
-    this.#sha256 = algorithms.sha256 ? createHash("sha256") : null;
-    this.#sha512 = algorithms.sha512 ? createHash("sha512") : null;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    for await (const bytes of this.#body) {
-      this.#sha256?.update(bytes);
-      this.#sha512?.update(bytes);
-      yield bytes;
-    }
-  }
-
-  /** Holds what came in against demands; once, when the body has ended. @throws FixityError `digest-mismatch` */
-  check(...demands: readonly Demand[]): void {
-    const found256 = this.#sha256?.digest();
-    const found512 = this.#sha512?.digest();
-    for (const { sha256, sha512 } of demands) {
-      if (sha256 !== null && found256?.equals(sha256.toBytes()) === false) throw mismatch("sha-256");
-      if (sha512 !== null && found512?.equals(sha512) === false) throw mismatch("sha-512");
-    }
+export function assertDigests(content: HashedSource, ...demands: readonly Demand[]): void {
+  const found256 = content.digest("sha256");
+  const found512 = content.digest("sha512");
+  for (const { sha256, sha512 } of demands) {
+    if (sha256 !== null && found256?.equals(sha256.toBytes()) === false) throw mismatch("sha-256");
+    if (sha512 !== null && found512?.equals(sha512) === false) throw mismatch("sha-512");
   }
 }
 
 function mismatch(algorithm: string): FixityError {
-  return new FixityError("digest-mismatch", `The content that came in is not what its ${algorithm} digest names.`);
+  return new FixityError(
+    "digest-mismatch",
+    `The content that arrived does not have its announced ${algorithm} digest.`,
+  );
 }
 
 /**

@@ -1,13 +1,12 @@
 import { FixityError } from "../errors.ts";
-import { type ByteSource, tooLarge } from "../intake.ts";
+import { type ByteSource, type Hashes, sizeLimitExceeded } from "../intake.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { Interruptible } from "./interruptible.ts";
-import type { UploadHashes } from "./upload-hashes.ts";
 
 /** What one pass works with. */
 export interface AppendPassParts {
   readonly held: HeldUpload;
-  readonly hashes: UploadHashes;
+  readonly hashes: Hashes;
   /** Bytes of the whole upload, where that is known. */
   readonly length: number | null;
   /** Most bytes of the whole, and of this one pass. */
@@ -42,7 +41,7 @@ export class AppendPass {
 
   constructor(parts: AppendPassParts) {
     this.#parts = parts;
-    this.#begin = parts.hashes.offset;
+    this.#begin = parts.hashes.size;
     this.#savedUntil = this.#begin;
   }
 
@@ -73,7 +72,7 @@ export class AppendPass {
 
   /** Begins to save what has come in since the last save. For a sender that takes long to fill what one save covers. */
   saveProgress(): void {
-    if (this.#parts.whole || this.#parts.hashes.offset === this.#savedUntil) return;
+    if (this.#parts.whole || this.#parts.hashes.size === this.#savedUntil) return;
     if (this.#isWriting) this.#isSaveDue = true;
     else this.#beginSave();
   }
@@ -109,11 +108,11 @@ export class AppendPass {
     this.#throwFailure();
     const { hashes, length, limits } = this.#parts;
     const { maxSize, maxAppendSize } = limits;
-    const offset = hashes.offset + coming;
+    const offset = hashes.size + coming;
     if (offset - this.#begin > maxAppendSize) throw tooMuch(maxAppendSize);
     if (offset <= (length ?? maxSize)) return;
     this.#overran = true;
-    if (length === null) throw tooLarge(maxSize);
+    if (length === null) throw sizeLimitExceeded(maxSize);
     throw new FixityError("inconsistent-length", "More bytes came in than the length of the upload.", {
       facts: { limit: length },
     });
@@ -121,7 +120,7 @@ export class AppendPass {
 
   #write(bytes: Uint8Array): Promise<void> | void {
     const { held, hashes, whole } = this.#parts;
-    if (!whole && hashes.offset + bytes.length >= held.nextSave) return this.#writePieces(bytes);
+    if (!whole && hashes.size + bytes.length >= held.nextSave) return this.#writePieces(bytes);
     hashes.update(bytes);
     return held.write(bytes);
   }
@@ -131,7 +130,7 @@ export class AppendPass {
     const { held, hashes } = this.#parts;
     let rest = bytes;
     while (rest.length > 0) {
-      const room = Math.max(held.nextSave - hashes.offset, 1);
+      const room = Math.max(held.nextSave - hashes.size, 1);
       const piece = rest.subarray(0, room);
       rest = rest.subarray(piece.length);
       hashes.update(piece);
@@ -158,7 +157,7 @@ export class AppendPass {
 
   async #saveNow(isLast = false): Promise<void> {
     const { held, hashes, record, onProgress } = this.#parts;
-    const { offset } = hashes;
+    const offset = hashes.size;
     this.#isSaveDue = false;
     this.#savedUntil = offset;
     await held.save(record(), isLast);

@@ -1,11 +1,11 @@
 import { type Admission, shuttingDown } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import { type ByteSource, tooLarge } from "../intake.ts";
+import { type ByteSource, type Hashes, sizeLimitExceeded } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import { AppendPass, tooMuch } from "./append-pass.ts";
-import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
+import type { HashKeeper } from "./upload-hashes.ts";
 import { formatRecord, parseRecord, type UploadRecord } from "./upload-record.ts";
 
 /** What the whole of an upload must be, where that was not told before. */
@@ -79,7 +79,7 @@ export interface Appended {
   readonly record: UploadRecord;
   readonly offset: number;
   /** The hashes of bytes that are to be committed without having been saved. `null` if they are saved, with the record. */
-  readonly unsaved: UploadHashes | null;
+  readonly unsaved: Hashes | null;
 }
 
 /** An append to an upload that is held, and has not ended. */
@@ -124,18 +124,18 @@ export class Append {
     try {
       await this.#receive(pass);
       this.#expect(this.#check(), hashes);
-      this.#sealAt(hashes.offset);
+      this.#sealAt(hashes.size);
     } catch (error) {
       throw await this.#salvage(pass, hashes, error);
     }
     if (this.#record.sealed && this.#held.commitUnsaved !== undefined) {
       await pass.saved();
       void this.#recordNow(hashes);
-      return { record: this.#record, offset: hashes.offset, unsaved: hashes };
+      return { record: this.#record, offset: hashes.size, unsaved: hashes };
     }
     await pass.save(!this.#record.sealed);
     this.#context.keeper.keep(this.#context.id, hashes);
-    return { record: this.#record, offset: hashes.offset, unsaved: null };
+    return { record: this.#record, offset: hashes.size, unsaved: null };
   }
 
   #check(): Expectation {
@@ -147,7 +147,7 @@ export class Append {
     }
   }
 
-  async #takeHashes(): Promise<UploadHashes> {
+  async #takeHashes(): Promise<Hashes> {
     const { keeper, id, stopped } = this.#context;
     try {
       return await keeper.take(id, this.#held, this.#record, stopped);
@@ -156,7 +156,7 @@ export class Append {
     }
   }
 
-  #newPass(hashes: UploadHashes): AppendPass {
+  #newPass(hashes: Hashes): AppendPass {
     const { whole = false, onProgress = () => undefined } = this.#options;
     return new AppendPass({
       held: this.#held,
@@ -206,10 +206,10 @@ export class Append {
     const { offset } = this.#held;
     if (length === null) return;
     if (length < offset) throw inconsistent(`The upload has ${offset} bytes already, more than a length of ${length}.`);
-    if (length > this.#limits.maxSize) throw tooLarge(this.#limits.maxSize);
+    if (length > this.#limits.maxSize) throw sizeLimitExceeded(this.#limits.maxSize);
   }
 
-  #expect(told: Expectation, hashes: UploadHashes): void {
+  #expect(told: Expectation, hashes: Hashes): void {
     this.#record = withExpectations(this.#record, told);
     // too late to begin with it, where the bytes cannot be had again
     if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read() !== null) return;
@@ -231,14 +231,14 @@ export class Append {
   }
 
   /** The record of the bytes that came in until now. */
-  #recordNow(hashes: UploadHashes): string {
+  #recordNow(hashes: Hashes): string {
     const now = Date.now();
     this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states() };
     return formatRecord(this.#record);
   }
 
   /** After a failure: keeps what came in, or ends an upload that has gone wrong for good. @returns the failure to report */
-  async #salvage(pass: AppendPass, hashes: UploadHashes, error: unknown): Promise<unknown> {
+  async #salvage(pass: AppendPass, hashes: Hashes, error: unknown): Promise<unknown> {
     const isStopped = error === this.#context.stopped.reason;
     try {
       await pass.settle();
@@ -297,7 +297,7 @@ function excessOf(
 ): FixityError | null {
   const end = offset + announced;
   if (length !== null && end > length) return inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
-  return end > maxSize ? tooLarge(maxSize) : null;
+  return end > maxSize ? sizeLimitExceeded(maxSize) : null;
 }
 
 function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {

@@ -1,11 +1,11 @@
-import { Digest } from "../digest.ts";
+import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import { wrongDigest } from "../intake.ts";
+import { digestMismatch, type Hashes } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { Committed } from "../store.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import type { Appended } from "./append.ts";
-import type { HashKeeper, UploadHashes } from "./upload-hashes.ts";
+import type { HashKeeper } from "./upload-hashes.ts";
 import { digestIn, formatRecord, isFinalFailure, type Outcome, type UploadRecord } from "./upload-record.ts";
 
 /** Makes blobs of uploads whose bytes are all there. */
@@ -81,20 +81,17 @@ export class Finisher {
   }
 }
 
-async function outcomeOf(
-  hashes: UploadHashes,
-  commit: (digest: Digest) => Promise<Committed> | undefined,
-): Promise<Outcome> {
-  const digest = sha256Of(hashes);
+async function outcomeOf(hashes: Hashes, commit: (digest: Digest) => Promise<Committed> | undefined): Promise<Outcome> {
+  const digest = hashes.sha256();
   const committed = await commit(digest);
-  return { stored: digest.hex, size: hashes.offset, existed: committed?.existed ?? false };
+  return { stored: digest.hex, size: hashes.size, existed: committed?.existed ?? false };
 }
 
 /** Why the bytes are not what was announced, or `null`. */
-function refusal({ sha256, sha512 }: UploadRecord, hashes: UploadHashes): Outcome | null {
-  const found = sha256Of(hashes);
+function refusal({ sha256, sha512 }: UploadRecord, hashes: Hashes): Outcome | null {
+  const found = hashes.sha256();
   const told = sha256 === null ? found : digestIn(sha256);
-  if (!told.equals(found)) return failed(wrongDigest(told, found));
+  if (!told.equals(found)) return failed(digestMismatch(told, found));
   if (sha512 === null || hashes.digest("sha512")?.toString("base64") === sha512) return null;
   return failed(
     new FixityError("digest-mismatch", "The bytes that came in are not those that the sha-512 digest names."),
@@ -103,10 +100,4 @@ function refusal({ sha256, sha512 }: UploadRecord, hashes: UploadHashes): Outcom
 
 function failed({ code, message, facts }: FixityError): Outcome {
   return { failed: code, message, facts };
-}
-
-function sha256Of(hashes: UploadHashes): Digest {
-  const digest = Digest.fromBytes(hashes.digest("sha256") ?? new Uint8Array());
-  if (digest === null) throw new FixityError("internal-error", "SHA-256 gave no 32 bytes.");
-  return digest;
 }

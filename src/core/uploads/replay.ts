@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
+import { Hashes } from "../intake.ts";
 import type { BlobStore } from "../store.ts";
 import { agreedLength, type AppendOptions, disagreement, type Expectation, mismatch } from "./append.ts";
 
@@ -30,9 +30,9 @@ async function checkDigests({ digest, sha512 }: Expectation, stored: Digest, blo
   if (sha512 === undefined) return;
   await using reader = await blobs.open(stored);
   if (reader === null) throw new FixityError("blob-not-found", "The file of this upload has been removed.");
-  const hash = createHash("sha512");
-  for await (const bytes of reader) hash.update(bytes);
-  if (!hash.digest().equals(sha512)) throw disagreement();
+  const hashes = Hashes.native(["sha512"]);
+  for await (const bytes of reader) hashes.update(bytes);
+  if (hashes.digest("sha512")?.equals(sha512) !== true) throw disagreement();
 }
 
 function takesNoMore(size: number): FixityError {

@@ -1,7 +1,7 @@
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
-import { tooLarge } from "../intake.ts";
+import { sizeLimitExceeded } from "../intake.ts";
 import { Link } from "../link.ts";
 import { mediaTypeOf } from "../media-type.ts";
 import type { FixityError } from "../errors.ts";
@@ -113,7 +113,7 @@ export class Uploads {
   async #create(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
     const { length, digest, sha512, metadata, first, keepsComplete = true, client = null } = options;
     const { maxSize, expiry } = this.limits;
-    if (length !== undefined && length > maxSize) throw tooLarge(maxSize);
+    if (length !== undefined && length > maxSize) throw sizeLimitExceeded(maxSize);
     const { name, extension } = settleNaming(options);
     const found = digest === undefined || sha512 !== undefined ? "unknown" : await this.#lookUp(digest, length);
     const outcome = typeof found === "string" ? null : found;

@@ -1,16 +1,18 @@
 import type { Digest } from "../../core/digest.ts";
 import { asFixityError, FixityError } from "../../core/errors.ts";
+import { HashedSource } from "../../core/intake.ts";
 import type { Naming } from "../../core/naming.ts";
 import type { Receipt } from "../../core/receipt.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
 import {
+  algorithmsFor,
   announcedLength,
   announcesTrailerDigest,
+  assertDigests,
   demandOf,
   DIGEST_FIELDS,
-  HashedBody,
   trailerDemandOf,
 } from "../request-content.ts";
 import type { Answer, Exchange } from "../exchange.ts";
@@ -221,8 +223,8 @@ function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): Appen
   const { sha256, sha512 } = demandOf(exchange.fields, ofWhole);
   const content = demandOf(exchange.fields, ofContent);
   const trailing = announcesTrailerDigest(exchange.fields, ofContent);
-  const algorithms = { sha256: trailing || content.sha256 !== null, sha512: trailing || content.sha512 !== null };
-  const body = algorithms.sha256 || algorithms.sha512 ? new HashedBody(exchange.body, algorithms) : null;
+  const algorithms = algorithmsFor(content, trailing);
+  const body = algorithms.length > 0 ? new HashedSource(exchange.body, algorithms) : null;
   return {
     source: body ?? exchange.body,
     whole: body !== null,
@@ -230,7 +232,7 @@ function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): Appen
     sha512: sha512 ?? undefined,
     check: () => {
       const trailing = trailerDemandOf(exchange, body !== null, ofContent);
-      body?.check(content, trailing);
+      if (body !== null) assertDigests(body, content, trailing);
       const told = trailerDemandOf(exchange, true, ofWhole);
       return { digest: told.sha256 ?? undefined, sha512: told.sha512 ?? undefined };
     },

@@ -1,13 +1,13 @@
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import { tooLarge } from "../../core/intake.ts";
+import { HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { UploadState } from "../../core/uploads/upload-state.ts";
 import type { Uploads } from "../../core/uploads/uploads.ts";
 import { announcedLength } from "../request-content.ts";
 import type { Answer, Exchange, Fields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
-import { CHECKSUM_ALGORITHMS, parseUploadChecksum, SummedBody } from "../fields/tus-fields.ts";
+import { assertChecksum, CHECKSUM_ALGORITHMS, parseUploadChecksum } from "../fields/tus-fields.ts";
 import { etagOf } from "../fields/etag.ts";
 import { parseUploadMetadata, textIn } from "../fields/upload-metadata.ts";
 import type { RouteContext } from "../handler.ts";
@@ -192,7 +192,7 @@ function integerIn(fields: Fields, name: string): number | null {
 
 /** "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413" (tus, "Creation"). */
 function refuseTooLarge(length: number, { limits: { maxSize } }: Uploads): void {
-  if (length === Infinity) throw tooLarge(maxSize);
+  if (length === Infinity) throw sizeLimitExceeded(maxSize);
 }
 
 /** `undefined` where the length comes later. */
@@ -217,14 +217,14 @@ function appendOf(exchange: Exchange, offset: number) {
   const summed =
     checksum === null && !trailing
       ? null
-      : new SummedBody(body, trailing ? CHECKSUM_ALGORITHMS : [checksum?.algorithm ?? "sha1"]);
+      : new HashedSource(body, trailing ? CHECKSUM_ALGORITHMS : [checksum?.algorithm ?? "sha1"]);
   return {
     offset,
     source: summed ?? body,
     completes: "at-length" as const,
     whole: summed !== null,
     check: () => {
-      if (checksum !== null) summed?.check(checksum);
+      if (checksum !== null && summed !== null) assertChecksum(summed, checksum);
       const trailer = trailers.get("upload-checksum");
       if (trailer !== undefined && summed === null) {
         throw new FixityError(
@@ -232,7 +232,7 @@ function appendOf(exchange: Exchange, offset: number) {
           "A checksum that follows the content has to be announced: Trailer: Upload-Checksum.",
         );
       }
-      if (trailer !== undefined) summed?.check(parseUploadChecksum(trailer));
+      if (trailer !== undefined && summed !== null) assertChecksum(summed, parseUploadChecksum(trailer));
       if (trailer === undefined && trailing) {
         throw new FixityError("unsupported-digest", "Upload-Checksum was announced by Trailer, and has not arrived.");
       }

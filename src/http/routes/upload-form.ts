@@ -1,10 +1,12 @@
 import { FixityError } from "../../core/errors.ts";
+import { HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
 import {
+  algorithmsFor,
   announcesTrailerDigest,
+  assertDigests,
   contentLength,
   type Demand,
   demandOf,
-  HashedBody,
   trailerDemandOf,
 } from "../request-content.ts";
 import { ChunkFields } from "../form/chunk-fields.ts";
@@ -152,9 +154,7 @@ function secondFile(): FixityError {
 
 function refuseTooLong(length: number | undefined, maxSize: number): void {
   if (length === undefined || length <= maxSize + FORM_OVERHEAD) return;
-  throw new FixityError("size-limit-exceeded", `The file is larger than the limit of ${maxSize} bytes.`, {
-    facts: { limit: maxSize },
-  });
+  throw sizeLimitExceeded(maxSize);
 }
 
 /** A form's content, hashed only where the request's digest fields demand something of it. */
@@ -162,20 +162,18 @@ class CheckedContent {
   readonly body: AsyncIterable<Uint8Array>;
   readonly #exchange: Exchange;
   readonly #announced: Demand;
-  readonly #hashed: HashedBody | null;
+  readonly #hashed: HashedSource | null;
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange;
     this.#announced = demandOf(exchange.fields);
-    const trailing = announcesTrailerDigest(exchange.fields);
-    const sha256 = trailing || this.#announced.sha256 !== null;
-    const sha512 = trailing || this.#announced.sha512 !== null;
-    this.#hashed = sha256 || sha512 ? new HashedBody(exchange.body, { sha256, sha512 }) : null;
+    const algorithms = algorithmsFor(this.#announced, announcesTrailerDigest(exchange.fields));
+    this.#hashed = algorithms.length > 0 ? new HashedSource(exchange.body, algorithms) : null;
     this.body = this.#hashed ?? exchange.body;
   }
 
   check(): void {
     const trailing = trailerDemandOf(this.#exchange, this.#hashed !== null);
-    this.#hashed?.check(this.#announced, trailing);
+    if (this.#hashed !== null) assertDigests(this.#hashed, this.#announced, trailing);
   }
 }

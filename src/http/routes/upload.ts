@@ -1,10 +1,11 @@
 import type { PutOptions } from "../../core/fixity.ts";
 import { FixityError } from "../../core/errors.ts";
+import { HashedSource } from "../../core/intake.ts";
 import {
   announcesTrailerDigest,
+  assertDigests,
   contentLength,
   demandOf,
-  HashedBody,
   refuseUrlEncoded,
   trailerDemandOf,
 } from "../request-content.ts";
@@ -39,7 +40,7 @@ export async function storeContent(context: RouteContext, options: PutOptions): 
   const length = contentLength(exchange);
   const announced = demandOf(exchange.fields);
   const sha512 = announced.sha512 !== null || announcesTrailerDigest(exchange.fields);
-  const body = sha512 ? new HashedBody(exchange.body, { sha256: false, sha512 }) : null;
+  const body = sha512 ? new HashedSource(exchange.body, ["sha512"]) : null;
   if (announced.sha256 !== null && options.digest?.equals(announced.sha256) === false) {
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
@@ -64,7 +65,7 @@ export async function storeContent(context: RouteContext, options: PutOptions): 
           "A sha-512 that follows the content has to be announced: Trailer: Repr-Digest.",
         );
       }
-      body?.check(announced, trailing);
+      if (body !== null) assertDigests(body, announced, trailing);
     },
   });
   return receiptAnswer(context, receipt);
