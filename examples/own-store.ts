@@ -28,6 +28,7 @@ function sqliteStore(file: string): BlobStore {
   };
 
   const store: BlobStore = {
+    kind: "sqlite",
     description: `SQLite at ${file}`,
     check: async (signal) => signal?.throwIfAborted(),
     async stat(digest, signal) {

@@ -26,6 +26,7 @@ export type {
 export { UploadId } from "./core/upload-id.ts";
 export type {
   CreateUploadOptions,
+  EndedUpload,
   HeldUpload,
   ReadUpload,
   SavedUpload,

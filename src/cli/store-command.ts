@@ -45,7 +45,7 @@ export async function withStore(sources: CommandSources, work: (parts: StoreWork
  * @throws FixityError `store-misconfigured` or `store-unavailable`
  */
 export async function assertThere({ store, config, signal }: StoreWork): Promise<void> {
-  if (config.bucketName !== undefined) return store.check(signal);
+  if (store.kind !== "disk") return store.check(signal);
   try {
     await stat(new Layout(config.dir).blobs);
   } catch (cause) {

@@ -98,7 +98,7 @@ async function* digestsIn(fixity: Fixity, signal: AbortSignal): AsyncGenerator<D
   for await (const { digest } of fixity.list(signal)) yield digest;
 }
 
-async function examine({ store, config, signal }: StoreWork, fixity: Fixity, digest: Digest): Promise<Examined> {
+async function examine({ store, signal }: StoreWork, fixity: Fixity, digest: Digest): Promise<Examined> {
   try {
     const verification = await fixity.verify(digest, signal);
     if (verification === null) return { status: "missing", digest };
@@ -110,7 +110,7 @@ async function examine({ store, config, signal }: StoreWork, fixity: Fixity, dig
     if (!(error instanceof FixityError)) throw error;
     if (error.code === "blob-damaged") return { status: "damaged", digest, reason: error.message };
     // Is it this blob, or is the bucket out of reach? A disk may well fail for one file and not for the next.
-    if (config.bucketName !== undefined) await store.check(signal);
+    if (store.kind === "s3") await store.check(signal);
     return { status: "unreadable", digest, reason: error.message };
   }
 }

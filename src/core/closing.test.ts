@@ -49,8 +49,8 @@ function savingLike(save: HeldUpload["save"]): BlobStore {
   const uploads = store.uploads ?? assert.fail("no uploads are kept");
   const hold = uploads.hold.bind(uploads);
   uploads.hold = async (id, signal) => {
-    const held = await hold(id, signal);
-    return held === null ? null : Object.assign(held, { save });
+    const taken = await hold(id, signal);
+    return taken?.status === "held" ? Object.assign(taken, { save }) : taken;
   };
   return store;
 }

@@ -4,98 +4,110 @@ import type { PresignedUrl, PresignOptions } from "./presigning.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 /**
- * Where blobs are kept: the port between fixity and a disk folder, an S3 bucket or whatever you bring. The life of
- * bytes in it:
+ * The port between fixity and the place where blobs are kept: a disk folder, an S3 bucket, or a store of your own.
  *
- *     stage() ── write() … write() ──┬── commit(digest) ──> a blob: readable, listed, durable, never changed
+ *     stage() ── write() … write() ──┬── commit(digest) ──> a blob: readable, listed, durable, immutable
  *                                    └── abort(), or the process dies ──> nothing that can be read
  *
- * - **A blob is whole or not there.** Between `stage` and a `commit` that has returned, no other method sees the bytes.
- * - **What is acknowledged is durable.** When `commit` or `confirm` has answered, the blob outlives a power cut.
- * - **The name is the caller's word.** The caller hashes, counts and limits (in one place, `core/hashing.ts`) and commits
- *   under the digest of exactly the bytes written. A store may verify that, but need not.
- * - **Absence is `null`** (or `false`). Failures are `FixityError`s with a `store-…` code; nothing else is thrown but the
- *   reason of an aborted signal, as it is.
- * - **Everything may happen at once**, in one process and in several over the same folder or bucket: staging the same
- *   content twice, reading while committing, removing while reading.
+ * The caller guarantees:
  *
+ * - It commits bytes under their own digest. It has counted, limited and hashed them (`core/hashing.ts`); a store may check
+ *   the digest but need not.
+ * - It calls the methods of one `StagedBlob` one after another. Everything else may run concurrently, in one process and in
+ *   several over the same folder or bucket: staging the same content twice, reading while committing, removing while
+ *   reading.
+ *
+ * The store guarantees:
+ *
+ * - **Atomicity.** Before `commit` has returned, no other method sees the bytes. A partially written blob is never readable.
+ * - **Durability.** Once `commit` or `confirm` has returned, the blob survives a power failure.
+ * - **Idempotence.** Committing content that is already stored succeeds, keeps the existing blob and reports `existed`.
+ * - **Crash safety.** A process that dies leaves nothing readable, and nothing that `collect` does not find and remove.
+ * - **Errors.** Absence is `null` or `false`. A failure is a `FixityError` with a `store-…` code. The only other error a
+ *   method throws is the reason of an aborted signal, unchanged.
+ *
+ * Optional members are capabilities: a store that lacks one leaves it out, and callers test for `undefined`.
  * `fixity/store-contract` is this text as a test suite; every store passes it.
  */
 export interface BlobStore extends AsyncDisposable {
-  /** What and where the store is, for a log line: `disk at ./data`. Never holds a secret. */
+  /** What kind of store this is: `disk`, `s3`, `memory`, or a word of your own. For programs; never shown to clients. */
+  readonly kind: string;
+
+  /** What the store is and where, for log lines: `disk at ./data`. Never contains a secret. */
   readonly description: string;
 
-  /** Uploads that can be interrupted and resumed, where the store can keep them. */
+  /** Resumable uploads. Left out by stores that cannot keep unfinished uploads. */
   readonly uploads?: UploadStore;
 
-  /** Tells several servers over one store when the last collection was, where the store can keep that. */
+  /** Tells several servers over one store when the last collection ended. Left out by stores that cannot keep the mark. */
   readonly collectionMark?: CollectionMark;
 
   /**
-   * Where a blob's file lies, below the store's folder and with slashes, so that another program that reads the folder can
-   * send it in our place. For stores that keep each blob as a plain file of its bytes and nothing else: there, whole and in
-   * this place from the moment that `stat` tells of the blob until it is removed. Said without looking whether there is such
-   * a blob.
+   * The path of a blob's file relative to the store's root folder, with forward slashes, so that a web server can send the
+   * file itself. Only for stores that keep each blob as a plain file of exactly its bytes: the file exists, complete, from
+   * the moment `stat` reports the blob until the blob is removed. Computed without checking that the blob exists.
    */
   filePath?(digest: Digest): string;
 
   /**
-   * A URL under which anybody can read a blob by `GET`, or one range of it, from the store itself. For stores that clients
-   * can reach. The answers say what `says` demands, which whoever has the URL cannot change; the URL opens nothing else,
-   * and holds no longer than `lifetime`, nor than the keys it was made with. It may be the same for a while, so that caches
-   * know it again. Made without looking whether there is such a blob; not there, its answer is an error.
+   * A URL from which anybody can `GET` a blob, or one range of it, directly from the store. Only for stores that clients can
+   * reach. The response fields are those of `says`; the holder of the URL cannot change them, and the URL grants nothing
+   * else. It expires after `lifetime`, or earlier with the credentials that signed it. The same URL may be returned for a
+   * while so that caches recognise it. Computed without checking that the blob exists; if it does not, the URL answers with
+   * an error.
    */
   presign?(digest: Digest, options: PresignOptions): Promise<PresignedUrl>;
 
   /**
-   * Finds out whether the store can be used as it is set up, and makes what it needs (folders). For the start of a
-   * server; every other method works without it.
+   * Checks that the store is usable as configured and creates what it needs, such as folders. Called once when a server
+   * starts; every other method also works without it.
    *
-   * @throws FixityError `store-misconfigured` or `store-unavailable`, with a message for the person who set it up
+   * @throws FixityError `store-misconfigured` or `store-unavailable`, with a message for the operator
    */
   check(signal?: AbortSignal): Promise<void>;
 
-  /** The facts of a blob that can be read now, or `null`. */
+  /** The facts of a readable blob, or `null`. */
   stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
 
   /**
-   * Like {@link stat}, and where the answer is not `null` the blob is durable. An upload that finds its content already
-   * there is acknowledged by this.
+   * Like {@link stat}, and additionally makes sure that the blob is durable. An upload whose content is already stored is
+   * acknowledged after this call.
    */
   confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
 
   /**
-   * Opens a blob, or one range of it, for reading; `null` where there is none. Bytes are read as the reader pulls them.
-   * A blob removed meanwhile is read to its end, or the reader fails; a reader never ends early without an error.
+   * Opens a blob, or one range of it, for reading; `null` if there is no such blob. Bytes are read as the reader pulls them.
+   * If the blob is removed while it is read, the reader either delivers all bytes or fails; it never ends early without an
+   * error.
    *
    * @throws FixityError `range-not-satisfiable`, with the blob's `size`
    */
   open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null>;
 
   /**
-   * All blobs, in no promised order. What is committed or removed during the walk may or may not be seen; every other
-   * blob is, once.
+   * All blobs, in no particular order. A blob that is committed or removed during the walk may or may not be listed; every
+   * other blob is listed exactly once.
    */
   list(signal?: AbortSignal): AsyncIterable<BlobStat>;
 
   /**
-   * Whatever stands in the place of a blob, or of a folder of blobs, and is neither. `list` passes over it; reads and
-   * uploads of these blobs fail with `store-misconfigured`. For stores in which other programs can put such things.
+   * Everything that occupies the place of a blob, or of a folder of blobs, without being one. `list` skips it; reads and
+   * uploads of the blobs concerned fail with `store-misconfigured`. Only for stores that other programs can write to.
    */
   misplaced?(signal?: AbortSignal): AsyncIterable<Misplaced>;
 
-  /** Removes a blob; `false` where there was none. Does not return before the removal is durable. */
+  /** Removes a blob, durably; `false` if there was none. Idempotent. */
   remove(digest: Digest, signal?: AbortSignal): Promise<boolean>;
 
   /**
-   * Makes room for bytes that are coming in. Cheap: a store that has to make something (a file, a multipart upload) may
-   * put that off until it is needed.
+   * Begins to receive bytes. Cheap: a store that has to create something (a file, a multipart upload) may postpone that
+   * until it is needed.
    */
   stage(options?: StageOptions): Promise<StagedBlob>;
 
   /**
-   * Removes what dead processes have left half-written. Never touches what a live one (this or another, here or on
-   * another machine) is still writing, and never a blob. Safe at any time, also in several processes at once.
+   * Removes what dead processes have left half-written. Never removes a blob, nor anything that a live process, here or on
+   * another machine, is still writing. Safe at any time and in several processes at once.
    */
   collect(signal?: AbortSignal): Promise<Collected>;
 }
@@ -109,101 +121,99 @@ export interface BlobStat {
   readonly modified: Date;
 }
 
-/** Something that is not a blob, where one belongs. */
+/** Something that occupies the place of a blob without being one. */
 export interface Misplaced {
-  /** Where it is, below the store's folder, with slashes on every system. */
+  /** Its path relative to the store's root folder, with forward slashes on every system. */
   readonly path: string;
-  /** Of the blob in whose place it stands; `null` in the place of a folder of many. */
+  /** The blob whose place it occupies; `null` for the place of a folder of many blobs. */
   readonly digest: Digest | null;
 }
 
-/** What `open` may be told. */
+/** Options of {@link BlobStore.open}. */
 export interface OpenOptions {
-  /** One range; without it, the whole blob. */
+  /** One range. @default the whole blob */
   readonly range?: ByteRange;
   /** Ends the read, also while bytes are being pulled. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * A blob opened for reading. Iterate it once, over exactly `span.end - span.start` bytes; a store that has fewer fails
- * with `blob-damaged` or `store-unavailable` rather than end early. Leaving the loop early, or disposing of a reader that
- * was never iterated, frees what it holds.
+ * A blob opened for reading. It is iterated once and yields exactly `span.end - span.start` bytes; a store that finds fewer
+ * fails with `blob-damaged` or `store-unavailable`. Leaving the loop early, or disposing of a reader that was never
+ * iterated, frees its resources.
  */
 export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
   /** Bytes of the whole blob. */
   readonly size: number;
-  /** Which of them this reader gives. */
+  /** The bytes that this reader yields. */
   readonly span: ByteSpan;
 }
 
-/** What `stage` may be told: hints by which a store can save work. Nothing is believed before the bytes are there. */
+/** Options of {@link BlobStore.stage}: hints that can save work. The store trusts none of them before it has the bytes. */
 export interface StageOptions {
-  /** The digest that the client announced. `commit` will be called with this one or not at all. */
+  /** The digest that the client announced. `commit` is called with this digest or not at all. */
   readonly digest?: Digest;
-  /** The number of bytes that the client announced. */
+  /** The length that the client announced, in bytes. */
   readonly length?: number;
-  /** No more bytes than these are coming, where only that is known: a form is larger than the file in it. */
+  /** An upper bound on the length, if that is all that is known: a form is larger than the file in it. */
   readonly atMost?: number;
   /**
    * {@link BlobStore.confirm} has just returned `null` for `digest`, so the store may save a look of its own before the
    * commit. A hint: the blob may have been stored since.
    */
   readonly isKnownAbsent?: boolean;
-  /** The media type of the link that will be given, for stores that other programs read. */
+  /** The media type of the future link, for stores that other programs read. */
   readonly mediaType?: string;
-  /** Ends the work under way: pending and later calls fail. The caller still aborts or disposes. */
+  /** Ends the work in progress: pending and later calls fail. The caller still aborts or disposes. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Bytes on their way to become a blob. Calls come one after another: `write` any number of times, then `commit` or
- * `abort`. Disposing (`await using`) aborts unless `commit` has returned, so a scope that is left early cleans up.
+ * Bytes on their way to becoming a blob. The caller makes one call at a time: `write` any number of times, then `commit` or
+ * `abort`. Disposing (`await using`) aborts unless `commit` has returned, so leaving the scope early cleans up.
  */
 export interface StagedBlob extends AsyncDisposable {
   /**
-   * Takes the next bytes; they are the store's from now on and the caller leaves them as they are. Where a promise is
-   * returned the store has as much as it will hold, and the caller waits for it before the next write. A failure may
-   * show at a later call.
+   * Takes the next bytes. They belong to the store from then on; the caller must not change them. A returned promise is
+   * backpressure: the caller awaits it before the next write. A failure may surface in a later call.
    */
   write(bytes: Uint8Array): Promise<void> | void;
 
   /**
-   * Makes the written bytes the blob `digest`. When it returns, the blob is readable and durable. Where the blob was there
-   * already it stays as it is and `existed` is true; where the one that is there is damaged (its size is not the size
-   * written) it is replaced. A failed commit publishes nothing, or a whole blob whose durability is not known: the
-   * caller does not acknowledge it and may upload again. Not to be called twice.
+   * Makes the written bytes the blob `digest`. Once it returns, the blob is readable and durable. A blob that is already
+   * stored is kept and `existed` is true, unless its size differs from the size written: such a blob is damaged and is
+   * replaced. A failed commit has published either nothing or a complete blob of unknown durability: the caller does not
+   * acknowledge it and may upload again. Called at most once.
    */
   commit(digest: Digest): Promise<Committed>;
 
-  /** Throws the bytes away. May be repeated, and does nothing after `commit`. Does not fail: its own trouble is logged. */
+  /** Discards the bytes. Idempotent; has no effect after `commit`. Never throws: the store logs its own failures. */
   abort(): Promise<void>;
 }
 
-/** How a commit went. */
+/** The result of a commit. */
 export interface Committed {
-  /** The blob was there before, whole. */
+  /** The blob was already stored, undamaged. */
   readonly existed: boolean;
 }
 
 /**
- * When a whole collection (uploads and all) last ended over a store, on whichever server. Servers that look at it do not all
- * collect in the same hour. It is advice: neither call fails because the store has, so trouble with the mark never keeps
- * anybody from collecting.
+ * When the last complete collection over a store ended, on whichever server. Servers consult it so that they do not all
+ * collect in the same hour. It is advice: a failing store fails neither call, so the mark never prevents a collection.
  */
 export interface CollectionMark {
   /**
-   * Milliseconds since the mark was set, by the clock of the store. `null` if there is no mark, or if the store cannot tell.
+   * Milliseconds since the mark was set, by the store's clock; `null` if there is no mark or the store cannot tell.
    *
    * @throws only the reason of an aborted signal
    */
   age(signal?: AbortSignal): Promise<number | null>;
 
-  /** Sets the mark to now, unless the signal is aborted first. Does not fail: its own trouble is logged. */
+  /** Sets the mark to now, unless the signal is aborted first. Never throws: the store logs its own failures. */
   set(signal?: AbortSignal): Promise<void>;
 }
 
-/** What a collection removed. */
+/** What a collection has removed. */
 export interface Collected {
   /** Abandoned staged blobs. */
   readonly staged: number;

@@ -101,6 +101,7 @@ export async function proveUpload(store: BlobStore, hex: string, stage: Stage): 
     await held.conclude("ended");
     assert.equal((await uploads.read(id))?.record, "ended");
   }
-  await using held = await take(uploads, id);
-  await held.remove();
+  const taken = await uploads.hold(id);
+  await using held = taken?.status === "held" ? taken : null;
+  await (held ?? taken)?.remove();
 }

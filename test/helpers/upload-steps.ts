@@ -74,7 +74,7 @@ export class UploadSteps {
         await held.save(polite);
         await held[Symbol.asyncDispose]();
       };
-      held.wanted.addEventListener("abort", () => void letGo());
+      held.takeover.addEventListener("abort", () => void letGo());
     }
     return { record: held.record, offset: held.offset };
   }

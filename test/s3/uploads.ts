@@ -6,6 +6,7 @@ import { runInNewContext } from "node:vm";
 import type { FixityError } from "../../src/core/errors.ts";
 import type { BlobStore, StageOptions } from "../../src/core/store.ts";
 import { UploadId } from "../../src/core/upload-id.ts";
+import type { EndedUpload, HeldUpload } from "../../src/core/upload-store.ts";
 import { assertKept, digestOf, isStoreFailure } from "../../src/stores/contract/tools.ts";
 import { append, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { listParts } from "../../src/stores/s3/api/listing.ts";
@@ -29,6 +30,12 @@ async function beginOf(store: BlobStore, whole: Uint8Array, isAnnounced: boolean
   const options: StageOptions = isAnnounced ? { digest: digestOf(whole), length: whole.length } : {};
   await uploadsOf(store).create(id, "begun", { mediaType: "image/png", ...options });
   return id;
+}
+
+/** An upload that was to be held. */
+async function taken(hold: Promise<HeldUpload | EndedUpload | null>): Promise<HeldUpload> {
+  const upload = await hold;
+  return upload?.status === "held" ? upload : assert.fail("the upload can be held");
 }
 
 /** Commits an upload of these bytes, and forgets it. */
@@ -141,8 +148,7 @@ export function uploadsSuite(gateway: Gateway): void {
         {
           const read = await uploads.read(id);
           assert(read !== null && !read.isHeld);
-          await using held = await uploads.hold(id, undefined, read);
-          assert(held !== null);
+          await using held = await taken(uploads.hold(id, undefined, read));
           await bring(held, bytes.subarray(0, 1000));
           assert.equal((await place.store().uploads?.read(id))?.isHeld, true);
           await held.save("appended", true);
@@ -157,8 +163,7 @@ export function uploadsSuite(gateway: Gateway): void {
         await proxy.reset();
         const ended = await uploads.read(id);
         assert(ended !== null);
-        await using held = await uploads.hold(id, undefined, ended);
-        await held?.remove();
+        await (await uploads.hold(id, undefined, ended))?.remove();
         assert.deepEqual(countsOf(proxy, place), { GetObject: 1, DeleteObject: 1 });
       }));
 
@@ -169,9 +174,9 @@ export function uploadsSuite(gateway: Gateway): void {
         const read = await uploads.read(id);
         assert(read !== null);
         await append(uploadsOf(place.store()), id, { bytes: bytes.subarray(0, 1000), record: "by another" });
-        await using held = await uploads.hold(id, undefined, read);
-        assert.deepEqual([held?.offset, held?.record], [1000, "by another"]);
-        await held?.remove();
+        await using held = await taken(uploads.hold(id, undefined, read));
+        assert.deepEqual([held.offset, held.record], [1000, "by another"]);
+        await held.remove();
       }));
 
     void test("saves where they cost least put no tail", async () =>
@@ -305,8 +310,8 @@ export function uploadsSuite(gateway: Gateway): void {
           for (const { held } of slow) await bring(held, bytes.subarray(0, MIB));
           const letGo = Promise.race(
             slow.map(async ({ id, held }) => {
-              await once(held.wanted, "abort");
-              assert.equal((held.wanted.reason as FixityError).code, "upload-stalled");
+              await once(held.takeover, "abort");
+              assert.equal((held.takeover.reason as FixityError).code, "upload-stalled");
               await held.save("what came in");
               await held[Symbol.asyncDispose]();
               return id;

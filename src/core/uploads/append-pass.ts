@@ -56,7 +56,7 @@ export class AppendPass {
    */
   async take(source: ByteSource): Promise<void> {
     const { held, stopped } = this.#parts;
-    for await (const bytes of new Interruptible(source, { wanted: held.wanted, stopped })) {
+    for await (const bytes of new Interruptible(source, { wanted: held.takeover, stopped })) {
       this.#check(bytes.length);
       const full = this.#write(bytes);
       if (full === undefined) continue;

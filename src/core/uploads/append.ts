@@ -212,7 +212,7 @@ export class Append {
   #expect(told: Expectation, hashes: Hashes): void {
     this.#record = withExpectations(this.#record, told);
     // too late to begin with it, where the bytes cannot be had again
-    if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read() !== null) return;
+    if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read !== undefined) return;
     throw new FixityError(
       "unsupported-digest",
       "Announce a sha-512 that follows as a trailer field: Trailer: Repr-Digest.",

@@ -67,7 +67,7 @@ function watched(calls: (held: HeldUpload) => Partial<HeldUpload> = () => ({})) 
   const seen = { saves: 0, renewals: 0 };
   uploads.hold = async (...args) => {
     const held = await hold(...args);
-    if (held === null) return null;
+    if (held?.status !== "held") return held;
     const save = held.save.bind(held);
     const renew = held.renew.bind(held);
     Object.assign(held, {

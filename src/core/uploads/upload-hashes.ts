@@ -24,10 +24,9 @@ export class HashKeeper {
     if (isUsable && kept.size === held.offset) return kept;
     // saved bytes never change, so hashes of a prefix remain valid
     const hashes = isUsable ? kept : Hashes.native(algorithms);
-    const bytes = held.read(hashes.size);
-    if (bytes === null) return await resumed(algorithms, record, held.offset);
-    const interruptions: Interruptions = { wanted: held.wanted, stopped };
-    if (held.offset > 0) await this.#readOn(id, hashes, new Interruptible(bytes, interruptions));
+    if (held.read === undefined) return await resumed(algorithms, record, held.offset);
+    const interruptions: Interruptions = { wanted: held.takeover, stopped };
+    if (held.offset > 0) await this.#readOn(id, hashes, new Interruptible(held.read(hashes.size), interruptions));
     return hashes;
   }
 

@@ -1,6 +1,6 @@
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
-import type { UploadSummary } from "../upload-store.ts";
+import type { EndedUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
 
 /** What fixity knows of an upload besides its bytes. Kept by the store as a text. */
 export interface UploadRecord {
@@ -86,6 +86,24 @@ export function failedRecord(
     sealed: false,
   };
   return { ...(known ?? unknown), saved: now, expires: now + expiry, hashes: null, outcome };
+}
+
+/** Whether an upload can only be concluded or removed, because its bytes or its record are lost. */
+export function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
+  return isKnown || readableRecord(record) === null;
+}
+
+/** Whether there is an upload, and it has not ended. */
+export function isUnfinished(saved: SavedUpload | null): boolean {
+  return saved !== null && parseRecord(saved.record).outcome === null;
+}
+
+/** The record of an upload that has ended. An unreadable one is removed: nothing else is left of its upload. */
+export async function endedRecord(ended: EndedUpload, expiry: number): Promise<UploadRecord> {
+  const record = readableRecord(ended.record);
+  if (record !== null) return record;
+  await ended.remove();
+  return failedRecord(null, uploadDamaged(), expiry);
 }
 
 /** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */

@@ -252,8 +252,8 @@ function withoutReading(store: BlobStore): BlobStore {
     read: (id, signal) => uploads.read(id, signal),
     list: (signal) => uploads.list(signal),
     hold: async (id, signal) => {
-      const held = await uploads.hold(id, signal);
-      return held === null ? null : blinded(held);
+      const taken = await uploads.hold(id, signal);
+      return taken?.status === "held" ? blinded(taken) : taken;
     },
   };
   return new Proxy(store, {
@@ -267,6 +267,7 @@ function withoutReading(store: BlobStore): BlobStore {
 
 function blinded(held: HeldUpload): HeldUpload {
   return {
+    status: "held",
     record: held.record,
     get offset() {
       return held.offset;
@@ -274,11 +275,10 @@ function blinded(held: HeldUpload): HeldUpload {
     get nextSave() {
       return held.nextSave;
     },
-    wanted: held.wanted,
+    takeover: held.takeover,
     write: (bytes) => held.write(bytes),
     save: (record) => held.save(record),
     renew: (record) => held.renew(record),
-    read: () => null,
     commit: (digest) => held.commit(digest),
     conclude: (record) => held.conclude(record),
     remove: () => held.remove(),

@@ -8,7 +8,8 @@ import { createFixity } from "../fixity.ts";
 import type { ByteSource } from "../intake.ts";
 import type { UploadLimitOptions } from "../options.ts";
 import type { BlobStore } from "../store.ts";
-import type { UploadStore } from "../upload-store.ts";
+import { UploadId } from "../upload-id.ts";
+import type { HeldUpload, UploadStore } from "../upload-store.ts";
 import type { AppendOptions } from "./append.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -35,6 +36,11 @@ function storeWith(store: BlobStore, calls: Partial<UploadStore>): BlobStore {
       return typeof found === "function" ? (found.bind(target) as unknown) : found;
     },
   });
+}
+
+async function taken(store: BlobStore, id: UploadId): Promise<HeldUpload> {
+  const upload = await store.uploads?.hold(id);
+  return upload?.status === "held" ? upload : assert.fail("the upload can be held");
 }
 
 function sent(offset: number, text: string, more: Partial<AppendOptions> = {}): AppendOptions {
@@ -251,8 +257,8 @@ test("an upload that cannot be read keeps the others from nothing, and is told o
   const uploads = uploadsOver(store, { expiry: 1 });
   const ids = [await uploads.create({}), await uploads.create({}), await uploads.create({})].map(({ id }) => id);
   const [, damaged = assert.fail()] = ids;
-  await using held = await store.uploads?.hold(damaged);
-  await held?.save('{"version":2}');
+  await using held = await taken(store, damaged);
+  await held.save('{"version":2}');
   await new Promise((resolve) => setTimeout(resolve, 5));
   await assert.rejects(uploads.collect(), { code: "store-unavailable" });
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? [], ({ id }) => id), [damaged]);
@@ -262,8 +268,8 @@ test("an upload that cannot be read does not keep what is half-written from bein
   t.mock.timers.enable({ apis: ["Date"] });
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
-  await using held = await store.uploads?.hold(id);
-  await held?.save('{"version":2}');
+  await using held = await taken(store, id);
+  await held.save('{"version":2}');
   let collected = 0;
   store.collect = async () => {
     collected += 1;
@@ -272,6 +278,16 @@ test("an upload that cannot be read does not keep what is half-written from bein
   t.mock.timers.tick(3_600_000);
   await assert.rejects(createFixity({ store }).collect(), { code: "store-unavailable" });
   assert.equal(collected, 1);
+});
+
+test("an ended upload without a readable record is reported as damaged once, and is gone then", async () => {
+  const store = memoryStore();
+  const id = UploadId.random();
+  await store.uploads?.create(id, "{", { isEnded: true });
+  const { outcome } = await uploadsOver(store).find(id);
+  assert.ok(outcome instanceof FixityError);
+  assert.equal(outcome.code, "upload-damaged");
+  await assert.rejects(uploadsOver(store).find(id), { code: "upload-not-found" });
 });
 
 test("who is asked for an upload leaves the sender, and does not wait for his next byte", async () => {
@@ -292,7 +308,7 @@ test("a sender that breaks off while the upload has just been completed fails it
   await uploadsOver(store).append(id, sent(0, "hello", { completes: true }));
   const hold: UploadStore["hold"] = async (...args) => {
     const held = (await store.uploads?.hold(...args)) ?? null;
-    if (held === null) return null;
+    if (held?.status !== "held") return held;
     const dispose = held[Symbol.asyncDispose].bind(held);
     held[Symbol.asyncDispose] = async () => {
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -312,9 +328,9 @@ test("who is called away as soon as he has the upload still brings his first byt
   const store = memoryStore();
   const hold: UploadStore["hold"] = async (id, signal) => {
     const held = (await store.uploads?.hold(id, signal)) ?? null;
-    if (held === null) return null;
-    const wanted = AbortSignal.abort(new FixityError("upload-superseded", "Somebody waits already."));
-    return Object.defineProperty(held, "wanted", { value: wanted });
+    if (held?.status !== "held") return held;
+    const takeover = AbortSignal.abort(new FixityError("upload-superseded", "Another request is waiting already."));
+    return Object.defineProperty(held, "takeover", { value: takeover });
   };
   const uploads = uploadsOver(storeWith(store, { hold }));
   const { id } = await uploads.create({});
@@ -337,10 +353,10 @@ test("a hash that is made anew goes on from where the request before was ended",
   const halfway = Promise.withResolvers<void>();
   const hold: UploadStore["hold"] = async (...args) => {
     const held = (await store.uploads?.hold(...args)) ?? null;
-    const read = held?.read.bind(held);
-    if (held === null || read === undefined) return null;
+    if (held?.status !== "held") return held;
+    const read = held.read?.bind(held) ?? assert.fail("the store reads saved bytes back");
     held.read = async function* (from) {
-      for await (const chunk of read(from) ?? []) {
+      for await (const chunk of read(from)) {
         if (given === 20) {
           halfway.resolve();
           // the first reader is ended here
@@ -372,7 +388,7 @@ test("who asks while an upload is being finished waits for it, also after one th
   const hold: UploadStore["hold"] = async (id, signal) => {
     holds += 1;
     const held = (await store.uploads?.hold(id, signal)) ?? null;
-    if (held === null) return null;
+    if (held?.status !== "held") return held;
     const commit = held.commit.bind(held);
     held.commit = async (digest) => {
       committing.shift()?.resolve();

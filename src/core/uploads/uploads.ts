@@ -10,7 +10,7 @@ import type { ResolvedOptions } from "../options.ts";
 import { receiptOf } from "../receipt.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import type { HeldUpload, SavedUpload, UploadStore } from "../upload-store.ts";
+import type { EndedUpload, HeldUpload, UploadStore } from "../upload-store.ts";
 import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
 import { Finisher } from "./finisher.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
@@ -19,8 +19,11 @@ import { checkReplay } from "./replay.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {
   digestIn,
+  endedRecord,
   failedRecord,
   failureIn,
+  isDamaged,
+  isUnfinished,
   formatRecord,
   isExpired,
   isLeftAlone,
@@ -67,7 +70,7 @@ export class Uploads {
     this.#admissions = admissions;
     this.#finisher = new Finisher(this.#keeper, uploads.expiry);
     this.#open = new OpenUploads(uploads.maxOpen, {
-      isOpen: async (id) => (await this.#recordOf(id))?.outcome === null,
+      isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#evict(id),
     });
   }
@@ -79,8 +82,7 @@ export class Uploads {
    *   `too-many-uploads`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
-    using _ = this.#admissions.admit("in-time");
-    return (await this.#create(options, "free")).state;
+    return (await this.#createInTime(options, "free")).state;
   }
 
   /**
@@ -95,7 +97,7 @@ export class Uploads {
     first: AppendOptions,
     onCreated: (created: UploadState) => void,
   ): Promise<UploadState> {
-    const { state, held } = await this.#createInTime(options);
+    const { state, held } = await this.#createInTime(options, "held");
     try {
       if (state.outcome !== null) return state;
       onCreated(state);
@@ -105,9 +107,9 @@ export class Uploads {
     }
   }
 
-  async #createInTime(options: CreateOptions): Promise<Created> {
+  async #createInTime(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
     using _ = this.#admissions.admit("in-time");
-    return await this.#create(options, "held");
+    return await this.#create(options, hold);
   }
 
   async #create(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
@@ -171,7 +173,9 @@ export class Uploads {
     const found = await this.#look(id, signal);
     if (found.ended !== null) return this.#stateOf(id, found.ended, 0);
     if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
-    await using held = await this.#hold(id, { signal, read: found.read });
+    const taken = await this.#hold(id, { signal, read: found.read });
+    if (taken.status === "ended") return this.#stateOf(id, await endedRecord(taken, this.limits.expiry), 0);
+    await using held = taken;
     if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
     const record = parseRecord(held.record);
     if (record.sealed && record.outcome === null) return await this.#finish(id, held, { record, unsaved: null });
@@ -208,7 +212,11 @@ export class Uploads {
   ): Promise<UploadState> {
     const { ended, read } = created === undefined ? await this.#look(id) : { ended: null, read: undefined };
     if (ended !== null) return await this.#again(this.#stateOf(id, ended, 0), options, stopped);
-    await using held = created ?? (await this.#hold(id, { read }));
+    const taken = created ?? (await this.#hold(id, { read }));
+    if (taken.status === "ended") {
+      return await this.#again(this.#stateOf(id, await endedRecord(taken, this.limits.expiry), 0), options, stopped);
+    }
+    await using held = taken;
     if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
     const before = parseRecord(held.record);
     if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options, stopped);
@@ -234,8 +242,9 @@ export class Uploads {
   async cancel(id: UploadId): Promise<void> {
     using _ = this.#admissions.admit("in-time");
     await this.#finisher.outcomeOf(id);
-    await using held = await this.#hold(id);
-    await held.remove();
+    const taken = await this.#hold(id);
+    await using held = taken.status === "held" ? taken : null;
+    await (held ?? taken).remove();
     this.#forget(id);
   }
 
@@ -297,26 +306,20 @@ export class Uploads {
     return { ended: null, atRest: record, read };
   }
 
-  async #recordOf(id: UploadId, signal?: AbortSignal): Promise<UploadRecord | null> {
-    const saved = await this.#store.read(id, signal);
-    return saved === null ? null : parseRecord(saved.record);
-  }
-
-  /** @throws FixityError `upload-not-found` also where the upload has expired: it is removed then */
-  async #hold(id: UploadId, { signal, read }: HoldOptions = {}): Promise<HeldUpload> {
-    const held = await this.#store.hold(id, signal, read);
-    if (held === null) throw uploadNotFound();
-    try {
-      const record = readableRecord(held.record);
-      if (record === null || !isExpired(record)) return held;
-      await held.remove();
-    } catch (error) {
-      await held[Symbol.asyncDispose]();
-      throw error;
+  /** @throws FixityError `upload-not-found`, also if the upload has expired: it is removed then */
+  async #hold(id: UploadId, { signal, read }: HoldOptions = {}): Promise<HeldUpload | EndedUpload> {
+    const taken = await this.#store.hold(id, signal, read);
+    if (taken === null) throw uploadNotFound();
+    await using stack = new AsyncDisposableStack();
+    if (taken.status === "held") stack.use(taken);
+    const record = readableRecord(taken.record);
+    if (record !== null && isExpired(record)) {
+      await taken.remove();
+      this.#forget(id);
+      throw uploadNotFound();
     }
-    await held[Symbol.asyncDispose]();
-    this.#forget(id);
-    throw uploadNotFound();
+    stack.move();
+    return taken;
   }
 
   /** @returns whether it is gone */
@@ -334,10 +337,11 @@ export class Uploads {
     isWanted: (record: UploadRecord, offset: number) => boolean,
     { signal, read }: HoldOptions,
   ): Promise<number | null> {
-    await using held = await this.#store.hold(id, signal, read);
-    if (held === null || !isWanted(parseRecord(held.record), held.offset)) return null;
-    const { offset } = held;
-    await held.remove();
+    const taken = await this.#store.hold(id, signal, read);
+    await using held = taken?.status === "held" ? taken : null;
+    const offset = held?.offset ?? 0;
+    if (taken === null || !isWanted(parseRecord(taken.record), offset)) return null;
+    await taken.remove();
     this.#forget(id);
     return offset;
   }
@@ -387,8 +391,4 @@ export class Uploads {
     this.#open.forget(id);
     this.#keeper.forget(id);
   }
-}
-
-function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
-  return isKnown || readableRecord(record) === null;
 }

@@ -2,7 +2,18 @@ import assert from "node:assert/strict";
 import { UploadId } from "../../core/upload-id.ts";
 import type { Rule } from "./contract-place.ts";
 import { assertAbsent, assertKept, content, digestOf, keep } from "./tools.ts";
-import { append, assertGone, assertSaved, assertShutOut, begin, bring, idsIn, take } from "./upload-tools.ts";
+import {
+  append,
+  assertEnded,
+  assertGone,
+  assertSaved,
+  assertShutOut,
+  begin,
+  bring,
+  idsIn,
+  take,
+  takeEnded,
+} from "./upload-tools.ts";
 
 const NOTHING = new Uint8Array();
 
@@ -139,7 +150,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
           await held.commit(digestOf(bytes));
           await held.conclude("done");
         }
-        await assertSaved(uploads, id, { bytes: NOTHING, record: "done" });
+        await assertEnded(uploads, id, "done");
         await assertKept(store, bytes);
       }
     },
@@ -182,12 +193,34 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
           if (committed) await held.commit(digestOf(bytes));
           await held.conclude("ended");
         }
-        await assertSaved(uploads, id, { bytes: NOTHING, record: "ended" });
+        await assertEnded(uploads, id, "ended");
         assert.deepEqual(await idsIn(uploads), [id.hex]);
         if (committed) await assertKept(store, bytes);
         else await assertAbsent(store, digestOf(bytes));
-        await using held = await take(uploads, id);
-        await held.remove();
+        await (await takeEnded(uploads, id)).remove();
+        await assertGone(uploads, id);
+      }
+    },
+  },
+  {
+    name: "an upload that has ended is reported to any number of callers and disturbs no holder",
+    needs: ["uploads"],
+    run: async ({ uploads }) => {
+      const [concluded, created] = [await begin(uploads), UploadId.random()];
+      await uploads.create(created, "ended", { isEnded: true });
+      await using holder = await take(uploads, concluded);
+      await bring(holder, content(100_000));
+      await holder.conclude("ended");
+      for (const id of [concluded, created]) {
+        const reports = await Promise.all([1, 2, 3].map(() => takeEnded(uploads, id)));
+        assert.deepEqual(new Set(reports.map(({ record }) => record)), new Set(["ended"]));
+      }
+      assert.equal(holder.takeover.aborted, false);
+      await holder[Symbol.asyncDispose]();
+      for (const id of [concluded, created]) {
+        const [first, second] = [await takeEnded(uploads, id), await takeEnded(uploads, id)];
+        await first.remove();
+        await second.remove();
         await assertGone(uploads, id);
       }
     },

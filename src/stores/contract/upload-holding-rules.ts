@@ -14,6 +14,7 @@ import {
   savedBytes,
   SUPERSEDED,
   take,
+  takeEnded,
   uploadsOf,
 } from "./upload-tools.ts";
 
@@ -26,7 +27,7 @@ function givesUp(held: HeldUpload, record: string): Promise<void> {
       await held.save(record);
       await held[Symbol.asyncDispose]();
     };
-    held.wanted.addEventListener("abort", () => void end().then(resolve, reject), { once: true });
+    held.takeover.addEventListener("abort", () => void end().then(resolve, reject), { once: true });
   });
 }
 
@@ -34,13 +35,13 @@ async function holderGivesUp(first: UploadStore, second: UploadStore, largest: n
   const bytes = content(largest);
   const id = await begin(first);
   const before = await take(first, id);
-  assert.equal(before.wanted.aborted, false);
+  assert.equal(before.takeover.aborted, false);
   await bring(before, bytes.subarray(0, 400_000));
   const givenUp = givesUp(before, "saved at the last moment");
   await using held = await take(second, id);
   await givenUp;
   assert.deepEqual([held.record, held.offset], ["saved at the last moment", 400_000]);
-  assert.equal(codeOf(before.wanted.reason), SUPERSEDED.code);
+  assert.equal(codeOf(before.takeover.reason), SUPERSEDED.code);
   await bring(held, bytes.subarray(400_000));
   await held.save("whole");
   await held[Symbol.asyncDispose]();
@@ -58,7 +59,7 @@ async function holderIsShutOut(context: RuleContext, first: UploadStore, second:
   await bring(deaf, content(largest, 2));
   await using held = await take(second, id);
   assert.deepEqual([held.record, held.offset], ["before", 100_000]);
-  assert.equal(held.wanted.aborted, false);
+  assert.equal(held.takeover.aborted, false);
   await assertShutOut(deaf, content(100_000, 3));
   await bring(held, bytes.subarray(100_000, 200_000));
   await held.save("between");
@@ -169,7 +170,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
       await before[Symbol.asyncDispose]();
       await before[Symbol.asyncDispose]();
       await using held = await take(uploads, id);
-      assert.equal(before.wanted.aborted, false);
+      assert.equal(before.takeover.aborted, false);
       await assert.rejects(before.save("again"));
       await assert.rejects(async () => before.write(Uint8Array.from(bytes)));
       await held[Symbol.asyncDispose]();
@@ -202,7 +203,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
       const held = await take(uploads, id);
       await held.write(content(1000));
       const removed = new Promise<void>((resolve, reject) => {
-        held.wanted.addEventListener("abort", () => void held.remove().then(resolve, reject), { once: true });
+        held.takeover.addEventListener("abort", () => void held.remove().then(resolve, reject), { once: true });
       });
       assert.equal(await uploads.hold(id), null);
       await removed;
@@ -233,7 +234,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
       }
       await assertKept(store, bytes);
       await assertRead(second, id, { record: "done", offset: 0 });
-      await (await take(second, id)).remove();
+      await (await takeEnded(second, id)).remove();
       await assertGone(uploads, id);
     },
   },

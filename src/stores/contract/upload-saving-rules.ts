@@ -329,7 +329,7 @@ const LIVING: readonly Rule[] = [
       await append(uploads, id, { bytes });
       {
         await using held = await take(uploads, id);
-        for await (const chunk of held.read() ?? []) chunk.fill(0);
+        for await (const chunk of held.read?.() ?? []) chunk.fill(0);
         assert((await savedBytes(held))?.equals(bytes) ?? true, "and they may be read twice");
       }
       await assertSaved(uploads, id, { bytes, record: "appended" });

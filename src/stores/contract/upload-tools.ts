@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobStore } from "../../core/store.ts";
 import { UploadId } from "../../core/upload-id.ts";
-import type { HeldUpload, SavedUpload, UploadStore } from "../../core/upload-store.ts";
+import type { EndedUpload, HeldUpload, SavedUpload, UploadStore } from "../../core/upload-store.ts";
 
 /** What `assert.rejects` and `assert.throws` expect of a holder that has lost its upload. */
 export const SUPERSEDED = { name: "FixityError", code: "upload-superseded" } as const;
@@ -23,8 +23,15 @@ export async function begin(uploads: UploadStore, record = "begun"): Promise<Upl
 /** Takes an upload that has to be there. */
 export async function take(uploads: UploadStore, id: UploadId, signal?: AbortSignal): Promise<HeldUpload> {
   const held = await uploads.hold(id, signal);
-  assert(held !== null, "the upload can be held");
+  assert(held?.status === "held", "the upload can be held");
   return held;
+}
+
+/** Looks at an upload that has to have ended. */
+export async function takeEnded(uploads: UploadStore, id: UploadId): Promise<EndedUpload> {
+  const ended = await uploads.hold(id);
+  assert(ended?.status === "ended", "the upload is reported as ended");
+  return ended;
 }
 
 /** Writes bytes as a request brings them, in pieces and no faster than the store takes them. */
@@ -52,10 +59,9 @@ export async function append(
 
 /** All saved bytes from an offset on, as the store gives them back; `null` where it cannot. */
 export async function savedBytes(held: HeldUpload, from?: number): Promise<Buffer | null> {
-  const saved = held.read(from);
-  if (saved === null) return null;
+  if (held.read === undefined) return null;
   const chunks: Uint8Array[] = [];
-  for await (const chunk of saved) chunks.push(chunk);
+  for await (const chunk of held.read(from)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -70,6 +76,12 @@ export async function assertSaved(
   assert.deepEqual([held.record, held.offset], [record, bytes.length]);
   const saved = await savedBytes(held);
   assert(saved === null || saved.equals(bytes), "the bytes given back are those that were saved");
+}
+
+/** Asserts that an upload has ended with this record, for who looks and for who would hold it. */
+export async function assertEnded(uploads: UploadStore, id: UploadId, record: string): Promise<void> {
+  await assertRead(uploads, id, { record, offset: 0 });
+  assert.equal((await takeEnded(uploads, id)).record, record);
 }
 
 /** Asserts what the last save has left, for whoever does not hold the upload. */
@@ -94,8 +106,8 @@ export async function idsIn(uploads: UploadStore): Promise<string[]> {
 
 /** Asserts that every call of a holder that has lost its upload says so; that of a write may show at a later one. */
 export async function assertShutOut(held: HeldUpload, bytes: Uint8Array): Promise<void> {
-  assert.equal(held.wanted.aborted, true);
-  assert.equal(codeOf(held.wanted.reason), SUPERSEDED.code);
+  assert.equal(held.takeover.aborted, true);
+  assert.equal(codeOf(held.takeover.reason), SUPERSEDED.code);
   await bring(held, bytes).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
   await assert.rejects(held.save("by who has lost it"), SUPERSEDED);
   await assert.rejects(held.renew("by who has lost it"), SUPERSEDED);

@@ -40,6 +40,7 @@ import { walkBlobs, walkMisplaced } from "./walk.ts";
 
 /** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
 export class DiskStore implements BlobStore, Diagnosable {
+  readonly kind = "disk";
   readonly description: string;
   readonly uploads: UploadStore;
   readonly #options: ResolvedDiskOptions;

@@ -18,6 +18,7 @@ export interface MemoryHeldUploadParts {
 
 /** An upload in memory, in the hands of its holder. */
 export class MemoryHeldUpload implements HeldUpload {
+  readonly status = "held";
   readonly #parts: MemoryHeldUploadParts;
   readonly #upload: MemoryUpload;
   readonly #hold = new Hold();
@@ -40,7 +41,7 @@ export class MemoryHeldUpload implements HeldUpload {
     return this.#upload.offset;
   }
 
-  get wanted(): AbortSignal {
+  get takeover(): AbortSignal {
     return this.#hold.wanted;
   }
 

@@ -20,6 +20,7 @@ import { MemoryUploads } from "./memory-uploads.ts";
  * durable as the process.
  */
 export class MemoryStore implements BlobStore {
+  readonly kind = "memory";
   readonly description = "memory";
   readonly #blobs: MemoryBlobs = new Map();
   readonly uploads: UploadStore = new MemoryUploads(this.#blobs);

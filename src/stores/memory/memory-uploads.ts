@@ -1,6 +1,7 @@
 import type { UploadId } from "../../core/upload-id.ts";
 import type {
   CreateUploadOptions,
+  EndedUpload,
   HeldUpload,
   ReadUpload,
   UploadStore,
@@ -43,12 +44,13 @@ export class MemoryUploads implements UploadStore {
     return { record: upload.record, offset: upload.offset, isHeld: upload.hold !== null };
   }
 
-  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {
+  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | EndedUpload | null> {
     signal?.throwIfAborted();
     for (;;) {
       const upload = this.#uploads.get(id.hex);
       if (upload === undefined) return null;
-      const { hold } = upload;
+      const { hold, record } = upload;
+      if (upload.isEnded) return { status: "ended", record, remove: async () => void this.#uploads.delete(id.hex) };
       if (hold === null) return this.#take(upload);
       const given = await hold.give(signal);
       // It may have been given to another one who waited, or be gone.

@@ -37,6 +37,7 @@ import { Tails } from "./uploads/tails.ts";
 
 /** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
 export class S3Store implements BlobStore, Diagnosable {
+  readonly kind = "s3";
   readonly description: string;
   readonly uploads: UploadStore;
   readonly collectionMark: CollectionMark;

@@ -35,6 +35,7 @@ export interface HeldUploadTools {
 
 /** An upload in a folder, in the hands of its holder. */
 export class DiskHeldUpload implements HeldUpload {
+  readonly status = "held";
   readonly #taken: Taken;
   readonly #tools: HeldUploadTools;
   readonly #bytes: UploadBytes;
@@ -78,7 +79,7 @@ export class DiskHeldUpload implements HeldUpload {
     return lengthOf(this.#state.segments);
   }
 
-  get wanted(): AbortSignal {
+  get takeover(): AbortSignal {
     return this.#taken.hold.wanted;
   }
 
@@ -137,7 +138,7 @@ export class DiskHeldUpload implements HeldUpload {
     await this.#work(async () => {
       await this.#bytes.close();
       const { segments } = this.#state;
-      await this.#keep({ record, segments: [] }, Promise.resolve());
+      await this.#keep({ record, segments: [], isEnded: true }, Promise.resolve());
       await Promise.all(segments.map(({ name }) => this.#taken.folder.removeFile(name)));
       this.#ended = "sealed";
     });

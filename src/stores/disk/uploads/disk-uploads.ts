@@ -1,6 +1,7 @@
 import { UploadId } from "../../../core/upload-id.ts";
 import type {
   CreateUploadOptions,
+  EndedUpload,
   HeldUpload,
   ReadUpload,
   UploadStore,
@@ -11,7 +12,8 @@ import type { Clock } from "../instance-folder.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
 import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
-import { lengthOf } from "./saved-state.ts";
+import { lengthOf, type SavedState } from "./saved-state.ts";
+import { restingToken } from "./token.ts";
 
 /** Folders looked at together in a listing. */
 const LISTED_AT_ONCE = 64;
@@ -52,13 +54,19 @@ export class DiskUploads implements UploadStore {
     });
   }
 
-  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | null> {
+  async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | EndedUpload | null> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
-      const taken = await this.#tools.handover.take(id, this.#tools.folders.of(id), signal);
+      const { handover, folders } = this.#tools;
+      const taken = await handover.take(id, folders.of(id), signal);
       if (taken === "gone") return this.#finishRemoval(id);
       if (taken === null) return null;
+      if ("ended" in taken) return this.#ended(id, taken.ended);
       const { folder, state } = taken;
+      if (state.isEnded === true) {
+        await handover.release(taken, true);
+        return this.#ended(id, state);
+      }
       const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
       return new DiskHeldUpload({ ...taken, state: { ...state, isDamaged } }, this.#tools);
     });
@@ -103,6 +111,20 @@ export class DiskUploads implements UploadStore {
     for (const summary of found) {
       signal?.throwIfAborted();
       yield summary;
+    }
+  }
+
+  #ended(id: UploadId, { record }: SavedState): EndedUpload {
+    return { status: "ended", record, remove: () => faultsTold(() => this.#removeEnded(id)) };
+  }
+
+  async #removeEnded(id: UploadId): Promise<void> {
+    const folder = this.#tools.folders.of(id);
+    for (;;) {
+      const token = (await folder.view())?.token;
+      if (token === undefined) return;
+      const isGone = token.state === "gone" || (await folder.exchange(token, restingToken(token.generation, "gone")));
+      if (isGone) return this.#tools.folders.finishRemoval(id);
     }
   }
 

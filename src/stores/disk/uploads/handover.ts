@@ -20,6 +20,11 @@ export interface Taken {
   readonly state: SavedState;
 }
 
+/** An upload that has ended, and was not taken. */
+export interface Ended {
+  readonly ended: SavedState;
+}
+
 /** A holder that was asked to let go, and when its time is up. */
 interface Asked {
   readonly name: string;
@@ -40,15 +45,22 @@ export class Handover {
     this.#log = log;
   }
 
-  /** Takes an upload over; `null` where there is none, and `gone` where it is being removed. */
-  async take(id: UploadId, folder: UploadFolder, signal: AbortSignal | undefined): Promise<Taken | "gone" | null> {
+  /** Takes an upload over unless it has ended; `null` if there is none, and `gone` if it is being removed. */
+  async take(
+    id: UploadId,
+    folder: UploadFolder,
+    signal: AbortSignal | undefined,
+  ): Promise<Taken | Ended | "gone" | null> {
     let asked: Asked | null = null;
     try {
       for (;;) {
         signal?.throwIfAborted();
+        let view = await folder.view();
+        const ended = view === null ? null : await folder.endedState(view);
+        if (ended !== null) return { ended };
         const own = this.#holds.get(id.hex);
         const deaf = own !== undefined && !(await own.hold.give(signal)) ? own.token.name : null;
-        const view = await folder.view();
+        if (own !== undefined) view = await folder.view();
         if (view === null) return null;
         if (view.token.state === "gone") return "gone";
         const { token } = view;

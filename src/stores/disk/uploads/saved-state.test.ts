@@ -9,6 +9,8 @@ test("a state is read as it was written, whatever its record holds", () => {
   ];
   for (const record of ["", "{}", '"\\\n\u2028\0é🗂'.repeat(1000)]) {
     assert.deepEqual(parseState(formatState({ record, segments })), { record, segments });
+    const ended = { record, segments: [], isEnded: true };
+    assert.deepEqual(parseState(formatState(ended)), ended);
   }
   assert.equal(lengthOf(segments), 2 ** 41 + 5);
   assert.deepEqual(segments.map(generationOf), [1, 12]);

@@ -6,6 +6,8 @@ export interface SavedState {
   /** The engine's text. */
   readonly record: string;
   readonly segments: readonly Segment[];
+  /** The upload has ended. Records of earlier versions do not say so. */
+  readonly isEnded?: boolean;
   /** The record, or the bytes that it names, are not what was saved. */
   readonly isDamaged?: boolean;
 }
@@ -39,8 +41,8 @@ export function lengthOf(segments: readonly Segment[]): number {
   return segments.reduce((sum, { length }) => sum + length, 0);
 }
 
-export function formatState({ record, segments }: SavedState): string {
-  return JSON.stringify({ version: 1, segments, record });
+export function formatState({ record, segments, isEnded }: SavedState): string {
+  return JSON.stringify({ version: 1, segments, isEnded, record });
 }
 
 /** What is left of an upload whose record is damaged. */
@@ -49,8 +51,10 @@ export const DAMAGED: SavedState = { record: "", segments: [], isDamaged: true }
 /** The state in a record, or {@link DAMAGED}. @throws FixityError `store-unavailable` for a record of a later version */
 export function parseState(text: string): SavedState {
   try {
-    const { version, segments, record } = JSON.parse(text) as SavedState & { readonly version: number };
-    if (version === 1 && typeof record === "string" && segments.every(isWell)) return { record, segments };
+    const { version, segments, isEnded, record } = JSON.parse(text) as SavedState & { readonly version: number };
+    if (version === 1 && typeof record === "string" && segments.every(isWell)) {
+      return isEnded === true ? { record, segments, isEnded } : { record, segments };
+    }
     if (Number.isSafeInteger(version) && version > 1) throw unreadable();
   } catch (error) {
     if (error instanceof FixityError) throw error;

@@ -89,6 +89,25 @@ export class UploadFolder {
     return { modified: record.mtimeMs, isEnded: !names.some((name) => generationOf({ name }) !== null) };
   }
 
+  /**
+   * The state of an upload that has ended, durably; `null` if it has not, or is changing hands. Ended uploads are told by
+   * their names first, so that taking any other costs no read: the bytes are removed after the record has been concluded.
+   */
+  async endedState({ token, generation, names }: FolderView): Promise<SavedState | null> {
+    if (token.state === "gone" || generation !== token.generation) return null;
+    if (names.some((name) => generationOf({ name }) !== null)) return null;
+    const state = await this.readState(generation);
+    if (state?.isEnded !== true) return null;
+    try {
+      if (token.state !== "free") await this.settle();
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return null;
+      throw error;
+    }
+    // unless a new holder has taken it meanwhile, this is its last record
+    return (await this.has(token)) ? state : null;
+  }
+
   /** Changes a token that was seen; `false` where somebody else has, or the upload is gone. */
   async exchange(seen: Token, next: Token): Promise<boolean> {
     try {

@@ -56,7 +56,7 @@ export class UploadFolders {
       }
       await new UploadFolder(scratch, { ...this.#tools, modes: this.#layout.modes }).writeState(
         FIRST,
-        { record, segments },
+        isEnded ? { record, segments, isEnded } : { record, segments },
         Promise.resolve(),
       );
       await rename(scratch, this.#layout.upload(id));

@@ -28,19 +28,23 @@ interface Asked {
 }
 
 /**
- * Takes an upload over; `null` where there is none. Its holder in another process is asked to let go, by a word in the
+ * Takes an upload over, or returns the record of one that was concluded; `null` where there is none. Its holder in another process is asked to let go, by a word in the
  * record, and gets a second; then the record is replaced all the same, and the holder finds that out at its next save.
  *
- * An upload that was concluded names nothing, so nobody needs to be fenced off: it is held without a write.
+ * An upload that was concluded names nothing, so nobody needs to be fenced off.
  */
-export async function claimUpload(records: Records, id: UploadId, hints: ClaimHints): Promise<Fence | null> {
+export async function claimUpload(
+  records: Records,
+  id: UploadId,
+  hints: ClaimHints,
+): Promise<Fence | StoredRecord | null> {
   const { former, read, signal, log } = hints;
   const token = newToken();
   let asked = null as Asked | null;
   let current = read ?? (await records.read(id, signal));
   while (current !== null && current.state.ended !== "removed") {
     signal?.throwIfAborted();
-    if (current.state.ended === "concluded") return new Fence(records, id, { ...current, token, log });
+    if (current.state.ended === "concluded") return current;
     const { holder, isWanted } = current.state;
     if (holder === null || holder === former || (asked?.holder === holder && performance.now() >= asked.until)) {
       const isUntidy = current.state.isUntidy || holder !== null;

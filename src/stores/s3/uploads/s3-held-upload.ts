@@ -22,6 +22,7 @@ const LOOK_TIMEOUT_MS = 3_000;
 
 /** An upload in the hands of its holder: its bytes go through a writer, its record through a fence. */
 export class S3HeldUpload implements HeldUpload {
+  readonly status = "held";
   readonly #fence: Fence;
   readonly #tools: UploadTools;
   readonly #writer: UploadWriter;
@@ -54,7 +55,7 @@ export class S3HeldUpload implements HeldUpload {
     return this.#fence.state.offset;
   }
 
-  get wanted(): AbortSignal {
+  get takeover(): AbortSignal {
     return this.#fence.wanted;
   }
 
@@ -71,7 +72,7 @@ export class S3HeldUpload implements HeldUpload {
     this.#assertUsable();
     this.#assertOpen();
     this.#fence.noteBytes(bytes.length);
-    if (this.wanted.aborted) return this.#call(() => this.#writeIfHeld(bytes));
+    if (this.takeover.aborted) return this.#call(() => this.#writeIfHeld(bytes));
     const writing = this.#writer.write(bytes);
     if (writing !== undefined) return this.#call(() => writing);
   }
@@ -95,11 +96,6 @@ export class S3HeldUpload implements HeldUpload {
   async renew(record: string): Promise<void> {
     this.#assertUsable();
     return this.#call(() => this.#fence.replace((state) => ({ ...state, text: record })));
-  }
-
-  /** S3 gives no parts back. */
-  read(): null {
-    return null;
   }
 
   async commit(digest: Digest): Promise<Committed> {
@@ -293,7 +289,7 @@ export class S3HeldUpload implements HeldUpload {
   /** First the sender is left, so that what came can be saved; who does not let go then loses what is not. */
   #endSlowSender(): void {
     const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its place.");
-    if (this.wanted.aborted) this.#fail(reason);
+    if (this.takeover.aborted) this.#fail(reason);
     else this.#fence.ask(reason);
   }
 

@@ -3,6 +3,7 @@ import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type {
   CreateUploadOptions,
+  EndedUpload,
   HeldUpload,
   ReadUpload,
   UploadStore,
@@ -97,7 +98,7 @@ export class S3Uploads implements UploadStore {
   }
 
   /** One at a time for each upload, in their order: the last one is the one that has it. */
-  async hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | null> {
+  async hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | EndedUpload | null> {
     signal?.throwIfAborted();
     const before = this.#turns.get(id.hex);
     const { promise: turn, resolve: end } = Promise.withResolvers<void>();
@@ -131,14 +132,24 @@ export class S3Uploads implements UploadStore {
     }
   }
 
-  async #take(id: UploadId, read: StoredRecord | null, signal: AbortSignal | undefined): Promise<HeldUpload | null> {
+  async #take(
+    id: UploadId,
+    read: StoredRecord | null,
+    signal: AbortSignal | undefined,
+  ): Promise<HeldUpload | EndedUpload | null> {
     const hold = this.#holds.get(id.hex);
+    if (hold?.fence.state.ended === "concluded") return this.#ended(id, hold.fence.state);
     if (hold !== undefined) await this.#dismiss(id, hold, signal);
     const former = this.#former.get(id.hex) ?? null;
-    const { log } = this.#tools.options;
-    const fence = await claimUpload(this.#tools.records, id, { former, read, signal, log });
+    const { records, options } = this.#tools;
+    const claimed = await claimUpload(records, id, { former, read, signal, log: options.log });
     this.#former.delete(id.hex);
-    return fence === null ? null : this.#hand(fence);
+    if (claimed === null || claimed instanceof Fence) return claimed && this.#hand(claimed);
+    return this.#ended(id, claimed.state);
+  }
+
+  #ended(id: UploadId, { text }: UploadState): EndedUpload {
+    return { status: "ended", record: text, remove: () => faultsTold(() => this.#tools.records.remove(id)) };
   }
 
   #hand(fence: Fence): HeldUpload {
