@@ -1,16 +1,14 @@
 import "./core/require-supported-node.ts";
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
-export type { Admissions, Ending } from "./core/admissions.ts";
+export type { Admission, Admissions, Ending } from "./core/admissions.ts";
 export { Digest } from "./core/digest.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export type { Admission } from "./core/admissions.ts";
 export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
-export { Link } from "./core/link.ts";
-export type { Naming } from "./core/naming.ts";
+export { Link, type Receipt } from "./core/link.ts";
+export type { Naming } from "./core/file-name.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
-export type { Receipt } from "./core/receipt.ts";
 export type {
   BlobReader,
   BlobStat,

@@ -1,17 +1,17 @@
 import { FixityError } from "./errors.ts";
 
-/** Milliseconds that uploads get, once they have been interrupted, to save what they have and to clean up. */
+/** The time that interrupted uploads have to save their bytes and clean up. */
 export const SAVE_TIMEOUT_MS = 10_000;
 
 /**
- * When work is interrupted, once the service is being closed:
+ * When work is interrupted once the service is closing:
  *
  * - `at-once`: immediately, because it can be continued later.
- * - `in-time`: when the time to finish is over.
+ * - `in-time`: when the time to finish is up.
  */
 export type Ending = "at-once" | "in-time";
 
-/** A place among the running work of a service. The work has ended when it is disposed of. */
+/** One piece of work that a service is doing. Disposing of the admission ends it. */
 export class Admission implements Disposable {
   readonly #service: Admissions;
   #interrupted: FixityError | null = null;
@@ -27,13 +27,13 @@ export class Admission implements Disposable {
     return this.#ending;
   }
 
-  /** Sets what is called, once, when the work has to end; at once where it has to already. */
+  /** Sets the listener that is called, once, when the work must end; immediately if it already must. */
   onInterrupt(listener: (reason: FixityError) => void): void {
     this.#listener = listener;
     if (this.#interrupted !== null) listener(this.#interrupted);
   }
 
-  /** From now on the work can be continued later: the listener is called as soon as the service is being closed. */
+  /** The work can be continued later from now on, so it is interrupted as soon as the service is closing. */
   endAtOnce(listener: (reason: FixityError) => void): void {
     this.#ending = "at-once";
     this.onInterrupt(listener);
@@ -52,13 +52,13 @@ export class Admission implements Disposable {
   }
 }
 
-/** All running work of a service: what `close` interrupts, and waits for. */
+/** All running work of a service, which `close` interrupts and waits for. */
 export class Admissions {
   readonly #running = new Set<Admission>();
   #closed: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
 
-  /** No new work is admitted. */
+  /** New work is refused. */
   get isClosing(): boolean {
     return this.#closed !== null;
   }
@@ -76,20 +76,20 @@ export class Admissions {
     if (this.isClosing) throw shuttingDown();
   }
 
-  /** For an admission that is disposed of. */
+  /** Called by a disposed admission. */
   leave(admission: Admission): void {
     this.#running.delete(admission);
     if (this.#running.size === 0) this.#onIdle?.();
   }
 
   /**
-   * Refuses new work, and resolves when all running work has ended: by itself within `timeout` milliseconds, or by being
-   * interrupted. Later calls wait for the first one.
+   * Refuses new work and resolves when all running work has ended: by itself within `timeout` milliseconds, or interrupted.
+   * Later calls wait for the first one.
    *
-   * @throws FixityError `store-unavailable` where work is still running {@link SAVE_TIMEOUT_MS} after it was interrupted
+   * @throws FixityError `store-unavailable` if work is still running {@link SAVE_TIMEOUT_MS} after it was interrupted
    */
   close(timeout: number): Promise<void> {
-    // A microtask later: whatever an interruption sets off must find the service closing.
+    // A microtask later, so that listeners of an interruption already see the service closing.
     this.#closed ??= Promise.resolve().then(() => this.#end(timeout));
     return this.#closed;
   }
@@ -101,8 +101,8 @@ export class Admissions {
     if (await this.#isIdleWithin(SAVE_TIMEOUT_MS)) return;
     throw new FixityError(
       "store-unavailable",
-      `${this.#running.size} uploads had not ended ${SAVE_TIMEOUT_MS / 1000} s after they were interrupted. ` +
-        "What they had not saved is lost: see whether the store answers.",
+      `${this.#running.size} uploads were still running ${SAVE_TIMEOUT_MS / 1000} s after they were interrupted. ` +
+        "Their unsaved bytes are lost. Check whether the store responds.",
     );
   }
 
@@ -122,7 +122,7 @@ export class Admissions {
   }
 }
 
-/** @param offset durable bytes of the upload that was interrupted, where they are known */
+/** @param offset the durable bytes of the interrupted upload, if known */
 export function shuttingDown(offset?: number, cause?: unknown): FixityError {
   return new FixityError("shutting-down", "The server is stopping. Try again in a moment.", {
     ...(offset !== undefined && { facts: { "upload-offset": offset } }),
@@ -130,7 +130,7 @@ export function shuttingDown(offset?: number, cause?: unknown): FixityError {
   });
 }
 
-/** Aborted when the work has to end because the service is being closed, or by `signal`. */
+/** A signal that is aborted when the closing service interrupts the work, or by `signal`. */
 export function stoppedBy(admission: Admission, signal?: AbortSignal): AbortSignal {
   const controller = new AbortController();
   admission.onInterrupt((reason) => controller.abort(reason));

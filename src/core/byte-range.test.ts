@@ -17,14 +17,14 @@ test("a range selects the bytes that slicing selects", () => {
   );
 });
 
-test("a suffix selects the last bytes, or all where there are fewer", () => {
+test("a suffix selects the last bytes, or the whole of a shorter blob", () => {
   assert.deepEqual(ByteRange.suffix(3)?.within(10), { start: 7, end: 10 });
   assert.deepEqual(ByteRange.suffix(30)?.within(10), { start: 0, end: 10 });
   assert.equal(ByteRange.suffix(0)?.within(10), null);
   assert.equal(ByteRange.suffix(1)?.within(0), null);
 });
 
-test("positions that are no whole numbers make no range", () => {
+test("positions other than whole numbers are no range", () => {
   for (const wrong of [-1, 0.5, Number.NaN, Infinity, 2 ** 53]) {
     assert.equal(ByteRange.between(wrong), null);
     assert.equal(ByteRange.between(0, wrong), null);
@@ -32,14 +32,14 @@ test("positions that are no whole numbers make no range", () => {
   }
 });
 
-test("a range outside the blob is refused with the blob's size", () => {
+test("a range outside the blob is refused, stating the blob's size", () => {
   const range = ByteRange.between(10) ?? undefined;
   assert.throws(() => ByteRange.resolve(range, 10), { code: "range-not-satisfiable", facts: { size: 10 } });
   assert.deepEqual(ByteRange.resolve(undefined, 10), { start: 0, end: 10 });
   assert.deepEqual(ByteRange.resolve(ByteRange.over({ start: 2, end: 5 }), 10), { start: 2, end: 5 });
 });
 
-test("a range is written as in a Range field", () => {
+test("a range is formatted as in a Range field", () => {
   assert.equal(String(ByteRange.between(0, 99)), "0-99");
   assert.equal(String(ByteRange.between(100)), "100-");
   assert.equal(String(ByteRange.suffix(500)), "-500");

@@ -1,14 +1,14 @@
 import { FixityError } from "./errors.ts";
 
-/** Positions of bytes in a blob of known size: from `start` up to, not including, `end`. */
+/** Positions in a blob of known size: from `start` up to, but not including, `end`. */
 export interface ByteSpan {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * One range of bytes as a request asks for it, before the size of the blob is known (RFC 9110, section 14.1.2): from a
- * first to a last byte, from a first byte on, or the last so many bytes.
+ * One range of bytes as requested, before the size of the blob is known (RFC 9110, section 14.1.2): a first and a last
+ * byte, a first byte and everything after it, or a suffix.
  */
 export class ByteRange {
   /** Position of the first byte; `null` for a suffix range. */
@@ -21,24 +21,24 @@ export class ByteRange {
     this.last = last;
   }
 
-  /** Bytes `first` to `last`, both included, or to the end. `null` where `last` stands before `first`. */
+  /** Bytes `first` to `last`, both inclusive, or to the end. `null` if `last` precedes `first`. */
   static between(first: number, last: number | null = null): ByteRange | null {
     if (!Number.isSafeInteger(first) || first < 0) return null;
     if (last !== null && (!Number.isSafeInteger(last) || last < first)) return null;
     return new ByteRange(first, last);
   }
 
-  /** The last `length` bytes. `null` where that is not a whole number. */
+  /** The last `length` bytes. `null` if that is not a whole number. */
   static suffix(length: number): ByteRange | null {
     return Number.isSafeInteger(length) && length >= 0 ? new ByteRange(null, length) : null;
   }
 
-  /** The range that asks for exactly these bytes, of which there is at least one. */
+  /** The range of exactly these bytes; there must be at least one. */
   static over({ start, end }: ByteSpan): ByteRange {
     return new ByteRange(start, end - 1);
   }
 
-  /** Where this range lies in a blob of `size` bytes, or `null` where it has no byte there. */
+  /** The position of this range in a blob of `size` bytes; `null` if it contains no byte of it. */
   within(size: number): ByteSpan | null {
     if (this.first === null) {
       const length = Math.min(this.last ?? 0, size);
@@ -49,7 +49,7 @@ export class ByteRange {
   }
 
   /**
-   * Like {@link within}, for stores: the whole blob where no range was asked for.
+   * Like {@link within}, for stores: the whole blob if no range was requested.
    *
    * @throws FixityError `range-not-satisfiable`, with the blob's `size`
    */
@@ -57,7 +57,7 @@ export class ByteRange {
     if (range === undefined) return { start: 0, end: size };
     const span = range.within(size);
     if (span !== null) return span;
-    throw new FixityError("range-not-satisfiable", `The range lies outside the ${size} bytes there are.`, {
+    throw new FixityError("range-not-satisfiable", `The range lies outside the ${size} bytes of the file.`, {
       facts: { size },
     });
   }

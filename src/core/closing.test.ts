@@ -12,7 +12,7 @@ import type { Uploads } from "./uploads/uploads.ts";
 
 const DIGEST = Digest.fromBytes(createHash("sha256").update("hello").digest()) ?? assert.fail("no digest");
 
-/** Bytes that stop coming; tells when it is waited for more of them, and when it is left. */
+/** A source that stalls after its chunks. `reached` resolves when a reader waits for more, `left` when it gives up. */
 class Standstill implements AsyncIterableIterator<Uint8Array> {
   readonly reached = Promise.withResolvers<void>();
   readonly left = Promise.withResolvers<void>();
@@ -43,7 +43,7 @@ function uploadsOf({ uploads }: Fixity): Uploads {
   return uploads ?? assert.fail("no uploads are kept");
 }
 
-/** A memory store whose uploads save like this. */
+/** A memory store whose uploads have this `save`. */
 function savingLike(save: HeldUpload["save"]): BlobStore {
   const store = memoryStore();
   const uploads = store.uploads ?? assert.fail("no uploads are kept");
@@ -55,7 +55,7 @@ function savingLike(save: HeldUpload["save"]): BlobStore {
   return store;
 }
 
-/** For `assert.rejects`: the error of an append that was interrupted at this offset. */
+/** For `assert.rejects`: the error of an append that was interrupted at `offset`. */
 function stoppedAt(offset: number | undefined): (error: unknown) => true {
   return (error) => {
     assert.ok(error instanceof FixityError);
@@ -89,7 +89,7 @@ test("a closed service refuses every call", async () => {
   for (const call of calls) await assert.rejects(async () => call(), { code: "shutting-down" }, String(call));
 });
 
-test("closing again waits for the first time", async () => {
+test("a second close waits for the first", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const admission = fixity.admit();
   let closed = 0;
@@ -103,7 +103,7 @@ test("closing again waits for the first time", async () => {
   await fixity.close();
 });
 
-test("an append that waits for bytes is interrupted at once, and what it had is saved", async () => {
+test("an append that waits for bytes is interrupted at once, and its bytes are saved", async () => {
   const store = memoryStore();
   const fixity = createFixity({ store });
   const { id } = await uploadsOf(fixity).create({});
@@ -114,7 +114,7 @@ test("an append that waits for bytes is interrupted at once, and what it had is 
   assert.equal((await store.uploads?.read(id))?.offset, 5);
 });
 
-test("what has arrived, and was not read yet, is saved too", async () => {
+test("bytes that have arrived but were not read yet are saved too", async () => {
   const store = memoryStore();
   const fixity = createFixity({ store });
   const { id } = await uploadsOf(fixity).create({});
@@ -125,7 +125,7 @@ test("what has arrived, and was not read yet, is saved too", async () => {
   assert.equal((await store.uploads?.read(id))?.offset, 1000);
 });
 
-test("a sender that never pauses does not hold the end", async () => {
+test("a sender that never pauses does not delay closing", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const { id } = await uploadsOf(fixity).create({});
   async function* endless(): AsyncGenerator<Uint8Array> {
@@ -148,7 +148,7 @@ test("an append whose last byte has arrived completes its upload", async () => {
   assert.ok(outcome !== null && "digest" in outcome);
 });
 
-test("an append whose save fails at the end promises no offset, and keeps the reason for the log", async () => {
+test("an append whose last save fails states no offset, and keeps the cause for the log", async () => {
   const reason = new FixityError("store-unavailable", "Not now.");
   const fixity = createFixity({ store: savingLike(() => Promise.reject(reason)) });
   const { id } = await uploadsOf(fixity).create({});
@@ -161,7 +161,7 @@ test("an append whose save fails at the end promises no offset, and keeps the re
   ]);
 });
 
-test("an append that has lost its upload by the end says so", async () => {
+test("an append whose upload was taken over before its last save fails with upload-superseded", async () => {
   const lost = new FixityError("upload-superseded", "Taken over.");
   const fixity = createFixity({ store: savingLike(() => Promise.reject(lost)) });
   const { id } = await uploadsOf(fixity).create({});
@@ -171,7 +171,7 @@ test("an append that has lost its upload by the end says so", async () => {
   await Promise.all([fixity.close(), assert.rejects(append, { code: "upload-superseded" })]);
 });
 
-test("a store that never answers holds the end for a bounded time", async (t) => {
+test("a store that never answers delays closing for a bounded time", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const saving = Promise.withResolvers<void>();
   const never = () => {
@@ -191,7 +191,7 @@ test("a store that never answers holds the end for a bounded time", async (t) =>
   await closed;
 });
 
-test("an upload that cannot be resumed finishes in its time", async () => {
+test("a plain upload may finish within the timeout", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const more = Promise.withResolvers<void>();
   const put = fixity.put(
@@ -208,7 +208,7 @@ test("an upload that cannot be resumed finishes in its time", async () => {
   await closed;
 });
 
-test("an upload that cannot be resumed is interrupted when its time is over, and nothing is stored", async () => {
+test("a plain upload is interrupted after the timeout, and nothing is stored", async () => {
   const store = memoryStore();
   const fixity = createFixity({ store });
   const source = new Standstill("hello");
@@ -232,7 +232,7 @@ test("a collection is interrupted at once", async () => {
   await Promise.all([fixity.close(), collection]);
 });
 
-test("an append of a request that was admitted before the end takes what has arrived, and no more", async () => {
+test("an append of a request admitted before closing takes the bytes that have arrived, and no more", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const { id } = await uploadsOf(fixity).create({});
   const admission = fixity.admit();

@@ -7,7 +7,7 @@ import { FixityError } from "./errors.ts";
 
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-test("a digest is read from its bytes, its hex digits and its written form alike", () => {
+test("a digest is parsed from its bytes, its hex digits and its full form alike", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
       const digest = Digest.fromBytes(bytes);
@@ -20,7 +20,7 @@ test("a digest is read from its bytes, its hex digits and its written form alike
   );
 });
 
-test("what is not 64 lower-case hex digits is no digest", () => {
+test("anything but 64 lower-case hex digits is no digest", () => {
   for (const text of ["", EMPTY.slice(1), `${EMPTY}0`, EMPTY.toUpperCase(), `${EMPTY}\n`, EMPTY.replace("e", "g")]) {
     assert.equal(Digest.fromHex(text), null, JSON.stringify(text));
     assert.throws(() => Digest.parse(text), { name: "FixityError", code: "invalid-digest" });
@@ -29,7 +29,7 @@ test("what is not 64 lower-case hex digits is no digest", () => {
   assert.equal(Digest.fromBytes(new Uint8Array(31)), null);
 });
 
-test("the integrity string is the one that browsers compute", () => {
+test("the integrity value is the one that browsers compute", () => {
   const digest = Digest.parse(EMPTY);
   assert.equal(digest.integrity, `sha256-${createHash("sha256").digest("base64")}`);
   assert.equal(JSON.stringify({ digest }), `{"digest":"sha256:${EMPTY}"}`);

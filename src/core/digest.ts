@@ -3,8 +3,7 @@ import { FixityError } from "./errors.ts";
 const HEX = /^[0-9a-f]{64}$/;
 
 /**
- * The name of bytes: their SHA-256. Values are made by the parsers below only, so whoever holds one may build a path or
- * a key from it.
+ * The name of bytes: their SHA-256. Only the parsers below make values, so it is safe to build a path or a key from one.
  */
 export class Digest {
   /** 64 lower-case hex digits. */
@@ -15,25 +14,25 @@ export class Digest {
     this.hex = hex;
   }
 
-  /** Reads 64 lower-case hex digits; anything else is `null`. */
+  /** Parses 64 lower-case hex digits; `null` for anything else. */
   static fromHex(hex: string): Digest | null {
     return HEX.test(hex) ? new Digest(hex) : null;
   }
 
-  /** Takes the 32 bytes of a SHA-256; another length is `null`. */
+  /** From the 32 bytes of a SHA-256; `null` for another length. */
   static fromBytes(bytes: Uint8Array): Digest | null {
     return bytes.length === 32 ? new Digest(Buffer.from(bytes).toString("hex")) : null;
   }
 
   /**
-   * Reads `sha256:<hex>`, the form of the OCI image specification ("Digests"), or the bare hex digits.
+   * Parses `sha256:<hex>`, the form of the OCI image specification ("Digests"), or the bare hex digits.
    *
    * @throws FixityError `invalid-digest`
    */
   static parse(text: string): Digest {
     const digest = Digest.fromHex(text.startsWith("sha256:") ? text.slice(7) : text);
     if (digest !== null) return digest;
-    throw new FixityError("invalid-digest", "A digest is written as sha256:<64 lower-case hex digits>.");
+    throw new FixityError("invalid-digest", "A digest is sha256:<64 lower-case hex digits>.");
   }
 
   /** The 32 bytes. */
@@ -47,7 +46,7 @@ export class Digest {
     return this.#base64;
   }
 
-  /** The digest for an `integrity` attribute: `sha256-<base64>` (W3C Subresource Integrity). */
+  /** The value of an `integrity` attribute: `sha256-<base64>` (W3C Subresource Integrity). */
   get integrity(): string {
     return `sha256-${this.base64}`;
   }

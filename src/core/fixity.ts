@@ -1,11 +1,10 @@
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import type { Digest } from "./digest.ts";
 import { type ByteSource, digestOf, type Received, receive } from "./intake.ts";
-import { Link } from "./link.ts";
+import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
-import { type Naming, settleNaming } from "./naming.ts";
+import { type Naming, settleNaming } from "./file-name.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
-import { type Receipt, receiptOf } from "./receipt.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Interruptible } from "./uploads/interruptible.ts";

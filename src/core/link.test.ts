@@ -7,7 +7,7 @@ import { Link } from "./link.ts";
 const HEX = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const digest = Digest.parse(HEX);
 
-test("a link is read as it is written", () => {
+test("a link parses to what was formatted", () => {
   const extension = fc.option(fc.stringMatching(/^[a-z0-9]{1,16}$/), { nil: null });
   fc.assert(
     fc.property(extension, (extension) => {
@@ -19,14 +19,14 @@ test("a link is read as it is written", () => {
   );
 });
 
-test("an extension is lower-cased, and dropped where it is not 1 to 16 letters and digits", () => {
+test("an extension is lower-cased, and dropped unless it is 1 to 16 letters and digits", () => {
   assert.equal(String(Link.to(digest, "PNG")), `${HEX}.png`);
   for (const wrong of ["", "a b", "tar.gz", "ä", "../x", "a".repeat(17), "a\0", "%2e"]) {
     assert.equal(String(Link.to(digest, wrong)), HEX, JSON.stringify(wrong));
   }
 });
 
-test("nothing else is taken for a link", () => {
+test("anything else is no link", () => {
   const wrong = [
     "",
     HEX.slice(1),
@@ -48,7 +48,7 @@ test("nothing else is taken for a link", () => {
     assert.throws(() => Link.parse(segment), { code: "invalid-link" }, JSON.stringify(segment));
 });
 
-test("no text makes a link to anything but its own digits", () => {
+test("no text parses to a link with other digits than its own", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 90 }), (text) => {
       try {
@@ -61,7 +61,7 @@ test("no text makes a link to anything but its own digits", () => {
   );
 });
 
-test("the media type follows from the extension alone", () => {
+test("the media type depends on the extension alone", () => {
   assert.equal(Link.to(digest, "png").mediaType, "image/png");
   assert.equal(Link.to(digest, "txt").mediaType, "text/plain; charset=utf-8");
   assert.equal(Link.to(digest, "html").mediaType, "text/html; charset=utf-8");

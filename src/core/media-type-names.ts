@@ -1,6 +1,6 @@
 /**
- * Names of media types that the package `mime` (IANA's registry and mime-db) does not know, or knows by an extension that
- * hardly anybody uses, by the extension that their files have.
+ * Media types that the package `mime` (IANA's registry and mime-db) lacks, or lists with an extension that is hardly ever
+ * used, by the usual extension of their files.
  *
  * Sources: the aliases of freedesktop.org's shared-mime-info 2.2, and its own text, image, audio, video and font types;
  * RFC 2361 (audio/vnd.wave), RFC 9512 (application/yaml), RFC 9559 (video/matroska), RFC 9639 (audio/flac); what React Native (image/jpg),

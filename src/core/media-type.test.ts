@@ -55,14 +55,14 @@ for (const [extension, types] of Object.entries(USUAL)) {
   });
 }
 
-test("every alias in shared-mime-info gives an extension of the type that it stands for", async () => {
+test("every alias in shared-mime-info maps to an extension of its type", async () => {
   const list = await readFile(new URL("../../test/fixtures/shared-mime-info-aliases.txt", import.meta.url), "utf8");
   const lines = list.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   assert.ok(lines.length > 250);
   for (const line of lines) {
     const [alias = "", type = "", extensions = ""] = line.split(" ");
     const extension = extensionOf(alias);
-    // some are types of their own to IANA
+    // IANA lists some of them as types of their own
     assert.ok(
       extension !== null && [...extensions.split(","), extensionOf(type), mime.getExtension(alias)].includes(extension),
       line,
@@ -70,7 +70,7 @@ test("every alias in shared-mime-info gives an extension of the type that it sta
   }
 });
 
-test("no name is listed twice, and every extension is one that links have", () => {
+test("no type is listed twice, and links can have every extension", () => {
   for (const [type, extension] of EXTENSIONS) {
     assert.match(type, /^[a-z]+\/[a-z0-9.+-]+$/);
     assert.match(extension, /^[a-z0-9]{1,16}$/);
@@ -78,7 +78,7 @@ test("no name is listed twice, and every extension is one that links have", () =
   }
 });
 
-test("what is no known type has no extension", () => {
+test("an unknown type has no extension", () => {
   for (const type of [
     "",
     " ",
@@ -95,7 +95,7 @@ test("what is no known type has no extension", () => {
   }
 });
 
-test("every extension of JPEG is JPEG, and TypeScript is text", () => {
+test("every extension of JPEG is image/jpeg, and TypeScript is text", () => {
   for (const extension of ["jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjp", "pjpeg"]) {
     assert.equal(mediaTypeOf(extension), "image/jpeg", extension);
   }

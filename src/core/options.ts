@@ -1,57 +1,61 @@
 import { FixityError } from "./errors.ts";
 import type { BlobStore } from "./store.ts";
 
-/** 5 GiB: what S3 takes in one request, and more than most files have. */
+/** 5 GiB: the limit of one S3 request, and more than most files need. */
 const DEFAULT_MAX_SIZE = 5 * 1024 ** 3;
 
-const DAY = 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
 
-/** How a fixity service is set up. */
+/** The configuration of a fixity service. */
 export interface FixityOptions {
-  /** Where blobs are kept: `diskStore(…)`, `memoryStore()`, or one of your own. */
+  /** Where blobs are stored: `diskStore(…)`, `s3Store(…)`, `memoryStore()`, or a store of your own. */
   readonly store: BlobStore;
   /**
-   * Most bytes that one file may have.
+   * The largest size of a file, in bytes.
    *
    * @default 5 GiB
    */
   readonly maxSize?: number;
   /**
-   * The path under which links stand, with a leading and no trailing slash.
+   * The path in front of every link, with a leading slash and no trailing one.
    *
    * @default "/uploads"
    */
   readonly prefix?: string;
   /**
-   * The absolute URL in front of `prefix` in every link that is given, such as `https://files.example.com`. Without it
-   * links are relative (`/uploads/…`); what a request says of its host is never believed.
+   * The absolute URL in front of `prefix` in every returned link, such as `https://files.example.com`. Without it links are
+   * relative (`/uploads/…`): the host that a request names is never trusted.
    */
   readonly publicUrl?: string;
-  /** Limits on uploads that can be resumed. */
+  /** Limits on resumable uploads. */
   readonly uploads?: UploadLimitOptions;
 }
 
-/** Limits on uploads that can be resumed. */
+/** Limits on resumable uploads. */
 export interface UploadLimitOptions {
-  /** Milliseconds after its last save that an unfinished upload is kept, and that a finished one answers. @default 24 h */
+  /**
+   * Milliseconds for which an unfinished upload is kept after its last save, and the outcome of a finished one.
+   *
+   * @default 24 h
+   */
   readonly expiry?: number;
-  /** Unfinished uploads that one process will have begun at a time. @default 10,000 */
+  /** The number of unfinished uploads that one process accepts. @default 10,000 */
   readonly maxOpen?: number;
-  /** Most bytes that one request may append. @default any */
+  /** The largest append, in bytes. @default unlimited */
   readonly maxAppendSize?: number;
-  /** Fewest bytes that a request may append, where it does not complete the upload. @default any */
+  /** The smallest append, in bytes, that does not complete its upload. @default 0 */
   readonly minAppendSize?: number;
 }
 
-/** {@link UploadLimitOptions}, checked and complete. */
+/** {@link UploadLimitOptions}, validated, with defaults. */
 export type UploadLimits = Required<UploadLimitOptions>;
 
-/** {@link FixityOptions}, checked and complete. */
+/** {@link FixityOptions}, validated, with defaults. */
 export interface ResolvedOptions {
   readonly store: BlobStore;
   readonly maxSize: number;
   readonly prefix: string;
-  /** What stands in front of a link's last segment: `/uploads/` or `https://files.example.com/uploads/`. */
+  /** The URL in front of a link's last segment: `/uploads/` or `https://files.example.com/uploads/`. */
   readonly linkBase: string;
   /** The origin of `publicUrl`; `null` without one. */
   readonly publicOrigin: string | null;
@@ -77,15 +81,15 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
 }
 
 function resolveUploadLimits(options: UploadLimitOptions): UploadLimits {
-  const { expiry = DAY, maxOpen = 10_000, maxAppendSize = Number.MAX_SAFE_INTEGER, minAppendSize = 0 } = options;
+  const { expiry = DAY_MS, maxOpen = 10_000, maxAppendSize = Number.MAX_SAFE_INTEGER, minAppendSize = 0 } = options;
   const limits = { expiry, maxOpen, maxAppendSize, minAppendSize };
   for (const [name, value] of Object.entries(limits)) {
-    const least = name === "minAppendSize" ? 0 : 1;
-    if (Number.isSafeInteger(value) && value >= least) continue;
-    throw new FixityError("invalid-option", `uploads.${name} must be a whole number, at least ${least}.`);
+    const minimum = name === "minAppendSize" ? 0 : 1;
+    if (Number.isSafeInteger(value) && value >= minimum) continue;
+    throw new FixityError("invalid-option", `uploads.${name} must be a whole number, at least ${minimum}.`);
   }
   if (minAppendSize <= maxAppendSize) return limits;
-  throw new FixityError("invalid-option", "uploads.minAppendSize must not be more than uploads.maxAppendSize.");
+  throw new FixityError("invalid-option", "uploads.minAppendSize must not exceed uploads.maxAppendSize.");
 }
 
 function publicBase(publicUrl: string | undefined): string {

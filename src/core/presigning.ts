@@ -1,21 +1,21 @@
-/** What a store is told that is to let anybody read a blob directly. */
+/** What a store needs to know to make a URL for direct reading. */
 export interface PresignOptions {
-  /** Seconds for which the URL may hold, at most; 1 to 604,800 (a week). */
+  /** The longest validity of the URL in seconds: 1 to 604,800 (a week). */
   readonly lifetime: number;
-  /** What the answers under the URL say of the blob, whatever the store itself knows of it. */
+  /** What the responses state about the blob, whatever metadata the store itself has. */
   readonly says: BlobSayings;
 }
 
-/** What an answer says of the blob in it, as header fields hold it. */
+/** Values of response fields about a blob. */
 export interface BlobSayings {
   readonly contentType: string;
   readonly contentDisposition?: string;
   readonly cacheControl?: string;
 }
 
-/** A URL that lets whoever has it read one blob for a while: a secret, which is given to who asks and never logged. */
+/** A URL that grants its bearer read access to one blob for a while. It is a secret: given to one client, never logged. */
 export interface PresignedUrl {
   readonly url: string;
-  /** When it stops to hold. */
+  /** The end of its validity. */
   readonly expires: Date;
 }

@@ -4,8 +4,8 @@ import { FixityError } from "./errors.ts";
 const HEX = /^[0-9a-f]{32}$/;
 
 /**
- * The name of an upload that can be resumed: 128 random bits. Who knows it may go on with the upload, so it cannot be
- * guessed; and since values are made here only, paths and keys may be built from it.
+ * The name of a resumable upload: 128 random bits. Whoever knows it can continue the upload, so it must be unguessable.
+ * Only this class makes values, so it is safe to build a path or a key from one.
  */
 export class UploadId {
   /** 32 lower-case hex digits. */
@@ -15,19 +15,18 @@ export class UploadId {
     this.hex = hex;
   }
 
-  /** A new one. */
+  /** A new id. */
   static random(): UploadId {
     return new UploadId(randomBytes(16).toString("hex"));
   }
 
-  /** Reads 32 lower-case hex digits; anything else is `null`. */
+  /** Parses 32 lower-case hex digits; `null` for anything else. */
   static fromHex(hex: string): UploadId | null {
     return HEX.test(hex) ? new UploadId(hex) : null;
   }
 
   /**
-   * Reads 32 lower-case hex digits. What is not written so names no upload: one answer for both, so that nothing is learnt
-   * by trying.
+   * Parses 32 lower-case hex digits. A malformed id and an unknown one get the same error, so that probing reveals nothing.
    *
    * @throws FixityError `upload-not-found`
    */
@@ -43,5 +42,8 @@ export class UploadId {
 }
 
 export function uploadNotFound(): FixityError {
-  return new FixityError("upload-not-found", "There is no such upload: it never was, has expired, or was cancelled.");
+  return new FixityError(
+    "upload-not-found",
+    "There is no such upload: it never existed, has expired, or was cancelled.",
+  );
 }

@@ -1,4 +1,4 @@
-import type { Receipt } from "../core/receipt.ts";
+import type { Receipt } from "../core/link.ts";
 import { servedType } from "./active-content.ts";
 import type { Answer } from "./exchange.ts";
 import { prefersHtml } from "./fields/accept.ts";

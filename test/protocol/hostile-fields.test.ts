@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { clientNetwork, TrustedProxies } from "../../src/access/client-address.ts";
 import { extensionOf } from "../../src/core/media-type.ts";
-import { settleNaming } from "../../src/core/naming.ts";
+import { settleNaming } from "../../src/core/file-name.ts";
 import { createFixity } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { fetchHandler } from "../../src/fetch.ts";

@@ -1,5 +1,5 @@
 import type { Digest } from "../digest.ts";
-import type { Naming } from "../naming.ts";
+import type { Naming } from "../file-name.ts";
 import type { HeldUpload, ReadUpload } from "../upload-store.ts";
 import type { Announced } from "./append.ts";
 import type { UploadRecord } from "./upload-record.ts";

@@ -1,5 +1,5 @@
 import type { FixityError } from "../errors.ts";
-import type { Receipt } from "../receipt.ts";
+import type { Receipt } from "../link.ts";
 import type { UploadId } from "../upload-id.ts";
 
 /** What is known of an upload. */

@@ -1,8 +1,8 @@
 import type { Digest } from "../../core/digest.ts";
 import { asFixityError, FixityError } from "../../core/errors.ts";
 import { HashedSource } from "../../core/intake.ts";
-import type { Naming } from "../../core/naming.ts";
-import type { Receipt } from "../../core/receipt.ts";
+import type { Naming } from "../../core/file-name.ts";
+import type { Receipt } from "../../core/link.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
