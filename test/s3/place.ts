@@ -10,7 +10,6 @@ import { deleteObject, putObject } from "../../src/stores/s3/api/objects.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
 import { sha256Hex } from "../../src/stores/s3/api/signer.ts";
-import { namesInRecords } from "../../src/stores/s3/uploads/record-names.ts";
 import { Records } from "../../src/stores/s3/uploads/records.ts";
 import type { Gateway } from "./gateway.ts";
 
@@ -66,7 +65,7 @@ export class S3Place implements AsyncDisposable {
   async leftovers(): Promise<number> {
     const { client, layout } = this;
     const records = new Records(client, layout, new Conditions(client, layout, () => null));
-    const names = await namesInRecords(client, layout, { records, signal: undefined });
+    const names = await records.names();
     const isKept = (key: string) =>
       key.startsWith(layout.blobs) || key === layout.collected || layout.uploadIdOf(key) !== null || names.has(key);
     const objects = (await this.objects()).filter(({ key }) => !isKept(key));

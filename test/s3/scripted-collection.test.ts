@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { createFixity, type Fixity, UploadId } from "../../src/index.ts";
 import { collectPeriodically } from "../../src/server/collections.ts";
 import type { S3StoreOptions } from "../../src/stores/s3/options.ts";
-import { endedState, formatState, newState, type UploadState } from "../../src/stores/s3/uploads/upload-state.ts";
+import { endedState, formatState, newState, type RecordState } from "../../src/stores/s3/uploads/records.ts";
 import { until } from "../helpers/settled.ts";
 import { failure } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
@@ -86,19 +86,19 @@ class Fleet implements AsyncDisposable {
 interface Change {
   readonly ended?: boolean;
   readonly sealed?: boolean;
-  readonly format?: (state: UploadState) => Buffer;
-  readonly state?: Partial<UploadState>;
+  readonly format?: (state: RecordState) => Buffer;
+  readonly state?: Partial<RecordState>;
   /** Milliseconds that the clock of the bucket is ahead. */
   readonly ahead?: number;
 }
 
 /** As versions wrote it that did not fill blocks yet. */
-function earlierFormat(state: UploadState): Buffer {
+function earlierFormat(state: RecordState): Buffer {
   return Buffer.from(JSON.stringify(state));
 }
 
 /** What looks ended in a listing, whatever the record says. */
-function asIfEnded(state: UploadState): Buffer {
+function asIfEnded(state: RecordState): Buffer {
   const json = JSON.stringify(state);
   return Buffer.from(json.padEnd(Math.ceil(json.length / 4096) * 4096));
 }

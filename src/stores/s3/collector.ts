@@ -9,7 +9,6 @@ import { deleteObject, headObject } from "./api/objects.ts";
 import type { Log } from "./options.ts";
 import { failedWith } from "./api/s3-error.ts";
 import type { ServerCopier } from "./publish/server-copy.ts";
-import { namesInRecords } from "./uploads/record-names.ts";
 import type { Records } from "./uploads/records.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
@@ -56,10 +55,10 @@ export class Collector {
   }
 
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
-    const { client, layout, records } = this.#parts;
+    const { layout, records } = this.#parts;
     let names: Promise<ReadonlySet<string>> | null = null;
     const isNamed = async (name: string) => {
-      names ??= namesInRecords(client, layout, { records, signal });
+      names ??= records.names(signal);
       return (await names).has(name);
     };
     const round = { signal, isNamed };

@@ -1,48 +1,117 @@
 import type { Readable } from "node:stream";
-import type { ByteSpan } from "../../core/byte-range.ts";
+import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobReader } from "../../core/store.ts";
+import type { BlobReader, OpenOptions } from "../../core/store.ts";
+import type { S3Client, S3Download } from "./api/client.ts";
+import { getObject, headObject } from "./api/objects.ts";
+import { failedWith, S3Error } from "./api/s3-error.ts";
 import { storeFault } from "./faults.ts";
 
-/** Failures in a row, without a byte between them, after which a read has failed. */
-const MOST_FAILURES = 3;
+/** Consecutive failures, without a byte between them, after which a read fails. */
+const MAX_FAILURES = 3;
+
+const OPERATION = "GetObject";
+
+/**
+ * Opens an object, or one range of it, with one GET; `null` if there is none.
+ *
+ * @throws FixityError `range-not-satisfiable`
+ */
+export async function openObject(
+  client: S3Client,
+  key: string,
+  { range, signal }: OpenOptions,
+): Promise<BlobReader | null> {
+  // Servers disagree on how to answer a request for the last 0 bytes.
+  if (range?.first === null && range.last === 0) return refuseRange(client, key, range, signal);
+  let download: S3Download;
+  try {
+    download = await getObject(client, key, range?.toString() ?? null, signal);
+  } catch (error) {
+    if (failedWith(error, 404) && error.code !== "NoSuchBucket") return null;
+    if (failedWith(error, 416)) return refuseRange(client, key, range, signal);
+    throw error;
+  }
+  const { size, span } = extentOf(download);
+  const expected = ByteRange.resolve(range, size);
+  if (span.start !== expected.start || span.end !== expected.end) {
+    discard(download.body);
+    throw new S3Error({ operation: OPERATION, status: download.status, detail: "the answer has another range" });
+  }
+  return new S3Reader(download.body, { size, span }, { client, key, signal });
+}
+
+/** A refusal states the blob's size, which a HEAD tells. */
+async function refuseRange(
+  client: S3Client,
+  key: string,
+  range: ByteRange | undefined,
+  signal: AbortSignal | undefined,
+): Promise<null> {
+  const found = await headObject(client, key, { signal, patience: "reader" });
+  if (found === null) return null;
+  ByteRange.resolve(range, found.size);
+  throw new S3Error({ operation: OPERATION, status: 416, detail: "a satisfiable range was refused" });
+}
+
+interface Extent {
+  /** Bytes of the whole object. */
+  readonly size: number;
+  /** Which of them the answer has. */
+  readonly span: ByteSpan;
+}
+
+/** RFC 9110, section 14.4. */
+function extentOf({ status, headers, body }: S3Download): Extent {
+  const length = Number(headers("content-length") ?? Number.NaN);
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers("content-range") ?? "") ?? [];
+  if (status === 200 && Number.isSafeInteger(length)) return { size: length, span: { start: 0, end: length } };
+  if (status === 206 && total !== undefined) {
+    return { size: Number(total), span: { start: Number(first), end: Number(last) + 1 } };
+  }
+  discard(body);
+  throw new S3Error({ operation: OPERATION, status, detail: "the answer does not say which bytes it has" });
+}
+
+/** Ends the request. Errors of the stream do not matter any more. */
+function discard(body: Readable): void {
+  body.on("error", () => null).destroy();
+}
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
-/** What a reader is made of. */
-export interface S3ReaderParts {
-  /** The content from `span.start` on, already coming in. The reader's from now on. */
-  readonly body: Readable;
-  readonly size: number;
-  readonly span: ByteSpan;
-  /** Opens the blob again, further on. A blob never changes, so a read that broke off can go on where it was. */
-  readonly reopen: (span: ByteSpan) => Promise<Readable>;
-  /** Ends the read; aborted by {@link S3Reader} itself when it is closed. */
-  readonly signal: AbortSignal | undefined;
-}
-
 /**
- * A blob being read from S3. Gives exactly the bytes of its span or fails: every byte is counted, and a connection that
- * ends early (a server closes those that stand still, for a slow reader's sake too) is followed by another.
+ * A blob that is read from S3. It delivers exactly the bytes of its span or fails: every byte is
+ * counted, and a connection that ends early is replaced by another. Servers close connections that
+ * stand still, and a slow reader makes one stand still. A blob never changes, so the read continues
+ * where it broke off.
  */
-export class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
+class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   readonly size: number;
   readonly span: ByteSpan;
-  readonly #parts: S3ReaderParts;
+  readonly #client: S3Client;
+  readonly #key: string;
+  readonly #signal: AbortSignal | undefined;
   #position: number;
   #body: Readable | null;
   #chunks: AsyncIterator<Uint8Array>;
   #failures = 0;
   readonly #onAbort = () => this.#close();
 
-  constructor(parts: S3ReaderParts) {
-    this.size = parts.size;
-    this.span = parts.span;
-    this.#parts = parts;
-    this.#position = parts.span.start;
-    this.#body = parts.body;
-    this.#chunks = chunksOf(parts.body);
-    parts.signal?.addEventListener("abort", this.#onAbort, { once: true });
+  constructor(
+    body: Readable,
+    { size, span }: Extent,
+    source: { readonly client: S3Client; readonly key: string; readonly signal: AbortSignal | undefined },
+  ) {
+    this.size = size;
+    this.span = span;
+    this.#client = source.client;
+    this.#key = source.key;
+    this.#signal = source.signal;
+    this.#position = span.start;
+    this.#body = body;
+    this.#chunks = chunksOf(body);
+    this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
@@ -50,14 +119,14 @@ export class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined
   }
 
   async next(): Promise<Result> {
-    this.#parts.signal?.throwIfAborted();
+    this.#signal?.throwIfAborted();
     if (this.#position === this.span.end) return this.return();
     for (;;) {
       if (this.#body === null) throw new FixityError("store-unavailable", "The blob was closed before its end.");
       try {
         return { done: false, value: await this.#pull() };
       } catch (error) {
-        this.#parts.signal?.throwIfAborted();
+        this.#signal?.throwIfAborted();
         await this.#recover(error);
       }
     }
@@ -74,10 +143,10 @@ export class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined
 
   async #pull(): Promise<Uint8Array> {
     const { done, value } = await this.#chunks.next();
-    this.#parts.signal?.throwIfAborted();
+    this.#signal?.throwIfAborted();
     if (done === true) throw new FixityError("store-unavailable", "The store ended the blob before its last byte.");
     if (this.#position + value.length > this.span.end) {
-      throw new FixityError("blob-damaged", "The store has more bytes than it said.");
+      throw new FixityError("blob-damaged", "The store has sent more bytes than it announced.");
     }
     this.#position += value.length;
     this.#failures = 0;
@@ -87,27 +156,33 @@ export class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined
   async #recover(error: unknown): Promise<void> {
     this.#failures += 1;
     const isFinal = error instanceof FixityError && error.code === "blob-damaged";
-    if (isFinal || this.#failures >= MOST_FAILURES || this.#body === null) {
+    if (isFinal || this.#failures >= MAX_FAILURES || this.#body === null) {
       this.#close();
       throw storeFault(asReadFailure(error));
     }
     this.#body.destroy();
     try {
-      const body = await this.#parts.reopen({ start: this.#position, end: this.span.end });
-      this.#body = body;
-      this.#chunks = chunksOf(body);
+      this.#body = await this.#reopen();
+      this.#chunks = chunksOf(this.#body);
     } catch (error) {
       this.#close();
       throw storeFault(error);
     }
   }
 
+  async #reopen(): Promise<Readable> {
+    const rest = { start: this.#position, end: this.span.end };
+    const download = await getObject(this.#client, this.#key, ByteRange.over(rest).toString(), this.#signal);
+    const { size, span } = extentOf(download);
+    if (size === this.size && span.start === rest.start && span.end === rest.end) return download.body;
+    discard(download.body);
+    throw new FixityError("blob-damaged", "The stored blob has changed while it was read.");
+  }
+
   #close(): void {
-    this.#parts.signal?.removeEventListener("abort", this.#onAbort);
-    const body = this.#body;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#body !== null) discard(this.#body);
     this.#body = null;
-    // Ends the request. What the stream has to say about that is of no interest.
-    body?.on("error", () => null).destroy();
   }
 }
 
@@ -117,5 +192,5 @@ function chunksOf(body: Readable): AsyncIterator<Uint8Array> {
 
 function asReadFailure(error: unknown): unknown {
   if (error instanceof FixityError) return error;
-  return new FixityError("store-unavailable", "The store broke off while the blob was being read.", { cause: error });
+  return new FixityError("store-unavailable", "The connection broke off while the blob was read.", { cause: error });
 }

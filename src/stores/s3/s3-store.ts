@@ -1,4 +1,6 @@
 import type { Digest } from "../../core/digest.ts";
+import { OCTET_STREAM } from "../../core/media-type.ts";
+import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type {
   BlobReader,
   BlobStat,
@@ -10,32 +12,68 @@ import type {
   StageOptions,
 } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
-import { OCTET_STREAM } from "../../core/media-type.ts";
-import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
-import { openObject } from "./blob-opener.ts";
-import { checkBucket } from "./check.ts";
 import { type CallOptions, S3Client } from "./api/client.ts";
+import { listObjects } from "./api/listing.ts";
+import { deleteObject, headObject } from "./api/objects.ts";
+import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
+import { checkBucket } from "./check.ts";
 import { S3CollectionMark } from "./collection-mark.ts";
 import { Collector } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
 import { faultsTold, storeFault } from "./faults.ts";
-import { MultipartUpload } from "./send/multipart-upload.ts";
 import { Layout } from "./layout.ts";
-import { listObjects } from "./api/listing.ts";
-import { deleteObject, headObject } from "./api/objects.ts";
 import type { ResolvedS3Options } from "./options.ts";
-import { type PartLimits, PartPlan } from "./send/part-writer.ts";
-import { presignObject } from "./presigned-object.ts";
 import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
 import { ServerCopier } from "./publish/server-copy.ts";
+import { openObject } from "./s3-reader.ts";
+import { type PartLimits, PartPlan } from "./send/part-writer.ts";
 import { S3StagedBlob } from "./send/s3-staged-blob.ts";
-import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
 import { Records } from "./uploads/records.ts";
 import { S3Uploads } from "./uploads/s3-uploads.ts";
-import { Tails } from "./uploads/tails.ts";
 
-/** Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it. */
+/**
+ * Blobs as objects in a bucket. Any number of stores, on any number of machines, may share it; the
+ * bucket is all that they share.
+ *
+ * ## Objects
+ *
+ * `layout.ts` draws the keys. In short: `blobs/<digest>` are the blobs, `tmp/…` is content whose
+ * digest is not known yet, `uploads/…` are the records and tails of resumable uploads. Multipart
+ * uploads in progress exist at keys below `blobs/` and `tmp/`; S3 does not show them as objects.
+ *
+ * ## Ways in
+ *
+ *     stage() ─> send/s3-staged-blob ─> send/part-writer ─> send/multipart-upload ─┐
+ *                                                                                  ├─> publish/publisher ─> blobs/<digest>
+ *     uploads ─> uploads/s3-held-upload ─> uploads/upload-writer ─> (the same two) ┘
+ *
+ * - Content that fits one part is held in memory and stored by one conditional PUT.
+ * - Larger content with an announced digest is a multipart upload at the blob's key, completed only
+ *   if the digest holds.
+ * - Larger content without one is a multipart upload at a staging key, which the server then copies.
+ * - Resumable uploads take the same ways; their state is in a record, and their last bytes in a tail.
+ *
+ * `buffers/` bounds the memory of all of them, and makes senders wait. `api/` speaks the protocol and
+ * knows no blobs.
+ *
+ * ## Who may delete
+ *
+ * - A multipart upload is aborted by its `MultipartUpload`, only while no completion may be running,
+ *   and by the collector, only after a day without a sign of life and if no record names it. Its
+ *   process completes nothing that has been idle for half a day, so the two never meet. On Ceph an
+ *   abort that meets a completion loses the bytes.
+ * - A staged object is removed by its publisher after the copy was confirmed, or by the collector.
+ * - A tail is removed by the holder that has replaced it in the record, or by the collector.
+ * - A record is removed when the engine removes the upload. The record names nothing by then.
+ * - A blob is removed by {@link remove} alone.
+ *
+ * ## After a crash
+ *
+ * A blob is whole or absent, because S3 shows an object only once it is complete. What remains besides
+ * is a multipart upload, a staged object or a tail that no record names: the collector removes them a
+ * day later. A resumable upload continues from its record, on any instance.
+ */
 export class S3Store implements BlobStore, Diagnosable {
   readonly kind = "s3";
   readonly description: string;
@@ -53,28 +91,19 @@ export class S3Store implements BlobStore, Diagnosable {
     const client = new S3Client(options);
     const layout = new Layout(keyPrefix);
     const conditions = new Conditions(client, layout, log);
+    const records = new Records(client, layout, conditions);
+    const copier = new ServerCopier(client, options);
+    const pool = new BufferPool(options.memory);
+    const publisher = new Publisher(client, layout, { conditions, copier, log });
     this.description = `S3 bucket ${bucket}${keyPrefix === "" ? "" : `, ${keyPrefix}`} at ${endpoint.place}`;
     this.#options = options;
     this.#client = client;
     this.#layout = layout;
-    this.#pool = new BufferPool(options.memory);
-    const copier = new ServerCopier(client, options);
-    this.#publisher = new Publisher(client, layout, { conditions, copier, log });
-    const records = new Records(client, layout, conditions);
+    this.#pool = pool;
+    this.#publisher = publisher;
     this.#collector = new Collector({ copier, client, layout, records, abandonedAfter, log });
     this.collectionMark = new S3CollectionMark(client, layout, log);
-    this.uploads = new S3Uploads(
-      {
-        client,
-        options,
-        layout,
-        pool: this.#pool,
-        publisher: this.#publisher,
-        records,
-        tails: new Tails(client, layout, log),
-      },
-      this.#partLimits,
-    );
+    this.uploads = new S3Uploads({ client, layout, pool, publisher, records, options, limits: this.#partLimits });
   }
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -86,7 +115,7 @@ export class S3Store implements BlobStore, Diagnosable {
     return this.#look(digest, { signal, patience: "reader" });
   }
 
-  /** S3 shows no object that is not durable. Part of an upload, so that it waits for S3 as long as one. */
+  /** S3 shows no object that is not durable. A part of an upload, so it is retried for as long as one. */
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     return this.#look(digest, { signal });
   }
@@ -104,8 +133,15 @@ export class S3Store implements BlobStore, Diagnosable {
     return faultsTold(() => openObject(this.#client, this.#layout.blob(digest), options));
   }
 
-  async presign(digest: Digest, options: PresignOptions): Promise<PresignedUrl> {
-    return faultsTold(() => presignObject(this.#client, this.#layout.blob(digest), options));
+  /** `says` becomes part of what is signed ("GetObject" in the S3 API reference, `response-…` parameters). */
+  async presign(digest: Digest, { lifetime, says }: PresignOptions): Promise<PresignedUrl> {
+    const key = this.#layout.blob(digest);
+    const query = {
+      "response-content-type": says.contentType,
+      ...(says.contentDisposition !== undefined && { "response-content-disposition": says.contentDisposition }),
+      ...(says.cacheControl !== undefined && { "response-cache-control": says.cacheControl }),
+    };
+    return faultsTold(() => this.#client.presign({ operation: "GetObject", method: "GET", key, query }, lifetime));
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
@@ -138,19 +174,18 @@ export class S3Store implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     const atMost = length ?? options.atMost;
     const plan = new PartPlan(this.#partLimits, length);
-    // Made only when needed: most files are small, and its random bytes cost a twentieth of a small upload.
-    const createUpload = () => {
-      const key = digest === undefined ? this.#layout.newStaging() : this.#layout.blob(digest);
-      return new MultipartUpload(this.#client, { ...this.#options, key, contentType: mediaType });
-    };
+    const absentUntil = isKnownAbsent ? performance.now() + ABSENCE_TRUSTED_MS : 0;
     const staged = new S3StagedBlob({
+      client: this.#client,
+      layout: this.#layout,
+      settings: this.#options,
       publisher: this.#publisher,
       admission: await this.#pool.admit(atMost, signal),
       plan,
       atMost,
-      createUpload,
+      digest,
       contentType: mediaType,
-      absentUntil: isKnownAbsent ? performance.now() + ABSENCE_TRUSTED_MS : 0,
+      absentUntil,
       signal,
     });
     if (atMost !== undefined && atMost > ADMISSION_BYTES) await staged.reserve();
@@ -162,7 +197,7 @@ export class S3Store implements BlobStore, Diagnosable {
     return faultsTold(() => this.#collector.collect(signal));
   }
 
-  /** Tries out what is needed of the bucket, with small objects that are thrown away. */
+  /** Tries what fixity needs of the bucket, with small objects that are removed afterwards. */
   async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
     const { diagnoseBucket } = await import("./doctor/diagnose.ts");
     yield* diagnoseBucket(this.#options, options);

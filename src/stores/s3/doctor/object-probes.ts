@@ -1,6 +1,6 @@
 import { ByteRange } from "../../../core/byte-range.ts";
 import { fails, holds, type Outcome, restricted } from "../../doctor/probe.ts";
-import { openObject } from "../blob-opener.ts";
+import { openObject } from "../s3-reader.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import { S3Error } from "../api/s3-error.ts";
 import { sha256Hex } from "../api/signer.ts";

@@ -232,7 +232,18 @@ export class Publisher {
       if (found !== null && found.size >= size) return;
     }
     const { name } = await upload.sent();
-    throw (await isGone(this.#client, name)) ? uploadDamaged(error) : error;
+    throw (await this.isGone(name)) ? uploadDamaged(error) : error;
+  }
+
+  /** Whether S3 reports that it does not know a multipart upload. */
+  async isGone(name: UploadName): Promise<boolean> {
+    try {
+      for await (const _ of listParts(this.#client, name)) return false;
+      return false;
+    } catch (error) {
+      if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return true;
+      throw error;
+    }
   }
 
   /**
@@ -257,17 +268,6 @@ export class Publisher {
     } catch (error) {
       this.#log("a staged object could not be removed", error);
     }
-  }
-}
-
-/** Whether S3 reports that it does not know a multipart upload. */
-export async function isGone(client: S3Client, name: UploadName): Promise<boolean> {
-  try {
-    for await (const _ of listParts(client, name)) return false;
-    return false;
-  } catch (error) {
-    if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return true;
-    throw error;
   }
 }
 

@@ -1,20 +1,25 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../../core/store.ts";
+import type { S3Client } from "../api/client.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
 import { storeFault } from "../faults.ts";
+import type { Layout } from "../layout.ts";
 import type { Publisher } from "../publish/publisher.ts";
-import type { MultipartUpload } from "./multipart-upload.ts";
+import { type MultipartSettings, MultipartUpload } from "./multipart-upload.ts";
 import { type PartPlan, PartWriter, writerEnded } from "./part-writer.ts";
 
 export interface StagedBlobOptions {
+  readonly client: S3Client;
+  readonly layout: Layout;
+  readonly settings: MultipartSettings;
   readonly publisher: Publisher;
   readonly admission: Admission;
   readonly plan: PartPlan;
   /** The most bytes that can come, if known. */
   readonly atMost: number | undefined;
-  /** Makes the upload that parts go to, once there is more than one. */
-  readonly createUpload: () => MultipartUpload;
+  /** As announced. Parts then go to the blob's own key. */
+  readonly digest: Digest | undefined;
   readonly contentType: string;
   /** Until when the blob is taken for absent without another look, by `performance.now()`. */
   readonly absentUntil: number;
@@ -37,7 +42,7 @@ export class S3StagedBlob implements StagedBlob {
 
   constructor(options: StagedBlobOptions) {
     this.#options = options;
-    this.#writer = new PartWriter({ ...options, upload: null });
+    this.#writer = new PartWriter({ ...options, upload: null, createUpload: () => this.#createUpload() });
     options.admission.onTooSlow = () => this.#endSlowSender();
   }
 
@@ -76,6 +81,13 @@ export class S3StagedBlob implements StagedBlob {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.abort();
+  }
+
+  /** Called once there is more than one part: a new staging key costs a twentieth of a small upload. */
+  #createUpload(): MultipartUpload {
+    const { client, layout, settings, digest, contentType } = this.#options;
+    const key = digest === undefined ? layout.newStaging() : layout.blob(digest);
+    return new MultipartUpload(client, { ...settings, key, contentType });
   }
 
   async #putWhole(digest: Digest): Promise<boolean> {

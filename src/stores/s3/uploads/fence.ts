@@ -1,41 +1,100 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { FixityError } from "../../../core/errors.ts";
+import { delay } from "../../../base/abort-race.ts";
+import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { Log } from "../options.ts";
-import type { Records, StoredRecord } from "./records.ts";
-import { newToken, superseded, type UploadState } from "./upload-state.ts";
+import { newToken, type Records, type RecordState, type StoredRecord } from "./records.ts";
 
-/** Milliseconds between looks at the record, for whether somebody else wants the upload. */
-const LOOK_EVERY = 500;
+/** Milliseconds that a holder has to save and release once it is asked to let go; the port promises a second. */
+export const TAKEOVER_GRACE_MS = 1_000;
+
+/** Milliseconds between looks at the record for whether the former holder has let go. */
+const RELEASE_POLL_MS = 150;
+
+/** Milliseconds between looks at the record for whether another instance wants the upload. */
+const TAKEOVER_POLL_MS = 500;
 
 /**
- * Bytes that make a look unnecessary if they have come in since the last one: 2 MiB/s. A client that has lost its connection
- * sends nothing on it, so an upload is wanted by somebody else almost only while it stands still.
+ * Bytes received since the last look that make the next look unnecessary: 2 MiB/s. A client that has
+ * lost its connection sends nothing on it, so another instance wants an upload almost only while it
+ * stands still.
  */
 const BRISK_BYTES = 1024 * 1024;
 
+/** What is known of an upload before it is taken over. */
+export interface TakeoverHints {
+  /** The token of a holder of this process that has let go, and need not be waited for. */
+  readonly formerToken: string | null;
+  /** The record as it was read a moment ago. */
+  readonly read: StoredRecord | null;
+  readonly signal: AbortSignal | undefined;
+  readonly log: Log;
+}
+
 /**
- * One holder's lease on an upload: its right to replace the record, for as long as nobody else has. Whoever wants the upload
- * writes so into the record. The holder sees that at its next save, or when it looks at the record in between. It looks each
- * half second while the sender is slow or silent, and not while bytes come in briskly or S3 is waited for: if it is asked to
- * let go in that time it may not notice, and loses what it has not saved.
+ * Takes an upload over, or returns the record of one that was concluded; `null` if there is none. A holder in another process is asked to let go by a
+ * flag in the record, and has {@link TAKEOVER_GRACE_MS} for it. Then the record is replaced all the
+ * same, which fences that holder off: its next save fails.
+ */
+export async function takeOver(
+  records: Records,
+  id: UploadId,
+  hints: TakeoverHints,
+): Promise<Fence | StoredRecord | null> {
+  const { formerToken, read, signal, log } = hints;
+  const token = newToken();
+  let asked = null as { readonly holder: string; readonly deadline: number } | null;
+  let current = read ?? (await records.read(id, signal));
+  while (current !== null && current.state.ended !== "removed") {
+    signal?.throwIfAborted();
+    if (current.state.ended === "concluded") return current;
+    const { holder, isWanted } = current.state;
+    const isOverdue = asked !== null && asked.holder === holder && performance.now() >= asked.deadline;
+    if (holder === null || holder === formerToken || isOverdue) {
+      const isUntidy = current.state.isUntidy || holder !== null;
+      const state = { ...current.state, holder: token, isWanted: false, isUntidy, revision: newToken() };
+      const outcome = await records.replace(id, current.etag, state);
+      if (outcome.isWritten) return new Fence(records, id, { state, etag: outcome.etag, token, log });
+      current = outcome.current;
+    } else if (isWanted) {
+      // It may be another instance that has asked.
+      if (asked?.holder !== holder) asked = { holder, deadline: performance.now() + TAKEOVER_GRACE_MS };
+      await delay(RELEASE_POLL_MS, signal);
+      current = await records.read(id, signal);
+    } else {
+      const state = { ...current.state, isWanted: true, revision: newToken() };
+      const outcome = await records.replace(id, current.etag, state);
+      current = outcome.isWritten ? { state, etag: outcome.etag } : outcome.current;
+    }
+  }
+  // A removal that was begun is finished.
+  if (current !== null) await records.remove(id);
+  return null;
+}
+
+/**
+ * A holder's lease on an upload: the right to replace the record, until another holder has replaced
+ * it. Whoever wants the upload writes so into the record, and the holder learns it at its next save,
+ * or when it looks at the record in between. It looks each half second while the sender is slow or
+ * silent, and not while bytes arrive briskly or S3 is waited for. A holder that is asked in that time
+ * may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;
   readonly token: string;
   readonly #records: Records;
   readonly #log: Log;
-  readonly #wanted = new AbortController();
+  readonly #takeover = new AbortController();
   readonly #ended = new AbortController();
-  #state: UploadState;
+  #state: RecordState;
   #etag: string;
   /** When the record was last known to be this holder's. */
   #lastContact = performance.now();
   #isLost = false;
   #isReplacing = false;
-  /** The revision of a replacement of which it is not known whether it was written. */
+  /** The revision of a replacement that may or may not have been written. */
   #revisionInDoubt: string | null = null;
-  /** Bytes that have come in since the last look. */
+  /** Bytes received since the last look. */
   #bytes = 0;
   #pauses = 0;
 
@@ -51,31 +110,30 @@ export class Fence {
   }
 
   /** As the last replacement has left it. */
-  get state(): UploadState {
+  get state(): RecordState {
     return this.#state;
   }
 
-  /** Aborted when somebody else wants the upload. */
-  get wanted(): AbortSignal {
-    return this.#wanted.signal;
+  /** Aborted when another caller wants the upload. */
+  get takeover(): AbortSignal {
+    return this.#takeover.signal;
   }
 
-  /** Somebody else has the upload. */
+  /** Another holder has the upload. */
   get isLost(): boolean {
     return this.#isLost;
   }
 
-  /** Asks this holder, in its own process, to let go. */
+  /** Asks this holder to let go. */
   ask(reason: FixityError = superseded()): void {
-    this.#wanted.abort(reason);
+    this.#takeover.abort(reason);
   }
 
-  /** Bytes have come in. */
-  noteBytes(count: number): void {
-    this.#bytes += count;
+  countReceived(bytes: number): void {
+    this.#bytes += bytes;
   }
 
-  /** Looks at the record no more, until the function that it returns is called. */
+  /** Suspends the looks at the record until the returned function is called. */
   pauseWatch(): () => void {
     this.#pauses += 1;
     return () => {
@@ -83,7 +141,7 @@ export class Fence {
     };
   }
 
-  /** Shuts this holder out: nothing of it may change anything any more. */
+  /** Fences this holder off: it may not change anything any more. */
   lose(): void {
     this.#isLost = true;
     this.#ended.abort();
@@ -93,9 +151,9 @@ export class Fence {
   /**
    * Replaces the record. One call at a time.
    *
-   * @throws FixityError `upload-superseded`; or S3Error, where it is not known whether it was replaced
+   * @throws FixityError `upload-superseded`; or S3Error if it is not known whether it was replaced
    */
-  async replace(change: (state: UploadState) => UploadState): Promise<void> {
+  async replace(change: (state: RecordState) => RecordState): Promise<void> {
     this.#isReplacing = true;
     try {
       await this.#replace(change);
@@ -106,7 +164,7 @@ export class Fence {
   }
 
   /**
-   * Looks whether the upload is still this holder's. Who is asked to let go, and does not, is shut out before long.
+   * Looks whether the upload is still this holder's.
    *
    * @throws FixityError `upload-superseded`
    */
@@ -116,7 +174,7 @@ export class Fence {
   }
 
   /**
-   * Ends the hold; the next holder need not wait for this one. Does not fail.
+   * Ends the hold, so that the next holder need not wait for this one. Does not fail.
    *
    * @param isUntidy there may be tails that the record does not name
    */
@@ -136,7 +194,12 @@ export class Fence {
     }
   }
 
-  async #replace(change: (state: UploadState) => UploadState): Promise<void> {
+  /** Removes the record, whoever holds the upload. */
+  async removeRecord(): Promise<void> {
+    await this.#records.remove(this.id);
+  }
+
+  async #replace(change: (state: RecordState) => RecordState): Promise<void> {
     for (;;) {
       if (this.#isLost) throw superseded();
       const next = { ...change(this.#state), revision: newToken() };
@@ -154,7 +217,7 @@ export class Fence {
         this.lose();
         throw superseded();
       }
-      // Somebody asks for the upload, or a save that was taken for lost has arrived: go on from there.
+      // Another instance asks for the upload, or a save that seemed lost has arrived: continue from that record.
       this.#etag = current.etag;
       this.#state = current.state;
       if (current.state.isWanted) this.ask();
@@ -165,11 +228,11 @@ export class Fence {
     const { signal } = this.#ended;
     while (!signal.aborted) {
       try {
-        await sleep(LOOK_EVERY, undefined, { signal, ref: false });
+        await sleep(TAKEOVER_POLL_MS, undefined, { signal, ref: false });
         const isBrisk = this.#bytes >= BRISK_BYTES;
         this.#bytes = 0;
-        const isDue = performance.now() - this.#lastContact >= LOOK_EVERY && !this.#isReplacing;
-        if (isDue && !isBrisk && this.#pauses === 0 && !this.#wanted.signal.aborted) await this.#look(signal);
+        const isDue = performance.now() - this.#lastContact >= TAKEOVER_POLL_MS && !this.#isReplacing;
+        if (isDue && !isBrisk && this.#pauses === 0 && !this.#takeover.signal.aborted) await this.#look(signal);
       } catch (error) {
         if (!signal.aborted) this.#log("the record of an upload could not be looked at", error);
       }
@@ -178,14 +241,14 @@ export class Fence {
 
   async #look(signal?: AbortSignal): Promise<void> {
     const before = this.#etag;
-    // What a replacement meets meanwhile, it finds out by itself.
+    // A replacement that runs meanwhile finds out by itself.
     const isOvertaken = () => this.#isReplacing || this.#etag !== before;
     const tag = await this.#records.tagOf(this.id, signal);
     if (tag === before || isOvertaken()) return;
     const current = await this.#records.read(this.id, signal);
     if (isOvertaken()) return;
     if (current !== null && current.state.revision === this.#revisionInDoubt) {
-      // The replacement was written although its answer was lost: nobody else has the upload, even if it has ended.
+      // The replacement was written although its answer was lost: there is no other holder, even if the upload has ended.
       this.#state = current.state;
       this.#etag = current.etag;
       this.#revisionInDoubt = null;
@@ -195,4 +258,8 @@ export class Fence {
     if (current?.state.holder !== this.token) this.lose();
     else if (current.state.isWanted) this.ask();
   }
+}
+
+export function superseded(): FixityError {
+  return new FixityError("upload-superseded", "Another request has taken the upload over.");
 }

@@ -6,8 +6,17 @@ import { UploadId } from "../../../core/upload-id.ts";
 import { Conditions } from "../conditions.ts";
 import { Layout } from "../layout.ts";
 import { failedWith } from "../api/s3-error.ts";
-import { Records, type Replaced } from "./records.ts";
-import { formatState, newState, newToken, type UploadState } from "./upload-state.ts";
+import {
+  endedState,
+  formatState,
+  isEndedSize,
+  newState,
+  newToken,
+  parseState,
+  Records,
+  type RecordState,
+  type Replaced,
+} from "./records.ts";
 
 const id = UploadId.random();
 const LIMITS = { partSize: 1, fixedPartSize: false, maxParts: 1, largestPart: 1 };
@@ -30,7 +39,7 @@ async function over(work: Work): Promise<void> {
   for (const client of clients) await client.destroy();
 }
 
-function stateOf(text: string): UploadState {
+function stateOf(text: string): RecordState {
   return { ...newState(text, LIMITS, {}), revision: newToken() };
 }
 
@@ -277,4 +286,23 @@ void describe("records of uploads", () => {
         await assert.rejects(records.read(id), { name: "FixityError", code: "store-unavailable" });
       }
     }));
+});
+
+void test("the size of a record shows whether its upload was concluded, however long its text is", () => {
+  for (let length = 0; length < 9000; length += 1) {
+    const text = "x".repeat(length);
+    const running = newState(text, LIMITS, {});
+    const states: readonly RecordState[] = [
+      running,
+      endedState(running, "concluded", text),
+      endedState(running, "removed", text),
+    ];
+    for (const state of states) {
+      const bytes = formatState(state);
+      assert.equal(isEndedSize(bytes.length), state.ended === "concluded", `${state.ended}, ${length} characters`);
+      assert.ok(bytes.length < JSON.stringify(state).length + 4096);
+      if (length % 500 === 0) assert.deepEqual(parseState(bytes.toString()), state);
+    }
+  }
+  assert.equal(isEndedSize(0), false, "an object of no bytes is no record");
 });

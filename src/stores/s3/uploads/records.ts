@@ -1,31 +1,171 @@
+import { randomBytes } from "node:crypto";
+import { forEachConcurrent } from "../../../base/map-concurrent.ts";
+import { FixityError } from "../../../core/errors.ts";
+import type { StageOptions } from "../../../core/store.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { expectTag } from "../api/answers.ts";
-import type { Payload, S3Client } from "../api/client.ts";
-import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
-import type { Layout } from "../layout.ts";
+import type { S3Client } from "../api/client.ts";
+import { listObjects } from "../api/listing.ts";
+import type { Part, UploadName } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
 import { Attempts } from "../api/retry.ts";
 import { failedWith, type S3Error } from "../api/s3-error.ts";
 import { sha256Hex } from "../api/signer.ts";
-import { formatState, parseState, type UploadState } from "./upload-state.ts";
+import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
+import type { Layout } from "../layout.ts";
+import type { PartLimits } from "../send/part-writer.ts";
 
-/** A record as it lies in the bucket. */
+/**
+ * Everything that is known of an upload, in one object of the bucket. Replacing that object is what
+ * makes a save atomic: parts and tails that the record does not name do not count, stored or not.
+ */
+export interface RecordState {
+  /** The format. A later version of fixity may have to read this one. */
+  readonly version: 1;
+  /** Different in every record ever written, so that a writer recognizes its own. */
+  readonly revision: string;
+  /** The token of the holder, which may have more bytes than are saved; `null` once it has released the upload. */
+  readonly holder: string | null;
+  /** The holder is asked to let go. */
+  readonly isWanted: boolean;
+  /** The engine's record. */
+  readonly text: string;
+  /** Saved bytes: those of `parts` and `tail`. */
+  readonly offset: number;
+  /** The announced digest, in hex. */
+  readonly digest: string | null;
+  /** Announced bytes. */
+  readonly length: number | null;
+  readonly mediaType: string | null;
+  /** When the announced blob was looked for and not found: milliseconds since 1970, by the clock of that instance. */
+  readonly absentAt?: number;
+  /**
+   * What the sizes of parts follow from, the same for all holders: a part that is sent again then has
+   * the same bytes under the same number.
+   */
+  readonly limits: PartLimits;
+  /** The multipart upload, once there is one. */
+  readonly upload: UploadName | null;
+  readonly parts: readonly Part[];
+  readonly tail: Tail | null;
+  /**
+   * Set before the completion is sent. From then on it may be running, for this holder or an earlier
+   * one: no bytes are added, and the multipart upload is never aborted. `last` is the tail, sent as
+   * the last part.
+   */
+  readonly completing: { readonly last: Part | null } | null;
+  /** A holder was fenced off or has died: there may be parts and tails that no record names. */
+  readonly isUntidy: boolean;
+  /** Only this record is left; of a removed upload, not even that counts. */
+  readonly ended: "concluded" | "removed" | null;
+}
+
+/** The last bytes of an upload, which do not fill a part yet: an object of their own. */
+export interface Tail {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** SHA-256 in hex. */
+  readonly digest: string;
+}
+
+/** The first record of an upload. */
+export function newState(text: string, limits: PartLimits, options: StageOptions): RecordState {
+  const { digest, length, mediaType, isKnownAbsent = false } = options;
+  return {
+    version: 1,
+    revision: newToken(),
+    holder: null,
+    isWanted: false,
+    text,
+    offset: 0,
+    digest: digest?.hex ?? null,
+    length: length ?? null,
+    mediaType: mediaType ?? null,
+    ...(isKnownAbsent && { absentAt: Date.now() }),
+    limits,
+    upload: null,
+    parts: [],
+    tail: null,
+    completing: null,
+    isUntidy: false,
+    ended: null,
+  };
+}
+
+/** The last record of an upload, which names nothing any more. */
+export function endedState(state: RecordState, ended: "concluded" | "removed", text: string): RecordState {
+  return {
+    ...state,
+    text,
+    ended,
+    holder: null,
+    isWanted: false,
+    offset: 0,
+    upload: null,
+    parts: [],
+    tail: null,
+    completing: null,
+    isUntidy: false,
+  };
+}
+
+export function newToken(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/**
+ * The record of a concluded upload fills blocks of this size (bytes), and no other record does, so a
+ * listing shows by its sizes which uploads have ended. Records of older versions may have any size.
+ * The size only decides what need not be read: nothing is removed because of it.
+ */
+const ENDED_BLOCK_BYTES = 4096;
+
+/** A record as it is stored: JSON, and the spaces that {@link ENDED_BLOCK_BYTES} requires. */
+export function formatState(state: RecordState): Buffer {
+  const json = Buffer.from(JSON.stringify(state));
+  const excess = json.length % ENDED_BLOCK_BYTES;
+  const spaces = state.ended === "concluded" ? (ENDED_BLOCK_BYTES - excess) % ENDED_BLOCK_BYTES : excess === 0 ? 1 : 0;
+  return Buffer.concat([json, Buffer.alloc(spaces, " ")]);
+}
+
+/** Whether a record of this size (bytes) is probably that of a concluded upload. */
+export function isEndedSize(size: number): boolean {
+  return size > 0 && size % ENDED_BLOCK_BYTES === 0;
+}
+
+/** @throws FixityError `store-unavailable` for a record of a later version, or a damaged one */
+export function parseState(text: string): RecordState {
+  let state: RecordState;
+  try {
+    state = JSON.parse(text) as RecordState;
+  } catch (cause) {
+    throw new FixityError("store-unavailable", "The record of the upload cannot be parsed.", { cause });
+  }
+  if (state.version === 1) return state;
+  throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
+}
+
+/** A record as it was read. */
 export interface StoredRecord {
-  readonly state: UploadState;
+  readonly state: RecordState;
   readonly etag: string;
 }
 
-/** How a conditional write went. */
+/** The result of a conditional write. */
 export type Replaced =
   | { readonly isWritten: true; readonly etag: string }
-  /** Somebody else has written, or removed it. */
+  /** Another writer has replaced the record, or removed it. */
   | { readonly isWritten: false; readonly current: StoredRecord | null };
 
+/** Records that {@link Records.names} reads at the same time. */
+const CONCURRENT_READS = 16;
+
 /**
- * The records of uploads. A record is replaced only by the writer that has read it last (`If-Match`), so that of two
- * instances that hold an upload one is fenced off. Where the server never meets the condition, the record is read again
- * before it is replaced, which leaves a gap between the two. A server that takes the condition and ignores it cannot be
- * recognised from here; `fixity doctor` reports it.
+ * The records of uploads. Only the writer that has read a record last replaces it (`If-Match`), so of
+ * two instances that hold an upload one is fenced off. Where the server never meets the condition,
+ * the record is read again before it is replaced, which leaves a gap between the two. A server that
+ * accepts the condition and ignores it cannot be recognized here; `fixity doctor` reports it.
  */
 export class Records {
   readonly #client: S3Client;
@@ -38,7 +178,7 @@ export class Records {
     this.#conditions = conditions;
   }
 
-  /** `null` where there is none. */
+  /** `null` if there is none. */
   async read(id: UploadId, signal?: AbortSignal): Promise<StoredRecord | null> {
     const request = { operation: "GetObject", method: "GET", key: this.#layout.record(id), signal };
     try {
@@ -62,7 +202,7 @@ export class Records {
    *
    * @returns its entity tag; `null` if there is a record already
    */
-  async create(id: UploadId, state: UploadState): Promise<string | null> {
+  async create(id: UploadId, state: RecordState): Promise<string | null> {
     const conditions = this.#conditions;
     const written = conditions.usesIfAbsent ? await this.#put(id, state, { "if-none-match": "*" }) : null;
     if (typeof written === "string") {
@@ -72,18 +212,18 @@ export class Records {
     const current = await this.read(id);
     // The answer to the first attempt may have been lost.
     if (current !== null) return current.state.revision === state.revision ? current.etag : null;
-    // The id is random and nobody has been told it yet, so no other writer can come in between.
-    const etag = await this.#putAnyway(id, state);
+    // The id is random and no client knows it yet, so no other writer can interfere.
+    const etag = await this.#putUnconditionally(id, state);
     if (written !== null) conditions.noteIfAbsentRefused(written);
     return etag;
   }
 
   /**
-   * Puts `state` in the place of the record with this tag.
+   * Replaces the record with this entity tag.
    *
-   * @throws S3Error if it is not known whether it was written; a later read tells by the revision
+   * @throws S3Error if it is not known whether it was replaced; a later read tells by the revision
    */
-  async replace(id: UploadId, etag: string, state: UploadState): Promise<Replaced> {
+  async replace(id: UploadId, etag: string, state: RecordState): Promise<Replaced> {
     const conditions = this.#conditions;
     const attempts = new Attempts(this.#client.limits, { closed: this.#client.closed });
     while (conditions.usesIfMatch) {
@@ -101,25 +241,46 @@ export class Records {
         if (current?.etag !== etag) return { isWritten: false, current };
         refusal = written;
       }
-      // The condition holds as far as can be read, and the server refuses it in either form.
+      // As far as a read shows, the condition holds, and the server refuses it in both forms.
       if (refusal === null || (await conditions.isIfMatchUseless(refusal))) break;
       if (!(await attempts.another(refusal))) throw refusal;
     }
     const current = await this.read(id);
     if (current?.etag !== etag) return { isWritten: false, current };
-    return { isWritten: true, etag: await this.#putAnyway(id, state) };
+    return { isWritten: true, etag: await this.#putUnconditionally(id, state) };
   }
 
-  /** Removes a record, whoever holds it. */
+  /** Removes a record, whoever holds the upload. */
   async remove(id: UploadId): Promise<void> {
     await deleteObject(this.#client, this.#layout.record(id));
   }
 
+  /**
+   * Everything that the records name: ids of multipart uploads, keys of tails and of staged objects.
+   * Reads every record, so it is called only if something looks abandoned.
+   *
+   * @throws if one record cannot be read: it could name anything
+   */
+  async names(signal?: AbortSignal): Promise<ReadonlySet<string>> {
+    const names = new Set<string>();
+    for await (const { items } of listObjects(this.#client, this.#layout.uploads, signal)) {
+      const ids = items.map(({ key }) => this.#layout.uploadIdOf(key)).filter((id) => id !== null);
+      await forEachConcurrent(ids, CONCURRENT_READS, async (id) => {
+        const state = (await this.read(id, signal))?.state;
+        if (state?.tail) names.add(state.tail.key);
+        if (state?.upload) names.add(state.upload.uploadId).add(state.upload.key);
+      });
+    }
+    return names;
+  }
+
   /** @returns the entity tag, or why the condition was refused */
-  async #put(id: UploadId, state: UploadState, condition: Readonly<Record<string, string>>): Promise<string | S3Error> {
+  async #put(id: UploadId, state: RecordState, condition: Readonly<Record<string, string>>): Promise<string | S3Error> {
     const operation = "PutObject";
+    const bytes = formatState(state);
+    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
     const headers = { "content-type": "application/json", ...condition };
-    const request = { operation, method: "PUT", key: this.#layout.record(id), headers, body: payloadOf(state) };
+    const request = { operation, method: "PUT", key: this.#layout.record(id), headers, body };
     try {
       return await this.#client.call(request, (answer) => expectTag(operation, answer));
     } catch (error) {
@@ -130,14 +291,9 @@ export class Records {
     }
   }
 
-  async #putAnyway(id: UploadId, state: UploadState): Promise<string> {
+  async #putUnconditionally(id: UploadId, state: RecordState): Promise<string> {
     const written = await this.#put(id, state, {});
     if (typeof written === "string") return written;
     throw written;
   }
-}
-
-function payloadOf(state: UploadState): Payload {
-  const bytes = formatState(state);
-  return { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
 }

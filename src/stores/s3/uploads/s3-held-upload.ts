@@ -1,36 +1,37 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
-import { ABSENCE_TRUSTED_MS } from "../publish/publisher.ts";
-import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { Committed } from "../../../core/store.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
-import { storeFault } from "../faults.ts";
-import { isGone } from "../publish/publisher.ts";
-import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { failedWith } from "../api/s3-error.ts";
-import type { Fence } from "./fence.ts";
-import { endedState, superseded } from "./upload-state.ts";
-import type { UploadTools } from "./upload-tools.ts";
-import { UploadWriter } from "./upload-writer.ts";
+import { storeFault } from "../faults.ts";
+import { ABSENCE_TRUSTED_MS, type Publisher } from "../publish/publisher.ts";
+import type { MultipartUpload, SentParts } from "../send/multipart-upload.ts";
+import { type Fence, superseded } from "./fence.ts";
+import { endedState } from "./records.ts";
+import type { UploadWriter } from "./upload-writer.ts";
 
-/** What the last save changes besides: nobody holds the upload any more. */
+/** What the last save changes in addition: the upload has no holder any more. */
 const RELEASED = { holder: null, isWanted: false } as const;
 
-/** Milliseconds that a failed call waits to learn whether the upload is still this holder's. */
+/** Milliseconds that a failed call may spend on learning whether the upload is still this holder's. */
 const LOOK_TIMEOUT_MS = 3_000;
 
-/** An upload in the hands of its holder: its bytes go through a writer, its record through a fence. */
+/**
+ * An upload in the hands of its holder: its bytes go through a writer, its record through a fence. S3
+ * does not return the parts of an upload that is not completed, so there is no `read`.
+ */
 export class S3HeldUpload implements HeldUpload {
   readonly status = "held";
   readonly #fence: Fence;
-  readonly #tools: UploadTools;
   readonly #writer: UploadWriter;
+  readonly #publisher: Publisher;
+  /** Ends the protection from the collectors of this process: a tail exists before the record names it. */
+  readonly #unprotect: () => void;
   readonly #released = Promise.withResolvers<void>();
   /** Calls, and removals that only the release waits for; none of them rejects. */
-  readonly #underWay = new Set<Promise<unknown>>();
-  /** A tail is there before the record names it. */
-  readonly #forget: () => void;
+  readonly #running = new Set<Promise<unknown>>();
   #failure: { readonly reason: unknown } | null = null;
   /** Saved bytes are lost: the upload can only be concluded or removed. */
   #damage: FixityError | null = null;
@@ -38,13 +39,17 @@ export class S3HeldUpload implements HeldUpload {
   #isNamed: boolean;
   #isReleasing = false;
 
-  constructor(fence: Fence, tools: UploadTools) {
-    const { id, state } = fence;
+  constructor(
+    fence: Fence,
+    writer: UploadWriter,
+    { publisher, unprotect }: { readonly publisher: Publisher; readonly unprotect: () => void },
+  ) {
     this.#fence = fence;
-    this.#tools = tools;
-    this.#writer = new UploadWriter({ id, state, tools, onSlowSender: () => this.#endSlowSender() });
-    this.#isNamed = state.upload !== null;
-    this.#forget = protect(tools.layout.record(id));
+    this.#writer = writer;
+    this.#publisher = publisher;
+    this.#unprotect = unprotect;
+    this.#isNamed = fence.state.upload !== null;
+    writer.onTooSlow = () => this.#endSlowSender();
   }
 
   get record(): string {
@@ -56,7 +61,7 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   get takeover(): AbortSignal {
-    return this.#fence.wanted;
+    return this.#fence.takeover;
   }
 
   get nextSave(): number {
@@ -71,7 +76,7 @@ export class S3HeldUpload implements HeldUpload {
   write(bytes: Uint8Array): Promise<void> | void {
     this.#assertUsable();
     this.#assertOpen();
-    this.#fence.noteBytes(bytes.length);
+    this.#fence.countReceived(bytes.length);
     if (this.takeover.aborted) return this.#call(() => this.#writeIfHeld(bytes));
     const writing = this.#writer.write(bytes);
     if (writing !== undefined) return this.#call(() => writing);
@@ -86,10 +91,10 @@ export class S3HeldUpload implements HeldUpload {
         return this.#fence.replace((state) => ({ ...state, text: record, ...released }));
       }
       this.#assertOpen();
-      const saved = await this.#waitingForS3(() => this.#writer.save());
+      const saved = await this.#whileS3Works(() => this.#writer.save());
       this.#isNamed ||= saved.upload !== null;
       await this.#fence.replace((state) => ({ ...state, ...saved, text: record, ...released }));
-      if (before.tail !== null) this.#note(this.#tools.tails.remove(before.tail.key));
+      if (before.tail !== null) this.#track(this.#writer.removeTail(before.tail));
     });
   }
 
@@ -105,25 +110,19 @@ export class S3HeldUpload implements HeldUpload {
       if (ended !== null || this.#writer.size !== offset) {
         throw new FixityError("internal-error", "The upload has ended, or has bytes that are not saved.");
       }
-      const { large } = this.#writer;
-      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest, null));
-      return { existed: await this.#waitingForS3(commit) };
+      return this.#commit(digest, null);
     });
   }
 
   async commitUnsaved(digest: Digest, record: string): Promise<Committed> {
     this.#assertUsable();
     this.#assertOpen();
-    // If a holder was fenced off there may be parts behind the last one, and the tail may be needed once more (Completer).
+    // After a holder was fenced off there may be parts behind the last one, and the tail may have to be sent again.
     if (this.#fence.state.isUntidy) {
       await this.save(record);
       return this.commit(digest);
     }
-    return this.#call(async () => {
-      const { large } = this.#writer;
-      const commit = () => (large === null ? this.#putWhole(digest) : this.#publish(large, digest, record));
-      return { existed: await this.#waitingForS3(commit) };
-    });
+    return this.#call(() => this.#commit(digest, record));
   }
 
   async conclude(record: string): Promise<void> {
@@ -134,10 +133,10 @@ export class S3HeldUpload implements HeldUpload {
   async remove(): Promise<void> {
     this.#assertUsable();
     return this.#call(async () => {
-      // what was concluded names nothing that would have to be removed first
+      // A concluded upload names nothing that would have to be removed first.
       if (this.#fence.state.ended === "concluded") this.#released.resolve();
       else await this.#end("removed", this.record);
-      await this.#tools.records.remove(this.#fence.id);
+      await this.#fence.removeRecord();
     });
   }
 
@@ -145,90 +144,92 @@ export class S3HeldUpload implements HeldUpload {
     if (this.#isReleasing) return this.released;
     this.#isReleasing = true;
     this.#writer.close(superseded());
-    await Promise.all(this.#underWay);
+    await Promise.all(this.#running);
     await this.#letGo(this.#isNamed);
     await this.#fence.release({ isUntidy: this.#failure !== null });
-    this.#forget();
+    this.#unprotect();
     this.#released.resolve();
   }
 
-  /** Bytes that could never be saved are not taken. */
+  /** Refuses bytes that could never be saved. */
   async #writeIfHeld(bytes: Uint8Array): Promise<void> {
     await this.#fence.confirm();
     await this.#writer.write(bytes);
   }
 
+  /** @param unsavedRecord of an upload whose last bytes are not saved yet */
+  async #commit(digest: Digest, unsavedRecord: string | null): Promise<Committed> {
+    const { upload } = this.#writer;
+    const existed = await this.#whileS3Works(() =>
+      upload === null ? this.#putWhole(digest) : this.#publish(upload, digest, unsavedRecord),
+    );
+    return { existed };
+  }
+
   async #putWhole(digest: Digest): Promise<boolean> {
     const contentType = this.#contentType;
-    return this.#writer.whole((chunks, length) =>
-      this.#tools.publisher.putWhole(
-        digest,
-        { chunks, length, digest: digest.hex },
-        // What has been saved is committed, whether its sender is still there or not.
-        { contentType, signal: undefined },
-      ),
+    return this.#writer.lendAll((chunks, length) =>
+      // Saved bytes are committed whether their sender is still there or not, so no signal ends it.
+      this.#publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, signal: undefined }),
     );
   }
 
-  /** @param record of an upload whose last bytes are not saved yet: they are saved as parts, when the completion begins */
-  async #publish(large: MultipartUpload, digest: Digest, record: string | null): Promise<boolean> {
+  async #publish(upload: MultipartUpload, digest: Digest, unsavedRecord: string | null): Promise<boolean> {
     const { completing, parts, tail, absentAt = 0 } = this.#fence.state;
-    const { size } = this.#writer;
-    return this.#tools.publisher.publish({
-      upload: large,
+    return this.#publisher.publish({
+      upload,
       digest,
-      size,
+      size: this.#writer.size,
       contentType: this.#contentType,
       isKnownAbsent: Math.abs(Date.now() - absentAt) < ABSENCE_TRUSTED_MS,
       sendLast: async () => {
         if (completing !== null) return;
         const sent = await this.#writer.sendTail();
-        if (record !== null && sent !== null) return this.#beginWith(sent, record);
+        if (unsavedRecord !== null && sent !== null) return this.#saveCompleting(sent, unsavedRecord);
         const last = sent?.parts[parts.length] ?? null;
         await this.#fence.replace((state) => ({ ...state, completing: { last } }));
       },
       resumable: {
         isRepeated: completing !== null,
-        // what was not saved is not there to be sent again, and needs no padding: there are no parts behind it
-        resendLast: () => (record === null ? this.#writer.padTail(parts.length + 1, tail) : large.sent()),
+        // Unsaved bytes are gone once sent. They need no padding: no holder was fenced off, so no parts follow.
+        resendLast: () => (unsavedRecord === null ? this.#writer.resendTail(parts.length + 1, tail) : upload.sent()),
       },
     });
   }
 
-  /** Saves all parts and that their completion begins, in one step. */
-  async #beginWith({ name, parts }: SentParts, record: string): Promise<void> {
+  /** Saves all parts, and that their completion begins, in one step. */
+  async #saveCompleting({ name, parts }: SentParts, record: string): Promise<void> {
     const { tail } = this.#fence.state;
-    await this.#writer.large?.keep();
+    await this.#writer.upload?.keep();
     this.#isNamed = true;
     const saved = { offset: this.#writer.size, upload: name, parts, tail: null, completing: { last: null } };
     await this.#fence.replace((state) => ({ ...state, ...saved, text: record }));
-    if (tail !== null) this.#note(this.#tools.tails.remove(tail.key));
+    if (tail !== null) this.#track(this.#writer.removeTail(tail));
   }
 
-  /** Names nothing any more, and then removes what was named. */
+  /** Writes a record that names nothing, and then removes what the one before named. */
   async #end(ended: "concluded" | "removed", record: string): Promise<void> {
     const { tail, isUntidy, completing } = this.#fence.state;
     await this.#fence.replace((state) => endedState(state, ended, record));
     this.#writer.close(superseded());
-    // a completion that was refused for good is not under way (MultipartUpload aborts in no other case)
+    // A completion that was refused for good is not running. In every other state MultipartUpload does not abort.
     await this.#letGo(completing !== null && this.#damage === null);
-    const { tails } = this.#tools;
-    if (isUntidy) await tails.removeAll(this.#fence.id);
-    else if (tail !== null) await tails.remove(tail.key);
-    // nobody need wait for it any more
+    if (isUntidy) await this.#writer.removeAllTails();
+    else if (tail !== null) await this.#writer.removeTail(tail);
+    // Nobody need wait for this holder any more.
     this.#released.resolve();
   }
 
-  /** What nobody will name is thrown away; what may be on its way to become an object never is. */
+  /** Discards parts that no record will name. An upload that may become an object is never aborted. */
   async #letGo(isKept: boolean): Promise<void> {
-    const reason = superseded();
-    await (isKept ? this.#writer.large?.leave(reason) : this.#writer.large?.abort(reason));
+    const { upload } = this.#writer;
+    await (isKept ? upload?.leave(superseded()) : upload?.abort(superseded()));
   }
 
-  /** After a failure the bytes that are not saved are of no use; what they take up is given back at once. */
+  /** After a failure the unsaved bytes are of no use, and their memory is returned at once. */
   async #call<T>(work: () => Promise<T>): Promise<T> {
     const calling = work();
-    this.#note(calling.catch(() => null));
+    this.#track(calling.catch(() => null));
     try {
       return await calling;
     } catch (error) {
@@ -240,13 +241,13 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   /**
-   * What to report of a failure: where another holder has taken the upload over, only that matters. Its completion, for
-   * one, removes the parts and the tail that this holder works with.
+   * What to report of a failure. If another holder has taken the upload over, only that matters: its
+   * completion, for example, removes the parts and the tail that this holder works with.
    */
   async #reasonOf(thrown: unknown): Promise<unknown> {
     const { state, token, isLost } = this.#fence;
     if (isLost) return superseded();
-    // this holder has let go itself
+    // This holder has let go itself.
     if (state.holder !== token) return thrown;
     try {
       await this.#fence.confirm(AbortSignal.timeout(LOOK_TIMEOUT_MS));
@@ -256,28 +257,28 @@ export class S3HeldUpload implements HeldUpload {
     }
   }
 
-  /** Whether what failed shows that saved parts are lost: somebody has removed the multipart upload that they belong to. */
-  async #isDamage(error: unknown): Promise<boolean> {
-    if (error instanceof FixityError) return error.code === "upload-damaged";
+  /** Whether a failure shows that saved parts are lost, because the multipart upload was removed. */
+  async #isDamage(thrown: unknown): Promise<boolean> {
+    if (thrown instanceof FixityError) return thrown.code === "upload-damaged";
     const { upload, completing } = this.#fence.state;
-    if (upload === null || completing !== null || !failedWith(error, 404) || error.code !== "NoSuchUpload")
-      return false;
-    return isGone(this.#tools.client, upload).catch(() => false);
+    if (upload === null || completing !== null) return false;
+    if (!failedWith(thrown, 404) || thrown.code !== "NoSuchUpload") return false;
+    return this.#publisher.isGone(upload).catch(() => false);
   }
 
-  /** While S3 is at work, letting go would not make it end earlier: nobody looks whether the upload is wanted. */
-  async #waitingForS3<T>(work: () => Promise<T>): Promise<T> {
-    const end = this.#fence.pauseWatch();
+  /** While S3 works, letting go would not make it finish earlier, so the record is not watched. */
+  async #whileS3Works<T>(work: () => Promise<T>): Promise<T> {
+    const resumeWatch = this.#fence.pauseWatch();
     try {
       return await work();
     } finally {
-      end();
+      resumeWatch();
     }
   }
 
-  #note(work: Promise<unknown>): void {
-    this.#underWay.add(work);
-    void work.finally(() => this.#underWay.delete(work));
+  #track(work: Promise<unknown>): void {
+    this.#running.add(work);
+    void work.finally(() => this.#running.delete(work));
   }
 
   #fail(thrown: unknown): unknown {
@@ -286,9 +287,9 @@ export class S3HeldUpload implements HeldUpload {
     return this.#failure.reason;
   }
 
-  /** First the sender is left, so that what came can be saved; who does not let go then loses what is not. */
+  /** Asks first, so that what has arrived is saved. A holder that does not let go then loses the rest. */
   #endSlowSender(): void {
-    const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its place.");
+    const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its memory.");
     if (this.takeover.aborted) this.#fail(reason);
     else this.#fence.ask(reason);
   }

@@ -9,20 +9,32 @@ import type {
   UploadStore,
   UploadSummary,
 } from "../../../core/upload-store.ts";
-import { faultsTold, storeFault } from "../faults.ts";
+import type { S3Client } from "../api/client.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
+import type { BufferPool } from "../buffers/buffer-pool.ts";
+import { faultsTold, storeFault } from "../faults.ts";
+import type { Layout } from "../layout.ts";
+import type { ResolvedS3Options } from "../options.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import { protect } from "../send/multipart-upload.ts";
 import { type PartLimits, PartPlan } from "../send/part-writer.ts";
-import { claimUpload, GRACE } from "./claim.ts";
-import { Fence } from "./fence.ts";
+import { Fence, takeOver, TAKEOVER_GRACE_MS } from "./fence.ts";
+import {
+  endedState,
+  isEndedSize,
+  newState,
+  newToken,
+  type Records,
+  type RecordState,
+  type StoredRecord,
+} from "./records.ts";
 import { S3HeldUpload } from "./s3-held-upload.ts";
-import type { StoredRecord } from "./records.ts";
-import { endedState, isEndedSize, newState, newToken, type UploadState } from "./upload-state.ts";
-import type { UploadTools } from "./upload-tools.ts";
+import { UploadWriter } from "./upload-writer.ts";
 
-/** Holds that are remembered of those that could not be released. */
-const REMEMBERED = 1_000;
+/** Tokens that are remembered of holders that could not release their uploads. */
+const MAX_FORMER_TOKENS = 1_000;
 
-/** What `read` returns: the record with what is needed to take the upload without reading it again. */
+/** What `read` returns: the record with what is needed to take the upload over without reading it again. */
 class ReadRecord implements ReadUpload {
   readonly record: string;
   readonly offset: number;
@@ -43,21 +55,44 @@ interface Hold {
   readonly fence: Fence;
 }
 
-/** Uploads that can be resumed, by this process or another over the same bucket. */
-export class S3Uploads implements UploadStore {
-  readonly #tools: UploadTools;
-  readonly #limits: PartLimits;
-  /** What is held here, by id. */
-  readonly #holds = new Map<string, Hold>();
-  /** The last request for each upload that is being taken over; never rejects. */
-  readonly #turns = new Map<string, Promise<void>>();
-  /** Holds of this process that may still stand in the record, and need not be waited for. */
-  readonly #former = new Map<string, string>();
+export interface S3UploadsOptions {
+  readonly client: S3Client;
+  readonly layout: Layout;
+  readonly pool: BufferPool;
+  readonly publisher: Publisher;
+  readonly records: Records;
+  readonly options: ResolvedS3Options;
+  /** Part limits of new uploads. */
+  readonly limits: PartLimits;
+}
 
-  /** @param limits of new uploads */
-  constructor(tools: UploadTools, limits: PartLimits) {
-    this.#tools = tools;
-    this.#limits = limits;
+/**
+ * Uploads that this process, or another over the same bucket, can resume. The pieces:
+ *
+ * - `records.ts`: one record object per upload, replaced under `If-Match`. What it does not name does
+ *   not count.
+ * - `fence.ts`: taking an upload over, and a holder's lease on its record.
+ * - `upload-writer.ts`: the bytes, as parts of one multipart upload and a tail.
+ * - `s3-held-upload.ts`: the calls of the port, in terms of these and of the publisher.
+ *
+ * After a crash the record names everything that counts. Parts and tails that it does not name are
+ * overwritten by the next holder, or removed by the collector once they are old.
+ */
+export class S3Uploads implements UploadStore {
+  readonly #options: S3UploadsOptions;
+  readonly #records: Records;
+  readonly #limits: PartLimits;
+  /** What is held in this process, by id. */
+  readonly #holds = new Map<string, Hold>();
+  /** The last takeover of each upload that is running in this process, by id; none of them rejects. */
+  readonly #takeovers = new Map<string, Promise<void>>();
+  /** Tokens of holders in this process that have let go but may still stand in the record, by id. */
+  readonly #formerTokens = new Map<string, string>();
+
+  constructor(options: S3UploadsOptions) {
+    this.#options = options;
+    this.#records = options.records;
+    this.#limits = options.limits;
   }
 
   async create(id: UploadId, record: string, options: CreateUploadOptions = {}): Promise<void> {
@@ -69,18 +104,15 @@ export class S3Uploads implements UploadStore {
     const token = newToken();
     const state = { ...newState(record, this.#limits, options), holder: token };
     const etag = await this.#create(id, state, options);
-    const {
-      records,
-      options: { log },
-    } = this.#tools;
-    return this.#hand(new Fence(records, id, { state, etag, token, log }));
+    const { log } = this.#options.options;
+    return this.#hold(new Fence(this.#records, id, { state, etag, token, log }));
   }
 
   /** @returns the record's entity tag */
-  async #create(id: UploadId, state: UploadState, { signal, length }: CreateUploadOptions): Promise<string> {
+  async #create(id: UploadId, state: RecordState, { signal, length }: CreateUploadOptions): Promise<string> {
     signal?.throwIfAborted();
     assertFits(this.#limits, length);
-    const etag = await faultsTold(() => this.#tools.records.create(id, state));
+    const etag = await faultsTold(() => this.#records.create(id, state));
     if (etag === null) throw new FixityError("internal-error", "There is an upload with this id already.");
     return etag;
   }
@@ -88,37 +120,37 @@ export class S3Uploads implements UploadStore {
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
     return faultsTold(async () => {
-      const found = await this.#tools.records.read(id, signal);
+      const found = await this.#records.read(id, signal);
       if (found === null) return null;
       if (found.state.ended !== "removed") return new ReadRecord(found);
-      // its remover died before the end
-      await this.#tools.records.remove(id);
+      // The process that removed the upload died before it removed the record.
+      await this.#records.remove(id);
       return null;
     });
   }
 
-  /** One at a time for each upload, in their order: the last one is the one that has it. */
+  /** Calls for one upload run one after another; the last one has the upload. */
   async hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | EndedUpload | null> {
     signal?.throwIfAborted();
-    const before = this.#turns.get(id.hex);
-    const { promise: turn, resolve: end } = Promise.withResolvers<void>();
-    this.#turns.set(id.hex, turn);
+    const before = this.#takeovers.get(id.hex);
+    const { promise: takeover, resolve: end } = Promise.withResolvers<void>();
+    this.#takeovers.set(id.hex, takeover);
     try {
       await before;
       signal?.throwIfAborted();
-      // whoever had to be waited for has written since
+      // A holder that had to be waited for has written since.
       const isFresh = before === undefined && !this.#holds.has(id.hex);
       const known = isFresh && read instanceof ReadRecord ? read.stored : null;
       return await faultsTold(() => this.#take(id, known, signal));
     } finally {
       end();
-      if (this.#turns.get(id.hex) === turn) this.#turns.delete(id.hex);
+      if (this.#takeovers.get(id.hex) === takeover) this.#takeovers.delete(id.hex);
     }
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary, void, undefined> {
     signal?.throwIfAborted();
-    const { client, layout } = this.#tools;
+    const { client, layout } = this.#options;
     try {
       for await (const { items, now } of listObjects(client, layout.uploads, signal)) {
         for (const { key, size, modified } of items) {
@@ -140,34 +172,37 @@ export class S3Uploads implements UploadStore {
     const hold = this.#holds.get(id.hex);
     if (hold?.fence.state.ended === "concluded") return this.#ended(id, hold.fence.state);
     if (hold !== undefined) await this.#dismiss(id, hold, signal);
-    const former = this.#former.get(id.hex) ?? null;
-    const { records, options } = this.#tools;
-    const claimed = await claimUpload(records, id, { former, read, signal, log: options.log });
-    this.#former.delete(id.hex);
-    if (claimed === null || claimed instanceof Fence) return claimed && this.#hand(claimed);
-    return this.#ended(id, claimed.state);
+    const formerToken = this.#formerTokens.get(id.hex) ?? null;
+    const { log } = this.#options.options;
+    const taken = await takeOver(this.#records, id, { formerToken, read, signal, log });
+    this.#formerTokens.delete(id.hex);
+    if (taken === null || taken instanceof Fence) return taken && this.#hold(taken);
+    return this.#ended(id, taken.state);
   }
 
-  #ended(id: UploadId, { text }: UploadState): EndedUpload {
-    return { status: "ended", record: text, remove: () => faultsTold(() => this.#tools.records.remove(id)) };
+  #ended(id: UploadId, { text }: RecordState): EndedUpload {
+    return { status: "ended", record: text, remove: () => faultsTold(() => this.#records.remove(id)) };
   }
 
-  #hand(fence: Fence): HeldUpload {
+  #hold(fence: Fence): HeldUpload {
     const { id } = fence;
-    const taken = { fence, upload: new S3HeldUpload(fence, this.#tools) };
-    this.#holds.set(id.hex, taken);
-    void taken.upload.released.then(() => this.#noteReleased(id, taken));
-    return taken.upload;
+    const { layout, publisher } = this.#options;
+    const writer = new UploadWriter(id, fence.state, this.#options);
+    const upload = new S3HeldUpload(fence, writer, { publisher, unprotect: protect(layout.record(id)) });
+    const hold = { fence, upload };
+    this.#holds.set(id.hex, hold);
+    void upload.released.then(() => this.#noteReleased(id, hold));
+    return upload;
   }
 
-  /** Asks who holds the upload here to let go, and shuts him out after a second. */
+  /** Asks the holder in this process to let go, and fences it off after its grace. */
   async #dismiss(id: UploadId, hold: Hold, signal: AbortSignal | undefined): Promise<void> {
     const waiting = new AbortController();
     const { fence, upload } = hold;
     fence.ask();
     void upload.released.then(() => waiting.abort());
     const over = signal === undefined ? waiting.signal : AbortSignal.any([waiting.signal, signal]);
-    await delay(GRACE, over).catch(() => null);
+    await delay(TAKEOVER_GRACE_MS, over).catch(() => null);
     signal?.throwIfAborted();
     fence.lose();
     this.#noteReleased(id, hold);
@@ -177,9 +212,9 @@ export class S3Uploads implements UploadStore {
     if (this.#holds.get(id.hex)?.fence !== fence) return;
     this.#holds.delete(id.hex);
     if (fence.state.holder !== fence.token) return;
-    this.#former.set(id.hex, fence.token);
-    const [oldest] = this.#former.keys();
-    if (this.#former.size > REMEMBERED && oldest !== undefined) this.#former.delete(oldest);
+    this.#formerTokens.set(id.hex, fence.token);
+    const [oldest] = this.#formerTokens.keys();
+    if (this.#formerTokens.size > MAX_FORMER_TOKENS && oldest !== undefined) this.#formerTokens.delete(oldest);
   }
 }
 

@@ -1,107 +1,138 @@
+import { createHash } from "node:crypto";
+import { delay } from "../../../base/abort-race.ts";
 import { Digest } from "../../../core/digest.ts";
+import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
+import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
+import { digestOfChunks } from "../api/chunk-digest.ts";
+import type { S3Client } from "../api/client.ts";
+import { listObjects } from "../api/listing.ts";
+import { deleteObject, putObject } from "../api/objects.ts";
+import type { Admission, BufferPool } from "../buffers/buffer-pool.ts";
+import type { Layout } from "../layout.ts";
+import { type ResolvedS3Options, SMALLEST_PART } from "../options.ts";
+import { LOOK_AGAIN_AFTER_MS } from "../publish/publisher.ts";
+import { openObject } from "../s3-reader.ts";
 import { MultipartUpload, type MultipartUploadOptions, type SentParts } from "../send/multipart-upload.ts";
-import { SMALLEST_PART } from "../options.ts";
 import { PartPlan, PartWriter } from "../send/part-writer.ts";
-import type { Admission } from "../buffers/buffer-pool.ts";
-import type { Tail, UploadState } from "./upload-state.ts";
-import type { UploadTools } from "./upload-tools.ts";
+import type { RecordState, Tail } from "./records.ts";
 
-/** A save is due after so many bytes, at the next end of a part. */
-const SAVE_EVERY = 32 * 1024 * 1024;
+/** Bytes after which a save is due, at the next end of a part. */
+const SAVE_INTERVAL_BYTES = 32 * 1024 * 1024;
+
+/** A tail may take the time of one answer (`timeouts.answer`) for each of these bytes. */
+const BYTES_PER_ANSWER_TIME = 8 * 1024 * 1024;
 
 /** What a save names. */
-export type Saved = Pick<UploadState, "offset" | "upload" | "parts" | "tail">;
-
-/** What a writer is made of. */
-export interface UploadWriterParts {
-  readonly tools: UploadTools;
-  readonly id: UploadId;
-  /** As the holder before has left it. */
-  readonly state: UploadState;
-  /** The sender is too slow while others wait for its memory; said again and again until that is given back. */
-  readonly onSlowSender: () => void;
-}
+export type Saved = Pick<RecordState, "offset" | "upload" | "parts" | "tail">;
 
 /**
- * The bytes of an upload in the hands of its holder: on from the parts and the tail of the last save. Takes no memory before
- * the first byte is written, and then loads the tail, so that the part which it begins is filled.
+ * The bytes of an upload in the hands of its holder: whole parts of one multipart upload, and behind
+ * them the tail, which does not fill a part yet.
+ *
+ * A tail is an object at a key of its own that is never replaced, so the tail that a record names
+ * stays what it is until another record names another one. The next holder loads it and fills the
+ * part up. The writer takes no memory before the first byte is written.
  */
 export class UploadWriter {
-  readonly #parts: UploadWriterParts;
+  /** Called again and again while the sender is too slow and others wait for its memory, until it is returned. */
+  onTooSlow: (() => void) | null = null;
+  readonly #id: UploadId;
+  /** As the previous holder has left it. */
+  readonly #state: RecordState;
+  readonly #client: S3Client;
+  readonly #layout: Layout;
+  readonly #pool: BufferPool;
+  readonly #options: ResolvedS3Options;
   readonly #plan: PartPlan;
   readonly #resumed: MultipartUpload | null;
   readonly #stop = new AbortController();
   #admission: Admission | null = null;
-  /** Calls that the sender waits for. */
+  /** Calls that keep the sender waiting. */
   #busy = 0;
   #writer: PartWriter | null = null;
-  /** {@link #writer}, once the tail is in it. */
+  /** {@link #writer}, once the tail is loaded into it. */
   #ready: PartWriter | null = null;
   #size: number;
 
-  constructor(parts: UploadWriterParts) {
-    const { state, tools } = parts;
-    const { offset, upload, completing } = state;
-    this.#parts = parts;
+  constructor(
+    id: UploadId,
+    state: RecordState,
+    store: {
+      readonly client: S3Client;
+      readonly layout: Layout;
+      readonly pool: BufferPool;
+      readonly options: ResolvedS3Options;
+    },
+  ) {
+    const { offset, upload: name, parts, completing } = state;
+    this.#id = id;
+    this.#state = state;
+    this.#client = store.client;
+    this.#layout = store.layout;
+    this.#pool = store.pool;
+    this.#options = store.options;
     this.#size = offset;
-    this.#plan = planOf(state, tools);
-    const sent = completing?.last ? [...state.parts, completing.last] : state.parts;
-    const resumed = upload && { name: upload, parts: sent, mayBeCompleting: completing !== null };
+    this.#plan = planOf(state, store.pool.maxBufferBytes);
+    const sent = completing?.last ? [...parts, completing.last] : parts;
     this.#resumed =
-      resumed && new MultipartUpload(tools.client, { ...this.#multipartOptions(resumed.name.key), resumed });
+      name &&
+      new MultipartUpload(this.#client, {
+        ...this.#multipartOptions(name.key),
+        resumed: { name, parts: sent, mayBeCompleting: completing !== null },
+      });
   }
 
-  /** Saved bytes, and those written since. */
+  /** Bytes, saved and written since. */
   get size(): number {
     return this.#size;
   }
 
-  /** Where parts go; `null` before the first one. */
-  get large(): MultipartUpload | null {
+  /** Where parts are sent; `null` before the first one. */
+  get upload(): MultipartUpload | null {
     return this.#writer === null ? this.#resumed : this.#writer.upload;
   }
 
-  /** The first end of a part behind what is written, and {@link SAVE_EVERY} or more behind the last save. */
+  /** The first end of a part past what is written that is at least {@link SAVE_INTERVAL_BYTES} after the last save. */
   nextSave(savedOffset: number): number {
-    const { limits, tail } = this.#parts.state;
-    let number = this.large?.nextNumber ?? 1;
+    const { limits, tail } = this.#state;
+    let number = this.upload?.nextNumber ?? 1;
     let end = this.#size - (this.#ready?.held ?? tail?.size ?? 0);
-    while ((end <= this.#size || end < savedOffset + SAVE_EVERY) && number <= limits.maxParts) {
+    while ((end <= this.#size || end < savedOffset + SAVE_INTERVAL_BYTES) && number <= limits.maxParts) {
       end += this.#plan.size(number);
       number += 1;
     }
     return end;
   }
 
-  /** Takes bytes. A promise where memory, the tail or a connection has to be waited for. */
+  /** Takes ownership of bytes. Returns a promise if it has to wait for memory, the tail or a connection. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#size += bytes.length;
     this.#admission?.countReceived(bytes.length);
-    if (this.#ready === null) return this.#occupied(() => this.#openAndWrite(bytes));
+    if (this.#ready === null) return this.#whileBusy(() => this.#openAndWrite(bytes));
     const writing = this.#ready.write(bytes);
-    if (writing !== undefined) return this.#occupied(() => writing);
+    if (writing !== undefined) return this.#whileBusy(() => writing);
   }
 
-  /** Waits until S3 has everything that was written before this call: whole parts as such, the rest as a tail. */
+  /** Waits until S3 has everything that was written before this call: whole parts, and the rest as a tail. */
   async save(): Promise<Saved> {
-    return this.#occupied(async () => {
+    return this.#whileBusy(async () => {
       const writer = this.#ready;
       const offset = this.#size;
-      // what is all there and fits a part is put whole when it is committed
-      const isWhole = writer?.upload === null && offset === this.#parts.state.length;
+      // Complete content that fits one part is put whole when it is committed.
+      const isWhole = writer?.upload === null && offset === this.#state.length;
       if (writer?.isPartFull === true && !isWhole) writer.sendNow();
-      const large = this.large;
-      const [sent, tail] = await bothOf(large?.sent(), this.#saveTail());
-      await large?.keep();
+      const { upload } = this;
+      const [sent, tail] = await bothOf(upload?.sent(), this.#putTail());
+      await upload?.keep();
       return { offset, upload: sent?.name ?? null, parts: sent?.parts ?? [], tail };
     });
   }
 
-  /** Gives all bytes of an upload of which no part was sent. */
-  async whole<T>(read: (chunks: readonly Uint8Array[], length: number) => Promise<T>): Promise<T> {
-    return this.#occupied(async () => {
+  /** Lends all bytes of an upload of which no part was sent. */
+  async lendAll<T>(read: (chunks: readonly Uint8Array[], length: number) => Promise<T>): Promise<T> {
+    return this.#whileBusy(async () => {
       const writer = await this.#open();
       return writer.lend(read);
     });
@@ -109,7 +140,7 @@ export class UploadWriter {
 
   /** Sends the tail as the last part, and waits until S3 has all parts. */
   async sendTail(): Promise<SentParts | null> {
-    return this.#occupied(async () => {
+    return this.#whileBusy(async () => {
       const writer = await this.#open();
       if (writer.held > 0) writer.sendNow();
       return (await writer.upload?.sent()) ?? null;
@@ -117,24 +148,47 @@ export class UploadWriter {
   }
 
   /**
-   * Sends the tail, which is the last part already, once more: as large as a part must be that has others behind it.
+   * Sends the tail again, which is the last part already: as large as a part with others behind it
+   * must be.
    *
    * @param tail as it was saved last
    */
-  async padTail(number: number, tail: Tail | null): Promise<SentParts | null> {
-    return this.#occupied(async () => {
+  async resendTail(number: number, tail: Tail | null): Promise<SentParts | null> {
+    return this.#whileBusy(async () => {
       const wasOpen = this.#ready !== null;
       const writer = await this.#open();
-      if (wasOpen && tail !== null) await this.#load(tail, writer);
+      if (wasOpen && tail !== null) await this.#loadTail(tail, writer);
       if (writer.held > 0) writer.sendPadded(number, SMALLEST_PART);
       return (await writer.upload?.sent()) ?? null;
     });
   }
 
-  /** Gives the memory back. Nothing is taken or sent any more, for this reason. */
+  /** Returns all memory. Nothing is taken or sent any more, for this reason. */
   close(reason: unknown): void {
     this.#stop.abort(reason);
     this.#writer?.close(reason);
+  }
+
+  /** Removes a tail that no record names any more. Does not fail: the collector removes what is left over. */
+  async removeTail({ key }: Tail): Promise<void> {
+    try {
+      await deleteObject(this.#client, key, { patience: "reader" });
+    } catch (error) {
+      this.#options.log("the tail of an upload could not be removed", error);
+    }
+  }
+
+  /** Removes all tails of the upload, including those that no record names. Does not fail. */
+  async removeAllTails(): Promise<void> {
+    try {
+      for await (const { items } of listObjects(this.#client, this.#layout.tails(this.#id))) {
+        for (const { key } of items) {
+          if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key, { patience: "reader" });
+        }
+      }
+    } catch (error) {
+      this.#options.log("the tails of an upload could not be removed", error);
+    }
   }
 
   async #openAndWrite(bytes: Uint8Array): Promise<void> {
@@ -144,54 +198,35 @@ export class UploadWriter {
 
   async #open(): Promise<PartWriter> {
     if (this.#ready !== null) return this.#ready;
-    const { tools, state, onSlowSender } = this.#parts;
-    const length = state.length ?? undefined;
+    const { length, tail } = this.#state;
+    const atMost = length ?? undefined;
     const { signal } = this.#stop;
-    const admission = await tools.pool.admit(length, signal);
-    admission.onTooSlow = onSlowSender;
+    const admission = await this.#pool.admit(atMost, signal);
+    admission.onTooSlow = () => this.onTooSlow?.();
     admission.busy = this.#busy > 0;
     this.#admission = admission;
-    const createUpload = () => new MultipartUpload(tools.client, this.#multipartOptions(this.#newKey()));
-    const writer = new PartWriter({
-      admission,
-      plan: this.#plan,
-      atMost: length,
-      upload: this.#resumed,
-      createUpload,
-      signal,
-    });
+    const createUpload = () => new MultipartUpload(this.#client, this.#multipartOptions(this.#newKey()));
+    const writer = new PartWriter({ admission, plan: this.#plan, atMost, upload: this.#resumed, createUpload, signal });
     this.#writer = writer;
     if (signal.aborted) writer.close(signal.reason);
-    if (state.tail !== null) await this.#load(state.tail, writer);
+    if (tail !== null) await this.#loadTail(tail, writer);
     this.#ready = writer;
     return writer;
   }
 
-  async #load(tail: Tail, writer: PartWriter): Promise<void> {
-    await this.#parts.tools.tails.load(tail, (chunk) => writer.write(chunk), this.#stop.signal);
-  }
-
-  async #saveTail(): Promise<Tail | null> {
-    const writer = this.#ready;
-    if (writer === null || writer.held === 0) return null;
-    const { tools, id } = this.#parts;
-    return writer.lend((chunks, size) => tools.tails.put(id, chunks, size));
-  }
-
-  /** Only where the digest and the length are known are the parts at the blob's own key, without a copy at the end. */
+  /** Parts go to the blob's own key, without a copy at the end, only if the digest and the length are known. */
   #newKey(): string {
-    const { state, tools } = this.#parts;
-    const digest = state.digest === null || state.length === null ? null : Digest.fromHex(state.digest);
-    return digest === null ? tools.layout.newStaging() : tools.layout.blob(digest);
+    const { digest: hex, length } = this.#state;
+    const digest = hex === null || length === null ? null : Digest.fromHex(hex);
+    return digest === null ? this.#layout.newStaging() : this.#layout.blob(digest);
   }
 
   #multipartOptions(key: string): MultipartUploadOptions {
-    const contentType = this.#parts.state.mediaType ?? OCTET_STREAM;
-    return { ...this.#parts.tools.options, key, contentType };
+    return { ...this.#options, key, contentType: this.#state.mediaType ?? OCTET_STREAM };
   }
 
-  /** What the sender waits for is no sign of its slowness. */
-  async #occupied<T>(work: () => Promise<T>): Promise<T> {
+  /** Time that the sender spends waiting is no sign of a slow sender. */
+  async #whileBusy<T>(work: () => Promise<T>): Promise<T> {
     this.#busy += 1;
     if (this.#admission !== null) this.#admission.busy = true;
     try {
@@ -201,20 +236,81 @@ export class UploadWriter {
       if (this.#admission !== null) this.#admission.busy = this.#busy > 0;
     }
   }
+
+  async #putTail(): Promise<Tail | null> {
+    const writer = this.#ready;
+    if (writer === null || writer.held === 0) return null;
+    return writer.lend(async (chunks, size) => {
+      const key = this.#layout.newTail(this.#id);
+      const digest = await digestOfChunks(chunks);
+      const payload = { chunks, length: size, digest };
+      await putObject(this.#client, key, payload, { contentType: OCTET_STREAM, ifAbsent: false });
+      return { key, size, digest };
+    });
+  }
+
+  /**
+   * Writes the bytes of a tail to `writer`.
+   *
+   * @throws FixityError `upload-damaged` if they differ from what was saved, and still do when they
+   *   are read again; `store-unavailable` if only the first read has failed
+   */
+  async #loadTail(tail: Tail, writer: PartWriter): Promise<void> {
+    const { signal } = this.#stop;
+    if (await this.#readTail(tail, (chunk) => writer.write(chunk), signal)) return;
+    for (const pauseMs of LOOK_AGAIN_AFTER_MS) {
+      await delay(pauseMs, signal);
+      if (await this.#readTail(tail, () => undefined, signal)) {
+        throw new FixityError("store-unavailable", "The store did not return what was saved. Try again soon.");
+      }
+    }
+    throw uploadDamaged();
+  }
+
+  /**
+   * Reads a tail from beginning to end. One deadline applies to all of it, counted while this waits
+   * for S3 and not while `sink` waits for memory: bytes that trickle in do not extend it.
+   *
+   * @returns whether the object is what was saved
+   */
+  async #readTail(
+    tail: Tail,
+    sink: (bytes: Uint8Array) => Promise<void> | void,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const deadline = new AbortController();
+    let leftMs = this.#client.answerTime * Math.ceil(Math.max(1, tail.size / BYTES_PER_ANSWER_TIME));
+    await using reader = await openObject(this.#client, tail.key, {
+      signal: AbortSignal.any([signal, deadline.signal]),
+    });
+    if (reader?.size !== tail.size) return false;
+    const hash = createHash("sha256");
+    const chunks = reader[Symbol.asyncIterator]();
+    for (;;) {
+      const start = performance.now();
+      const timer = setTimeout(() => deadline.abort(lateTail()), Math.max(1, leftMs));
+      const next = await chunks.next().finally(() => clearTimeout(timer));
+      leftMs -= performance.now() - start;
+      if (next.done === true) return hash.digest("hex") === tail.digest;
+      hash.update(next.value);
+      await sink(next.value);
+    }
+  }
 }
 
-/** The sizes of parts as they were chosen first; smaller, where this store has less memory than the one that chose. */
-function planOf({ limits, length }: UploadState, { pool }: UploadTools): PartPlan {
-  const { maxBufferBytes: largestPart } = pool;
-  const partSize = Math.min(limits.partSize, largestPart);
-  return new PartPlan(
-    { ...limits, partSize, largestPart: Math.min(limits.largestPart, largestPart) },
-    length ?? undefined,
-  );
+/** Part sizes as the first holder has chosen them; smaller if this store has less memory. */
+function planOf({ limits, length }: RecordState, maxBufferBytes: number): PartPlan {
+  const partSize = Math.min(limits.partSize, maxBufferBytes);
+  const largestPart = Math.min(limits.largestPart, maxBufferBytes);
+  return new PartPlan({ ...limits, partSize, largestPart }, length ?? undefined);
 }
 
-/** Both, or the failure of one when both are at rest. */
+/** Both results, or the failure of one once both have settled. */
 async function bothOf<A, B>(one: Promise<A> | undefined, other: Promise<B>): Promise<readonly [A | undefined, B]> {
   await Promise.allSettled([one, other]);
   return [await one, await other];
+}
+
+function lateTail(): FixityError {
+  return new FixityError("store-unavailable", "The store did not return what was saved in time. Try again soon.");
 }
