@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { count } from "../server/kinds.ts";
+import { count } from "../settings/kinds.ts";
 import { EXIT } from "./exit-codes.ts";
 import { USUAL_ENDPOINT } from "./remote.ts";
 import type { Environment } from "./store-settings.ts";

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { FixityError } from "../core/errors.ts";
-import { flagOf } from "../server/config.ts";
-import { type Setting, SETTINGS } from "../server/settings.ts";
+import { flagOf } from "../settings/config.ts";
+import { type Setting, SETTINGS } from "../settings/settings.ts";
 import { addClientCommands } from "./client-commands.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, watchOutput } from "./output.ts";

@@ -1,4 +1,4 @@
-import { type Config, type ConfigSources, readConfig } from "../server/config.ts";
+import { type Config, type ConfigSources, readConfig } from "../settings/config.ts";
 import { type RunningServer, startServer } from "../server/server.ts";
 import { SIGNAL_EXITS } from "./exit-codes.ts";
 

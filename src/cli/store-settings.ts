@@ -1,5 +1,5 @@
-import { type Config, readConfig } from "../server/config.ts";
-import { type Setting, SETTINGS, type Settings } from "../server/settings.ts";
+import { type Config, readConfig } from "../settings/config.ts";
+import { type Setting, SETTINGS, type Settings } from "../settings/settings.ts";
 
 /** Variables of the process's environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -11,7 +11,7 @@ import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { RESUMABLE } from "../http/resumable/tus.ts";
 import { ClientErrors } from "./client-errors.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "../settings/config.ts";
 import type { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";

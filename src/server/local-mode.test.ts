@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readConfig } from "./config.ts";
+import { readConfig } from "../settings/config.ts";
 import { accessWarnings, hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 
 const TOKENS = { UPLOAD_TOKENS: "0123456789abcdef" };

@@ -3,7 +3,7 @@ import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/host.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "../settings/config.ts";
 
 /**
  * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts whoever reaches it. The

@@ -1,6 +1,6 @@
 import util from "node:util";
 import { type Logger, pino } from "pino";
-import type { Config } from "./config.ts";
+import type { Config } from "../settings/config.ts";
 import { LogOutput } from "./log-output.ts";
 import { type LogRecord, type Paint, prettyLine } from "./pretty.ts";
 

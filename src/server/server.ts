@@ -6,11 +6,11 @@ import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { AppParts } from "./app.ts";
 import { collectPeriodically } from "./collections.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "../settings/config.ts";
 import { Health } from "./health.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
-import { checkDelegation, makeStore } from "./store.ts";
+import { checkDelegation, makeStore } from "../settings/configured-store.ts";
 
 /** Milliseconds between two collections of what dead processes have left and what has expired; less if uploads expire sooner. */
 const COLLECTION_PERIOD_MS = 3_600_000;

@@ -12,7 +12,7 @@ import { createFixity, type ErrorCode, type Fixity, FixityError } from "../../sr
 import { memoryStore } from "../../src/memory.ts";
 import { bearerTokens, expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 import { buildApp } from "../../src/server/app.ts";
-import { readConfig } from "../../src/server/config.ts";
+import { readConfig } from "../../src/settings/config.ts";
 import { Health } from "../../src/server/health.ts";
 
 /** The ways to serve fixity; `local` is the standalone server in local mode, without tokens. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { FixityError } from "../core/errors.ts";
-import { isLoopbackHost } from "./local-mode.ts";
+import { isLoopbackHost } from "../server/local-mode.ts";
 import { nearest } from "./nearest.ts";
 import { type Setting, SETTINGS, type Settings } from "./settings.ts";
 
