@@ -1,7 +1,7 @@
 import { enableCompileCache } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 
 /**
  * Keeps compiled code from one start to the next, which halves the time of a start. In the user's own cache, not in Node's

@@ -2,8 +2,8 @@ import { createReadStream } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
 import { digestOf } from "../core/intake.ts";
-import { systemCode } from "./file-trouble.ts";
 import { localName } from "./local-name.ts";
 import type { RemoteLink } from "./remote.ts";
 
@@ -39,7 +39,7 @@ async function statsOf(path: string): Promise<Awaited<ReturnType<typeof lstat>> 
   try {
     return await lstat(path);
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
+    if (systemErrorCode(error) === "ENOENT") return null;
     throw error;
   }
 }

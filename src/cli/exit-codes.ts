@@ -1,15 +1,15 @@
-/** Exit codes of all commands but `serve`; docs/operations.md and docs/cli.md tell users of them. */
+/** Exit codes of all commands except `serve`, as documented in docs/cli.md and docs/operations.md. */
 export const EXIT = {
-  /** It was done, and all is well. */
+  /** The command did its work, and everything is in order. */
   ok: 0,
-  /** It was done, and not all is well. */
-  unwell: 1,
-  /** It could not be done, or not to its end: wrong settings, or a store that cannot be reached. */
-  undone: 2,
+  /** The command did its work, and something is not in order: files are missing or damaged, or were not stored. */
+  notOk: 1,
+  /** The command could not do its work, or not all of it: wrong settings, or a service or store that cannot be reached. */
+  failed: 2,
 } as const;
 
-/** Exit codes of a process that a signal ended: 128 and the signal's number. */
+/** Exit codes of a process that stopped because of a signal: 128 plus the number of the signal. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Of a process whose output has no reader any more, as in `fixity verify | head`. Output that cannot be written is `undone`. */
-export const UNREAD_EXIT = 141;
+/** Exit code of a process whose output nobody reads any more, as in `fixity verify | head` (128 plus SIGPIPE). */
+export const SIGPIPE_EXIT = 141;

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { type Client, FixityClientError } from "../client/node.ts";
 import { standingAt } from "./destination.ts";
-import { systemCode } from "./file-trouble.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
 import { PartialFile } from "./partial-file.ts";
 import type { RemoteLink } from "./remote.ts";
 
@@ -48,7 +48,7 @@ async function publish({ path, replaces, remote, size }: FetchedFile, partial: P
   try {
     await partial.publish(path, { replaces });
   } catch (error) {
-    const isTaken = systemCode(error) === "EEXIST";
+    const isTaken = systemErrorCode(error) === "EEXIST";
     if (!isTaken || (await standingAt(path, { digest: remote.digest, size })) !== "same") throw error;
     // another run for the same link was first
     await partial.discard();

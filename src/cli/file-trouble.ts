@@ -1,3 +1,5 @@
+import { systemErrorCode } from "../base/system-errors.ts";
+
 /** What went wrong with a file of the user's, and what to do about it; without the file's name. */
 const TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
@@ -15,15 +17,8 @@ const TROUBLES: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
 };
 
-/** The code of a system error, such as `ENOENT`; `null` where `error` is none, and none led to it. */
-export function systemCode(error: unknown): string | null {
-  if (!(error instanceof Error)) return null;
-  if ("code" in error && "errno" in error && typeof error.code === "string") return error.code;
-  return systemCode(error.cause);
-}
-
 /** What a failed call on a file means for its user. */
 export function fileTrouble(error: unknown): string {
-  const code = systemCode(error) ?? "";
+  const code = systemErrorCode(error) ?? "";
   return TROUBLES[code] ?? `it cannot be used (${code === "" ? "for a reason that the system does not tell" : code})`;
 }

@@ -1,12 +1,12 @@
 import { stat } from "node:fs/promises";
-import { systemCode } from "./file-trouble.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
 
 /** When a file was last changed; `null` where there is none. */
 export async function lastChange(path: string): Promise<Date | null> {
   try {
     return (await stat(path)).mtime;
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
+    if (systemErrorCode(error) === "ENOENT") return null;
     throw error;
   }
 }
@@ -17,7 +17,7 @@ export async function unlessGone(call: Promise<void>): Promise<boolean> {
     await call;
     return true;
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
+    if (systemErrorCode(error) === "ENOENT") return false;
     throw error;
   }
 }

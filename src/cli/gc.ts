@@ -1,8 +1,7 @@
 import { createFixity } from "../core/fixity.ts";
 import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
-import { assertThere, withStore } from "./store-command.ts";
-import type { CommandSources } from "./store-settings.ts";
+import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted, printJson } from "./text.ts";
 import { print } from "./output.ts";
 
@@ -10,15 +9,15 @@ import { print } from "./output.ts";
  * `fixity gc`: removes what dead processes have left half-written and uploads that have expired, and says
  * how much that was.
  */
-export async function collectGarbage(sources: CommandSources, isForPrograms: boolean): Promise<number> {
+export async function collectGarbage(sources: StoreCommandSources, isJson: boolean): Promise<number> {
   return withStore(sources, async (work) => {
-    await assertThere(work);
+    await assertStoreExists(work);
     const fixity = createFixity({ store: work.store, uploads: { expiry: work.config.expiry } });
     const { staged, bytes } = await fixity.collect(work.signal);
-    const failed = work.failures();
-    if (isForPrograms) printJson({ removed: staged, bytes, failed });
+    const failed = work.failureCount();
+    if (isJson) printJson({ removed: staged, bytes, failed });
     else print(`${told(staged, bytes)}\n`);
-    return failed === 0 ? EXIT.ok : EXIT.unwell;
+    return failed === 0 ? EXIT.ok : EXIT.notOk;
   });
 }
 

@@ -1,4 +1,4 @@
-import { printable } from "../server/pretty.ts";
+import { printable } from "../base/printable.ts";
 import { formatSize } from "../base/format-size.ts";
 import type { BlobInfo } from "../client/node.ts";
 import type { Digest } from "../core/digest.ts";
@@ -26,10 +26,10 @@ export type GetOutcome =
 const EXITS: Readonly<Record<GetOutcome["status"], number>> = {
   fetched: EXIT.ok,
   present: EXIT.ok,
-  missing: EXIT.unwell,
-  damaged: EXIT.unwell,
-  failed: EXIT.undone,
-  stopped: EXIT.undone,
+  missing: EXIT.notOk,
+  damaged: EXIT.notOk,
+  failed: EXIT.failed,
+  stopped: EXIT.failed,
 };
 
 /** How an outcome is told. */
@@ -38,12 +38,12 @@ export interface GetStyle {
   readonly link: string;
   readonly digest: Digest;
   readonly isQuiet: boolean;
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
 }
 
 /** Tells what has become of a download. @returns the exit code */
 export function tellGet(outcome: GetOutcome, style: GetStyle): number {
-  if (style.isForPrograms) tellProgram(outcome, style);
+  if (style.isJson) tellProgram(outcome, style);
   else tellPerson(outcome, style);
   return EXITS[outcome.status];
 }

@@ -1,11 +1,12 @@
 import { dirname } from "node:path";
 import { type BlobInfo, type Client, createClient, FixityClientError } from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
-import { printable } from "../server/pretty.ts";
+import { printable } from "../base/printable.ts";
 import { Bars } from "./bars.ts";
 import { destinationOf, standingAt } from "./destination.ts";
 import { EXIT } from "./exit-codes.ts";
-import { fileTrouble, systemCode } from "./file-trouble.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
+import { fileTrouble } from "./file-trouble.ts";
 import { fetchFile, isMismatch } from "./fetch-file.ts";
 import { type GetOutcome, tellGet } from "./get-report.ts";
 import { Interruption } from "./interruption.ts";
@@ -13,7 +14,7 @@ import { outputExitCode, printBytes } from "./output.ts";
 import { troubleOf } from "./remote-trouble.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 import { Speed } from "./speed.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 
 /** What `fixity get` is asked for. */
 export interface GetRequest {
@@ -22,7 +23,7 @@ export interface GetRequest {
   readonly output: string | null;
   readonly replaces: boolean;
   readonly isQuiet: boolean;
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
 }
 
 /**
@@ -32,7 +33,7 @@ export interface GetRequest {
  * @throws FixityError `invalid-link` or `invalid-option`
  */
 export async function getFile(sources: RemoteSources, request: GetRequest): Promise<number> {
-  if (request.isForPrograms && request.output === "-") {
+  if (request.isJson && request.output === "-") {
     throw new FixityError("invalid-option", "--json and -o - both want standard output.");
   }
   const remote = remoteLink(request.link, sources);
@@ -40,7 +41,7 @@ export async function getFile(sources: RemoteSources, request: GetRequest): Prom
   const outcome = await outcomeOf({ remote, request, env: sources.env, signal: interruption.signal });
   // of what was printed nothing is left to go on with
   const isOver = outcome.status === "stopped" && request.output === "-";
-  if (isOver) return interruption.exitCode ?? outputExitCode() ?? EXIT.undone;
+  if (isOver) return interruption.exitCode ?? outputExitCode() ?? EXIT.failed;
   const code = tellGet(outcome, { ...request, digest: remote.digest });
   return interruption.exitCode ?? code;
 }
@@ -119,7 +120,7 @@ async function getToFile({ remote, request, env, signal }: Job, { client, info, 
     return { status: "fetched", file: path, info, received };
   } catch (error) {
     if (error instanceof FixityClientError) throw error;
-    const code = systemCode(error);
+    const code = systemErrorCode(error);
     // somebody else has taken the name in the meantime
     if (code === "EEXIST") return isTaken(path);
     if (code === "ENOENT") return failed(code, `there is no folder ${shown(dirname(path))}: make it first`);

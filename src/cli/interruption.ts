@@ -15,7 +15,7 @@ export class Interruption implements Disposable {
   constructor() {
     process.on("SIGINT", this.#interrupt);
     process.on("SIGTERM", this.#terminate);
-    this.#forgetOutput = onOutputFailure(() => this.#stop(outputExitCode() ?? EXIT.undone));
+    this.#forgetOutput = onOutputFailure(() => this.#stop(outputExitCode() ?? EXIT.failed));
   }
 
   get signal(): AbortSignal {

@@ -23,5 +23,5 @@ if (refusal === null) {
 } else {
   const { EXIT } = await import("./exit-codes.ts");
   process.stderr.write(`${refusal}\n`);
-  process.exitCode = argv[2] === "serve" ? EXIT.unwell : EXIT.undone;
+  process.exitCode = argv[2] === "serve" ? EXIT.notOk : EXIT.failed;
 }

@@ -1,13 +1,14 @@
 import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { EXIT, UNREAD_EXIT } from "./exit-codes.ts";
-import { fileTrouble, systemCode } from "./file-trouble.ts";
+import { EXIT, SIGPIPE_EXIT } from "./exit-codes.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
+import { fileTrouble } from "./file-trouble.ts";
 
 const STDOUT = 1;
 
 /**
  * What commands print. Output that cannot be written (a full disk, a reader that has gone) is a failure of the command: it is
- * asked to stop, one line on standard error says why, and the process ends with `UNREAD_EXIT` or `EXIT.undone`.
+ * asked to stop, one line on standard error says why, and the process ends with `SIGPIPE_EXIT` or `EXIT.failed`.
  */
 
 /** Of the first failure; `null` while all could be written. */
@@ -68,8 +69,8 @@ export function onOutputFailure(callback: () => void): () => void {
 
 function fail(name: string, error: unknown): void {
   if (failedExitCode !== null) return;
-  const isUnread = systemCode(error) === "EPIPE";
-  const exitCode = isUnread ? UNREAD_EXIT : EXIT.undone;
+  const isUnread = systemErrorCode(error) === "EPIPE";
+  const exitCode = isUnread ? SIGPIPE_EXIT : EXIT.failed;
   failedExitCode = exitCode;
   // whatever the command itself ends with: it may know nothing of it, or have ended
   process.on("exit", () => {

@@ -2,15 +2,14 @@ import { constants } from "node:fs";
 import { type FileHandle, link, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
-import { NO_LINKS } from "../stores/disk/faults.ts";
+import { HARD_LINKS_UNSUPPORTED, systemErrorCode } from "../base/system-errors.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../base/process-identity.ts";
-import { systemCode } from "./file-trouble.ts";
 import { lastChange, unlessGone } from "./files.ts";
 
 const ENDING = ".part";
 
 /** What file systems without hard links answer to an attempt at one. */
-const LINKLESS: ReadonlySet<string> = new Set(NO_LINKS);
+const LINKLESS: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
 
 /**
  * A download on its way, in the folder where it will stay:
@@ -103,7 +102,7 @@ export class PartialFile implements AsyncDisposable {
     try {
       await link(this.#held, path);
     } catch (error) {
-      if (!LINKLESS.has(systemCode(error) ?? "")) throw error;
+      if (!LINKLESS.has(systemErrorCode(error) ?? "")) throw error;
       await using _taken = await open(path, "wx");
       return rename(this.#held, path);
     }

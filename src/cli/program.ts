@@ -1,16 +1,65 @@
 import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { FixityError } from "../core/errors.ts";
-import { flagOf } from "../settings/config.ts";
-import { type Setting, SETTINGS } from "../settings/settings.ts";
-import { addClientCommands } from "./client-commands.ts";
+import { type Environment, flagOf } from "../settings/config.ts";
+import { count } from "../settings/kinds.ts";
+import { isStoreSetting, type Setting, SETTINGS } from "../settings/settings.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, watchOutput } from "./output.ts";
-import { type Environment, isKeepingSetting, isStoreSetting } from "./store-settings.ts";
+import { DEFAULT_ENDPOINT } from "./remote.ts";
 
-/** Runs the command that `argv` asks for. What the user got wrong is told in a line a mistake, and by the exit code. */
+/*
+ * The command line: every command with its arguments, flags and help. Each command is a module of its own, which is loaded only
+ * when it runs.
+ *
+ *     serve                 runs the server                          settings from flags and UPLOAD_… variables
+ *     put, get, stat        clients of a service, over HTTP          FIXITY_URL, FIXITY_TOKEN
+ *     gc, verify, doctor    work on a store without a server         the same settings as serve, as far as they concern the store
+ *
+ * Results go to standard output (`output.ts`), everything else to standard error. Failures that the user can fix are
+ * `FixityError`s; they are printed as one line each.
+ */
+
+const CLIENT_ENVIRONMENT_HELP = `
+
+Environment:
+  FIXITY_URL    URL of the service, for all of these commands
+  FIXITY_TOKEN  access token; not available as a flag because other users can see command lines`;
+
+const PUT_EXAMPLES = `
+Examples:
+  fixity put photo.png                          print its link on standard output
+  fixity put -r photos > links.txt              upload a folder; progress and errors go to standard error
+  tar c photos | fixity put - --name photos.tar
+  fixity put --json *.iso | jq -r .digest       one JSON object per file
+  fixity put -- -odd-name.txt                   everything after -- is a file name
+
+Interrupted? Run the same command again to resume.
+Exit codes: 0 all files are stored, 1 some are not, 2 the command failed, 130 interrupted.`;
+
+const GET_EXAMPLES = `
+Examples:
+  fixity get https://files.example.com/uploads/08c0811b91df….png
+  fixity get 08c0811b91df….tar -o - | tar x     verified only at its end: check the exit code
+  fixity get 08c0811b91df….png -o photos/       into that folder, under the file's own name
+
+The file appears under its name only after its bytes match the digest in the link.
+Interrupted? Run the same command again to resume.
+Exit codes: 0 fetched and verified, 1 no such file or wrong bytes, 2 the command failed, 130 interrupted.`;
+
+const STAT_EXAMPLES = `
+Examples:
+  fixity stat https://files.example.com/uploads/08c0811b91df….png
+  sha256sum < photo.png | cut -c-64 | xargs fixity stat      is it stored?
+
+Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
+
+type Flags = Readonly<Record<string, string | undefined>>;
+type StoreFlags = { readonly json?: true } & Flags;
+
+/** Runs the command in `argv`. Mistakes of the user are printed one per line and set the exit code. */
 export async function runProgram(argv: readonly string[], env: Environment): Promise<void> {
-  // a server has a log of its own on standard output
+  // A server writes its log to standard output and handles failures of that itself.
   if (argv[2] !== "serve") watchOutput();
   const program = makeProgram(env);
   try {
@@ -18,36 +67,35 @@ export async function runProgram(argv: readonly string[], env: Environment): Pro
   } catch (error) {
     if (!(error instanceof FixityError)) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`fixity: ${line}\n`);
-    process.exitCode = program.args[0] === "serve" ? EXIT.unwell : EXIT.undone;
+    process.exitCode = program.args[0] === "serve" ? EXIT.notOk : EXIT.failed;
   }
 }
-
-type Flags = Readonly<Record<string, string | undefined>>;
 
 function makeProgram(env: Environment): Command {
   const program = new Command("fixity")
     .description("An upload service that gives every file a permanent, verified link.")
     .version(version())
     .helpCommand(true)
-    // subcommands inherit it
+    // Commands inherit this.
     .configureOutput({ writeOut: print })
-    .showHelpAfterError("(fixity --help says more)");
+    .showHelpAfterError("See 'fixity --help'.");
   addServe(program, env);
-  addClientCommands(program, env);
-  addStoreCommand(program, "gc", {
-    does: "remove unfinished uploads that nobody can finish",
-    isChosen: isKeepingSetting,
-  }).action(async ({ json, ...flags }: StoreFlags) => {
-    const { collectGarbage } = await import("./gc.ts");
-    process.exitCode = await collectGarbage({ flags, env }, json === true);
-  });
-  addStoreCommand(program, "verify", { does: "read stored files again, and tell of those that have changed" })
-    .argument("[digest...]", "digests or links of the files; all where none is named")
+  addPut(program, env);
+  addGet(program, env);
+  addStat(program, env);
+  addStoreCommand(program, "gc", "remove unfinished uploads that nobody can resume", isCollectionSetting).action(
+    async ({ json, ...flags }: StoreFlags) => {
+      const { collectGarbage } = await import("./gc.ts");
+      process.exitCode = await collectGarbage({ flags, env }, json === true);
+    },
+  );
+  addStoreCommand(program, "verify", "read stored files again, and report those that have changed")
+    .argument("[digest...]", "digests or links of the files; default all files")
     .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
       const { verifyBlobs } = await import("./verify.ts");
-      process.exitCode = await verifyBlobs({ flags, env }, { names, isForPrograms: json === true });
+      process.exitCode = await verifyBlobs({ flags, env }, { names, isJson: json === true });
     });
-  addStoreCommand(program, "doctor", { does: "try out the store, and tell what it can do and what is wrong" }).action(
+  addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
     async ({ json, ...flags }: StoreFlags) => {
       const { examineStore } = await import("./doctor.ts");
       process.exitCode = await examineStore({ flags, env }, json === true);
@@ -57,55 +105,150 @@ function makeProgram(env: Environment): Command {
 }
 
 function addServe(program: Command, env: Environment): void {
-  const serve = program.command("serve").description("serve uploads over HTTP until stopped");
+  const serve = addCommand(program, "serve", "serve uploads over HTTP until stopped");
   for (const option of settingOptions(() => true)) serve.addOption(option);
-  serve.addHelpText(
-    "after",
-    secretsHelp(() => true),
-  );
-  serve.action(async (flags: Flags) => {
-    const { serveUntilStopped } = await import("./serve.ts");
-    await serveUntilStopped({ flags, env });
-  });
-}
-
-type StoreFlags = { readonly json?: true } & Flags;
-
-type Chosen = (name: string) => boolean;
-
-interface StoreCommand {
-  readonly does: string;
-  /** Settings that it takes as flags. */
-  readonly isChosen?: Chosen;
-}
-
-/** A command over the store that `serve` would use, set up in the same way. */
-function addStoreCommand(program: Command, name: string, { does, isChosen = isStoreSetting }: StoreCommand): Command {
-  const command = program.command(name).description(does);
-  command.option("--json", "for programs: JSON, a line each");
-  for (const option of settingOptions(isChosen)) command.addOption(option);
-  command.addHelpText("after", secretsHelp(isChosen));
-  // a script that asks whether files are damaged must not take its own mistake for a yes
-  return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.undone));
-}
-
-function settingOptions(isChosen: Chosen): Option[] {
-  return (Object.entries(SETTINGS) as [string, Setting<unknown>][])
-    .filter(([name, { secret }]) => secret !== true && isChosen(name))
-    .map(([name, { env, fallback, value, help }]) => {
-      const usual = fallback === undefined ? "" : `, default ${fallback}`;
-      return new Option(`${flagOf(name)} <${value}>`, `${help} (${env}${usual})`);
+  serve
+    .addHelpText(
+      "after",
+      secretsHelp(() => true),
+    )
+    .action(async (flags: Flags) => {
+      const { serveUntilStopped } = await import("./serve.ts");
+      await serveUntilStopped({ flags, env });
     });
 }
 
-/** What a process list must not show has no flag. */
-function secretsHelp(isChosen: Chosen): string {
+interface PutFlags {
+  readonly to?: string;
+  readonly recursive?: true;
+  readonly name?: string;
+  readonly concurrency?: number;
+  readonly quiet?: true;
+  readonly json?: true;
+}
+
+function addPut(program: Command, env: Environment): void {
+  const concurrency = "number of parallel uploads (default 4; 16 for small files)";
+  exitsWithFailed(addCommand(program, "put", "upload files to a service, and print their links"))
+    .argument("<file...>", "files to upload; - for standard input")
+    .option("-r, --recursive", "upload the files in folders, too")
+    .option("--name <name>", "name of standard input, or of the one file")
+    .addOption(serviceOption("--to"))
+    .addOption(new Option("--concurrency <count>", concurrency).argParser(parseConcurrency))
+    .option("-q, --quiet", "print only links and errors")
+    .option("--json", "print one JSON object per file")
+    .addHelpText("after", PUT_EXAMPLES + CLIENT_ENVIRONMENT_HELP)
+    .action(async (files: readonly string[], flags: PutFlags) => {
+      const { putFiles } = await import("./put.ts");
+      process.exitCode = await putFiles(
+        { endpoint: flags.to, env },
+        {
+          files,
+          isRecursive: flags.recursive === true,
+          name: flags.name ?? null,
+          concurrency: flags.concurrency ?? null,
+          isQuiet: flags.quiet === true,
+          isJson: flags.json === true,
+        },
+      );
+    });
+}
+
+interface GetFlags {
+  readonly from?: string;
+  readonly output?: string;
+  readonly force?: true;
+  readonly quiet?: true;
+  readonly json?: true;
+}
+
+function addGet(program: Command, env: Environment): void {
+  exitsWithFailed(addCommand(program, "get", "download a file by its link, and verify it"))
+    .argument("<link>", "a link, its path or last segment, or a digest")
+    .option("-o, --output <file>", "where to store it: a file, a folder, or - for standard output")
+    .option("-f, --force", "replace an existing file")
+    .addOption(serviceOption("--from"))
+    .option("-q, --quiet", "print only errors and the path of the file")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", GET_EXAMPLES + CLIENT_ENVIRONMENT_HELP)
+    .action(async (link: string, flags: GetFlags) => {
+      const { getFile } = await import("./get.ts");
+      process.exitCode = await getFile(
+        { endpoint: flags.from, env },
+        {
+          link,
+          output: flags.output ?? null,
+          replaces: flags.force === true,
+          isQuiet: flags.quiet === true,
+          isJson: flags.json === true,
+        },
+      );
+    });
+}
+
+function addStat(program: Command, env: Environment): void {
+  exitsWithFailed(addCommand(program, "stat", "check whether files exist, and show their size"))
+    .argument("<link...>", "links, their paths or last segments, or digests")
+    .addOption(serviceOption("--from"))
+    .option("--json", "print one JSON object per link")
+    .addHelpText("after", STAT_EXAMPLES + CLIENT_ENVIRONMENT_HELP)
+    .action(async (links: readonly string[], flags: { readonly from?: string; readonly json?: true }) => {
+      const { statLinks } = await import("./stat.ts");
+      process.exitCode = await statLinks({ endpoint: flags.from, env }, { links, isJson: flags.json === true });
+    });
+}
+
+/** A command that works on the store that `serve` would use. It takes the settings that `isTaken` selects as flags. */
+function addStoreCommand(program: Command, name: string, description: string, isTaken = isStoreSetting): Command {
+  const command = exitsWithFailed(addCommand(program, name, description)).option(
+    "--json",
+    "print one JSON object per line",
+  );
+  for (const option of settingOptions(isTaken)) command.addOption(option);
+  return command.addHelpText("after", secretsHelp(isTaken));
+}
+
+/** Collection needs to know when uploads expire. */
+function isCollectionSetting(name: string): boolean {
+  return name === "expiry" || isStoreSetting(name);
+}
+
+function addCommand(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).showHelpAfterError(`See 'fixity ${name} --help'.`);
+}
+
+/** Exit code 1 answers the question that a command asks ("some are missing"), so a mistake in the arguments must exit with 2. */
+function exitsWithFailed(command: Command): Command {
+  return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.failed));
+}
+
+function serviceOption(flag: string): Option {
+  return new Option(`${flag} <url>`, `URL of the service (FIXITY_URL, default ${DEFAULT_ENDPOINT})`);
+}
+
+function parseConcurrency(text: string): number {
+  const value = count.parse(text);
+  if (value === null || value > 256) throw new InvalidArgumentError("It must be a whole number from 1 to 256.");
+  return value;
+}
+
+function settingOptions(isTaken: (name: string) => boolean): Option[] {
+  return (Object.entries(SETTINGS) as [string, Setting<unknown>][])
+    .filter(([name, { secret }]) => secret !== true && isTaken(name))
+    .map(([name, { env, defaultText, value, help }]) => {
+      const source = defaultText === undefined ? env : `${env}, default ${defaultText}`;
+      return new Option(`${flagOf(name)} <${value}>`, `${help} (${source})`);
+    });
+}
+
+/** Secrets have no flags, because other users of the machine can read the arguments of a process. */
+function secretsHelp(isTaken: (name: string) => boolean): string {
   const secrets = (Object.entries(SETTINGS) as [string, Setting<unknown>][])
-    .filter(([name, { secret }]) => secret === true && isChosen(name))
+    .filter(([name, { secret }]) => secret === true && isTaken(name))
     .map(([, setting]) => setting);
   const width = Math.max(...secrets.map(({ env }) => env.length)) + 2;
   const lines = secrets.map(({ env, help }) => `  ${env.padEnd(width)}${help}`);
-  return `\nOnly from the environment:\n${lines.join("\n")}\n\nFlags win over the environment.`;
+  return `\nOnly from the environment:\n${lines.join("\n")}\n\nFlags override environment variables.`;
 }
 
 function version(): string {

@@ -1,9 +1,9 @@
 import { styleText } from "node:util";
-import { printable } from "../server/pretty.ts";
+import { printable } from "../base/printable.ts";
 import { formatSize } from "../base/format-size.ts";
 import type { UploadResult } from "../client/node.ts";
 import { Bars, type Transfer } from "./bars.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 import { counted, printJson } from "./text.ts";
 import { print } from "./output.ts";
 
@@ -18,7 +18,7 @@ export type PutOutcome =
 /** How outcomes are told. */
 export interface ReportStyle {
   readonly isQuiet: boolean;
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
   readonly env: Environment;
 }
 
@@ -43,7 +43,7 @@ export class PutReport implements Disposable {
   tell(outcome: PutOutcome): void {
     this.#count(outcome);
     this.#bars.clear();
-    if (this.#style.isForPrograms) tellProgram(outcome);
+    if (this.#style.isJson) tellProgram(outcome);
     else this.#tellPerson(outcome);
   }
 
@@ -58,7 +58,7 @@ export class PutReport implements Disposable {
     this.#bars[Symbol.dispose]();
     const { stored, existed, failed, skipped } = this.#counts;
     const open = total - stored - existed - failed - skipped;
-    if (this.#style.isForPrograms || (this.#style.isQuiet && open === 0) || (total === 1 && open === 0)) return;
+    if (this.#style.isJson || (this.#style.isQuiet && open === 0) || (total === 1 && open === 0)) return;
     const facts = [
       `${counted(stored, "file")} stored`,
       existed === 0 ? "" : `${existed.toLocaleString("en")} stored already`,

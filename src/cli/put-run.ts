@@ -9,14 +9,14 @@ import {
   type UploadProgress,
   type UploadResult,
 } from "../client/node.ts";
-import { printable } from "../server/pretty.ts";
+import { printable } from "../base/printable.ts";
 import type { Transfer } from "./bars.ts";
 import type { PutOutcome } from "./put-report.ts";
 import { isSendable, type Sendable, type Unsendable } from "./put-sources.ts";
 import { type Trouble, troubleOf } from "./remote-trouble.ts";
 import type { Remote } from "./remote.ts";
 import { Speed } from "./speed.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 import { counted } from "./text.ts";
 import { memoryFolder, UploadMemory } from "./upload-memory.ts";
 

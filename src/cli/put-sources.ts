@@ -1,7 +1,8 @@
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { fileTrouble, systemCode } from "./file-trouble.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
+import { fileTrouble } from "./file-trouble.ts";
 
 /** Something to be sent. */
 export interface Sendable {
@@ -64,7 +65,7 @@ async function* lookAt(name: string, options: SourceOptions): AsyncGenerator<Sen
     else if (options.isRecursive) yield* walk(name, { ...options, name: null });
     else yield { name, kind: "failed", code: "EISDIR", reason: "is a folder: add -r to send the files in it" };
   } catch (error) {
-    const code = systemCode(error);
+    const code = systemErrorCode(error);
     if (code === null) throw error;
     yield { name, kind: "failed", code, reason: lookTrouble(name, error) };
   }

@@ -8,7 +8,7 @@ import { findSources, isSendable, type Sendable, type Unsendable } from "./put-s
 import { reach } from "./reach.ts";
 import type { Trouble } from "./remote-trouble.ts";
 import { type Remote, remoteOf, type RemoteSources } from "./remote.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 
 /** Bytes up to which files are small, on average. */
 const SMALL = 1024 * 1024;
@@ -22,7 +22,7 @@ export interface PutRequest {
   /** Files on their way at a time; `null` for what suits their sizes. */
   readonly concurrency: number | null;
   readonly isQuiet: boolean;
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
 }
 
 /**
@@ -92,6 +92,6 @@ async function sendAll(remote: Remote, { request, found, trouble, env, signal }:
   const general = trouble ?? run.trouble;
   if (general !== null && !signal.aborted) report.warn(general.reason);
   report.sumUp(found.length);
-  if (general !== null) return EXIT.undone;
-  return report.failed === 0 ? EXIT.ok : EXIT.unwell;
+  if (general !== null) return EXIT.failed;
+  return report.failed === 0 ? EXIT.ok : EXIT.notOk;
 }

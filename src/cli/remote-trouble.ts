@@ -1,5 +1,6 @@
 import { FixityClientError } from "../client/node.ts";
-import { fileTrouble, systemCode } from "./file-trouble.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
+import { fileTrouble } from "./file-trouble.ts";
 import type { Remote } from "./remote.ts";
 
 /** What a failed request to a service means for its user. */
@@ -57,7 +58,7 @@ export function troubleOf(error: unknown, remote: Remote): Trouble | null {
     const { code } = error;
     return { code, reason: clientReason(error, remote), isGeneral: GENERAL.has(code) };
   }
-  const code = systemCode(error);
+  const code = systemErrorCode(error);
   return code === null ? null : { code, reason: fileTrouble(error), isGeneral: false };
 }
 
@@ -78,7 +79,7 @@ const REASONS: Readonly<Partial<Record<FixityClientError["code"], Explain>>> = {
       ? "the token in FIXITY_TOKEN was not accepted: ask whoever runs the service for another"
       : "the service asks for a token: put it into FIXITY_TOKEN, and the service's address into FIXITY_URL",
   "source-changed": () => "it changed while it was sent: send it again when nothing writes to it",
-  "invalid-source": (error) => (systemCode(error) === null ? error.detail : fileTrouble(error)),
+  "invalid-source": (error) => (systemErrorCode(error) === null ? error.detail : fileTrouble(error)),
 };
 
 function clientReason(error: FixityClientError, remote: Remote): string {

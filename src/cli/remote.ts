@@ -1,10 +1,10 @@
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { Link } from "../core/link.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 
 /** Where `fixity serve` listens unless it is told otherwise. */
-export const USUAL_ENDPOINT = "http://127.0.0.1:3000/uploads";
+export const DEFAULT_ENDPOINT = "http://127.0.0.1:3000/uploads";
 
 /** Where a command finds the service. */
 export interface RemoteSources {
@@ -29,10 +29,10 @@ export interface Remote {
  */
 export function remoteOf({ endpoint, env }: RemoteSources): Remote {
   const [name, text] =
-    endpoint === undefined ? ["FIXITY_URL", env["FIXITY_URL"] || USUAL_ENDPOINT] : ["The address", endpoint];
+    endpoint === undefined ? ["FIXITY_URL", env["FIXITY_URL"] || DEFAULT_ENDPOINT] : ["The address", endpoint];
   const url = URL.parse(withScheme(text));
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new FixityError("invalid-option", `${name} must be an http(s) URL such as ${USUAL_ENDPOINT}.`);
+    throw new FixityError("invalid-option", `${name} must be an http(s) URL such as ${DEFAULT_ENDPOINT}.`);
   }
   if (url.username !== "" || url.password !== "") {
     throw new FixityError("invalid-option", `${name} must not hold a password: put a token into FIXITY_TOKEN.`);

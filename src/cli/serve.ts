@@ -1,5 +1,5 @@
+import { type RunningServer, startServer } from "../server.ts";
 import { type Config, type ConfigSources, readConfig } from "../settings/config.ts";
-import { type RunningServer, startServer } from "../server/server.ts";
 import { SIGNAL_EXITS } from "./exit-codes.ts";
 
 /** `fixity serve`: runs the server until a signal comes, then lets running uploads finish; a second signal ends at once. */

@@ -1,6 +1,6 @@
 import { type BlobInfo, createClient } from "../client/node.ts";
 import type { Digest } from "../core/digest.ts";
-import { printable } from "../server/pretty.ts";
+import { printable } from "../base/printable.ts";
 import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
 import { inOrder } from "./in-order.ts";
@@ -16,7 +16,7 @@ const ASKERS = 8;
 /** What `fixity stat` is asked for. */
 export interface StatRequest {
   readonly links: readonly string[];
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
 }
 
 /**
@@ -25,10 +25,10 @@ export interface StatRequest {
  * @returns the exit code
  * @throws FixityError `invalid-link` or `invalid-option`, before anything is asked
  */
-export async function statLinks(sources: RemoteSources, { links, isForPrograms }: StatRequest): Promise<number> {
+export async function statLinks(sources: RemoteSources, { links, isJson }: StatRequest): Promise<number> {
   const asked = links.map((given) => ({ given, ...remoteLink(given, sources) }));
   using interruption = new Interruption();
-  const tell = isForPrograms ? tellProgram : tellPerson;
+  const tell = isJson ? tellProgram : tellPerson;
   let isMissing = false;
   let isUnknown = false;
   await inOrder(asked, {
@@ -42,8 +42,8 @@ export async function statLinks(sources: RemoteSources, { links, isForPrograms }
     signal: interruption.signal,
   });
   if (interruption.exitCode !== null) return interruption.exitCode;
-  if (isUnknown) return EXIT.undone;
-  return isMissing ? EXIT.unwell : EXIT.ok;
+  if (isUnknown) return EXIT.failed;
+  return isMissing ? EXIT.notOk : EXIT.ok;
 }
 
 /** What is stored there; `null` where nothing is. */

@@ -1,37 +1,46 @@
-import { stat } from "node:fs/promises";
 import { pino } from "pino";
+import { printable } from "../base/printable.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
-import type { Config } from "../settings/config.ts";
-import { printable } from "../server/pretty.ts";
-import { makeStore } from "../settings/configured-store.ts";
-import { Layout } from "../stores/disk/layout.ts";
+import { type Config, type Environment, readStoreConfig } from "../settings/config.ts";
+import { diskStoreExists, openStore } from "../settings/configured-store.ts";
 import { Interruption } from "./interruption.ts";
-import { type CommandSources, readStoreConfig } from "./store-settings.ts";
 
-/** What a command over a store works with. */
-export interface StoreWork {
+/** The flags and environment of a command that works on a store. */
+export interface StoreCommandSources {
+  /** Texts by the name of the setting. */
+  readonly flags: Readonly<Record<string, string | undefined>>;
+  readonly env: Environment;
+}
+
+/** The store that a command works on. */
+export interface OpenedStore {
   readonly store: BlobStore;
   readonly config: Config;
   /** Aborted by the first signal to the process. */
   readonly signal: AbortSignal;
-  /** Failures that the store has told of, and that failed no call. */
-  readonly failures: () => number;
+  /** The number of failures that the store has logged so far; they failed no call. */
+  readonly failureCount: () => number;
 }
 
 /**
- * Opens the configured store, works with it and puts it away. A signal asks the work to stop, a second one ends it.
+ * Opens the configured store, calls `work`, and closes the store. What the store logs goes to standard error. The first signal
+ * aborts `signal`, the second one ends the process.
  *
- * @returns the exit code: that of the work, or of the signal
+ * @returns the exit code: that of `work`, or of the signal
  */
-export async function withStore(sources: CommandSources, work: (parts: StoreWork) => Promise<number>): Promise<number> {
+export async function withStore(
+  sources: StoreCommandSources,
+  work: (opened: OpenedStore) => Promise<number>,
+): Promise<number> {
   const config = readStoreConfig(sources);
   let failures = 0;
-  const log = pino({ level: "warn" }, { write: (line: string) => void (failures += warn(line)) });
+  // pino, as in a server, so that an error in the log is serialized in the same way
+  const log = pino({ level: "warn" }, { write: (line: string) => void (failures += printLogged(line)) });
   using interruption = new Interruption();
-  await using store = await makeStore(config, log);
+  await using store = await openStore(config, (message, error) => log.warn({ err: error }, message));
   try {
-    const code = await work({ store, config, signal: interruption.signal, failures: () => failures });
+    const code = await work({ store, config, signal: interruption.signal, failureCount: () => failures });
     return interruption.exitCode ?? code;
   } catch (error) {
     if (interruption.exitCode === null) throw error;
@@ -40,22 +49,21 @@ export async function withStore(sources: CommandSources, work: (parts: StoreWork
 }
 
 /**
- * Makes sure that there is a store to look at: nothing is made, and a mistyped folder is not taken for an empty store.
+ * Makes sure that the store exists: nothing is created, and a mistyped folder must not pass for an empty store.
  *
  * @throws FixityError `store-misconfigured` or `store-unavailable`
  */
-export async function assertThere({ store, config, signal }: StoreWork): Promise<void> {
-  if (store.kind !== "disk") return store.check(signal);
-  try {
-    await stat(new Layout(config.dir).blobs);
-  } catch (cause) {
-    const message = `There is no store in ${JSON.stringify(config.dir)}: set UPLOAD_DIR or --dir to the server's folder.`;
-    throw new FixityError("store-misconfigured", message, { cause });
-  }
+export async function assertStoreExists({ store, config, signal }: OpenedStore): Promise<void> {
+  if (store.kind !== "disk") return await store.check(signal);
+  if (await diskStoreExists(config)) return;
+  throw new FixityError(
+    "store-misconfigured",
+    `There is no store in ${JSON.stringify(config.dir)}: set UPLOAD_DIR or --dir to the server's folder.`,
+  );
 }
 
-/** Tells what the store would have logged. @returns how many failures that were */
-function warn(line: string): number {
+/** Prints a line of the store's log. @returns how many failures it reports, 0 or 1 */
+function printLogged(line: string): number {
   const { msg = "", err } = JSON.parse(line) as { readonly msg?: string; readonly err?: { readonly message?: string } };
   const reason = err?.message === undefined ? "" : `: ${err.message}`;
   process.stderr.write(`fixity: ${printable(msg + reason)}\n`);

@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path";
 import type { UploadStorage } from "../client/node.ts";
 import { isDead, newName, ownerOf, thisProcess } from "../base/process-identity.ts";
 import { lastChange, unlessGone } from "./files.ts";
-import type { Environment } from "./store-settings.ts";
+import type { Environment } from "../settings/config.ts";
 
 /** Milliseconds after which what is remembered is dropped; servers keep an unfinished upload for a day, unless set up otherwise. */
 const KEPT = 7 * 24 * 3_600_000;

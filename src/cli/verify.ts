@@ -6,8 +6,7 @@ import { Link } from "../core/link.ts";
 import { formatSize } from "../base/format-size.ts";
 import { EXIT } from "./exit-codes.ts";
 import { Progress } from "./progress.ts";
-import { assertThere, type StoreWork, withStore } from "./store-command.ts";
-import type { CommandSources } from "./store-settings.ts";
+import { assertStoreExists, type OpenedStore, type StoreCommandSources, withStore } from "./store-command.ts";
 import { paint, printJson } from "./text.ts";
 import { type Examined, Tally } from "./tally.ts";
 import { print } from "./output.ts";
@@ -19,20 +18,20 @@ const READERS = 4;
 export interface VerifyRequest {
   /** Digests or links of the blobs to verify; none means all. */
   readonly names: readonly string[];
-  readonly isForPrograms: boolean;
+  readonly isJson: boolean;
 }
 
 /** `fixity verify`: reads blobs again, and tells of those that are not what their digests say. */
-export async function verifyBlobs(sources: CommandSources, { names, isForPrograms }: VerifyRequest): Promise<number> {
+export async function verifyBlobs(sources: StoreCommandSources, { names, isJson }: VerifyRequest): Promise<number> {
   const named = names.map(digestOf);
   return withStore(sources, async (work) => {
-    await assertThere(work);
+    await assertStoreExists(work);
     const tally = new Tally();
     using progress = new Progress();
     progress.show(() => tally.progress());
     const tell = (examined: Examined) => {
       tally.add(examined);
-      if (isForPrograms) return printJson(examined);
+      if (isJson) return printJson(examined);
       if (examined.status === "intact") return;
       progress.clear();
       print(`${lineOf(examined)}\n`);
@@ -44,10 +43,10 @@ export async function verifyBlobs(sources: CommandSources, { names, isForProgram
       isWhole = true;
     } finally {
       progress.clear();
-      if (isForPrograms) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
+      if (isJson) printJson({ status: isWhole ? "done" : "stopped", ...tally.counts });
       else print(`${tally.summary(isWhole)}\n`);
     }
-    return tally.isWell ? EXIT.ok : EXIT.unwell;
+    return tally.isWell ? EXIT.ok : EXIT.notOk;
   });
 }
 
@@ -74,7 +73,7 @@ interface Told {
   readonly tell: (examined: Examined) => void;
 }
 
-async function examineAll(work: StoreWork, named: readonly Digest[], { tally, tell }: Told): Promise<void> {
+async function examineAll(work: OpenedStore, named: readonly Digest[], { tally, tell }: Told): Promise<void> {
   const fixity = createFixity({ store: work.store });
   const digests = named.length > 0 ? named.values() : digestsIn(fixity, work.signal);
   tally.begin();
@@ -87,7 +86,7 @@ async function examineAll(work: StoreWork, named: readonly Digest[], { tally, te
 }
 
 /** Blobs whose place something else occupies are not listed, but a store that has lost them is not well. */
-async function tellMisplaced({ store, signal }: StoreWork, tell: Told["tell"]): Promise<void> {
+async function tellMisplaced({ store, signal }: OpenedStore, tell: Told["tell"]): Promise<void> {
   for await (const { digest, path } of store.misplaced?.(signal) ?? []) {
     const reason = digest === null ? "it is not a folder" : `${path} is not a regular file`;
     tell({ status: "unreadable", digest, path, reason });
@@ -98,7 +97,7 @@ async function* digestsIn(fixity: Fixity, signal: AbortSignal): AsyncGenerator<D
   for await (const { digest } of fixity.list(signal)) yield digest;
 }
 
-async function examine({ store, signal }: StoreWork, fixity: Fixity, digest: Digest): Promise<Examined> {
+async function examine({ store, signal }: OpenedStore, fixity: Fixity, digest: Digest): Promise<Examined> {
   try {
     const verification = await fixity.verify(digest, signal);
     if (verification === null) return { status: "missing", digest };

@@ -1,9 +1,7 @@
-import { isIP } from "node:net";
-import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/host.ts";
-import type { Config } from "../settings/config.ts";
+import { type Config, isLoopbackHost } from "../settings/config.ts";
 
 /**
  * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts whoever reaches it. The
@@ -18,12 +16,6 @@ export function isLocalMode({ tokens, open }: Pick<Config, "tokens" | "open">): 
 /** Whether a server with this configuration is used from this machine only. */
 export function isLocalOnly(config: Pick<Config, "tokens" | "open" | "publicUrl">): boolean {
   return isLocalMode(config) && (config.publicUrl === undefined || isLoopbackHost(new URL(config.publicUrl).hostname));
-}
-
-/** Whether a host is this machine: a name, or an address with or without the brackets that it has in a URL. */
-export function isLoopbackHost(host: string): boolean {
-  const address = host.replace(/^\[(.*)\]$/, "$1");
-  return isLocalhost(host) || (isIP(address) !== 0 && isLoopback(address));
 }
 
 /**

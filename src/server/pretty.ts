@@ -1,5 +1,6 @@
 import type { styleText } from "node:util";
 import { formatSize } from "../base/format-size.ts";
+import { printable } from "../base/printable.ts";
 
 /** What a log line may hold; see `request-log.ts` for what the fields of a request mean. */
 export interface LogRecord {
@@ -74,12 +75,4 @@ function stack({ stack, message = "" }: NonNullable<LogRecord["err"]>): string[]
 function localClock(time: string): string {
   const date = new Date(time);
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
-}
-
-/** Nothing that moves a cursor, breaks a line or turns its direction. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ""}}`,
-  );
 }

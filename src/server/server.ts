@@ -10,7 +10,7 @@ import type { Config } from "../settings/config.ts";
 import { Health } from "./health.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
-import { checkDelegation, makeStore } from "../settings/configured-store.ts";
+import { checkDelegation, openStore } from "../settings/configured-store.ts";
 
 /** Milliseconds between two collections of what dead processes have left and what has expired; less if uploads expire sooner. */
 const COLLECTION_PERIOD_MS = 3_600_000;
@@ -43,7 +43,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   await checkDelegation(config);
   const log = createLog(config);
   for (const warning of accessWarnings(config)) log.warn(warning);
-  const store = await makeStore(config, log);
+  const store = await openStore(config, (message, error) => log.warn({ err: error }, message));
   try {
     // while the disk is busy with the one, the processor is with the other
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FixityError } from "../core/errors.ts";
-import { type Config, type ConfigSources, flagOf, readConfig } from "./config.ts";
+import { closestMatch, type Config, type ConfigSources, flagOf, readConfig } from "./config.ts";
 
 const TOKEN = "0123456789abcdef";
 
@@ -16,10 +16,10 @@ function refusal(sources: ConfigSources): string {
     assert.ok(error instanceof FixityError && error.code === "invalid-option", String(error));
     return error.message;
   }
-  return assert.fail("the configuration was taken");
+  return assert.fail("the configuration was accepted");
 }
 
-test("nothing has to be set", () => {
+test("every setting has a default or may be unset", () => {
   const expected: Partial<Config> = {
     host: "127.0.0.1",
     port: 3000,
@@ -30,13 +30,13 @@ test("nothing has to be set", () => {
   assert.partialDeepStrictEqual(readConfig({}), expected);
 });
 
-test("flags win over the environment, and that over the defaults", () => {
+test("flags override environment variables, and these override defaults", () => {
   const env = { PORT: "4000", UPLOAD_MAX_SIZE: "1MiB" };
   const { port, maxSize, host } = readConfig({ env, flags: { port: "5000" } });
   assert.deepEqual([port, maxSize, host], [5000, 1024 ** 2, "127.0.0.1"]);
 });
 
-test("an empty variable is one that is not set", () => {
+test("an empty variable counts as unset", () => {
   assert.equal(readConfig({ env: { PORT: "" } }).port, 3000);
 });
 
@@ -57,7 +57,7 @@ for (const [given, meant] of [
   });
 }
 
-test("hosts are read as browsers write them", () => {
+test("hosts are read in the canonical form of browsers", () => {
   const env = { UPLOAD_HOSTS: " Fixity,files.example.com. ,b\u00fccher.example,127.1,[0::1],my_service" };
   assert.deepEqual(readConfig({ env }).hosts, [
     "fixity",
@@ -70,16 +70,16 @@ test("hosts are read as browsers write them", () => {
 });
 
 const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[] = [
-  [{ UPLOAD_MAXSIZE: "1" }, /^UPLOAD_MAXSIZE is no setting of fixity\. Did you mean UPLOAD_MAX_SIZE\?$/],
-  [{ UPLOAD_PORT: "8080" }, /^UPLOAD_PORT is no setting of fixity\. Did you mean PORT\?$/],
-  [{ UPLOAD_HOST: "0.0.0.0" }, /^UPLOAD_HOST is no setting of fixity\. Did you mean HOST\?$/],
-  [{ UPLOAD_COLOUR_SCHEME: "1" }, /^UPLOAD_COLOUR_SCHEME is no setting of fixity\.$/],
+  [{ UPLOAD_MAXSIZE: "1" }, /^Unknown setting UPLOAD_MAXSIZE\. Did you mean UPLOAD_MAX_SIZE\?$/],
+  [{ UPLOAD_PORT: "8080" }, /^Unknown setting UPLOAD_PORT\. Did you mean PORT\?$/],
+  [{ UPLOAD_HOST: "0.0.0.0" }, /^Unknown setting UPLOAD_HOST\. Did you mean HOST\?$/],
+  [{ UPLOAD_COLOUR_SCHEME: "1" }, /^Unknown setting UPLOAD_COLOUR_SCHEME\.$/],
   [{ UPLOAD_MAX_SIZE: "5 gigs" }, /^UPLOAD_MAX_SIZE must be a size such as .*, not "5 gigs"\.$/],
   [{ UPLOAD_MAX_SIZE: "-1" }, /^UPLOAD_MAX_SIZE must be a size/],
   [{ UPLOAD_MAX_SIZE: "0" }, /^UPLOAD_MAX_SIZE must be a size/],
   [{ UPLOAD_IDLE_TIMEOUT: "60" }, /^UPLOAD_IDLE_TIMEOUT must be a duration such as .*, not "60"\.$/],
   [{ UPLOAD_IDLE_TIMEOUT: "0" }, /^UPLOAD_IDLE_TIMEOUT must be a duration/],
-  // a timer that long would end at once
+  // A timer with a longer delay would fire at once.
   [{ UPLOAD_SHUTDOWN_TIMEOUT: "25d" }, /^UPLOAD_SHUTDOWN_TIMEOUT must be a duration .* at most 24d, not "25d"\.$/],
   [{ UPLOAD_DOWNLOADS: "fast" }, /^UPLOAD_DOWNLOADS must be stream, redirect or accelerated, not "fast"\.$/],
   [{ UPLOAD_DOWNLOADS: "redirect" }, /^UPLOAD_DOWNLOADS=redirect .* UPLOAD_BUCKET_NAME is not set\.$/],
@@ -144,10 +144,10 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
     /^Without tokens anybody who reaches 0\.0\.0\.0 could upload\. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes/,
   ],
   [{ HOST: "files.example.com" }, /^Without tokens/],
-  [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS holds no token\.$/],
+  [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS contains no token\.$/],
   [{ UPLOAD_TOKENS: TOKEN, UPLOAD_OPEN: "yes" }, /contradict/],
   [{ UPLOAD_TOKENS: "fifteen-letters" }, /^A token must have at least 16 characters\.$/],
-  [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^A token may hold letters, digits and/],
+  [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^A token may contain only letters, digits and/],
   [{ UPLOAD_TOKENS_FILE: import.meta.dirname }, /^UPLOAD_TOKENS_FILE cannot be read/],
   [{ UPLOAD_BUCKET_REGION: "eu-central-1" }, /^UPLOAD_BUCKET_REGION is set, but UPLOAD_BUCKET_NAME is not\.$/],
   [{ UPLOAD_BUCKET_PREFIX: "a" }, /^UPLOAD_BUCKET_PREFIX is set, but UPLOAD_BUCKET_NAME is not\.$/],
@@ -175,12 +175,12 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
 ];
 
 for (const [env, message] of WRONG) {
-  test(`${JSON.stringify(env)} is refused by name`, () => {
+  test(`${JSON.stringify(env)} is refused, naming the setting`, () => {
     assert.match(refusal({ env }), message);
   });
 }
 
-test("what Kubernetes tells of a service called upload is no setting, and no mistake", () => {
+test("variables that Kubernetes injects for a Service named upload are ignored", () => {
   const env = {
     UPLOAD_PORT: "tcp://10.0.0.1:80",
     UPLOAD_SERVICE_HOST: "10.0.0.1",
@@ -195,7 +195,7 @@ test("what Kubernetes tells of a service called upload is no setting, and no mis
   assert.equal(readConfig({ env }).port, 3000);
 });
 
-test("what only looks like it is a mistake", () => {
+test("variables that only resemble those of a Service are refused", () => {
   for (const [name, value] of [
     ["UPLOAD_API_PORT", "8080"],
     ["UPLOAD_SERVICE", "10.0.0.1"],
@@ -204,11 +204,11 @@ test("what only looks like it is a mistake", () => {
     ["UPLOAD_PORT_80_HTTP", "http://10.0.0.1:80"],
     ["UPLOAD_Api_SERVICE_HOST", "10.0.0.1"],
   ] as const) {
-    assert.match(refusal({ env: { [name]: value } }), new RegExp(`^${name} is no setting of fixity`));
+    assert.match(refusal({ env: { [name]: value } }), new RegExp(`^Unknown setting ${name}\\.`));
   }
 });
 
-test("everything that is wrong is told at once, each in a line", () => {
+test("all mistakes are reported at once, one per line", () => {
   const lines = refusal({ env: { PORT: "x", UPLOAD_OPEN: "x" }, flags: { maxSize: "x" } }).split("\n");
   assert.deepEqual(
     lines.map((line) => line.split(" ")[0]),
@@ -216,37 +216,37 @@ test("everything that is wrong is told at once, each in a line", () => {
   );
 });
 
-test("no token or key is told in a message", () => {
+test("no message contains a token or a key", () => {
   for (const secret of ["short-secret", "secret with spaces in it", "secret,short"]) {
     assert.doesNotMatch(refusal({ env: { UPLOAD_TOKENS: secret } }), /secret/);
   }
   assert.doesNotMatch(refusal({ env: { UPLOAD_BUCKET_SECRET_KEY: "secret" } }), /secret/);
-  // white space alone is no key, and still is not shown
+  // White space is not a key, and is not shown either.
   assert.equal(
     refusal({ env: { UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_SECRET_KEY: "\t" } }),
     "UPLOAD_BUCKET_SECRET_KEY must be a text that is not empty.",
   );
 });
 
-test("with tokens, or openly, the server may listen anywhere", () => {
+test("with tokens, or with UPLOAD_OPEN=yes, the server may listen on any address", () => {
   for (const env of [{ UPLOAD_TOKENS: TOKEN }, { UPLOAD_OPEN: "yes" }]) {
     assert.equal(readConfig({ env: { HOST: "0.0.0.0", ...env } }).host, "0.0.0.0");
   }
 });
 
-test("loopback has several names", () => {
+test("every name of the loopback interface is accepted without tokens", () => {
   for (const HOST of ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
     assert.equal(readConfig({ env: { HOST } }).host, HOST);
   assert.equal(readConfig({ env: { HOST: "LocalHost" } }).host, "localhost");
 });
 
-test("the pages of some origins may use the service, or of all", () => {
+test("origins may be listed, or all allowed", () => {
   const origins = (UPLOAD_CORS_ORIGINS: string): unknown => readConfig({ env: { UPLOAD_CORS_ORIGINS } }).corsOrigins;
   assert.deepEqual(origins("https://a.example, http://localhost:5173"), ["https://a.example", "http://localhost:5173"]);
   assert.equal(origins("*"), "*");
 });
 
-test("tokens come from the environment and from a file, with comments and empty lines", async () => {
+test("tokens come from the environment and from a file with comments and empty lines", async () => {
   const folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   try {
     const file = join(folder, "tokens");
@@ -257,12 +257,21 @@ test("tokens come from the environment and from a file, with comments and empty 
       [0, 1, 2, 3].map((number) => `${TOKEN}-${number}`),
     );
     await writeFile(file, "# nobody yet\n");
-    assert.equal(refusal({ env: { UPLOAD_TOKENS_FILE: file } }), "UPLOAD_TOKENS_FILE holds no token.");
+    assert.equal(refusal({ env: { UPLOAD_TOKENS_FILE: file } }), "UPLOAD_TOKENS_FILE contains no token.");
   } finally {
     await rm(folder, { recursive: true });
   }
 });
 
-test("a flag is the setting's name with hyphens", () => {
+test("a flag is the name of the setting in kebab case", () => {
   assert.equal(flagOf("shutdownTimeout"), "--shutdown-timeout");
+});
+
+test("a mistyped word is matched with the closest one, unless none is close", () => {
+  const words = ["UPLOAD_DIR", "UPLOAD_MAX_SIZE", "UPLOAD_TOKENS", "UPLOAD_TOKENS_FILE"];
+  assert.equal(closestMatch("UPLOAD_MAXSIZE", words), "UPLOAD_MAX_SIZE");
+  assert.equal(closestMatch("UPLOAD_TOKEN", words), "UPLOAD_TOKENS");
+  assert.equal(closestMatch("UPLOAD_DRI", words), "UPLOAD_DIR");
+  assert.equal(closestMatch("UPLOAD_COLOUR_SCHEME", words), null);
+  assert.equal(closestMatch("anything", []), null);
 });

@@ -1,45 +1,77 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
-import { isLoopbackHost } from "../server/local-mode.ts";
-import { nearest } from "./nearest.ts";
-import { type Setting, SETTINGS, type Settings } from "./settings.ts";
+import { isLocalhost } from "../http/fields/host.ts";
+import { isStoreSetting, type Setting, SETTINGS, type Settings } from "./settings.ts";
 
-/** The configuration of a server: the settings, checked one by one and against each other. */
+/*
+ * From texts to a configuration. `settings.ts` is the table of all settings, `kinds.ts` parses their values, this file reads
+ * flags and environment variables and checks the values against each other, and `configured-store.ts` opens the store that a
+ * configuration describes. The server and the commands that work on a store use the same configuration.
+ */
+
+/** The configuration of a server: all settings, checked one by one and against each other. */
 export interface Config extends Omit<Settings, "tokens" | "tokensFile"> {
-  /** Tokens that may upload and remove; empty where none is needed. */
+  /** Tokens that allow uploading and removing; empty if no token is required. */
   readonly tokens: readonly string[];
 }
 
-/** What configures a server: flags win over the environment, and that over the defaults. */
+/** The variables of the process's environment. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where a configuration comes from: flags override environment variables, and these override defaults. */
 export interface ConfigSources {
   /** Texts by the name of the setting, such as `maxSize`. */
   readonly flags?: Readonly<Record<string, string | undefined>>;
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Environment;
 }
 
 const PREFIX = "UPLOAD_";
-/** A token that can be guessed is none. */
-const MIN_TOKEN_LENGTH = 16;
+/** Shorter tokens could be guessed. */
+const TOKEN_MIN_LENGTH = 16;
 
 /**
- * Reads a configuration.
+ * Reads the configuration of a server.
  *
- * @throws FixityError `invalid-option`, with one line for each thing that is wrong
+ * @throws FixityError `invalid-option`, with one line for each mistake
  */
 export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
-  const wrong: string[] = unknownVariables(env);
+  const mistakes: string[] = unknownVariables(env);
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
-    // an empty variable is one that is not set, as in `PORT= fixity serve`
+    // An empty variable counts as unset, as in `PORT= fixity serve`.
     const given = flags[name] ?? (env[setting.env] || undefined);
-    const text = given ?? setting.fallback;
+    const text = given ?? setting.defaultText;
     if (text === undefined) continue;
     const value = setting.kind.parse(text);
-    if (value === null) wrong.push(complaint(setting, flags[name] === undefined ? setting.env : flagOf(name), text));
-    else values[name] = value;
+    if (value !== null) {
+      values[name] = value;
+      continue;
+    }
+    const source = flags[name] === undefined ? setting.env : flagOf(name);
+    // A secret must not end up in a log.
+    const found = setting.secret === true ? "" : `, not ${JSON.stringify(text)}`;
+    mistakes.push(`${source} must be ${setting.kind.expected}${found}.`);
   }
-  if (wrong.length > 0) throw new FixityError("invalid-option", wrong.join("\n"));
-  return checkTogether(values as unknown as Settings);
+  if (mistakes.length > 0) throw invalid(mistakes.join("\n"));
+  return crossCheck(values as unknown as Settings);
+}
+
+/**
+ * Reads the settings of the store and of the uploads in it exactly as a server does. All other settings of a server may be set
+ * and are ignored: a command that works on a store does not need to know who may upload.
+ *
+ * @throws FixityError `invalid-option`, with one line for each mistake
+ */
+export function readStoreConfig({ flags, env = {} }: ConfigSources): Config {
+  const ignored = new Set(
+    Object.entries(SETTINGS)
+      .filter(([name]) => !isStoreSetting(name) && name !== "expiry")
+      .map(([, setting]) => setting.env),
+  );
+  const relevant = Object.entries(env).filter(([name]) => !ignored.has(name));
+  return readConfig({ ...(flags !== undefined && { flags }), env: Object.fromEntries(relevant) });
 }
 
 /** The flag of a setting: `--max-size`. */
@@ -47,44 +79,73 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-function complaint({ kind, secret }: Setting<unknown>, name: string, text: string): string {
-  const found = secret === true ? "" : `, not ${JSON.stringify(text)}`;
-  return `${name} must be ${kind.expected}${found}.`;
+/** Whether a host is this machine: `localhost`, or a loopback address with or without the brackets that it has in a URL. */
+export function isLoopbackHost(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, "$1");
+  return isLocalhost(host) || (isIP(address) !== 0 && isLoopback(address));
 }
 
-function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
+function unknownVariables(env: Environment): string[] {
   const known = Object.values(SETTINGS).map(({ env }) => env);
   return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !isOfService(name, env[name]))
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !isServiceVariable(name, env[name]))
     .map((name) => {
-      const meant = known.find((setting) => name === PREFIX + setting) ?? nearest(name, known);
-      return `${name} is no setting of fixity.${meant === null ? "" : ` Did you mean ${meant}?`}`;
+      const meant = known.find((setting) => name === PREFIX + setting) ?? closestMatch(name, known);
+      return `Unknown setting ${name}.${meant === null ? "" : ` Did you mean ${meant}?`}`;
     });
 }
 
 /**
- * Kubernetes, like Docker's links, tells a container of the services beside it: of one that is called "upload", or "upload-api", in names
- * that begin like our own (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+ * Whether Kubernetes, or Docker's links, injected a variable: for a service named "upload" or "upload-api" the names of these
+ * variables begin like those of our settings
+ * (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
  */
-function isOfService(name: string, value = ""): boolean {
-  const ofService =
+function isServiceVariable(name: string, value = ""): boolean {
+  const pattern =
     /^UPLOAD(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
-  return ofService.test(name) || (/^UPLOAD(_[A-Z0-9_]+)?_PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
+  return pattern.test(name) || (/^UPLOAD(_[A-Z0-9_]+)?_PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
 }
 
-function checkTogether(settings: Settings): Config {
+/** The word that a mistyped one is closest to; `null` if it is close to none. */
+export function closestMatch(mistyped: string, words: readonly string[]): string | null {
+  let best: string | null = null;
+  let limit = Math.max(2, Math.floor(mistyped.length / 4)) + 1;
+  for (const word of words) {
+    const distance = editDistance(mistyped, word);
+    if (distance < limit) [best, limit] = [word, distance];
+  }
+  return best;
+}
+
+/** The Levenshtein distance: how many letters have to be inserted, deleted or replaced. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
+  for (const [index, letter] of from.split("").entries()) {
+    const next = [index + 1];
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = (row[column - 1] ?? 0) + (to[column - 1] === letter ? 0 : 1);
+      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
+
+function crossCheck(settings: Settings): Config {
   const { tokens: listed, tokensFile, ...rest } = settings;
   checkBucket(settings);
   if (rest.downloads === "redirect" && rest.bucketName === undefined) {
-    throw invalid("UPLOAD_DOWNLOADS=redirect sends readers to a bucket, but UPLOAD_BUCKET_NAME is not set.");
+    throw invalid("UPLOAD_DOWNLOADS=redirect sends clients to a bucket, but UPLOAD_BUCKET_NAME is not set.");
   }
   if (rest.minAppendSize > (rest.maxAppendSize ?? Infinity)) {
-    throw invalid("UPLOAD_MIN_APPEND_SIZE is more than UPLOAD_MAX_APPEND_SIZE.");
+    throw invalid("UPLOAD_MIN_APPEND_SIZE is greater than UPLOAD_MAX_APPEND_SIZE.");
   }
   const tokens = [...(listed ?? []), ...(tokensFile === undefined ? [] : readTokens(tokensFile))];
-  if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS holds no token.");
+  if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS contains no token.");
   for (const token of tokens) checkToken(token);
-  if (tokens.length > 0 && rest.open) throw invalid("UPLOAD_OPEN=yes and tokens contradict each other: leave one out.");
+  if (tokens.length > 0 && rest.open) {
+    throw invalid("UPLOAD_OPEN=yes and tokens contradict each other: remove one of them.");
+  }
   if (tokens.length === 0 && !rest.open && !isLoopbackHost(rest.host)) {
     throw invalid(
       `Without tokens anybody who reaches ${rest.host} could upload. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want.`,
@@ -93,12 +154,12 @@ function checkTogether(settings: Settings): Config {
   return { ...rest, tokens };
 }
 
-/** Whoever sets the region of a bucket does not mean a folder, and half a key is none. */
+/** Bucket settings without a bucket, or half of a key pair, are mistakes: the store would silently be a folder, or fail later. */
 function checkBucket(settings: Settings): void {
   const { bucketName, bucketRegion, bucketEndpoint, bucketAccessKey, bucketSecretKey } = settings;
   if (bucketName === undefined) {
     const names = Object.keys(SETTINGS).filter((name) => name.startsWith("bucket")) as (keyof Settings)[];
-    const stray = names.find((name) => SETTINGS[name].fallback === undefined && settings[name] !== undefined);
+    const stray = names.find((name) => SETTINGS[name].defaultText === undefined && settings[name] !== undefined);
     if (stray !== undefined) throw invalid(`${SETTINGS[stray].env} is set, but UPLOAD_BUCKET_NAME is not.`);
     return;
   }
@@ -106,7 +167,7 @@ function checkBucket(settings: Settings): void {
     throw invalid("Set UPLOAD_BUCKET_REGION for a bucket at AWS, or UPLOAD_BUCKET_ENDPOINT for one elsewhere.");
   }
   if ((bucketAccessKey === undefined) !== (bucketSecretKey === undefined)) {
-    throw invalid("UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together: set both, or none.");
+    throw invalid("UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together: set both or neither.");
   }
 }
 
@@ -115,23 +176,23 @@ function readTokens(file: string): string[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new FixityError("invalid-option", `UPLOAD_TOKENS_FILE cannot be read: ${JSON.stringify(file)}.`, { cause });
+    throw invalid(`UPLOAD_TOKENS_FILE cannot be read: ${JSON.stringify(file)}.`, cause);
   }
   const tokens = text
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
-  if (tokens.length === 0) throw invalid("UPLOAD_TOKENS_FILE holds no token.");
+  if (tokens.length === 0) throw invalid("UPLOAD_TOKENS_FILE contains no token.");
   return tokens;
 }
 
-/** Never tells the token: a message may end in a log. */
+/** The messages do not contain the token: they may end up in a log. */
 function checkToken(token: string): void {
-  if (token.length < MIN_TOKEN_LENGTH) throw invalid(`A token must have at least ${MIN_TOKEN_LENGTH} characters.`);
-  // what can stand behind "Bearer" (RFC 6750, section 2.1)
-  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may hold letters, digits and -._~+/ only.");
+  if (token.length < TOKEN_MIN_LENGTH) throw invalid(`A token must have at least ${TOKEN_MIN_LENGTH} characters.`);
+  // The syntax of a bearer token (RFC 6750, section 2.1).
+  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may contain only letters, digits and -._~+/.");
 }
 
-function invalid(message: string): FixityError {
-  return new FixityError("invalid-option", message);
+function invalid(message: string, cause?: unknown): FixityError {
+  return new FixityError("invalid-option", message, { cause });
 }

@@ -1,16 +1,15 @@
 import { execFile } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
-import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { diskStore } from "../disk.ts";
+import type { S3StoreOptions } from "../s3.ts";
 import { Layout } from "../stores/disk/layout.ts";
-import type { S3StoreOptions } from "../stores/s3/options.ts";
 import type { Config } from "./config.ts";
 import { SETTINGS, type Settings } from "./settings.ts";
 
-/** What sets an option of the S3 store. */
+/** The settings behind the options of the S3 store. */
 const BUCKET_SETTINGS: { readonly [Option in keyof S3StoreOptions]: keyof Config & keyof Settings } = {
   bucket: "bucketName",
   region: "bucketRegion",
@@ -27,9 +26,13 @@ const BUCKET_SETTINGS: { readonly [Option in keyof S3StoreOptions]: keyof Config
   memoryBudget: "memory",
 };
 
-/** The store that a configuration asks for. @throws FixityError `invalid-option` */
-export async function makeStore(config: Config, log: Logger): Promise<BlobStore> {
-  const warn = (message: string, error?: unknown): void => log.warn({ err: error }, message);
+/**
+ * The store that a configuration describes, not yet checked.
+ *
+ * @param warn receives failures of the store that fail no call
+ * @throws FixityError `invalid-option`
+ */
+export async function openStore(config: Config, warn: (message: string, error?: unknown) => void): Promise<BlobStore> {
   if (config.bucketName === undefined) {
     const group = config.dirGroup === undefined ? undefined : await groupId(config.dirGroup);
     return diskStore({
@@ -39,29 +42,42 @@ export async function makeStore(config: Config, log: Logger): Promise<BlobStore>
       ...(group !== undefined && { group }),
     });
   }
-  // whoever stores in a folder does not wait for what S3 needs
+  // Loaded on demand: a disk store must not pay for what S3 needs.
   const { s3Store } = await import("../s3.ts");
   try {
     return s3Store({ bucket: config.bucketName, ...bucketOptions(config), log: warn });
   } catch (error) {
-    throw error instanceof FixityError ? inWordsOfSettings(error) : error;
+    throw error instanceof FixityError ? withSettingName(error) : error;
   }
 }
 
-/** A web server that sends the files must be able to read them. @throws FixityError `invalid-option` */
-export async function checkDelegation({ downloads, bucketName, dir, dirGroup }: Config): Promise<void> {
+/** Whether the folder of a configuration already holds a disk store. Creates nothing. */
+export async function diskStoreExists({ dir }: Pick<Config, "dir">): Promise<boolean> {
+  return await stat(new Layout(dir).blobs).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Makes sure that a web server in front can read the files that it is to send.
+ *
+ * @throws FixityError `invalid-option`
+ */
+export async function checkDelegation(config: Config): Promise<void> {
+  const { downloads, bucketName, dirGroup } = config;
   if (downloads !== "accelerated" || bucketName !== undefined || dirGroup !== undefined) return;
-  // a store that exists keeps its modes, and the web server may be its user's
-  if ((await stat(new Layout(dir).blobs).catch(() => null)) !== null || process.platform === "win32") return;
+  // An existing store keeps its modes, and its owner may be the user of the web server.
+  if (process.platform === "win32" || (await diskStoreExists(config))) return;
   throw new FixityError(
     "invalid-option",
-    "UPLOAD_DOWNLOADS=accelerated: the files of a new store can be read by this server's user only. " +
+    "UPLOAD_DOWNLOADS=accelerated: the files of a new store are readable only by this server's user. " +
       "Set UPLOAD_DIR_GROUP to the group of the web server that sends them, such as www-data.",
   );
 }
 
 /**
- * The id of a group. `getent` knows all groups of a machine, also those that are kept elsewhere (LDAP).
+ * The id of a group. `getent` knows all groups of a machine, including those of a directory service such as LDAP.
  *
  * @throws FixityError `invalid-option`
  */
@@ -78,8 +94,8 @@ function bucketOptions(config: Config): Partial<S3StoreOptions> {
   return Object.fromEntries(options.filter(([, value]) => value !== undefined));
 }
 
-/** The store complains of its options, which are set under other names here. */
-function inWordsOfSettings(error: FixityError): FixityError {
+/** The store's error with the name of the setting in place of the option's name, with which the message begins. */
+function withSettingName(error: FixityError): FixityError {
   const settings: Readonly<Record<string, keyof Settings>> = BUCKET_SETTINGS;
   const message = error.message.replace(/^\w+/, (option) => {
     const setting = settings[option];

@@ -1,24 +1,25 @@
 import { isIP } from "node:net";
 import { TrustedProxies } from "../access/client-address.ts";
-import { canonicalHost } from "../http/fields/host.ts";
 import { isOrigin } from "../http/cors.ts";
-import { parseDuration, parseSize } from "./units.ts";
+import { canonicalHost } from "../http/fields/host.ts";
 
-/** A kind of value that a setting can have. */
+/** The kind of value that a setting takes: how its text is parsed, and how it is described when that fails. */
 export interface Kind<Value> {
-  /** What a text must be, to stand behind "must be". */
+  /** Completes the sentence "must be …". */
   readonly expected: string;
-  /** The value of a text, or `null` where it is none of this kind. */
+  /** The value of a text; `null` if the text is not of this kind. */
   readonly parse: (text: string) => Value | null;
 }
 
-/** The longest time that a timer can run; a longer one would end at once. */
-const MAX_DURATION = 2 ** 31 - 1;
+/** The longest delay of a Node timer; a longer one would fire at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** Any text but an empty one. */
+const WEEK_MS = 604_800_000;
+
+/** Any text that is not blank. */
 export const text: Kind<string> = { expected: "a text that is not empty", parse: (given) => given.trim() || null };
 
-/** One of a few words. */
+/** One of a few words, in any case. */
 export function choice<const Word extends string>(...words: readonly Word[]): Kind<Word> {
   return {
     expected: `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`,
@@ -31,36 +32,36 @@ export const yesNo: Kind<boolean> = {
   parse: (given) => ({ yes: true, no: false })[given.trim().toLowerCase()] ?? null,
 };
 
-/** Bytes, none included. */
+/** Bytes; may be zero. */
 export const size: Kind<number> = { expected: "a size such as 512MiB, 5GiB or 4096", parse: parseSize };
 
 /** Bytes, at least one. */
-export const someSize: Kind<number> = { ...size, parse: (given) => parseSize(given) || null };
+export const positiveSize: Kind<number> = { ...size, parse: (given) => parseSize(given) || null };
 
-/** How many, at least one. */
+/** A whole number, at least one. */
 export const count: Kind<number> = {
   expected: "a whole number from 1",
   parse: (given) => (/^\d{1,9}$/.test(given.trim()) ? Number(given) || null : null),
 };
 
-/** Milliseconds, none included. */
+/** Milliseconds; may be zero. */
 export const duration: Kind<number> = {
   expected: "a duration such as 500ms, 60s or 5m, and at most 24d",
   parse: (given) => {
-    const time = parseDuration(given);
-    return time === null || time > MAX_DURATION ? null : time;
+    const ms = parseDuration(given);
+    return ms === null || ms > TIMER_MAX_MS ? null : ms;
   },
 };
 
 /** Milliseconds, at least one. */
-export const someDuration: Kind<number> = { ...duration, parse: (given) => duration.parse(given) || null };
+export const positiveDuration: Kind<number> = { ...duration, parse: (given) => duration.parse(given) || null };
 
-/** Milliseconds for which a presigned URL can hold: S3 counts in seconds, and up to a week. */
+/** Milliseconds that a presigned URL is valid for: S3 counts whole seconds, up to one week. */
 export const urlLifetime: Kind<number> = {
   expected: "a duration from 1s to 7d, in whole seconds",
   parse: (given) => {
-    const time = parseDuration(given);
-    return time !== null && time >= 1000 && time <= 604_800_000 && time % 1000 === 0 ? time : null;
+    const ms = parseDuration(given);
+    return ms !== null && ms >= 1000 && ms <= WEEK_MS && ms % 1000 === 0 ? ms : null;
   },
 };
 
@@ -77,19 +78,19 @@ export const host: Kind<string> = {
   },
 };
 
-/** A group of users, by its name or its number. */
+/** A group of users, by name or number. */
 export const groupName: Kind<string> = {
   expected: "the name or the number of a group",
   parse: (given) => (/^(\d{1,9}|[A-Za-z_][\w.@-]{0,31}\$?)$/.test(given.trim()) ? given.trim() : null),
 };
 
-/** The path that all links share. */
+/** The path that all links start with. */
 export const path: Kind<string> = {
   expected: "a path such as /uploads, without a slash at its end",
   parse: (given) => (/^(\/(?!\.{1,2}(\/|$))[\w.~-]+)+$/.test(given.trim()) ? given.trim() : null),
 };
 
-/** An http(s) URL that nothing secret or variable stands in. */
+/** An http(s) URL without credentials, query or fragment. */
 export const url: Kind<string> = {
   expected: "a URL such as https://files.example.com, without user, query or fragment",
   parse: (given) => {
@@ -99,7 +100,7 @@ export const url: Kind<string> = {
   },
 };
 
-/** An http(s) URL of an S3 server. Without a scheme it is a host and perhaps a port, as in `minio:9000`, over https. */
+/** The http(s) URL of an S3 server. `minio:9000`, a host without a scheme, means https. */
 export const endpoint: Kind<string> = {
   expected: "a URL such as https://s3.example.com, without user, query or fragment",
   parse: (given) => {
@@ -108,31 +109,31 @@ export const endpoint: Kind<string> = {
   },
 };
 
-/** Hosts as they stand in a URL, without scheme and port, in the form in which browsers write them. */
+/** Hosts as in a URL, without scheme and port, in the canonical form that browsers send. */
 export const hosts: Kind<readonly string[]> = {
-  expected: "host names such as files.example.com, with commas between them, without scheme, port or wildcard",
+  expected: "host names such as files.example.com, separated by commas, without scheme, port or wildcard",
   parse: (given) => {
     const named = words(given).map((word) => (/^(?:[^:*%]+|\[[^\]]*\])$/.test(word) ? canonicalHost(word) : null));
     return named.length > 0 && named.every((host) => host !== null) ? named : null;
   },
 };
 
-/** Words separated by commas; there may be none. */
-export const list: Kind<readonly string[]> = { expected: "words with commas between them", parse: words };
+/** Words separated by commas; may be none. */
+export const list: Kind<readonly string[]> = { expected: "words separated by commas", parse: words };
 
-/** Addresses and CIDR ranges. */
+/** IP addresses and CIDR ranges. */
 export const addressRanges: Kind<readonly string[]> = {
-  expected: "addresses or ranges such as 10.0.0.0/8, with commas between them",
+  expected: "addresses or ranges such as 10.0.0.0/8, separated by commas",
   parse: (given) => {
     const ranges = words(given);
     return ranges.length > 0 && ranges.every(TrustedProxies.isRange) ? ranges : null;
   },
 };
 
-/** Origins of pages, as browsers send them, or all of them. */
+/** Origins of pages as browsers send them, or `*` for all. */
 export const origins: Kind<"*" | readonly string[]> = {
   expected:
-    "origins such as https://app.example.com (scheme and host, no path, no wildcard), with commas between them, or *",
+    "origins such as https://app.example.com (scheme and host, no path, no wildcard), separated by commas, or *",
   parse: (given) => {
     const named = words(given);
     if (named.length === 1 && named[0] === "*") return "*";
@@ -145,4 +146,37 @@ function words(given: string): readonly string[] {
     .split(",")
     .map((word) => word.trim())
     .filter((word) => word !== "");
+}
+
+const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+  tib: 1024 ** 4,
+};
+
+const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Bytes of a size such as `5GiB`, `10 MB` or `4096`; `null` for any other text and above 2^53. */
+export function parseSize(text: string): number | null {
+  return parseQuantity(text, BYTES_PER_UNIT);
+}
+
+/** Milliseconds of a duration such as `500ms`, `60s`, `5m`, `24h` or `7d`; `null` for any other text. `0` needs no unit. */
+export function parseDuration(text: string): number | null {
+  return text.trim() === "0" ? 0 : parseQuantity(text, MS_PER_UNIT);
+}
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  const unit = match?.[2]?.toLowerCase() ?? "";
+  if (match === null || !Object.hasOwn(units, unit)) return null;
+  const value = Math.round(Number(match[1]) * (units[unit] ?? Number.NaN));
+  return Number.isSafeInteger(value) ? value : null;
 }

@@ -13,15 +13,15 @@ import {
   path,
   port,
   size,
-  someDuration,
-  someSize,
+  positiveDuration,
+  positiveSize,
   text,
   url,
   urlLifetime,
   yesNo,
 } from "./kinds.ts";
 
-/** What can be set, as values. */
+/** The values of all settings. */
 export interface Settings {
   readonly host: string;
   readonly port: number;
@@ -77,184 +77,196 @@ export interface Settings {
   readonly memory: number | undefined;
 }
 
-/** One setting: its name in the environment, what a value must be, and what it is for. */
+/** One setting: its variable, the kind of its value, and its help. */
 export interface Setting<Value> {
   readonly env: string;
-  /** Must not be seen in a process list: it has no flag. */
+  /** A secret has no flag, because other users of the machine can read the arguments of a process. */
   readonly secret?: boolean;
   readonly kind: Kind<NonNullable<Value>>;
-  /** As it would be written; without one the setting is not set. */
-  readonly fallback?: string;
-  /** A word for the value in `--help`. */
+  /** The default as a user would write it; without one, the setting is unset by default. */
+  readonly defaultText?: string;
+  /** The placeholder of the value in `--help`. */
   readonly value: string;
   readonly help: string;
 }
 
-/** Every setting, once: from this table come the flags, their help, and what the environment may hold. */
+/** The table of all settings: flags, their help and the known environment variables derive from it. */
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
-  host: { env: "HOST", kind: host, fallback: "127.0.0.1", value: "address", help: "address to listen on" },
-  port: { env: "PORT", kind: port, fallback: "3000", value: "number", help: "port to listen on; 0 for any free one" },
-  dir: { env: "UPLOAD_DIR", kind: text, fallback: "./data", value: "folder", help: "folder of the disk store" },
+  host: { env: "HOST", kind: host, defaultText: "127.0.0.1", value: "address", help: "address to listen on" },
+  port: {
+    env: "PORT",
+    kind: port,
+    defaultText: "3000",
+    value: "number",
+    help: "port to listen on; 0 picks a free one",
+  },
+  dir: { env: "UPLOAD_DIR", kind: text, defaultText: "./data", value: "folder", help: "folder of the disk store" },
   dirGroup: {
     env: "UPLOAD_DIR_GROUP",
     kind: groupName,
     value: "group",
-    help: "group that may read the files of a new store, such as a web server's; others may not",
+    help: "group that may read the files of a new store, such as that of a web server; nobody else may",
   },
   durability: {
     env: "UPLOAD_DURABILITY",
     kind: choice("full", "none"),
-    fallback: "full",
+    defaultText: "full",
     value: "level",
-    help: "full: an acknowledged file outlives a power cut; none: quicker, for tests",
+    help: "full: an acknowledged file survives a power failure; none: faster, for tests",
   },
-  maxSize: { env: "UPLOAD_MAX_SIZE", kind: someSize, fallback: "5GiB", value: "size", help: "largest file taken" },
+  maxSize: {
+    env: "UPLOAD_MAX_SIZE",
+    kind: positiveSize,
+    defaultText: "5GiB",
+    value: "size",
+    help: "maximum size of a file",
+  },
   expiry: {
     env: "UPLOAD_EXPIRY",
-    kind: someDuration,
-    fallback: "24h",
+    kind: positiveDuration,
+    defaultText: "24h",
     value: "time",
-    help: "how long an unfinished upload can be resumed, and a finished one answers",
+    help: "how long an unfinished upload can be resumed, and a finished one reports its link",
   },
   maxOpen: {
     env: "UPLOAD_MAX_OPEN",
     kind: count,
-    fallback: "10000",
+    defaultText: "10000",
     value: "number",
-    help: "most unfinished uploads that can be resumed",
+    help: "maximum number of unfinished resumable uploads",
   },
   maxAppendSize: {
     env: "UPLOAD_MAX_APPEND_SIZE",
-    kind: someSize,
+    kind: positiveSize,
     value: "size",
-    help: "most bytes that one request may append to an upload",
+    help: "maximum number of bytes that one request may append to an upload",
   },
   minAppendSize: {
     env: "UPLOAD_MIN_APPEND_SIZE",
     kind: size,
-    fallback: "0",
+    defaultText: "0",
     value: "size",
-    help: "fewest bytes that one request may append, where it is not the last",
+    help: "minimum number of bytes that one request must append, unless it is the last",
   },
-  prefix: { env: "UPLOAD_PREFIX", kind: path, fallback: "/uploads", value: "path", help: "path of the uploads" },
+  prefix: { env: "UPLOAD_PREFIX", kind: path, defaultText: "/uploads", value: "path", help: "path of the uploads" },
   publicUrl: {
     env: "UPLOAD_PUBLIC_URL",
     kind: url,
     value: "url",
-    help: "makes links absolute: what stands before the path",
+    help: "URL in front of the path of links, which makes them absolute",
   },
   tokens: {
     env: "UPLOAD_TOKENS",
     secret: true,
     kind: list,
     value: "list",
-    help: "tokens that may upload and remove, with commas",
+    help: "tokens that allow uploading and removing, separated by commas",
   },
   tokensFile: {
     env: "UPLOAD_TOKENS_FILE",
     kind: text,
     value: "file",
-    help: "a file of tokens that may upload and remove, one a line",
+    help: "file of tokens that allow uploading and removing, one per line",
   },
   open: {
     env: "UPLOAD_OPEN",
     kind: yesNo,
-    fallback: "no",
+    defaultText: "no",
     value: "yes|no",
-    help: "let anybody upload, without a token",
+    help: "yes allows uploads without a token",
   },
   hosts: {
     env: "UPLOAD_HOSTS",
     kind: hosts,
     value: "list",
-    help: "names under which a server without tokens is reached, with commas; addresses and localhost need not be listed",
+    help: "host names of a server without tokens, separated by commas; IP addresses and localhost are always accepted",
   },
   corsOrigins: {
     env: "UPLOAD_CORS_ORIGINS",
     kind: origins,
     value: "list",
-    help: "origins whose pages may use the service, with commas, or *",
+    help: "origins whose pages may use the service, separated by commas, or *",
   },
   trustedProxies: {
     env: "UPLOAD_TRUSTED_PROXIES",
     kind: addressRanges,
     value: "list",
-    help: "addresses or ranges (10.0.0.0/8) of the proxies in front, with commas: their X-Forwarded-For tells clients apart",
+    help: "addresses or ranges (10.0.0.0/8) of proxies in front, separated by commas; their X-Forwarded-For identifies clients",
   },
   downloads: {
     env: "UPLOAD_DOWNLOADS",
     kind: choice("stream", "redirect", "accelerated"),
-    fallback: "stream",
+    defaultText: "stream",
     value: "mode",
-    help: "who sends files: stream: this server; redirect: the bucket; accelerated: nginx or Caddy in front",
+    help: "what sends files to clients: stream: this server; redirect: the bucket; accelerated: nginx or Caddy in front",
   },
   redirectLifetime: {
     env: "UPLOAD_REDIRECT_LIFETIME",
     kind: urlLifetime,
-    fallback: "5m",
+    defaultText: "5m",
     value: "time",
-    help: "how long the bucket's URL of a file holds, with UPLOAD_DOWNLOADS=redirect",
+    help: "how long the URL of a redirect to the bucket is valid",
   },
   scripts: {
     env: "UPLOAD_SCRIPTS",
     kind: yesNo,
-    fallback: "no",
+    defaultText: "no",
     value: "yes|no",
-    help: "files may be scripts and style sheets of pages; otherwise they are plain text",
+    help: "yes serves scripts and style sheets as such; otherwise they are plain text",
   },
   view: {
     env: "UPLOAD_VIEW",
     kind: yesNo,
-    fallback: "yes",
+    defaultText: "yes",
     value: "yes|no",
-    help: "links have a page of their own, behind ?view",
+    help: "whether ?view appended to a link shows a page about the file",
   },
   interimResponses: {
     env: "UPLOAD_INTERIM_RESPONSES",
     kind: choice("auto", "yes", "no"),
-    fallback: "auto",
+    defaultText: "auto",
     value: "auto|yes|no",
-    help: "104 responses while an upload comes in; auto: unless a proxy shows, as nginx breaks on them",
+    help: "104 responses during uploads; auto: only if no proxy is detected, because nginx fails on them",
   },
   idleTimeout: {
     env: "UPLOAD_IDLE_TIMEOUT",
-    kind: someDuration,
-    fallback: "60s",
+    kind: positiveDuration,
+    defaultText: "60s",
     value: "time",
-    help: "how long an upload may bring no byte, and who downloads may take none",
+    help: "how long an upload may send no bytes, or a download accept none, before the connection is closed",
   },
   minRate: {
     env: "UPLOAD_MIN_RATE",
     kind: size,
-    fallback: "1KiB",
+    defaultText: "1KiB",
     value: "size",
-    help: "bytes a second that an upload must bring; 0 for any",
+    help: "minimum rate of an upload in bytes per second; 0 for no minimum",
   },
   rateWindow: {
     env: "UPLOAD_RATE_WINDOW",
-    kind: someDuration,
-    fallback: "30s",
+    kind: positiveDuration,
+    defaultText: "30s",
     value: "time",
-    help: "over which time that is measured, and the grace of a new upload",
+    help: "time over which the rate is measured, and grace period of a new upload",
   },
   shutdownTimeout: {
     env: "UPLOAD_SHUTDOWN_TIMEOUT",
     kind: duration,
-    fallback: "30s",
+    defaultText: "30s",
     value: "time",
-    help: "how long uploads that cannot be resumed, and downloads, may take to finish when the server stops",
+    help: "how long downloads, and uploads that cannot be resumed, may take to finish when the server stops",
   },
   logLevel: {
     env: "UPLOAD_LOG_LEVEL",
     kind: choice("debug", "info", "warn", "error", "silent"),
-    fallback: "info",
+    defaultText: "info",
     value: "level",
     help: "debug, info, warn, error or silent",
   },
   logFormat: {
     env: "UPLOAD_LOG_FORMAT",
     kind: choice("auto", "pretty", "json"),
-    fallback: "auto",
+    defaultText: "auto",
     value: "format",
     help: "pretty for people, json for programs; auto: pretty on a terminal",
   },
@@ -262,20 +274,20 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_BUCKET_NAME",
     kind: text,
     value: "name",
-    help: "store in this S3 bucket instead of a folder",
+    help: "S3 bucket to store in, instead of a folder",
   },
   bucketRegion: { env: "UPLOAD_BUCKET_REGION", kind: text, value: "region", help: "region of the bucket" },
   bucketEndpoint: {
     env: "UPLOAD_BUCKET_ENDPOINT",
     kind: endpoint,
     value: "url",
-    help: "S3 endpoint, where it is not AWS",
+    help: "S3 endpoint, unless it is AWS",
   },
   bucketPublicEndpoint: {
     env: "UPLOAD_BUCKET_PUBLIC_ENDPOINT",
     kind: endpoint,
     value: "url",
-    help: "S3 endpoint as clients reach it, where UPLOAD_DOWNLOADS=redirect sends them there",
+    help: "S3 endpoint as seen by clients, for UPLOAD_DOWNLOADS=redirect",
   },
   bucketAccessKey: {
     env: "UPLOAD_BUCKET_ACCESS_KEY",
@@ -296,45 +308,50 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     secret: true,
     kind: text,
     value: "token",
-    help: "the third part of temporary keys",
+    help: "session token of temporary keys",
   },
   bucketPrefix: {
     env: "UPLOAD_BUCKET_PREFIX",
     kind: text,
     value: "prefix",
-    help: "put in front of every key in the bucket",
+    help: "prefix of every key in the bucket",
   },
   bucketPathStyle: {
     env: "UPLOAD_BUCKET_PATH_STYLE",
     kind: yesNo,
     value: "yes|no",
-    help: "the bucket's name stands in the path, not in the host; yes where there is an endpoint",
+    help: "put the bucket's name into the path, not the host; default yes if there is an endpoint",
   },
   bucketPartSize: {
     env: "UPLOAD_BUCKET_PART_SIZE",
-    kind: someSize,
-    fallback: "8MiB",
+    kind: positiveSize,
+    defaultText: "8MiB",
     value: "size",
-    help: "size of the parts in which large files go to the bucket",
+    help: "size of the parts in which large files are sent to the bucket",
   },
   bucketEqualParts: {
     env: "UPLOAD_BUCKET_EQUAL_PARTS",
     kind: yesNo,
-    fallback: "no",
+    defaultText: "no",
     value: "yes|no",
-    help: "parts never grow, for providers that want them equal (Cloudflare R2)",
+    help: "keep all parts the same size, for providers that require it (Cloudflare R2)",
   },
   bucketMaxParts: {
     env: "UPLOAD_BUCKET_MAX_PARTS",
     kind: count,
-    fallback: "10000",
+    defaultText: "10000",
     value: "number",
-    help: "most parts that the provider takes for one file",
+    help: "maximum number of parts per file at the provider",
   },
   memory: {
     env: "UPLOAD_MEMORY",
-    kind: someSize,
+    kind: positiveSize,
     value: "size",
-    help: "bytes held for all uploads to a bucket together; 96MiB, or four parts where that is more",
+    help: "memory for all uploads to a bucket together; default 96MiB, or four parts if that is more",
   },
 };
+
+/** Whether a setting describes the store: where and how blobs are kept. */
+export function isStoreSetting(name: string): boolean {
+  return ["dir", "dirGroup", "durability", "memory"].includes(name) || name.startsWith("bucket");
+}

@@ -23,21 +23,6 @@ const MEANINGS: Readonly<Record<string, readonly [code: ErrorCode, message: stri
 const OVER_QUOTA = -constants.errno.EDQUOT;
 
 /**
- * What file systems that have no hard links, or do not allow them, answer to `link`:
- *
- * - EPERM: FAT, exFAT, and most others that never had them, as link(2) has it
- * - ENOTSUP, EOPNOTSUPP: CIFS, and the BSDs
- * - ENOSYS: FUSE file systems that do not implement the call; old exFAT drivers
- * - EACCES: Android since version 6, and FUSE over its storage
- * - EINVAL: some network and FUSE servers that do not know the request
- * - EMLINK: those that allow one name
- * - EISDIR: Windows, where libuv turns "invalid function" of FAT and exFAT into this
- *
- * EACCES and EPERM can also mean a missing permission. What is done instead, a rename, then fails with the same.
- */
-export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EACCES", "EINVAL", "EMLINK", "EISDIR"] as const;
-
-/**
  * What to throw where `thrown` was caught: the failure of a system call becomes a `FixityError`, everything else (a
  * `FixityError`, the reason of an aborted signal) stays what it is.
  */

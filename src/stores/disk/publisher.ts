@@ -4,7 +4,8 @@ import type { BlobStat, Committed } from "../../core/store.ts";
 import { openBlob, statBlob, statOf } from "./blob-file.ts";
 import { close, link, look, rename, statOrNull } from "./calls.ts";
 import type { Durability } from "./durability.ts";
-import { failedWith, NO_LINKS } from "./faults.ts";
+import { failedWith } from "./faults.ts";
+import { HARD_LINKS_UNSUPPORTED } from "../../base/system-errors.ts";
 import type { Folders } from "./folders.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
@@ -157,7 +158,7 @@ async function linkUnlessThere(from: string, to: string): Promise<boolean | null
     return true;
   } catch (error) {
     if (failedWith(error, "EEXIST")) return false;
-    if (failedWith(error, ...NO_LINKS)) return null;
+    if (failedWith(error, ...HARD_LINKS_UNSUPPORTED)) return null;
     throw error;
   }
 }

@@ -3,7 +3,8 @@ import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/probe.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
 import { Durability } from "../durability.ts";
-import { failedWith, NO_LINKS } from "../faults.ts";
+import { failedWith } from "../faults.ts";
+import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
 import { NO_MODES } from "../uploads/sealed-file.ts";
 import type { Bench } from "./bench.ts";
 
@@ -222,7 +223,7 @@ async function links(bench: Bench): Promise<Outcome> {
   try {
     await link(bench.file("written"), place);
   } catch (error) {
-    if (!failedWith(error, ...NO_LINKS)) throw error;
+    if (!failedWith(error, ...HARD_LINKS_UNSUPPORTED)) throw error;
     return fails("The file system has no hard links.");
   }
   try {
