@@ -2,42 +2,43 @@ import { type RunningServer, startServer } from "../server.ts";
 import { type Config, type ConfigSources, readConfig } from "../settings/config.ts";
 import { SIGNAL_EXITS } from "./exit-codes.ts";
 
-/** `fixity serve`: runs the server until a signal comes, then lets running uploads finish; a second signal ends at once. */
+/** `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A second signal exits at once. */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
   const server = await startServer(config);
-  let asked = false;
+  let isStopping = false;
   for (const [signal, exitCode] of Object.entries(SIGNAL_EXITS)) {
     process.on(signal, () => {
-      if (asked) process.exit(exitCode);
-      asked = true;
+      if (isStopping) process.exit(exitCode);
+      isStopping = true;
       void stop(server, config.shutdownTimeout);
     });
   }
-  // who read the greeting may go away, as in `fixity serve 2>&1 | head`
+  // The reader of the greeting may be gone, as in `fixity serve 2>&1 | head`.
   process.stderr.on("error", () => undefined);
-  // not to standard output, where programs read the log
+  // Standard output contains only the log, for programs.
   process.stderr.write(greeting(server, config));
 }
 
-async function stop(server: RunningServer, timeout: number): Promise<void> {
-  const { log } = server;
-  log.info(`stopping; running uploads have ${timeout / 1000} s to finish`);
+async function stop({ log, close }: RunningServer, timeoutMs: number): Promise<void> {
+  log.info(`stopping: running uploads have ${timeoutMs / 1000} s to finish`);
   let exitCode = 0;
   try {
-    await server.close();
+    await close();
   } catch (error) {
-    log.error({ err: error }, "not everything could be put away");
+    log.error({ err: error }, "not everything could be saved");
     exitCode = 1;
   }
   log.flush(() => process.exit(exitCode));
 }
 
-function greeting({ url, storeDescription }: RunningServer, { prefix, tokens, open }: Config): string {
+function greeting({ url, storeDescription }: RunningServer, config: Config): string {
+  const { bucketName, dir, open, prefix, tokens } = config;
+  const place = bucketName === undefined ? dir : storeDescription;
   const token = tokens.length > 0 ? ` -H "Authorization: Bearer $TOKEN"` : "";
   return (
-    `fixity listens on ${url} and stores in ${storeDescription}\n` +
-    (open ? "Anybody who reaches it may upload, since UPLOAD_OPEN=yes\n" : "") +
+    `Listening on ${url}, storing files in ${place}\n` +
+    (open ? "UPLOAD_OPEN=yes: anybody who reaches this server can upload.\n" : "") +
     `Try it: open ${url} in a browser, or  curl${token} -F upload=@FILE ${url}${prefix}\n`
   );
 }

@@ -165,7 +165,7 @@ export class Handler {
     const method = effectiveMethod(exchange);
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
     if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
-    if (!this.owns(target)) throw new FixityError("not-found", "Nothing has this address.");
+    if (!this.owns(target)) throw new FixityError("not-found", "There is nothing at this URL.");
     refuseTransferCoding(exchange);
     using admission = this.#fixity.admit();
     const mark = target.indexOf("?");

@@ -12,48 +12,48 @@ import { RESUMABLE } from "../http/resumable/tus.ts";
 import { ClientErrors } from "./client-errors.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
 import type { Config } from "../settings/config.ts";
-import type { Health } from "./health.ts";
+import { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 import { isPagePath, servePage } from "./page.ts";
 import { PageFiles } from "./page-files.ts";
 import { logAnswered, logExchanges } from "./request-log.ts";
 
-/** Where it is asked whether the store answers. */
-const HEALTH = "/healthz";
+const HEALTH_PATH = "/healthz";
 
-/** What the framework hands to an error handler. */
+/** An error that the framework hands to an error handler. */
 type Thrown = Error & { readonly statusCode?: number };
 
-/** The parts of a server. */
-export interface AppParts {
-  readonly config: Config;
-  readonly fixity: Fixity;
-  readonly health: Health;
+export interface AppOptions {
   readonly log: Logger;
-  /** Aborted when the server takes no new work. */
+  /** Aborted when the server accepts no new work. */
   readonly stopping: AbortSignal;
 }
 
-/** The standalone app: the uploads, the page, `/healthz`, and problems for everything else. */
-export async function buildApp({ config, fixity, health, log, stopping }: AppParts): Promise<FastifyInstance> {
-  if (fixity.prefix === HEALTH || isPagePath(fixity.prefix)) {
+/** The app of the standalone server: the uploads, the page, `/healthz`, and problem documents for everything else. */
+export async function buildApp(
+  fixity: Fixity,
+  config: Config,
+  { log, stopping }: AppOptions,
+): Promise<FastifyInstance> {
+  if (fixity.prefix === HEALTH_PATH || isPagePath(fixity.prefix)) {
     throw new FixityError(
       "invalid-option",
       `UPLOAD_PREFIX must be another path: ${fixity.prefix} is the server's own.`,
     );
   }
   const page = await PageFiles.load();
-  if (page === null) log.warn("the page was not built (npm run build:page): a plain form stands in for it");
+  if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
   const uploads = createHandler(fixity, handlerOptions(config, log));
   const clientErrors = new ClientErrors(log);
+  const health = new Health(() => fixity.store.check());
   const failures = new WeakMap<FastifyRequest, FixityError>();
   const app = Fastify({
     serverFactory: (others) =>
       limitConnections(makeServer({ uploads, others, clientErrors }), { trustedProxies: config.trustedProxies, log }),
     clientErrorHandler: (error, socket) => clientErrors.answer(error, socket),
     return503OnClosing: false,
-    // here the framework runs no hooks
+    // The framework runs no hooks for these errors.
     frameworkErrors: (error, request, reply) => {
       answerProblem(error, request, reply);
       logReply(request, reply);
@@ -62,7 +62,7 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   });
   app.addHook("onRequest", async (request, reply) => {
     void reply.headers(SAFETY);
-    // tus demands it of every response, also outside of the uploads
+    // tus requires this field in every response, also outside the uploads.
     if (request.headers["tus-resumable"] !== undefined) void reply.headers(RESUMABLE);
     if (!stopping.aborted) return;
     void reply.header("Connection", "close");
@@ -70,15 +70,15 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
   app.setNotFoundHandler(() => {
-    throw new FixityError("not-found", "Nothing has this address.");
+    throw new FixityError("not-found", "There is nothing at this URL.");
   });
   app.setErrorHandler(answerProblem);
-  app.get(HEALTH, async (_request, reply) => {
+  app.get(HEALTH_PATH, async (_request, reply) => {
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
   const { prefix, maxSize } = fixity;
-  // the proxy in front may serve it all below a path of its own
+  // A proxy in front may serve everything below a path of its own.
   const address = config.publicUrl === undefined ? null : config.publicUrl.replace(/\/+$/, "") + prefix;
   servePage(app, page, { uploads: prefix, address, maxSize, needsToken: config.tokens.length > 0, view: config.view });
   return app;
@@ -96,18 +96,18 @@ export async function buildApp({ config, fixity, health, log, stopping }: AppPar
 
   function logReply(request: FastifyRequest, { statusCode: status, elapsedTime: durationMs }: FastifyReply): void {
     const { id, method, url: target } = request;
-    // who asks every few seconds whether all is well is not to fill the log
-    const isAskedOften = target.split("?")[0] === HEALTH && status < 400;
+    // Successful health checks come every few seconds and must not fill the log.
+    const isHealthCheck = target.split("?")[0] === HEALTH_PATH && status < 400;
     const answered = { id, method, target, status, durationMs, error: failures.get(request) };
-    logAnswered(log, answered, isAskedOften ? "debug" : "info");
+    logAnswered(log, answered, isHealthCheck ? "debug" : "info");
   }
 }
 
-/** What the framework refuses is the request's fault; everything else that is not ours is a fault of ours. */
+/** The framework's 4xx errors are mistakes of the client; every other error that is not a `FixityError` is an internal error. */
 function problemOf(thrown: Thrown): FixityError {
-  const refused = thrown.statusCode !== undefined && thrown.statusCode < 500;
-  if (!refused) return asFixityError(thrown);
-  return new FixityError("invalid-request", "The request cannot be understood.", { cause: thrown });
+  const isClientError = thrown.statusCode !== undefined && thrown.statusCode < 500;
+  if (!isClientError) return asFixityError(thrown);
+  return new FixityError("invalid-request", "The request is malformed.", { cause: thrown });
 }
 
 function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
@@ -137,7 +137,7 @@ function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
     log: (message) => log.warn(message),
     authorize: tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval,
     ...(trustedProxies !== undefined && { trustedProxies }),
-    // a page of another site has no token
+    // Pages of other sites do not know a token.
     crossSite: tokens.length > 0 ? "allow" : "refuse",
     crossSiteRemedy: remedyBySetting,
     resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
@@ -147,9 +147,8 @@ function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
 }
 
 function remedyBySetting(origin: string | null): string {
-  const listed = origin === null ? "its origin" : origin;
   return (
-    `If it may, add ${listed} to UPLOAD_CORS_ORIGINS and start the server again. If it is this server's own page behind ` +
-    `a proxy, set UPLOAD_PUBLIC_URL to the address that the browser shows.`
+    `If it may, add ${origin ?? "its origin"} to UPLOAD_CORS_ORIGINS and restart the server. If it is this server's own page ` +
+    `behind a proxy, set UPLOAD_PUBLIC_URL to the address that the browser shows.`
   );
 }

@@ -85,7 +85,7 @@ export function servePage(app: FastifyInstance, files: PageFiles | null, facts: 
 function serveAssets(app: FastifyInstance, files: PageFiles): void {
   app.get<{ Params: { name: string } }>(`${ASSETS}/:name`, async (request, reply) => {
     const file = await files.read(request.params.name, request.headers["accept-encoding"]);
-    if (file === null) throw new FixityError("not-found", "Nothing has this address.");
+    if (file === null) throw new FixityError("not-found", "There is nothing at this URL.");
     void reply.headers({
       "Cache-Control": ONE_YEAR,
       "Content-Security-Policy": ASSET_POLICY,

@@ -13,7 +13,6 @@ import { memoryStore } from "../../src/memory.ts";
 import { bearerTokens, expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { readConfig } from "../../src/settings/config.ts";
-import { Health } from "../../src/server/health.ts";
 
 /** The ways to serve fixity; `local` is the standalone server in local mode, without tokens. */
 export const HOSTS = ["standalone", "local", "express", "fastify", "fetch"] as const;
@@ -158,11 +157,10 @@ async function standalone(fixity: Fixity, access: Readonly<Record<string, string
     },
   });
   const log = pino({ level: "silent" });
-  const health = new Health(async () => {});
-  // it stops for those requests that want it
+  // For a request that asks for it, the server is stopping.
   const stopping = new AbortController().signal;
   Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
-  const app = await buildApp({ config, fixity, health, log, stopping });
+  const app = await buildApp(fixity, config, { log, stopping });
   await app.listen({ host: "127.0.0.1", port: 0 });
   return app.server;
 }

@@ -90,7 +90,7 @@ function started(child: Child): Promise<Started> {
   return new Promise((resolve, reject) => {
     const take = (text: string): void => {
       output.push(text);
-      const port = /listens on http:\/\/[^\s]*:(\d+) /.exec(output.join(""))?.[1];
+      const port = /Listening on http:\/\/[^\s]*:(\d+), /.exec(output.join(""))?.[1];
       if (port !== undefined) resolve({ port: Number(port), output });
     };
     child.stdout.setEncoding("utf8").on("data", take);

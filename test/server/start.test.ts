@@ -17,12 +17,12 @@ let folder = "";
 before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
 after(() => rm(folder, { recursive: true, force: true }));
 
-/** Runs the command to its end, in the folder of these tests. */
+/** Runs a command in the folder of these tests. */
 function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
   return runCommand(args, { env, cwd: folder });
 }
 
-/** What a start that cannot work must look like: one line that says what to do, and no stack. */
+/** The server must refuse to start with one line that says what to do, without a stack. */
 async function assertRefused(env: Record<string, string>, line: RegExp): Promise<void> {
   const { code, out, err } = await run(["serve"], { PORT: "0", UPLOAD_DIR: join(folder, "data"), ...env });
   assert.deepEqual([code, out], [1, ""], err);
@@ -31,20 +31,20 @@ async function assertRefused(env: Record<string, string>, line: RegExp): Promise
   assert.match(err, /^fixity: /);
 }
 
-test("the start tells where it listens, where it stores, and what to try", async () => {
+test("at its start the server prints its URL, its store and a command to try", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "data") });
-  assert.match(server.output, /^fixity listens on http:\/\/127\.0\.0\.1:\d+ and stores in disk at .*data\n/);
+  assert.match(server.output, /^Listening on http:\/\/127\.0\.0\.1:\d+, storing files in \S*data\n/);
   assert.match(server.output, /curl -F upload=@FILE http:\/\/127\.0\.0\.1:\d+\/uploads\n/);
 });
 
-test("what is open to everybody is said to be", async () => {
+test("a server that anybody can upload to says so at its start", async () => {
   const env = { HOST: "0.0.0.0", UPLOAD_OPEN: "yes" };
   await using server = await ServerProcess.start({ dir: join(folder, "open"), env });
-  assert.match(server.output, /^fixity listens on http:\/\/localhost:\d+ and/);
-  assert.match(server.output, /^Anybody who reaches it may upload, since UPLOAD_OPEN=yes$/m);
+  assert.match(server.output, /^Listening on http:\/\/localhost:\d+, storing/);
+  assert.match(server.output, /^UPLOAD_OPEN=yes: anybody who reaches this server can upload\.$/m);
 });
 
-test("standard output is the log and nothing else", async () => {
+test("standard output contains only the log", async () => {
   const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "out") };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
@@ -55,11 +55,11 @@ test("standard output is the log and nothing else", async () => {
   const lines = out.trimEnd().split("\n");
   assert.deepEqual(
     lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
-    ["stopping; running uploads have 30 s to finish"],
+    ["stopping: running uploads have 30 s to finish"],
   );
 });
 
-test("a port that is taken", async () => {
+test("a port that is taken is refused", async () => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   const { port } = taken.address() as AddressInfo;
@@ -73,19 +73,19 @@ test("a port that is taken", async () => {
   }
 });
 
-test("a host that is not known, or of another machine", async () => {
+test("a host that is unknown, or of another machine, is refused", async () => {
   await assertRefused({ HOST: "no-such-host.invalid", UPLOAD_OPEN: "yes" }, /no-such-host\.invalid/);
-  await assertRefused({ HOST: "192.0.2.1", UPLOAD_OPEN: "yes" }, /192\.0\.2\.1 is no address of this machine/);
+  await assertRefused({ HOST: "192.0.2.1", UPLOAD_OPEN: "yes" }, /192\.0\.2\.1 is not an address of this machine/);
 });
 
-test("a folder that is a file", async () => {
+test("a file in place of the folder is refused", async () => {
   const file = join(folder, "a-file");
   await writeFile(file, "");
   await assertRefused({ UPLOAD_DIR: file }, /is a file/);
   await assertRefused({ UPLOAD_DIR: join(file, "below") }, /is a file/);
 });
 
-test("a folder that may not be written to", needing("a mounted tmpfs"), async () => {
+test("a read-only folder is refused", needing("a mounted tmpfs"), async () => {
   const script = `mount -t tmpfs -o ro,size=64k tmpfs "$0" && exec "$@"`;
   const mount = await mkdtemp(join(folder, "ro-"));
   const under = ["unshare", "--mount", "sh", "-c", script, mount];
@@ -94,7 +94,7 @@ test("a folder that may not be written to", needing("a mounted tmpfs"), async ()
   assert.match(ended.err, /^fixity: .*read-only/);
 });
 
-test("a bucket that cannot be one, or that nobody answers for", async () => {
+test("an invalid bucket, or one that cannot be reached, is refused", async () => {
   const bucket = {
     UPLOAD_BUCKET_ENDPOINT: "http://127.0.0.1:1",
     UPLOAD_BUCKET_ACCESS_KEY: "a",
@@ -106,7 +106,7 @@ test("a bucket that cannot be one, or that nobody answers for", async () => {
   await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "uploads" }, /Nothing listens at 127\.0\.0\.1:1\.$/m);
 });
 
-test("a path of the uploads that is the server's own", async () => {
+test("a prefix that is one of the server's own paths is refused", async () => {
   for (const UPLOAD_PREFIX of ["/healthz", "/page", "/page/uploads"]) {
     await assertRefused(
       { UPLOAD_PREFIX },
@@ -115,7 +115,7 @@ test("a path of the uploads that is the server's own", async () => {
   }
 });
 
-test("a current folder that is gone", async () => {
+test("a current folder that no longer exists is refused", async () => {
   const gone = await mkdtemp(join(folder, "gone-"));
   const under = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"];
   const ended = await runCommand(["serve"], { env: { PORT: "0" }, cwd: gone, under });
@@ -124,31 +124,31 @@ test("a current folder that is gone", async () => {
   assert.deepEqual([ended.code, ended.err], [1, line]);
 });
 
-test("wrong settings and flags are told by name", async () => {
+test("wrong settings and flags are refused by name", async () => {
   const { code, err } = await run(["serve", "--max-size", "lots"], { UPLOAD_DIRR: "x", PORT: "0" });
   assert.equal(code, 1);
-  assert.match(err, /^fixity: UPLOAD_DIRR is no setting of fixity\. Did you mean UPLOAD_DIR\?$/m);
+  assert.match(err, /^fixity: Unknown setting UPLOAD_DIRR\. Did you mean UPLOAD_DIR\?$/m);
   assert.match(err, /^fixity: --max-size must be a size/m);
   const unknown = await run(["serve", "--dirr", "x"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.err, /unknown option '--dirr'/);
 });
 
-test("the help names every setting, its variable and its default, but offers no flag for a secret", async () => {
+test("the help lists every setting with its variable and default, and no flag for a secret", async () => {
   const { out } = await run(["serve", "--help"]);
   const text = out.replace(/\s+/g, " ");
-  assert.match(text, /--max-size <size> largest file taken \(UPLOAD_MAX_SIZE, default 5GiB\)/);
+  assert.match(text, /--max-size <size> maximum size of a file \(UPLOAD_MAX_SIZE, default 5GiB\)/);
   assert.match(text, /Only from the environment: UPLOAD_TOKENS/);
   assert.doesNotMatch(text, /--tokens |--bucket-secret-key/);
 });
 
-test("the version is the package's", async () => {
+test("--version prints the version of the package", async () => {
   const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
   assert.equal((await run(["--version"])).out.trim(), (JSON.parse(text) as { version: string }).version);
 });
 
 test(
-  "more files become durable at a time than Node's usual four, and the user's own number wins",
+  "libuv has eight threads instead of its usual four, unless UV_THREADPOOL_SIZE is set",
   needing("/proc"),
   async () => {
     const threads = async (env: Record<string, string>): Promise<number> => {
