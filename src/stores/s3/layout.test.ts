@@ -27,7 +27,7 @@ for (const prefix of ["", "a/", "files/of.2026~x/"]) {
   });
 }
 
-test("keys of others are nobody's", () => {
+test("keys of other programs are not taken for keys of the store", () => {
   const layout = new Layout("a/");
   const staging = layout.newStaging();
   for (const key of [

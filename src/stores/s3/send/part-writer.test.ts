@@ -12,7 +12,7 @@ const MAX_PART = 5 * 1024 * MIB;
 
 const DEFAULTS = { partSize: 8 * MIB, fixedPartSize: false, maxParts: 10_000, largestPart: 48 * MIB };
 
-/** How many parts a file of `length` bytes takes, and the largest of them. */
+/** The number of parts of a file of `length` bytes, and the size of the largest one. */
 function cut(plan: PartPlan, length: number): { readonly count: number; readonly largest: number } {
   let [rest, count, largest] = [length, 0, 0];
   while (rest > 0) {
@@ -35,10 +35,10 @@ function tooLarge(limit: number): (error: unknown) => true {
 
 for (const [maxParts, most] of [
   [10_000, 5 * TIB],
-  // of 5 GiB, and a part cannot be larger
+  // a part has at most 5 GiB
   [1_000, 1_000 * MAX_PART],
 ] as const) {
-  test(`files up to ${most} bytes fit ${maxParts} parts, where memory allows such parts`, () => {
+  test(`files up to ${most} bytes fit ${maxParts} parts if memory allows parts that large`, () => {
     const largestPart = 6 * 1024 * MIB;
     for (const length of [1, MIB, 8 * MIB, 8 * MIB + 1, 80_000 * MIB + 1, TIB, most]) {
       const known = cut(new PartPlan({ ...DEFAULTS, maxParts, largestPart }, length), length);
@@ -48,26 +48,26 @@ for (const [maxParts, most] of [
   });
 }
 
-test("files of 5 TiB fit without their length, where memory allows parts of a GiB", () => {
+test("files of 5 TiB and unknown length fit if memory allows parts of a GiB", () => {
   const plan = new PartPlan({ ...DEFAULTS, partSize: 32 * MIB, largestPart: 1024 * MIB }, undefined);
   assert(plan.largestFile >= 5 * TIB, String(plan.largestFile / TIB));
 });
 
-test("small files have parts of the usual size, however many there may be", () => {
+test("small files have parts of the default size, whatever the limit on their number", () => {
   for (const length of [undefined, 100, 20_000 * MIB]) {
     assert.equal(new PartPlan(DEFAULTS, length).size(1), 8 * MIB);
     assert.equal(new PartPlan(DEFAULTS, length).size(1_000), 8 * MIB);
   }
 });
 
-test("with the usual memory, files of 370 GiB fit without their length, and of 468 GiB with it", () => {
+test("with the default memory, files up to 370 GiB fit without their length and up to 468 GiB with it", () => {
   assert.equal(new PartPlan(DEFAULTS, undefined).largestFile, (8 + 16 + 32 + 7 * 48) * 1_000 * MIB);
   const most = 48 * 10_000 * MIB;
   assert.equal(cut(new PartPlan(DEFAULTS, most), most).count, 10_000);
   assert.throws(() => new PartPlan(DEFAULTS, most + 1), tooLarge(most));
 });
 
-test("parts of a fixed size stay what they are, and a file that needs more of them is refused", () => {
+test("parts of a fixed size do not grow, and a file that needs too many of them is refused", () => {
   const limits = { ...DEFAULTS, fixedPartSize: true, maxParts: 1_000 };
   const most = 8_000 * MIB;
   assert.throws(() => new PartPlan(limits, most + 1), tooLarge(most));
@@ -79,12 +79,12 @@ test("parts of a fixed size stay what they are, and a file that needs more of th
   }
 });
 
-test("whatever the limits and the file: parts are what S3 takes, never more than allowed, and none shrinks", () => {
+test("for any limits and length, parts stay within the limits of S3 and memory, and none is smaller than the one before", () => {
   const limits = fc.record({
     partSize: fc.integer({ min: MIN_PART, max: 512 * MIB }),
     fixedPartSize: fc.boolean(),
     maxParts: fc.integer({ min: 1, max: 10_000 }),
-    // A store's memory always has room for one and a half usual parts.
+    // The memory of a store always holds one and a half parts of the default size.
     factor: fc.double({ min: 1.5, max: 100, noNaN: true }),
   });
   const length = fc.option(fc.integer({ min: 0, max: 6 * TIB }), { nil: undefined });

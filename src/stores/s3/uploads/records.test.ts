@@ -24,7 +24,7 @@ const REFUSED = failure(412, "PreconditionFailed");
 
 type Work = (records: Records, server: ScriptedServer, another: Records, log: readonly string[]) => Promise<void>;
 
-/** Records over a server, and others over the same, as of another process. */
+/** Two sets of records over one server, as of two processes. */
 async function over(work: Work): Promise<void> {
   await using server = await ScriptedServer.start();
   const clients = [server.client(), server.client()] as const;
@@ -43,7 +43,7 @@ function stateOf(text: string): RecordState {
   return { ...newState(text, LIMITS, {}), revision: newToken() };
 }
 
-/** Creates the record, and gives its tag. */
+/** Creates the record and returns its entity tag. */
 async function created(records: Records): Promise<string> {
   assert.notEqual(await records.create(id, stateOf("first")), null);
   return tagIn(await records.read(id));
@@ -63,7 +63,7 @@ async function textOf(records: Records): Promise<string | undefined> {
   return (await records.read(id))?.state.text;
 }
 
-/** How the conditions on replacements of records were written. */
+/** The `If-Match` fields of all replacements of records. */
 function conditions({ seen }: ScriptedServer): readonly string[] {
   return seen
     .filter(({ key }) => key.startsWith("uploads/"))
@@ -71,13 +71,13 @@ function conditions({ seen }: ScriptedServer): readonly string[] {
     .filter((condition) => condition !== undefined);
 }
 
-/** Answers every conditional PUT alike, and all others as it should. */
+/** Gives every conditional PUT the same answer, and all other requests the right one. */
 const toEveryCondition =
   (answer: ScriptedAnswer) =>
   ({ headers }: ScriptedRequest): Step =>
     headers["if-match"] === undefined && headers["if-none-match"] === undefined ? null : answer;
 
-/** How servers refuse conditions that they do not support, or cannot meet. */
+/** Refusals of conditions that a server does not support or never meets. */
 const REFUSALS: readonly ScriptedAnswer[] = [
   REFUSED,
   failure(409, "ConditionalRequestConflict"),
@@ -99,27 +99,27 @@ void describe("records of uploads", () => {
       assert.equal(await textOf(records), "first");
     }));
 
-  void test("a creation whose answer was lost is known by its revision", async () =>
+  void test("a creation whose answer was lost is recognized by its revision", async () =>
     over(async (records, server) => {
       server.once("PutObject", { done: "close" });
       await created(records);
       assert.equal(server.seen.filter(({ operation }) => operation === "PutObject").length, 2);
     }));
 
-  void test("a creation that is refused although there is no record is made without the condition", async () =>
+  void test("a creation that is refused although there is no record is repeated without the condition", async () =>
     over(async (records, server) => {
       server.once("PutObject", REFUSED);
       await created(records);
       assert.equal(await textOf(records), "first");
     }));
 
-  void test("a creation that is refused with and without the condition has failed", async () =>
+  void test("a creation that is refused with and without the condition fails", async () =>
     over(async (records, server) => {
       server.always("PutObject", REFUSED);
       await assert.rejects(records.create(id, stateOf("first")), (error) => failedWith(error, 412));
     }));
 
-  void test("who read it last replaces it, and nobody else", async () =>
+  void test("only the writer that has read the latest record replaces it", async () =>
     over(async (records, server, another) => {
       const first = await created(records);
       const second = tagOf(await records.replace(id, first, stateOf("second")));
@@ -131,7 +131,7 @@ void describe("records of uploads", () => {
       assert.deepEqual(conditions(server), [first, first, second]);
     }));
 
-  void test("a replacement whose answer was lost is known by its revision", async () =>
+  void test("a replacement whose answer was lost is recognized by its revision", async () =>
     over(async (records, server) => {
       const first = await created(records);
       server.once("PutObject", { done: "close" });
@@ -140,7 +140,7 @@ void describe("records of uploads", () => {
       assert.equal(await textOf(records), "third");
     }));
 
-  void test("a replacement whose answer was lost, and that was replaced since, is not taken for the last word", async () =>
+  void test("a replacement whose answer was lost, and that was replaced since, counts as not written", async () =>
     over(async (records, server) => {
       const first = await created(records);
       const [stored] = server.bucket.objects.entries();
@@ -166,7 +166,7 @@ void describe("records of uploads", () => {
       assert.equal(await records.read(id), null);
     }));
 
-  void test("a server that compares bare tags is understood, and remembered", async () =>
+  void test("a server that compares bare tags gets bare tags from then on", async () =>
     over(async (records, server) => {
       const first = await created(records);
       server.always("PutObject", ({ headers }) => (headers["if-match"]?.startsWith('"') === true ? REFUSED : null));
@@ -179,7 +179,7 @@ void describe("records of uploads", () => {
       assert.equal(await textOf(records), "third");
     }));
 
-  void test("a 412 for a reason of the server's own passes, and is not remembered", async () =>
+  void test("a 412 without a reason is retried, and the form of the tag is kept", async () =>
     over(async (records, server) => {
       const first = await created(records);
       server.once("PutObject", REFUSED, REFUSED);
@@ -188,7 +188,7 @@ void describe("records of uploads", () => {
       assert.deepEqual(conditions(server).slice(2), [first, second]);
     }));
 
-  void test("a server that says 412 to everything fails in the end, and nothing is written", async () =>
+  void test("a server that answers every PUT with 412 makes the replacement fail, and nothing is written", async () =>
     over(async (records, server) => {
       const first = await created(records);
       server.always("PutObject", REFUSED);
@@ -198,7 +198,7 @@ void describe("records of uploads", () => {
 
   for (const refusal of REFUSALS) {
     const name = `${refusal.status} ${/<Code>(\w+)/.exec(String(refusal.body))?.[1] ?? "without a code"}`;
-    void test(`a server that answers ${name} to every condition: a look beforehand has to do, and a warning says so`, async () =>
+    void test(`a server that answers ${name} to every condition: the record is read before it is replaced, and a warning says so`, async () =>
       over(async (records, server, another, log) => {
         server.always("PutObject", toEveryCondition(refusal));
         const first = await created(records);
@@ -212,7 +212,7 @@ void describe("records of uploads", () => {
         server.seen.length = 0;
         tagOf(await records.replace(id, third, stateOf("fourth")));
         assert.deepEqual(conditions(server), [], "the condition is left out from then on");
-        assert.equal(log.length, warnings, "the warning is given once");
+        assert.equal(log.length, warnings, "the warning is logged once");
         assert.deepEqual([...server.bucket.objects.keys()], [`uploads/${id.hex}`], "the proof leaves nothing behind");
       }));
   }
@@ -228,13 +228,13 @@ void describe("records of uploads", () => {
       assert.equal(await textOf(records), "third");
     }));
 
-  void test("a writer that came later, and a read that does not show it yet, are not taken for a server without conditions", async () =>
+  void test("a newer writer and stale reads are not taken for a server without conditions", async () =>
     over(async (records, server, another, log) => {
       const first = await created(records);
       const stale = server.bucket.objects.get(`uploads/${id.hex}`);
       assert(stale !== undefined);
       tagOf(await another.replace(id, first, stateOf("second")));
-      // Eventually consistent: the record of before comes back three times.
+      // Eventual consistency: three reads return the previous record.
       const old = { status: 200, headers: { etag: stale.etag }, body: stale.bytes };
       server.once("GetObject", old, old, old);
       const outcome = await records.replace(id, first, stateOf("late"));
@@ -244,7 +244,7 @@ void describe("records of uploads", () => {
       assert.deepEqual(log, []);
     }));
 
-  void test("of many writers that race for a record, each version is replaced by one", async () =>
+  void test("of many writers that race for a record, exactly one replaces each version", async () =>
     over(async (records, server, another, log) => {
       let etag = await created(records);
       for (let round = 0; round < 10; round += 1) {
@@ -259,10 +259,10 @@ void describe("records of uploads", () => {
         assert.equal(written[0]?.isWritten === true && written[0].etag, etag);
       }
       assert.deepEqual(log, []);
-      assert.deepEqual([...server.bucket.objects.keys()], [`uploads/${id.hex}`], "nothing had to be proved");
+      assert.deepEqual([...server.bucket.objects.keys()], [`uploads/${id.hex}`], "no test object was needed");
     }));
 
-  void test("a proof whose answer is lost proves nothing, and is made again", async () =>
+  void test("a test of If-Match whose answer is lost proves nothing, and is repeated", async () =>
     over(async (records, server) => {
       const first = await created(records);
       const isProof = (key: string) => key.startsWith("tmp/");
@@ -279,7 +279,7 @@ void describe("records of uploads", () => {
       assert.equal(conditions(server).length, 5, "conditions are still used");
     }));
 
-  void test("a record of a later version, or none at all, is not guessed at", async () =>
+  void test("a record of a later version, or something else, is an error", async () =>
     over(async (records, server) => {
       for (const body of ['{"version":2}', "not JSON", "<Html/>"]) {
         server.once("GetObject", { status: 200, headers: { etag: '"x"' }, body });
@@ -288,7 +288,7 @@ void describe("records of uploads", () => {
     }));
 });
 
-void test("the size of a record shows whether its upload was concluded, however long its text is", () => {
+void test("the size of a record shows whether its upload was concluded, for any length of its text", () => {
   for (let length = 0; length < 9000; length += 1) {
     const text = "x".repeat(length);
     const running = newState(text, LIMITS, {});
@@ -304,5 +304,5 @@ void test("the size of a record shows whether its upload was concluded, however 
       if (length % 500 === 0) assert.deepEqual(parseState(bytes.toString()), state);
     }
   }
-  assert.equal(isEndedSize(0), false, "an object of no bytes is no record");
+  assert.equal(isEndedSize(0), false, "an empty object is not a record");
 });
