@@ -90,7 +90,7 @@ export function doctorSuite(gateway: Gateway): void {
 
     const unusable: readonly (readonly [what: string, env: Record<string, string>, line: RegExp])[] = [
       ["a secret key that is another's", { UPLOAD_BUCKET_SECRET_KEY: "other" }, /The secret key does not belong/],
-      ["an access key that nobody has", { UPLOAD_BUCKET_ACCESS_KEY: "other" }, /The access key is not known at/],
+      ["an access key that nobody has", { UPLOAD_BUCKET_ACCESS_KEY: "other" }, /The access key is unknown at/],
       ["a bucket that is not there", { UPLOAD_BUCKET_NAME: "not-there" }, /There is no bucket not-there at/],
       ["a port where nothing listens", { UPLOAD_BUCKET_ENDPOINT: "http://127.0.0.1:1" }, /Nothing listens at/],
     ];

@@ -4,8 +4,13 @@ import type { BlobStore } from "../../src/core/store.ts";
 import { S3Client } from "../../src/stores/s3/api/client.ts";
 import { Conditions } from "../../src/stores/s3/conditions.ts";
 import { Layout } from "../../src/stores/s3/layout.ts";
-import { type ListedObject, type ListedUpload, listObjects, listUploads } from "../../src/stores/s3/api/listing.ts";
-import { abortUpload, createUpload, uploadPart } from "../../src/stores/s3/api/multipart.ts";
+import {
+  type ListedObject,
+  type ListedMultipartUpload,
+  listObjects,
+  listMultipartUploads,
+} from "../../src/stores/s3/api/listing.ts";
+import { abortMultipartUpload, createMultipartUpload, uploadPart } from "../../src/stores/s3/api/multipart.ts";
 import { deleteObject, putObject } from "../../src/stores/s3/api/objects.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
@@ -54,10 +59,10 @@ export class S3Place implements AsyncDisposable {
   }
 
   /** All multipart uploads in the place. */
-  async uploads(): Promise<ListedUpload[]> {
-    const found: ListedUpload[] = [];
+  async uploads(): Promise<ListedMultipartUpload[]> {
+    const found: ListedMultipartUpload[] = [];
     const prefix = this.layout.blobs.slice(0, -"blobs/".length);
-    for await (const { items } of listUploads(this.client, prefix)) found.push(...items);
+    for await (const { items } of listMultipartUploads(this.client, prefix)) found.push(...items);
     return found;
   }
 
@@ -91,7 +96,7 @@ export class S3Place implements AsyncDisposable {
 
   /** Begins a multipart upload that no store knows of. */
   async beginUpload(key: string, parts: readonly Uint8Array[]): Promise<void> {
-    const upload = await createUpload(this.client, key, { contentType: "application/octet-stream" });
+    const upload = await createMultipartUpload(this.client, key, { contentType: "application/octet-stream" });
     for (const [index, bytes] of parts.entries()) {
       const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
       await uploadPart(this.client, upload, index + 1, { payload, signal: new AbortController().signal });
@@ -99,7 +104,7 @@ export class S3Place implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const upload of await this.uploads()) await abortUpload(this.client, upload);
+    for (const upload of await this.uploads()) await abortMultipartUpload(this.client, upload);
     for (const { key } of await this.objects()) await deleteObject(this.client, key);
     await this.client.destroy();
   }

@@ -154,7 +154,7 @@ export function requestsSuite(gateway: Gateway): void {
             await upload(store, bytes, { mediaType: "image/png", ...(digest !== undefined && { digest }) });
             const key = place.layout.blob(digestOf(bytes));
             const type = await place.client.call({ operation: "HeadObject", method: "HEAD", key }, (answer) =>
-              answer.headers("content-type"),
+              answer.header("content-type"),
             );
             assert.equal(type, "image/png");
             await store.remove(digestOf(bytes));

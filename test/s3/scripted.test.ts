@@ -185,7 +185,7 @@ void describe("copies", () => {
     server.always("UploadPartCopy", failure(501, "NotImplemented"));
     await assert.rejects(upload(store, BIG), (error: unknown) => {
       fails("size-limit-exceeded")(error);
-      assert.match((error as Error).message, /only where their digest is announced/);
+      assert.match((error as Error).message, /only if their digest is announced/);
       return true;
     });
     assert.equal(server.bucket.objects.size, 0, "the staged object is removed");

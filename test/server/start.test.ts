@@ -102,7 +102,7 @@ test("an invalid bucket, or one that cannot be reached, is refused", async () =>
   };
   await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "up loads" }, /UPLOAD_BUCKET_NAME must be the name of a bucket/);
   const tooSmall = { ...bucket, UPLOAD_BUCKET_NAME: "uploads", UPLOAD_BUCKET_PART_SIZE: "1MiB" };
-  await assertRefused(tooSmall, /UPLOAD_BUCKET_PART_SIZE must be a whole number, between 5242880 and/);
+  await assertRefused(tooSmall, /UPLOAD_BUCKET_PART_SIZE must be a whole number from 5242880 to/);
   await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "uploads" }, /Nothing listens at 127\.0\.0\.1:1\.$/m);
 });
 

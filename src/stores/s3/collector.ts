@@ -1,118 +1,127 @@
 import { createHash } from "node:crypto";
-import type { Collected } from "../../core/store.ts";
+import type { Collected, CollectionMark } from "../../core/store.ts";
 import type { S3Client } from "./api/client.ts";
-import type { Layout } from "./layout.ts";
-import { type ListedUpload, listObjects, listParts, listUploads } from "./api/listing.ts";
-import { isInUse } from "./send/multipart-upload.ts";
-import { abortUpload } from "./api/multipart.ts";
+import type { Log } from "./api/client-options.ts";
+import {
+  ageOf,
+  type ListedMultipartUpload,
+  listMultipartUploads,
+  listObjects,
+  listParts,
+  serverTime,
+} from "./api/listing.ts";
+import { abortMultipartUpload } from "./api/multipart.ts";
 import { deleteObject, headObject } from "./api/objects.ts";
-import type { Log } from "./options.ts";
-import { failedWith } from "./api/s3-error.ts";
+import { expectTag, failedWith } from "./api/s3-error.ts";
+import { payloadOf } from "./api/signer.ts";
+import type { Layout } from "./layout.ts";
 import type { ServerCopier } from "./publish/server-copy.ts";
+import { isInUse } from "./send/multipart-upload.ts";
 import type { Records } from "./uploads/records.ts";
 
 const NOTHING: Collected = { staged: 0, bytes: 0 };
 
-/** What a collector works with. */
-export interface CollectorParts {
-  readonly copier: ServerCopier;
+/** What a collector needs. */
+export interface CollectorOptions {
   readonly client: S3Client;
+  readonly copier: ServerCopier;
   readonly layout: Layout;
   readonly records: Records;
-  /** Milliseconds without a sign of life, by the server's clock. */
+  /** Milliseconds without activity, by the server's clock, after which something is abandoned. */
   readonly abandonedAfter: number;
   readonly log: Log;
 }
 
-/** What of an upload S3 knows. */
-interface Remains {
-  /** The last thing that happened to it. */
-  readonly lastSign: Date;
+/** What S3 knows of a multipart upload. */
+interface MultipartState {
+  /** When it was begun, or its last part arrived. */
+  readonly lastActivity: Date;
   readonly bytes: number;
-  /** How many parts there are. */
-  readonly count: number;
-  /** The entity tag that an object made of these parts would have. */
+  readonly partCount: number;
+  /** The entity tag that an object of these parts has. */
   readonly etag: string;
 }
 
 /** One walk through the bucket. */
-interface Round {
+interface Walk {
   readonly signal: AbortSignal | undefined;
-  /** Whether the record of an upload names it: a key, or the id of a multipart upload. */
-  readonly isNamed: (name: string) => Promise<boolean>;
+  /** Whether the record of an upload names a key, or the id of a multipart upload. */
+  readonly isInRecord: (name: string) => Promise<boolean>;
 }
 
 /**
- * Removes what dead processes have left: multipart uploads and staged objects that have been silent for long. Whether their
- * owner lives cannot be seen from here; but a living one completes nothing that was silent for half as long
- * (multipart-upload.ts), so that no abort can meet a completion. What the record of an upload names stays, however silent.
+ * Removes what dead processes left behind: multipart uploads and staged objects without activity for a long time. It cannot
+ * see whether their owner is alive, but a living owner completes nothing that was inactive for half as long
+ * (multipart-upload.ts), so no abort meets a completion. Whatever the record of an upload names stays, however old it is.
  */
 export class Collector {
-  readonly #parts: CollectorParts;
+  readonly #options: CollectorOptions;
+  readonly #client: S3Client;
+  readonly #layout: Layout;
 
-  constructor(parts: CollectorParts) {
-    this.#parts = parts;
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#layout = options.layout;
   }
 
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
-    const { layout, records } = this.#parts;
+    const { records } = this.#options;
     let names: Promise<ReadonlySet<string>> | null = null;
-    const isNamed = async (name: string) => {
+    const isInRecord = async (name: string) => {
       names ??= records.names(signal);
       return (await names).has(name);
     };
-    const round = { signal, isNamed };
+    const walk = { signal, isInRecord };
     const collected = [
-      await this.#collectUploads(layout.staging, round),
-      await this.#collectUploads(layout.blobs, round),
-      await this.#collectObjects(layout.staging, round),
-      await this.#collectObjects(layout.uploads, round),
+      await this.#collectMultipartUploads(this.#layout.staging, walk),
+      await this.#collectMultipartUploads(this.#layout.blobs, walk),
+      await this.#collectObjects(this.#layout.staging, walk),
+      await this.#collectObjects(this.#layout.uploads, walk),
     ];
     return collected.reduce(sum, NOTHING);
   }
 
-  async #collectUploads(prefix: string, { signal, isNamed }: Round): Promise<Collected> {
+  async #collectMultipartUploads(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NOTHING;
-    for await (const { items, now } of listUploads(this.#parts.client, prefix, signal)) {
+    for await (const { items, now } of listMultipartUploads(this.#client, prefix, signal)) {
       for (const upload of items) {
         signal?.throwIfAborted();
         const isAlive = isInUse(upload.uploadId) || isInUse(upload.key);
-        if (!this.#isOurs(upload.key) || isAlive || !this.#isOld(upload.initiated, now)) continue;
-        if (!(await isNamed(upload.uploadId))) {
-          total = sum(total, await this.#unlessItResists(() => this.#collectUpload(upload, now)));
-        }
+        if (!this.#isOwnKey(upload.key) || isAlive || !this.#isAbandoned(upload.initiated, now)) continue;
+        if (await isInRecord(upload.uploadId)) continue;
+        total = sum(total, await this.#orNothing(() => this.#collectMultipartUpload(upload, now)));
       }
     }
     return total;
   }
 
-  async #collectUpload(upload: ListedUpload, now: Date | null): Promise<Collected> {
-    const { client, copier } = this.#parts;
-    const remains = await this.#remainsOf(upload);
-    if (remains === null || !this.#isOld(remains.lastSign, now)) return NOTHING;
-    const object = await headObject(client, upload.key);
-    // A server that died in the middle of a completion may have made the object and kept the upload (Ceph). The object
-    // then lives on the parts, and an abort would take them from it. From outside that looks like an upload that was left
-    // before its completion and made again with another one.
-    if (object !== null && object.etag === remains.etag && object.modified >= floorToSecond(remains.lastSign)) {
-      await copier.remake(upload.key, object, remains.count);
+  async #collectMultipartUpload(upload: ListedMultipartUpload, now: Date | null): Promise<Collected> {
+    const state = await this.#stateOf(upload);
+    if (state === null || !this.#isAbandoned(state.lastActivity, now)) return NOTHING;
+    const object = await headObject(this.#client, upload.key);
+    // A server that died during a completion may have made the object and kept the multipart upload (Ceph). The object then
+    // shares the parts, and an abort would remove its bytes. An object of the same content that was made by another upload
+    // looks the same from here, so both are made anew.
+    if (object !== null && object.etag === state.etag && object.modified >= floorToSecond(state.lastActivity)) {
+      await this.#options.copier.remake(upload.key, object, state.partCount);
     }
-    const isRemoved = await abortUpload(client, upload);
-    return isRemoved ? { staged: 1, bytes: remains.bytes } : NOTHING;
+    const isRemoved = await abortMultipartUpload(this.#client, upload);
+    return isRemoved ? { staged: 1, bytes: state.bytes } : NOTHING;
   }
 
-  /** `null` where the upload is gone. */
-  async #remainsOf(upload: ListedUpload): Promise<Remains | null> {
-    let lastSign = upload.initiated;
+  /** Returns `null` if the multipart upload is gone. */
+  async #stateOf(upload: ListedMultipartUpload): Promise<MultipartState | null> {
+    let lastActivity = upload.initiated;
     let bytes = 0;
-    let count = 0;
+    let partCount = 0;
     const hash = createHash("md5");
     try {
-      for await (const { items } of listParts(this.#parts.client, upload)) {
+      for await (const { items } of listParts(this.#client, upload)) {
         for (const part of items) {
-          if (part.modified > lastSign) lastSign = part.modified;
+          if (part.modified > lastActivity) lastActivity = part.modified;
           bytes += part.size;
-          count += 1;
+          partCount += 1;
           hash.update(Buffer.from(part.etag.replaceAll('"', ""), "hex"));
         }
       }
@@ -120,43 +129,40 @@ export class Collector {
       if (failedWith(error, 404)) return null;
       throw error;
     }
-    return { lastSign, bytes, count, etag: `"${hash.digest("hex")}-${count}"` };
+    return { lastActivity, bytes, partCount, etag: `"${hash.digest("hex")}-${partCount}"` };
   }
 
-  async #collectObjects(prefix: string, { signal, isNamed }: Round): Promise<Collected> {
-    const { client, layout } = this.#parts;
+  async #collectObjects(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NOTHING;
-    for await (const { items, now } of listObjects(client, prefix, signal)) {
+    for await (const { items, now } of listObjects(this.#client, prefix, signal)) {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
-        const owner = layout.isStaging(key) ? key : layout.recordOfTail(key);
-        if (owner === null || isInUse(owner) || !this.#isOld(modified, now) || (await isNamed(key))) continue;
-        total = sum(
-          total,
-          await this.#unlessItResists(async () => {
-            await deleteObject(client, key);
-            return { staged: 1, bytes: size };
-          }),
-        );
+        const owner = this.#layout.isStaging(key) ? key : this.#layout.recordOfTail(key);
+        if (owner === null || isInUse(owner) || !this.#isAbandoned(modified, now) || (await isInRecord(key))) continue;
+        const remove = async () => {
+          await deleteObject(this.#client, key);
+          return { staged: 1, bytes: size };
+        };
+        total = sum(total, await this.#orNothing(remove));
       }
     }
     return total;
   }
 
-  #isOurs(key: string): boolean {
-    return this.#parts.layout.isStaging(key) || this.#parts.layout.digestOf(key) !== null;
+  #isOwnKey(key: string): boolean {
+    return this.#layout.isStaging(key) || this.#layout.digestOf(key) !== null;
   }
 
-  #isOld(time: Date, now: Date | null): boolean {
-    return (now?.getTime() ?? Date.now()) - time.getTime() >= this.#parts.abandonedAfter;
+  #isAbandoned(lastActivity: Date, now: Date | null): boolean {
+    return (now?.getTime() ?? Date.now()) - lastActivity.getTime() >= this.#options.abandonedAfter;
   }
 
-  /** One that resists must not keep the others from being removed. */
-  async #unlessItResists(work: () => Promise<Collected>): Promise<Collected> {
+  /** A failure must not keep the rest from being removed. */
+  async #orNothing(work: () => Promise<Collected>): Promise<Collected> {
     try {
       return await work();
     } catch (error) {
-      this.#parts.log("an abandoned upload could not be removed", error);
+      this.#options.log("an abandoned upload could not be removed", error);
       return NOTHING;
     }
   }
@@ -168,4 +174,44 @@ function floorToSecond(time: Date): Date {
 
 function sum(a: Collected, b: Collected): Collected {
   return { staged: a.staged + b.staged, bytes: a.bytes + b.bytes };
+}
+
+const MARK_TEXT = "A collection of garbage was complete when this object was last modified.\n";
+
+/** An object whose `Last-Modified`, compared with the `Date` of the response, tells when the last collection ended. */
+export class S3CollectionMark implements CollectionMark {
+  readonly #client: S3Client;
+  readonly #key: string;
+  readonly #log: Log;
+
+  constructor(client: S3Client, { collected }: Layout, log: Log) {
+    this.#client = client;
+    this.#key = collected;
+    this.#log = log;
+  }
+
+  async age(signal?: AbortSignal): Promise<number | null> {
+    const request = { operation: "HeadObject", method: "HEAD", key: this.#key, signal, retryPolicy: "short" } as const;
+    try {
+      return await this.#client.call(request, (response) =>
+        ageOf(new Date(response.header("last-modified") ?? Number.NaN), serverTime(response)),
+      );
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!failedWith(error, 404)) this.#log("the time of the last collection could not be read", error);
+      return null;
+    }
+  }
+
+  async set(signal?: AbortSignal): Promise<void> {
+    const operation = "PutObject";
+    const headers = { "content-type": "text/plain" };
+    const request = { operation, method: "PUT", key: this.#key, headers, body: payloadOf(MARK_TEXT), signal } as const;
+    try {
+      await this.#client.call({ ...request, retryPolicy: "short" }, (response) => expectTag(operation, response));
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      this.#log("this collection could not be noted in the bucket, so other servers will collect as well", error);
+    }
+  }
 }

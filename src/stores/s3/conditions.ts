@@ -1,13 +1,12 @@
-import { expectTag } from "./api/answers.ts";
-import type { Payload, S3Client } from "./api/client.ts";
+import type { S3Client } from "./api/client.ts";
+import type { Log } from "./api/client-options.ts";
+import { deleteObject } from "./api/objects.ts";
+import { expectTag, failedWith, type S3Error } from "./api/s3-error.ts";
+import { payloadOf } from "./api/signer.ts";
 import type { Layout } from "./layout.ts";
 import { protect } from "./send/multipart-upload.ts";
-import { deleteObject } from "./api/objects.ts";
-import type { Log } from "./options.ts";
-import { failedWith, type S3Error } from "./api/s3-error.ts";
-import { sha256Hex } from "./api/signer.ts";
 
-/** How a server wants `If-Match` to be written. */
+/** How a server reads `If-Match`. */
 export type TagForm =
   /** `If-Match: "<tag>"` (RFC 9110, section 13.1.1). */
   | "quoted"
@@ -15,15 +14,15 @@ export type TagForm =
   | "bare";
 
 /**
- * Milliseconds for which conditions are left out after they have proved useless. A bucket's versioning can be suspended, and
- * a proxy that refused them can be repaired.
+ * Milliseconds for which a condition is omitted after it proved useless. Versioning may be suspended meanwhile, or a proxy
+ * that refused conditions repaired.
  */
-const RETRY_CONDITIONS_AFTER_MS = 600_000;
+const CONDITION_OMITTED_MS = 600_000;
 
-/** Refusals without one that was met in between, of `If-None-Match: *` for keys without an object, after which the condition is left out. */
+/** Refusals in a row of `If-None-Match: *` for keys without an object, after which the condition is omitted. */
 const MAX_FALSE_REFUSALS = 3;
 
-/** Codes of status 400 that concern the content or the signature of a request, and never its condition. */
+/** Codes of status 400 that are about the content or the signature of a request, never about its condition. */
 const NOT_ABOUT_CONDITIONS: ReadonlySet<string> = new Set([
   "AuthorizationHeaderMalformed",
   "BadDigest",
@@ -46,7 +45,7 @@ export function mayRefuseCondition(error: unknown): error is S3Error {
   return failedWith(error, 400) && !NOT_ABOUT_CONDITIONS.has(error.code ?? "");
 }
 
-/** Whether the server says in so many words that it does not implement the condition. */
+/** Whether the server states that it does not implement the condition. */
 function isUnsupported(error: S3Error): boolean {
   return error.status === 501 || error.code === "NotImplemented";
 }
@@ -54,20 +53,22 @@ function isUnsupported(error: S3Error): boolean {
 /**
  * What this process has learned about conditional writes to its bucket.
  *
- * - `If-None-Match: *` only saves work (blobs are named by their digest, uploads by random ids), so after a few refusals
- *   that a read contradicts it is left out.
- * - `If-Match` fences off a second writer, so it is given up only on proof: {@link isIfMatchUseless} writes to a key that
- *   nobody else can know. A refusal on a real record proves nothing, because another instance may have replaced it.
+ * - `If-None-Match: *` only saves work: blobs are named by their digest, and uploads by random ids. It is omitted after a few
+ *   refusals that a read contradicts.
+ * - `If-Match` fences off a second writer, so it is omitted only on proof: {@link isIfMatchUseless} writes to a key that no
+ *   other instance knows. A refusal for an actual record proves nothing, because another instance may have replaced it.
  */
 export class Conditions {
-  /** The form that was understood last. */
+  /** The form that the server accepted last. */
   form: TagForm = "quoted";
   readonly #client: S3Client;
   readonly #layout: Layout;
   readonly #log: Log;
   #falseRefusals = 0;
-  #ifAbsentUselessUntil = -Infinity;
-  #ifMatchUselessUntil = -Infinity;
+  /** `performance.now()` until which a condition is omitted. */
+  #ifAbsentOmittedUntil = -Infinity;
+  #ifMatchOmittedUntil = -Infinity;
+  /** Resolves to whether the bucket refuses every `If-Match`. */
   #proof: Promise<boolean> | null = null;
   readonly #warned = new Set<string>();
 
@@ -79,15 +80,15 @@ export class Conditions {
 
   /** Whether to send `If-None-Match: *`. */
   get usesIfAbsent(): boolean {
-    return performance.now() >= this.#ifAbsentUselessUntil;
+    return performance.now() >= this.#ifAbsentOmittedUntil;
   }
 
   /** Whether to send `If-Match`. */
   get usesIfMatch(): boolean {
-    return performance.now() >= this.#ifMatchUselessUntil;
+    return performance.now() >= this.#ifMatchOmittedUntil;
   }
 
-  /** `If-None-Match: *` was met. A refusal is no evidence, even if there is an object: some servers refuse everything. */
+  /** `If-None-Match: *` held. Only this is evidence that it works: some servers refuse everything, rightly or not. */
   noteIfAbsentMet(): void {
     this.#falseRefusals = 0;
   }
@@ -97,18 +98,18 @@ export class Conditions {
     this.#falseRefusals += 1;
     if (!isUnsupported(refusal) && this.#falseRefusals < MAX_FALSE_REFUSALS) return;
     this.#falseRefusals = 0;
-    this.#ifAbsentUselessUntil = performance.now() + RETRY_CONDITIONS_AFTER_MS;
+    this.#ifAbsentOmittedUntil = performance.now() + CONDITION_OMITTED_MS;
     this.#warn(
-      "refuses If-None-Match although nothing is stored under the key. " +
-        "fixity looks before it stores instead, which costs one request more for each small file",
+      "refuses If-None-Match for keys without an object. " +
+        "fixity looks for the object first instead, which costs one more request for each small file",
       refusal,
     );
   }
 
   /**
-   * Finds out whether this bucket ever meets `If-Match`, after it has refused the condition in both forms although a read
-   * shows that very tag (Ceph 16: every bucket with versioning or object lock). The answer is remembered for ten minutes if
-   * it is yes.
+   * Whether this bucket refuses every `If-Match`. To be called after it refused the condition in both forms although a read
+   * returns that very tag (Ceph 16: every bucket with versioning or object lock). If so, the condition is omitted for ten
+   * minutes.
    */
   async isIfMatchUseless(refusal: S3Error): Promise<boolean> {
     if (!this.usesIfMatch) return true;
@@ -118,11 +119,11 @@ export class Conditions {
   }
 
   #noteIfMatchUseless(refusal: S3Error): void {
-    this.#ifMatchUselessUntil = performance.now() + RETRY_CONDITIONS_AFTER_MS;
+    this.#ifMatchOmittedUntil = performance.now() + CONDITION_OMITTED_MS;
     this.#warn(
-      "never meets If-Match, as on Ceph with versioning or object lock. fixity reads the record of an upload before it " +
-        "replaces it instead: uploads can be resumed, but two servers that continue one upload in the same moment may both " +
-        "go on. Route each client to one server, run only one, or use a bucket without versioning and object lock",
+      "refuses every If-Match, as Ceph does with versioning or object lock. fixity reads the record of an upload before it " +
+        "replaces it instead: uploads can be resumed, but two servers that continue one upload at the same moment may not " +
+        "notice each other. Route each client to one server, run only one, or use a bucket without versioning and object lock",
       refusal,
     );
   }
@@ -130,20 +131,20 @@ export class Conditions {
   #warn(what: string, refusal: S3Error): void {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
-    this.#log(`the bucket ${this.#client.bucket} at ${this.#client.endpoint.place} ${what}`, refusal);
+    this.#log(`the bucket ${this.#client.bucket} at ${this.#client.endpoint.address} ${what}`, refusal);
   }
 
-  /** One proof at a time, however many uploads need it. */
+  /** Uploads that need the proof at the same time share it. */
   async #prove(): Promise<boolean> {
     this.#proof ??= this.#client
-      .retrying({}, () => this.#refusesItsOwnTag())
+      .retry({}, () => this.#refusesItsOwnTag())
       .finally(() => {
         this.#proof = null;
       });
     return this.#proof;
   }
 
-  /** Each request is sent once: the repetition of one whose answer was lost would be refused for good reason. */
+  /** Each request is sent once: a retry after a lost response would rightly be refused. */
   async #refusesItsOwnTag(): Promise<boolean> {
     const key = this.#layout.newStaging();
     const unprotect = protect(key);
@@ -169,17 +170,12 @@ export class Conditions {
   async #put(key: string, text: string, condition: Readonly<Record<string, string>>): Promise<string> {
     const operation = "PutObject";
     const headers = { "content-type": "text/plain", ...condition };
-    const request = { operation, method: "PUT", key, headers, body: textPayload(text) };
-    return this.#client.once(request, (answer) => expectTag(operation, answer));
+    const request = { operation, method: "PUT", key, headers, body: payloadOf(text) };
+    return this.#client.callOnce(request, (response) => expectTag(operation, response));
   }
 }
 
-/** An entity tag as a server reads it in a condition. */
+/** An entity tag in the form that a server reads in a condition. */
 export function tagIn(form: TagForm, etag: string): string {
   return form === "quoted" ? etag : etag.replaceAll('"', "");
-}
-
-function textPayload(text: string): Payload {
-  const bytes = Buffer.from(text);
-  return { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
 }

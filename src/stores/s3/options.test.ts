@@ -6,13 +6,13 @@ import { resolveS3Options, type S3StoreOptions } from "./options.ts";
 const MIB = 1024 * 1024;
 const BASE: S3StoreOptions = { bucket: "files", endpoint: "https://s3.example.com" };
 
-test("every option has the default that its comment names", () => {
+test("every option has the default that its doc comment states", () => {
   const { endpoint, publicEndpoint, log: _, ...resolved } = resolveS3Options(BASE);
   assert.deepEqual(publicEndpoint, endpoint);
   assert.deepEqual(resolved, {
     bucket: "files",
     region: "us-east-1",
-    keys: null,
+    credentials: null,
     keyPrefix: "",
     partSize: 8 * MIB,
     fixedPartSize: false,
@@ -36,19 +36,19 @@ test("every option has the default that its comment names", () => {
   });
 });
 
-test("the memory grows with the parts, so that two uploads always go on at once", () => {
+test("the memory budget grows with the part size, so that two uploads always make progress", () => {
   assert.equal(resolveS3Options({ ...BASE, partSize: 64 * MIB }).memory.budget, 256 * MIB);
   assert.throws(() => resolveS3Options({ ...BASE, partSize: 64 * MIB, memoryBudget: 255 * MIB }), /memoryBudget/);
 });
 
-test("parts are signed over http, or where it is asked for", () => {
+test("parts are signed over http, or on request", () => {
   const signs = (options: Partial<S3StoreOptions>) => resolveS3Options({ ...BASE, ...options }).signParts;
   assert.equal(signs({ endpoint: "http://10.0.0.1" }), true);
   assert.equal(signs({ endpoint: "http://10.0.0.1", partIntegrity: "unsigned" }), false);
   assert.equal(signs({ partIntegrity: "signed" }), true);
 });
 
-test("a prefix ends in one slash, and is made of characters that need no encoding", () => {
+test("a prefix ends with one slash", () => {
   for (const [given, becomes] of [
     ["", ""],
     ["a", "a/"],

@@ -1,136 +1,98 @@
 import { inspect } from "node:util";
 import { FixityError } from "../../core/errors.ts";
-import { Endpoint } from "./api/endpoint.ts";
+import { type Log, parseEndpoint, type S3ClientOptions, type S3Timeouts } from "./api/client-options.ts";
+import { MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES } from "./api/multipart.ts";
+import type { StaticCredentials } from "./api/signer.ts";
 import type { BufferPoolLimits } from "./buffers/buffer-pool.ts";
+
+export type { Log, S3Timeouts } from "./api/client-options.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Bytes that S3 takes as a part that is not the last one, at least ("Amazon S3 multipart upload limits"). */
-export const SMALLEST_PART: number = 5 * MIB;
-
-/** Bytes that S3 takes as one part, at most (the same source). */
-export const LARGEST_PART: number = 5 * 1024 * MIB;
-
-/** Tells of trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
-export type Log = (message: string, error?: unknown) => void;
-
-/** How long the store waits for S3, in milliseconds. */
-export interface S3Timeouts {
-  /** @default 5,000: for a connection */
-  readonly connect?: number;
-  /**
-   * @default 30,000: for an answer to begin once the request is sent, or while nothing of it can be sent; and as long again
-   * for the whole of it, however it trickles in
-   */
-  readonly answer?: number;
-  /** @default 30,000: for the next bytes of a file that is read */
-  readonly idle?: number;
-  /** @default 300,000: for the whole answer to a completion or a copy, which may work through terabytes */
-  readonly completion?: number;
-  /** @default 20,000: between looks whether an object is there whose completion or copy has not been answered */
-  readonly look?: number;
-  /**
-   * @default 75,000: from the first failure of a request on, in which it is sent again; a request that reads or tidies up
-   * 10,000 at most. So an outage of a minute is survived by what is being uploaded.
-   */
-  readonly retries?: number;
-}
-
-/** How an S3 store is set up. */
+/** Options of `s3Store`. */
 export interface S3StoreOptions {
-  /** Name of the bucket. It has to be there. */
+  /** Name of the bucket, which must exist. */
   readonly bucket: string;
-  /** Region of the bucket, such as `eu-central-1`. Needed with AWS; elsewhere `us-east-1` where it is left out. */
+  /** Region of the bucket, such as `eu-central-1`. Required for AWS. @default `us-east-1` elsewhere */
   readonly region?: string;
   /**
-   * Where S3 is spoken, such as `https://minio.example.com`; `https` where no scheme is given.
+   * Address of the S3 server, such as `https://minio.example.com`. Without a scheme, `https` is used.
    *
    * @default AWS's, by the region
    */
   readonly endpoint?: string;
   /**
-   * Where clients reach S3, if that is another address than ours (a service in the same cluster, say): presigned URLs are
-   * made for it.
+   * Address at which clients reach S3, if it differs from `endpoint` (a service in the same cluster, say). Presigned URLs
+   * point there.
    *
-   * @default the `endpoint`
+   * @default `endpoint`
    */
   readonly publicEndpoint?: string;
-  /** Without keys, AWS's credential chain is asked: environment, profile, SSO, web identity, container, instance. */
+  /** @default AWS's credential chain: environment, profile, SSO, web identity, container, instance */
   readonly accessKey?: string;
+  /** Belongs to `accessKey`. */
   readonly secretKey?: string;
-  /** The third part of temporary keys. */
+  /** Third part of temporary credentials. */
   readonly sessionToken?: string;
-  /** Put in front of every key, with a slash behind it. */
+  /** Prefix of every key; a slash is added. @default none */
   readonly keyPrefix?: string;
   /**
-   * The bucket's name stands in the path, not in the host name.
+   * Whether the bucket's name stands in the path instead of the host name.
    *
-   * @default whether there is an `endpoint`, or the bucket's name has a dot (no certificate fits such a host)
+   * @default `true` with an `endpoint`, or if the name has a dot, which no certificate for such a host would match
    */
   readonly forcePathStyle?: boolean;
-  /** Bytes of a part. What is not larger is stored by one request. @default 8 MiB */
+  /** Bytes of a part. A file that fits in one is stored with one request. @default 8 MiB */
   readonly partSize?: number;
-  /** All parts of an upload but the last have `partSize` bytes, as R2 wants it; no growth for huge files. @default false */
+  /** Whether all parts but the last have `partSize` bytes, as R2 requires. Parts of huge files do not grow then. @default false */
   readonly fixedPartSize?: boolean;
-  /** Most parts that an upload may have. @default 10,000 */
+  /** Parts of one upload. @default 10,000 */
   readonly maxParts?: number;
-  /** Bytes held for all uploads together. @default 96 MiB */
+  /** Bytes of memory for all uploads together. @default 96 MiB, or four parts if that is more */
   readonly memoryBudget?: number;
   /** Uploads that may wait for memory before the next one is refused with `store-busy`. @default 1,000 */
   readonly queueLimit?: number;
-  /** Bytes a second below which an upload that holds a part buffer is ended while others wait for one. @default 64 KiB */
+  /** Bytes per second below which a sender is dropped while other uploads wait for the memory it holds. @default 64 KiB */
   readonly minRate?: number;
-  /** Parts of one upload that are sent at once. @default 4 */
+  /** Parts of one upload that are sent at the same time. @default 4 */
   readonly concurrency?: number;
-  /** Connections for everything but downloads, each of which has one of its own. @default 128 */
+  /** Connections for all requests but downloads, each of which has its own. @default 128 */
   readonly connections?: number;
   /**
-   * How S3 can tell that a part came whole. `signed`: by its SHA-256, which costs us hashing it again; `unsigned`: left to
-   * TLS. Files of one part are always signed, their digest being known.
+   * How S3 verifies that a part arrived intact: `signed` by its SHA-256, for which each part is hashed a second time, or
+   * `unsigned` by TLS alone. Files of one part are always signed, because their digest is known anyway.
    *
    * @default "unsigned" over https, "signed" over http
    */
   readonly partIntegrity?: "signed" | "unsigned";
   readonly timeouts?: S3Timeouts;
-  /** Most times that a request is sent, should `timeouts.retries` be too long all the same. @default unlimited */
+  /** Attempts per request, as a second limit beside `timeouts.retries`. @default unlimited */
   readonly attempts?: number;
-  /** Hours without a sign of life after which an upload counts as abandoned, and is removed by `collect`. @default 24 */
+  /** Hours without activity after which an upload counts as abandoned and `collect` removes it. @default 24 */
   readonly abandonedAfter?: number;
-  /** Where trouble goes that fails no call. @default Node's process warnings, of type `FixityWarning` */
+  /** Receives trouble that fails no call. @default Node's process warnings, of type `FixityWarning` */
   readonly log?: Log;
 }
 
-/** Keys as they were given, or `null` where the credential chain is to be asked. */
-export interface StaticKeys {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string;
-}
-
-/** How objects are copied inside the bucket. */
+/** How objects are copied within the bucket. */
 export interface CopyLimits {
-  /** Bytes up to which an object is copied by one CopyObject in any case. */
+  /** Bytes up to which an object is always copied with one CopyObject. */
   readonly wholeUpTo: number;
   /** The same before the server's copy rate is known; that copy measures it. */
   readonly wholeUntried: number;
-  /** Bytes of the largest object that one CopyObject takes. */
+  /** Bytes of the largest object that CopyObject accepts. */
   readonly wholeAtMost: number;
-  /** Bytes of a part, at least. */
+  /** The smallest part, in bytes. */
   readonly partSize: number;
   readonly maxParts: number;
-  /** Parts that are copied at once. */
+  /** Parts that are copied at the same time. */
   readonly concurrency: number;
 }
 
-/** {@link S3StoreOptions}, checked and complete. */
-export interface ResolvedS3Options {
-  readonly bucket: string;
-  readonly region: string;
-  readonly endpoint: Endpoint;
-  readonly publicEndpoint: Endpoint;
-  readonly keys: StaticKeys | null;
-  /** Empty, or ends in a slash. */
+/** {@link S3StoreOptions}, validated and complete. */
+export interface ResolvedS3Options extends S3ClientOptions {
+  /** Empty, or ends with a slash. */
   readonly keyPrefix: string;
   readonly partSize: number;
   readonly fixedPartSize: boolean;
@@ -138,18 +100,14 @@ export interface ResolvedS3Options {
   readonly memory: BufferPoolLimits;
   readonly copyLimits: CopyLimits;
   readonly concurrency: number;
-  readonly connections: number;
   readonly signParts: boolean;
-  readonly timeouts: Required<S3Timeouts>;
-  readonly attempts: number;
-  /** Milliseconds without a sign of life after which an upload is collected. */
+  /** Milliseconds without activity after which an upload is collected. */
   readonly abandonedAfter: number;
-  /** Milliseconds without a sign of life after which its own process gives it up: well before it is collected. */
+  /** Milliseconds without activity after which its own process gives an upload up: well before it is collected. */
   readonly idleLimit: number;
-  readonly log: Log;
 }
 
-const TIMEOUTS: Required<S3Timeouts> = {
+const DEFAULT_TIMEOUTS_MS: Required<S3Timeouts> = {
   connect: 5_000,
   answer: 30_000,
   idle: 30_000,
@@ -158,13 +116,13 @@ const TIMEOUTS: Required<S3Timeouts> = {
   retries: 75_000,
 };
 
-/** Milliseconds over which the rate of a sender is measured while others wait. */
-const RATE_WINDOW = 5_000;
+/** Milliseconds over which a sender's rate is measured. */
+const RATE_WINDOW_MS = 5_000;
 
 /**
- * One CopyObject is quicker where the server only notes that two objects share their bytes, and where there are few bytes;
- * AWS copies them one after another, so that large objects are quicker in parallel parts. Which of them it is, one copy
- * tells: at 100 MB/s, slow for S3, one of a gigabyte takes ten seconds, once.
+ * A single CopyObject is faster where the server only notes that two objects share their bytes, and for small objects. AWS
+ * copies the bytes one after another, so large objects are faster in parallel parts. One copy tells which it is: at 100 MB/s,
+ * slow for S3, copying a gigabyte takes ten seconds, once.
  */
 const COPY_LIMITS = {
   wholeUpTo: 256 * MIB,
@@ -177,34 +135,34 @@ const COPY_LIMITS = {
 /** @throws FixityError `invalid-option` */
 export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
   const { fixedPartSize = false, abandonedAfter = 24, log = warn, timeouts = {} } = options;
-  const partSize = whole("partSize", options.partSize ?? 8 * MIB, SMALLEST_PART, LARGEST_PART);
-  const maxParts = whole("maxParts", options.maxParts ?? 10_000, 1, 10_000);
-  const endpoint = Endpoint.of(options);
-  const publicEndpoint = options.publicEndpoint === undefined ? endpoint : Endpoint.of(options, "publicEndpoint");
+  const partSize = whole("partSize", options.partSize ?? 8 * MIB, MIN_PART_BYTES, MAX_PART_BYTES);
+  const maxParts = whole("maxParts", options.maxParts ?? MAX_PARTS, 1, MAX_PARTS);
+  const endpoint = parseEndpoint(options);
+  const publicEndpoint = options.publicEndpoint === undefined ? endpoint : parseEndpoint(options, "publicEndpoint");
   for (const [name, value] of Object.entries(timeouts)) whole(`timeouts.${name}`, value, 1, 2 ** 31 - 1);
-  if (!(abandonedAfter >= 1)) throw invalid("abandonedAfter must be at least an hour.");
+  if (!(abandonedAfter >= 1)) throw invalid("abandonedAfter must be at least 1 hour.");
   return {
     bucket: options.bucket,
     region: options.region ?? "us-east-1",
     endpoint,
     publicEndpoint,
-    keys: staticKeys(options),
+    credentials: staticCredentials(options),
     keyPrefix: cleanPrefix(options.keyPrefix ?? ""),
     partSize,
     fixedPartSize,
     maxParts,
     memory: {
-      // With less than four parts, two uploads could not go on at once.
+      // Fewer than four parts would not let two uploads make progress at the same time.
       budget: whole("memoryBudget", options.memoryBudget ?? Math.max(96 * MIB, 4 * partSize), 4 * partSize),
       queue: whole("queueLimit", options.queueLimit ?? 1_000, 0),
       minRate: whole("minRate", options.minRate ?? 64 * KIB, 0),
-      window: RATE_WINDOW,
+      window: RATE_WINDOW_MS,
     },
     copyLimits: { ...COPY_LIMITS, maxParts },
     concurrency: whole("concurrency", options.concurrency ?? 4, 1, 1_000),
     connections: whole("connections", options.connections ?? 128, 1, 100_000),
-    signParts: (options.partIntegrity ?? (endpoint.secure ? "unsigned" : "signed")) === "signed",
-    timeouts: { ...TIMEOUTS, ...timeouts },
+    signParts: (options.partIntegrity ?? (endpoint.isSecure ? "unsigned" : "signed")) === "signed",
+    timeouts: { ...DEFAULT_TIMEOUTS_MS, ...timeouts },
     attempts: options.attempts === undefined ? Infinity : whole("attempts", options.attempts, 1, 1_000),
     abandonedAfter: abandonedAfter * 3_600_000,
     idleLimit: (abandonedAfter * 3_600_000) / 2,
@@ -212,15 +170,15 @@ export function resolveS3Options(options: S3StoreOptions): ResolvedS3Options {
   };
 }
 
-function whole(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-  const limits = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `between ${least} and ${most}`;
-  throw invalid(`${name} must be a whole number, ${limits}.`);
+function whole(name: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  const limits = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  throw invalid(`${name} must be a whole number ${limits}.`);
 }
 
-function staticKeys({ accessKey, secretKey, sessionToken }: S3StoreOptions): StaticKeys | null {
+function staticCredentials({ accessKey, secretKey, sessionToken }: S3StoreOptions): StaticCredentials | null {
   if (accessKey === undefined && secretKey === undefined && sessionToken === undefined) return null;
-  if (!accessKey || !secretKey) throw invalid("accessKey and secretKey belong together: give both, or none.");
+  if (!accessKey || !secretKey) throw invalid("accessKey and secretKey belong together: set both or neither.");
   return {
     accessKeyId: accessKey,
     secretAccessKey: secretKey,
@@ -228,12 +186,12 @@ function staticKeys({ accessKey, secretKey, sessionToken }: S3StoreOptions): Sta
   };
 }
 
-/** Only what stands in a URL as it is, so that keys never need to be encoded. A key has at most 1,024 bytes. */
+/** Only characters that need no encoding in a URL, so that keys never do. S3 limits a key to 1,024 bytes. */
 function cleanPrefix(prefix: string): string {
   if (prefix === "") return "";
   const clean = prefix.endsWith("/") ? prefix : `${prefix}/`;
   if (/^([A-Za-z0-9_.~-]+\/)+$/.test(clean) && !/(^|\/)\.{1,2}\//.test(clean) && clean.length <= 900) return clean;
-  throw invalid("keyPrefix must be made of letters, digits and -_.~, with single slashes between them.");
+  throw invalid("keyPrefix must consist of letters, digits and -_.~, with single slashes in between.");
 }
 
 function invalid(message: string): FixityError {

@@ -2,10 +2,11 @@ import type { Readable } from "node:stream";
 import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader, OpenOptions } from "../../core/store.ts";
-import type { S3Client, S3Download } from "./api/client.ts";
+import type { S3Client } from "./api/client.ts";
+import type { S3Download } from "./api/transport.ts";
 import { getObject, headObject } from "./api/objects.ts";
 import { failedWith, S3Error } from "./api/s3-error.ts";
-import { storeFault } from "./faults.ts";
+import { toFixityError } from "./store-error.ts";
 
 /** Consecutive failures, without a byte between them, after which a read fails. */
 const MAX_FAILURES = 3;
@@ -48,7 +49,7 @@ async function refuseRange(
   range: ByteRange | undefined,
   signal: AbortSignal | undefined,
 ): Promise<null> {
-  const found = await headObject(client, key, { signal, patience: "reader" });
+  const found = await headObject(client, key, { signal, retryPolicy: "short" });
   if (found === null) return null;
   ByteRange.resolve(range, found.size);
   throw new S3Error({ operation: OPERATION, status: 416, detail: "a satisfiable range was refused" });
@@ -62,9 +63,9 @@ interface Extent {
 }
 
 /** RFC 9110, section 14.4. */
-function extentOf({ status, headers, body }: S3Download): Extent {
-  const length = Number(headers("content-length") ?? Number.NaN);
-  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers("content-range") ?? "") ?? [];
+function extentOf({ status, header, body }: S3Download): Extent {
+  const length = Number(header("content-length") ?? Number.NaN);
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header("content-range") ?? "") ?? [];
   if (status === 200 && Number.isSafeInteger(length)) return { size: length, span: { start: 0, end: length } };
   if (status === 206 && total !== undefined) {
     return { size: Number(total), span: { start: Number(first), end: Number(last) + 1 } };
@@ -158,7 +159,7 @@ class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
     const isFinal = error instanceof FixityError && error.code === "blob-damaged";
     if (isFinal || this.#failures >= MAX_FAILURES || this.#body === null) {
       this.#close();
-      throw storeFault(asReadFailure(error));
+      throw toFixityError(asReadFailure(error));
     }
     this.#body.destroy();
     try {
@@ -166,7 +167,7 @@ class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
       this.#chunks = chunksOf(this.#body);
     } catch (error) {
       this.#close();
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 

@@ -17,11 +17,9 @@ import { type CallOptions, S3Client } from "./api/client.ts";
 import { listObjects } from "./api/listing.ts";
 import { deleteObject, headObject } from "./api/objects.ts";
 import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
-import { checkBucket } from "./check.ts";
-import { S3CollectionMark } from "./collection-mark.ts";
-import { Collector } from "./collector.ts";
+import { Collector, S3CollectionMark } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
-import { faultsTold, storeFault } from "./faults.ts";
+import { checkBucket, toFixityError, withStoreErrors } from "./store-error.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
@@ -95,7 +93,7 @@ export class S3Store implements BlobStore, Diagnosable {
     const copier = new ServerCopier(client, options);
     const pool = new BufferPool(options.memory);
     const publisher = new Publisher(client, layout, { conditions, copier, log });
-    this.description = `S3 bucket ${bucket}${keyPrefix === "" ? "" : `, ${keyPrefix}`} at ${endpoint.place}`;
+    this.description = `S3 bucket ${bucket}${keyPrefix === "" ? "" : `, ${keyPrefix}`} at ${endpoint.address}`;
     this.#options = options;
     this.#client = client;
     this.#layout = layout;
@@ -112,7 +110,7 @@ export class S3Store implements BlobStore, Diagnosable {
   }
 
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
-    return this.#look(digest, { signal, patience: "reader" });
+    return this.#look(digest, { signal, retryPolicy: "short" });
   }
 
   /** S3 shows no object that is not durable. A part of an upload, so it is retried for as long as one. */
@@ -122,7 +120,7 @@ export class S3Store implements BlobStore, Diagnosable {
 
   async #look(digest: Digest, options: CallOptions): Promise<BlobStat | null> {
     options.signal?.throwIfAborted();
-    return faultsTold(async () => {
+    return withStoreErrors(async () => {
       const found = await headObject(this.#client, this.#layout.blob(digest), options);
       return found && { digest, size: found.size, modified: found.modified };
     });
@@ -130,7 +128,7 @@ export class S3Store implements BlobStore, Diagnosable {
 
   async open(digest: Digest, options: OpenOptions = {}): Promise<BlobReader | null> {
     options.signal?.throwIfAborted();
-    return faultsTold(() => openObject(this.#client, this.#layout.blob(digest), options));
+    return withStoreErrors(() => openObject(this.#client, this.#layout.blob(digest), options));
   }
 
   /** `says` becomes part of what is signed ("GetObject" in the S3 API reference, `response-…` parameters). */
@@ -141,7 +139,7 @@ export class S3Store implements BlobStore, Diagnosable {
       ...(says.contentDisposition !== undefined && { "response-content-disposition": says.contentDisposition }),
       ...(says.cacheControl !== undefined && { "response-cache-control": says.cacheControl }),
     };
-    return faultsTold(() => this.#client.presign({ operation: "GetObject", method: "GET", key, query }, lifetime));
+    return withStoreErrors(() => this.#client.presign({ operation: "GetObject", method: "GET", key, query }, lifetime));
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
@@ -155,16 +153,16 @@ export class S3Store implements BlobStore, Diagnosable {
         }
       }
     } catch (error) {
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
+    return withStoreErrors(async () => {
       const key = this.#layout.blob(digest);
-      if ((await headObject(this.#client, key, { signal, patience: "reader" })) === null) return false;
-      await deleteObject(this.#client, key, { signal, patience: "reader" });
+      if ((await headObject(this.#client, key, { signal, retryPolicy: "short" })) === null) return false;
+      await deleteObject(this.#client, key, { signal, retryPolicy: "short" });
       return true;
     });
   }
@@ -194,7 +192,7 @@ export class S3Store implements BlobStore, Diagnosable {
 
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
-    return faultsTold(() => this.#collector.collect(signal));
+    return withStoreErrors(() => this.#collector.collect(signal));
   }
 
   /** Tries what fixity needs of the bucket, with small objects that are removed afterwards. */

@@ -1,44 +1,54 @@
-import type { Readable } from "node:stream";
+import { type StoreRequestEvent, storeRequestEnded } from "../../../core/diagnostics.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { PresignedUrl } from "../../../core/presigning.ts";
-import { fieldOf, readText, type WireAnswer } from "./answer-reader.ts";
-import { refuseError } from "./answers.ts";
-import { md5OfChunks } from "./chunk-digest.ts";
-import { credentialSource, type CredentialSource } from "./credentials.ts";
-import type { Endpoint } from "./endpoint.ts";
-import type { ResolvedS3Options } from "../options.ts";
-import { type RetryLimits, retrying } from "./retry.ts";
-import type { S3Error } from "./s3-error.ts";
-import { failureOf, lostRequest, scrubber, unsigned } from "./failures.ts";
-import { queryText } from "./query.ts";
-import { NO_PAYLOAD, Signer } from "./signer.ts";
-import { type OpenAnswer, Transport, type WireRequest } from "./transport.ts";
-import { validityOf } from "../validity.ts";
+import type { Endpoint, S3ClientOptions } from "./client-options.ts";
+import { retry, type RetryLimits } from "./retry.ts";
+import {
+  errorResponse,
+  lostResponse,
+  redactor,
+  rejectErrorDocument,
+  type S3Error,
+  signingFailure,
+} from "./s3-error.ts";
+import {
+  contentMd5,
+  credentialSource,
+  type CredentialSource,
+  EMPTY_PAYLOAD_DIGEST,
+  type Payload,
+  presignValidity,
+  queryString,
+  Signer,
+} from "./signer.ts";
+import { readText, type S3Download, type S3Response, Transport, type WireRequest } from "./transport.ts";
 
 /**
- * How long a call is repeated if S3 cannot be reached or is overloaded.
+ * How long a request is retried while S3 is unreachable or overloaded.
  *
- * - `outage`: as long as `timeouts.retries`. For everything an upload needs: its bytes lie in memory, and their sender would
- *   have to send them again.
- * - `reader`: 10 seconds. For what costs nothing to ask again (a download, a question), and for tidying up that the
- *   collector does in the end: a clear 503 is of more use than a request that hangs.
- * - `quick`: about a second. For checks that are to report a wrong setting.
+ * - `upload`: for `timeouts.retries`. For all that an upload needs: its bytes are in memory, and the client would have to
+ *   send them again.
+ * - `short`: for 10 seconds. For what is cheap to request again (downloads, lookups), and for cleaning up that the collector
+ *   does otherwise: a clear 503 is more useful than a request that hangs.
+ * - `check`: for about a second. For checks that are to report a wrong setting.
  */
-export type Patience = "outage" | "reader" | "quick";
+export type RetryPolicy = "upload" | "short" | "check";
 
-/** How a call is ended, and how long it is repeated. */
+const SHORT_RETRIES_MS = 10_000;
+const MAX_CHECK_ATTEMPTS = 5;
+
+/** How a call is cancelled, and how long it is retried. */
 export interface CallOptions {
-  /** Cuts the request off. */
+  /** Cancels the request under way and all further attempts. */
   readonly signal?: AbortSignal | undefined;
-  /** Lets the request finish, but begins no other attempt and ends the pause before it. */
-  readonly lastAttempt?: AbortSignal | undefined;
-  /** @default "outage" */
-  readonly patience?: Patience | undefined;
+  /** Lets the request under way finish, but prevents further attempts. */
+  readonly retrySignal?: AbortSignal | undefined;
+  /** @default "upload" */
+  readonly retryPolicy?: RetryPolicy | undefined;
 }
 
-/** A request as the operations make it. */
+/** A request of one S3 operation. */
 export interface S3Request extends CallOptions {
-  /** As S3 calls it: `PutObject`. */
+  /** S3's name for it: `PutObject`. */
   readonly operation: string;
   readonly method: string;
   /** `null`: the bucket itself. */
@@ -46,227 +56,234 @@ export interface S3Request extends CallOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Payload;
-  /** The answer may take as long as the work behind it (completions, copies). */
-  readonly isLong?: boolean;
-  /** Called before a request is sent again, with why the attempt before it failed. */
+  /** The response takes as long as the work behind it (completions, copies). */
+  readonly isLongRunning?: boolean;
+  /** Called before each further attempt, with the failure of the one before. */
   readonly onRetry?: ((failure: S3Error) => void) | undefined;
 }
 
-const READER_PATIENCE_MS = 10_000;
-const QUICK_ATTEMPTS = 5;
-
-/** What a request carries. */
-export interface Payload {
-  readonly chunks: readonly Uint8Array[];
-  /** Bytes. */
-  readonly length: number;
-  /** SHA-256 in hex, or `UNSIGNED-PAYLOAD`. The server refuses other bytes. */
-  readonly digest: string;
+/** A presigned URL and its expiry. */
+export interface PresignedRequest {
+  readonly url: string;
+  readonly expires: Date;
 }
 
-/** An answer of status 2xx that has been read. */
-export interface S3Answer {
-  readonly status: number;
-  readonly headers: AnswerHeaders;
-  readonly text: string;
-}
+/** Counts the attempts of a call for `fixity:store-request`. */
+type CallTrace = { -readonly [Name in "attempts" | "status"]: StoreRequestEvent[Name] };
 
-/** An answer of status 2xx whose content is still coming in. */
-export interface S3Download {
-  readonly status: number;
-  readonly headers: AnswerHeaders;
-  readonly body: Readable;
-}
-
-/** A field by its name in lower case. */
-export type AnswerHeaders = (name: string) => string | null;
-
-/** Speaks S3 with one bucket: signs, sends, tries again, and makes an error of every answer that is not 2xx. */
+/** Speaks S3 with one bucket: signs, sends and retries requests, and turns every response that is not 2xx into an error. */
 export class S3Client {
   readonly endpoint: Endpoint;
   readonly bucket: string;
-  readonly limits: RetryLimits;
-  /** Milliseconds between looks for an object whose making has not been confirmed. */
-  readonly lookEvery: number;
-  /** Milliseconds in which an answer that is read as a whole has to be complete. */
-  readonly answerTime: number;
-  readonly #limitsOf: Readonly<Record<Patience, RetryLimits>>;
+  /** The limits of the `upload` policy. */
+  readonly retryLimits: RetryLimits;
+  /** Milliseconds between looks for the object of an unanswered completion or copy. */
+  readonly lookIntervalMs: number;
+  readonly #limitsOf: Readonly<Record<RetryPolicy, RetryLimits>>;
+  /** Milliseconds within which a response that is read as a whole must be complete. */
+  readonly responseTimeoutMs: number;
   readonly #publicEndpoint: Endpoint;
   readonly #credentials: CredentialSource;
   readonly #signer: Signer;
   readonly #transport: Transport;
-  readonly #closed = new AbortController();
-  /** The bucket wants `Content-MD5` with everything that is stored (AWS: object lock with a default retention). */
+  readonly #closing = new AbortController();
   #sendsMd5 = false;
 
-  constructor(options: ResolvedS3Options) {
-    const { endpoint, region, keys, timeouts, attempts } = options;
-    this.endpoint = endpoint;
+  constructor(options: S3ClientOptions) {
+    const { attempts, timeouts } = options;
+    const shortTime = Math.min(timeouts.retries, SHORT_RETRIES_MS);
+    this.endpoint = options.endpoint;
     this.bucket = options.bucket;
-    this.#publicEndpoint = options.publicEndpoint;
-    this.limits = { attempts, time: timeouts.retries };
+    this.retryLimits = { attempts, time: timeouts.retries };
+    this.lookIntervalMs = timeouts.look;
     this.#limitsOf = {
-      outage: this.limits,
-      reader: { attempts, time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
-      quick: { attempts: Math.min(attempts, QUICK_ATTEMPTS), time: Math.min(timeouts.retries, READER_PATIENCE_MS) },
+      upload: this.retryLimits,
+      short: { attempts, time: shortTime },
+      check: { attempts: Math.min(attempts, MAX_CHECK_ATTEMPTS), time: shortTime },
     };
-    this.answerTime = timeouts.answer;
-    this.lookEvery = timeouts.look;
-    this.#credentials = credentialSource(keys);
-    this.#signer = new Signer(this.#credentials, region);
-    this.#transport = new Transport(endpoint, options);
+    this.responseTimeoutMs = timeouts.answer;
+    this.#publicEndpoint = options.publicEndpoint;
+    this.#credentials = credentialSource(options.credentials);
+    this.#signer = new Signer(this.#credentials, options.region);
+    this.#transport = new Transport(options);
   }
 
   /**
-   * Sends a request, again where it fails in passing: for requests that may be carried out twice.
-   *
-   * @param read takes from the answer what is asked for; an `S3Error` of it counts as one of the request
-   * @throws S3Error
+   * Whether the bucket has refused to store anything without `Content-MD5`, as AWS does for object lock with a default
+   * retention. All requests since then carry it.
    */
-  async call<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
-    return this.retrying(request, () => this.once(request, read));
-  }
-
-  /** Does `work` as a request is repeated. `work` must be idempotent. */
-  async retrying<T>(
-    request: Pick<S3Request, "patience" | "lastAttempt" | "signal" | "isLong" | "onRetry">,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const { patience = "outage", lastAttempt, signal, isLong, onRetry } = request;
-    const ends = { signal: lastAttempt ?? signal, closed: this.closed, isLong, onRetry };
-    return retrying(this.#limitsOf[patience], ends, work);
-  }
-
-  /** Whether the bucket has refused to store anything without `Content-MD5`, which every request since then carries. */
   get sendsMd5(): boolean {
     return this.#sendsMd5;
   }
 
   /** Aborted by {@link destroy}. */
   get closed(): AbortSignal {
-    return this.#closed.signal;
-  }
-
-  /** Like {@link call}, without trying again. */
-  async once<T>(request: S3Request, read: (answer: S3Answer) => T): Promise<T> {
-    const sentMd5 = this.#sendsMd5;
-    const answer = await this.#answerTo(request);
-    if (!isSuccess(answer.status)) {
-      const failure = await this.#failureOf(request, answer);
-      if (sentMd5 || request.body === undefined || !wantsMd5(failure)) throw failure;
-      this.#sendsMd5 = true;
-      return this.once(request, read);
-    }
-    const whole = { status: answer.status, headers: (name: string) => fieldOf(answer, name), text: answer.text };
-    refuseError(request.operation, whole);
-    return read(whole);
+    return this.#closing.signal;
   }
 
   /**
-   * Sends a request, and gives its answer's content as it comes in.
+   * Sends a request, and again after transient failures, so the operation must be idempotent.
    *
-   * @param look at the header section, before anything is read: an `S3Error` of it counts as one of the request
+   * @param read extracts the result from the response; an `S3Error` that it throws counts as a failure of the request
    * @throws S3Error
+   * @throws the reason of `signal`, or of `retrySignal`
    */
-  async download(request: S3Request, look: (answer: S3Download) => void): Promise<S3Download> {
-    return this.retrying(request, async () => {
-      const { statusCode: status, body, headers } = await this.#open(request);
-      const download = { status, headers: (name: string) => fieldOf({ headers }, name), body };
-      try {
-        look(download);
-      } catch (error) {
-        body.on("error", () => null).destroy();
-        throw error;
-      }
-      return download;
-    });
+  async call<T>(request: S3Request, read: (response: S3Response) => T): Promise<T> {
+    return this.#traced(request, (trace) => this.retry(request, () => this.#attempt(request, read, trace)));
+  }
+
+  /** Like {@link call}, without retries. */
+  async callOnce<T>(request: S3Request, read: (response: S3Response) => T): Promise<T> {
+    return this.#traced(request, (trace) => this.#attempt(request, read, trace));
   }
 
   /**
-   * A URL by which anybody may make a request, for so many seconds at most.
+   * Sends a request and returns its response while the content is still arriving. Retries end with the header section.
+   *
+   * @param check looks at the header section; an `S3Error` that it throws counts as a failure of the request
+   * @throws S3Error
+   */
+  async download(request: S3Request, check: (download: S3Download) => void): Promise<S3Download> {
+    return this.#traced(request, (trace) =>
+      this.retry(request, async () => {
+        const download = await this.#open(request, trace);
+        try {
+          check(download);
+        } catch (error) {
+          download.body.on("error", () => null).destroy();
+          throw error;
+        }
+        return download;
+      }),
+    );
+  }
+
+  /** Runs `work` as a request is retried. `work` must be idempotent. */
+  async retry<T>(
+    request: Pick<S3Request, "retryPolicy" | "retrySignal" | "signal" | "isLongRunning" | "onRetry">,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { retryPolicy = "upload", retrySignal, signal, isLongRunning, onRetry } = request;
+    const options = { signal: retrySignal ?? signal, closed: this.closed, isLongRunning, onRetry };
+    return retry(this.#limitsOf[retryPolicy], options, work);
+  }
+
+  /**
+   * A URL with which anybody may send a request, for at most `lifetime` seconds.
    *
    * @throws S3Error
-   * @throws FixityError `invalid-option` for another lifetime than S3 knows
+   * @throws FixityError `invalid-option` for a lifetime that S3 does not accept
    */
-  async presign(request: S3Request, lifetime: number): Promise<PresignedUrl> {
+  async presign(request: S3Request, lifetime: number): Promise<PresignedRequest> {
     const { operation, method, key, query = {}, headers = {} } = request;
     const endpoint = this.#publicEndpoint;
-    const { host, origin } = endpoint;
-    const path = endpoint.path(key);
+    const path = urlPath(endpoint, key);
     try {
       const { expiration } = await this.#credentials();
-      const validity = validityOf(lifetime, expiration);
-      const signed = await this.#signer.presign({ method, host, path, query, headers }, validity);
-      return { url: `${origin}${path}?${queryText(signed)}`, expires: validity.until };
+      const validity = presignValidity(lifetime, expiration);
+      const signed = await this.#signer.presign({ method, host: endpoint.host, path, query, headers }, validity);
+      return { url: `${endpoint.origin}${path}?${queryString(signed)}`, expires: validity.until };
     } catch (error) {
-      throw error instanceof FixityError ? error : unsigned(operation, error);
+      throw error instanceof FixityError ? error : signingFailure(operation, error);
     }
   }
 
-  /** Ends all requests, and all waiting for another attempt. */
+  /** Ends all requests, and all waits between attempts. */
   async destroy(): Promise<void> {
-    this.#closed.abort();
+    this.#closing.abort();
     await this.#transport.destroy();
   }
 
-  async #answerTo(request: S3Request): Promise<WireAnswer> {
-    const reader = this.#transport.send(await this.#wireRequest(request));
+  async #attempt<T>(request: S3Request, read: (response: S3Response) => T, trace: CallTrace): Promise<T> {
+    const sentMd5 = this.#sendsMd5;
+    const reader = this.#transport.send(await this.#wireRequest(request, trace));
+    let response: S3Response;
     try {
-      return await reader.answer;
+      response = await reader.response;
     } catch (error) {
       throw lost(request, reader.status, error);
     }
-  }
-
-  async #open(request: S3Request): Promise<OpenAnswer> {
-    const wire = await this.#wireRequest(request);
-    let status: number | null = null;
-    let failed: WireAnswer;
-    try {
-      const answer = await this.#transport.open(wire);
-      status = answer.statusCode;
-      if (isSuccess(status)) return answer;
-      failed = { status, headers: answer.headers, text: await readText(answer.body, this.answerTime) };
-    } catch (error) {
-      throw lost(request, status, error);
+    trace.status = response.status;
+    if (isSuccess(response.status)) {
+      rejectErrorDocument(request.operation, response);
+      return read(response);
     }
-    throw await this.#failureOf(request, failed);
+    const failure = await this.#failure(request, response);
+    if (sentMd5 || request.body === undefined || !demandsMd5(failure)) throw failure;
+    this.#sendsMd5 = true;
+    return this.#attempt(request, read, trace);
   }
 
-  async #wireRequest(request: S3Request): Promise<WireRequest> {
-    const { operation, method, key, query = {}, headers = {}, body, isLong = false, signal } = request;
-    const { host } = this.endpoint;
-    const path = this.endpoint.path(key);
-    const payload = body?.digest ?? NO_PAYLOAD;
+  async #open(request: S3Request, trace: CallTrace): Promise<S3Download> {
+    const wireRequest = await this.#wireRequest(request, trace);
+    let response: S3Response;
     try {
-      const md5 = this.#sendsMd5 && body !== undefined ? { "content-md5": await md5OfChunks(body.chunks) } : {};
-      const signed = await this.#signer.sign({ method, host, path, query, headers: { ...headers, ...md5 }, payload });
-      const text = queryText(query);
-      const [content, length] = body === undefined || body.length === 0 ? [null, 0] : [body.chunks, body.length];
+      const download = await this.#transport.open(wireRequest);
+      trace.status = download.status;
+      if (isSuccess(download.status)) return download;
+      response = { ...download, text: await readText(download.body, this.responseTimeoutMs) };
+    } catch (error) {
+      throw lost(request, trace.status, error);
+    }
+    throw await this.#failure(request, response);
+  }
+
+  async #wireRequest(request: S3Request, trace: CallTrace): Promise<WireRequest> {
+    const { operation, method, key, query = {}, headers: given = {}, body, isLongRunning = false, signal } = request;
+    const path = urlPath(this.endpoint, key);
+    const payload = body?.digest ?? EMPTY_PAYLOAD_DIGEST;
+    const isEmpty = body === undefined || body.length === 0;
+    trace.attempts += 1;
+    trace.status = null;
+    try {
+      const md5 = this.#sendsMd5 && body !== undefined ? { "content-md5": await contentMd5(body.chunks) } : {};
+      const signable = { method, host: this.endpoint.host, path, query, headers: { ...given, ...md5 }, payload };
+      const headers = await this.#signer.sign(signable);
+      const search = queryString(query);
       return {
         method,
-        path: text === "" ? path : `${path}?${text}`,
-        headers: signed,
-        body: content,
-        length,
-        isLong,
+        path: search === "" ? path : `${path}?${search}`,
+        headers,
+        body: isEmpty ? null : body.chunks,
+        length: isEmpty ? 0 : body.length,
+        isLongRunning,
         signal,
       };
     } catch (error) {
-      throw unsigned(operation, error);
+      throw signingFailure(operation, error);
     }
   }
 
-  async #failureOf({ operation }: S3Request, answer: WireAnswer): Promise<S3Error> {
-    return failureOf(operation, answer, scrubber(await this.#credentials()));
+  async #failure({ operation }: S3Request, response: S3Response): Promise<S3Error> {
+    return errorResponse(operation, response, redactor(await this.#credentials()));
+  }
+
+  /** Publishes the end of a call. Only a response of status 2xx without an error in it is `ok`. */
+  async #traced<T>({ operation }: S3Request, work: (trace: CallTrace) => Promise<T>): Promise<T> {
+    const trace: CallTrace = { attempts: 0, status: null };
+    if (!storeRequestEnded.isObserved) return work(trace);
+    const startedAt = performance.now();
+    let outcome: StoreRequestEvent["outcome"] = "failed";
+    try {
+      const result = await work(trace);
+      outcome = "ok";
+      return result;
+    } finally {
+      storeRequestEnded.publish({ operation, outcome, ...trace, durationMs: performance.now() - startedAt });
+    }
   }
 }
 
+/** The path of an object, or of the bucket. Keys consist of characters that need no encoding (layout.ts). */
+export function urlPath({ bucketPath }: Endpoint, key: string | null): string {
+  return key === null ? bucketPath || "/" : `${bucketPath}/${key}`;
+}
+
 /**
- * "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters", in AWS's words
- * (400 InvalidRequest). Others word it differently.
+ * AWS responds with 400 InvalidRequest: "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with
+ * Object Lock parameters". Other servers word it differently.
  */
-function wantsMd5({ status, code, message }: S3Error): boolean {
+function demandsMd5({ status, code, message }: S3Error): boolean {
   if (status !== 400 && status !== 411) return false;
   return (
     code === "MissingContentMD5" || (code !== "BadDigest" && code !== "InvalidDigest" && /content-md5/i.test(message))
@@ -277,7 +294,7 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-/** What fails on the way becomes an `S3Error`, but the reason of an aborted signal stays what it is. */
+/** A failure of the connection becomes an `S3Error`; the reason of an aborted signal is thrown as it is. */
 function lost({ operation, signal }: S3Request, status: number | null, error: unknown): unknown {
-  return signal?.aborted === true ? signal.reason : lostRequest(operation, status, error);
+  return signal?.aborted === true ? signal.reason : lostResponse(operation, status, error);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { xml } from "../../../../test/s3/scripted-bucket.ts";
 import { ScriptedServer } from "../../../../test/s3/scripted-server.ts";
-import { listObjects, listParts, listUploads, type Page } from "./listing.ts";
+import { listObjects, listParts, listMultipartUploads, type Page } from "./listing.ts";
 import { S3Error } from "./s3-error.ts";
 
 const TIME = "2026-11-23T08:00:00.000Z";
@@ -34,7 +34,7 @@ test("uploads are asked for page by page, behind the last key and the last id", 
     xml("ListMultipartUploadsResult", upload("b", "4")),
   );
   const client = server.client();
-  const found = await all(listUploads(client, "p/"));
+  const found = await all(listMultipartUploads(client, "p/"));
   await client.destroy();
   assert.deepEqual(
     found.map(({ key, uploadId }) => key + uploadId),

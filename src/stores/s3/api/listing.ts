@@ -1,34 +1,29 @@
-import { entityTag, expectRoot, expectText } from "./answers.ts";
-import type { S3Answer, S3Client, S3Request } from "./client.ts";
-import type { UploadName } from "./multipart.ts";
-import type { ObjectFacts } from "./objects.ts";
-import { S3Error } from "./s3-error.ts";
+import type { S3Client, S3Request } from "./client.ts";
+import type { MultipartId, Part } from "./multipart.ts";
+import type { ObjectMetadata } from "./objects.ts";
+import { entityTag, expectRoot, expectText, S3Error } from "./s3-error.ts";
+import type { ResponseHead } from "./transport.ts";
 import type { XmlElement } from "./xml.ts";
 
-/** An object as a listing tells of it. */
-export interface ListedObject extends ObjectFacts {
+/** An object in a listing. */
+export interface ListedObject extends ObjectMetadata {
   readonly key: string;
 }
 
-/** A multipart upload as a listing tells of it. */
-export interface ListedUpload extends UploadName {
+/** A multipart upload in a listing. */
+export interface ListedMultipartUpload extends MultipartId {
   readonly initiated: Date;
 }
 
-/** A part as a listing tells of it. */
-export interface ListedPart {
-  /** From 1 on. */
-  readonly number: number;
-  readonly etag: string;
-  /** Bytes. */
-  readonly size: number;
+/** A part in a listing. */
+export interface ListedPart extends Part {
   readonly modified: Date;
 }
 
-/** What a listing gives at a time, with the server's own time. */
+/** One page of a listing. */
 export interface Page<T> {
   readonly items: readonly T[];
-  /** By the clock that the times of the items are from; `null` where the server does not tell. */
+  /** The server's time, by the clock that the items' times are from; `null` if the server does not send it. */
   readonly now: Date | null;
 }
 
@@ -41,39 +36,39 @@ export async function* listObjects(
   const operation = "ListObjectsV2";
   const first = { "list-type": "2", prefix };
   for (let query: Query | null = first; query !== null;) {
-    const root = await readPage(client, { operation, key: null, query, signal }, "ListBucketResult");
-    yield { items: root.element.children("Contents").map((element) => objectOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, query, { NextContinuationToken: "continuation-token" });
+    const { root, now } = await readPage(client, { operation, key: null, query, signal }, "ListBucketResult");
+    yield { items: root.children("Contents").map((element) => objectOf(operation, element)), now };
+    query = nextQuery(root, query, { NextContinuationToken: "continuation-token" });
   }
 }
 
-/** All multipart uploads under way whose keys begin with `prefix`, page by page. */
-export async function* listUploads(
+/** All unfinished multipart uploads whose keys begin with `prefix`, page by page. */
+export async function* listMultipartUploads(
   client: S3Client,
   prefix: string,
   signal?: AbortSignal,
-): AsyncGenerator<Page<ListedUpload>> {
+): AsyncGenerator<Page<ListedMultipartUpload>> {
   const operation = "ListMultipartUploads";
   const first = { uploads: "", prefix };
   for (let query: Query | null = first; query !== null;) {
-    const root = await readPage(client, { operation, key: null, query, signal }, "ListMultipartUploadsResult");
-    yield { items: root.element.children("Upload").map((element) => uploadOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, query, { NextKeyMarker: "key-marker", NextUploadIdMarker: "upload-id-marker" });
+    const { root, now } = await readPage(client, { operation, key: null, query, signal }, "ListMultipartUploadsResult");
+    yield { items: root.children("Upload").map((element) => multipartUploadOf(operation, element)), now };
+    query = nextQuery(root, query, { NextKeyMarker: "key-marker", NextUploadIdMarker: "upload-id-marker" });
   }
 }
 
-/** All parts that an upload has, page by page, in the order of their numbers. */
+/** All parts of a multipart upload, page by page, in the order of their numbers. */
 export async function* listParts(
   client: S3Client,
-  { key, uploadId }: UploadName,
+  { key, uploadId }: MultipartId,
   signal?: AbortSignal,
 ): AsyncGenerator<Page<ListedPart>> {
   const operation = "ListParts";
   const first = { uploadId };
   for (let query: Query | null = first; query !== null;) {
-    const root = await readPage(client, { operation, key, query, signal }, "ListPartsResult");
-    yield { items: root.element.children("Part").map((element) => partOf(operation, element)), now: root.now };
-    query = nextQuery(root.element, query, { NextPartNumberMarker: "part-number-marker" });
+    const { root, now } = await readPage(client, { operation, key, query, signal }, "ListPartsResult");
+    yield { items: root.children("Part").map((element) => partOf(operation, element)), now };
+    query = nextQuery(root, query, { NextPartNumberMarker: "part-number-marker" });
   }
 }
 
@@ -81,23 +76,23 @@ type Query = Readonly<Record<string, string>>;
 type PageRequest = Pick<S3Request, "operation" | "key" | "query" | "signal">;
 
 async function readPage(client: S3Client, request: PageRequest, name: string) {
-  return client.call({ ...request, method: "GET" }, (answer) => ({
-    element: expectRoot(request.operation, answer, name),
-    now: timeOf(answer),
+  return client.call({ ...request, method: "GET" }, (response) => ({
+    root: expectRoot(request.operation, response, name),
+    now: serverTime(response),
   }));
 }
 
-/** The query for the page behind `root`; `null` where that is the last one. */
+/** The query for the page after `root`; `null` after the last one. */
 function nextQuery(root: XmlElement, query: Query, markers: Readonly<Record<string, string>>): Query | null {
   if (root.text("IsTruncated") !== "true") return null;
   const next: Record<string, string> = { ...query };
   for (const [name, parameter] of Object.entries(markers)) next[parameter] = expectText(root.name, root, name);
   if (Object.keys(next).some((name) => next[name] !== query[name])) return next;
-  // Some servers do not know the markers, and would give the same page for ever.
-  throw new S3Error({ operation: root.name, status: 200, detail: "the next page is the same again" });
+  // Some servers ignore the markers, and would send the same page for ever.
+  throw new S3Error({ operation: root.name, status: 200, detail: "the next page is the same as this one" });
 }
 
-function uploadOf(operation: string, element: XmlElement): ListedUpload {
+function multipartUploadOf(operation: string, element: XmlElement): ListedMultipartUpload {
   return {
     key: expectText(operation, element, "Key"),
     uploadId: expectText(operation, element, "UploadId"),
@@ -126,29 +121,29 @@ function objectOf(operation: string, element: XmlElement): ListedObject {
 function numberOf(operation: string, element: XmlElement, name: string): number {
   const number = Number(expectText(operation, element, name));
   if (Number.isSafeInteger(number)) return number;
-  throw new S3Error({ operation, status: 200, detail: `${name} is no number` });
+  throw new S3Error({ operation, status: 200, detail: `${name} is not a number` });
 }
 
 function dateOf(operation: string, element: XmlElement, name: string): Date {
   const date = new Date(expectText(operation, element, name));
   if (!Number.isNaN(date.getTime())) return date;
-  throw new S3Error({ operation, status: 200, detail: `${name} is no time` });
+  throw new S3Error({ operation, status: 200, detail: `${name} is not a time` });
 }
 
-/** When the server sent an answer, by its own clock; `null` if it does not tell. */
-export function timeOf(answer: S3Answer): Date | null {
-  const now = new Date(answer.headers("date") ?? Number.NaN);
+/** When the server sent a response, by its own clock; `null` if it does not say. */
+export function serverTime(response: ResponseHead): Date | null {
+  const now = new Date(response.header("date") ?? Number.NaN);
   return Number.isNaN(now.getTime()) ? null : now;
 }
 
-/** `Date` counts seconds, and what is left of one is cut off. */
-const DATE_STEP_MS = 1_000;
+/** `Date` has whole seconds, rounded down. */
+const DATE_RESOLUTION_MS = 1_000;
 
 /**
- * Milliseconds since an object was modified, both by the server's clock, rounded up. `null` if the server does not tell the
- * time, or tells one before the object: a clock that was set back must not make an object look young for long.
+ * Milliseconds since an object was modified, by the server's clock, rounded up. `null` if the server does not send its time,
+ * or one before the object's: a clock that was set back must not make an object look young for long.
  */
 export function ageOf(modified: Date, now: Date | null): number | null {
-  const age = now === null ? -1 : now.getTime() + DATE_STEP_MS - modified.getTime();
+  const age = now === null ? -1 : now.getTime() + DATE_RESOLUTION_MS - modified.getTime();
   return age >= 0 ? age : null;
 }

@@ -1,17 +1,27 @@
 import { escapeMarkup } from "../../../base/escape-markup.ts";
-import { entityTag, expectRoot, expectTag, expectText } from "./answers.ts";
-import type { CallOptions, Payload, S3Client } from "./client.ts";
+import type { CallOptions, S3Client } from "./client.ts";
 import { copySource } from "./objects.ts";
-import { failedWith, S3Error } from "./s3-error.ts";
-import { sha256Hex } from "./signer.ts";
+import { entityTag, expectRoot, expectTag, expectText, failedWith, S3Error } from "./s3-error.ts";
+import { type Payload, payloadOf } from "./signer.ts";
 
-/** A multipart upload that has been begun. */
-export interface UploadName {
+const MIB = 1024 * 1024;
+
+/** The smallest part that others may follow ("Amazon S3 multipart upload limits"). */
+export const MIN_PART_BYTES: number = 5 * MIB;
+
+/** The largest part. */
+export const MAX_PART_BYTES: number = 5 * 1024 * MIB;
+
+/** The most parts of a multipart upload. */
+export const MAX_PARTS = 10_000;
+
+/** Identifies a multipart upload. */
+export interface MultipartId {
   readonly key: string;
   readonly uploadId: string;
 }
 
-/** A part that S3 has. */
+/** A part that S3 has stored. */
 export interface Part {
   /** From 1 on. */
   readonly number: number;
@@ -20,44 +30,44 @@ export interface Part {
   readonly size: number;
 }
 
-/** Begins a multipart upload; nothing can be read of it before its completion. */
-export async function createUpload(
+/** Begins a multipart upload. Nothing of it can be read before its completion. */
+export async function createMultipartUpload(
   client: S3Client,
   key: string,
-  { contentType, lastAttempt }: Pick<CallOptions, "lastAttempt"> & { readonly contentType: string },
-): Promise<UploadName> {
+  { contentType, retrySignal }: Pick<CallOptions, "retrySignal"> & { readonly contentType: string },
+): Promise<MultipartId> {
   const operation = "CreateMultipartUpload";
   const headers = { "content-type": contentType };
-  // Asked twice, because an answer was lost, it makes two uploads; the one nobody knows of is collected in the end.
-  const request = { operation, method: "POST", key, query: { uploads: "" }, headers, lastAttempt };
-  return client.call(request, (answer) => {
-    const root = expectRoot(operation, answer, "InitiateMultipartUploadResult");
+  // A retry after a lost response begins a second multipart upload. The collector removes the first one, whose id is unknown.
+  const request = { operation, method: "POST", key, query: { uploads: "" }, headers, retrySignal };
+  return client.call(request, (response) => {
+    const root = expectRoot(operation, response, "InitiateMultipartUploadResult");
     return { key, uploadId: expectText(operation, root, "UploadId") };
   });
 }
 
 /**
- * Uploads one part. Sent again under the same number, it takes the place of the one before. An aborted signal keeps it from
- * being sent again, but cuts nothing off: a part that arrives after its upload was aborted may stay for ever.
+ * Stores one part; it replaces an earlier part of that number. An aborted signal prevents retries but cancels nothing: a part
+ * that arrives after its multipart upload was aborted may be kept for ever.
  */
 export async function uploadPart(
   client: S3Client,
-  upload: UploadName,
+  upload: MultipartId,
   number: number,
   { payload, signal }: { readonly payload: Payload; readonly signal: AbortSignal },
 ): Promise<Part> {
   const operation = "UploadPart";
   const query = partQuery(upload, number);
   return client.call(
-    { operation, method: "PUT", key: upload.key, query, body: payload, lastAttempt: signal },
-    (answer) => ({ number, etag: expectTag(operation, answer), size: payload.length }),
+    { operation, method: "PUT", key: upload.key, query, body: payload, retrySignal: signal },
+    (response) => ({ number, etag: expectTag(operation, response), size: payload.length }),
   );
 }
 
-/** Makes one part from bytes `first` to `last`, both included, of an object in the bucket. */
+/** Makes one part of bytes `first` to `last`, inclusive, of an object in the bucket. */
 export async function uploadPartCopy(
   client: S3Client,
-  upload: UploadName,
+  upload: MultipartId,
   number: number,
   source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
 ): Promise<Part> {
@@ -73,55 +83,53 @@ export async function uploadPartCopy(
     key: upload.key,
     query,
     headers,
-    isLong: true,
-    lastAttempt: source.signal,
+    isLongRunning: true,
+    retrySignal: source.signal,
   };
-  return client.call(request, (answer) => {
-    // A server that does not know the field takes the request for a part without content, and says that it has it.
-    if (answer.text === "" && answer.headers("etag") !== null) throw new S3Error({ operation, status: 501 });
-    const root = expectRoot(operation, answer, "CopyPartResult");
+  return client.call(request, (response) => {
+    // A server that ignores x-amz-copy-source reads this as an empty UploadPart, and reports success.
+    if (response.text === "" && response.header("etag") !== null) throw new S3Error({ operation, status: 501 });
+    const root = expectRoot(operation, response, "CopyPartResult");
     const etag = entityTag(expectText(operation, root, "ETag")) ?? "";
     return { number, etag, size: source.last + 1 - source.first };
   });
 }
 
-/** Makes an object of all parts. Sent once: what a failure means is for the caller to find out (multipart-upload.ts). */
-export async function completeUpload(
+/** Makes an object of all parts. Sent once: the caller must find out what a failure means (multipart-upload.ts). */
+export async function completeMultipartUpload(
   client: S3Client,
-  upload: UploadName,
+  upload: MultipartId,
   { parts, signal }: { readonly parts: readonly Part[]; readonly signal: AbortSignal },
 ): Promise<void> {
   const operation = "CompleteMultipartUpload";
   const list = parts.map(
     ({ number, etag }) => `<Part><PartNumber>${number}</PartNumber><ETag>${escapeMarkup(etag)}</ETag></Part>`,
   );
-  const body = Buffer.from(
-    `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list.join("")}</CompleteMultipartUpload>`,
-  );
+  const document = `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list.join("")}</CompleteMultipartUpload>`;
   const request = {
     operation,
     method: "POST",
     key: upload.key,
     query: { uploadId: upload.uploadId },
     headers: { "content-type": "application/xml" },
-    body: { chunks: [body], length: body.length, digest: sha256Hex([body]) },
-    isLong: true,
+    body: payloadOf(document),
+    isLongRunning: true,
     signal,
   };
-  await client.once(request, (answer) => expectRoot(operation, answer, "CompleteMultipartUploadResult"));
+  await client.callOnce(request, (response) => expectRoot(operation, response, "CompleteMultipartUploadResult"));
 }
 
 /**
- * Throws an upload away; `false` where there was none. Only multipart-upload.ts and collector.ts may ask for it, which know
- * when it is safe.
+ * Discards a multipart upload; `false` if there was none. Only multipart-upload.ts and collector.ts may call it, because only
+ * they know when that is safe.
  */
-export async function abortUpload(client: S3Client, { key, uploadId }: UploadName): Promise<boolean> {
+export async function abortMultipartUpload(client: S3Client, { key, uploadId }: MultipartId): Promise<boolean> {
   const request = {
     operation: "AbortMultipartUpload",
     method: "DELETE",
     key,
     query: { uploadId },
-    patience: "reader",
+    retryPolicy: "short",
   } as const;
   try {
     await client.call(request, () => null);
@@ -132,6 +140,6 @@ export async function abortUpload(client: S3Client, { key, uploadId }: UploadNam
   }
 }
 
-function partQuery({ uploadId }: UploadName, number: number): Readonly<Record<string, string>> {
+function partQuery({ uploadId }: MultipartId, number: number): Readonly<Record<string, string>> {
   return { partNumber: String(number), uploadId };
 }

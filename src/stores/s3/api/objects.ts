@@ -1,41 +1,43 @@
-import { OCTET_STREAM } from "../../../core/media-type.ts";
-import { entityTag, expectRoot, expectTag } from "./answers.ts";
-import type { CallOptions, Payload, S3Answer, S3Client, S3Download, S3Request } from "./client.ts";
-import { failedWith, S3Error } from "./s3-error.ts";
+import type { CallOptions, S3Client, S3Request } from "./client.ts";
+import { entityTag, expectRoot, expectTag, failedWith, S3Error } from "./s3-error.ts";
+import type { Payload } from "./signer.ts";
+import type { S3Download, S3Response } from "./transport.ts";
 
-/** The facts of an object. */
-export interface ObjectFacts {
+const OCTET_STREAM = "application/octet-stream";
+
+/** What listings and HeadObject report about an object. */
+export interface ObjectMetadata {
   /** Bytes. */
   readonly size: number;
   readonly modified: Date;
   readonly etag: string | null;
 }
 
-/** The facts of an object, and the media type that it is served with. */
-export interface ObjectHead extends ObjectFacts {
+/** What HeadObject reports. */
+export interface ObjectHead extends ObjectMetadata {
   readonly contentType: string;
 }
 
-/** How an object is put. */
-export interface PutOptions extends Pick<S3Request, "lastAttempt" | "onRetry"> {
+/** How an object is stored. */
+export interface PutOptions extends Pick<S3Request, "retrySignal" | "onRetry"> {
   readonly contentType: string;
-  /** Only where there is none with this key yet; otherwise the answer is 412. */
+  /** Sends `If-None-Match: *`: the response is 412 if the key has an object. */
   readonly ifAbsent: boolean;
 }
 
-/** Stores an object by one request; the payload's digest makes S3 refuse any other bytes. */
+/** Stores an object with one request. S3 refuses bytes that do not have the payload's digest. */
 export async function putObject(client: S3Client, key: string, payload: Payload, options: PutOptions): Promise<void> {
   const { contentType, ifAbsent, ...others } = options;
   const headers = { "content-type": contentType, ...(ifAbsent && { "if-none-match": "*" }) };
-  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload, ...others }, (answer) =>
-    expectTag("PutObject", answer),
+  await client.call({ operation: "PutObject", method: "PUT", key, headers, body: payload, ...others }, (response) =>
+    expectTag("PutObject", response),
   );
 }
 
-/** The facts of an object, or `null`. */
+/** Returns `null` if there is no object. */
 export async function headObject(client: S3Client, key: string, options: CallOptions = {}): Promise<ObjectHead | null> {
   try {
-    return await client.call({ operation: "HeadObject", method: "HEAD", key, ...options }, factsOf);
+    return await client.call({ operation: "HeadObject", method: "HEAD", key, ...options }, readHead);
   } catch (error) {
     if (failedWith(error, 404)) return null;
     throw error;
@@ -43,8 +45,10 @@ export async function headObject(client: S3Client, key: string, options: CallOpt
 }
 
 /**
- * Opens an object for reading. `range` is as in a `Range` field, without the unit. An answer without an entity tag is no
- * object, whatever its status says (an `<Error>` under 200), and its content is not given on.
+ * Opens an object for reading. A response without an entity tag is not an object, whatever its status (an `<Error>` with
+ * status 200), and counts as a failure.
+ *
+ * @param range as in a `Range` field, without the unit
  */
 export async function getObject(
   client: S3Client,
@@ -53,41 +57,42 @@ export async function getObject(
   signal: AbortSignal | undefined,
 ): Promise<S3Download> {
   const headers = range === null ? {} : { range: `bytes=${range}` };
-  const request = { operation: "GetObject", method: "GET", key, headers, signal, patience: "reader" } as const;
-  return client.download(request, (answer) => void expectTag(request.operation, answer));
+  const request = { operation: "GetObject", method: "GET", key, headers, signal, retryPolicy: "short" } as const;
+  return client.download(request, (download) => void expectTag(request.operation, download));
 }
 
-/** Removes an object; that there is none is no failure. */
+/** Removes an object. Succeeds if there is none. */
 export async function deleteObject(client: S3Client, key: string, options: CallOptions = {}): Promise<void> {
   await client.call({ operation: "DeleteObject", method: "DELETE", key, ...options }, () => null);
 }
 
-/** Copies an object inside the bucket, its content type with it. 5 GiB at most. */
+/** Copies an object within the bucket, with its content type. At most 5 GiB. */
 export async function copyObject(
   client: S3Client,
   from: string,
   { to, signal }: { readonly to: string; readonly signal?: AbortSignal },
 ): Promise<void> {
+  const operation = "CopyObject";
   const headers = { "x-amz-copy-source": copySource(client, from) };
-  await client.call({ operation: "CopyObject", method: "PUT", key: to, headers, isLong: true, signal }, (answer) =>
-    expectRoot("CopyObject", answer, "CopyObjectResult"),
+  await client.call({ operation, method: "PUT", key: to, headers, isLongRunning: true, signal }, (response) =>
+    expectRoot(operation, response, "CopyObjectResult"),
   );
 }
 
-/** How the source of a copy is named: bucket and key, both of characters that need no encoding. */
+/** Bucket and key, both of characters that need no encoding. */
 export function copySource(client: S3Client, key: string): string {
   return `/${client.bucket}/${key}`;
 }
 
-function factsOf({ status, headers }: S3Answer): ObjectHead {
-  const size = Number(headers("content-length") ?? Number.NaN);
-  const modified = new Date(headers("last-modified") ?? Number.NaN);
+function readHead({ status, header }: S3Response): ObjectHead {
+  const size = Number(header("content-length") ?? Number.NaN);
+  const modified = new Date(header("last-modified") ?? Number.NaN);
   if (Number.isSafeInteger(size) && !Number.isNaN(modified.getTime())) {
-    return { size, modified, etag: entityTag(headers("etag")), contentType: headers("content-type") ?? OCTET_STREAM };
+    return { size, modified, etag: entityTag(header("etag")), contentType: header("content-type") ?? OCTET_STREAM };
   }
   throw new S3Error({
     operation: "HeadObject",
     status,
-    detail: "the answer has no Content-Length or no Last-Modified",
+    detail: "the response has no Content-Length or no Last-Modified",
   });
 }

@@ -1,35 +1,40 @@
-/** A code of our own: there are no keys to sign with. */
+import { parseRetryAfter } from "../../../base/retry-delay.ts";
+import type { StaticCredentials } from "./signer.ts";
+import type { ResponseHead, S3Response } from "./transport.ts";
+import { parseXml, type XmlElement } from "./xml.ts";
+
+/** A code of fixity's own: there are no credentials to sign with. */
 export const NO_CREDENTIALS = "NoCredentials";
 
-/** What is known of a request that failed. */
+/** What is known of a failed request. */
 export interface S3Failure {
-  /** As S3 calls it: `PutObject`. */
+  /** S3's name for it: `PutObject`. */
   readonly operation: string;
-  /** The answer's status; `null` where none came. */
+  /** `null` without a response. */
   readonly status: number | null;
-  /** The provider's code, such as `NoSuchBucket`; `null` where it gave none. */
+  /** The provider's code, such as `NoSuchBucket`, if any. */
   readonly code?: string | null;
-  /** The provider's own words, without anything secret. */
+  /** The provider's message, without secrets. */
   readonly detail?: string | null;
-  /** What the provider's support asks for. */
+  /** The id that the provider's support asks for. */
   readonly requestId?: string | null;
-  /** The region that the provider says is the right one. */
+  /** The region that the provider names as the right one. */
   readonly region?: string | null;
-  /** Milliseconds to wait before the next attempt, as the provider asks. */
+  /** Milliseconds for which the provider asks clients to wait. */
   readonly retryAfter?: number | null;
   readonly cause?: unknown;
 }
 
-/** Statuses below 500 that say "not now" (RFC 9110, section 15.5.9; 429 is RFC 6585). */
+/** Statuses below 500 that mean "not now" (RFC 9110, section 15.5.9, and RFC 6585, section 4). */
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 429]);
 
 /**
- * Statuses from 500 on that say no for good. All others say nothing of what was done, those too that no RFC knows: with
- * Cloudflare's 524 or the 504 of a load balancer the server behind it may still be at work.
+ * Statuses from 500 on that are final. All others, including those of no RFC, leave open what was done: behind Cloudflare's
+ * 524 or the 504 of a load balancer, the server may still be at work.
  */
-const REFUSING_STATUS: ReadonlySet<number> = new Set([501, 505, 507]);
+const FINAL_SERVER_STATUS: ReadonlySet<number> = new Set([501, 505, 507]);
 
-/** Codes that say "not now" under other statuses, also under 200 ("Error responses" in the S3 API reference). */
+/** Codes that mean "not now" with any status, 200 included ("Error responses" in the S3 API reference). */
 const TRANSIENT_CODE: ReadonlySet<string> = new Set([
   "InternalError",
   "OperationAborted",
@@ -40,12 +45,12 @@ const TRANSIENT_CODE: ReadonlySet<string> = new Set([
   "ThrottlingException",
 ]);
 
-/** Most characters of a provider's own words that are kept. */
-const MAX_DETAIL = 300;
+/** Characters of a provider's message that are kept. */
+const MAX_DETAIL_LENGTH = 300;
 
 /**
- * A request to S3 that failed. Stays inside the store: at its edge it becomes the cause of a `FixityError`. Holds no
- * credential and no signature, so it may be logged as it is.
+ * A failed request to S3. Never leaves the store: store-error.ts turns it into the cause of a `FixityError`. Contains no
+ * credentials and no signatures, so it may be logged as it is.
  */
 export class S3Error extends Error {
   override readonly name = "S3Error";
@@ -57,47 +62,150 @@ export class S3Error extends Error {
   readonly retryAfter: number | null;
 
   constructor(failure: S3Failure) {
-    super(describe(failure), failure.cause === undefined ? undefined : { cause: failure.cause });
+    super(messageOf(failure), failure.cause === undefined ? undefined : { cause: failure.cause });
     this.operation = failure.operation;
     this.status = failure.status;
-    this.code = word(failure.code);
-    this.requestId = word(failure.requestId);
-    this.region = word(failure.region);
+    this.code = wordOrNull(failure.code);
+    this.requestId = wordOrNull(failure.requestId);
+    this.region = wordOrNull(failure.region);
     this.retryAfter = failure.retryAfter ?? null;
   }
 
-  /** The same request may do better next time. */
+  /** Whether the same request may succeed later. It may also have been carried out, or may still be. */
   get isTransient(): boolean {
     if (this.code !== null && TRANSIENT_CODE.has(this.code)) return true;
     const { status } = this;
     if (status === null || status < 300 || TRANSIENT_STATUS.has(status)) return true;
-    return status >= 500 && !REFUSING_STATUS.has(status);
+    return status >= 500 && !FINAL_SERVER_STATUS.has(status);
   }
 
-  /** S3 has said no, so that nothing was done. Otherwise the request may have been carried out, or may yet be. */
+  /** Whether S3 has refused the request, so that nothing was done. */
   get isRefusal(): boolean {
     return !this.isTransient;
   }
 }
 
-/** Whether a request to S3 failed, and with one of these statuses. */
+/** Whether `thrown` is a failed request with one of these statuses. */
 export function failedWith(thrown: unknown, ...statuses: readonly number[]): thrown is S3Error {
   return thrown instanceof S3Error && thrown.status !== null && statuses.includes(thrown.status);
 }
 
-function describe({ operation, status, detail, ...failure }: S3Failure): string {
-  const [code, requestId] = [word(failure.code), word(failure.requestId)];
-  const what = [status, code].filter((fact) => fact !== null).join(" ") || "no answer";
-  const said = detail ? `: ${oneLine(detail)}` : "";
-  return `${operation} failed: ${what}${said}${requestId === null ? "" : ` (request ${requestId})`}`;
+function messageOf({ operation, status, detail, ...failure }: S3Failure): string {
+  const [code, requestId] = [wordOrNull(failure.code), wordOrNull(failure.requestId)];
+  const outcome = [status, code].filter((fact) => fact !== null).join(" ") || "no response";
+  const explanation = detail ? `: ${singleLine(detail)}` : "";
+  return `${operation} failed: ${outcome}${explanation}${requestId === null ? "" : ` (request ${requestId})`}`;
 }
 
-/** A code, an id or a name as they are made everywhere; anything else a provider may say in their place is left out. */
-function word(text: string | null | undefined): string | null {
+/** A code, id or name in the form that all providers use; anything else in its place is dropped. */
+function wordOrNull(text: string | null | undefined): string | null {
   return text !== null && text !== undefined && /^[\w.:+/=-]{1,128}$/.test(text) ? text : null;
 }
 
-/** Fit for a log: of bounded length, and without line breaks and other control characters. */
-function oneLine(text: string): string {
-  return text.slice(0, MAX_DETAIL).replace(/\p{Cc}+/gu, " ");
+/** Safe to log: bounded, without line breaks and other control characters. */
+function singleLine(text: string): string {
+  return text.slice(0, MAX_DETAIL_LENGTH).replace(/\p{Cc}+/gu, " ");
+}
+
+/** A request that could not be signed. */
+export function signingFailure(operation: string, cause: unknown): S3Error {
+  return new S3Error({ operation, status: null, code: NO_CREDENTIALS, cause });
+}
+
+/**
+ * A request without a complete response.
+ *
+ * @param status of a response that broke off. It proves nothing, so the error has none.
+ */
+export function lostResponse(operation: string, status: number | null, cause: unknown): S3Error {
+  if (cause instanceof S3Error) return cause;
+  const detail = status === null ? null : `the response ${status} broke off`;
+  return new S3Error({ operation, status: null, detail, cause });
+}
+
+/**
+ * The failure that an error response reports ("Error responses" in the S3 API reference).
+ *
+ * @param redact removes secrets from the provider's texts
+ */
+export function errorResponse(operation: string, response: S3Response, redact: (text: string) => string): S3Error {
+  const root = parseXml(response.text);
+  const error = root?.name === "Error" ? root : null;
+  const textOf = (element: string, field?: string) => {
+    const text = error?.text(element) ?? (field === undefined ? null : response.header(field));
+    return text === null ? null : redact(text);
+  };
+  return new S3Error({
+    operation,
+    status: response.status,
+    code: textOf("Code"),
+    detail: textOf("Message"),
+    requestId: textOf("RequestId", "x-amz-request-id"),
+    region: textOf("Region", "x-amz-bucket-region"),
+    retryAfter: parseRetryAfter(response.header("retry-after")),
+  });
+}
+
+/** Removes credentials and signatures from a provider's message, which may repeat the request. */
+export function redactor({ accessKeyId, secretAccessKey, sessionToken }: StaticCredentials): (text: string) => string {
+  const secrets = [secretAccessKey, sessionToken, accessKeyId].filter((secret) => secret !== undefined);
+  return (text) => {
+    let clean = text;
+    for (const secret of secrets) clean = clean.replaceAll(secret, "…");
+    return clean.replace(/((?:Signature|Credential|Security-Token)=)[^&\s,"'<]+/gi, "$1…");
+  };
+}
+
+/**
+ * How an error document begins. S3 sends white space in front of it to keep a connection open while it completes an upload.
+ * The test saves parsing long listings twice.
+ */
+const ERROR_DOCUMENT = /^\uFEFF?\s*(?:<\?xml[^>]*>\s*)?<(?:[\w.-]+:)?Error[\s/>]/;
+
+/** Throws if a response of status 2xx contains an `<Error>`. Servers, and proxies in front of them, do that for any operation. */
+export function rejectErrorDocument(operation: string, response: S3Response): void {
+  if (!ERROR_DOCUMENT.test(response.text)) return;
+  const root = parseXml(response.text);
+  if (root?.name !== "Error") return;
+  throw new S3Error({
+    operation,
+    status: response.status,
+    code: root.text("Code"),
+    requestId: response.header("x-amz-request-id"),
+  });
+}
+
+/**
+ * The root element of a response of status 200, which must have this name. Completions and copies may fail after the status
+ * line was sent ("CompleteMultipartUpload" in the S3 API reference). Any other or incomplete document is therefore a failure
+ * that leaves open what was done.
+ */
+export function expectRoot(operation: string, response: S3Response, name: string): XmlElement {
+  const root = parseXml(response.text);
+  if (root?.name === name) return root;
+  throw unexpectedResponse(operation, response, `the response is not a ${name}`);
+}
+
+/** The text of a child element, which must not be empty. */
+export function expectText(operation: string, element: XmlElement, name: string): string {
+  const text = element.text(name);
+  if (text !== null && text !== "") return text;
+  throw new S3Error({ operation, status: 200, detail: `${element.name} has no ${name}` });
+}
+
+/** The entity tag in the header section, which every response about an object has. */
+export function expectTag(operation: string, response: ResponseHead): string {
+  const etag = entityTag(response.header("etag"));
+  if (etag !== null) return etag;
+  throw unexpectedResponse(operation, response, "the response has no ETag");
+}
+
+/** An entity tag in quotation marks, which Ceph omits from some responses. `null` if there is none. */
+export function entityTag(text: string | null): string | null {
+  const bare = text?.replace(/^"|"$/g, "") ?? "";
+  return bare === "" ? null : `"${bare}"`;
+}
+
+function unexpectedResponse(operation: string, { status, header }: ResponseHead, detail: string): S3Error {
+  return new S3Error({ operation, status, detail, requestId: header("x-amz-request-id") });
 }

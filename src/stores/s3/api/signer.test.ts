@@ -3,10 +3,17 @@ import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import { test, type TestContext } from "node:test";
 import { SignatureV4 } from "@smithy/signature-v4";
 import * as fc from "fast-check";
-import { queryText } from "./query.ts";
-import { NO_PAYLOAD, sha256Hex, type SignableRequest, Signer } from "./signer.ts";
+import {
+  EMPTY_PAYLOAD_DIGEST,
+  presignValidity,
+  queryString,
+  sha256Hex,
+  type SignableRequest,
+  Signer,
+  type Validity,
+} from "./signer.ts";
 
-/** "Signature Calculations for the Authorization Header" in the S3 API reference: examples, all of this moment. */
+/** "Signature Calculations for the Authorization Header" in the S3 API reference: the examples, all of which have this time. */
 const NOW = Date.parse("2013-05-24T00:00:00Z");
 const KEYS = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" };
 const HOST = "examplebucket.s3.amazonaws.com";
@@ -21,19 +28,31 @@ interface Example {
 const EXAMPLES: readonly Example[] = [
   {
     name: "GET Object, with a range",
-    request: { method: "GET", path: "/test.txt", query: {}, headers: { range: "bytes=0-9" }, payload: NO_PAYLOAD },
+    request: {
+      method: "GET",
+      path: "/test.txt",
+      query: {},
+      headers: { range: "bytes=0-9" },
+      payload: EMPTY_PAYLOAD_DIGEST,
+    },
     fields: "host;range;x-amz-content-sha256;x-amz-date",
     signature: "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
   },
   {
     name: "GET Bucket Lifecycle, with a parameter without a value",
-    request: { method: "GET", path: "/", query: { lifecycle: "" }, headers: {}, payload: NO_PAYLOAD },
+    request: { method: "GET", path: "/", query: { lifecycle: "" }, headers: {}, payload: EMPTY_PAYLOAD_DIGEST },
     fields: "host;x-amz-content-sha256;x-amz-date",
     signature: "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
   },
   {
     name: "GET Bucket, with two parameters",
-    request: { method: "GET", path: "/", query: { prefix: "J", "max-keys": "2" }, headers: {}, payload: NO_PAYLOAD },
+    request: {
+      method: "GET",
+      path: "/",
+      query: { prefix: "J", "max-keys": "2" },
+      headers: {},
+      payload: EMPTY_PAYLOAD_DIGEST,
+    },
     fields: "host;x-amz-content-sha256;x-amz-date",
     signature: "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
   },
@@ -43,7 +62,7 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
   return a < b ? -1 : 1;
 }
 
-/** What is signed as the documentation tells it, once more and in another way. Values must need no encoding but in the path. */
+/** A second implementation of the documented signature. Only paths may contain characters that need encoding. */
 function signatureOf({ method, path, query, headers, payload }: Omit<SignableRequest, "host">): string {
   const own = { host: HOST, "x-amz-content-sha256": payload, "x-amz-date": "20130524T000000Z" };
   const fields = Object.entries({ ...headers, ...own }).sort(byName);
@@ -83,7 +102,7 @@ for (const { name, request, fields, signature } of EXAMPLES) {
   });
 }
 
-test("a PUT is signed as AWS's own example, but for the Date, which is left out", async (context) => {
+test("a PUT is signed as in AWS's own example, except for the Date field, which fixity omits", async (context) => {
   const payload = sha256Hex([Buffer.from("Welcome to "), Buffer.from("Amazon S3.")]);
   const headers = { "x-amz-storage-class": "REDUCED_REDUNDANCY" };
   const request = { method: "PUT", path: "/test%24file.text", query: {}, headers, payload };
@@ -96,7 +115,7 @@ test("a PUT is signed as AWS's own example, but for the Date, which is left out"
   assert.match(signed["authorization"] ?? "", new RegExp(`Signature=${signatureOf(request)}$`));
 });
 
-test("the token of temporary keys is sent and signed", async (context) => {
+test("the session token of temporary credentials is sent and signed", async (context) => {
   const [example] = EXAMPLES;
   assert(example !== undefined);
   const headers = await sign(context, example.request, "a/session+token==");
@@ -104,7 +123,7 @@ test("the token of temporary keys is sent and signed", async (context) => {
   assert.match(headers["authorization"] ?? "", /SignedHeaders=[^,]*;x-amz-security-token,/);
 });
 
-test("keys are asked for at every request", async () => {
+test("the credentials are requested for each request", async () => {
   const used: string[] = [];
   let number = 0;
   const signer = new Signer(async () => {
@@ -118,7 +137,7 @@ test("keys are asked for at every request", async () => {
       path: "/",
       query: {},
       headers: {},
-      payload: NO_PAYLOAD,
+      payload: EMPTY_PAYLOAD_DIGEST,
     });
     used.push(/Credential=(\w+)/.exec(headers["authorization"] ?? "")?.[1] ?? "none");
   }
@@ -144,7 +163,7 @@ test("AWS's own example of a presigned URL is signed as published", async (conte
   });
 });
 
-test("what an answer is to say is part of a presigned URL's signature, and so is the token of temporary keys", async () => {
+test("a presigned URL signs the fields of the response, and the session token", async () => {
   const signatures = new Set<string | undefined>();
   const validity = { from: new Date(NOW), seconds: 300, until: new Date(NOW + 300_000) };
   for (const [sessionToken, type] of [
@@ -174,7 +193,7 @@ function library(sessionToken: string | undefined): SignatureV4 {
   });
 }
 
-/** SHA-256, with a key or without, in the shape that the library asks for. */
+/** SHA-256, with a key or without, in the form that the library expects. */
 class NodeSha256 {
   readonly #hash: Hash | Hmac;
 
@@ -218,7 +237,7 @@ function signerWith(sessionToken: string | undefined): Signer {
 
 test("any request is signed as AWS's own library signs it", async (context) => {
   context.mock.timers.enable({ apis: ["Date"] });
-  const payload = fc.constantFrom(NO_PAYLOAD, "UNSIGNED-PAYLOAD");
+  const payload = fc.constantFrom(EMPTY_PAYLOAD_DIGEST, "UNSIGNED-PAYLOAD");
   const property = fc.asyncProperty(request, payload, sessionToken, moment, async (request, payload, token, now) => {
     context.mock.timers.setTime(now.getTime());
     const own = await signerWith(token).sign({ ...request, payload });
@@ -231,7 +250,7 @@ test("any request is signed as AWS's own library signs it", async (context) => {
 
 test("any URL is presigned as AWS's own library presigns it", async () => {
   const seconds = fc.integer({ min: 1, max: 604_800 });
-  // the library would move x-amz-… fields into the query; here nobody gives any
+  // the library would move x-amz-… fields into the query; the test has none
   const plain = fc.record({
     ...parts,
     headers: fc.constantFrom({}, { range: "bytes=0-9" }, { "if-match": '"a  b" ' }),
@@ -255,10 +274,10 @@ test("any URL is presigned as AWS's own library presigns it", async () => {
   await fc.assert(property, { numRuns: 300 });
 });
 
-test("a query is told back as it was, and nothing in it but letters, digits and -_.~ stands as it is", () => {
+test("a query can be parsed back, and only unreserved characters are not encoded", () => {
   fc.assert(
     fc.property(query, (query) => {
-      const text = queryText(query);
+      const text = queryString(query);
       assert.match(text, /^[A-Za-z0-9\-_.~%=&]*$/);
       const told = text === "" ? [] : text.split("&").map((pair) => pair.split("=").map(decodeURIComponent));
       assert.deepEqual(Object.fromEntries(told), query);
@@ -268,16 +287,72 @@ test("a query is told back as it was, and nothing in it but letters, digits and 
   );
 });
 
-test("more keys and days than are kept in mind are signed as the first time", async () => {
+test("more days than derived keys are kept are signed correctly", async () => {
   const answer = async (signer: Signer, day: number) => {
     const from = new Date(NOW + day * 86_400_000);
     const request = { method: "GET", host: HOST, path: "/a", query: {}, headers: {} };
-    return signer.presign(request, { from, seconds: 60, until: new Date(from.getTime() + 60_000) });
+    return signer.presign(request, { from, seconds: 60 });
   };
   const signer = signerWith(undefined);
   for (let turn = 0; turn < 2; turn += 1) {
     for (let day = 0; day < 20; day += 1) {
       assert.deepEqual(await answer(signer, day), await answer(signerWith(undefined), day));
     }
+  }
+});
+
+/** A moment at which no interval of half a lifetime begins. */
+const MID_INTERVAL = Date.parse("2026-11-23T08:34:56.789Z");
+
+function at(context: TestContext, now: number): void {
+  context.mock.timers.reset();
+  context.mock.timers.enable({ apis: ["Date"], now });
+}
+
+/** Seconds from now until the end. */
+function left({ until }: Validity): number {
+  return (until.getTime() - Date.now()) / 1000;
+}
+
+for (const lifetime of [1, 2, 3, 60, 300, 604_800]) {
+  test(`a URL for ${lifetime} s is valid for at most that long, and at least half of it`, (context) => {
+    for (let n = 0; n < 50; n += 1) {
+      at(context, MID_INTERVAL + n * 137_911);
+      const validity = presignValidity(lifetime);
+      assert.ok(validity.from.getTime() <= Date.now());
+      assert.ok(validity.seconds <= lifetime);
+      assert.ok(left(validity) > Math.floor(lifetime / 2) - (lifetime === 1 ? 0 : 1) && left(validity) <= lifetime);
+      assert.equal(validity.until.getTime(), validity.from.getTime() + validity.seconds * 1000);
+    }
+  });
+}
+
+test("within half the lifetime, every instance gets the same validity", (context) => {
+  at(context, Date.parse("2026-11-23T08:32:30Z"));
+  const first = presignValidity(300);
+  at(context, Date.parse("2026-11-23T08:34:59.999Z"));
+  assert.deepEqual(presignValidity(300), first);
+  at(context, Date.parse("2026-11-23T08:35:00Z"));
+  assert.notDeepEqual(presignValidity(300), first);
+});
+
+test("a URL does not outlive the credentials", (context) => {
+  at(context, MID_INTERVAL);
+  const end = MID_INTERVAL + 100_500;
+  const { until } = presignValidity(300, new Date(end));
+  assert.equal(until.getTime(), Math.floor(end / 1000) * 1000);
+  assert.deepEqual(presignValidity(300, new Date(MID_INTERVAL + 3_600_000)), presignValidity(300));
+});
+
+test("expired credentials sign no URL", (context) => {
+  at(context, MID_INTERVAL);
+  for (const end of [MID_INTERVAL - 1000, MID_INTERVAL]) {
+    assert.throws(() => presignValidity(300, new Date(end)), { code: "store-misconfigured" });
+  }
+});
+
+test("a lifetime that S3 does not accept is refused", () => {
+  for (const lifetime of [0, -1, 1.5, 604_801, Number.NaN, Infinity]) {
+    assert.throws(() => presignValidity(lifetime), { code: "invalid-option" }, String(lifetime));
   }
 });

@@ -1,117 +1,391 @@
+import type { Readable } from "node:stream";
 import { type Dispatcher, Pool } from "undici";
-import { AnswerReader } from "./answer-reader.ts";
-import type { Endpoint } from "./endpoint.ts";
-import type { ResolvedS3Options, S3Timeouts } from "../options.ts";
-import { RepeatedAnswers } from "./repeated-answers.ts";
+import type { Log, S3ClientOptions, S3Timeouts } from "./client-options.ts";
 
 /**
- * Milliseconds that an idle connection is kept. Servers close theirs after 60 seconds or so (Ceph after 65), and a request
- * that meets such a closing is lost.
+ * Milliseconds for which an idle connection is kept. Servers close theirs after 60 seconds or so (Ceph after 65), and a
+ * request that crosses with the closing is lost.
  */
-const KEEP_ALIVE = 30_000;
+const KEEP_ALIVE_MS = 30_000;
 
 /**
- * Bytes handed to the connection at a time. The wait for an answer is counted anew from each piece, so it needs no allowance
- * for slow lines: a server that takes nothing is noticed as soon as one that says nothing.
+ * Bytes handed to a connection at a time. Each slice restarts the wait for the response, so that wait needs no allowance for
+ * slow lines: a server that stops reading is noticed as soon as one that does not respond.
  */
-const PIECE = 256 * 1024;
+const BODY_SLICE_BYTES = 256 * 1024;
 
-/** A request that can be sent. */
+/** The longest response that is read as a whole. A page of a listing has some 400 KiB. */
+const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
+
+/** A signed request. */
 export interface WireRequest {
   readonly method: string;
-  /** With its query. */
+  /** With the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: readonly Uint8Array[] | null;
   /** Bytes of `body`. */
   readonly length: number;
-  /** The answer may take as long as the work behind it. */
-  readonly isLong: boolean;
+  /** The response takes as long as the work behind it (completions, copies). */
+  readonly isLongRunning: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
-/** An answer whose content is still coming in. */
-export type OpenAnswer = Dispatcher.ResponseData;
+/** The status and header section of a response. */
+export interface ResponseHead {
+  readonly status: number;
+  /** A field by its lower-case name; the first of several. */
+  readonly header: (name: string) => string | null;
+}
 
+/** A response that has been read to its end. */
+export interface S3Response extends ResponseHead {
+  readonly text: string;
+}
+
+/** A response whose content is still arriving. */
+export interface S3Download extends ResponseHead {
+  readonly body: Readable;
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
 type WireOptions = Dispatcher.DispatchOptions & Pick<Dispatcher.RequestOptions, "body">;
 
-/** Connections to one S3 endpoint, kept open between requests, one request at a time on each. */
+/** Persistent connections to one S3 endpoint, each with one request at a time. */
 export class Transport {
   readonly #timeouts: Required<S3Timeouts>;
-  readonly #pools: readonly [calls: Pool, downloads: Pool];
-  readonly #calls: Dispatcher;
-  /** Apart, so that slow downloads cannot take the connections that uploads need. */
-  readonly #downloads: Dispatcher;
+  readonly #duplicates: DuplicateDetector;
+  readonly #requests: Pool;
+  /** Separate, so that slow downloads cannot take the connections that uploads need. */
+  readonly #downloads: Pool;
+  readonly #checkedDownloads: Dispatcher;
 
-  constructor(
-    { origin, place }: Endpoint,
-    { connections, timeouts, log }: Pick<ResolvedS3Options, "connections" | "timeouts" | "log">,
-  ) {
+  constructor({
+    endpoint: { origin, address },
+    connections,
+    timeouts,
+    log,
+  }: Pick<S3ClientOptions, "endpoint" | "connections" | "timeouts" | "log">) {
     const common: Pool.Options = {
       pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE,
-      keepAliveMaxTimeout: KEEP_ALIVE,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
       connect: { timeout: timeouts.connect },
     };
     this.#timeouts = timeouts;
-    this.#pools = [new Pool(origin, { ...common, connections }), new Pool(origin, { ...common, connections: null })];
-    const { interceptor } = new RepeatedAnswers(place, log);
-    [this.#calls, this.#downloads] = [this.#pools[0].compose(interceptor), this.#pools[1].compose(interceptor)];
+    this.#duplicates = new DuplicateDetector(address, log);
+    this.#requests = new Pool(origin, { ...common, connections });
+    this.#downloads = new Pool(origin, { ...common, connections: null });
+    this.#checkedDownloads = this.#downloads.compose(this.#duplicates.interceptor);
   }
 
-  /** Sends a request once; its answer is read as a whole. */
-  send(request: WireRequest): AnswerReader {
+  /** Sends a request once and reads its response to the end. */
+  send(request: WireRequest): ResponseReader {
     const { answer, completion } = this.#timeouts;
-    // What S3 does before it answers may take as long as a completion; the content of other requests may be slow to send.
-    const reader = new AnswerReader(
-      request.signal,
-      request.isLong ? { time: completion, from: "request" } : { time: answer, from: "answer" },
-    );
-    this.#calls.dispatch(this.#dispatchOf(request), reader);
+    // A long-running response may be delayed by S3's work only; the content of other requests may be slow to send.
+    const deadline: ResponseDeadline = request.isLongRunning
+      ? { ms: completion, from: "request" }
+      : { ms: answer, from: "response" };
+    const reader = new ResponseReader(request.signal, deadline, this.#duplicates);
+    this.#requests.dispatch(this.#dispatchOptions(request), reader);
     return reader;
   }
 
-  /** Sends a request once, over a connection of its own. Resolves when the answer's header section is there. */
-  async open(request: WireRequest): Promise<OpenAnswer> {
-    return this.#downloads.request({ ...this.#dispatchOf(request), signal: request.signal ?? null });
+  /** Sends a request once, on a connection of its own. Resolves with the response's header section. */
+  async open(request: WireRequest): Promise<S3Download> {
+    const options = { ...this.#dispatchOptions(request), signal: request.signal ?? null };
+    const { statusCode, headers, body } = await this.#checkedDownloads.request(options);
+    return { status: statusCode, header: (name) => fieldOf(headers, name), body };
   }
 
-  /** Ends everything under way. */
+  /** Fails all requests under way. */
   async destroy(): Promise<void> {
-    await Promise.all(this.#pools.map(async (pool) => pool.destroy()));
+    await Promise.all([this.#requests.destroy(), this.#downloads.destroy()]);
   }
 
-  #dispatchOf({ method, path, headers, body, length, isLong }: WireRequest): WireOptions {
+  #dispatchOptions({ method, path, headers, body, length, isLongRunning }: WireRequest): WireOptions {
     const { answer, completion, idle } = this.#timeouts;
-    const content = body === null ? null : payload(body);
+    const content = body === null ? null : slicedBody(body);
+    const hasKnownLength = content === null || content instanceof Uint8Array;
     return {
       method,
       path,
-      // of what is no iteration undici finds out the length itself
-      headers:
-        content === null || content instanceof Uint8Array ? headers : { ...headers, "content-length": String(length) },
+      // undici does not know the length of an iterable
+      headers: hasKnownLength ? headers : { ...headers, "content-length": String(length) },
       body: content,
-      headersTimeout: isLong ? completion : answer,
-      bodyTimeout: isLong ? completion : idle,
-      // undici closes a connection behind each HEAD, for servers that send content with its answer
+      headersTimeout: isLongRunning ? completion : answer,
+      bodyTimeout: isLongRunning ? completion : idle,
+      // Without this, undici closes the connection after each HEAD, in case the server sends content with the response.
       reset: false,
     };
   }
 }
 
 /**
- * The chunks in small pieces; undici iterates it anew each time that it is sent. What is one piece it is given as it is: it
- * goes out with the header section, and without the machinery of an iteration.
+ * The chunks in slices; undici iterates over them anew each time it sends them. A single slice is passed as it is: undici
+ * sends it together with the header section, without the cost of an iteration.
  */
-function payload(chunks: readonly Uint8Array[]): NonNullable<Dispatcher.DispatchOptions["body"]> {
+function slicedBody(chunks: readonly Uint8Array[]): NonNullable<Dispatcher.DispatchOptions["body"]> {
   const [only] = chunks;
-  if (only !== undefined && chunks.length === 1 && only.length <= PIECE) return only;
-  const pieces = { [Symbol.iterator]: () => piecesOf(chunks) };
-  return pieces as unknown as Iterable<Uint8Array> & Buffer;
+  if (only !== undefined && chunks.length === 1 && only.length <= BODY_SLICE_BYTES) return only;
+  const slices = { [Symbol.iterator]: () => slicesOf(chunks) };
+  return slices as unknown as Iterable<Uint8Array> & Buffer;
 }
 
-function* piecesOf(chunks: readonly Uint8Array[]): Generator<Uint8Array, void> {
+function* slicesOf(chunks: readonly Uint8Array[]): Generator<Uint8Array, void> {
   for (const chunk of chunks) {
-    for (let start = 0; start < chunk.length; start += PIECE) yield chunk.subarray(start, start + PIECE);
+    for (let start = 0; start < chunk.length; start += BODY_SLICE_BYTES) {
+      yield chunk.subarray(start, start + BODY_SLICE_BYTES);
+    }
+  }
+}
+
+/** By when a response must be complete. Bytes that trickle in do not extend it. */
+interface ResponseDeadline {
+  readonly ms: number;
+  /** Counted from the sending of the request, or from the beginning of the response (until then undici's limit holds). */
+  readonly from: "request" | "response";
+}
+
+const UTF8 = new TextDecoder();
+
+/**
+ * Reads one response to its end. undici's own `request` makes a stream of each response, which costs more than everything
+ * else for the few bytes that S3 usually sends.
+ */
+class ResponseReader implements Dispatcher.DispatchHandler {
+  readonly #response = Promise.withResolvers<S3Response>();
+  readonly #signal: AbortSignal | undefined;
+  readonly #deadline: ResponseDeadline;
+  readonly #duplicates: DuplicateDetector;
+  readonly #chunks: Uint8Array[] = [];
+  #controller: Dispatcher.DispatchController | null = null;
+  #status: number | null = null;
+  #headers: Headers = {};
+  #length = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(signal: AbortSignal | undefined, deadline: ResponseDeadline, duplicates: DuplicateDetector) {
+    this.#signal = signal;
+    this.#deadline = deadline;
+    this.#duplicates = duplicates;
+    if (signal?.aborted === true) this.#cancel();
+    signal?.addEventListener("abort", this.#cancel, { once: true });
+  }
+
+  /** Rejects with the signal's reason, or with undici's error if the response does not come to its end. */
+  get response(): Promise<S3Response> {
+    return this.#response.promise;
+  }
+
+  /** `null` until the response has begun. */
+  get status(): number | null {
+    return this.#status;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#deadline.from === "request") this.#startTimer();
+    if (this.#signal?.aborted === true) this.#cancel();
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    const duplicate = this.#duplicates.check(status, headers);
+    if (duplicate !== null) return controller.abort(duplicate);
+    // Informational responses count as a beginning, so that a server cannot extend the deadline by sending more of them.
+    this.#startTimer();
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = headers;
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    this.#length += chunk.length;
+    if (this.#length <= MAX_RESPONSE_BYTES) this.#chunks.push(chunk);
+    else controller.abort(tooLong());
+  }
+
+  onResponseEnd(): void {
+    this.#detach();
+    const text = this.#length === 0 ? "" : UTF8.decode(Buffer.concat(this.#chunks));
+    const headers = this.#headers;
+    this.#response.resolve({ status: this.#status ?? 0, header: (name) => fieldOf(headers, name), text });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#detach();
+    this.#response.reject(error);
+  }
+
+  /** Rejects at once, even if the request waits for a connection; undici then drops it when its turn comes. */
+  readonly #cancel = (): void => {
+    this.#stopTimer();
+    const reason = this.#signal?.reason as Error;
+    this.#controller?.abort(reason);
+    this.#response.reject(reason);
+  };
+
+  #startTimer(): void {
+    const { ms } = this.#deadline;
+    this.#timer ??= setTimeout(() => this.#controller?.abort(incomplete(ms)), ms);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #detach(): void {
+    this.#stopTimer();
+    this.#signal?.removeEventListener("abort", this.#cancel);
+  }
+}
+
+/** Reads the rest of a download as text, within `ms` milliseconds: the content of an error response. */
+export async function readText(content: Readable, ms: number): Promise<string> {
+  const timer = setTimeout(() => content.destroy(incomplete(ms)), ms);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of content as AsyncIterable<Uint8Array>) {
+      length += chunk.length;
+      if (length > MAX_RESPONSE_BYTES) throw tooLong();
+      chunks.push(chunk);
+    }
+    return UTF8.decode(Buffer.concat(chunks));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function incomplete(ms: number): Error {
+  return new Error(`the response was not complete within ${ms} ms`);
+}
+
+function tooLong(): RangeError {
+  return new RangeError(`the response is longer than ${MAX_RESPONSE_BYTES} bytes, which no response of S3 is`);
+}
+
+function fieldOf(headers: Headers, name: string): string | null {
+  const value = headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+}
+
+/** Request ids that are remembered. A duplicate follows the first response soon; this many ids take some 400 KiB. */
+const MAX_REMEMBERED_IDS = 4_096;
+
+/** Different ids after which the server is trusted to give each response an id of its own. */
+const MIN_IDS_TO_TRUST = 3;
+
+/**
+ * Different ids that come a second time in a row, without a new one between them, after which the server must have restarted
+ * its numbering: some (rclone) number their responses from their start on.
+ */
+const MAX_DUPLICATES_IN_A_ROW = 16;
+
+/** Responses with one and the same id, or without any, after which the log states that duplicates cannot be detected. */
+const USELESS_IDS_TO_LOG = 8;
+
+/**
+ * Detects responses that arrive twice. A broken proxy may send an old response in reply to the next request on a connection,
+ * and nothing in HTTP/1.1 tells it from the right one. S3 does: each response has its own `x-amz-request-id` ("Common
+ * Response Headers" in the S3 API reference). A request that receives a known id fails as one without a response, whether or
+ * not S3 carried it out. Its connection is closed, because the right response may still follow on it.
+ *
+ * Ids are compared across connections, because one connection of a proxy serves several of ours. A server that sends no id,
+ * or always the same one (S3Proxy), is never trusted to number its responses, and all of its responses are accepted.
+ */
+class DuplicateDetector {
+  readonly #address: string;
+  readonly #log: Log;
+  readonly #seen = new Set<string>();
+  /** Ids that came a second time since the last new one. */
+  readonly #duplicates = new Set<string>();
+  readonly #logged = new Set<"useless" | "duplicate">();
+  #withoutId = 0;
+  #constant = 0;
+
+  constructor(address: string, log: Log) {
+    this.#address = address;
+    this.#log = log;
+  }
+
+  /** Fails a download whose response is a duplicate before its content is read, so that its connection is not reused. */
+  readonly interceptor: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+      onResponseStart: (controller, status, headers, statusText) => {
+        const duplicate = this.check(status, headers);
+        if (duplicate === null) handler.onResponseStart?.(controller, status, headers, statusText);
+        else controller.abort(duplicate);
+      },
+      onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+      onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
+      onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
+    });
+
+  /** Notes the id of a response. Returns an error, with which to abort the request at once, if it is a duplicate. */
+  check(status: number, headers: Headers): Error | null {
+    // An informational response may have the id of the final one.
+    if (status < 200) return null;
+    const id = fieldOf(headers, "x-amz-request-id")?.trim() ?? "";
+    if (id === "") {
+      this.#withoutId += 1;
+      if (this.#seen.size === 0 && this.#withoutId === USELESS_IDS_TO_LOG) this.#logUseless("no x-amz-request-id");
+      return null;
+    }
+    // x-amz-id-2 belongs to the id on AWS; where two servers number their responses alike, it may tell them apart.
+    const fullId = `${id} ${fieldOf(headers, "x-amz-id-2") ?? ""}`.slice(0, 256);
+    if (!this.#seen.has(fullId)) {
+      this.#remember(fullId);
+      return null;
+    }
+    if (this.#seen.size < MIN_IDS_TO_TRUST) {
+      this.#constant += 1;
+      if (this.#constant === USELESS_IDS_TO_LOG) this.#logUseless("the same x-amz-request-id with every response");
+      return null;
+    }
+    return this.#isRestart(fullId) ? null : this.#duplicate(fullId);
+  }
+
+  #isRestart(id: string): boolean {
+    this.#duplicates.add(id);
+    if (this.#duplicates.size <= MAX_DUPLICATES_IN_A_ROW) return false;
+    this.#log(`the S3 server at ${this.#address} has restarted the numbering of its responses`);
+    this.#seen.clear();
+    this.#remember(id);
+    return true;
+  }
+
+  #duplicate(fullId: string): Error {
+    const [id = ""] = fullId.split(" ");
+    const error = new Error(`the response with the x-amz-request-id ${id} came a second time`);
+    this.#logOnce(
+      "duplicate",
+      `a response from S3 at ${this.#address} came a second time, in reply to another request, and was discarded; ` +
+        "a proxy between fixity and S3 is broken",
+      error,
+    );
+    return error;
+  }
+
+  #remember(id: string): void {
+    this.#duplicates.clear();
+    this.#seen.add(id);
+    if (this.#seen.size <= MAX_REMEMBERED_IDS) return;
+    const [oldest = ""] = this.#seen;
+    this.#seen.delete(oldest);
+  }
+
+  #logUseless(what: string): void {
+    this.#logOnce(
+      "useless",
+      `the S3 server at ${this.#address} sends ${what}, so a response that a broken proxy sends twice cannot be detected`,
+    );
+  }
+
+  #logOnce(kind: "useless" | "duplicate", message: string, error?: Error): void {
+    if (this.#logged.has(kind)) return;
+    this.#logged.add(kind);
+    this.#log(message, error);
   }
 }

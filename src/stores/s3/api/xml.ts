@@ -6,14 +6,14 @@ const parser = new XMLParser({
   ignoreAttributes: true,
   ignoreDeclaration: true,
   parseTagValue: false,
-  // A key may begin or end in white space, and is another one without.
+  // White space at the ends of a key is part of the key.
   trimValues: false,
   removeNSPrefix: true,
-  // Numeric ones too: some servers write a quotation mark as &#34;.
+  // Numeric entities too: some servers write a quotation mark as &#34;.
   htmlEntities: true,
 });
 
-/** An element of an answer. */
+/** An element of a response. */
 export class XmlElement {
   readonly name: string;
   readonly #content: Parsed;
@@ -23,18 +23,18 @@ export class XmlElement {
     this.#content = content;
   }
 
-  /** The text of a child element; `null` where there is none, or it holds elements itself. */
+  /** The text of the first child element of that name; `null` if there is none, or if it contains elements. */
   text(name: string): string | null {
-    const [first] = this.#all(name);
+    const [first] = this.#contents(name);
     return typeof first === "string" ? first : null;
   }
 
-  /** The child elements of a name. */
+  /** All child elements of that name. */
   children(name: string): readonly XmlElement[] {
-    return this.#all(name).map((content) => new XmlElement(name, content));
+    return this.#contents(name).map((content) => new XmlElement(name, content));
   }
 
-  #all(name: string): readonly Parsed[] {
+  #contents(name: string): readonly Parsed[] {
     if (typeof this.#content === "string") return [];
     const found = Object.hasOwn(this.#content, name) ? this.#content[name] : undefined;
     if (found === undefined) return [];
@@ -43,11 +43,11 @@ export class XmlElement {
 }
 
 /**
- * The root element of an answer; `null` where that is no XML, or only the beginning of some. A document type is refused:
- * S3 sends none, and it could define entities.
+ * The root element of a document; `null` for anything that is not a complete XML document. Document types are refused: S3
+ * sends none, and they may define entities.
  */
-export function parseXml(answer: string): XmlElement | null {
-  const text = answer.trim();
+export function parseXml(document: string): XmlElement | null {
+  const text = document.trim();
   if (text.includes("<!DOCTYPE")) return null;
   try {
     const entries = Object.entries(parser.parse(text) as Readonly<Record<string, Parsed>>);
@@ -59,7 +59,7 @@ export function parseXml(answer: string): XmlElement | null {
   }
 }
 
-/** The parser closes by itself what a cut answer has left open: it has to end in the root's end, or be nothing else. */
+/** The parser silently closes what a truncated document leaves open, so the document must end with the root's end tag. */
 function isClosed(text: string, root: string): boolean {
   const name = `([\\w.-]+:)?${RegExp.escape(root)}`;
   return new RegExp(`<(/${name}|${name}(\\s[^<>]*)?/)\\s*>$`).test(text);

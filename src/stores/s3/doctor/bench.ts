@@ -2,12 +2,24 @@ import { delay } from "../../../base/abort-race.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Remains } from "../../doctor/cleared.ts";
-import type { Payload } from "../api/client.ts";
+import type { Payload } from "../api/signer.ts";
 import { S3Client } from "../api/client.ts";
 import { Layout } from "../layout.ts";
-import { type ListedObject, type ListedUpload, listObjects, listParts, listUploads } from "../api/listing.ts";
+import {
+  type ListedObject,
+  type ListedMultipartUpload,
+  listObjects,
+  listParts,
+  listMultipartUploads,
+} from "../api/listing.ts";
 import { MultipartUpload } from "../send/multipart-upload.ts";
-import { abortUpload, createUpload, type Part, uploadPart, type UploadName } from "../api/multipart.ts";
+import {
+  abortMultipartUpload,
+  createMultipartUpload,
+  type Part,
+  uploadPart,
+  type MultipartId,
+} from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
@@ -64,7 +76,7 @@ export class Bench {
   /** Set by the probe that sends it. */
   large: Large | null = null;
   /** A multipart upload that is never completed; set when the first probe needs it. */
-  loose: UploadName | null = null;
+  loose: MultipartId | null = null;
   /** As many parts an upload may have; fewer than the settings say where a probe has found that. */
   mostParts: number;
   /** The header fields that the bucket's policy demands; set when something is refused that stores an object. */
@@ -115,9 +127,9 @@ export class Bench {
   }
 
   /** The {@link loose} upload, begun with one part. It is never completed, so that it may be aborted at any time. */
-  async looseUpload(): Promise<UploadName> {
+  async looseUpload(): Promise<MultipartId> {
     if (this.loose !== null) return this.loose;
-    this.loose = await createUpload(this.client, this.key("abandoned"), { contentType: TYPE });
+    this.loose = await createMultipartUpload(this.client, this.key("abandoned"), { contentType: TYPE });
     const payload = this.partOf(Buffer.alloc(LAST_PART, "1"));
     await uploadPart(this.client, this.loose, 1, { payload, signal: this.signal });
     return this.loose;
@@ -125,7 +137,7 @@ export class Bench {
 
   /** Aborts the {@link loose} upload. */
   async abortLoose(): Promise<void> {
-    if (this.loose !== null) await abortUpload(this.client, this.loose);
+    if (this.loose !== null) await abortMultipartUpload(this.client, this.loose);
     this.loose = null;
   }
 
@@ -187,13 +199,13 @@ export class Bench {
   async #look(): Promise<{ readonly found: Set<string> | null; readonly swept: number }> {
     const found = new Set<string>();
     let swept = 0;
-    const sort = async (item: ListedObject | ListedUpload, time: Date, now: Date | null) => {
+    const sort = async (item: ListedObject | ListedMultipartUpload, time: Date, now: Date | null) => {
       if (item.key.startsWith(this.prefix)) {
         if (await this.#isLeft(item)) found.add(item.key);
       } else if ((now ?? new Date()).getTime() - time.getTime() > FORGOTTEN_AFTER) swept += await this.#sweep(item);
     };
     try {
-      for await (const { items, now } of listUploads(this.client, this.#area)) {
+      for await (const { items, now } of listMultipartUploads(this.client, this.#area)) {
         for (const item of items) await sort(item, item.initiated, now);
       }
       for await (const { items, now } of listObjects(this.client, this.#area)) {
@@ -218,8 +230,9 @@ export class Bench {
     }
   }
 
-  async #sweep(item: ListedObject | ListedUpload): Promise<number> {
-    const remove = () => ("uploadId" in item ? abortUpload(this.client, item) : deleteObject(this.client, item.key));
+  async #sweep(item: ListedObject | ListedMultipartUpload): Promise<number> {
+    const remove = () =>
+      "uploadId" in item ? abortMultipartUpload(this.client, item) : deleteObject(this.client, item.key);
     return (await this.#attempt(item.key, remove)) ? 1 : 0;
   }
 

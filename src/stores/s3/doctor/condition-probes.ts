@@ -1,5 +1,5 @@
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { expectTag } from "../api/answers.ts";
+import { expectTag } from "../api/s3-error.ts";
 import { mayRefuseCondition } from "../conditions.ts";
 import { failedWith } from "../api/s3-error.ts";
 import { type Bench, payloadOf } from "./bench.ts";

@@ -1,6 +1,7 @@
 import { FixityError } from "../../../core/errors.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { checkBucket } from "../check.ts";
+import { checkBucket } from "../store-error.ts";
+import { urlPath } from "../api/client.ts";
 import { Layout } from "../layout.ts";
 import { S3Error } from "../api/s3-error.ts";
 import type { Bench } from "./bench.ts";
@@ -61,10 +62,10 @@ async function answers(bench: Bench): Promise<Outcome> {
 }
 
 async function isPrivate({ options: { endpoint } }: Bench): Promise<Outcome> {
-  if (endpoint.secure) return holds();
-  return LOOPBACK.test(endpoint.place)
+  if (endpoint.isSecure) return holds();
+  return LOOPBACK.test(endpoint.address)
     ? untried("http, on this machine")
-    : fails(`${endpoint.place} is spoken to by http.`);
+    : fails(`${endpoint.address} is spoken to by http.`);
 }
 
 async function clocksAgree(bench: Bench): Promise<Outcome> {
@@ -97,7 +98,11 @@ async function timeAt({
   const begun = Date.now();
   try {
     const signal = AbortSignal.timeout(10_000);
-    const answer = await fetch(endpoint.origin + endpoint.path(null), { method: "HEAD", redirect: "manual", signal });
+    const answer = await fetch(endpoint.origin + urlPath(endpoint, null), {
+      method: "HEAD",
+      redirect: "manual",
+      signal,
+    });
     const date = Date.parse(answer.headers.get("date") ?? "");
     const ended = Date.now();
     // the field has whole seconds

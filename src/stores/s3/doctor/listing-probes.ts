@@ -1,5 +1,5 @@
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { expectRoot } from "../api/answers.ts";
+import { expectRoot } from "../api/s3-error.ts";
 import { listObjects } from "../api/listing.ts";
 import type { Bench } from "./bench.ts";
 import { type BucketProbe, holdsInTime, vital, wanted } from "./probe.ts";

@@ -1,8 +1,8 @@
 import { ByteRange } from "../../../core/byte-range.ts";
 import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
-import { listParts, listUploads } from "../api/listing.ts";
-import type { UploadName } from "../api/multipart.ts";
+import { listParts, listMultipartUploads } from "../api/listing.ts";
+import type { MultipartId } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";
 import { failedWith } from "../api/s3-error.ts";
 import { type Bench, LAST_PART } from "./bench.ts";
@@ -105,7 +105,7 @@ export async function textAtBorder(bench: Bench, key: string): Promise<string | 
 async function listsUploads(bench: Bench): Promise<Outcome> {
   const { uploadId, key } = await bench.looseUpload();
   const seen = await bench.eventually("listings", async () => {
-    for await (const { items } of listUploads(bench.client, bench.prefix)) {
+    for await (const { items } of listMultipartUploads(bench.client, bench.prefix)) {
       if (items.some((upload) => upload.uploadId === uploadId && upload.key === key)) return true;
     }
     return null;
@@ -134,7 +134,7 @@ async function aborts(bench: Bench): Promise<Outcome> {
   return gone.lateMs < ABORT_MAY_TAKE_MS ? holds() : holdsInTime(gone, "gone", "They stay and cost until then.");
 }
 
-async function countParts({ client }: Bench, upload: UploadName): Promise<number> {
+async function countParts({ client }: Bench, upload: MultipartId): Promise<number> {
   let count = 0;
   try {
     for await (const { items } of listParts(client, upload)) count += items.length;

@@ -157,7 +157,7 @@ async function removes(bench: Bench): Promise<Outcome> {
 async function keepsNoVersions(bench: Bench): Promise<Outcome> {
   const key = await bench.put("versioned", TEXT);
   const request = { operation: "DeleteObject", method: "DELETE", key };
-  const isMarked = await bench.client.call(request, ({ headers }) => headers("x-amz-delete-marker") === "true");
+  const isMarked = await bench.client.call(request, ({ header }) => header("x-amz-delete-marker") === "true");
   return isMarked ? fails("The bucket keeps the versions of removed objects.") : holds();
 }
 

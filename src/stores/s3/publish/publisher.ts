@@ -2,9 +2,10 @@ import { delay } from "../../../base/abort-race.ts";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
-import type { Payload, S3Client } from "../api/client.ts";
+import type { S3Client } from "../api/client.ts";
+import type { Payload } from "../api/signer.ts";
 import { listParts } from "../api/listing.ts";
-import type { Part, UploadName } from "../api/multipart.ts";
+import type { Part, MultipartId } from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import { type Conditions, mayRefuseCondition } from "../conditions.ts";
@@ -96,13 +97,13 @@ export class Publisher {
     payload: Payload,
     options: { readonly contentType: string; readonly signal: AbortSignal | undefined },
   ): Promise<boolean> {
-    const { contentType, signal: lastAttempt } = options;
+    const { contentType, signal: retrySignal } = options;
     const key = this.#layout.blob(digest);
     const conditions = this.#conditions;
     let refusal: S3Error | null = null;
     if (conditions.usesIfAbsent) {
       try {
-        await putObject(this.#client, key, payload, { contentType, ifAbsent: true, lastAttempt });
+        await putObject(this.#client, key, payload, { contentType, ifAbsent: true, retrySignal });
         conditions.noteIfAbsentMet();
         return false;
       } catch (error) {
@@ -111,10 +112,10 @@ export class Publisher {
         refusal = error;
       }
     }
-    const found = await headObject(this.#client, key, { lastAttempt });
+    const found = await headObject(this.#client, key, { retrySignal });
     if (found?.size === payload.length) return true;
     if (found !== null) this.#logDamaged(key, found.size, payload.length);
-    await putObject(this.#client, key, payload, { contentType, ifAbsent: false, lastAttempt });
+    await putObject(this.#client, key, payload, { contentType, ifAbsent: false, retrySignal });
     if (found === null && refusal !== null) conditions.noteIfAbsentRefused(refusal);
     return false;
   }
@@ -236,7 +237,7 @@ export class Publisher {
   }
 
   /** Whether S3 reports that it does not know a multipart upload. */
-  async isGone(name: UploadName): Promise<boolean> {
+  async isGone(name: MultipartId): Promise<boolean> {
     try {
       for await (const _ of listParts(this.#client, name)) return false;
       return false;
@@ -249,10 +250,10 @@ export class Publisher {
   /**
    * Whether there is an object of the right size. A wrong size is logged.
    *
-   * @param lastAttempt once it is aborted, no further attempt is made
+   * @param retrySignal once it is aborted, no further attempt is made
    */
-  async #isStored(key: string, size: number, lastAttempt?: AbortSignal): Promise<boolean> {
-    const found = await headObject(this.#client, key, { lastAttempt });
+  async #isStored(key: string, size: number, retrySignal?: AbortSignal): Promise<boolean> {
+    const found = await headObject(this.#client, key, { retrySignal });
     if (found !== null && found.size !== size) this.#logDamaged(key, found.size, size);
     return found?.size === size;
   }
@@ -264,7 +265,7 @@ export class Publisher {
   /** Removes a staged object. Does not fail: the collector removes what is left over. */
   async #discard(key: string): Promise<void> {
     try {
-      await deleteObject(this.#client, key, { patience: "reader" });
+      await deleteObject(this.#client, key, { retryPolicy: "short" });
     } catch (error) {
       this.#log("a staged object could not be removed", error);
     }

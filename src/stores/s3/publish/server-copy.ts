@@ -3,8 +3,9 @@ import { FixityError } from "../../../core/errors.ts";
 import type { S3Client } from "../api/client.ts";
 import { copyObject, headObject, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
-import { TOO_LARGE_TO_COPY } from "../faults.ts";
-import { type ResolvedS3Options, SMALLEST_PART } from "../options.ts";
+import { TOO_LARGE_TO_COPY } from "../store-error.ts";
+import { MIN_PART_BYTES } from "../api/multipart.ts";
+import type { ResolvedS3Options } from "../options.ts";
 import { answeredOrFound, type Completion, MultipartUpload } from "../send/multipart-upload.ts";
 
 /** Statuses by which servers refuse to copy parts (Google Cloud Storage, others behind gateways). */
@@ -90,8 +91,8 @@ export class ServerCopier {
     const start = performance.now();
     const completion = await answeredOrFound({
       send: (signal) => copyObject(client, from, { to, signal }),
-      find: async (signal) => (await headObject(client, to, { signal, patience: "quick" }))?.size === size,
-      intervalMs: client.lookEvery,
+      find: async (signal) => (await headObject(client, to, { signal, retryPolicy: "check" }))?.size === size,
+      intervalMs: client.lookIntervalMs,
     });
     this.#rate.add(size, performance.now() - start);
     return completion;
@@ -124,7 +125,7 @@ export class ServerCopier {
 /** A part size that yields more, or fewer, than `count` parts. */
 function otherPartSize(partSize: number, size: number, count: number): number {
   if (Math.ceil(size / partSize) !== count) return partSize;
-  return count === 1 ? Math.max(SMALLEST_PART, Math.ceil(size / 2)) : partSize * 2;
+  return count === 1 ? Math.max(MIN_PART_BYTES, Math.ceil(size / 2)) : partSize * 2;
 }
 
 /**

@@ -3,19 +3,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { abortRace } from "../../../base/abort-race.ts";
 import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
-import { digestOfChunks } from "../api/chunk-digest.ts";
-import type { Payload, S3Client } from "../api/client.ts";
+import { digestOfChunks } from "../api/signer.ts";
+import type { S3Client } from "../api/client.ts";
+import type { Payload } from "../api/signer.ts";
 import {
-  abortUpload,
-  completeUpload,
-  createUpload,
+  abortMultipartUpload,
+  completeMultipartUpload,
+  createMultipartUpload,
   type Part,
   uploadPart,
   uploadPartCopy,
-  type UploadName,
+  type MultipartId,
 } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";
-import { Attempts } from "../api/retry.ts";
+import { Retrier } from "../api/retry.ts";
 import { S3Error } from "../api/s3-error.ts";
 import { UNSIGNED_PAYLOAD } from "../api/signer.ts";
 import type { ResolvedS3Options } from "../options.ts";
@@ -32,7 +33,7 @@ export interface MultipartUploadOptions extends MultipartSettings {
 
 /** An upload as an earlier holder, perhaps in another process, has left it. */
 export interface ResumedUpload {
-  readonly name: UploadName;
+  readonly name: MultipartId;
   /** All parts from the first one on, without gaps. */
   readonly parts: readonly Part[];
   /** A completion may have been sent and may still be running, so the upload is never aborted. */
@@ -85,7 +86,7 @@ export class MultipartUpload {
   readonly #inFlight = new Set<Promise<unknown>>();
   /** Aborted by the first part that fails, by {@link leave} and by {@link abort}: no further attempt is made. */
   readonly #stop = new AbortController();
-  #created: Promise<UploadName> | null = null;
+  #created: Promise<MultipartId> | null = null;
   #state: "open" | "completing" | "completed" | "aborted" | "unknown" = "open";
   /** Parts handed over to {@link send}, confirmed or not. */
   #count: number;
@@ -217,7 +218,7 @@ export class MultipartUpload {
     try {
       if (name === null || this.#state !== "open") return;
       this.#state = "aborted";
-      await abortUpload(this.#client, name);
+      await abortMultipartUpload(this.#client, name);
     } catch (error) {
       this.#options.log("a multipart upload could not be aborted", error);
     } finally {
@@ -230,19 +231,22 @@ export class MultipartUpload {
    *
    * @returns `null` if the upload was never created
    */
-  async #stopSending(reason: unknown): Promise<UploadName | null> {
+  async #stopSending(reason: unknown): Promise<MultipartId | null> {
     this.#stop.abort(reason);
     await Promise.all(this.#inFlight);
     return this.#created === null ? null : await this.#created.catch(() => null);
   }
 
-  async #create(): Promise<UploadName> {
+  async #create(): Promise<MultipartId> {
     this.#created ??= (async () => {
       // S3 knows the upload before its id is known here. Until then the key stands for it.
       const unprotectKey = protect(this.key);
       try {
         const { contentType } = this.#options;
-        const name = await createUpload(this.#client, this.key, { contentType, lastAttempt: this.#stop.signal });
+        const name = await createMultipartUpload(this.#client, this.key, {
+          contentType,
+          retrySignal: this.#stop.signal,
+        });
         this.#unprotect = protect(name.uploadId);
         this.#lastContact = Date.now();
         return name;
@@ -280,17 +284,17 @@ export class MultipartUpload {
     throw new FixityError("upload-stalled", "The upload was idle for so long that it may have been removed.");
   }
 
-  async #complete(name: UploadName, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
+  async #complete(name: MultipartId, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
     const client = this.#client;
     const size = parts.reduce((sum, part) => sum + part.size, 0);
-    const attempts = new Attempts(client.limits);
+    const retrier = new Retrier(client.retryLimits);
     let isFirst = isFirstAttempt;
     for (;;) {
       try {
         return await answeredOrFound({
-          send: (signal) => completeUpload(client, name, { parts, signal }),
+          send: (signal) => completeMultipartUpload(client, name, { parts, signal }),
           find: (signal) => this.#isMadeOf(parts, size, signal),
-          intervalMs: client.lookEvery,
+          intervalMs: client.lookIntervalMs,
         });
       } catch (error) {
         const isRefusal = error instanceof S3Error && error.isRefusal;
@@ -301,7 +305,7 @@ export class MultipartUpload {
         }
         const found = await headObject(client, this.key);
         if (found?.size === size) return { isInferred: true };
-        if (isRefusal || !(await attempts.another(error))) throw error;
+        if (isRefusal || !(await retrier.waitToRetry(error))) throw error;
         isFirst = false;
       }
     }
@@ -313,7 +317,7 @@ export class MultipartUpload {
    * waited for.
    */
   async #isMadeOf(parts: readonly Part[], size: number, signal: AbortSignal): Promise<boolean> {
-    const found = await headObject(this.#client, this.key, { signal, patience: "quick" });
+    const found = await headObject(this.#client, this.key, { signal, retryPolicy: "check" });
     return found?.size === size && found.etag === etagOfParts(parts);
   }
 }

@@ -2,7 +2,7 @@ import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
 import { PartBuffer } from "../buffers/part-buffer.ts";
-import { LARGEST_PART } from "../options.ts";
+import { MAX_PART_BYTES } from "../api/multipart.ts";
 import type { MultipartUpload } from "./multipart-upload.ts";
 
 const MIB = 1024 * 1024;
@@ -35,7 +35,7 @@ export class PartPlan {
 
   /** @throws FixityError `size-limit-exceeded` if no plan holds `length` bytes */
   constructor(limits: PartLimits, length: number | undefined) {
-    this.#limits = { ...limits, largestPart: Math.min(limits.largestPart, LARGEST_PART) };
+    this.#limits = { ...limits, largestPart: Math.min(limits.largestPart, MAX_PART_BYTES) };
     this.#evenSize = limits.fixedPartSize
       ? limits.partSize
       : length === undefined
@@ -84,9 +84,9 @@ export interface PartWriterOptions {
   readonly plan: PartPlan;
   /** The most bytes that can come, if known. */
   readonly atMost: number | undefined;
-  /** Where parts go already; `null` if {@link createUpload} is to make it with the first part. */
+  /** Where parts go already; `null` if {@link createMultipartUpload} is to make it with the first part. */
   readonly upload: MultipartUpload | null;
-  readonly createUpload: () => MultipartUpload;
+  readonly createMultipartUpload: () => MultipartUpload;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -156,7 +156,7 @@ export class PartWriter {
 
   /** Sends the held bytes as a part without waiting for anything. */
   sendNow(): MultipartUpload {
-    this.#upload ??= this.#options.createUpload();
+    this.#upload ??= this.#options.createMultipartUpload();
     this.#options.admission.holdsBuffer = false;
     this.#upload.send(this.#takePart());
     if (this.#upload.signsParts) this.#buffer.hashNext();

@@ -3,7 +3,7 @@ import { FixityError } from "../../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../../core/store.ts";
 import type { S3Client } from "../api/client.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
-import { storeFault } from "../faults.ts";
+import { toFixityError } from "../store-error.ts";
 import type { Layout } from "../layout.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { type MultipartSettings, MultipartUpload } from "./multipart-upload.ts";
@@ -42,7 +42,11 @@ export class S3StagedBlob implements StagedBlob {
 
   constructor(options: StagedBlobOptions) {
     this.#options = options;
-    this.#writer = new PartWriter({ ...options, upload: null, createUpload: () => this.#createUpload() });
+    this.#writer = new PartWriter({
+      ...options,
+      upload: null,
+      createMultipartUpload: () => this.#createMultipartUpload(),
+    });
     options.admission.onTooSlow = () => this.#endSlowSender();
   }
 
@@ -84,7 +88,7 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   /** Called once there is more than one part: a new staging key costs a twentieth of a small upload. */
-  #createUpload(): MultipartUpload {
+  #createMultipartUpload(): MultipartUpload {
     const { client, layout, settings, digest, contentType } = this.#options;
     const key = digest === undefined ? layout.newStaging() : layout.blob(digest);
     return new MultipartUpload(client, { ...settings, key, contentType });
@@ -127,7 +131,7 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   #fail(thrown: unknown): unknown {
-    this.#failure ??= { reason: storeFault(thrown) };
+    this.#failure ??= { reason: toFixityError(thrown) };
     this.#writer.close(this.#failure.reason);
     return this.#failure.reason;
   }

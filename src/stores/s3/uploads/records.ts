@@ -3,12 +3,12 @@ import { forEachConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/store.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { expectTag } from "../api/answers.ts";
+import { expectTag } from "../api/s3-error.ts";
 import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
-import type { Part, UploadName } from "../api/multipart.ts";
+import type { Part, MultipartId } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
-import { Attempts } from "../api/retry.ts";
+import { Retrier } from "../api/retry.ts";
 import { failedWith, type S3Error } from "../api/s3-error.ts";
 import { sha256Hex } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
@@ -45,7 +45,7 @@ export interface RecordState {
    */
   readonly limits: PartLimits;
   /** The multipart upload, once there is one. */
-  readonly upload: UploadName | null;
+  readonly upload: MultipartId | null;
   readonly parts: readonly Part[];
   readonly tail: Tail | null;
   /**
@@ -194,7 +194,7 @@ export class Records {
 
   /** The entity tag alone. */
   async tagOf(id: UploadId, signal?: AbortSignal): Promise<string | null> {
-    return (await headObject(this.#client, this.#layout.record(id), { signal, patience: "reader" }))?.etag ?? null;
+    return (await headObject(this.#client, this.#layout.record(id), { signal, retryPolicy: "short" }))?.etag ?? null;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Records {
    */
   async replace(id: UploadId, etag: string, state: RecordState): Promise<Replaced> {
     const conditions = this.#conditions;
-    const attempts = new Attempts(this.#client.limits, { closed: this.#client.closed });
+    const retrier = new Retrier(this.#client.retryLimits, { closed: this.#client.closed });
     while (conditions.usesIfMatch) {
       const first = conditions.form;
       let refusal: S3Error | null = null;
@@ -243,7 +243,7 @@ export class Records {
       }
       // As far as a read shows, the condition holds, and the server refuses it in both forms.
       if (refusal === null || (await conditions.isIfMatchUseless(refusal))) break;
-      if (!(await attempts.another(refusal))) throw refusal;
+      if (!(await retrier.waitToRetry(refusal))) throw refusal;
     }
     const current = await this.read(id);
     if (current?.etag !== etag) return { isWritten: false, current };

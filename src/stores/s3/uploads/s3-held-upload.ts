@@ -5,7 +5,7 @@ import type { Committed } from "../../../core/store.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { failedWith } from "../api/s3-error.ts";
-import { storeFault } from "../faults.ts";
+import { toFixityError } from "../store-error.ts";
 import { ABSENCE_TRUSTED_MS, type Publisher } from "../publish/publisher.ts";
 import type { MultipartUpload, SentParts } from "../send/multipart-upload.ts";
 import { type Fence, superseded } from "./fence.ts";
@@ -282,7 +282,7 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   #fail(thrown: unknown): unknown {
-    this.#failure ??= { reason: storeFault(thrown) };
+    this.#failure ??= { reason: toFixityError(thrown) };
     this.#writer.close(this.#failure.reason);
     return this.#failure.reason;
   }

@@ -12,7 +12,7 @@ import type {
 import type { S3Client } from "../api/client.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
 import type { BufferPool } from "../buffers/buffer-pool.ts";
-import { faultsTold, storeFault } from "../faults.ts";
+import { withStoreErrors, toFixityError } from "../store-error.ts";
 import type { Layout } from "../layout.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import type { Publisher } from "../publish/publisher.ts";
@@ -112,14 +112,14 @@ export class S3Uploads implements UploadStore {
   async #create(id: UploadId, state: RecordState, { signal, length }: CreateUploadOptions): Promise<string> {
     signal?.throwIfAborted();
     assertFits(this.#limits, length);
-    const etag = await faultsTold(() => this.#records.create(id, state));
+    const etag = await withStoreErrors(() => this.#records.create(id, state));
     if (etag === null) throw new FixityError("internal-error", "There is an upload with this id already.");
     return etag;
   }
 
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
+    return withStoreErrors(async () => {
       const found = await this.#records.read(id, signal);
       if (found === null) return null;
       if (found.state.ended !== "removed") return new ReadRecord(found);
@@ -141,7 +141,7 @@ export class S3Uploads implements UploadStore {
       // A holder that had to be waited for has written since.
       const isFresh = before === undefined && !this.#holds.has(id.hex);
       const known = isFresh && read instanceof ReadRecord ? read.stored : null;
-      return await faultsTold(() => this.#take(id, known, signal));
+      return await withStoreErrors(() => this.#take(id, known, signal));
     } finally {
       end();
       if (this.#takeovers.get(id.hex) === takeover) this.#takeovers.delete(id.hex);
@@ -160,7 +160,7 @@ export class S3Uploads implements UploadStore {
         }
       }
     } catch (error) {
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 
@@ -181,7 +181,7 @@ export class S3Uploads implements UploadStore {
   }
 
   #ended(id: UploadId, { text }: RecordState): EndedUpload {
-    return { status: "ended", record: text, remove: () => faultsTold(() => this.#records.remove(id)) };
+    return { status: "ended", record: text, remove: () => withStoreErrors(() => this.#records.remove(id)) };
   }
 
   #hold(fence: Fence): HeldUpload {

@@ -5,13 +5,14 @@ import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
-import { digestOfChunks } from "../api/chunk-digest.ts";
+import { digestOfChunks } from "../api/signer.ts";
 import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
 import { deleteObject, putObject } from "../api/objects.ts";
 import type { Admission, BufferPool } from "../buffers/buffer-pool.ts";
 import type { Layout } from "../layout.ts";
-import { type ResolvedS3Options, SMALLEST_PART } from "../options.ts";
+import { MIN_PART_BYTES } from "../api/multipart.ts";
+import type { ResolvedS3Options } from "../options.ts";
 import { LOOK_AGAIN_AFTER_MS } from "../publish/publisher.ts";
 import { openObject } from "../s3-reader.ts";
 import { MultipartUpload, type MultipartUploadOptions, type SentParts } from "../send/multipart-upload.ts";
@@ -158,7 +159,7 @@ export class UploadWriter {
       const wasOpen = this.#ready !== null;
       const writer = await this.#open();
       if (wasOpen && tail !== null) await this.#loadTail(tail, writer);
-      if (writer.held > 0) writer.sendPadded(number, SMALLEST_PART);
+      if (writer.held > 0) writer.sendPadded(number, MIN_PART_BYTES);
       return (await writer.upload?.sent()) ?? null;
     });
   }
@@ -172,7 +173,7 @@ export class UploadWriter {
   /** Removes a tail that no record names any more. Does not fail: the collector removes what is left over. */
   async removeTail({ key }: Tail): Promise<void> {
     try {
-      await deleteObject(this.#client, key, { patience: "reader" });
+      await deleteObject(this.#client, key, { retryPolicy: "short" });
     } catch (error) {
       this.#options.log("the tail of an upload could not be removed", error);
     }
@@ -183,7 +184,7 @@ export class UploadWriter {
     try {
       for await (const { items } of listObjects(this.#client, this.#layout.tails(this.#id))) {
         for (const { key } of items) {
-          if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key, { patience: "reader" });
+          if (this.#layout.recordOfTail(key) !== null) await deleteObject(this.#client, key, { retryPolicy: "short" });
         }
       }
     } catch (error) {
@@ -205,8 +206,15 @@ export class UploadWriter {
     admission.onTooSlow = () => this.onTooSlow?.();
     admission.busy = this.#busy > 0;
     this.#admission = admission;
-    const createUpload = () => new MultipartUpload(this.#client, this.#multipartOptions(this.#newKey()));
-    const writer = new PartWriter({ admission, plan: this.#plan, atMost, upload: this.#resumed, createUpload, signal });
+    const createMultipartUpload = () => new MultipartUpload(this.#client, this.#multipartOptions(this.#newKey()));
+    const writer = new PartWriter({
+      admission,
+      plan: this.#plan,
+      atMost,
+      upload: this.#resumed,
+      createMultipartUpload,
+      signal,
+    });
     this.#writer = writer;
     if (signal.aborted) writer.close(signal.reason);
     if (tail !== null) await this.#loadTail(tail, writer);
@@ -279,7 +287,7 @@ export class UploadWriter {
     signal: AbortSignal,
   ): Promise<boolean> {
     const deadline = new AbortController();
-    let leftMs = this.#client.answerTime * Math.ceil(Math.max(1, tail.size / BYTES_PER_ANSWER_TIME));
+    let leftMs = this.#client.responseTimeoutMs * Math.ceil(Math.max(1, tail.size / BYTES_PER_ANSWER_TIME));
     await using reader = await openObject(this.#client, tail.key, {
       signal: AbortSignal.any([signal, deadline.signal]),
     });

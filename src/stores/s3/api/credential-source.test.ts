@@ -8,13 +8,13 @@ import { after, before, test } from "node:test";
 import { KEYS, ScriptedServer } from "../../../../test/s3/scripted-server.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { content, digestOf } from "../../contract/tools.ts";
-import { credentialSource } from "./credentials.ts";
+import { credentialSource } from "./signer.ts";
 import { resolveS3Options } from "../options.ts";
 import { S3Store } from "../s3-store.ts";
 
 const MINUTE = 60_000;
 
-/** Gives temporary keys as a container's agent does ("Container credential provider" in the SDK reference guide). */
+/** Serves temporary credentials like a container's agent ("Container credential provider" in the SDK reference guide). */
 const agent = createServer((_, answer) => {
   asked += 1;
   answer.writeHead(isBroken ? 500 : 200, { "content-type": "application/json" });
@@ -37,7 +37,7 @@ before(async () => {
     agent.listen(0, "127.0.0.1", resolve);
   });
   home = await mkdtemp(join(tmpdir(), "fixity-test-"));
-  // This process is this file's alone. Nothing of the machine's own set-up may be found.
+  // This test file has its process to itself. The machine's own credentials must not be found.
   for (const name of Object.keys(process.env)) if (name.startsWith("AWS_")) delete process.env[name];
   Object.assign(process.env, {
     HOME: home,
@@ -52,7 +52,7 @@ after(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** A store that asks the chain, and the access keys that its requests were signed with. */
+/** Runs `work` with a store that uses the chain, and with the access keys that its requests were signed with. */
 async function chained(work: (stat: () => Promise<unknown>, used: () => readonly string[]) => Promise<void>) {
   await using server = await ScriptedServer.start();
   const options = { bucket: "scripted", endpoint: server.endpoint, attempts: 1, log: () => null };
@@ -63,14 +63,14 @@ async function chained(work: (stat: () => Promise<unknown>, used: () => readonly
   await work(async () => store.stat(digestOf(content(1))), used);
 }
 
-test("the keys of the configuration are used as they are, without asking anybody", async () => {
+test("configured credentials are used as they are, and the chain is not asked", async () => {
   asked = 0;
   const keys = { accessKeyId: KEYS.accessKey, secretAccessKey: KEYS.secretKey };
   assert.equal(await credentialSource(keys)(), keys);
   assert.equal(asked, 0);
 });
 
-test("keys that hold for long are asked for once, by however many requests at a time", async () => {
+test("credentials with a long lifetime are fetched once, for any number of concurrent requests", async () => {
   lifetime = 60 * MINUTE;
   await chained(async (stat, used) => {
     await Promise.all(Array.from({ length: 20 }, stat));
@@ -80,7 +80,7 @@ test("keys that hold for long are asked for once, by however many requests at a 
   });
 });
 
-test("keys are renewed some minutes before they end, while requests go on with the old ones", async () => {
+test("credentials are renewed some minutes before they expire, while requests use the old ones", async () => {
   lifetime = 4 * MINUTE;
   await chained(async (stat, used) => {
     do await stat();
@@ -90,7 +90,7 @@ test("keys are renewed some minutes before they end, while requests go on with t
   });
 });
 
-test("keys that have ended are used no more", async () => {
+test("expired credentials are not used", async () => {
   lifetime = -MINUTE;
   await chained(async (stat, used) => {
     for (let n = 0; n < 3; n += 1) await stat();
@@ -98,7 +98,7 @@ test("keys that have ended are used no more", async () => {
   });
 });
 
-test("an agent that fails while keys still hold fails no request", async () => {
+test("an agent that fails while credentials are valid fails no request", async () => {
   await chained(async (stat, used) => {
     lifetime = 4 * MINUTE;
     await stat();
@@ -112,7 +112,7 @@ test("an agent that fails while keys still hold fails no request", async () => {
   });
 });
 
-test("a request for which there are no keys is not sent, and says so", async () => {
+test("a request without credentials is not sent, and fails as a misconfiguration", async () => {
   await chained(async (stat, used) => {
     isBroken = true;
     try {
@@ -127,7 +127,7 @@ test("a request for which there are no keys is not sent, and says so", async () 
   });
 });
 
-test("a presigned URL carries the token of temporary keys, and does not outlive them", async () => {
+test("a presigned URL contains the session token of temporary credentials, and does not outlive them", async () => {
   lifetime = 10 * MINUTE;
   const options = { bucket: "scripted", endpoint: "http://127.0.0.1:9", log: () => null };
   await using store = new S3Store(resolveS3Options(options));

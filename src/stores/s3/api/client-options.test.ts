@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FixityError } from "../../../core/errors.ts";
-import { Endpoint } from "./endpoint.ts";
-import type { S3StoreOptions } from "../options.ts";
+import { type EndpointOptions, parseEndpoint } from "./client-options.ts";
+import { urlPath } from "./client.ts";
 
 interface Case {
-  readonly options: S3StoreOptions;
+  readonly options: EndpointOptions;
   readonly object: string;
   readonly bucket: string;
-  readonly place: string;
+  readonly address: string;
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -16,78 +16,78 @@ const CASES: Readonly<Record<string, Case>> = {
     options: { bucket: "files", region: "eu-central-1" },
     object: "https://files.s3.eu-central-1.amazonaws.com/a/b",
     bucket: "https://files.s3.eu-central-1.amazonaws.com/",
-    place: "s3.eu-central-1.amazonaws.com",
+    address: "s3.eu-central-1.amazonaws.com",
   },
   "AWS in China": {
     options: { bucket: "files", region: "cn-north-1" },
     object: "https://files.s3.cn-north-1.amazonaws.com.cn/a/b",
     bucket: "https://files.s3.cn-north-1.amazonaws.com.cn/",
-    place: "s3.cn-north-1.amazonaws.com.cn",
+    address: "s3.cn-north-1.amazonaws.com.cn",
   },
-  "a bucket with dots, for which no certificate of AWS's is good": {
+  "a bucket with dots, which no certificate of AWS matches": {
     options: { bucket: "files.example.com", region: "us-east-1" },
     object: "https://s3.us-east-1.amazonaws.com/files.example.com/a/b",
     bucket: "https://s3.us-east-1.amazonaws.com/files.example.com",
-    place: "s3.us-east-1.amazonaws.com",
+    address: "s3.us-east-1.amazonaws.com",
   },
-  "a path on AWS where it is asked for": {
+  "path style on AWS, if requested": {
     options: { bucket: "files", region: "us-east-1", forcePathStyle: true },
     object: "https://s3.us-east-1.amazonaws.com/files/a/b",
     bucket: "https://s3.us-east-1.amazonaws.com/files",
-    place: "s3.us-east-1.amazonaws.com",
+    address: "s3.us-east-1.amazonaws.com",
   },
   "another provider": {
     options: { bucket: "files", endpoint: "https://minio.example.com:9000" },
     object: "https://minio.example.com:9000/files/a/b",
     bucket: "https://minio.example.com:9000/files",
-    place: "minio.example.com:9000",
+    address: "minio.example.com:9000",
   },
   "another provider, without a scheme": {
     options: { bucket: "files", endpoint: "fra1.example.com" },
     object: "https://fra1.example.com/files/a/b",
     bucket: "https://fra1.example.com/files",
-    place: "fra1.example.com",
+    address: "fra1.example.com",
   },
   "another provider, by host name": {
     options: { bucket: "files", endpoint: "https://fra1.example.com", forcePathStyle: false },
     object: "https://files.fra1.example.com/a/b",
     bucket: "https://files.fra1.example.com/",
-    place: "fra1.example.com",
+    address: "fra1.example.com",
   },
-  "a provider under a path, its port being the usual one": {
+  "a provider under a path, with the default port": {
     options: { bucket: "files", endpoint: "https://example.com:443/storage/s3/" },
     object: "https://example.com/storage/s3/files/a/b",
     bucket: "https://example.com/storage/s3/files",
-    place: "example.com/storage/s3",
+    address: "example.com/storage/s3",
   },
   "a provider under a path, by host name": {
     options: { bucket: "files", endpoint: "http://example.com/s3", forcePathStyle: false },
     object: "http://files.example.com/s3/a/b",
     bucket: "http://files.example.com/s3",
-    place: "example.com/s3",
+    address: "example.com/s3",
   },
   "an address": {
     options: { bucket: "files", endpoint: "http://[::1]:9000" },
     object: "http://[::1]:9000/files/a/b",
     bucket: "http://[::1]:9000/files",
-    place: "[::1]:9000",
+    address: "[::1]:9000",
   },
 };
 
-for (const [what, { options, object, bucket, place }] of Object.entries(CASES)) {
-  test(`where things are: ${what}`, () => {
-    const endpoint = Endpoint.of(options);
-    assert.equal(endpoint.origin + endpoint.path("a/b"), object);
-    assert.equal(endpoint.origin + endpoint.path(null), bucket);
-    assert.equal(endpoint.place, place);
+for (const [what, { options, object, bucket, address }] of Object.entries(CASES)) {
+  test(`the URLs of a bucket: ${what}`, () => {
+    const endpoint = parseEndpoint(options);
+    assert.equal(endpoint.origin + urlPath(endpoint, "a/b"), object);
+    assert.equal(endpoint.origin + urlPath(endpoint, null), bucket);
+    assert.equal(endpoint.address, address);
     assert.equal(endpoint.host, new URL(object).host, "as it is sent and signed");
-    assert.equal(endpoint.secure, object.startsWith("https:"));
+    assert.equal(endpoint.isSecure, object.startsWith("https:"));
   });
 }
 
-test("what is no bucket, region or endpoint is refused by its name", () => {
+test("an invalid bucket, region or endpoint is refused by the name of its option", () => {
   const endpoint = "https://example.com";
-  const wrong: readonly (readonly [RegExp, S3StoreOptions])[] = [
+  const wrong: readonly (readonly [RegExp, EndpointOptions])[] = [
     ...["", "a", "ab", "a/b", "../a", "a..b", "a b", "-ab", "ab-", "a?b", "a\nb", "ä".repeat(5), "a".repeat(300)].map(
       (bucket) => [/^bucket /, { bucket, endpoint }] as const,
     ),
@@ -106,7 +106,7 @@ test("what is no bucket, region or endpoint is refused by its name", () => {
   ];
   for (const [message, options] of wrong) {
     assert.throws(
-      () => Endpoint.of(options),
+      () => parseEndpoint(options),
       (error) => {
         assert(error instanceof FixityError && error.code === "invalid-option", JSON.stringify(options));
         assert.match(error.message, message, JSON.stringify(options));
@@ -117,15 +117,13 @@ test("what is no bucket, region or endpoint is refused by its name", () => {
   }
 });
 
-test("clients may reach S3 elsewhere; a mistake there is told by the option's own name", () => {
+test("clients may reach S3 at another endpoint, and an error in it names publicEndpoint", () => {
   const options = { bucket: "files", endpoint: "http://minio:9000", publicEndpoint: "https://s3.example.com" };
-  assert.equal(Endpoint.of(options).origin, "http://minio:9000");
-  assert.equal(
-    Endpoint.of(options, "publicEndpoint").origin + Endpoint.of(options, "publicEndpoint").path("a"),
-    "https://s3.example.com/files/a",
-  );
+  assert.equal(parseEndpoint(options).origin, "http://minio:9000");
+  const publicEndpoint = parseEndpoint(options, "publicEndpoint");
+  assert.equal(publicEndpoint.origin + urlPath(publicEndpoint, "a"), "https://s3.example.com/files/a");
   assert.throws(
-    () => Endpoint.of({ ...options, publicEndpoint: "ftp://x" }, "publicEndpoint"),
+    () => parseEndpoint({ ...options, publicEndpoint: "ftp://x" }, "publicEndpoint"),
     /^FixityError: publicEndpoint must/,
   );
 });

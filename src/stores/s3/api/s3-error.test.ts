@@ -5,13 +5,14 @@ import { failure, type ScriptedAnswer } from "../../../../test/s3/scripted-bucke
 import { KEYS, ScriptedServer } from "../../../../test/s3/scripted-server.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { content, digestOf, writeAll } from "../../contract/tools.ts";
-import { failureOf } from "./failures.ts";
+import { entityTag, errorResponse, expectRoot, expectTag, rejectErrorDocument, S3Error } from "./s3-error.ts";
+import type { S3Response } from "./transport.ts";
 
 const TOKEN = "a/scripted+session/token==";
 const SECRETS = [KEYS.accessKey, KEYS.secretKey, TOKEN];
 const MIB = 1024 * 1024;
 
-/** All that a log would have of an error. */
+/** Everything that a log might contain of an error. */
 function written(error: unknown): string {
   const chain: string[] = [];
   for (let at = error; at instanceof Error; at = at.cause) chain.push(at.message, at.stack ?? "", inspect(at));
@@ -29,7 +30,7 @@ function assertNothingSecret(text: string, what: string): void {
 
 const plainIn = (status: number, text: string): ScriptedAnswer => ({ status, body: text });
 
-test("whatever a provider repeats of a request, no key and no signature gets into an error or a log line", async () => {
+test("whatever a provider repeats of a request, no credentials and no signature reach an error or the log", async () => {
   await using server = await ScriptedServer.start();
   const logged: unknown[] = [];
   const log = (message: string, error?: unknown) => logged.push(message, error);
@@ -82,9 +83,9 @@ test("whatever a provider repeats of a request, no key and no signature gets int
 });
 
 const said = (text: string, headers: Readonly<Record<string, string>> = {}, status = 400) =>
-  failureOf("PutObject", { status, headers, text }, (text) => text);
+  errorResponse("PutObject", { status, header: (name) => headers[name] ?? null, text }, (text) => text);
 
-test("what a provider says is kept within bounds", () => {
+test("a provider's texts are bounded and free of control characters", () => {
   const long = "x".repeat(1_000_000);
   for (const text of [
     `<Error><Code>${long}</Code><Message>${long}</Message><RequestId>${long}</RequestId><Region>${long}</Region></Error>`,
@@ -100,7 +101,7 @@ test("what a provider says is kept within bounds", () => {
   }
 });
 
-test("code, words, request and region are found", () => {
+test("code, message, request id and region are read", () => {
   const error = said(
     "<Error><Code>NoSuchBucket</Code><Message>Not here.</Message><RequestId>4442587FB7D0A2F9</RequestId><Region>eu-west-1</Region></Error>",
     {},
@@ -129,4 +130,59 @@ test("Retry-After is read in seconds and as a date", (context) => {
     assert.equal(said("", { "retry-after": value }, 503).retryAfter, pause, value);
   }
   assert.equal(said("", {}, 503).retryAfter, null);
+});
+
+function answer(text: string, fields: Readonly<Record<string, string>> = {}): S3Response {
+  return { status: 200, header: (name) => fields[name] ?? null, text };
+}
+
+function failing(code: string | null): (error: unknown) => true {
+  return (error) => {
+    assert(error instanceof S3Error, String(error));
+    assert.equal(error.code, code);
+    assert.equal(error.isRefusal, false, "status 200 leaves open what was done");
+    return true;
+  };
+}
+
+test("an <Error> with status 200 is found wherever it begins, and whatever its namespace", () => {
+  const error = "<Error><Code>InternalError</Code></Error>";
+  for (const text of [
+    error,
+    `<?xml version="1.0" encoding="UTF-8"?>\n${error}`,
+    `\uFEFF${error}`,
+    `<?xml version="1.0"?>${" ".repeat(100_000)}${error}`,
+    `${"\r\n".repeat(100_000)}<?xml version="1.0"?>${error}`,
+    '<Error xmlns="urn:x"><Code>InternalError</Code></Error>',
+    '<s:Error xmlns:s="urn:x"><s:Code>InternalError</s:Code></s:Error>',
+  ]) {
+    assert.throws(() => rejectErrorDocument("X", answer(text)), failing("InternalError"), text.trim().slice(0, 60));
+  }
+});
+
+test("a document that only mentions errors is accepted", () => {
+  for (const text of [
+    "",
+    "<ListBucketResult><Key>&lt;Error&gt;</Key></ListBucketResult>",
+    "<ErrorDocument/>",
+    "<DeleteResult><Error><Code>AccessDenied</Code></Error></DeleteResult>",
+  ]) {
+    assert.doesNotThrow(() => rejectErrorDocument("X", answer(text)), text);
+  }
+});
+
+test("a response with another root element, or a truncated one, is a failure", () => {
+  assert.equal(expectRoot("X", answer("<R><A>1</A></R>"), "R").text("A"), "1");
+  for (const text of ["", "<S/>", "<R><A>1</A>", "<R", "OK", "<html><R/></html>"]) {
+    assert.throws(() => expectRoot("X", answer(text), "R"), failing(null), text);
+  }
+});
+
+test("entity tags get quotation marks if they came without", () => {
+  assert.equal(entityTag('"abc"'), '"abc"');
+  assert.equal(entityTag("abc"), '"abc"');
+  assert.equal(entityTag('"abc-2"'), '"abc-2"');
+  for (const none of [null, "", '""']) assert.equal(entityTag(none), null);
+  assert.equal(expectTag("X", answer("", { etag: "abc" })), '"abc"');
+  assert.throws(() => expectTag("X", answer("", { etag: '""' })), failing(null));
 });
