@@ -9,17 +9,15 @@ export { Link, type Receipt } from "./core/link.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
+export type { Committed, StagedBlob, StageOptions } from "./core/staged-blob.ts";
 export type {
   BlobReader,
   BlobStat,
   BlobStore,
   Collected,
   CollectionMark,
-  Committed,
   Misplaced,
   OpenOptions,
-  StagedBlob,
-  StageOptions,
 } from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
 export type {

@@ -1,5 +1,5 @@
 import type { Digest } from "./digest.ts";
-import type { Committed, StageOptions } from "./store.ts";
+import type { Committed, StageOptions } from "./staged-blob.ts";
 import type { UploadId } from "./upload-id.ts";
 
 /**

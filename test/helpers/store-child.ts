@@ -6,7 +6,7 @@ import { openSync, readdirSync, writeSync } from "node:fs";
 import { devNull } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Committed, StagedBlob } from "../../src/core/store.ts";
+import type { Committed, StagedBlob } from "../../src/core/staged-blob.ts";
 import { type Digest, FixityError } from "../../src/index.ts";
 import { diskStore } from "../../src/disk.ts";
 import { content, digestOf, keep, readAll, writeAll } from "../../src/stores/contract/tools.ts";

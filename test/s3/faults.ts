@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FixityError } from "../../src/core/errors.ts";
-import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { content, digestOf, isStoreFailure, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { isFullRun, someOf } from "../helpers/full-run.ts";
 import { type Fault, FaultProxy } from "./fault-proxy.ts";

@@ -4,7 +4,7 @@ import { statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { describe, test } from "node:test";
 import { Digest } from "../../src/core/digest.ts";
-import type { StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
 import { openExisting } from "../../src/stores/contract/tools.ts";
 import { isFullRun } from "../helpers/full-run.ts";
 import type { Gateway } from "./gateway.ts";

@@ -1,6 +1,7 @@
 /** What is done to a store whose answers from S3 may come twice: every kind of request, each result looked at. */
 import assert from "node:assert/strict";
-import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { isFullRun } from "../helpers/full-run.ts";
 

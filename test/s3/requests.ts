@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createFixity } from "../../src/core/fixity.ts";
-import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";

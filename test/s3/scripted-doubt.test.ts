@@ -1,7 +1,8 @@
 /** Completions and copies whose answer never comes, although they are carried out. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { ScriptedServer, type Step } from "./scripted-server.ts";
 

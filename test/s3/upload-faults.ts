@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UploadId } from "../../src/core/upload-id.ts";
-import type { BlobStore, StageOptions } from "../../src/core/store.ts";
+import type { StageOptions } from "../../src/core/staged-blob.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, isStoreFailure, readAll } from "../../src/stores/contract/tools.ts";
 import { assertRead, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { someOf } from "../helpers/full-run.ts";

@@ -2,7 +2,7 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { digestMismatch, type Hashes } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
-import type { Committed } from "../store.ts";
+import type { Committed } from "../staged-blob.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import type { Appended } from "./append.ts";
 import type { HashKeeper } from "./upload-hashes.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { BlobStore, Committed } from "../../core/store.ts";
+import type { Committed } from "../../core/staged-blob.ts";
+import type { BlobStore } from "../../core/store.ts";
 import { assertAbsent, assertKept, content, digestOf, isStoreFailure, keep, listed, writeAll } from "./tools.ts";
 import type { Rule } from "./contract-place.ts";
 

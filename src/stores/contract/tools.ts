@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobReader, BlobStat, BlobStore, Committed, StagedBlob } from "../../core/store.ts";
+import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
+import type { BlobReader, BlobStat, BlobStore } from "../../core/store.ts";
 
 /** Bytes that look random and are the same for the same seed. */
 export function content(size: number, seed = 1): Buffer {

@@ -1,6 +1,6 @@
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { Committed, StagedBlob } from "../../core/store.ts";
+import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
 import { storeFault } from "./faults.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Batches } from "./batches.ts";

@@ -1,16 +1,7 @@
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
-import type {
-  BlobReader,
-  BlobStat,
-  BlobStore,
-  Collected,
-  Committed,
-  Misplaced,
-  OpenOptions,
-  StagedBlob,
-  StageOptions,
-} from "../../core/store.ts";
+import type { Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
+import type { BlobReader, BlobStat, BlobStore, Collected, Misplaced, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { Batches } from "./batches.ts";

@@ -1,6 +1,7 @@
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobStat, Committed } from "../../core/store.ts";
+import type { Committed } from "../../core/staged-blob.ts";
+import type { BlobStat } from "../../core/store.ts";
 import { openBlob, statBlob, statOf } from "./blob-file.ts";
 import { close, link, look, rename, statOrNull } from "./calls.ts";
 import type { Durability } from "./durability.ts";

@@ -1,28 +1,20 @@
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
-import type {
-  BlobReader,
-  BlobStat,
-  BlobStore,
-  Collected,
-  OpenOptions,
-  StagedBlob,
-  StageOptions,
-} from "../../core/store.ts";
+import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
+import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
-import type { MemoryBlobs } from "./memory-blob.ts";
-import { MemoryReader } from "./memory-reader.ts";
-import { MemoryStagedBlob } from "./memory-staged-blob.ts";
+import { MemoryBlobs, MemoryReader, MemoryStagedBlob } from "./memory-blobs.ts";
 import { MemoryUploads } from "./memory-uploads.ts";
 
 /**
- * Blobs in this process's memory: the port in its plainest form, to be read beside the contract. What it holds is as
- * durable as the process.
+ * Blobs in the memory of this process: the port in its plainest form, to be read beside the
+ * contract. `MemoryBlobs` holds the blobs, `MemoryUploads` the resumable uploads. Nothing outlives
+ * the process, so there is nothing to make durable and nothing to collect.
  */
 export class MemoryStore implements BlobStore {
   readonly kind = "memory";
   readonly description = "memory";
-  readonly #blobs: MemoryBlobs = new Map();
+  readonly #blobs = new MemoryBlobs();
   readonly uploads: UploadStore = new MemoryUploads(this.#blobs);
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -31,7 +23,7 @@ export class MemoryStore implements BlobStore {
 
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     signal?.throwIfAborted();
-    return this.#blobs.get(digest.hex)?.stat ?? null;
+    return this.#blobs.get(digest)?.stat ?? null;
   }
 
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
@@ -40,14 +32,12 @@ export class MemoryStore implements BlobStore {
 
   async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
     signal?.throwIfAborted();
-    const blob = this.#blobs.get(digest.hex);
-    return blob === undefined
-      ? null
-      : new MemoryReader(blob.bytes, ByteRange.resolve(range, blob.bytes.length), signal);
+    const blob = this.#blobs.get(digest);
+    return blob && new MemoryReader(blob.bytes, ByteRange.resolve(range, blob.bytes.length), signal);
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat> {
-    for (const { stat } of this.#blobs.values()) {
+    for (const { stat } of this.#blobs.all()) {
       signal?.throwIfAborted();
       yield stat;
     }
@@ -55,7 +45,7 @@ export class MemoryStore implements BlobStore {
 
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
-    return this.#blobs.delete(digest.hex);
+    return this.#blobs.remove(digest);
   }
 
   async stage({ signal }: StageOptions = {}): Promise<StagedBlob> {
@@ -63,12 +53,10 @@ export class MemoryStore implements BlobStore {
     return new MemoryStagedBlob(this.#blobs, signal);
   }
 
-  /** What dies with a process needs no collecting. */
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
     return { staged: 0, bytes: 0 };
   }
 
-  /** Nothing is held that the store's own end does not free. */
   async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -1,16 +1,8 @@
 import type { Digest } from "../../core/digest.ts";
 import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
-import type {
-  BlobReader,
-  BlobStat,
-  BlobStore,
-  Collected,
-  CollectionMark,
-  OpenOptions,
-  StagedBlob,
-  StageOptions,
-} from "../../core/store.ts";
+import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
+import type { BlobReader, BlobStat, BlobStore, Collected, CollectionMark, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { type CallOptions, S3Client } from "./api/client.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { Committed } from "../../../core/store.ts";
+import type { Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { superseded } from "../../uploads/hold.ts";
 import type { Batches } from "../batches.ts";

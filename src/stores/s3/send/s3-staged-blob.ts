@@ -1,6 +1,6 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { Committed, StagedBlob } from "../../../core/store.ts";
+import type { Committed, StagedBlob } from "../../../core/staged-blob.ts";
 import type { S3Client } from "../api/client.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
 import { toFixityError } from "../store-error.ts";

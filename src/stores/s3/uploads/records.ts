@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { forEachConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { StageOptions } from "../../../core/store.ts";
+import type { StageOptions } from "../../../core/staged-blob.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { expectTag } from "../api/s3-error.ts";
 import type { S3Client } from "../api/client.ts";

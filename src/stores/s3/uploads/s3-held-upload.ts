@@ -1,7 +1,7 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
-import type { Committed } from "../../../core/store.ts";
+import type { Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { failedWith } from "../api/s3-error.ts";

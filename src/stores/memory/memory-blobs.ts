@@ -1,0 +1,111 @@
+import type { ByteSpan } from "../../core/byte-range.ts";
+import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
+import type { BlobReader, BlobStat } from "../../core/store.ts";
+import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
+
+/** Bytes that a reader yields at a time. */
+const READ_CHUNK_BYTES = 64 * 1024;
+
+/** A blob in memory. */
+export interface MemoryBlob {
+  readonly stat: BlobStat;
+  readonly bytes: Uint8Array;
+}
+
+/** All blobs of a store. */
+export class MemoryBlobs {
+  readonly #blobs = new Map<string, MemoryBlob>();
+
+  get(digest: Digest): MemoryBlob | null {
+    return this.#blobs.get(digest.hex) ?? null;
+  }
+
+  all(): Iterable<MemoryBlob> {
+    return this.#blobs.values();
+  }
+
+  /** Makes a blob of the chunks, unless it is stored with the same size. */
+  commit(digest: Digest, chunks: readonly Uint8Array[]): Committed {
+    const bytes = Buffer.concat(chunks);
+    const existed = this.#blobs.get(digest.hex)?.bytes.length === bytes.length;
+    if (!existed) this.#blobs.set(digest.hex, { bytes, stat: { digest, size: bytes.length, modified: new Date() } });
+    return { existed };
+  }
+
+  remove(digest: Digest): boolean {
+    return this.#blobs.delete(digest.hex);
+  }
+}
+
+/** Bytes on their way into a memory store. */
+export class MemoryStagedBlob implements StagedBlob {
+  readonly #blobs: MemoryBlobs;
+  readonly #signal: AbortSignal | undefined;
+  #chunks: Uint8Array[] = [];
+  #hasEnded = false;
+
+  constructor(blobs: MemoryBlobs, signal: AbortSignal | undefined) {
+    this.#blobs = blobs;
+    this.#signal = signal;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#assertUsable();
+    this.#chunks.push(bytes);
+  }
+
+  async commit(digest: Digest): Promise<Committed> {
+    this.#assertUsable();
+    const chunks = this.#chunks;
+    this.#end();
+    return this.#blobs.commit(digest, chunks);
+  }
+
+  async abort(): Promise<void> {
+    this.#end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#chunks = [];
+  }
+
+  #assertUsable(): void {
+    if (this.#hasEnded) throw new FixityError("internal-error", "The staged blob was committed or aborted.");
+    this.#signal?.throwIfAborted();
+  }
+}
+
+/** A blob that is read from memory. */
+export class MemoryReader implements BlobReader {
+  readonly size: number;
+  readonly span: ByteSpan;
+  readonly #bytes: Uint8Array;
+  readonly #signal: AbortSignal | undefined;
+  #isClosed = false;
+
+  constructor(bytes: Uint8Array, span: ByteSpan, signal: AbortSignal | undefined) {
+    this.size = bytes.length;
+    this.span = span;
+    this.#bytes = bytes;
+    this.#signal = signal;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for (let start = this.span.start; start < this.span.end; start += READ_CHUNK_BYTES) {
+      this.#signal?.throwIfAborted();
+      if (this.#isClosed) throw new FixityError("store-unavailable", "The blob was closed before its end.");
+      // A copy: the receiver may write to it, and a blob never changes.
+      yield Buffer.from(this.#bytes.subarray(start, Math.min(start + READ_CHUNK_BYTES, this.span.end)));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+  }
+}
