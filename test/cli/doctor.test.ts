@@ -80,7 +80,7 @@ test("what a doctor that was killed has left is swept an hour later, and not bef
   const before = new Date(Date.now() - 2 * 3_600_000);
   await utimes(left, before, before);
   const { out } = await runCommand(["doctor"], { env });
-  assert.match(out, /Nothing of the probes is left behind: 1 thing of an earlier diagnosis was removed, too$/m);
+  assert.match(out, /Nothing of the probes is left behind: 1 item of an earlier diagnosis was removed, too$/m);
   await assert.rejects(access(left));
 });
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { examine, type ExamineOptions } from "./examine.ts";
-import { fails, holds, type Probe, restricted, untried } from "./probe.ts";
+import { examine, type ExamineOptions, fails, holds, type Probe, restricted, untried } from "./examine.ts";
 
 const context = { tried: [] as string[] };
 type Context = typeof context;
@@ -24,7 +23,7 @@ async function verdicts(probes: readonly Probe<Context>[], options: Partial<Exam
 const good = async () => holds();
 const bad = async () => fails("no");
 
-test("what holds, fails and cannot be tried is told, in the order of the table", async () => {
+test("findings state what holds, fails and cannot be tried, in the order of the table", async () => {
   const { findings, words } = await verdicts([
     probe("a", good),
     probe("b", bad),
@@ -45,7 +44,7 @@ test("what holds, fails and cannot be tried is told, in the order of the table",
   );
 });
 
-test("a probe that builds on one that failed is not made", async () => {
+test("a probe that needs one that failed is skipped", async () => {
   const { tried, words, findings } = await verdicts([
     probe("a", bad),
     probe("b", good, { needs: ["a"] }),
@@ -57,7 +56,7 @@ test("a probe that builds on one that failed is not made", async () => {
   assert.equal(findings[1]?.found, "builds on a");
 });
 
-test("what holds with a restriction has its own verdict, and probes that build on it are made", async () => {
+test("a restriction has its own verdict, and probes that need it are run", async () => {
   const { findings, words } = await verdicts([
     probe("a", async () => restricted("late", { verdict: "warning", remedy: "wait" })),
     probe("b", good, { needs: ["a"] }),
@@ -66,7 +65,7 @@ test("what holds with a restriction has its own verdict, and probes that build o
   assert.deepEqual([findings[0]?.found, findings[0]?.remedy], ["late", "wait"]);
 });
 
-test("a consequence can depend on what is examined, and an explanation can bring its own remedy", async () => {
+test("a consequence can depend on the context, and an explanation can have its own remedy", async () => {
   const otherwise = ({ tried }: Context) => ({ verdict: "note" as const, remedy: `after ${tried.length}` });
   const { findings } = await verdicts([probe("a", bad, { otherwise })]);
   assert.deepEqual([findings[0]?.verdict, findings[0]?.remedy], ["note", "after 1"]);
@@ -76,20 +75,20 @@ test("a consequence can depend on what is examined, and an explanation can bring
   assert.deepEqual([explained.findings[0]?.verdict, explained.findings[0]?.remedy], ["warning", "change the policy"]);
 });
 
-test("behind a gate that failed nothing is tried; behind one that only warns everything is", async () => {
+test("a failed gate ends the examination, and one that only warns does not", async () => {
   const closed = probe("a", async () => fails("no", { verdict: "failure" }), { isGate: true });
   assert.deepEqual((await verdicts([closed, probe("b", good)])).tried, ["a"]);
   assert.deepEqual((await verdicts([probe("a", bad, { isGate: true }), probe("b", good)])).tried, ["a", "b"]);
 });
 
-test("what a probe throws is explained, and fails it alone", async () => {
+test("an error of a probe is explained, and fails that probe alone", async () => {
   const broken = probe("a", async () => Promise.reject(new RangeError("broke")));
   const { findings, words } = await verdicts([broken, probe("b", good)]);
   assert.deepEqual(words, ["warning", "ok"]);
   assert.deepEqual([findings[0]?.found, findings[0]?.permission], ["broke", "p"]);
 });
 
-test("what cannot be explained is thrown", async () => {
+test("an error that cannot be explained is thrown", async () => {
   const explain = (error: unknown) => {
     throw error;
   };
@@ -97,7 +96,7 @@ test("what cannot be explained is thrown", async () => {
   await assert.rejects(verdicts([broken], { explain }), RangeError);
 });
 
-test("once the signal is aborted no other probe is begun, and the one under way has shown nothing", async () => {
+test("an aborted signal skips the running probe, and no further probe begins", async () => {
   const stop = new AbortController();
   const interrupted = probe("a", async () => {
     stop.abort();
@@ -107,7 +106,7 @@ test("once the signal is aborted no other probe is begun, and the one under way 
   assert.deepEqual([tried, words], [["a"], ["skipped"]]);
 });
 
-test("each probe is announced before it is made", async () => {
+test("each probe is announced before it is run", async () => {
   const titles: string[] = [];
   const { tried } = await verdicts([probe("a", good), probe("b", good)], {
     onBegin: (title) => void titles.push(title),

@@ -1,24 +1,78 @@
-import type { DiagnoseOptions, Finding } from "./finding.ts";
-import { fails, type Outcome, type Probe, untried } from "./probe.ts";
+/**
+ * The doctor's engine, for all stores. A store has a table of probes. {@link examine} runs them in its order on a context, in
+ * which probes keep what later ones need, and turns each outcome into a finding. Whatever the probes made is then removed
+ * by the store, which reports that with {@link cleanupFinding}.
+ */
+import type { DiagnoseOptions, Finding, Verdict } from "./finding.ts";
 
-/** What is known of a failure. */
+/** One property that a store should have, and how to test it. */
+export interface Probe<Context> {
+  /** Stable. */
+  readonly id: string;
+  readonly group: string;
+  /** What should be true. */
+  readonly title: string;
+  /** Probes that must have succeeded, because this one builds on what they made or found. */
+  readonly needs?: readonly string[];
+  /** If it fails, no further probe is run. */
+  readonly isGate?: boolean;
+  /** What a failure means, unless the outcome states it. A function if that depends on settings. */
+  readonly otherwise: Consequence | ((context: Context) => Consequence);
+  /** What it throws counts as a failure. */
+  readonly run: (context: Context) => Promise<Outcome>;
+}
+
+/** What follows from a property that a store lacks. */
+export interface Consequence {
+  readonly verdict: Exclude<Verdict, "ok" | "skipped">;
+  readonly remedy: string;
+}
+
+/** The outcome of a probe. */
+export type Outcome =
+  | { readonly kind: "holds"; readonly found: string | null }
+  | { readonly kind: "fails"; readonly found: string; readonly consequence: Partial<Consequence> }
+  | { readonly kind: "restricted"; readonly found: string; readonly consequence: Consequence }
+  | { readonly kind: "untried"; readonly found: string };
+
+/** The property holds. */
+export function holds(found: string | null = null): Outcome {
+  return { kind: "holds", found };
+}
+
+/** It does not hold. `consequence` overrides the probe's `otherwise`. */
+export function fails(found: string, consequence: Partial<Consequence> = {}): Outcome {
+  return { kind: "fails", found, consequence };
+}
+
+/** It holds with a restriction that has consequences. Probes that need it are run. */
+export function restricted(found: string, consequence: Consequence): Outcome {
+  return { kind: "restricted", found, consequence };
+}
+
+/** It could not be tested. */
+export function untried(found: string): Outcome {
+  return { kind: "untried", found };
+}
+
+/** What an error means. */
 export interface Explanation {
   /** A sentence about it. */
   readonly found: string;
   /** The permission that is missing. */
   readonly permission: string | null;
-  /** What to do about it, where that is known better than by the probe. */
+  /** What to do, if that is known better than the probe knows. */
   readonly remedy?: string;
 }
 
 /** What an examination needs besides its probes. */
 export interface ExamineOptions<Context> extends DiagnoseOptions {
   readonly context: Context;
-  /** Says what a thrown error means, and may ask the store for it; rethrows errors that the store has not caused. */
+  /** Explains what a probe threw, with requests to the store if necessary. Rethrows errors that the store did not cause. */
   readonly explain: (error: unknown) => Explanation | Promise<Explanation>;
 }
 
-/** Makes the probes of a table in its order, up to a gate that is closed or an aborted signal. */
+/** Runs the probes in their order, until a gate fails or the signal is aborted. */
 export async function* examine<Context>(
   probes: readonly Probe<Context>[],
   { context, explain, signal, onBegin }: ExamineOptions<Context>,
@@ -26,52 +80,83 @@ export async function* examine<Context>(
   const held = new Set<string>();
   for (const probe of probes) {
     if (signal?.aborted === true) return;
-    onBegin?.(probe.title);
-    const { finding, isHeld } = await tryOut(probe, { context, explain, signal, held });
-    if (isHeld) held.add(probe.id);
+    const { id, group, title, needs = [] } = probe;
+    onBegin?.(title);
+    const startedAt = performance.now();
+    const missing = needs.find((need) => !held.has(need));
+    const { outcome, permission } =
+      missing === undefined
+        ? await runProbe(probe, { context, explain, signal })
+        : { outcome: untried(`builds on ${missing}`), permission: null };
+    if (outcome.kind === "holds" || outcome.kind === "restricted") held.add(id);
+    const ms = Math.round(performance.now() - startedAt);
+    const finding = { probe: id, group, title, ...judge(probe, outcome, context), permission, ms };
     yield finding;
     if (probe.isGate === true && finding.verdict === "failure") return;
   }
 }
 
-interface Trial<Context> extends Pick<ExamineOptions<Context>, "context" | "explain" | "signal"> {
-  readonly held: ReadonlySet<string>;
-}
-
-async function tryOut<Context>(
+async function runProbe<Context>(
   probe: Probe<Context>,
-  { context, explain, signal, held }: Trial<Context>,
-): Promise<{ readonly finding: Finding; readonly isHeld: boolean }> {
-  const { id, group, title, needs = [] } = probe;
-  const begun = performance.now();
-  let permission: string | null = null;
-  let outcome: Outcome;
-  const missing = needs.find((need) => !held.has(need));
+  { context, explain, signal }: Pick<ExamineOptions<Context>, "context" | "explain" | "signal">,
+): Promise<{ readonly outcome: Outcome; readonly permission: string | null }> {
   try {
-    outcome = missing === undefined ? await probe.run(context) : untried(`builds on ${missing}`);
+    return { outcome: await probe.run(context), permission: null };
   } catch (error) {
-    // A probe that was broken off has shown nothing.
-    if (signal?.aborted === true) outcome = untried("stopped");
-    else {
-      const explanation = await explain(error);
-      const { found, remedy } = explanation;
-      permission = explanation.permission;
-      outcome = fails(found, remedy === undefined ? {} : { remedy });
-    }
+    // A probe that was stopped has shown nothing.
+    if (signal?.aborted === true) return { outcome: untried("stopped"), permission: null };
+    const { found, permission, remedy } = await explain(error);
+    return { outcome: fails(found, remedy === undefined ? {} : { remedy }), permission };
   }
-  const ms = Math.round(performance.now() - begun);
-  const finding = { probe: id, group, title, ...judged(probe, outcome, context), permission, ms };
-  return { finding, isHeld: outcome.kind === "holds" || outcome.kind === "restricted" };
 }
 
-function judged<Context>(
+function judge<Context>(
   { otherwise }: Probe<Context>,
   outcome: Outcome,
   context: Context,
 ): Pick<Finding, "verdict" | "found" | "remedy"> {
   const { found } = outcome;
-  if (outcome.kind === "holds") return { verdict: "ok", found, remedy: null };
-  if (outcome.kind === "untried") return { verdict: "skipped", found, remedy: null };
-  if (outcome.kind === "restricted") return { found, ...outcome.consequence };
-  return { found, ...(typeof otherwise === "function" ? otherwise(context) : otherwise), ...outcome.consequence };
+  switch (outcome.kind) {
+    case "holds":
+      return { verdict: "ok", found, remedy: null };
+    case "untried":
+      return { verdict: "skipped", found, remedy: null };
+    case "restricted":
+      return { found, ...outcome.consequence };
+    case "fails":
+      return {
+        found,
+        ...(typeof otherwise === "function" ? otherwise(context) : otherwise),
+        ...outcome.consequence,
+      };
+  }
+}
+
+/** What a diagnosis left behind. */
+export interface Leftovers {
+  /** Names of what could not be removed. */
+  readonly names: readonly string[];
+  /** How much of an earlier, interrupted diagnosis was removed as well. */
+  readonly swept: number;
+}
+
+/** The last finding of every diagnosis. */
+export function cleanupFinding({ names, swept }: Leftovers): Finding {
+  const common = {
+    probe: "clear",
+    group: "Afterwards",
+    title: "Nothing of the probes is left behind",
+    permission: null,
+    ms: 0,
+  };
+  if (names.length > 0) {
+    return {
+      ...common,
+      verdict: "warning",
+      found: `Could not be removed: ${names.join(", ")}.`,
+      remedy: "Nothing of it can be read through fixity. Remove it by hand, or run this again in an hour.",
+    };
+  }
+  const items = swept === 1 ? "1 item of an earlier diagnosis was" : `${swept} items of an earlier diagnosis were`;
+  return { ...common, verdict: "ok", found: swept === 0 ? null : `${items} removed, too`, remedy: null };
 }

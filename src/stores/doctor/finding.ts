@@ -1,28 +1,28 @@
 /**
- * How a probe went:
+ * The result of a probe:
  *
- * - `ok`: what its title says holds;
- * - `note`: it does not hold, or only in a certain way, and fixity does as well;
- * - `warning`: it does not hold, or late, and something is dearer, slower or left undone for it;
- * - `failure`: it does not hold, and fixity cannot be used;
- * - `skipped`: it could not be tried, for want of something that another probe found missing.
+ * - `ok`: what its title states is true;
+ * - `note`: it is not true, or only in some way, and fixity works as well without it;
+ * - `warning`: it is not true, or true late, so something costs more, is slower or is not cleaned up;
+ * - `failure`: it is not true, and fixity cannot use the store;
+ * - `skipped`: it could not be tried, usually because another probe failed.
  */
 export type Verdict = "ok" | "note" | "warning" | "failure" | "skipped";
 
-/** What one probe of a store has found. */
+/** The finding of one probe of a store. */
 export interface Finding {
-  /** Stable name of the probe, for programs: `put-if-absent`. */
+  /** Stable id of the probe, for programs: `put-if-absent`. */
   readonly probe: string;
-  /** What is probed with it: `Small files`. */
+  /** What the probe belongs to: `Small files`. */
   readonly group: string;
-  /** What should hold, as a sentence without its full stop. */
+  /** What should be true, as a sentence without its full stop. */
   readonly title: string;
   readonly verdict: Verdict;
-  /** What was seen: a fact worth telling where all is well, otherwise what is the matter. */
+  /** The problem; for `ok`, a fact worth mentioning or `null`. */
   readonly found: string | null;
-  /** Where it does not hold: what fixity does about it, or what to do. */
+  /** How fixity deals with the problem, or what to do about it. */
   readonly remedy: string | null;
-  /** The IAM action that the keys lack. */
+  /** The IAM action that the credentials lack. */
   readonly permission: string | null;
   /** Milliseconds that the probe took. */
   readonly ms: number;
@@ -30,14 +30,14 @@ export interface Finding {
 
 /** How a store is diagnosed. */
 export interface DiagnoseOptions {
-  /** Aborted, no other probe is begun; what was made for them is removed all the same. */
+  /** Once aborted, no further probe begins. What the probes made is removed all the same. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of each probe before it is made. */
+  /** Called with the title of each probe before it begins. */
   readonly onBegin?: ((title: string) => void) | undefined;
 }
 
-/** A store that can be tried out, with small things that are thrown away. */
+/** A store that can be tried out with small objects that are removed afterwards. */
 export interface Diagnosable {
-  /** Probes the store, one after another. Trouble is a finding; the last one tells whether anything was left behind. */
+  /** Runs the probes one after another. Problems are findings; the last one reports whether anything was left behind. */
   diagnose(options?: DiagnoseOptions): AsyncIterable<Finding>;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Remains } from "../../doctor/cleared.ts";
+import type { Leftovers } from "../../doctor/examine.ts";
 import { mkdir, readdir, rmdir, stat } from "../calls.ts";
 import { failedWith } from "../faults.ts";
 import { Layout } from "../layout.ts";
@@ -46,7 +46,7 @@ export class Bench {
   }
 
   /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
-  async clear(): Promise<Remains | null> {
+  async clear(): Promise<Leftovers | null> {
     const swept = this.#isMade ? await this.#sweep() : 0;
     const isLeft = this.#isMade && !(await isRemoved(this.#path));
     for (const folder of this.#made.toReversed()) {

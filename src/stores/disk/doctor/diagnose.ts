@@ -1,6 +1,5 @@
 import { FixityError } from "../../../core/errors.ts";
-import { cleared, type Remains } from "../../doctor/cleared.ts";
-import { examine, type Explanation } from "../../doctor/examine.ts";
+import { cleanupFinding, examine, type Explanation, type Leftovers } from "../../doctor/examine.ts";
 import type { DiagnoseOptions, Finding } from "../../doctor/finding.ts";
 import { storeFault } from "../faults.ts";
 import type { ResolvedDiskOptions } from "../options.ts";
@@ -13,13 +12,13 @@ export async function* diagnoseFolder(
   diagnosis: DiagnoseOptions,
 ): AsyncGenerator<Finding, void, undefined> {
   const bench = new Bench(options);
-  let remains: Remains | null;
+  let leftovers: Leftovers | null;
   try {
     yield* examine(PROBES, { ...diagnosis, context: bench, explain });
   } finally {
-    remains = await bench.clear();
+    leftovers = await bench.clear();
   }
-  if (remains !== null) yield cleared(remains);
+  if (leftovers !== null) yield cleanupFinding(leftovers);
 }
 
 /** What a failed system call means to the person who set the store up, with the system's own word for it. */

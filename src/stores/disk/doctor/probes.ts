@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
-import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/examine.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
 import { Durability } from "../durability.ts";
 import { failedWith } from "../faults.ts";

@@ -1,7 +1,7 @@
 import { delay } from "../../../base/abort-race.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Remains } from "../../doctor/cleared.ts";
+import type { Leftovers } from "../../doctor/examine.ts";
 import type { Payload } from "../api/signer.ts";
 import { S3Client } from "../api/client.ts";
 import { Layout } from "../layout.ts";
@@ -178,7 +178,7 @@ export class Bench {
   }
 
   /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
-  async clear(): Promise<Remains | null> {
+  async clear(): Promise<Leftovers | null> {
     if (this.#keys.size === 0) {
       await this.client.destroy();
       return null;

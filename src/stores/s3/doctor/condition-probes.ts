@@ -1,4 +1,4 @@
-import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, untried } from "../../doctor/examine.ts";
 import { expectTag } from "../api/s3-error.ts";
 import { mayRefuseCondition } from "../conditions.ts";
 import { failedWith } from "../api/s3-error.ts";

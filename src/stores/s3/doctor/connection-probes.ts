@@ -1,5 +1,5 @@
 import { FixityError } from "../../../core/errors.ts";
-import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, untried } from "../../doctor/examine.ts";
 import { checkBucket } from "../store-error.ts";
 import { urlPath } from "../api/client.ts";
 import { Layout } from "../layout.ts";

@@ -1,5 +1,5 @@
 import { formatSize } from "../../../base/format-size.ts";
-import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome } from "../../doctor/examine.ts";
 import type { Part } from "../api/multipart.ts";
 import { copyObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";

@@ -1,4 +1,4 @@
-import { cleared, type Remains } from "../../doctor/cleared.ts";
+import { cleanupFinding, type Leftovers } from "../../doctor/examine.ts";
 import { examine } from "../../doctor/examine.ts";
 import type { DiagnoseOptions, Finding } from "../../doctor/finding.ts";
 import type { ResolvedS3Options } from "../options.ts";
@@ -30,11 +30,11 @@ export async function* diagnoseBucket(
   diagnosis: DiagnoseOptions,
 ): AsyncGenerator<Finding, void, undefined> {
   const bench = new Bench(options, diagnosis.signal);
-  let remains: Remains | null;
+  let remains: Leftovers | null;
   try {
     yield* examine(PROBES, { ...diagnosis, context: bench, explain: (error) => explain(error, bench) });
   } finally {
     remains = await bench.clear();
   }
-  if (remains !== null) yield cleared(remains);
+  if (remains !== null) yield cleanupFinding(remains);
 }

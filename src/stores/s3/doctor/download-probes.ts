@@ -1,4 +1,4 @@
-import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome } from "../../doctor/examine.ts";
 import { S3Error } from "../api/s3-error.ts";
 import type { Bench } from "./bench.ts";
 import { type BucketProbe, welcome } from "./probe.ts";

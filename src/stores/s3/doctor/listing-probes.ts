@@ -1,4 +1,4 @@
-import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, untried } from "../../doctor/examine.ts";
 import { expectRoot } from "../api/s3-error.ts";
 import { listObjects } from "../api/listing.ts";
 import type { Bench } from "./bench.ts";

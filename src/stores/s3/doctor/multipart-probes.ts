@@ -1,6 +1,6 @@
 import { ByteRange } from "../../../core/byte-range.ts";
 import { formatSize } from "../../../base/format-size.ts";
-import { fails, holds, type Outcome, untried } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, untried } from "../../doctor/examine.ts";
 import { listParts, listMultipartUploads } from "../api/listing.ts";
 import type { MultipartId } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";

@@ -1,5 +1,5 @@
 import { ByteRange } from "../../../core/byte-range.ts";
-import { fails, holds, type Outcome, restricted } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome, restricted } from "../../doctor/examine.ts";
 import { openObject } from "../s3-reader.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import { S3Error } from "../api/s3-error.ts";

@@ -1,5 +1,5 @@
 import { formatSize } from "../../../base/format-size.ts";
-import { fails, holds, type Outcome } from "../../doctor/probe.ts";
+import { fails, holds, type Outcome } from "../../doctor/examine.ts";
 import { uploadPart } from "../api/multipart.ts";
 import { PartPlan } from "../send/part-writer.ts";
 import { S3Error } from "../api/s3-error.ts";

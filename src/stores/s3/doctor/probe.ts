@@ -1,4 +1,4 @@
-import { type Consequence, holds, type Outcome, type Probe, restricted } from "../../doctor/probe.ts";
+import { type Consequence, holds, type Outcome, type Probe, restricted } from "../../doctor/examine.ts";
 import type { Bench, Seen } from "./bench.ts";
 
 /** A probe of a bucket. */
