@@ -1,62 +1,63 @@
-import type { AppendLimits } from "./formats.ts";
+import type { UploadLimits } from "./formats.ts";
 
-const FIRST = 16 * 1024 * 1024;
-const LARGEST = 1024 * 1024 * 1024;
-/** What is refused below this is refused for another reason than its size. */
-const SMALLEST = 64 * 1024;
-/** Milliseconds that a part should take: proxies that keep a request until it is whole lose all of it in a break. */
-const AIM = 10_000;
-/** How many times as large as the one before a part may be; after a break, which may come again, less. */
+const FIRST_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 1024 * 1024 * 1024;
+/** An append of this size or less is refused for another reason than its size. */
+const MIN_BYTES = 64 * 1024;
+/** How long an append should take: a proxy that buffers whole requests loses all of one when the connection breaks. */
+const TARGET_MS = 10_000;
+/** How many times as large as the append before an append may be. */
 const GROWTH = 4;
+/** The same after a broken connection, which may recur. */
 const GROWTH_AFTER_BREAK = 2;
 
-/** How many bytes go into one request: what limits, proxies and the network have proved to let through. */
-export class PartSize {
+/** How many bytes go into one append: what limits, proxies and the network have proved to let through. */
+export class AppendSize {
   #size: number;
-  #most = LARGEST;
-  #least = 0;
+  #max: number;
+  #min = 0;
   #growth = GROWTH;
 
-  /** @param first bytes to begin with; where they must be held in memory, not more than these */
-  constructor({ first = FIRST, most = LARGEST }: { readonly first?: number; readonly most?: number } = {}) {
-    this.#size = Math.min(first, most);
-    this.#most = most;
+  /** @param first bytes of the first append. If appends must fit into memory, `max` is the same. */
+  constructor({ first = FIRST_BYTES, max = MAX_BYTES }: { readonly first?: number; readonly max?: number } = {}) {
+    this.#size = Math.min(first, max);
+    this.#max = max;
   }
 
   get bytes(): number {
-    return Math.max(1, Math.min(this.#size, this.#most), this.#least);
+    return Math.max(1, Math.min(this.#size, this.#max), this.#min);
   }
 
-  /** What the server takes at least, but for the end of an upload. */
-  get least(): number {
-    return this.#least;
+  /** The least that the server accepts, unless the append is the last of its upload. */
+  get min(): number {
+    return this.#min;
   }
 
-  /** Applies limits of the server; where one is known already, the stricter one holds. `false` where nothing changes. */
-  limit({ max, min }: Pick<AppendLimits, "max" | "min">): boolean {
-    const hasChanged = max < this.#most || min > this.#least;
-    this.#most = Math.min(this.#most, max);
-    this.#least = Math.max(this.#least, min);
+  /** Applies limits of the server. The stricter one of two holds. @returns whether anything has changed */
+  limit({ max, min }: Pick<UploadLimits, "max" | "min">): boolean {
+    const hasChanged = max < this.#max || min > this.#min;
+    this.#max = Math.min(this.#max, max);
+    this.#min = Math.max(this.#min, min);
     return hasChanged;
   }
 
-  /** A part of so many bytes went through. */
-  passed(bytes: number, ms: number): void {
+  /** Learns from an append that succeeded. */
+  succeeded(bytes: number, ms: number): void {
     if (bytes < this.#size) return;
-    const fitting = Math.floor((bytes * AIM) / Math.max(ms, 1));
-    this.#size = Math.max(SMALLEST, Math.min(fitting, bytes * this.#growth, this.#most));
+    const fitting = Math.floor((bytes * TARGET_MS) / Math.max(ms, 1));
+    this.#size = Math.max(MIN_BYTES, Math.min(fitting, bytes * this.#growth, this.#max));
   }
 
-  /** A part of so many bytes broke off: perhaps whatever stands in between does not let as many through. */
+  /** Learns from an append whose connection broke: something in between may not let as much through. */
   broke(bytes: number): void {
     this.#growth = GROWTH_AFTER_BREAK;
-    this.#size = Math.max(SMALLEST, Math.min(this.#size, Math.ceil(bytes / 2)));
+    this.#size = Math.max(MIN_BYTES, Math.min(this.#size, Math.ceil(bytes / 2)));
   }
 
-  /** A part of so many bytes was refused for its size. `false` where there may be no smaller ones. */
+  /** Learns from an append that was refused for its size. @returns whether a smaller one is possible */
   refused(bytes: number): boolean {
-    if (bytes <= Math.max(SMALLEST, this.#least)) return false;
-    this.#most = Math.max(SMALLEST, Math.ceil(bytes / 2));
+    if (bytes <= Math.max(MIN_BYTES, this.#min)) return false;
+    this.#max = Math.max(MIN_BYTES, Math.ceil(bytes / 2));
     return true;
   }
 }

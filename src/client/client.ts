@@ -1,78 +1,98 @@
+/**
+ * The client. The life of an upload:
+ *
+ * 1. `client.start()` makes an `UploadHandle` (upload.ts). It waits for a permit of the client's semaphore, and opens the
+ *    source (source.ts): content that can be read from anywhere, or a stream that can be read once.
+ * 2. A file of up to 1 MiB is hashed and sent in one `POST`. Anything larger becomes a `ResumableUpload`
+ *    (resumable-upload.ts): one request creates it and others append to it, while the file is hashed beside them
+ *    (upload-digest.ts). `AppendSize` decides how much one request carries.
+ * 3. As soon as the digest is known, the server is asked whether it has the content. If it has, the upload is claimed by its
+ *    digest, and nothing more is sent. Otherwise the last append declares the digest, and the server compares it.
+ * 4. The `Retrier` repeats each step through broken connections and busy servers. Pause, resume and cancel act on the
+ *    `UploadControl`, whose signal ends the current request. After every failure the server is asked for the offset.
+ * 5. The response to the last request is the receipt (responses.ts). It becomes the `UploadResult`.
+ *
+ * What outlives a page or process: a `ResumeEntry` in the storage, written when the upload is created and removed when it
+ * has succeeded or was cancelled, and the upload resource at the server, which expires by itself. A crash leaves both, and
+ * the next upload of the same file resumes from there. Whatever was sent in between, the digest decides.
+ *
+ * All requests pass through `Service` (service.ts), which adds the `headers`, follows redirects and makes errors. Below it,
+ * a `Platform` (platform.ts) sends requests, hashes and stores entries: `browser/` and `node/` implement it. `download.ts`
+ * reads and verifies what is stored.
+ */
 import { Semaphore } from "../base/semaphore.ts";
-import { download } from "./download.ts";
+import { download, stat } from "./download.ts";
 import { FixityClientError } from "./errors.ts";
-import type { RetryPlan } from "./retrier.ts";
 import type { Platform } from "./platform.ts";
-import { Rates } from "./rates.ts";
+import type { RetryPolicy } from "./retrier.ts";
 import { Service } from "./service.ts";
-import { stat } from "./stat.ts";
 import type { Client, ClientOptions, RetryOptions, Upload, UploadOptions, UploadSource } from "./types.ts";
-import { UploadHandle } from "./upload-handle.ts";
+import { UploadHandle } from "./upload.ts";
+import { TransferRates } from "./upload-digest.ts";
 
-/** The client on a platform. @throws FixityClientError `invalid-option` */
+/** Creates a client on a platform. @throws FixityClientError `invalid-option` */
 export function createClientOn(platform: Platform, options: ClientOptions): Client {
   const endpoint = URL.parse(String(options.endpoint), platform.base);
   if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
-    throw new FixityClientError("invalid-option", "endpoint must be the http(s) URL of a service's uploads.");
+    throw invalid("endpoint", "the http(s) URL of a service's uploads", String(options.endpoint));
   }
-  const plan = retryPlan(options.retry ?? {});
-  const { headers = {}, concurrency = 3 } = options;
+  const retryPolicy = retryPolicyOf(options.retry ?? {});
+  const { headers = {}, concurrency = 3, storage = platform.storage } = options;
   if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new FixityClientError("invalid-option", "concurrency must be a whole number, 1 or more.");
+    throw invalid("concurrency", "a whole number, 1 or more", concurrency);
   }
-  const { stallTimeout } = plan;
-  const service = new Service({ endpoint, headers, platform, stallTimeout });
-  const storage = options.storage === undefined ? platform.storage : options.storage;
-  const parts = {
+  const service = new Service({ endpoint, headers, platform, stallTimeout: retryPolicy.stallTimeout });
+  const shared = {
     platform,
     service,
     storage,
-    slots: new Semaphore(concurrency),
-    rates: new Rates(),
-    plan,
-    inUse: new Set<string>(),
+    retryPolicy,
+    semaphore: new Semaphore(concurrency),
+    rates: new TransferRates(),
+    keysInUse: new Set<string>(),
   };
-  const closing = new AbortController();
+  const closed = new AbortController();
   const running = new Set<UploadHandle>();
 
   const start = (source: UploadSource, uploadOptions: UploadOptions = {}): Upload => {
-    const upload = new UploadHandle(parts, source, uploadOptions);
+    const upload = new UploadHandle(shared, source, uploadOptions);
     running.add(upload);
     const forget = (): void => void running.delete(upload);
     upload.done.then(forget, forget);
     return upload;
   };
   const upload: Client["upload"] = (source, uploadOptions) => start(source, uploadOptions).done;
+  const orClosed = (signal: AbortSignal | undefined): AbortSignal =>
+    signal === undefined ? closed.signal : AbortSignal.any([closed.signal, signal]);
 
   return {
     start,
     upload,
     uploadFile: async (file, filename) => (await upload(file, { filename })).url,
-    stat: (link, { signal } = {}) => stat(service, link, joined(closing.signal, signal)),
-    download: (link, { signal, have } = {}) =>
-      download({ service, platform, plan }, link, { have, signal: joined(closing.signal, signal) }),
+    stat: (link, { signal } = {}) => stat(service, link, orClosed(signal)),
+    download: (link, { signal, have } = {}) => download(shared, link, { have, signal: orClosed(signal) }),
     close: () => {
       const reason = new FixityClientError("aborted", "The client was closed.");
       for (const upload of running) upload.stop(reason);
-      closing.abort(reason);
+      closed.abort(reason);
       platform.hashing?.close();
     },
   };
 }
 
-function retryPlan({
+function retryPolicyOf({
   attempts = 8,
   minDelay = 500,
   maxDelay = 30_000,
   stallTimeout = 60_000,
-}: RetryOptions): RetryPlan {
-  const plan = { attempts, minDelay, maxDelay, stallTimeout };
-  for (const [name, value] of Object.entries(plan)) {
-    if (!(value >= 0)) throw new FixityClientError("invalid-option", `retry.${name} must be a number, 0 or more.`);
+}: RetryOptions): RetryPolicy {
+  const policy = { attempts, minDelay, maxDelay, stallTimeout };
+  for (const [name, value] of Object.entries(policy)) {
+    if (!(value >= 0)) throw invalid(`retry.${name}`, "a number, 0 or more", value);
   }
-  return plan;
+  return policy;
 }
 
-function joined(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
-  return other === undefined ? one : AbortSignal.any([one, other]);
+function invalid(option: string, expected: string, value: unknown): FixityClientError {
+  return new FixityClientError("invalid-option", `${option} must be ${expected}, not ${JSON.stringify(value)}.`);
 }

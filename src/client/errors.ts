@@ -1,25 +1,27 @@
 import type { ErrorCode } from "../core/errors.ts";
 
-/** Failures that no server tells of. */
+/** Codes of failures that the client finds by itself. All others come from the server (docs/errors.md). */
 export type ClientErrorCode =
-  /** The upload or download was stopped by who began it. */
+  /** The caller stopped the upload or download, or closed the client. */
   | "aborted"
-  /** The connection failed, or the server did not answer. */
+  /** The connection failed, or no response arrived. */
   | "network-error"
-  /** What is to be uploaded is nothing that can be, or cannot be read. */
+  /** The source is nothing that can be uploaded, or cannot be opened or read. */
   | "invalid-source"
-  /** The file has changed, or gone, since it was given. */
+  /** The file changed or disappeared after it was passed to the client. */
   | "source-changed"
-  /** An option has a wrong value. */
+  /** An option has an invalid value. */
   | "invalid-option"
-  /** The answer is not one of this service: a proxy's, or another server's. */
+  /** The `headers` function threw. */
+  | "headers-failed"
+  /** The response does not come from fixity, but from a proxy or another kind of server. */
   | "unexpected-answer"
   /** This version of Node is too old. */
   | "unsupported-runtime"
-  /** Bytes cannot be verified here: there is no worker to hash them. */
+  /** The bytes cannot be verified, because there is no worker to hash them. */
   | "cannot-verify";
 
-/** What a {@link FixityClientError} is made of, besides its code and its text. */
+/** The optional properties of a {@link FixityClientError}. */
 export interface FixityClientErrorOptions {
   /** @default null */
   readonly status?: number | null;
@@ -28,37 +30,30 @@ export interface FixityClientErrorOptions {
   /** @default false */
   readonly final?: boolean;
   readonly facts?: Readonly<Record<string, unknown>>;
-  /** Milliseconds that the server asks to wait. @default null */
+  /** Milliseconds that the server asks the client to wait. @default null */
   readonly retryAfter?: number | null;
   readonly cause?: unknown;
-}
-
-/** The content of a source cannot be read any more, or is not what it was. `cause` itself if it already says so. */
-export function sourceChanged(cause?: unknown): FixityClientError {
-  if (cause instanceof FixityClientError) return cause;
-  const detail = "The file cannot be read any more: it has changed, or gone, since it was chosen.";
-  return new FixityClientError("source-changed", detail, { cause });
 }
 
 /** The only error that the client throws. */
 export class FixityClientError extends Error {
   override readonly name = "FixityClientError";
-  /** A code of the server's problem (docs/errors.md), or one of the client's own. Programs decide by it. */
+  /** The code of the server's problem (docs/errors.md), or one of the client's own. Programs decide by it. */
   readonly code: ErrorCode | ClientErrorCode;
-  /** Of the answer; `null` where there was none. */
+  /** The status of the response; `null` if there was none. */
   readonly status: number | null;
-  /** The problem's text for people. */
+  /** What happened, in a sentence for people. */
   readonly detail: string;
-  /** Whether the same may succeed another time. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean;
   /**
-   * The server has given its last word on this upload (`Upload-Complete: ?1`): the client neither resumes it nor tries again by
-   * itself. Another upload of the file may still succeed where `retryable` says so.
+   * The server has sent its final response to this upload (`Upload-Complete: ?1`), so the client has neither resumed nor
+   * retried it. Another upload of the file may still succeed if `retryable` is set.
    */
   readonly final: boolean;
-  /** Further members of the problem, as `limit`. */
+  /** The problem's other members, such as `limit`. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** Milliseconds that the server asks to wait before the next attempt, or `null`. */
+  /** Milliseconds that the server asks the client to wait before the next attempt, or `null`. */
   readonly retryAfter: number | null;
 
   constructor(code: ErrorCode | ClientErrorCode, detail: string, options: FixityClientErrorOptions = {}) {
@@ -71,4 +66,26 @@ export class FixityClientError extends Error {
     this.facts = options.facts ?? {};
     this.retryAfter = options.retryAfter ?? null;
   }
+}
+
+/** `error` itself if it is the client's own, or else a failure of the network. */
+export function asClientError(error: unknown): FixityClientError {
+  if (error instanceof FixityClientError) return error;
+  return new FixityClientError("network-error", "The connection to the server failed.", {
+    cause: error,
+    retryable: true,
+  });
+}
+
+/** The error of an upload or download whose signal was aborted. */
+export function abortError({ reason }: AbortSignal): FixityClientError {
+  if (reason instanceof FixityClientError) return reason;
+  return new FixityClientError("aborted", "The transfer was stopped before it was complete.", { cause: reason });
+}
+
+/** The error of a source whose bytes can no longer be read, or are no longer the same. */
+export function sourceChanged(cause?: unknown): FixityClientError {
+  if (cause instanceof FixityClientError) return cause;
+  const detail = "The file has changed or disappeared since it was chosen.";
+  return new FixityClientError("source-changed", detail, { cause });
 }

@@ -1,9 +1,28 @@
-/** The worker that hashes, in browsers: SHA-256 of files slice by slice, and of bytes that pass by. */
+/** The worker that hashes, in browsers: SHA-256 of whole files, and of bytes that are passed to it one by one. */
 import { createSHA256, type IHasher } from "hash-wasm";
-import type { FromWorker, ToWorker } from "./hash-messages.ts";
 
-/** Bytes between two reports of how far a file is hashed. */
-const REPORT = 2 * 1024 * 1024;
+/** A message to the worker about one hash, which its number identifies. */
+export type ToWorker =
+  /** Hash all of the blob, and report how far that is. */
+  | { readonly id: number; readonly say: "hash"; readonly blob: Blob }
+  /** Add these bytes. */
+  | { readonly id: number; readonly say: "update"; readonly bytes: Uint8Array }
+  /** Return the digest of the bytes so far. */
+  | { readonly id: number; readonly say: "digest" }
+  /** Forget the hash. */
+  | { readonly id: number; readonly say: "drop" };
+
+/** A message from the worker. */
+export type FromWorker =
+  /** The number of bytes that are hashed. */
+  | { readonly id: number; readonly hashed: number }
+  /** The digest in hex. */
+  | { readonly id: number; readonly hex: string }
+  /** The bytes could not be read; or nothing can be hashed, for example without WebAssembly. */
+  | { readonly id: number; readonly failed: "source" | "hashing" };
+
+/** Bytes between two reports. */
+const REPORT_INTERVAL_BYTES = 2 * 1024 * 1024;
 
 /** The worker's side of its channel. */
 interface WorkerScope {
@@ -29,7 +48,7 @@ scope.addEventListener("message", ({ data }) => {
   }
   const before = hashes.get(id) ?? newHash();
   const after = before.then(async (hash) => {
-    // what was dropped in the meantime is not gone on with
+    // it may have been dropped in the meantime
     if (hashes.has(id)) await answer(hash, data);
     return hash;
   });
@@ -40,7 +59,7 @@ scope.addEventListener("message", ({ data }) => {
   });
 });
 
-/** The file has gone or changed. */
+/** The file has changed or disappeared. */
 class ReadFailure extends Error {}
 
 async function newHash(): Promise<Hash> {
@@ -50,45 +69,44 @@ async function newHash(): Promise<Hash> {
 
 async function answer(hash: Hash, message: ToWorker): Promise<void> {
   const { id, say } = message;
-  if (say === "update") take(id, hash, message.bytes);
+  if (say === "update") update(id, hash, message.bytes);
   else if (say === "hash") await hashBlob(id, hash, message.blob);
   if (say === "update" || !hashes.has(id)) return;
   hashes.delete(id);
   scope.postMessage({ id, hex: hash.hasher.digest("hex") });
 }
 
-/** By its stream, which the browser reads ahead: slices take half as much time again. */
+/** Reads the blob as a stream, which the browser reads ahead: reading it in slices takes 50 % longer. */
 async function hashBlob(id: number, hash: Hash, blob: Blob): Promise<void> {
   const reader = blob.stream().getReader();
   let reported = 0;
   try {
-    // what was dropped in the meantime is not read to its end
     while (hashes.has(id)) {
       const { value, done } = await read(reader);
       if (done) return;
       hash.hasher.update(value);
       hash.hashed += value.length;
-      if (hash.hashed - reported < REPORT) continue;
+      if (hash.hashed - reported < REPORT_INTERVAL_BYTES) continue;
       reported = hash.hashed;
       scope.postMessage({ id, hashed: reported });
-      await messagesTaken();
+      await messagesHandled();
     }
   } finally {
     void reader.cancel().catch(() => null);
   }
 }
 
-const { port1: there, port2: here } = new MessageChannel();
-here.start();
+const { port1: sender, port2: receiver } = new MessageChannel();
+receiver.start();
 
 /**
- * Waits until the messages that have come were taken. What a browser has read ahead it gives at once: without a wait a file that was
- * dropped would be hashed to its end.
+ * Waits until the messages that have arrived are handled. Reads of what a browser has read ahead resolve at once, so without
+ * this wait a blob that was dropped would be hashed to its end.
  */
-function messagesTaken(): Promise<unknown> {
+function messagesHandled(): Promise<unknown> {
   return new Promise((resolve) => {
-    here.addEventListener("message", resolve, { once: true });
-    there.postMessage(null);
+    receiver.addEventListener("message", resolve, { once: true });
+    sender.postMessage(null);
   });
 }
 
@@ -100,7 +118,7 @@ async function read(reader: BytesReader): ReturnType<BytesReader["read"]> {
   }
 }
 
-function take(id: number, hash: Hash, bytes: Uint8Array): void {
+function update(id: number, hash: Hash, bytes: Uint8Array): void {
   hash.hasher.update(bytes);
   hash.hashed += bytes.length;
   scope.postMessage({ id, hashed: hash.hashed });

@@ -1,34 +1,26 @@
+import { MovingRate } from "../base/moving-rate.ts";
 import type { UploadPhase, UploadProgress } from "./types.ts";
 
-/** Milliseconds over which the rate is measured. */
-const WINDOW = 5000;
 /** Milliseconds between two reports. */
-const PAUSE = 100;
+const REPORT_INTERVAL_MS = 100;
 
-/** What a {@link Meter} is told of. */
-export interface MeterOptions {
-  readonly onProgress: ((progress: UploadProgress) => void) | undefined;
-  readonly total: number | null;
-}
-
-/** Makes progress reports of counts of bytes. */
+/** Turns byte counts of one upload into progress reports. */
 export class Meter {
   readonly #onProgress: ((progress: UploadProgress) => void) | undefined;
+  readonly #rate = new MovingRate();
   #total: number | null;
   #phase: UploadPhase | null = null;
-  #bytes = 0;
-  #reported = 0;
-  /** When how many bytes were there, over the last seconds. */
-  #marks: { readonly at: number; readonly bytes: number }[] = [];
+  #reportedAt = 0;
   #sent = 0;
-  #late: ReturnType<typeof setTimeout> | undefined;
+  #delayedReport: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ onProgress, total }: MeterOptions) {
-    this.#onProgress = onProgress;
+  /** @param total bytes of the file; `null` for a stream */
+  constructor(total: number | null, onProgress: ((progress: UploadProgress) => void) | undefined) {
     this.#total = total;
+    this.#onProgress = onProgress;
   }
 
-  /** Bytes that were sent, twice those that were sent twice. */
+  /** Bytes that were sent; bytes that were sent twice count twice. */
   get sent(): number {
     return this.#sent;
   }
@@ -37,64 +29,55 @@ export class Meter {
     this.#total = total;
   }
 
+  /** Reports the bytes that are hashed while nothing is sent. */
   hashed(bytes: number): void {
     this.#report("hashing", bytes);
   }
 
-  /** So many bytes are there, and the next request counts from them. */
-  stands(offset: number): void {
+  /** Reports where the upload stands: the bytes that the server has, and those that were sent on top. */
+  reached(offset: number): void {
     this.#report(offset === this.#total ? "storing" : "sending", offset);
   }
 
-  /** Counts the bytes that one request sends, from an offset. For {@link WireRequest.onSent}. */
+  /** Counts the bytes that one request sends from an offset; for `WireRequest.onSent`. */
   counter(offset: number): (bytes: number) => void {
     let before = 0;
     return (bytes) => {
       this.#sent += bytes - before;
       before = bytes;
-      this.stands(offset + bytes);
+      this.reached(offset + bytes);
     };
   }
 
-  /** Nothing more is told. */
+  /** Ends the reports. */
   end(): void {
-    clearTimeout(this.#late);
+    clearTimeout(this.#delayedReport);
   }
 
   #report(phase: UploadPhase, bytes: number): void {
     if (this.#onProgress === undefined) return;
     const now = Date.now();
-    const isNew = phase !== this.#phase;
-    // what was hashed says nothing about sending; and after a break the bytes may stand further back than was sent
-    if ((isNew && phase !== "storing") || bytes < this.#bytes) this.#marks = [];
+    const isNewPhase = phase !== this.#phase;
+    // the rate of hashing says nothing about sending
+    if (isNewPhase && phase !== "storing") this.#rate.restart();
     this.#phase = phase;
-    this.#bytes = bytes;
-    clearTimeout(this.#late);
-    if (!isNew && now - this.#reported < PAUSE) {
-      // where nothing more comes for a while, the last that came is told all the same
-      this.#late = setTimeout(() => this.#report(phase, bytes), PAUSE);
+    clearTimeout(this.#delayedReport);
+    if (!isNewPhase && now - this.#reportedAt < REPORT_INTERVAL_MS) {
+      // the last count before a standstill must not get lost
+      this.#delayedReport = setTimeout(() => this.#report(phase, bytes), REPORT_INTERVAL_MS);
       return;
     }
-    this.#reported = now;
-    this.#marks.push({ at: now, bytes });
-    while ((this.#marks[0]?.at ?? now) < now - WINDOW) this.#marks.shift();
-    const rate = this.#rate();
+    this.#reportedAt = now;
+    const rate = this.#rate.sample(bytes, now);
     const total = this.#total;
     const remaining = rate === null || rate === 0 || total === null ? null : (total - bytes) / rate;
     try {
       this.#onProgress({ phase, bytes, total, rate, remaining });
     } catch (error) {
-      // a fault of the listener's is not one of the request that is under way
+      // an error of the listener must not look like one of the request that is running
       queueMicrotask(() => {
         throw error;
       });
     }
-  }
-
-  #rate(): number | null {
-    const first = this.#marks[0];
-    const last = this.#marks.at(-1);
-    if (first === undefined || last === undefined || last.at - first.at < PAUSE) return null;
-    return ((last.bytes - first.bytes) * 1000) / (last.at - first.at);
   }
 }

@@ -1,4 +1,4 @@
-/** The client, in Node. */
+/** The entry `fixity/client` in Node. Browsers find `src/client.ts` under the same name. */
 import { unsupportedRuntime } from "../base/supported-node.ts";
 import { createClientOn } from "./client.ts";
 import { FixityClientError } from "./errors.ts";
@@ -11,10 +11,10 @@ export { fileStorage } from "./node/file-storage.ts";
 export type * from "./types.ts";
 
 /**
- * A client of a fixity service.
+ * Creates a client of a fixity service.
  *
- * @throws FixityClientError `invalid-option`, or `unsupported-runtime` where Node is too old. Importing this entry does not
- *   throw, so that a page that is rendered on a server may import it anywhere.
+ * @throws FixityClientError `invalid-option`, or `unsupported-runtime` if Node is too old. Importing this entry does not
+ *   throw, so pages that are rendered on a server may import it.
  */
 export function createClient(options: ClientOptions): Client {
   const refusal = unsupportedRuntime();

@@ -1,19 +1,19 @@
 import type { UploadStorage } from "./types.ts";
 
-/** Bytes that can be read in parts and more than once. A `Blob` is one. */
+/** Bytes that can be sliced, and read more than once. A `Blob` is one. */
 export interface Content {
   readonly size: number;
   slice(start: number, end: number): Content;
   stream(): AsyncIterable<Uint8Array>;
 }
 
-/** A file that was named by a path. */
+/** A file that was opened by its path. */
 export interface NamedFile {
   readonly content: Content;
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly lastModified: number;
-  /** What tells it from other files of its name. */
+  /** The absolute path. */
   readonly identity: string;
 }
 
@@ -23,75 +23,74 @@ export interface WireRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly content: Content | null;
-  /** Told how many bytes of the content have been handed over until now. */
+  /** Receives the number of content bytes that were handed over so far. */
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
-  /** What a transport that can follow redirects does with one. With `manual` it is the response. */
+  /** What a transport that can follow redirects does with one. With `manual` the redirect is the response. */
   readonly redirect: "manual" | "follow";
 }
 
-/** Its answer, read to the end. */
-export interface WireAnswer {
+/** The response to a {@link WireRequest}, read to its end. */
+export interface WireResponse {
   /** 0 for a redirect whose target the browser hides. */
   readonly status: number;
-  /** A field of the header section, by its lower-case name. */
+  /** The value of a header field, by its lower-case name. */
   readonly field: (name: string) => string | null;
   readonly text: string;
 }
 
 /**
- * Sends one request. Rejects where there was no answer: with a `FixityClientError` where the content could not be read, else with
- * whatever tells the cause.
+ * Sends one request. Rejects if there was no response: with a `FixityClientError` if the content could not be read or the
+ * response exceeds `RESPONSE_MAX_BYTES`, and otherwise with whatever reports the cause.
  */
-export type Transport = (request: WireRequest) => Promise<WireAnswer>;
+export type Transport = (request: WireRequest) => Promise<WireResponse>;
 
-/** A SHA-256 over bytes that pass by. */
+/** An incremental SHA-256. */
 export interface RunningHash {
-  /** Resolves when there is room for more. */
+  /** Resolves when it can take more. */
   update(bytes: Uint8Array): Promise<void> | void;
-  /** The digest in hex, and the end of it. */
+  /** Ends the hash. Returns the digest in hex. */
   digest(): Promise<string> | string;
-  /** The end of it without a digest. */
+  /** Ends the hash without a digest. */
   drop(): void;
 }
 
-/** How one digest is computed. */
 export interface DigestOptions {
   readonly signal: AbortSignal;
-  /** Told how many bytes are hashed. */
+  /** Receives the number of bytes that were hashed so far. */
   readonly onHashed: (bytes: number) => void;
 }
 
-/** SHA-256, off the way of everything else. All of it rejects with a `FixityClientError`. */
+/** SHA-256 that does not block the event loop. All of it rejects with a `FixityClientError`. */
 export interface Hashing {
-  /** In hex. */
+  /** Returns the digest in hex. */
   digest(content: Content, options: DigestOptions): Promise<string>;
   running(): RunningHash;
   close(): void;
 }
 
-/** Whether there is a network. */
+/** The state of the network connection, as far as the platform reports it. */
 export interface Network {
   isOnline(): boolean;
-  /** Calls back each time that the network comes back, until the signal is aborted. */
+  /** Calls back each time that the network returns, until the signal is aborted. */
   onOnline(callback: () => void, signal: AbortSignal): void;
 }
 
-/** What differs between browsers and Node. */
+/** The differences between browsers and Node. */
 export interface Platform {
-  /** What a relative endpoint is relative to. */
+  /** The base URL of a relative endpoint. */
   readonly base: string | undefined;
   readonly transport: Transport;
   /** Whether a redirect that is not followed shows its target. Browsers hide it. */
   readonly showsRedirects: boolean;
-  /** For downloads. */
+  /** Sends the requests of downloads. */
   readonly fetch: typeof globalThis.fetch;
-  /** `null` where nothing can be hashed. */
+  /** `null` if nothing can be hashed. */
   readonly hashing: Hashing | null;
+  /** The default of the `storage` option. */
   readonly storage: UploadStorage | null;
   readonly network: Network;
-  /** Joins chunks. */
-  readonly join: (chunks: readonly Uint8Array<ArrayBuffer>[]) => Content;
+  readonly concat: (chunks: readonly Uint8Array<ArrayBuffer>[]) => Content;
   /** @throws FixityClientError `invalid-source` */
   readonly openFile: (path: string | URL) => Promise<NamedFile>;
 }

@@ -1,127 +1,153 @@
-import type { DigestJob } from "./upload-digest.ts";
-import { DigestJudge } from "./digest-judge.ts";
-import { waitForDigest } from "./digest-wait.ts";
+import type { AppendSize } from "./append-size.ts";
 import { FixityClientError } from "./errors.ts";
 import { formatReprDigest, isComplete, parseInteger, parseLimits } from "./formats.ts";
-import type { PartSize } from "./append-size.ts";
-import type { Part, Parts } from "./parts.ts";
-import type { WireAnswer } from "./platform.ts";
-import { type Receipt, receiptIn } from "./receipt.ts";
-import { targetIn } from "./redirects.ts";
-import { namingFields, type UploadContext } from "./upload-context.ts";
-import type { UploadMemory } from "./resume-entry.ts";
+import type { Meter } from "./meter.ts";
+import type { WireResponse } from "./platform.ts";
+import { type Receipt, receiptIn } from "./responses.ts";
+import type { ResumeEntry } from "./resume-entry.ts";
+import type { Retrier } from "./retrier.ts";
+import { resolveLocation, type Service } from "./service.ts";
+import type { Append, AppendSource } from "./source.ts";
+import type { UploadControl } from "./upload-control.ts";
+import type { TransferRates, UploadDigest } from "./upload-digest.ts";
 
-/** What a {@link ResumableUpload} sends. */
-export interface ResumableOptions {
-  readonly parts: Parts;
-  readonly digest: DigestJob;
-  /** Even where that takes longer than sending. */
-  readonly mustDeclare: boolean;
-  /** `null` where it is not remembered. */
-  readonly memory: UploadMemory | null;
-  readonly partSize: PartSize;
+/** What every way of sending one file works with. */
+export interface UploadRun {
+  readonly service: Service;
+  readonly control: UploadControl;
+  readonly retrier: Retrier;
+  readonly meter: Meter;
+  readonly rates: TransferRates;
+  /** The header fields that name the file and its type. */
+  readonly namingFields: Readonly<Record<string, string>>;
 }
 
-/** Questions for the offset that may be answered with `500` before the upload begins anew. */
-const FAILED_LOOKS = 3;
+/** What a {@link ResumableUpload} sends. */
+export interface ResumableFile {
+  readonly source: AppendSource;
+  readonly digest: UploadDigest;
+  /** `null` if no later run can resume the upload. */
+  readonly entry: ResumeEntry | null;
+  readonly appendSize: AppendSize;
+}
 
-/** Milliseconds for the last word to the server, when everything is over here. */
-const LAST_WORD = 5000;
+/** An upload resource of the server. */
+interface Resource {
+  readonly url: string;
+  /** Whether an earlier run has created it. */
+  readonly isRecalled: boolean;
+}
+
+/** Where the upload stands. `furthest` is the largest offset that the server has acknowledged. */
+type State =
+  | { readonly kind: "absent" }
+  /** Only the server knows the offset. */
+  | { readonly kind: "unlocated"; readonly resource: Resource; readonly furthest: number }
+  | { readonly kind: "located"; readonly resource: Resource; readonly furthest: number; readonly offset: number };
+
+/** What is known about whether the server has the content already. */
+type Presence =
+  /** The server knows the digest, so it has answered the question; or the answer no longer matters. */
+  | "settled"
+  /** The upload was created without a digest. The server is asked as soon as the digest is known. */
+  | "open"
+  /** The server has the content. */
+  | "stored";
+
+/** Failures in a row to learn the offset, with status 500, after which the upload starts over. */
+const MAX_LOCATE_FAULTS = 3;
+
+/** Times that an upload starts over after the server has lost it. */
+const MAX_RESTARTS = 2;
+
+/** Milliseconds for the request that removes an upload which the client has given up. */
+const CANCEL_TIMEOUT_MS = 5000;
 
 /**
- * An upload by the IETF's protocol (draft-ietf-httpbis-resumable-upload, interop version 9): an empty request creates it, others
- * append parts. It is created empty because `fetch` does not show the 104 that has the address while content is being sent.
- * No interop version is named: its only effect would be such responses.
+ * An upload over the IETF protocol (draft-ietf-httpbis-resumable-upload, interop version 9): an empty request creates it,
+ * and others append to it. It is created empty because `fetch` does not show the 104 response that carries the URL while
+ * content is being sent. No interop version is announced, because its only effect would be such responses.
+ *
+ * Each step sends one request and moves to the next state. A step that fails leaves a state from which the next attempt
+ * finds out where the server stands.
  */
 export class ResumableUpload {
-  readonly #context: UploadContext;
-  readonly #parts: Parts;
-  readonly #digest: DigestJob;
-  readonly #judge: DigestJudge;
-  readonly #memory: UploadMemory | null;
-  readonly #size: PartSize;
-  /** The upload's address; `null` before it is created. */
-  #at: string | null = null;
-  /** Where the server stands; `null` where it must be asked. */
-  #offset: number | null = null;
-  #furthest = 0;
+  readonly #run: UploadRun;
+  readonly #source: AppendSource;
+  readonly #digest: UploadDigest;
+  readonly #entry: ResumeEntry | null;
+  readonly #appendSize: AppendSize;
+  #state: State = { kind: "absent" };
+  #presence: Presence = "settled";
+  /** Resolves when the server was asked for the content, or will not be. */
+  #lookup: Promise<void> = Promise.resolve();
   #restarts = 0;
-  /** Questions for the offset in a row that were answered with `500`. */
-  #failedLooks = 0;
-  /** The upload was begun without a digest: the server does not know yet what it will be. */
-  #isUndeclared = false;
-  /** The server has the content, from elsewhere. */
-  #isThere = false;
-  #isOver = false;
-  /** The upload was begun by an earlier run. */
-  #isRecalled = false;
-  /** Resolves when the server has been asked for the content, or that has no point. */
-  #looked: Promise<void> = Promise.resolve();
+  #locateFaults = 0;
 
-  constructor(context: UploadContext, { parts, digest, mustDeclare, memory, partSize }: ResumableOptions) {
-    this.#context = context;
-    this.#parts = parts;
+  constructor(run: UploadRun, { source, digest, entry, appendSize }: ResumableFile) {
+    this.#run = run;
+    this.#source = source;
     this.#digest = digest;
-    this.#judge = new DigestJudge(digest, context.rates, mustDeclare);
-    this.#memory = memory;
-    this.#size = partSize;
+    this.#entry = entry;
+    this.#appendSize = appendSize;
   }
 
   /** @throws FixityClientError */
-  async run(): Promise<Receipt> {
-    const { persistence } = this.#context;
-    this.#at = (await this.#memory?.recall()) ?? null;
-    this.#isRecalled = this.#at !== null;
-    this.#isUndeclared = this.#isRecalled;
-    // only a digest tells whether what an earlier run has sent was the same file
-    this.#judge.mustDeclare ||= this.#isRecalled;
-    this.#looked = this.#lookForContent();
+  async send(): Promise<Receipt> {
+    const recalled = (await this.#entry?.read()) ?? null;
+    if (recalled !== null) {
+      this.#state = { kind: "unlocated", resource: { url: recalled, isRecalled: true }, furthest: 0 };
+      this.#presence = "open";
+      // only a digest proves that the earlier run has sent the same file
+      this.#digest.isRequired = true;
+    }
+    this.#lookup = this.#lookForContent();
     try {
-      for (;;) {
-        const receipt = await persistence.run((signal) => this.#step(signal));
-        if (receipt === null) continue;
-        await this.#memory?.forget();
-        return receipt;
-      }
+      let receipt: Receipt | null = null;
+      while (receipt === null) receipt = await this.#run.retrier.run((signal) => this.#step(signal));
+      await this.#entry?.remove();
+      return receipt;
     } finally {
-      this.#isOver = true;
+      this.#presence = "settled";
     }
   }
 
-  /** Tells the server that the upload is given up. */
+  /** Removes the upload, here and at the server. */
   async cancel(): Promise<void> {
-    await this.#memory?.forget();
-    await this.#remove(this.#at, AbortSignal.timeout(LAST_WORD));
+    await this.#entry?.remove();
+    await this.#remove(this.#url, AbortSignal.timeout(CANCEL_TIMEOUT_MS));
   }
 
-  /** What is to be done next; `null` where there is more. */
+  /** Does what comes next. Returns `null` unless that completes the upload. */
   async #step(signal: AbortSignal): Promise<Receipt | null> {
-    if (this.#isThere) return this.#claim(signal);
-    if (this.#at === null) return this.#create(signal);
-    if (this.#offset === null) return this.#locate(this.#at, signal);
-    return this.#append(this.#at, this.#offset, signal);
+    const state = this.#state;
+    if (this.#presence === "stored") return this.#claim(signal);
+    if (state.kind === "absent") return this.#create(signal);
+    if (state.kind === "unlocated") return this.#locate(state, signal);
+    return this.#append(state, signal);
   }
 
   async #create(signal: AbortSignal): Promise<Receipt | null> {
-    this.#isUndeclared = this.#digest.hex === null;
-    const answer = await this.#requestCreation(signal);
-    if (isComplete(answer)) return this.#receiptIn(answer);
-    this.#at = this.#locationIn(answer);
-    this.#offset = parseInteger(answer.field("upload-offset")) ?? 0;
-    const limits = parseLimits(answer.field("upload-limit"));
-    this.#size.limit(limits);
-    await this.#memory?.note(this.#at, limits.age);
+    this.#presence = this.#digest.hex === null ? "open" : "settled";
+    const response = await this.#requestCreation(signal);
+    if (isComplete(response)) return this.#receiptIn(response);
+    const url = this.#locationIn(response);
+    const offset = parseInteger(response.field("upload-offset")) ?? 0;
+    const limits = parseLimits(response.field("upload-limit"));
+    this.#state = { kind: "located", resource: { url, isRecalled: false }, furthest: 0, offset };
+    this.#appendSize.limit(limits);
+    await this.#entry?.write(url, limits.age);
     return null;
   }
 
-  #requestCreation(signal: AbortSignal): Promise<WireAnswer> {
-    const { service, naming } = this.#context;
-    const { total } = this.#parts;
+  #requestCreation(signal: AbortSignal): Promise<WireResponse> {
+    const { service, namingFields } = this.#run;
+    const { total } = this.#source;
     return service.send({
       method: "POST",
       url: service.endpoint,
       headers: {
-        ...namingFields(naming),
+        ...namingFields,
         "Upload-Complete": "?0",
         ...(total !== null && { "Upload-Length": String(total) }),
         ...this.#digestFields(),
@@ -130,52 +156,52 @@ export class ResumableUpload {
     });
   }
 
-  /** Asks where the server stands. */
-  async #locate(at: string, signal: AbortSignal): Promise<Receipt | null> {
-    const { service, persistence, meter } = this.#context;
-    let answer: WireAnswer;
+  /** Asks the server for the offset. */
+  async #locate({ resource, furthest }: State & { kind: "unlocated" }, signal: AbortSignal): Promise<Receipt | null> {
+    const { service, retrier, meter } = this.#run;
+    let response: WireResponse;
     try {
-      answer = await service.send({ method: "HEAD", url: at, signal });
+      response = await service.send({ method: "HEAD", url: resource.url, signal });
     } catch (error) {
-      // what an earlier run has left can never be completed
-      if (error instanceof FixityClientError && error.final && this.#isRecalled) return this.#startAnew();
-      return this.#afterFailedLook(error);
+      // an upload of an earlier run that can never be completed
+      if (error instanceof FixityClientError && error.final && resource.isRecalled) return this.#startOver();
+      return this.#afterFailedLocate(error);
     }
-    this.#failedLooks = 0;
-    if (isComplete(answer)) {
-      // what the lost answer to the last part said
-      return this.#receiptIn(await service.send({ method: "GET", url: at, signal }));
+    this.#locateFaults = 0;
+    if (isComplete(response)) {
+      // the response to the last append got lost; this is the same one
+      return this.#receiptIn(await service.send({ method: "GET", url: resource.url, signal }));
     }
-    const offset = parseInteger(answer.field("upload-offset"));
-    const length = parseInteger(answer.field("upload-length"));
-    if (offset === null || (length !== null && length !== (this.#parts.total ?? length))) return this.#startAnew();
-    this.#size.limit(parseLimits(answer.field("upload-limit")));
-    if (offset > this.#furthest) persistence.progressed();
-    this.#furthest = Math.max(this.#furthest, offset);
-    this.#offset = offset;
-    meter.stands(offset);
+    const offset = parseInteger(response.field("upload-offset"));
+    const length = parseInteger(response.field("upload-length"));
+    if (offset === null || (length !== null && length !== (this.#source.total ?? length))) return this.#startOver();
+    this.#appendSize.limit(parseLimits(response.field("upload-limit")));
+    if (offset > furthest) retrier.progressed();
+    this.#state = { kind: "located", resource, furthest: Math.max(furthest, offset), offset };
+    meter.reached(offset);
     return null;
   }
 
-  async #append(at: string, offset: number, signal: AbortSignal): Promise<Receipt | null> {
-    const { service, persistence, rates } = this.#context;
-    const part = await this.#nextPart(offset);
-    if (part === null) return null;
-    const { content, isLast } = part;
+  async #append(state: State & { kind: "located" }, signal: AbortSignal): Promise<Receipt | null> {
+    const { resource, offset, furthest } = state;
+    const { service, retrier, rates } = this.#run;
+    const append = await this.#nextAppend(offset);
+    if (append === null) return null;
+    const { content, isLast } = append;
     const completes = isLast && !this.#digest.isPending;
     // whatever happens from here on, only the server knows where it stands
-    this.#offset = null;
+    this.#state = { kind: "unlocated", resource, furthest };
     const began = performance.now();
-    let answer: WireAnswer;
+    let response: WireResponse;
     try {
-      answer = await service.send({
+      response = await service.send({
         method: "PATCH",
-        url: at,
+        url: resource.url,
         headers: {
           "Content-Type": "application/partial-upload",
           "Upload-Offset": String(offset),
           "Upload-Complete": completes ? "?1" : "?0",
-          // asks proxies not to collect the content first (RFC 10036): what has not arrived is lost when the connection breaks
+          // asks proxies not to buffer the content (RFC 10036): what has not reached the server is lost with the connection
           ...(content.size > 0 && { Incremental: "?1" }),
           ...(completes && this.#digestFields()),
         },
@@ -184,73 +210,75 @@ export class ResumableUpload {
         signal,
       });
     } catch (error) {
-      if (!signal.aborted) return this.#afterRefusal(error, content.size);
+      if (!signal.aborted) return this.#afterFailedAppend(error, content.size);
       throw error;
     }
     const ms = performance.now() - began;
     rates.sent(content.size, ms);
-    if (completes) return this.#receiptIn(answer);
-    this.#size.passed(content.size, ms);
-    if (content.size > 0) persistence.progressed();
-    this.#offset = offset + content.size;
-    this.#furthest = this.#offset;
+    if (completes) return this.#receiptIn(response);
+    this.#appendSize.succeeded(content.size, ms);
+    if (content.size > 0) retrier.progressed();
+    const reached = offset + content.size;
+    this.#state = { kind: "located", resource, furthest: reached, offset: reached };
     return null;
   }
 
-  /** `null` where the digest had to be waited for: it may have changed what to do. */
-  async #nextPart(offset: number): Promise<Part | null> {
-    const { steering, meter } = this.#context;
-    if (this.#judge.adviceAt(offset, this.#parts.total) === "wait") return this.#await(this.#looked);
-    const part = await steering.wait(this.#parts.take(offset, this.#size.bytes));
-    if (part.isLast) meter.total = offset + part.content.size;
-    // what is less than servers take can only be the end, and that is said with the digest
-    const isEndOnly = part.isLast && part.content.size < Math.max(1, this.#size.least);
-    if (isEndOnly && this.#digest.isPending) return this.#await(this.#digest.settled);
-    meter.stands(offset);
-    return part;
+  /** Returns `null` if it had to wait for the digest, after which another step may be due. */
+  async #nextAppend(offset: number): Promise<Append | null> {
+    const { control, meter } = this.#run;
+    if (this.#digest.adviceAt(offset, this.#source.total) === "wait") return this.#waitForDigest(this.#lookup);
+    const append = await control.wait(this.#source.take(offset, this.#appendSize.bytes));
+    if (append.isLast) meter.total = offset + append.content.size;
+    // less than the server's minimum can only be the end, and the end is declared with the digest
+    const isEndOnly = append.isLast && append.content.size < Math.max(1, this.#appendSize.min);
+    if (isEndOnly && this.#digest.isPending) return this.#waitForDigest(this.#digest.settled);
+    meter.reached(offset);
+    return append;
   }
 
-  /** Counts what a part sends, and judges the digest on the way: a part may take long enough for it to prove too late. */
+  async #waitForDigest(outcome: Promise<unknown>): Promise<null> {
+    await this.#digest.wait(outcome, this.#run);
+    return null;
+  }
+
+  /** Counts the bytes of an append. On the way it judges the digest, since a long append may outlast its use. */
   #counter(offset: number): (bytes: number) => void {
-    const count = this.#context.meter.counter(offset);
+    const count = this.#run.meter.counter(offset);
     return (bytes) => {
       count(bytes);
-      this.#judge.adviceAt(offset + bytes, this.#parts.total);
+      this.#digest.adviceAt(offset + bytes, this.#source.total);
     };
   }
 
-  async #await(outcome: Promise<unknown>): Promise<null> {
-    await waitForDigest(this.#context, this.#digest, outcome);
-    return null;
-  }
-
-  /** A part was refused: one of another size may be taken. @throws FixityClientError */
-  #afterRefusal(error: unknown, bytes: number): null {
+  /** An append of another size may succeed. @throws FixityClientError */
+  #afterFailedAppend(error: unknown, bytes: number): null {
     if (!(error instanceof FixityClientError) || error.final) throw error;
     const { status, code, facts } = error;
-    // servers before append-too-small used one code for both limits
+    // servers without append-too-small use one code for both limits
     if ((code === "append-limit-exceeded" || code === "append-too-small") && typeof facts["limit"] === "number") {
       const { limit } = facts as { readonly limit: number };
-      if (this.#size.limit(bytes > limit ? { max: limit, min: 0 } : { max: Infinity, min: limit })) return null;
+      if (this.#appendSize.limit(bytes > limit ? { max: limit, min: 0 } : { max: Infinity, min: limit })) return null;
     }
-    if (status === 413 && code !== "size-limit-exceeded" && this.#size.refused(bytes)) return null;
-    if (code === "network-error") this.#size.broke(bytes);
+    if (status === 413 && code !== "size-limit-exceeded" && this.#appendSize.refused(bytes)) return null;
+    if (code === "network-error") this.#appendSize.broke(bytes);
     return this.#afterLoss(error);
   }
 
   /**
-   * The server does not tell where the upload stands. A `500` says that it fails at this upload, not that it is out of reach:
-   * after a few of them in a row the upload begins anew. An outage (`502`, `503`, no connection) is waited for.
+   * A 500 says that the server fails at this upload, not that it is unreachable: after a few in a row the upload starts
+   * over. An outage (502, 503, no connection) is waited for.
+   *
+   * @throws FixityClientError
    */
-  #afterFailedLook(error: unknown): null {
+  #afterFailedLocate(error: unknown): null {
     const isFault = error instanceof FixityClientError && error.status === 500;
-    this.#failedLooks = isFault ? this.#failedLooks + 1 : 0;
-    if (this.#failedLooks < FAILED_LOOKS) return this.#afterLoss(error);
-    this.#failedLooks = 0;
+    this.#locateFaults = isFault ? this.#locateFaults + 1 : 0;
+    if (this.#locateFaults < MAX_LOCATE_FAULTS) return this.#afterLoss(error);
+    this.#locateFaults = 0;
     return this.#restart(error);
   }
 
-  /** The server may have forgotten or lost the upload. @throws FixityClientError `error` if that is not so */
+  /** The server may have forgotten or lost the upload. @throws FixityClientError `error`, if it has not */
   #afterLoss(error: unknown): null {
     if (!(error instanceof FixityClientError)) throw error;
     if (error.code === "upload-damaged") return this.#restart(error);
@@ -258,55 +286,57 @@ export class ResumableUpload {
     return this.#restart(error);
   }
 
-  /** Begins anew, a bounded number of times. @throws `error` when that was done too often */
+  /** Starts over, a bounded number of times. @throws `error` once that is exhausted */
   #restart(error: unknown): null {
     this.#restarts += 1;
-    if (this.#restarts > 2) throw error;
-    return this.#startAnew();
+    if (this.#restarts > MAX_RESTARTS) throw error;
+    return this.#startOver();
   }
 
-  #startAnew(): null {
-    this.#at = null;
-    this.#isRecalled = false;
-    this.#offset = null;
-    this.#furthest = 0;
+  #startOver(): null {
+    this.#state = { kind: "absent" };
     return null;
   }
 
-  /** While bytes are sent: as soon as the digest is known, asks whether the server has the content. */
+  /** Beside the steps: asks whether the server has the content, as soon as the digest is known. */
   async #lookForContent(): Promise<void> {
-    const { service, steering } = this.#context;
+    const { service, control } = this.#run;
     try {
       const hex = await this.#digest.settled;
-      if (hex === null || this.#isOver || !this.#isUndeclared) return;
-      await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: steering.signal });
-      if (this.#isOver || this.#parts.total === null) return;
-      this.#isThere = true;
-      steering.interrupt();
+      if (hex === null || this.#presence !== "open") return;
+      await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: control.signal });
+      if (this.#presence !== "open" || this.#source.total === null) return;
+      this.#presence = "stored";
+      control.interrupt();
     } catch {
-      // it is not there, or not told: the upload goes on
+      // it is not stored, or the server does not say: the upload proceeds
     }
   }
 
-  /** Takes what the server has, by an upload of this digest that is complete when it begins, and drops the one under way. */
+  /** Creates an upload with the digest, which is complete at once because the server has the content. Drops the other one. */
   async #claim(signal: AbortSignal): Promise<Receipt | null> {
-    const answer = await this.#requestCreation(signal);
-    if (isComplete(answer)) {
-      const receipt = this.#receiptIn(answer);
-      await this.#remove(this.#at, signal);
+    const response = await this.#requestCreation(signal);
+    if (isComplete(response)) {
+      const receipt = this.#receiptIn(response);
+      await this.#remove(this.#url, signal);
       return receipt;
     }
-    // it was there, and has been removed
-    await this.#remove(this.#locationIn(answer), signal);
-    this.#isThere = false;
-    this.#offset = null;
+    // the content was removed in the meantime
+    await this.#remove(this.#locationIn(response), signal);
+    this.#presence = "settled";
+    const state = this.#state;
+    if (state.kind === "located") this.#state = { ...state, kind: "unlocated" };
     return null;
   }
 
-  /** Best effort: what is not removed expires. */
-  async #remove(at: string | null, signal: AbortSignal): Promise<void> {
-    if (at === null) return;
-    await this.#context.service.send({ method: "DELETE", url: at, signal }).catch(() => null);
+  /** Best effort: an upload that is not removed expires. */
+  async #remove(url: string | null, signal: AbortSignal): Promise<void> {
+    if (url === null) return;
+    await this.#run.service.send({ method: "DELETE", url, signal }).catch(() => null);
+  }
+
+  get #url(): string | null {
+    return this.#state.kind === "absent" ? null : this.#state.resource.url;
   }
 
   #digestFields(): Record<string, string> {
@@ -314,16 +344,16 @@ export class ResumableUpload {
     return hex === null ? {} : { "Repr-Digest": formatReprDigest(hex) };
   }
 
-  #locationIn(answer: WireAnswer): string {
-    const location = answer.field("location");
-    if (location !== null) return targetIn(location, this.#context.service.endpoint, answer.status);
-    throw new FixityClientError("unexpected-answer", "The server does not tell where the upload is.", {
-      status: answer.status,
+  #locationIn(response: WireResponse): string {
+    const location = response.field("location");
+    if (location !== null) return resolveLocation(location, this.#run.service.endpoint, response.status);
+    throw new FixityClientError("unexpected-answer", "The response to the creation has no Location.", {
+      status: response.status,
     });
   }
 
-  #receiptIn(answer: WireAnswer): Receipt {
-    const expected = { digest: this.#digest.hex, size: this.#parts.total };
-    return receiptIn(answer, this.#context.service.endpoint, expected);
+  #receiptIn(response: WireResponse): Receipt {
+    const expected = { digest: this.#digest.hex, size: this.#source.total };
+    return receiptIn(response, this.#run.service.endpoint, expected);
   }
 }

@@ -1,16 +1,16 @@
+import { parseObject } from "./formats.ts";
 import type { Content } from "./platform.ts";
-import { objectIn } from "./answers.ts";
 import type { UploadStorage } from "./types.ts";
 
-/** What is remembered of an upload. */
-export interface Remembered {
-  /** Its address. */
+/** The value of an entry, as JSON. */
+interface StoredEntry {
+  /** The URL of the upload. */
   readonly at: string;
-  /** Milliseconds since 1970, when the server forgets it. */
+  /** Milliseconds since 1970, when the server forgets the upload. */
   readonly expires: number;
 }
 
-/** What tells a file from others. */
+/** What distinguishes a file from others. */
 export interface FileFacts {
   readonly content: Content;
   /** Name, or path. */
@@ -20,66 +20,72 @@ export interface FileFacts {
   readonly type: string | null;
 }
 
-/** Every key in a storage begins with it. */
+/** The beginning of every key in a storage. */
 export const KEY_PREFIX = "fixity:";
 
-/** Milliseconds that an upload is remembered where the server does not tell how long it keeps it. */
-const USUAL_AGE = 24 * 3_600_000;
+/** How long an entry lives if the server does not say how long it keeps the upload. */
+const DEFAULT_AGE_MS = 24 * 3_600_000;
 
-/** Keys of uploads that are under way in this page or process: a second upload of one file must not take over the first. */
+/** Keys of uploads that run in this page or process: a second upload of the same file must not take over the first. */
 export type KeysInUse = Set<string>;
 
-/** Where one upload is remembered while it is under way. Failures of the storage are passed over. */
-export class UploadMemory {
+/** The entry of one upload in the storage, by which a later run resumes it. Failures of the storage are ignored. */
+export class ResumeEntry {
   readonly #storage: UploadStorage;
   readonly #key: string;
-  readonly #inUse: KeysInUse;
+  readonly #keysInUse: KeysInUse;
 
-  private constructor(storage: UploadStorage, key: string, inUse: KeysInUse) {
+  private constructor(storage: UploadStorage, key: string, keysInUse: KeysInUse) {
     this.#storage = storage;
     this.#key = key;
-    this.#inUse = inUse;
-    inUse.add(key);
+    this.#keysInUse = keysInUse;
+    keysInUse.add(key);
   }
 
-  /** `null` where the file cannot be known again, or is being uploaded already. */
+  /** `null` if the file cannot be recognised later, or is being uploaded already. */
   static of(
     { content, identity, lastModified, filename, type }: FileFacts,
-    { storage, endpoint, inUse }: { storage: UploadStorage | null; endpoint: string; inUse: KeysInUse },
-  ): UploadMemory | null {
+    { storage, endpoint, keysInUse }: { storage: UploadStorage | null; endpoint: string; keysInUse: KeysInUse },
+  ): ResumeEntry | null {
     if (storage === null || identity === null || lastModified === null) return null;
     const facts = [endpoint, identity, content.size, lastModified, filename, type];
     const key = KEY_PREFIX + JSON.stringify(facts);
-    return inUse.has(key) ? null : new UploadMemory(storage, key, inUse);
+    return keysInUse.has(key) ? null : new ResumeEntry(storage, key, keysInUse);
   }
 
-  /** The address of the upload that an earlier run has begun, or `null`. */
-  async recall(): Promise<string | null> {
+  /** The URL of the upload that an earlier run has left, or `null`. */
+  async read(): Promise<string | null> {
     const text = await this.#attempt(() => this.#storage.get(this.#key));
-    const { at, expires } = objectIn(text ?? "") ?? {};
+    const { at, expires } = parseObject(text ?? "") ?? {};
     return typeof at === "string" && typeof expires === "number" && expires > Date.now() ? at : null;
   }
 
-  /** @param age seconds that the server keeps the upload */
-  async note(at: string, age: number | null): Promise<void> {
-    const remembered: Remembered = { at, expires: Date.now() + (age === null ? USUAL_AGE : age * 1000) };
-    await this.#attempt(() => this.#storage.set(this.#key, JSON.stringify(remembered)));
+  /** @param age seconds for which the server keeps the upload; `null` if unknown */
+  async write(at: string, age: number | null): Promise<void> {
+    const entry: StoredEntry = { at, expires: Date.now() + (age === null ? DEFAULT_AGE_MS : age * 1000) };
+    await this.#attempt(() => this.#storage.set(this.#key, JSON.stringify(entry)));
   }
 
-  async forget(): Promise<void> {
+  async remove(): Promise<void> {
     await this.#attempt(() => this.#storage.remove(this.#key));
   }
 
-  /** Lets another upload of the file go on from here. */
+  /** Lets another upload of the same file use the entry. */
   release(): void {
-    this.#inUse.delete(this.#key);
+    this.#keysInUse.delete(this.#key);
   }
 
   async #attempt<T>(work: () => T | Promise<T>): Promise<T | null> {
     try {
       return await work();
     } catch {
-      return null; // full, private, or read-only: the upload works without
+      return null; // full, blocked or read-only: the upload works without it
     }
   }
+}
+
+/** Whether an entry has expired, or is not one. For storages that tidy up. */
+export function isExpired(value: string): boolean {
+  const { expires } = parseObject(value) ?? {};
+  return typeof expires !== "number" || expires <= Date.now();
 }

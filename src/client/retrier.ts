@@ -1,48 +1,55 @@
+import { delay } from "../base/abort-race.ts";
+import { retryDelay } from "../base/retry-delay.ts";
+import { asClientError } from "./errors.ts";
 import type { Network } from "./platform.ts";
-import { asClientError } from "./service.ts";
-import type { Turn } from "./turn.ts";
-import type { Steering } from "./upload-control.ts";
+import type { RetryOptions } from "./types.ts";
 
-/** {@link RetryOptions}, complete. */
-export interface RetryPlan {
-  readonly attempts: number;
-  readonly minDelay: number;
-  readonly maxDelay: number;
-  readonly stallTimeout: number;
+/** {@link RetryOptions} with all defaults applied. */
+export type RetryPolicy = Required<{ readonly [Name in keyof RetryOptions]: number }>;
+
+/** The longest wait that a server can ask for. After a longer one the error is final. */
+const RETRY_AFTER_MAX_MS = 10 * 60_000;
+
+/** The longest timer that there is: waits that only the network ends. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** What can interrupt the attempts: the control of an upload, or the signal of a download. */
+export interface AttemptControl {
+  /** The signal of the current attempt. */
+  readonly current: AbortSignal;
+  /** Waits until an attempt may begin. @throws FixityClientError `aborted` */
+  ready(): Promise<void>;
 }
 
-/** Milliseconds: a server that asks for a longer wait is not waited for. */
-const PATIENCE = 10 * 60_000;
+export interface RetrierOptions {
+  readonly control: AttemptControl;
+  readonly network: Network;
+  readonly policy: RetryPolicy;
+}
 
-/** Does what may fail until it succeeds: through pauses, broken connections, times without network, and busy servers. */
-export class Persistence {
-  readonly #steering: Steering;
-  readonly #turn: Turn;
+/** Repeats a step until it succeeds: through interruptions, broken connections, times without network, and busy servers. */
+export class Retrier {
+  readonly #control: AttemptControl;
   readonly #network: Network;
-  readonly #plan: RetryPlan;
+  readonly #policy: RetryPolicy;
+  /** Failures in a row without a byte having arrived. */
   #failures = 0;
 
-  constructor(parts: {
-    readonly steering: Steering;
-    readonly turn: Turn;
-    readonly network: Network;
-    readonly plan: RetryPlan;
-  }) {
-    this.#steering = parts.steering;
-    this.#turn = parts.turn;
-    this.#network = parts.network;
-    this.#plan = parts.plan;
+  constructor({ control, network, policy }: RetrierOptions) {
+    this.#control = control;
+    this.#network = network;
+    this.#policy = policy;
   }
 
   /**
-   * Runs a step until it succeeds. A step that was interrupted is run again at once and finds out what has changed.
+   * Runs a step until it succeeds. An interrupted step runs again at once, and finds out by itself what has changed.
    *
-   * @throws FixityClientError what makes no sense to try again, or was tried too often; `aborted`
+   * @throws FixityClientError `aborted`, an error that is not retryable, or the last one after too many attempts
    */
   async run<T>(step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     for (;;) {
-      await this.ready();
-      const signal = this.#steering.current;
+      await this.#control.ready();
+      const signal = this.#control.current;
       try {
         return await step(signal);
       } catch (error) {
@@ -51,52 +58,28 @@ export class Persistence {
     }
   }
 
-  /** Waits for the upload's turn, and while it is paused; others go on in that time. @throws FixityClientError `aborted` */
-  async ready(): Promise<void> {
-    for (;;) {
-      if (this.#steering.isPaused) this.#turn.leave();
-      await this.#steering.whenGoing();
-      const hasSlot = await this.#steering.wait(this.#turn.take()).then(
-        () => true,
-        () => false, // interrupted: by a pause, or for good
-      );
-      if (hasSlot && !this.#steering.isPaused) return;
-    }
-  }
-
-  /** Something has arrived: failures are counted anew. */
+  /** Starts the count of failures over: bytes have arrived. */
   progressed(): void {
     this.#failures = 0;
   }
 
   async #backOff(thrown: unknown): Promise<void> {
     const error = asClientError(thrown);
-    // bytes that were the wrong ones are not the right ones when the last request is sent again
+    // wrong bytes do not become right when the last request is repeated
     if (!error.retryable || error.final || error.code === "digest-mismatch") throw error;
-    if (error.status === null && !this.#network.isOnline()) return this.#sleep(null);
-    const { attempts, minDelay, maxDelay } = this.#plan;
-    const asked = error.retryAfter ?? 0;
-    if (this.#failures >= attempts || asked > PATIENCE) throw error;
-    const longest = Math.min(maxDelay, minDelay * 2 ** this.#failures);
+    if (error.status === null && !this.#network.isOnline()) return this.#sleep(TIMER_MAX_MS);
+    const { attempts, minDelay, maxDelay } = this.#policy;
+    const requested = error.retryAfter ?? 0;
+    if (this.#failures >= attempts || requested > RETRY_AFTER_MAX_MS) throw error;
     this.#failures += 1;
-    // "full jitter": clients that failed together do not come back together
-    await this.#sleep(asked + Math.random() * longest);
+    await this.#sleep(requested + retryDelay(this.#failures, { firstMs: minDelay, maxMs: maxDelay }));
   }
 
-  /** Until the time is over, the network comes back, or the upload is steered. */
-  #sleep(ms: number | null): Promise<void> {
-    const { current } = this.#steering;
-    const over = new AbortController();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        over.abort();
-        resolve();
-      };
-      const timer = ms === null ? undefined : setTimeout(wake, ms);
-      if (current.aborted) return wake();
-      current.addEventListener("abort", wake, { signal: over.signal });
-      this.#network.onOnline(wake, over.signal);
-    });
+  /** Waits until the time is up, the network returns, or the attempt is interrupted. */
+  async #sleep(ms: number): Promise<void> {
+    const awake = new AbortController();
+    this.#network.onOnline(() => awake.abort(), awake.signal);
+    await delay(ms, AbortSignal.any([this.#control.current, awake.signal])).catch(() => null);
+    awake.abort();
   }
 }

@@ -1,43 +1,56 @@
-import { FixityClientError } from "./errors.ts";
-import type { Content, Platform, WireAnswer } from "./platform.ts";
-import { errorIn } from "./answers.ts";
-import { MAX_REDIRECTS, needManualRedirects, redirectTarget, safeWhenFollowed } from "./redirects.ts";
+import { asClientError, abortError, FixityClientError } from "./errors.ts";
+import { headOf } from "./fetch-transport.ts";
+import type { Content, Platform, WireResponse } from "./platform.ts";
+import { errorIn } from "./responses.ts";
 import type { ClientHeaders } from "./types.ts";
+
+type Fields = Readonly<Record<string, string>>;
+
+/** Redirects that one request follows. */
+const MAX_REDIRECTS = 5;
+
+const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * Fields that a browser may keep while it follows a redirect by itself: it removes `Authorization` when the origin changes
+ * (Fetch, HTTP-redirect fetch), and the others hold no secret. Every other field would reach the target.
+ */
+const SAFE_WHEN_FOLLOWED: ReadonlySet<string> = new Set([
+  "accept",
+  "accept-language",
+  "authorization",
+  "content-language",
+]);
 
 /** A request to the service. */
 export interface ServiceRequest {
   readonly method: string;
   readonly url: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Fields;
   readonly content?: Content;
   readonly onSent?: (bytes: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** What a {@link Service} is made of. */
 export interface ServiceOptions {
   readonly endpoint: URL;
   readonly headers: ClientHeaders;
   readonly platform: Pick<Platform, "transport" | "fetch" | "showsRedirects">;
+  /** Milliseconds. */
   readonly stallTimeout: number;
 }
 
-/** One request of those that a redirect makes of a question. */
+/** One exchange of a request that may be redirected. */
 interface Hop {
   readonly url: string;
-  /** The client's own fields for this URL. */
-  readonly own: Readonly<Record<string, string>>;
+  /** The `headers` of the client, if they may be sent to this URL. */
+  readonly own: Fields;
   readonly redirect: "manual" | "follow";
 }
 
-/** The part of a response that says whether it is a redirect. */
-interface ResponseHead {
-  readonly status: number;
-  readonly field: (name: string) => string | null;
-}
-
 /**
- * The service at an endpoint: sends requests with the client's own fields, and makes errors of what is no success.
+ * The service at an endpoint. Sends requests with the client's own fields, and turns every unsuccessful response into an
+ * error.
  *
  * The client's fields (`headers`) may be secrets, so only the endpoint's origin receives them. Redirects of `GET` and
  * `HEAD` are followed here, one at a time, with the fields that belong to each URL. A redirect of any other request is an
@@ -60,12 +73,12 @@ export class Service {
     this.#stallTimeout = stallTimeout;
   }
 
-  /** @throws FixityClientError for every answer that is no success, and where there is none */
-  async send(request: ServiceRequest): Promise<WireAnswer> {
+  /** @throws FixityClientError for every unsuccessful response, and if there was none */
+  async send(request: ServiceRequest): Promise<WireResponse> {
     const { method, url, headers = {}, content = null, onSent = () => undefined, signal } = request;
     const watch = new StallWatch(this.#stallTimeout, { total: content?.size ?? 0, signal });
     try {
-      const answer = await this.#follow(method, url, (hop) =>
+      const response = await this.#follow(method, url, (hop) =>
         this.#platform.transport({
           method,
           url: hop.url,
@@ -79,59 +92,78 @@ export class Service {
           redirect: hop.redirect,
         }),
       );
-      if (answer.status >= 200 && answer.status < 300) return answer;
-      throw errorIn(answer);
+      if (response.status >= 200 && response.status < 300) return response;
+      throw errorIn(response);
     } catch (error) {
-      throw signal.aborted ? abortion(signal) : asClientError(error);
+      throw signal.aborted ? abortError(signal) : asClientError(error);
     } finally {
       watch.end();
     }
   }
 
-  /** Sends a `GET` whose response is read as it comes, whatever its status. Rejects with what `fetch` rejects with. */
-  async open(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response> {
-    const answer = await this.#follow("GET", url, async ({ url, own, redirect }) => {
+  /** Sends a `GET` whose body is read as it arrives, whatever the status. Rejects with the errors of `fetch`. */
+  async open(url: string, headers: Fields, signal: AbortSignal): Promise<Response> {
+    const { response } = await this.#follow("GET", url, async ({ url, own, redirect }) => {
       const response = await this.#platform.fetch(url, { headers: { ...own, ...headers }, signal, redirect });
-      const field = (name: string): string | null => response.headers.get(name);
-      return {
-        status: response.status,
-        field,
-        response,
-        discard: () => void response.body?.cancel().catch(() => null),
-      };
+      return { ...headOf(response), response, discard: () => void response.body?.cancel().catch(() => null) };
     });
-    return answer.response;
+    return response;
   }
 
-  async #follow<Answer extends ResponseHead & { readonly discard?: () => void }>(
+  async #follow<Answer extends Omit<WireResponse, "text"> & { readonly discard?: () => void }>(
     method: string,
     from: string,
     exchange: (hop: Hop) => Promise<Answer>,
   ): Promise<Answer> {
-    const isQuestion = method === "GET" || method === "HEAD";
+    const isRead = method === "GET" || method === "HEAD";
     let url = from;
     for (let hops = 0; ; hops++) {
       const own = await this.#headersFor(url);
       const isManual = this.#platform.showsRedirects || needManualRedirects(own);
-      const answer = await exchange({ url, own, redirect: isManual ? "manual" : "follow" });
-      const { status, field } = answer;
-      if (status === 0 && !isQuestion) throw redirected();
+      const response = await exchange({ url, own, redirect: isManual ? "manual" : "follow" });
+      const { status, field } = response;
+      if (status === 0 && !isRead) {
+        const detail = "The service redirects uploads to another address: use that address as the endpoint.";
+        throw new FixityClientError("unexpected-answer", detail);
+      }
       if (status === 0) return exchange({ url, own: safeWhenFollowed(own), redirect: "follow" });
-      const next = isQuestion && hops < MAX_REDIRECTS ? redirectTarget(url, status, field("location")) : null;
-      if (next === null) return answer;
-      answer.discard?.();
+      const next = isRead && hops < MAX_REDIRECTS ? redirectTarget(url, status, field("location")) : null;
+      if (next === null) return response;
+      response.discard?.();
       url = next;
     }
   }
 
-  /** The client's own fields for a URL: none for another origin. */
-  async #headersFor(url: string): Promise<Readonly<Record<string, string>>> {
+  /**
+   * The client's own fields for a URL: none for another origin.
+   *
+   * @throws FixityClientError `headers-failed`, `invalid-option`: neither is a failure of the network, so nothing is retried
+   */
+  async #headersFor(url: string): Promise<Fields> {
     if (new URL(url).origin !== this.#origin) return {};
-    return typeof this.#headers === "function" ? await this.#headers() : this.#headers;
+    const fields = typeof this.#headers === "function" ? await callHeaders(this.#headers) : this.#headers;
+    try {
+      const trimmed = Object.entries(fields).map(([name, value]) => [name, String(value).trim()] as const);
+      void new Headers(trimmed.map((field) => [...field])); // throws for what HTTP does not allow
+      return Object.fromEntries(trimmed);
+    } catch (cause) {
+      // the detail must not show the value, which may be a secret
+      const detail = "headers must be an object of header fields, with names and values that HTTP allows.";
+      throw new FixityClientError("invalid-option", detail, { cause });
+    }
   }
 }
 
-/** Ends a request of which no byte is sent for too long: not before its first, and not after its last. */
+async function callHeaders(headers: () => Fields | Promise<Fields>): Promise<Fields> {
+  try {
+    return await headers();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new FixityClientError("headers-failed", `The headers function failed: ${reason}`, { cause });
+  }
+}
+
+/** Aborts a request that sends no byte for too long. It does not watch before the first byte, nor after the last. */
 class StallWatch {
   readonly #controller = new AbortController();
   readonly #timeout: number;
@@ -160,30 +192,42 @@ class StallWatch {
   }
 
   end(): void {
-    this.#hasEnded = true; // the content may still be read for a moment
+    this.#hasEnded = true; // the content may be read for a moment longer
     clearTimeout(this.#timer);
     this.#signal.removeEventListener("abort", this.#stop);
   }
 }
 
-/** A browser shows no more of a redirect than that it is one. */
-function redirected(): FixityClientError {
-  const detail = "The service redirects uploads to another address: use that address as the endpoint.";
-  return new FixityClientError("unexpected-answer", detail);
+/**
+ * The target of a redirect; `null` for any other response.
+ *
+ * @throws FixityClientError `unexpected-answer` for a target that must not be followed
+ */
+export function redirectTarget(from: string, status: number, location: string | null): string | null {
+  if (!REDIRECT_STATUSES.has(status) || location === null) return null;
+  return resolveLocation(location, from, status);
 }
 
-/** The error of an upload or download that was stopped. */
-export function abortion(signal: AbortSignal): FixityClientError {
-  const { reason } = signal;
-  if (reason instanceof FixityClientError) return reason;
-  return new FixityClientError("aborted", "This was stopped before it was complete.", { cause: reason });
+/**
+ * Makes a URL that the server names absolute.
+ *
+ * @throws FixityClientError `unexpected-answer` if it is no http(s) URL, or leaves https for http
+ */
+export function resolveLocation(location: string, from: string, status: number): string {
+  const target = URL.parse(location, from);
+  const isHttp = target !== null && /^https?:$/.test(target.protocol);
+  if (isHttp && !(from.startsWith("https:") && target.protocol === "http:")) return target.href;
+  const shown = JSON.stringify(location.slice(0, 200));
+  const reason = isHttp ? "which would leave https for http" : "which is no http(s) URL";
+  throw new FixityClientError("unexpected-answer", `The server refers to ${shown}, ${reason}.`, { status });
 }
 
-/** `error` itself, or a failure of the network. */
-export function asClientError(error: unknown): FixityClientError {
-  if (error instanceof FixityClientError) return error;
-  return new FixityClientError("network-error", "The connection to the server failed.", {
-    cause: error,
-    retryable: true,
-  });
+/** Whether a browser that follows a redirect would show one of these fields to another origin. */
+export function needManualRedirects(fields: Fields): boolean {
+  return Object.keys(fields).some((name) => !SAFE_WHEN_FOLLOWED.has(name.toLowerCase()));
+}
+
+/** The fields that a browser keeps from other origins by itself. */
+export function safeWhenFollowed(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => SAFE_WHEN_FOLLOWED.has(name.toLowerCase())));
 }

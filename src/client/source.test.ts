@@ -1,54 +1,54 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { BytesContent } from "./node/bytes-content.ts";
-import { nodeHashing } from "./node/node-hashing.ts";
-import { FileParts, type Part, StreamParts } from "./parts.ts";
+import { BytesContent } from "./node/content.ts";
+import { nodeHashing } from "./node/platform.ts";
+import { type Append, FileAppends, StreamAppends } from "./source.ts";
 
-const join = (chunks: readonly Uint8Array<ArrayBuffer>[]): BytesContent => new BytesContent(Buffer.concat(chunks));
+const concat = (chunks: readonly Uint8Array<ArrayBuffer>[]): BytesContent => new BytesContent(Buffer.concat(chunks));
 
-function partsOf(...chunks: string[]): StreamParts {
+function appendsOf(...chunks: string[]): StreamAppends {
   const stream = (async function* () {
     for (const chunk of chunks) yield Buffer.from(chunk);
   })();
-  return new StreamParts({ stream, hash: null, join });
+  return new StreamAppends(stream, { hash: null, concat });
 }
 
-async function shown({ content, isLast }: Part): Promise<readonly [string, boolean]> {
+async function shown({ content, isLast }: Append): Promise<readonly [string, boolean]> {
   return [Buffer.concat(await Array.fromAsync(content.stream())).toString(), isLast];
 }
 
-test("a file gives parts from anywhere", async () => {
-  const parts = new FileParts(new BytesContent(Buffer.from("0123456789")));
-  assert.deepEqual(await shown(await parts.take(0, 4)), ["0123", false]);
-  assert.deepEqual(await shown(await parts.take(8, 4)), ["89", true]);
-  assert.deepEqual(await shown(await parts.take(10, 4)), ["", true]);
+test("a file yields appends from any offset", async () => {
+  const appends = new FileAppends(new BytesContent(Buffer.from("0123456789")));
+  assert.deepEqual(await shown(await appends.take(0, 4)), ["0123", false]);
+  assert.deepEqual(await shown(await appends.take(8, 4)), ["89", true]);
+  assert.deepEqual(await shown(await appends.take(10, 4)), ["", true]);
 });
 
-test("a stream gives parts of the size asked for, whatever its chunks are", async () => {
-  const parts = partsOf("01", "2345678", "", "9");
-  assert.equal(parts.total, null);
-  assert.deepEqual(await shown(await parts.take(0, 4)), ["0123", false]);
-  assert.deepEqual(await shown(await parts.take(4, 4)), ["4567", false]);
-  assert.deepEqual(await shown(await parts.take(8, 4)), ["89", true]);
-  assert.equal(parts.total, 10);
+test("a stream yields appends of the requested size, whatever its chunks are", async () => {
+  const appends = appendsOf("01", "2345678", "", "9");
+  assert.equal(appends.total, null);
+  assert.deepEqual(await shown(await appends.take(0, 4)), ["0123", false]);
+  assert.deepEqual(await shown(await appends.take(4, 4)), ["4567", false]);
+  assert.deepEqual(await shown(await appends.take(8, 4)), ["89", true]);
+  assert.equal(appends.total, 10);
 });
 
-test("a part that ends with the stream is known to be the last one", async () => {
-  assert.deepEqual(await shown(await partsOf("01", "23").take(0, 4)), ["0123", true]);
-  assert.deepEqual(await shown(await partsOf().take(0, 4)), ["", true]);
+test("an append that ends with the stream is the last one", async () => {
+  assert.deepEqual(await shown(await appendsOf("01", "23").take(0, 4)), ["0123", true]);
+  assert.deepEqual(await shown(await appendsOf().take(0, 4)), ["", true]);
 });
 
-test("bytes of a stream that were lost are given again", async () => {
-  const parts = partsOf("0123", "4567", "89");
-  await parts.take(0, 8);
-  assert.deepEqual(await shown(await parts.take(3, 4)), ["3456", false]);
-  assert.deepEqual(await shown(await parts.take(3, 20)), ["3456789", true]);
-  await assert.rejects(parts.take(2, 4), { code: "source-changed" });
-  await assert.rejects(parts.take(11, 4), { code: "source-changed" });
+test("unacknowledged bytes of a stream are yielded again", async () => {
+  const appends = appendsOf("0123", "4567", "89");
+  await appends.take(0, 8);
+  assert.deepEqual(await shown(await appends.take(3, 4)), ["3456", false]);
+  assert.deepEqual(await shown(await appends.take(3, 20)), ["3456789", true]);
+  await assert.rejects(appends.take(2, 4), { code: "source-changed" });
+  await assert.rejects(appends.take(11, 4), { code: "source-changed" });
 });
 
-test("each byte of a stream is hashed once, also where its buffer is used again", async () => {
+test("each byte of a stream is hashed once, also if the stream reuses its buffer", async () => {
   const buffer = Buffer.alloc(4);
   const stream = (async function* () {
     for (const text of ["0123", "4567", "89ab"]) {
@@ -57,14 +57,14 @@ test("each byte of a stream is hashed once, also where its buffer is used again"
     }
   })();
   const hash = nodeHashing.running();
-  const parts = new StreamParts({ stream, hash, join });
-  await parts.take(0, 8);
-  assert.deepEqual(await shown(await parts.take(0, 20)), ["0123456789ab", true]);
-  await parts.ended;
+  const appends = new StreamAppends(stream, { hash, concat });
+  await appends.take(0, 8);
+  assert.deepEqual(await shown(await appends.take(0, 20)), ["0123456789ab", true]);
+  await appends.ended;
   assert.equal(await hash.digest(), createHash("sha256").update("0123456789ab").digest("hex"));
 });
 
-test("a stream that is not needed to its end is told so", async () => {
+test("a stream that is not needed to its end is closed", async () => {
   let isClosed = false;
   const stream = (async function* () {
     try {
@@ -73,8 +73,8 @@ test("a stream that is not needed to its end is told so", async () => {
       isClosed = true;
     }
   })();
-  const parts = new StreamParts({ stream, hash: null, join });
-  await parts.take(0, 10);
-  await parts.close();
+  const appends = new StreamAppends(stream, { hash: null, concat });
+  await appends.take(0, 10);
+  await appends.close();
   assert.equal(isClosed, true);
 });

@@ -1,6 +1,6 @@
 /**
- * What can be uploaded. A string is the path of a file, a `URL` one of the scheme `file:`; both in Node only. A stream is read
- * once and can be resumed after a broken connection, but not by another page or process.
+ * What can be uploaded. In Node a string is the path of a file, and a `URL` is one of the scheme `file:`. A stream is read
+ * once: its upload survives a broken connection, but cannot be resumed by another page or process.
  */
 export type UploadSource =
   | Blob
@@ -11,33 +11,33 @@ export type UploadSource =
   | string
   | URL;
 
-/** Header fields for every request, or what gives them: asked anew for each request, so that tokens can be renewed. */
+/** Header fields for every request, or a function that returns them. It is called for each request, so it can renew tokens. */
 export type ClientHeaders =
   | Readonly<Record<string, string>>
   | (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>);
 
-/** How often, and when, a request that failed is sent again. */
+/** How often, and when, a request that failed is repeated. */
 export interface RetryOptions {
   /**
-   * Times in a row that a request may fail without a byte having arrived; 0 for no second attempt.
+   * How many times in a row a request may be repeated without a byte arriving; 0 for never.
    *
    * @default 8
    */
   readonly attempts?: number | undefined;
   /**
-   * Milliseconds: the longest wait before the second attempt. It doubles with each further one; the wait is a random part of it.
+   * Milliseconds: the upper limit of the first delay. It doubles with each failure; the delay is a random part of it.
    *
    * @default 500
    */
   readonly minDelay?: number | undefined;
   /**
-   * Milliseconds: the longest wait of all, but where the server asks for more (`Retry-After`).
+   * Milliseconds: the upper limit of any delay, unless the server asks for more (`Retry-After`).
    *
    * @default 30000
    */
   readonly maxDelay?: number | undefined;
   /**
-   * Milliseconds without a byte sent after which a request is given up, as where a phone has changed networks. What the
+   * Milliseconds without a byte sent after which a request is aborted, as when a phone changes networks. The time that the
    * server takes after the last byte does not count.
    *
    * @default 60000
@@ -46,8 +46,8 @@ export interface RetryOptions {
 }
 
 /**
- * Where uploads that were interrupted are remembered, so that another page or process goes on with them. Its failures are passed
- * over: the upload then begins anew.
+ * Remembers interrupted uploads, so that another page or process can resume them. Its failures are ignored: the upload then
+ * starts over.
  */
 export interface UploadStorage {
   get(key: string): string | null | Promise<string | null>;
@@ -55,170 +55,173 @@ export interface UploadStorage {
   remove(key: string): void | Promise<void>;
 }
 
-/** What a client is told once. */
+/** Options of a client. */
 export interface ClientOptions {
-  /** The collection, as `https://files.example.com/uploads`; in browsers it may be relative to the page. */
+  /** The collection, such as `https://files.example.com/uploads`. In browsers it may be relative to the page. */
   readonly endpoint: string | URL;
   /** Sent to the endpoint's origin only. */
   readonly headers?: ClientHeaders | undefined;
   /**
-   * What sends requests.
+   * Sends all requests.
    *
-   * @default in browsers XMLHttpRequest for content, since `fetch` does not tell how much of it is sent; else `fetch`
+   * @default in browsers `XMLHttpRequest` for content, because `fetch` does not report how much of it was sent, and
+   *   `fetch` for everything else; in Node its HTTP client, and `fetch` for downloads
    */
   readonly fetch?: typeof globalThis.fetch | undefined;
   /**
-   * Uploads that are sent at the same time; others wait.
+   * Uploads that run at the same time. Others wait.
    *
    * @default 3
    */
   readonly concurrency?: number | undefined;
   readonly retry?: RetryOptions | undefined;
   /**
-   * `null` to remember nothing.
+   * Where interrupted uploads are remembered; `null` for nowhere.
    *
-   * @default `localStorage` in browsers, nothing in Node: see `fileStorage`
+   * @default `localStorage` in browsers; nowhere in Node (see `fileStorage`)
    */
   readonly storage?: UploadStorage | null | undefined;
   /**
-   * Browsers only: makes the worker that hashes, from a script of the page's own origin. `null` for none: then no digest is
-   * declared, nothing is found to be there already, and downloads fail, since they cannot be verified.
+   * Browsers only: creates the worker that hashes, from a script of the page's own origin. `null` for none: then uploads
+   * declare no digest, no content is found to be stored already, and downloads fail, because they cannot be verified.
    *
    * @default `new Worker(new URL("./hash-worker.js", import.meta.url), { type: "module" })`
    */
   readonly worker?: (() => HashWorker) | null | undefined;
 }
 
-/** The part of a `Worker` that is used. */
+/** The part of a `Worker` that the client uses. */
 export interface HashWorker {
   addEventListener(name: "message" | "error", listener: (event: { readonly data?: unknown }) => void): void;
   postMessage(message: unknown): void;
   terminate(): void;
 }
 
-/** What an upload is busy with. */
+/**
+ * What an upload is doing. `hashing`: it computes the digest, and sends nothing meanwhile. `sending`: it sends. `storing`:
+ * all bytes are sent, and the server makes them durable.
+ */
 export type UploadPhase = "hashing" | "sending" | "storing";
 
-/** How far an upload is. Told ten times a second at most. */
+/** How far an upload is. Reported at most ten times a second. */
 export interface UploadProgress {
-  /** `hashing`: nothing is sent, the digest is awaited. `storing`: all is sent, the server makes it durable. */
   readonly phase: UploadPhase;
-  /** Hashed or sent until now; in `sending` those count that an earlier run had sent. */
+  /** Bytes hashed or sent so far. While `sending`, the bytes of an earlier run count. */
   readonly bytes: number;
-  /** Of the file; `null` for a stream that has not ended. */
+  /** Bytes of the file; `null` for a stream that has not ended. */
   readonly total: number | null;
-  /** Bytes per second over the last seconds; `null` where it is not known yet. */
+  /** Bytes per second, during the last seconds; `null` if not known yet. */
   readonly rate: number | null;
-  /** Seconds; `null` where it is not known. */
+  /** Seconds left; `null` if unknown. */
   readonly remaining: number | null;
 }
 
-/** What may be told of one upload. */
+/** Options of one upload. */
 export interface UploadOptions {
   /**
-   * @default the name of a `File` or of the file at a path
+   * @default the name of a `File`, or of the file at a path
    */
   readonly filename?: string | undefined;
   /**
-   * The media type; gives the link its extension where the name has none.
+   * The media type. It gives the link its extension if the name has none.
    *
    * @default that of a `Blob`
    */
   readonly type?: string | undefined;
-  /** What it throws does not reach the upload: it is an uncaught error of the page or process. */
+  /** An error that it throws does not affect the upload: it is an uncaught error of the page or process. */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
   /**
-   * Stops the upload, with the error `aborted`. What has arrived is kept at the server where the client remembers uploads, so
-   * that the same upload goes on from there another time; else it is cancelled. See {@link Upload.abort} for the other way.
+   * Stops the upload, with the error `aborted`. If the client remembers the upload, the server keeps what has arrived, and
+   * the next upload of the same file resumes from there; otherwise the upload is cancelled. {@link Upload.abort} cancels it
+   * in any case.
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to go on with what an earlier run has sent, and to remember this one. Needs a storage, and a file or a
+   * Whether to resume what an earlier run has sent, and to remember this one. Needs a storage, and a file or a
    * `fingerprint`.
    *
    * @default true
    */
   readonly resume?: boolean | undefined;
   /**
-   * What the file is remembered by, besides its size, name and type: for a source that cannot tell it from others.
+   * What identifies the file later, besides its size, name and type. For sources that cannot be told apart otherwise.
    *
-   * @default the name or path of a file, and when it was changed
+   * @default the name or path of a file, and its modification time
    */
   readonly fingerprint?: string | undefined;
   /**
-   * The digest that the server verifies the bytes by, and by which it knows whether it has them: `sha256:<hex>` where it is known,
-   * `true` to compute it from the file in any case, `false` for none.
+   * The digest by which the server verifies the bytes, and finds out whether it has them: `sha256:<hex>` if it is known,
+   * `true` to compute it in any case, `false` for none.
    *
-   * @default computed, unless the network proves to be about as quick as hashing: then next to nothing can be saved, and
-   * the upload does not wait for it
+   * @default computed, unless the network turns out to be about as fast as hashing: then it would save next to nothing, and
+   *   the upload does not wait for it
    */
   readonly declare?: boolean | string | undefined;
 }
 
-/** What has become of an upload: what the server says of it, and how it went. */
+/** A stored file, and how its upload went. */
 export interface UploadResult {
-  /** The permanent link, absolute where the endpoint is. */
+  /** The permanent link, absolute if the endpoint is. */
   readonly url: string;
   /** `sha256:<hex>`. */
   readonly digest: string;
   /** Bytes. */
   readonly size: number;
-  /** The media type that the link is served with. */
+  /** The media type with which the link is served. */
   readonly type: string;
-  /** The file's name as the server has cleaned it, or `null`. */
+  /** The file's name as the server has sanitised it, or `null`. */
   readonly name: string | null;
   /** For an `integrity` attribute: `sha256-<base64>`. */
   readonly integrity: string;
-  /** The content was stored already. */
+  /** Whether the content was stored before. */
   readonly existed: boolean;
-  /** Bytes of content that were really sent, those included that had to be sent twice. */
+  /** Bytes of content that were actually sent, including those that had to be sent twice. */
   readonly sent: number;
 }
 
-/** An upload that is under way. */
+/** A running upload. */
 export interface Upload {
   /** Rejects with a `FixityClientError`. */
   readonly done: Promise<UploadResult>;
   readonly isPaused: boolean;
-  /** Stops sending. What has arrived stays at the server until its uploads expire; another upload may take the turn. */
+  /** Stops sending. The server keeps what has arrived until it expires; another upload may run meanwhile. */
   pause(): void;
-  /** Goes on from where the server stands. */
+  /** Continues from what the server has. */
   resume(): void;
-  /** Gives the upload up, here and at the server. `done` rejects with the code `aborted`. */
+  /** Cancels the upload, here and at the server. `done` rejects with the code `aborted`. */
   abort(): void;
 }
 
-/** What is known of a stored file. */
+/** What is known about a stored file. */
 export interface BlobInfo {
-  /** The link that was asked for, absolute where the endpoint is. */
+  /** The link that was passed, absolute if the endpoint is. */
   readonly url: string;
   /** `sha256:<hex>`. */
   readonly digest: string;
   /** Bytes. */
   readonly size: number;
-  /** The media type that the link is served with. */
+  /** The media type with which the link is served. */
   readonly type: string;
   /** For an `integrity` attribute. */
   readonly integrity: string;
 }
 
-/** What may be told of a download. */
+/** Options of one download. */
 export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** The file's first bytes, where they are there from an earlier download: verified with the rest, not fetched again. */
+  /** The file's first bytes, from an earlier download: they are verified with the rest, and not fetched again. */
   readonly have?: AsyncIterable<Uint8Array> | undefined;
 }
 
 /** A file that is being fetched. */
 export interface Download extends Omit<BlobInfo, "size"> {
-  /** Bytes; `null` in browsers behind a proxy that compresses the file, and where the server sends no length. */
+  /** Bytes; `null` in browsers behind a proxy that compresses the file, and if the server sends no length. */
   readonly size: number | null;
-  /** Bytes of `have`: where the stream begins. */
+  /** The number of bytes in `have`, behind which the stream begins. */
   readonly offset: number;
   /**
-   * The bytes behind those. After a break it goes on from where it stood. It errors with a `FixityClientError`
-   * `digest-mismatch` at its end where the bytes are not those that the link names: nothing of it is to be used before it has
-   * ended well.
+   * The bytes from `offset` on. A broken connection is resumed. If the bytes are not those that the link names, the stream
+   * fails at its end with the code `digest-mismatch`: use nothing of it before it has ended well.
    */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
@@ -227,9 +230,9 @@ export interface Download extends Omit<BlobInfo, "size"> {
 export interface Client {
   /** Stores a file. Resolves when its link is permanent. @throws `FixityClientError` */
   readonly upload: (source: UploadSource, options?: UploadOptions) => Promise<UploadResult>;
-  /** The same, with a handle to pause and give up. Does not throw. */
+  /** Stores a file, and returns a handle to pause and cancel the upload. Does not throw. */
   readonly start: (source: UploadSource, options?: UploadOptions) => Upload;
-  /** Stores a file, and gives its permanent link. @throws `FixityClientError` */
+  /** Stores a file, and returns its permanent link. @throws `FixityClientError` */
   readonly uploadFile: (file: UploadSource, filename?: string) => Promise<string>;
   /**
    * Fetches a file.
@@ -238,11 +241,11 @@ export interface Client {
    * @throws `FixityClientError` also `blob-not-found`
    */
   readonly download: (link: string | URL, options?: DownloadOptions) => Promise<Download>;
-  /** What is stored under a link; `null` where nothing is. @throws `FixityClientError` */
+  /** Returns what is stored under a link, or `null` if the service says that nothing is. @throws `FixityClientError` */
   readonly stat: (
     link: string | URL,
     options?: { readonly signal?: AbortSignal | undefined },
   ) => Promise<BlobInfo | null>;
-  /** Lets go of the worker. What is under way fails with the code `aborted`. */
+  /** Ends the worker. Running uploads and downloads fail with the code `aborted`. */
   readonly close: () => void;
 }

@@ -1,20 +1,30 @@
 import { abortRace } from "../base/abort-race.ts";
-import { abortion } from "./service.ts";
+import type { Permit, Semaphore } from "../base/semaphore.ts";
+import { abortError } from "./errors.ts";
 
-/** Where an upload stands between its owner and its requests: going on, paused or stopped. */
-export class Steering {
-  readonly #whole = new AbortController();
-  #request = new AbortController();
+/**
+ * What a user does to one upload: pause, resume and cancel. It also holds the upload's permit among those that run at the
+ * same time: a paused upload releases it, so that others run meanwhile.
+ */
+export class UploadControl {
+  readonly #semaphore: Semaphore;
+  readonly #cancelled = new AbortController();
+  #attempt = new AbortController();
   #resumed: PromiseWithResolvers<void> | null = null;
+  #permit: Permit | null = null;
 
-  /** Aborted when the upload is stopped for good. */
-  get signal(): AbortSignal {
-    return this.#whole.signal;
+  constructor(semaphore: Semaphore) {
+    this.#semaphore = semaphore;
   }
 
-  /** For what is done now: aborted when it is paused, stopped or interrupted. */
+  /** Aborted when the upload is cancelled. */
+  get signal(): AbortSignal {
+    return this.#cancelled.signal;
+  }
+
+  /** The signal of the current attempt: aborted when the upload is paused, cancelled or interrupted. */
   get current(): AbortSignal {
-    return this.#request.signal;
+    return this.#attempt.signal;
   }
 
   get isPaused(): boolean {
@@ -32,34 +42,39 @@ export class Steering {
     this.#resumed = null;
   }
 
-  stop(reason: unknown): void {
-    this.#whole.abort(reason);
-    this.#request.abort(reason);
+  cancel(reason: unknown): void {
+    this.#cancelled.abort(reason);
+    this.#attempt.abort(reason);
     this.resume();
   }
 
-  /** Ends what is being done now: there is something better to do. */
+  /** Aborts the current attempt, so that the next one can do something better. */
   interrupt(): void {
     if (this.signal.aborted) return;
-    const before = this.#request;
-    this.#request = new AbortController();
+    const before = this.#attempt;
+    this.#attempt = new AbortController();
     before.abort();
   }
 
-  /** Waits while paused. @throws FixityClientError `aborted` */
-  async whenGoing(): Promise<void> {
-    while (this.#resumed !== null) await this.#resumed.promise;
-    if (this.signal.aborted) throw abortion(this.signal);
+  /** Waits until the upload is not paused and has a permit. @throws FixityClientError `aborted` */
+  async ready(): Promise<void> {
+    for (;;) {
+      if (this.isPaused) this.release();
+      while (this.#resumed !== null) await this.#resumed.promise;
+      if (this.signal.aborted) throw abortError(this.signal);
+      this.#permit ??= await this.#semaphore.acquire(1, this.current).catch(() => null); // interrupted
+      if (this.#permit !== null && !this.isPaused) return;
+    }
   }
 
-  /** Waits for something that does not know about signals. @throws FixityClientError `aborted` */
-  async wait<T>(promise: Promise<T>): Promise<T> {
-    const { current } = this;
-    try {
-      return await abortRace(promise, current);
-    } catch (error) {
-      if (current.aborted) throw abortion(current);
-      throw error;
-    }
+  /** Returns the permit. */
+  release(): void {
+    this.#permit?.release();
+    this.#permit = null;
+  }
+
+  /** Waits for `work`, which knows no signal, within the current attempt. @throws the reason of its signal */
+  wait<T>(work: Promise<T>): Promise<T> {
+    return abortRace(work, this.current);
   }
 }

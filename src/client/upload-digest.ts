@@ -1,63 +1,163 @@
 import { FixityClientError } from "./errors.ts";
+import type { Meter } from "./meter.ts";
+import type { UploadControl } from "./upload-control.ts";
 
-/** Computes a digest in hex, and tells how many bytes are hashed on the way, until the signal is aborted. */
+/** Bytes below which a measurement says more about round trips than about a rate. */
+const MEASURED_MIN_BYTES = 256 * 1024;
+/** Milliseconds below which a measurement of hashing says more about the start of the worker. */
+const WARM_UP_MS = 300;
+/** How many times as long as hashing all sending must take for the digest to be worth waiting for. */
+const WORTHWHILE_FACTOR = 8;
+/** Seconds below which a file is sent at once: asking the server first costs a round trip of its own. */
+const ASKING_MIN_S = 0.5;
+/**
+ * The share of the sending time that hashing may take. Above it less than half of the bytes can be saved, and on machines
+ * with few cores hashing and sending slow each other down.
+ */
+const TOO_LATE_SHARE = 1 / 2;
+/** Seconds that hashing may take in any case. */
+const HASHING_MIN_S = 1;
+/** Milliseconds between two progress reports while a digest is awaited. */
+const REPORT_INTERVAL_MS = 100;
+
+/** What to do about a digest that is being computed. */
+export type DigestAdvice =
+  /** Send nothing before it is known: that takes little time, and saves much if the server has the content. */
+  | "wait"
+  /** Send while it is computed. */
+  | "proceed"
+  /** Do without it: all bytes will be sent before it is known, or soon after. */
+  | "give-up";
+
+/** How fast this machine hashes and the network sends, in bytes per second. One for all uploads of a client. */
+export class TransferRates {
+  #hashing: number | null = null;
+  #sending: number | null = null;
+
+  /** Learns from a file that was hashed. */
+  hashed(bytes: number, ms: number): void {
+    this.#hashing = averaged(this.#hashing, bytes, ms);
+  }
+
+  /** Learns from a file that is being hashed. */
+  isHashing(bytes: number, ms: number): void {
+    if (ms >= WARM_UP_MS) this.hashed(bytes, ms);
+  }
+
+  /** Learns from a request that was answered. */
+  sent(bytes: number, ms: number): void {
+    this.#sending = averaged(this.#sending, bytes, ms);
+  }
+
+  /** Advises about a file of which `toHash` bytes are still to be hashed and `toSend` bytes to be sent. */
+  advice({ toHash, toSend }: { readonly toHash: number; readonly toSend: number }): DigestAdvice {
+    if (this.#hashing === null || this.#sending === null) return "proceed";
+    const hashing = toHash / this.#hashing;
+    const sending = toSend / this.#sending;
+    if (sending >= hashing * WORTHWHILE_FACTOR && sending > ASKING_MIN_S) return "wait";
+    return hashing > Math.max(sending * TOO_LATE_SHARE, HASHING_MIN_S) ? "give-up" : "proceed";
+  }
+}
+
+function averaged(rate: number | null, bytes: number, ms: number): number | null {
+  if (bytes < MEASURED_MIN_BYTES || ms <= 0) return rate;
+  const measured = (bytes * 1000) / ms;
+  return rate === null ? measured : (rate + measured) / 2;
+}
+
+/** Computes a digest in hex. Reports the bytes that were hashed so far, and stops when the signal is aborted. */
 export type DigestWork = (onHashed: (bytes: number) => void, signal: AbortSignal) => Promise<string> | string;
 
-/** A digest that is known, is being computed, or will never be known. */
-export class DigestJob {
-  /** In hex; `null` while it is not known. */
-  hex: string | null;
-  isPending = false;
-  /** Bytes hashed until now. */
-  hashed = 0;
-  /** Resolves with the digest, or with `null` where there is none. Rejects where the bytes cannot be read. */
-  readonly settled: Promise<string | null>;
-  readonly #began: number = performance.now();
-  readonly #giving = new AbortController();
+type DigestState =
+  | { readonly kind: "known"; readonly hex: string }
+  | { readonly kind: "pending" }
+  /** Not wanted, given up, or impossible to compute here. */
+  | { readonly kind: "none" };
 
-  private constructor(hex: string | null, work: DigestWork | null) {
-    this.hex = hex;
-    this.settled = work === null ? Promise.resolve(hex) : this.#run(work);
-    // whoever needs the digest waits for it; until then its failure is nobody's
+/** The digest that an upload declares to the server. */
+export class UploadDigest {
+  /** Resolves with the digest in hex, or with `null` if there will be none. Rejects if the bytes cannot be read. */
+  readonly settled: Promise<string | null>;
+  /** Whether the digest must be declared even if computing it takes longer than sending. */
+  isRequired = false;
+  readonly #rates: TransferRates | null;
+  readonly #startedAt: number = performance.now();
+  readonly #givenUp = new AbortController();
+  #state: DigestState;
+  #hashedBytes = 0;
+
+  private constructor(state: DigestState, work: DigestWork | null, rates: TransferRates | null) {
+    this.#state = state;
+    this.#rates = rates;
+    this.settled = work === null ? Promise.resolve(this.hex) : this.#run(work);
+    // a failure reaches those that await the digest; until then it must not be an unhandled rejection
     this.settled.catch(() => null);
   }
 
-  static known(hex: string | null): DigestJob {
-    return new DigestJob(hex, null);
+  /** A digest in hex that needs no computing; `null` for an upload without a digest. */
+  static known(hex: string | null): UploadDigest {
+    return new UploadDigest(hex === null ? { kind: "none" } : { kind: "known", hex }, null, null);
   }
 
-  static begin(work: DigestWork): DigestJob {
-    return new DigestJob(null, work);
+  static compute(work: DigestWork, rates: TransferRates): UploadDigest {
+    return new UploadDigest({ kind: "pending" }, work, rates);
   }
 
-  /** Milliseconds since it was begun. */
-  get elapsed(): number {
-    return performance.now() - this.#began;
+  /** In hex; `null` while it is not known. */
+  get hex(): string | null {
+    return this.#state.kind === "known" ? this.#state.hex : null;
   }
 
-  /** It is not needed any more: where it is not known, it will never be. */
+  get isPending(): boolean {
+    return this.#state.kind === "pending";
+  }
+
+  /**
+   * Decides whether to wait for the digest while the upload stands at an offset. Gives it up if it would come too late.
+   *
+   * @param total `null` for a stream, which is hashed as it is read
+   */
+  adviceAt(offset: number, total: number | null): Exclude<DigestAdvice, "give-up"> {
+    if (this.#rates === null || !this.isPending || total === null || this.#hashedBytes === 0) return "proceed";
+    this.#rates.isHashing(this.#hashedBytes, performance.now() - this.#startedAt);
+    const advice = this.#rates.advice({ toHash: total - this.#hashedBytes, toSend: total - offset });
+    if (advice !== "give-up") return advice;
+    if (!this.isRequired) this.giveUp();
+    return "proceed";
+  }
+
+  /** Stops computing. A digest that is not known by now never will be. */
   giveUp(): void {
     if (!this.isPending) return;
-    this.isPending = false;
-    this.#giving.abort();
+    this.#state = { kind: "none" };
+    this.#givenUp.abort();
+  }
+
+  /** Waits for what follows from the digest, while nothing is sent, and reports how far hashing is. */
+  async wait(outcome: Promise<unknown>, { meter, control }: { meter: Meter; control: UploadControl }): Promise<void> {
+    meter.hashed(this.#hashedBytes);
+    const reports = setInterval(() => meter.hashed(this.#hashedBytes), REPORT_INTERVAL_MS);
+    try {
+      await control.wait(outcome);
+    } finally {
+      clearInterval(reports);
+    }
   }
 
   async #run(work: DigestWork): Promise<string | null> {
-    const { signal } = this.#giving;
-    this.isPending = true;
+    const { signal } = this.#givenUp;
     try {
       const hex = await work((bytes) => {
-        this.hashed = bytes;
+        this.#hashedBytes = bytes;
       }, signal);
       if (signal.aborted) return null;
-      this.hex = hex;
+      this.#state = { kind: "known", hex };
       return hex;
     } catch (error) {
-      // without a worker the upload goes on without a digest
+      if (!signal.aborted) this.#state = { kind: "none" };
+      // without a worker the upload proceeds without a digest
       if (signal.aborted || (error instanceof FixityClientError && error.code === "cannot-verify")) return null;
       throw error;
-    } finally {
-      this.isPending = false;
     }
   }
 }

@@ -1,23 +1,28 @@
-import { DigestJob } from "./upload-digest.ts";
-import { waitForDigest } from "./digest-wait.ts";
-import { FixityClientError } from "./errors.ts";
-import { PartSize } from "./append-size.ts";
-import { FileParts, type Parts, StreamParts } from "./parts.ts";
-import { uploadPlainly } from "./plain-upload.ts";
-import type { Content } from "./platform.ts";
-import type { Receipt } from "./receipt.ts";
-import { ResumableUpload } from "./resumable-upload.ts";
-import type { OpenedSource } from "./source.ts";
-import type { UploadContext } from "./upload-context.ts";
-import type { UploadMemory } from "./resume-entry.ts";
+/** One upload, from the source that the caller passes to the result: opens the source and decides how it is sent. */
+import type { Semaphore } from "../base/semaphore.ts";
+import { AppendSize } from "./append-size.ts";
+import { asClientError, FixityClientError } from "./errors.ts";
+import { assertUnchanged } from "./fetch-transport.ts";
+import { formatDisposition, formatReprDigest } from "./formats.ts";
+import { Meter } from "./meter.ts";
+import type { Content, Platform } from "./platform.ts";
+import { type Receipt, receiptIn } from "./responses.ts";
+import { ResumableUpload, type UploadRun } from "./resumable-upload.ts";
+import { type KeysInUse, ResumeEntry } from "./resume-entry.ts";
+import { Retrier, type RetryPolicy } from "./retrier.ts";
+import type { Service } from "./service.ts";
+import { type AppendSource, FileAppends, type OpenedSource, openSource, StreamAppends } from "./source.ts";
+import type { Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
+import { UploadControl } from "./upload-control.ts";
+import { type TransferRates, UploadDigest } from "./upload-digest.ts";
 
-/** Bytes up to which a file goes in one request. */
-const SMALL = 1024 * 1024;
-/** Bytes of a stream that are held in memory. */
-const STREAM_PART = 8 * 1024 * 1024;
+/** A file up to this size is sent in one request. */
+const PLAIN_UPLOAD_MAX_BYTES = 1024 * 1024;
+/** The longest append of a stream, which is held in memory. */
+const STREAM_APPEND_MAX_BYTES = 8 * 1024 * 1024;
 
-/** Failures that come up again where an upload goes on from its bytes until now. */
-const OF_THE_FILE: ReadonlySet<string> = new Set([
+/** Failures that would recur if the upload were resumed from the bytes that the server has. */
+const UNRESUMABLE_CODES: ReadonlySet<string> = new Set([
   "digest-mismatch",
   "inconsistent-length",
   "size-limit-exceeded",
@@ -25,38 +30,132 @@ const OF_THE_FILE: ReadonlySet<string> = new Set([
   "upload-damaged",
 ]);
 
-/** What is uploaded, and how. */
-export interface TaskOptions {
-  readonly source: OpenedSource;
-  /** In hex where it is known, else whether to compute it; `null`: as long as that does not hold up the upload. */
-  readonly declare: boolean | string | null;
-  readonly memory: UploadMemory | null;
-  /** Whether the server is to keep what it has when the upload is stopped. */
-  readonly keeps: () => boolean;
+/** What all uploads of one client share. */
+export interface SharedState {
+  readonly platform: Platform;
+  readonly service: Service;
+  readonly storage: UploadStorage | null;
+  readonly retryPolicy: RetryPolicy;
+  /** Bounds the uploads that run at the same time. */
+  readonly semaphore: Semaphore;
+  readonly rates: TransferRates;
+  readonly keysInUse: KeysInUse;
 }
 
-/** One upload from its source to its receipt: chooses how it is sent. */
-export class UploadTask {
-  readonly #context: UploadContext;
-  readonly #options: TaskOptions;
+/** An upload as its caller holds it. It starts at once. */
+export class UploadHandle implements Upload {
+  readonly done: Promise<UploadResult>;
+  readonly #shared: SharedState;
+  readonly #control: UploadControl;
+  #isAborted = false;
 
-  constructor(context: UploadContext, options: TaskOptions) {
-    this.#context = context;
+  constructor(shared: SharedState, source: UploadSource, options: UploadOptions) {
+    this.#shared = shared;
+    this.#control = new UploadControl(shared.semaphore);
+    this.done = this.#run(source, options);
+    // a caller that only pauses the upload must not get an unhandled rejection
+    this.done.catch(() => null);
+  }
+
+  get isPaused(): boolean {
+    return this.#control.isPaused;
+  }
+
+  pause(): void {
+    this.#control.pause();
+  }
+
+  resume(): void {
+    this.#control.resume();
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    this.stop(new FixityClientError("aborted", "The upload was cancelled."));
+  }
+
+  /** Stops the upload here. The server keeps its bytes if a later run can resume it. */
+  stop(reason: unknown): void {
+    this.#control.cancel(reason);
+  }
+
+  async #run(source: UploadSource, options: UploadOptions): Promise<UploadResult> {
+    const { signal } = options;
+    const stop = (): void => this.stop(signal?.reason);
+    if (signal?.aborted === true) stop();
+    signal?.addEventListener("abort", stop);
+    try {
+      await this.#control.ready();
+      return await this.#upload(source, options);
+    } catch (error) {
+      throw asClientError(error);
+    } finally {
+      this.#control.release();
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  async #upload(source: UploadSource, options: UploadOptions): Promise<UploadResult> {
+    const { platform, service, storage, rates, keysInUse, retryPolicy } = this.#shared;
+    const { declare = null, resume = true, fingerprint, onProgress } = options;
+    const declared = typeof declare === "string" ? parseDeclared(declare) : declare;
+    const opened = await openSource(source, platform);
+    const { content } = opened;
+    const naming = { filename: options.filename ?? opened.name, type: fieldText(options.type ?? opened.type) };
+    // a fingerprint replaces what identifies the file by itself
+    const identified = fingerprint === undefined ? opened : { identity: fingerprint, lastModified: 0 };
+    const entry =
+      resume && content !== null
+        ? ResumeEntry.of({ ...identified, ...naming, content }, { storage, endpoint: service.endpoint, keysInUse })
+        : null;
+    const meter = new Meter(content?.size ?? null, onProgress);
+    const control = this.#control;
+    const retrier = new Retrier({ control, network: platform.network, policy: retryPolicy });
+    const run = { service, control, retrier, meter, rates, namingFields: namingFields(naming) };
+    const sending = new Sending(run, { platform, declare: declared, entry, keepsBytes: () => !this.#isAborted });
+    try {
+      const receipt = await sending.send(opened);
+      return { ...receipt, sent: meter.sent };
+    } finally {
+      meter.end();
+      entry?.release();
+    }
+  }
+}
+
+interface SendingOptions {
+  readonly platform: Platform;
+  /** The digest in hex, or whether to compute it; `null` to compute it as long as that does not delay the upload. */
+  readonly declare: boolean | string | null;
+  readonly entry: ResumeEntry | null;
+  /** Whether the server should keep the bytes of an upload that is stopped. */
+  readonly keepsBytes: () => boolean;
+}
+
+/** Sends an opened source: a small file in one request, anything else as a resumable upload. */
+class Sending {
+  readonly #run: UploadRun;
+  readonly #options: SendingOptions;
+
+  constructor(run: UploadRun, options: SendingOptions) {
+    this.#run = run;
     this.#options = options;
   }
 
   /** @throws FixityClientError */
-  async run(): Promise<Receipt> {
-    const { source } = this.#options;
-    if (source.stream === null) return this.#sendFile(source.content);
-    return this.#sendStream(source.stream);
+  async send({ content, stream }: OpenedSource): Promise<Receipt> {
+    if (stream !== null) return this.#sendStream(stream);
+    const receipt = await this.#sendFile(content);
+    // A browser may read a file as it was when it was chosen, although it has grown or changed since.
+    await assertUnchanged(content);
+    return receipt;
   }
 
   async #sendFile(content: Content): Promise<Receipt> {
     try {
       return await this.#sendFileOnce(content);
     } catch (error) {
-      // Perhaps what an earlier run had sent was another file, or bytes were damaged on the way: once more, from the beginning.
+      // An earlier run may have sent another file, or bytes were damaged on the way: once more, from the beginning.
       if (!(error instanceof FixityClientError) || error.code !== "digest-mismatch") throw error;
       if (typeof this.#options.declare === "string") throw error;
       return this.#sendFileOnce(content);
@@ -65,85 +164,134 @@ export class UploadTask {
 
   async #sendFileOnce(content: Content): Promise<Receipt> {
     const { size } = content;
-    const { rates, persistence } = this.#context;
-    await persistence.ready();
+    const { rates, retrier } = this.#run;
+    await this.#run.control.ready();
     const digest = this.#digestOf(content);
     try {
-      const isForAsking = digest.isPending && rates.advice({ toHash: size, toSend: size }) === "wait";
-      if (size <= SMALL || isForAsking) {
-        await persistence.run(() => waitForDigest(this.#context, digest, digest.settled));
+      const asksFirst = digest.isPending && rates.advice({ toHash: size, toSend: size }) === "wait";
+      if (size <= PLAIN_UPLOAD_MAX_BYTES || asksFirst) {
+        await retrier.run(() => digest.wait(digest.settled, this.#run));
       }
-      if (size <= SMALL && !isForAsking) {
+      if (size <= PLAIN_UPLOAD_MAX_BYTES && !asksFirst) {
         try {
-          return await uploadPlainly(this.#context, content, digest.hex);
+          return await this.#sendPlain(content, digest.hex);
         } catch (error) {
-          if (!isProxyLimit(error)) throw error; // in parts it may pass
+          if (!isProxyLimit(error)) throw error; // smaller appends may pass
         }
       }
-      return await this.#sendParts(new FileParts(content), digest, new PartSize());
+      return await this.#sendAppends(new FileAppends(content), digest, new AppendSize());
     } catch (error) {
-      // a store that keeps no unfinished uploads: the server takes an empty creation for a file that is missing
+      // a store without resumable uploads: the server takes an empty creation for a form without a file
       if (!(error instanceof FixityClientError) || error.code !== "missing-file" || size === 0) throw error;
-      return await uploadPlainly(this.#context, content, digest.hex);
+      return await this.#sendPlain(content, digest.hex);
     } finally {
       digest.giveUp();
     }
   }
 
   async #sendStream(stream: AsyncIterable<Uint8Array>): Promise<Receipt> {
-    const { platform, steering, persistence } = this.#context;
-    const { declare } = this.#options;
+    const { control, retrier, rates } = this.#run;
+    const { declare, platform } = this.#options;
     const hash = declare === true || declare === null ? (platform.hashing?.running() ?? null) : null;
-    const parts = new StreamParts({ stream, hash, join: platform.join });
+    const source = new StreamAppends(stream, { hash, concat: platform.concat });
     try {
-      const first = await persistence.run(() => steering.wait(parts.take(0, SMALL)));
+      const first = await retrier.run(() => control.wait(source.take(0, PLAIN_UPLOAD_MAX_BYTES)));
       if (first.isLast) return await this.#sendFile(first.content);
-      const known = typeof declare === "string" ? declare : null;
       const digest =
-        hash === null ? DigestJob.known(known) : DigestJob.begin(() => parts.ended.then(() => hash.digest()));
-      return await this.#sendParts(parts, digest, new PartSize({ first: STREAM_PART, most: STREAM_PART }));
+        hash === null
+          ? UploadDigest.known(typeof declare === "string" ? declare : null)
+          : UploadDigest.compute(() => source.ended.then(() => hash.digest()), rates);
+      const appendSize = new AppendSize({ first: STREAM_APPEND_MAX_BYTES, max: STREAM_APPEND_MAX_BYTES });
+      return await this.#sendAppends(source, digest, appendSize);
     } finally {
       hash?.drop();
-      // a read that hangs is not waited for
-      void parts.close().catch(() => null);
+      // not awaited, because a read may hang
+      void source.close().catch(() => null);
     }
   }
 
-  async #sendParts(parts: Parts, digest: DigestJob, partSize: PartSize): Promise<Receipt> {
-    const { memory, keeps, declare } = this.#options;
-    const mustDeclare = declare !== null;
-    const upload = new ResumableUpload(this.#context, { parts, digest, mustDeclare, memory, partSize });
+  async #sendAppends(source: AppendSource, digest: UploadDigest, appendSize: AppendSize): Promise<Receipt> {
+    const { entry, keepsBytes, declare } = this.#options;
+    digest.isRequired = declare !== null;
+    const upload = new ResumableUpload(this.#run, { source, digest, entry, appendSize });
     try {
-      return await upload.run();
+      return await upload.send();
     } catch (error) {
-      const isKept = memory !== null && keeps() && !isOfTheFile(error);
+      const isKept = entry !== null && keepsBytes() && !isUnresumable(error);
       if (!isKept) await upload.cancel();
       throw error;
     }
   }
 
-  #digestOf(content: Content): DigestJob {
-    const { platform, rates, steering } = this.#context;
-    const { hashing } = platform;
-    const { declare } = this.#options;
-    if (typeof declare === "string") return DigestJob.known(declare);
-    if (declare === false || hashing === null) return DigestJob.known(null);
-    return DigestJob.begin(async (onHashed, signal) => {
+  /** Sends a file in one request. */
+  #sendPlain(content: Content, hex: string | null): Promise<Receipt> {
+    const { service, retrier, meter, rates, namingFields } = this.#run;
+    return retrier.run(async (signal) => {
       const began = performance.now();
-      const hex = await hashing.digest(content, { signal: AbortSignal.any([steering.signal, signal]), onHashed });
+      meter.reached(0);
+      const response = await service.send({
+        method: "POST",
+        url: service.endpoint,
+        headers: {
+          ...namingFields,
+          ...(hex !== null && { "Repr-Digest": formatReprDigest(hex) }),
+          // a request without content is a file only if it says so
+          ...(content.size === 0 && { "Upload-Complete": "?1" }),
+        },
+        content,
+        onSent: meter.counter(0),
+        signal,
+      });
+      rates.sent(content.size, performance.now() - began);
+      return receiptIn(response, service.endpoint, { digest: hex, size: content.size });
+    });
+  }
+
+  #digestOf(content: Content): UploadDigest {
+    const { rates, control } = this.#run;
+    const { declare, platform } = this.#options;
+    const { hashing } = platform;
+    if (typeof declare === "string") return UploadDigest.known(declare);
+    if (declare === false || hashing === null) return UploadDigest.known(null);
+    return UploadDigest.compute(async (onHashed, signal) => {
+      const began = performance.now();
+      const hex = await hashing.digest(content, { signal: AbortSignal.any([control.signal, signal]), onHashed });
       rates.hashed(content.size, performance.now() - began);
       return hex;
-    });
+    }, rates);
   }
 }
 
-/** A request was too large for something between here and the server. */
+/** Whether something between here and the server refused a request for its size. */
 function isProxyLimit(error: unknown): boolean {
   if (!(error instanceof FixityClientError) || error.final) return false;
   return error.status === 413 && error.code !== "size-limit-exceeded";
 }
 
-/** The same file cannot be continued from what the server has. */
-function isOfTheFile(error: unknown): boolean {
-  return error instanceof FixityClientError && (error.final || OF_THE_FILE.has(error.code));
+function isUnresumable(error: unknown): boolean {
+  return error instanceof FixityClientError && (error.final || UNRESUMABLE_CODES.has(error.code));
+}
+
+function namingFields(naming: { filename: string | null; type: string | null }): Readonly<Record<string, string>> {
+  const { filename, type } = naming;
+  // the server would parse the content as a form
+  const isForm = type !== null && /^\s*multipart\/form-data\b/i.test(type);
+  return {
+    ...(type !== null && { "Content-Type": isForm ? "application/octet-stream" : type }),
+    ...(filename !== null && { "Content-Disposition": formatDisposition(filename) }),
+  };
+}
+
+/** @throws FixityClientError `invalid-option` */
+function parseDeclared(digest: string): string {
+  const hex = digest.replace(/^sha256:/, "");
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex;
+  const shown = JSON.stringify(digest.slice(0, 100));
+  const detail = `declare must be true, false, or sha256:<64 lower-case hex digits>, not ${shown}.`;
+  throw new FixityClientError("invalid-option", detail);
+}
+
+/** A type that cannot stand in a header field is ignored. */
+function fieldText(type: string | null): string | null {
+  return type !== null && /^[\x20-\x7e]+$/.test(type) ? type : null;
 }

@@ -48,7 +48,8 @@ class SlowlyHashed extends Blob {
 
   override stream(): ReturnType<Blob["stream"]> {
     const waiting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
-    void this.#until.then(() => super.stream().pipeTo(waiting.writable));
+    // a reader that has read enough cancels the stream
+    this.#until.then(() => super.stream().pipeTo(waiting.writable)).catch(() => null);
     return waiting.readable;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { errorIn } from "../../src/client/answers.ts";
+import { errorIn } from "../../src/client/responses.ts";
 import { ERRORS, type RetryAdvice } from "../../src/core/errors.ts";
 
 /** What the client itself may try again. After `restart` it begins another upload, where that is safe. */

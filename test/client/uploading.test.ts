@@ -223,3 +223,38 @@ test("a closed client ends what is under way", async () => {
   client.close();
   await assert.rejects(waiting.done, failsWith("aborted"));
 });
+
+test("a headers function that fails ends the upload at once, with its own error", async () => {
+  const cause = new Error("the token service is down");
+  for (const fail of [
+    () => {
+      throw cause;
+    },
+    () => Promise.reject(cause),
+  ]) {
+    let calls = 0;
+    const client = createClient({
+      endpoint,
+      headers: () => {
+        calls += 1;
+        return fail();
+      },
+    });
+    const failed = failsWith("headers-failed", { cause, status: null, retryable: false });
+    await assert.rejects(client.upload(randomBytes(100)), failed);
+    await assert.rejects(client.upload(randomBytes(2 * MIB), { declare: false }), failed);
+    await assert.rejects(client.download(sha256("a")), failed);
+    await assert.rejects(client.stat(sha256("a")), failed);
+    assert.equal(calls, 4, "nothing was tried again");
+  }
+});
+
+test("header fields that HTTP does not allow are refused at once, and not shown", async () => {
+  for (const wrong of [{ Authorization: "Bearer\nsecret" }, { "a b": "secret" }, null] as const) {
+    const client = createClient({ endpoint, headers: () => wrong as Record<string, string> });
+    await assert.rejects(client.upload(Buffer.from("a")), (error: unknown) => {
+      assert.ok(failsWith("invalid-option", { retryable: false })(error));
+      return !/secret/.test((error as Error).message);
+    });
+  }
+});

@@ -1,6 +1,6 @@
 import type { HashWorker, UploadStorage } from "../types.ts";
 
-/** Of `XMLHttpRequest`, what is used. */
+/** The part of `XMLHttpRequest` that the client uses. */
 export interface BrowserRequest {
   responseType: "text";
   readonly status: number;
@@ -17,7 +17,7 @@ export interface BrowserRequest {
   abort(): void;
 }
 
-/** Of `localStorage`, what is used. */
+/** The part of `localStorage` that the client uses. */
 export interface BrowserStorage extends UploadStorage {
   readonly length: number;
   key(index: number): string | null;
@@ -26,7 +26,10 @@ export interface BrowserStorage extends UploadStorage {
   removeItem(key: string): void;
 }
 
-/** Of a browser's global scope, what is used; not all of it is there in workers. The types of the DOM are no part of this package's. */
+/**
+ * The part of a browser's global scope that the client uses. Workers do not have all of it. It is declared here because the
+ * package's types must not depend on those of the DOM.
+ */
 export interface BrowserGlobals {
   readonly XMLHttpRequest?: new () => BrowserRequest;
   readonly location?: { readonly href: string };
@@ -36,7 +39,7 @@ export interface BrowserGlobals {
   addEventListener(name: "online", listener: () => void, options: { readonly signal: AbortSignal }): void;
 }
 
-/** Makes the worker that hashes. */
-export type WorkerMaker = () => HashWorker;
+/** Creates the worker that hashes. */
+export type WorkerFactory = () => HashWorker;
 
 export const browser = globalThis as unknown as BrowserGlobals;

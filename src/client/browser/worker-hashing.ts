@@ -1,126 +1,125 @@
-import { FixityClientError, sourceChanged } from "../errors.ts";
+import { abortError, FixityClientError, sourceChanged } from "../errors.ts";
 import { hexOf } from "../formats.ts";
-import type { FromWorker, ToWorker } from "../hash-messages.ts";
+import type { FromWorker, ToWorker } from "../hash-worker.ts";
 import type { Content, DigestOptions, Hashing, RunningHash } from "../platform.ts";
-import { abortion } from "../service.ts";
 import type { HashWorker } from "../types.ts";
-import { browser, type WorkerMaker } from "./globals.ts";
+import { browser, type WorkerFactory } from "./globals.ts";
 
-/** Bytes that are hashed where they are, by the browser itself. */
-const SMALL = 1024 * 1024;
+/** A blob up to this size is hashed by the browser itself, which needs all of it in memory. */
+const SUBTLE_MAX_BYTES = 1024 * 1024;
 /** Bytes that may be on their way to the worker. */
-const ROOM = 4 * 1024 * 1024;
+const IN_FLIGHT_MAX_BYTES = 4 * 1024 * 1024;
 
 /** One hash in the worker. */
-interface Job {
-  readonly hashed: (bytes: number) => void;
-  readonly done: (hex: string) => void;
-  readonly failed: (error: FixityClientError) => void;
+interface PendingHash {
+  readonly onHashed: (bytes: number) => void;
+  readonly resolve: (hex: string) => void;
+  readonly reject: (error: FixityClientError) => void;
 }
 
-/** SHA-256 in a worker, which is made when the first hash is wanted. */
+/** SHA-256 in a worker, which is created for the first hash. */
 export class WorkerHashing implements Hashing {
-  readonly #make: WorkerMaker;
+  readonly #createWorker: WorkerFactory;
   #worker: HashWorker | null = null;
-  readonly #jobs = new Map<number, Job>();
+  readonly #pending = new Map<number, PendingHash>();
   #lastId = 0;
 
-  constructor(make: WorkerMaker) {
-    this.#make = make;
+  constructor(createWorker: WorkerFactory) {
+    this.#createWorker = createWorker;
   }
 
   async digest(content: Content, { signal, onHashed }: DigestOptions): Promise<string> {
-    // the platform of browsers has no other content
+    // in browsers all content is in blobs
     const blob = content as unknown as Blob;
     const { subtle } = browser.crypto; // on https and localhost only
-    if (subtle !== undefined && blob.size <= SMALL) {
+    if (subtle !== undefined && blob.size <= SUBTLE_MAX_BYTES) {
       return hexOf(new Uint8Array(await subtle.digest("SHA-256", await readWhole(blob))));
     }
-    const { id, done } = this.#begin(onHashed);
-    const stop = (): void => this.#drop(id, abortion(signal));
+    const { id, digest } = this.#begin(onHashed);
+    const stop = (): void => this.#drop(id, abortError(signal));
     signal.addEventListener("abort", stop);
     this.#post({ id, say: "hash", blob });
-    return done.finally(() => signal.removeEventListener("abort", stop));
+    return digest.finally(() => signal.removeEventListener("abort", stop));
   }
 
   running(): RunningHash {
     let posted = 0;
     let hashed = 0;
-    let hasRoom: ((value: unknown) => void) | null = null;
-    const { id, done } = this.#begin((bytes) => {
+    let onRoom: ((value: unknown) => void) | null = null;
+    const { id, digest } = this.#begin((bytes) => {
       hashed = bytes;
-      if (posted - hashed < ROOM) hasRoom?.(null);
+      if (posted - hashed < IN_FLIGHT_MAX_BYTES) onRoom?.(null);
     });
     return {
       update: async (bytes) => {
         posted += bytes.length;
         this.#post({ id, say: "update", bytes });
-        if (posted - hashed < ROOM) return;
+        if (posted - hashed < IN_FLIGHT_MAX_BYTES) return;
         const room = new Promise<unknown>((resolve) => {
-          hasRoom = resolve;
+          onRoom = resolve;
         });
-        // without a worker nobody makes room
-        await Promise.race([room, done]).catch(() => null);
+        // a worker that has failed makes no room
+        await Promise.race([room, digest]).catch(() => null);
       },
       digest: () => {
         this.#post({ id, say: "digest" });
-        return done;
+        return digest;
       },
-      drop: () => this.#drop(id, new FixityClientError("aborted", "The digest is not needed any more.")),
+      drop: () => this.#drop(id, new FixityClientError("aborted", "The digest is no longer needed.")),
     };
   }
 
   close(): void {
     this.#worker?.terminate();
     this.#worker = null;
-    for (const id of this.#jobs.keys()) this.#drop(id, new FixityClientError("aborted", "The client was closed."));
+    for (const id of this.#pending.keys()) this.#drop(id, new FixityClientError("aborted", "The client was closed."));
   }
 
-  #begin(hashed: (bytes: number) => void): { readonly id: number; readonly done: Promise<string> } {
+  #begin(onHashed: (bytes: number) => void): { readonly id: number; readonly digest: Promise<string> } {
     this.#lastId += 1;
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     promise.catch(() => null);
-    this.#jobs.set(id, { hashed, done: resolve, failed: reject });
-    return { id, done: promise };
+    this.#pending.set(id, { onHashed, resolve, reject });
+    return { id, digest: promise };
   }
 
   #post(message: ToWorker): void {
-    if (!this.#jobs.has(message.id)) return;
+    if (!this.#pending.has(message.id)) return;
     try {
-      this.#worker ??= this.#started();
+      this.#worker ??= this.#start();
       this.#worker.postMessage(message);
     } catch (cause) {
-      this.#end(message.id)?.failed(unable(cause)); // a policy that allows no workers
+      this.#end(message.id)?.reject(cannotVerify(cause)); // a policy that allows no worker
     }
   }
 
-  #started(): HashWorker {
-    const worker = this.#make();
-    worker.addEventListener("message", ({ data }) => this.#hear(data as FromWorker));
-    // its script was not found, or may not run
+  #start(): HashWorker {
+    const worker = this.#createWorker();
+    worker.addEventListener("message", ({ data }) => this.#onMessage(data as FromWorker));
+    // the script was not found, or may not run
     worker.addEventListener("error", (event) => {
-      for (const id of this.#jobs.keys()) this.#end(id)?.failed(unable(event));
+      for (const id of this.#pending.keys()) this.#end(id)?.reject(cannotVerify(event));
     });
     return worker;
   }
 
-  #hear(message: FromWorker): void {
+  #onMessage(message: FromWorker): void {
     const { id } = message;
-    if ("hashed" in message) this.#jobs.get(id)?.hashed(message.hashed);
-    else if ("hex" in message) this.#end(id)?.done(message.hex);
-    else this.#end(id)?.failed(message.failed === "source" ? sourceChanged() : unable());
+    if ("hashed" in message) this.#pending.get(id)?.onHashed(message.hashed);
+    else if ("hex" in message) this.#end(id)?.resolve(message.hex);
+    else this.#end(id)?.reject(message.failed === "source" ? sourceChanged() : cannotVerify());
   }
 
   #drop(id: number, error: FixityClientError): void {
     this.#worker?.postMessage({ id, say: "drop" } satisfies ToWorker);
-    this.#end(id)?.failed(error);
+    this.#end(id)?.reject(error);
   }
 
-  #end(id: number): Job | undefined {
-    const job = this.#jobs.get(id);
-    this.#jobs.delete(id);
-    return job;
+  #end(id: number): PendingHash | undefined {
+    const hash = this.#pending.get(id);
+    this.#pending.delete(id);
+    return hash;
   }
 }
 
@@ -132,6 +131,6 @@ async function readWhole(blob: Blob): Promise<ArrayBuffer> {
   }
 }
 
-function unable(cause?: unknown): FixityClientError {
-  return new FixityClientError("cannot-verify", "The worker that hashes cannot be run.", { cause });
+function cannotVerify(cause?: unknown): FixityClientError {
+  return new FixityClientError("cannot-verify", "The worker that hashes cannot run.", { cause });
 }

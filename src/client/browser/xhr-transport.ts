@@ -1,26 +1,26 @@
-import { assertReadable } from "../fetch-transport.ts";
-import type { Content, Transport, WireAnswer, WireRequest } from "../platform.ts";
-import { ANSWER_MAX_BYTES, tooLong } from "../answers.ts";
+import { assertUnchanged } from "../fetch-transport.ts";
+import type { Content, Transport, WireRequest, WireResponse } from "../platform.ts";
+import { RESPONSE_MAX_BYTES, responseTooLong } from "../responses.ts";
 import { type BrowserRequest, browser } from "./globals.ts";
 
-/** Bytes of content up to which a request that must not follow redirects goes by `fetch`. */
+/** Content up to this size goes by `fetch` if its request must not follow redirects. */
 const MANUAL_REDIRECT_MAX_BYTES = 1024 * 1024;
 
 /**
- * Requests with content by `XMLHttpRequest`, which reports how much of it is sent; `fetch` does not. `XMLHttpRequest`
- * always follows redirects: where that must not happen, small content goes by `others`. Larger content goes to an upload
- * that a request by `others` has created, so the endpoint does not redirect.
+ * Sends content by `XMLHttpRequest`, which reports how much of it is sent; `fetch` does not. `XMLHttpRequest` always
+ * follows redirects: if that must not happen, small content goes by `byFetch`. Larger content goes to an upload that a
+ * request by `byFetch` has created, so the endpoint does not redirect.
  */
-export function xhrTransport(others: Transport): Transport {
+export function xhrTransport(byFetch: Transport): Transport {
   const { XMLHttpRequest } = browser;
-  if (XMLHttpRequest === undefined) return others;
+  if (XMLHttpRequest === undefined) return byFetch;
   return (request) => {
     const { content, redirect } = request;
-    const isByFetch = content === null || (redirect === "manual" && content.size <= MANUAL_REDIRECT_MAX_BYTES);
-    // the platform of browsers has no other content
-    return isByFetch
-      ? others(request)
-      : send(new XMLHttpRequest(), { ...request, content: content as unknown as Blob });
+    if (content === null || (redirect === "manual" && content.size <= MANUAL_REDIRECT_MAX_BYTES)) {
+      return byFetch(request);
+    }
+    // in browsers all content is in blobs
+    return send(new XMLHttpRequest(), { ...request, content: content as unknown as Blob });
   };
 }
 
@@ -31,22 +31,22 @@ interface BlobRequest extends Omit<WireRequest, "content"> {
 function send(
   xhr: BrowserRequest,
   { method, url, headers, content, onSent, signal }: BlobRequest,
-): Promise<WireAnswer> {
+): Promise<WireResponse> {
   return new Promise((resolve, reject) => {
     const abort = (): void => xhr.abort();
     const failed = (): void => {
       signal.removeEventListener("abort", abort);
-      const failure = new Error("The request failed, or was aborted.");
+      const failure = new Error("The request failed or was aborted.");
       if (signal.aborted) return reject(failure);
-      assertReadable(content as unknown as Content).then(() => reject(failure), reject);
+      assertUnchanged(content as unknown as Content).then(() => reject(failure), reject);
     };
     xhr.open(method, url);
     xhr.responseType = "text";
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     xhr.upload.addEventListener("progress", ({ loaded }) => onSent(loaded));
     xhr.addEventListener("progress", ({ loaded }) => {
-      if (loaded <= ANSWER_MAX_BYTES) return;
-      reject(tooLong(xhr.status));
+      if (loaded <= RESPONSE_MAX_BYTES) return;
+      reject(responseTooLong(xhr.status));
       xhr.abort();
     });
     xhr.addEventListener("error", failed);

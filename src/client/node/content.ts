@@ -1,23 +1,49 @@
+/** The contents of Node: bytes in memory, and files that are read by their paths. */
 import { open, readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FixityClientError, sourceChanged } from "../errors.ts";
 import type { Content, NamedFile } from "../platform.ts";
-import { BytesContent } from "./bytes-content.ts";
 
-/** Bytes that are read at a time. */
-const CHUNK = 256 * 1024;
-/** Bytes up to which a file is read at once. */
-const SMALL = 256 * 1024;
+/** Bytes that are read and sent at a time. */
+const CHUNK_BYTES = 256 * 1024;
+/** A file up to this size is read into memory when it is opened. */
+const IN_MEMORY_MAX_BYTES = 256 * 1024;
 
-/** What a file was when it was opened, by which it is known to be the same. */
+/** Bytes in memory. */
+export class BytesContent implements Content {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.bytes = bytes;
+  }
+
+  get size(): number {
+    return this.bytes.length;
+  }
+
+  /** Whether it is one chunk. */
+  get isShort(): boolean {
+    return this.size <= CHUNK_BYTES;
+  }
+
+  slice(start: number, end: number): BytesContent {
+    return new BytesContent(this.bytes.subarray(start, end));
+  }
+
+  async *stream(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+    for (let at = 0; at < this.size; at += CHUNK_BYTES) yield this.bytes.subarray(at, at + CHUNK_BYTES);
+  }
+}
+
+/** The state of a file when it was opened, by which a change is noticed. */
 interface FileState {
   readonly path: string;
   readonly size: number;
   readonly mtimeMs: number;
 }
 
-/** Bytes of a file, from `#start` to `#end`. */
+/** A range of a file. */
 class FileContent implements Content {
   readonly #state: FileState;
   readonly #start: number;
@@ -37,7 +63,7 @@ class FileContent implements Content {
     return new FileContent(this.#state, this.#start + start, Math.min(this.#start + end, this.#end));
   }
 
-  /** Rejects with a FixityClientError `source-changed` also where another file has taken the place of the one that was opened. */
+  /** Rejects with `source-changed` also if another file has taken the place of the one that was opened. */
   async *stream(): AsyncGenerator<Uint8Array, void, undefined> {
     const file = await open(this.#state.path).catch((cause: unknown) => {
       throw sourceChanged(cause);
@@ -46,7 +72,7 @@ class FileContent implements Content {
       const { size, mtimeMs } = await file.stat();
       if (size !== this.#state.size || mtimeMs !== this.#state.mtimeMs) throw sourceChanged();
       for (let at = this.#start; at < this.#end;) {
-        const length = Math.min(CHUNK, this.#end - at);
+        const length = Math.min(CHUNK_BYTES, this.#end - at);
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
         if (bytesRead === 0) throw sourceChanged();
         at += bytesRead;
@@ -58,19 +84,67 @@ class FileContent implements Content {
   }
 }
 
-/** Opens what a path names. @throws FixityClientError `invalid-source` */
+/** Opens the file at a path. @throws FixityClientError `invalid-source` */
 export async function openFile(named: string | URL): Promise<NamedFile> {
   try {
     const path = resolve(typeof named === "string" ? named : fileURLToPath(named));
     await using file = await open(path);
     const stats = await file.stat();
-    if (!stats.isFile()) throw new FixityClientError("invalid-source", "The path does not name a file.");
+    if (!stats.isFile()) throw new FixityClientError("invalid-source", `${path} is not a file.`);
     const { size, mtimeMs } = stats;
     const content =
-      size <= SMALL ? new BytesContent(await readFile(file)) : new FileContent({ path, size, mtimeMs }, 0, size);
+      size <= IN_MEMORY_MAX_BYTES
+        ? new BytesContent(await readFile(file))
+        : new FileContent({ path, size, mtimeMs }, 0, size);
     return { content, name: basename(path), lastModified: mtimeMs, identity: path };
   } catch (cause) {
     if (cause instanceof FixityClientError) throw cause;
-    throw new FixityClientError("invalid-source", "The file cannot be opened.", { cause });
+    throw new FixityClientError("invalid-source", `The file ${String(named)} cannot be opened.`, { cause });
+  }
+}
+
+/** Content on its way into a request body. It is read as the socket accepts it, so the number of bytes sent is known. */
+export class RequestBody implements AsyncIterable<Uint8Array> {
+  /**
+   * Rejects with a `FixityClientError` when the content cannot be read, and never resolves. The request itself reports such
+   * a failure as a broken connection or, while it has no socket, not at all.
+   */
+  readonly failed: Promise<never>;
+  readonly #failing = Promise.withResolvers<never>();
+  readonly #content: Content;
+  readonly #onSent: (bytes: number) => void;
+
+  constructor(content: Content, onSent: (bytes: number) => void) {
+    this.#content = content;
+    this.#onSent = onSent;
+    this.failed = this.#failing.promise;
+    this.failed.catch(() => null);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    const { size } = this.#content;
+    let sent = 0;
+    for await (const chunk of this.#chunks()) {
+      if (sent + chunk.length > size) throw this.#fail();
+      yield chunk;
+      sent += chunk.length;
+      this.#onSent(sent);
+    }
+    if (sent < size) throw this.#fail();
+  }
+
+  /** The chunks of the content. Its own generator keeps errors of reading apart from those that end the iteration. */
+  async *#chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* this.#content.stream();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #fail(cause?: unknown): Error {
+    const error = sourceChanged(cause);
+    this.#failing.reject(error);
+    return error;
   }
 }

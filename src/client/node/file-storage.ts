@@ -1,31 +1,32 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { objectIn } from "../answers.ts";
+import { parseObject } from "../formats.ts";
+import { isExpired } from "../resume-entry.ts";
 import type { UploadStorage } from "../types.ts";
 
 type Entries = Record<string, string>;
 
 /**
- * Remembers uploads in a JSON file, which is replaced as a whole. Of two processes that write at the same time one may be
- * forgotten: its upload then begins anew. Entries that have expired are removed.
+ * Remembers uploads in a JSON file, which is replaced as a whole and loses its expired entries. If two processes write at
+ * the same time, the entry of one may get lost; its upload then starts over.
  *
- * @param path of the file; its folder is made where it is not there
+ * @param path of the file; its folder is created if necessary
  */
 export function fileStorage(path: string): UploadStorage {
   const file = resolve(path);
-  let last: Promise<unknown> = Promise.resolve();
+  let lastChange: Promise<unknown> = Promise.resolve();
   const change = (edit: (entries: Entries) => void): Promise<void> => {
-    const done = last.then(async () => {
+    const done = lastChange.then(async () => {
       const entries = await read(file);
       edit(entries);
       await replace(file, entries);
     });
-    last = done.catch(() => null);
+    lastChange = done.catch(() => null);
     return done;
   };
   return {
     get: async (key) => {
-      await last;
+      await lastChange;
       return (await read(file))[key] ?? null;
     },
     set: (key, value) =>
@@ -39,7 +40,7 @@ export function fileStorage(path: string): UploadStorage {
 
 async function read(file: string): Promise<Entries> {
   try {
-    return { ...(objectIn(await readFile(file, "utf8")) as Entries | null) };
+    return { ...(parseObject(await readFile(file, "utf8")) as Entries | null) };
   } catch {
     return {}; // there is none yet
   }
@@ -47,15 +48,12 @@ async function read(file: string): Promise<Entries> {
 
 async function replace(file: string, entries: Entries): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  const written = `${file}.${process.pid}`;
-  // who has the address of an upload can go on with it
-  await writeFile(written, JSON.stringify(entries), { mode: 0o600 });
-  await rename(written, file);
+  const temporary = `${file}.${process.pid}`;
+  // whoever knows the URL of an upload can append to it
+  await writeFile(temporary, JSON.stringify(entries), { mode: 0o600 });
+  await rename(temporary, file);
 }
 
 function removeExpired(entries: Entries): void {
-  for (const [key, value] of Object.entries(entries)) {
-    const { expires } = objectIn(value) ?? {};
-    if (typeof expires !== "number" || expires <= Date.now()) delete entries[key];
-  }
+  for (const [key, value] of Object.entries(entries)) if (isExpired(value)) delete entries[key];
 }

@@ -1,44 +1,43 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
-import type { Transport, WireAnswer } from "../platform.ts";
-import { ANSWER_MAX_BYTES, tooLong } from "../answers.ts";
-import { BytesContent } from "./bytes-content.ts";
-import { CountedContent } from "./counted-content.ts";
+import type { Transport, WireResponse } from "../platform.ts";
+import { RESPONSE_MAX_BYTES, responseTooLong } from "../responses.ts";
+import { BytesContent, RequestBody } from "./content.ts";
 
-/** Milliseconds without a byte either way after which a connection is taken for dead: as long as `fetch` waits. */
-const SILENCE = 300_000;
+/** Time without a byte in either direction after which a connection counts as dead; `fetch` waits as long. */
+const IDLE_TIMEOUT_MS = 300_000;
 
 /**
- * Requests by Node's own client, over connections that are kept. With small files it takes less than half the processor time of
- * `fetch`, and it tells how much of the content is sent. A redirect is a response like any other.
+ * Sends requests by Node's HTTP client, over connections that are kept alive. For small files it takes less than half the
+ * CPU time of `fetch`, and it reports how much of the content is sent. A redirect is a response like any other.
  */
 export const httpTransport: Transport = async ({ method, url, headers, content, onSent, signal }) => {
-  // TLS is loaded where it is needed
+  // node:https loads TLS, which plain http does not need
   const { request } = process.getBuiltinModule(url.startsWith("https:") ? "node:https" : "node:http");
   const length = content === null ? {} : { "Content-Length": content.size };
-  const outgoing = request(url, { method, signal, timeout: SILENCE, headers: { ...headers, ...length } });
-  outgoing.once("timeout", () => outgoing.destroy(new Error("Nothing has come over the connection for too long.")));
-  const answered = answerTo(outgoing);
+  const outgoing = request(url, { method, signal, timeout: IDLE_TIMEOUT_MS, headers: { ...headers, ...length } });
+  outgoing.once("timeout", () => outgoing.destroy(new Error("The connection was idle for too long.")));
+  const responded = responseTo(outgoing);
   if (content === null || (content instanceof BytesContent && content.isShort)) {
     outgoing.end(content?.bytes);
-    const answer = await answered;
+    const response = await responded;
     onSent(content?.size ?? 0);
-    return answer;
+    return response;
   }
-  const body = new CountedContent(content, onSent);
-  // a failure to send is one of the response, and a failure to read is in `body.failed`
+  const body = new RequestBody(content, onSent);
+  // a failure to send rejects `responded`, and a failure to read rejects `body.failed`
   pipeline(body, outgoing).catch(() => null);
   try {
-    return await Promise.race([body.failed, answered]);
+    return await Promise.race([body.failed, responded]);
   } finally {
-    // the response may come before all of the content is sent
+    // the response may arrive before all of the content is sent
     if (!outgoing.writableFinished) outgoing.destroy();
   }
 };
 
-function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
-  const answered = new Promise<WireAnswer>((resolve, reject) => {
-    // stays for errors behind the answer, which change nothing
+function responseTo(outgoing: ClientRequest): Promise<WireResponse> {
+  const responded = new Promise<WireResponse>((resolve, reject) => {
+    // the listener stays, because an error after the response must not be uncaught
     outgoing.on("error", reject);
     let hasResponse = false;
     outgoing.once("response", (incoming) => {
@@ -50,18 +49,18 @@ function answerTo(outgoing: ClientRequest): Promise<WireAnswer> {
       if (!hasResponse) reject(new Error("The connection was closed before the response."));
     });
   });
-  answered.catch(() => null);
-  return answered;
+  responded.catch(() => null);
+  return responded;
 }
 
-async function read(incoming: IncomingMessage): Promise<WireAnswer> {
+async function read(incoming: IncomingMessage): Promise<WireResponse> {
   const { statusCode = 0, headers } = incoming;
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     size += chunk.length;
     // leaving the loop closes the connection
-    if (size > ANSWER_MAX_BYTES) throw tooLong(statusCode);
+    if (size > RESPONSE_MAX_BYTES) throw responseTooLong(statusCode);
     chunks.push(chunk);
   }
   return {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { needManualRedirects, redirectTarget, safeWhenFollowed } from "./redirects.ts";
+import { needManualRedirects, redirectTarget, safeWhenFollowed } from "./service.ts";
 
-test("a redirect has its target, relative or absolute; any other response has none", () => {
+test("a redirect has a relative or absolute target, and any other response has none", () => {
   for (const status of [301, 302, 303, 307, 308]) {
     assert.equal(redirectTarget("http://a.test/x/y", status, "z"), "http://a.test/x/z");
     assert.equal(redirectTarget("http://a.test/x", status, "//b.test/z"), "http://b.test/z");
@@ -13,7 +13,7 @@ test("a redirect has its target, relative or absolute; any other response has no
   }
 });
 
-test("a redirect never leaves http(s), nor https for http", () => {
+test("a redirect leaves neither http(s) nor https for http", () => {
   assert.equal(redirectTarget("http://a.test/", 307, "https://b.test/"), "https://b.test/");
   for (const [from, location] of [
     ["https://a.test/", "http://a.test/"],
@@ -31,7 +31,7 @@ test("a redirect never leaves http(s), nor https for http", () => {
   }
 });
 
-test("of a client's fields, browsers follow redirects with those that they keep from other origins", () => {
+test("a browser may follow redirects only with fields that it keeps from other origins", () => {
   const safe = { Authorization: "Bearer secret", ACCEPT: "*/*" };
   assert.equal(needManualRedirects(safe), false);
   for (const name of ["X-Api-Key", "x-csrf-token", "Proxy-Authorization", "Content-Type"]) {
