@@ -143,7 +143,7 @@ export class Service {
     if (new URL(url).origin !== this.#origin) return {};
     const fields = typeof this.#headers === "function" ? await callHeaders(this.#headers) : this.#headers;
     try {
-      const trimmed = Object.entries(fields).map(([name, value]) => [name, String(value).trim()] as const);
+      const trimmed = Object.entries(fields).map(([name, value]) => [name, value.trim()] as const);
       void new Headers(trimmed.map((field) => [...field])); // throws for what HTTP does not allow
       return Object.fromEntries(trimmed);
     } catch (cause) {

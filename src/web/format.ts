@@ -1,6 +1,6 @@
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
-/** A size with the numbers of a language: `12.3 MiB`. The server tells its limit in the same units. */
+/** Formats a size with the digits of a language: `12.3 MiB`. The server states its limit in the same units. */
 export function formatSize(bytes: number, lang: string): string {
   let value = bytes;
   let step = 0;
@@ -12,17 +12,12 @@ export function formatSize(bytes: number, lang: string): string {
   return `${number.format(value)} ${UNITS[step]}`;
 }
 
-/** Seconds in the words of a language, in the unit that says enough: `12 sec`, `3 min`, `2.5 hr`. */
-export function formatTime(seconds: number, lang: string): string {
+/** Formats a duration in the words of a language, in one unit: `12 sec`, `3 min`, `2.5 hr`. */
+export function formatDuration(seconds: number, lang: string): string {
   const [value, unit] =
     seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
   const maximumFractionDigits = unit === "hour" ? 1 : 0;
   return new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits }).format(
     value,
   );
-}
-
-/** What a file's name ends in, for who looks at it: `PNG`; nothing where it has no short ending. */
-export function endingOf(name: string): string {
-  return /[^.]\.([a-z0-9]{1,5})$/i.exec(name)?.[1]?.toUpperCase() ?? "";
 }

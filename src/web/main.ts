@@ -1,28 +1,30 @@
-// The page's script: Uppy's Dashboard, which uploads over fixity's own client, and below it the links of what was stored.
-// Without it the page's form still works by itself.
-
+/**
+ * The page's script. `startUploader` (uploader/) sets up Uppy's Dashboard with the plugin of `fixity/uppy`; each stored file
+ * moves from there to the `ResultList` (results/), which shows its link. Texts come from text/, and what the tab remembers
+ * from tab-storage.ts. Without the script the page's form works by itself.
+ */
 import "@uppy/core/css/style.min.css";
 import "@uppy/dashboard/css/style.min.css";
 import "./style/page.css";
 import "./style/uploader.css";
 import "./style/results.css";
-import { copying } from "./clipboard.ts";
-import { readFacts } from "./facts.ts";
-import { find, make } from "./find.ts";
+import { copyOnClick } from "./clipboard.ts";
+import { find, make } from "./dom.ts";
 import { ResultList } from "./results/list.ts";
+import { readSettings } from "./settings.ts";
 import { loadLanguage, translate } from "./text/language.ts";
 import { startUploader } from "./uploader/uploader.ts";
 
-const facts = readFacts(document.body);
+const settings = readSettings(document.body);
 const language = await loadLanguage(navigator.languages);
 translate(document, language);
-startUploader({ facts, language, results: new ResultList(language) });
+startUploader({ settings, language, results: new ResultList(language) });
 
-const authorization = facts.needsToken ? '-H "Authorization: Bearer $TOKEN" ' : "";
-const command = `curl ${authorization}-F upload=@FILE ${facts.endpoint}`;
+const authorization = settings.needsToken ? '-H "Authorization: Bearer $TOKEN" ' : "";
+const command = `curl ${authorization}-F upload=@FILE ${settings.endpoint}`;
 find(document, "#curl", HTMLElement).textContent = command;
 const copy = make("button", { type: "button", textContent: language.texts.copyCommand });
-copying(copy, language.texts, () => command);
+copyOnClick(copy, language.texts, () => command);
 find(document, ".terminal", HTMLElement).append(copy);
 
 document.documentElement.classList.add("scripted");

@@ -1,9 +1,9 @@
 /**
- * What the page remembers for this tab (`sessionStorage`). Where the browser blocks site data, even looking at the storage
- * throws, and a full one throws at each write: the page then works, and remembers nothing.
+ * What the page remembers for this tab (`sessionStorage`). In a browser that blocks site data, even accessing the storage
+ * throws; a full storage throws at each write. The page then works, and remembers nothing.
  */
 
-/** What stands under a key; `null` where nothing does, or nothing can be read. */
+/** Returns the text under a key; `null` if there is none, or it cannot be read. */
 export function recall(key: string): string | null {
   try {
     return sessionStorage.getItem(key);
@@ -12,7 +12,7 @@ export function recall(key: string): string | null {
   }
 }
 
-/** Remembers a text under a key, in place of the one before. */
+/** Replaces the text under a key. If that fails, the old text goes, too, because it is no longer true. */
 export function remember(key: string, text: string): void {
   try {
     sessionStorage.setItem(key, text);
@@ -21,16 +21,15 @@ export function remember(key: string, text: string): void {
   }
 }
 
-/** Of a text that cannot be replaced, what was there before is no longer true. */
 function forget(key: string): void {
   try {
     sessionStorage.removeItem(key);
   } catch {
-    // blocked: nothing is there
+    // blocked: there is nothing
   }
 }
 
-/** The list that was remembered as JSON under a key; empty where there is none. */
+/** Returns the list that was remembered as JSON under a key; empty if there is none. */
 export function recallList(key: string): readonly unknown[] {
   try {
     const list: unknown = JSON.parse(recall(key) ?? "[]");

@@ -1,11 +1,10 @@
-import { announce } from "./announce.ts";
-import { find } from "./find.ts";
+import { announce, find } from "./dom.ts";
 import { recall, remember } from "./tab-storage.ts";
 import type { Texts } from "./text/en.ts";
 
 const KEY = "token";
 
-/** The token of a server that needs one: asked for, and kept for the tab. */
+/** The token of a server that needs one. The user enters it, and the tab remembers it. */
 export class Token {
   readonly #texts: Texts;
   readonly #form = find(document, "#token-form", HTMLFormElement);
@@ -14,19 +13,19 @@ export class Token {
   readonly #isNeeded: boolean;
   #value: string;
 
-  /** @param onEntered is called for what has waited for it */
+  /** @param onEntered is called each time that a token was entered */
   constructor(isNeeded: boolean, texts: Texts, onEntered: () => void) {
     this.#isNeeded = isNeeded;
     this.#texts = texts;
     this.#value = isNeeded ? (recall(KEY) ?? "") : "";
     this.#form.hidden = !isNeeded;
     this.#input.value = this.#value;
-    if (this.#value !== "") this.#tell(texts.tokenUsed);
+    if (this.#value !== "") this.#show(texts.tokenUsed);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#value = this.#input.value.trim();
       remember(KEY, this.#value);
-      this.#tell(texts.tokenUsed);
+      this.#show(texts.tokenUsed);
       onEntered();
     });
   }
@@ -35,22 +34,22 @@ export class Token {
     return this.#isNeeded && this.#value === "";
   }
 
-  /** For each request to the service. */
+  /** The header fields for each request to the service. */
   get headers(): Readonly<Record<string, string>> {
     return this.#value === "" ? {} : { Authorization: `Bearer ${this.#value}` };
   }
 
-  /** Asks for it, or for another one than the one that the server did not know. */
-  ask(): void {
+  /** Asks the user for a token, or for another one than the one that the server has refused. */
+  request(): void {
     const isWrong = this.#value !== "";
     const message = isWrong ? this.#texts.tokenUnknown : this.#texts.tokenFirst;
-    this.#tell(message, isWrong);
+    this.#show(message, isWrong);
     announce(message);
     this.#input.focus();
     this.#input.select();
   }
 
-  #tell(message: string, isWrong = false): void {
+  #show(message: string, isWrong = false): void {
     this.#note.textContent = message;
     this.#form.classList.toggle("wrong", isWrong);
     this.#input.ariaInvalid = String(isWrong);

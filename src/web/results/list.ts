@@ -1,14 +1,13 @@
-import { announce } from "../announce.ts";
-import { copying } from "../clipboard.ts";
-import { find, make } from "../find.ts";
+import { copyOnClick } from "../clipboard.ts";
+import { announce, find, make } from "../dom.ts";
 import { fill, type Language } from "../text/language.ts";
-import { keepResults, keptResults, type Result } from "./result.ts";
+import { recallResults, rememberResults, type Result } from "./result.ts";
 import { outcomeOf, resultRow } from "./row.ts";
-import { type Format, snippet } from "./snippets.ts";
+import { snippet, type SnippetFormat } from "./snippets.ts";
 
-const FORMATS: readonly Format[] = ["link", "markdown", "html"];
+const FORMATS: readonly SnippetFormat[] = ["link", "markdown", "html"];
 
-/** The links of what was stored, the newest first. */
+/** The links of stored files, the newest first. */
 export class ResultList {
   readonly #language: Language;
   readonly #section = find(document, "#results", HTMLElement);
@@ -23,23 +22,23 @@ export class ResultList {
     for (const format of FORMATS) {
       const button = make("button", { type: "button", textContent: format === "link" ? texts.links : texts[format] });
       button.ariaLabel = `${texts.copyAll}: ${button.textContent}`;
-      copying(button, texts, () => this.#results.map((result) => snippet(result, format)).join("\n"));
+      copyOnClick(button, texts, () => this.#results.map((result) => snippet(result, format)).join("\n"));
       group.append(button);
     }
     group.prepend(make("span", { textContent: texts.copyAll, ariaHidden: "true" }));
     find(document, "#clear", HTMLButtonElement).addEventListener("click", () => this.#clear());
-    for (const result of keptResults().toReversed()) this.#show(result, null);
+    for (const result of recallResults().toReversed()) this.#show(result, null);
   }
 
-  /** @param file for a picture of it */
+  /** @param file for its thumbnail */
   add(result: Result, file: Blob | null): void {
     const { texts } = this.#language;
     this.#show(result, file);
-    keepResults(this.#results);
+    rememberResults(this.#results);
     announce(fill(texts.storedName, { name: result.name, outcome: outcomeOf(result, this.#language) }));
   }
 
-  /** The first row's button: where somebody goes on who uses the keyboard. */
+  /** Moves the focus to the first row's button, where keyboard users continue. */
   focus(): void {
     this.#list.querySelector<HTMLElement>(".copy")?.focus();
   }
@@ -52,7 +51,7 @@ export class ResultList {
 
   #clear(): void {
     this.#results = [];
-    keepResults([]);
+    rememberResults([]);
     this.#list.replaceChildren();
     this.#update();
   }

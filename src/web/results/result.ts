@@ -1,32 +1,19 @@
+import type { UploadResult } from "../../client.ts";
 import { recallList, remember } from "../tab-storage.ts";
 
-/** A file that was stored, as the page shows it. */
-export interface Result {
-  /** The permanent link, absolute. */
-  readonly url: string;
-  /** `sha256:<hex>`. */
-  readonly digest: string;
-  /** Bytes. */
-  readonly size: number;
-  /** The media type that the link is served with. */
-  readonly type: string;
+/** A stored file as the page shows it. */
+export interface Result extends UploadResult {
   readonly name: string;
-  /** For an `integrity` attribute. */
-  readonly integrity: string;
-  /** The content was stored already. */
-  readonly existed: boolean;
-  /** Bytes that were sent. */
-  readonly sent: number;
 }
 
-/** Results that are shown again after a reload, at most. */
-const KEPT = 200;
+/** Results that survive a reload. */
+const MAX_REMEMBERED = 200;
 const KEY = "results";
 
-/** Reads the result of an upload; `null` if it is none. */
-export function resultOf(receipt: unknown, fallbackName: string): Result | null {
-  if (typeof receipt !== "object" || receipt === null) return null;
-  const { url, digest, size, type, name, integrity, existed, sent } = receipt as Record<string, unknown>;
+/** Reads the result of an upload; `null` if it is not one. */
+export function parseResult(value: unknown, fallbackName: string): Result | null {
+  if (typeof value !== "object" || value === null) return null;
+  const { url, digest, size, type, name, integrity, existed, sent } = value as Record<string, unknown>;
   if (typeof url !== "string" || !URL.canParse(url, location.href)) return null;
   const { href, protocol } = new URL(url, location.href);
   if (!/^https?:$/.test(protocol)) return null;
@@ -42,12 +29,11 @@ export function resultOf(receipt: unknown, fallbackName: string): Result | null 
   };
 }
 
-/** What this tab has uploaded, the newest first: a reload loses no link. An entry that is broken costs no other one. */
-export function keptResults(): readonly Result[] {
-  return recallList(KEY).flatMap((entry) => resultOf(entry, "") ?? []);
+/** Returns what this tab has uploaded, the newest first. A broken entry is skipped. */
+export function recallResults(): readonly Result[] {
+  return recallList(KEY).flatMap((entry) => parseResult(entry, "") ?? []);
 }
 
-/** Keeps the results of this tab; where the browser keeps nothing, they last as long as the page. */
-export function keepResults(results: readonly Result[]): void {
-  remember(KEY, JSON.stringify(results.slice(0, KEPT)));
+export function rememberResults(results: readonly Result[]): void {
+  remember(KEY, JSON.stringify(results.slice(0, MAX_REMEMBERED)));
 }

@@ -1,26 +1,24 @@
-import { copying } from "../clipboard.ts";
+import { encode } from "uqr";
+import { copyOnClick } from "../clipboard.ts";
+import { make } from "../dom.ts";
 import { formatSize } from "../format.ts";
-import { make } from "../find.ts";
-import type { Language } from "../text/language.ts";
-import { fill } from "../text/language.ts";
-import { qrCode } from "./qr-code.ts";
+import { fill, type Language } from "../text/language.ts";
 import type { Result } from "./result.ts";
 import { hasIntegrity, snippet } from "./snippets.ts";
-import { thumb } from "./thumb.ts";
 
-/** What became of a file, in a few words. */
+/** How an upload ended, in a few words. */
 export function outcomeOf({ existed, sent }: Result, { texts }: Language): string {
   if (!existed) return texts.stored;
   return sent === 0 ? texts.nothingSent : texts.existed;
 }
 
-/** A stored file in the list. @param file for its picture, where it is still there */
+/** Creates the row of a stored file. @param file for its thumbnail, if the page still has it */
 export function resultRow(result: Result, language: Language, file: Blob | null): HTMLLIElement {
   const { texts, lang } = language;
   const { name, url, size, existed } = result;
   const copy = make("button", { type: "button", className: "strong copy", textContent: texts.copyLink });
   copy.ariaLabel = `${texts.copyLink} (${name})`;
-  copying(copy, texts, () => url);
+  copyOnClick(copy, texts, () => url);
   const about = make("div", { className: "about" }, [
     make("bdi", { className: "name", textContent: name, title: name }),
     make("p", { className: "outcome" }, [
@@ -29,21 +27,21 @@ export function resultRow(result: Result, language: Language, file: Blob | null)
     ]),
     make("a", { className: "link", href: url, textContent: url.replace(/^https?:\/\//, ""), title: url }),
   ]);
-  return make("li", { className: "file" }, [thumb(name, file), about, copy, more(result, language)]);
+  return make("li", { className: "file" }, [thumbnail(name, file), about, copy, sharing(result, language)]);
 }
 
-/** All else that can be had of the file, made when it is opened for the first time. */
-function more(result: Result, language: Language): HTMLDetailsElement {
+/** The foldable part of a row. Its content is created when it is opened for the first time. */
+function sharing(result: Result, language: Language): HTMLDetailsElement {
   const { texts } = language;
   const summary = make("summary", { textContent: texts.share });
   summary.ariaLabel = `${texts.share} (${result.name})`;
   const details = make("details", { className: "more" }, [summary]);
-  details.addEventListener("toggle", () => details.append(panel(result, language)), { once: true });
+  details.addEventListener("toggle", () => details.append(sharingPanel(result, language)), { once: true });
   return details;
 }
 
-function panel(result: Result, { texts }: Language): HTMLElement {
-  // of the name nobody knows but this page
+function sharingPanel(result: Result, { texts }: Language): HTMLElement {
+  // the server does not know the file's name
   const named = `${result.url}?view&filename=${encodeURIComponent(result.name)}`;
   const page = make("a", { href: named, textContent: texts.filePage });
   return make("div", { className: "panel" }, [
@@ -61,11 +59,68 @@ function panel(result: Result, { texts }: Language): HTMLElement {
   function line(label: string, text: string): HTMLElement {
     const button = make("button", { type: "button", textContent: texts.copyCommand });
     button.ariaLabel = `${fill(texts.copyWhat, { what: label })} (${result.name})`;
-    copying(button, texts, () => text);
+    copyOnClick(button, texts, () => text);
     return make("div", { className: "snippet" }, [
       make("span", { className: "label", textContent: label }),
       make("code", { textContent: text, title: text }),
       button,
     ]);
+  }
+}
+
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+/** The margin without which cameras do not find the code, in modules (ISO/IEC 18004). */
+const QUIET_ZONE_MODULES = 4;
+
+/** Draws a QR code as an element of the page: no image is loaded, so no policy has to allow it. */
+function qrCode(text: string, label: string): SVGSVGElement {
+  const { data, size } = encode(text, { ecc: "M", border: QUIET_ZONE_MODULES });
+  const svg = document.createElementNS(SVG_NAMESPACE, "svg");
+  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", label);
+  svg.setAttribute("shape-rendering", "crispEdges");
+  const path = document.createElementNS(SVG_NAMESPACE, "path");
+  const squares = data.map((row, y) => row.map((isDark, x) => (isDark ? `M${x} ${y}h1v1h-1z` : "")).join(""));
+  path.setAttribute("d", squares.join(""));
+  svg.append(path);
+  return svg;
+}
+
+/** Picture types that every browser decodes, and in which nothing can run. */
+const THUMBNAIL_TYPES: ReadonlySet<string> = new Set([
+  "image/avif",
+  "image/gif",
+  "image/jpeg",
+  "image/png",
+  "image/webp",
+]);
+/** Decoding a larger picture costs too much for a few pixels. */
+const THUMBNAIL_SOURCE_MAX_BYTES = 20 * 1024 * 1024;
+/** The side of a thumbnail: twice that of its place, for high-resolution screens. */
+const THUMBNAIL_SIDE_PX = 112;
+
+/** A thumbnail of a picture; for any other file its extension. */
+function thumbnail(name: string, file: Blob | null): HTMLElement {
+  const extension = /[^.]\.([a-z0-9]{1,5})$/i.exec(name)?.[1]?.toUpperCase() ?? "FILE";
+  const place = make("span", { className: "thumb", textContent: extension, ariaHidden: "true" });
+  if (file !== null && THUMBNAIL_TYPES.has(file.type) && file.size <= THUMBNAIL_SOURCE_MAX_BYTES) {
+    void drawThumbnail(file, place);
+  }
+  return place;
+}
+
+async function drawThumbnail(file: Blob, place: HTMLElement): Promise<void> {
+  try {
+    const bitmap = await createImageBitmap(file);
+    const side = THUMBNAIL_SIDE_PX;
+    const scale = side / Math.min(bitmap.width, bitmap.height);
+    const canvas = make("canvas", { width: side, height: side });
+    const [width, height] = [bitmap.width * scale, bitmap.height * scale];
+    canvas.getContext("2d")?.drawImage(bitmap, (side - width) / 2, (side - height) / 2, width, height);
+    bitmap.close();
+    place.replaceChildren(canvas);
+  } catch {
+    // not a picture after all: the extension stays
   }
 }

@@ -1,32 +1,31 @@
 import { escapeMarkup } from "../../base/escape-markup.ts";
 import type { Result } from "./result.ts";
 
-/** What is copied of a file. */
-export type Format = "link" | "markdown" | "html";
+/** What a user can copy to refer to a file. */
+export type SnippetFormat = "link" | "markdown" | "html";
 
-/** The text of a file in a format. */
-export function snippet(result: Result, format: Format): string {
+export function snippet(result: Result, format: SnippetFormat): string {
   if (format === "link") return result.url;
   return format === "markdown" ? markdownOf(result) : htmlOf(result);
 }
 
-/** Whether HTML checks the file's `integrity`: it has the attribute for scripts and style sheets only (HTML, 4.2.4 and 4.12.1). */
+/** Whether HTML checks the `integrity` of a file: only for scripts and style sheets (HTML, 4.2.4 and 4.12.1). */
 export function hasIntegrity({ type }: Result): boolean {
   return isScript(type) || isStyle(type);
 }
 
 function markdownOf({ type, name, url }: Result): string {
-  // what would end the text or begin something else
+  // escapes what Markdown would interpret
   const text = name.replace(/[\\`*_[\]<>!&]/g, String.raw`\$&`).replace(/\s+/g, " ");
   return `${isPicture(type) ? "!" : ""}[${text}](${url})`;
 }
 
-/** The element that shows the file; a link where HTML has none for its type. */
+/** The HTML element that embeds a file, or a link to it if HTML has none for its type. */
 function htmlOf(result: Result): string {
   const { type, name } = result;
   const url = escapeMarkup(result.url);
   const text = escapeMarkup(name);
-  // a script or style sheet is checked only where it is fetched as one of another origin would be
+  // browsers check the integrity of a file from another origin only if it is fetched with CORS
   const checked = `integrity="${escapeMarkup(result.integrity)}" crossorigin="anonymous"`;
   if (isScript(type)) return `<script src="${url}" ${checked}></script>`;
   if (isStyle(type)) return `<link rel="stylesheet" href="${url}" ${checked}>`;

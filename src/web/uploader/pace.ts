@@ -1,23 +1,37 @@
 import { type Body, type Meta, UIPlugin, type UIPluginOptions, type Uppy } from "@uppy/core";
 import { type ComponentChild, h } from "@uppy/core/utils/preact";
-import { Meter } from "../../client/meter.ts";
-import type { UploadProgress } from "../../client/types.ts";
+import { MovingRate } from "../../base/moving-rate.ts";
 
-interface PaceOptions extends UIPluginOptions {
-  /** Says how far, how quick, and how much longer. */
-  readonly say: (progress: UploadProgress) => string;
+/** Milliseconds between two samples of the rate. */
+const SAMPLE_INTERVAL_MS = 100;
+
+/** How far all uploads together are. */
+export interface PaceProgress {
+  /** Bytes. */
+  readonly sent: number;
+  /** Bytes. */
+  readonly total: number;
+  /** Bytes per second. */
+  readonly rate: number;
+  /** Seconds. */
+  readonly remaining: number;
 }
 
-/** How far and how quick uploads are: the Dashboard tells no rate, and guesses hours for the first seconds. */
+interface PaceOptions extends UIPluginOptions {
+  readonly format: (progress: PaceProgress) => string;
+}
+
+/** Shows how far and how fast uploads are. The Dashboard shows no rate, and estimates hours during the first seconds. */
 export class Pace<M extends Meta, B extends Body> extends UIPlugin<PaceOptions, M, B> {
-  #meter: Meter | null = null;
+  readonly #rate = new MovingRate();
   #total = 0;
-  #progress: UploadProgress | null = null;
+  #sampledAt = 0;
+  #progress: PaceProgress | null = null;
 
   constructor(uppy: Uppy<M, B>, options: PaceOptions) {
     super(uppy, options);
     this.id = "Pace";
-    // where the Dashboard lets others show how uploads go
+    // the Dashboard mounts plugins of this type beside its own progress bar
     this.type = "progressindicator";
   }
 
@@ -38,23 +52,21 @@ export class Pace<M extends Meta, B extends Body> extends UIPlugin<PaceOptions, 
         ({ progress, isPaused, error }) =>
           Boolean(progress.uploadStarted) && !progress.uploadComplete && !isPaused && error == null,
       );
-    const { rate = null, remaining = null } = this.#progress ?? {};
-    if (!isSending || this.#progress === null || rate === null || remaining === null) return null;
-    return h("div", { class: "pace" }, this.opts.say(this.#progress));
+    if (!isSending || this.#progress === null) return null;
+    return h("div", { class: "pace" }, this.opts.format(this.#progress));
   }
 
   readonly #measure = (): void => {
     const files = this.uppy.getFiles();
     const sent = files.reduce((sum, { progress }) => sum + (progress.bytesUploaded || 0), 0);
     const total = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
-    // files that came or went make another sum of it
-    if (this.#meter === null || total !== this.#total) this.#begin(total);
-    this.#meter?.stands(sent);
-  };
-
-  #begin(total: number): void {
+    const now = Date.now();
+    if (total === this.#total && now - this.#sampledAt < SAMPLE_INTERVAL_MS) return;
+    // files that were added or removed change both sums at once
+    if (total !== this.#total) this.#rate.restart();
     this.#total = total;
-    this.#progress = null;
-    this.#meter = new Meter({ total, onProgress: (progress) => (this.#progress = progress) });
-  }
+    this.#sampledAt = now;
+    const rate = this.#rate.sample(sent, now);
+    this.#progress = rate === null || rate === 0 ? null : { sent, total, rate, remaining: (total - sent) / rate };
+  };
 }

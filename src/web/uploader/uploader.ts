@@ -1,76 +1,76 @@
+/** Where files come in: Uppy's Dashboard. A stored file leaves it for the list of links. */
 import { type Meta, Uppy, type UppyFile } from "@uppy/core";
+import { getDroppedFiles } from "@uppy/core/utils";
 import Dashboard from "@uppy/dashboard";
-import Fixity, { type FixityBody } from "../../uppy.ts";
-import { announce } from "../announce.ts";
-import type { Facts } from "../facts.ts";
-import { find } from "../find.ts";
-import { formatSize, formatTime } from "../format.ts";
-import type { UploadProgress } from "../../client/types.ts";
+import Fixity, { type FixityBody, type HashWorker } from "../../uppy.ts";
+// Vite makes this default export; the file has none.
+// oxlint-disable-next-line import/default
+import workerUrl from "../../client/hash-worker.ts?worker&url";
+import { announce, find } from "../dom.ts";
+import { formatDuration, formatSize } from "../format.ts";
 import type { ResultList } from "../results/list.ts";
-import { resultOf } from "../results/result.ts";
+import { parseResult } from "../results/result.ts";
+import type { PageSettings } from "../settings.ts";
+import { recallList, remember } from "../tab-storage.ts";
 import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
-import { takeAnywhere } from "./anywhere.ts";
 import { showFailures } from "./failures.ts";
-import { startHashWorker } from "./hash-worker.ts";
 import { Pace } from "./pace.ts";
-import { watchUnfinished } from "./unfinished.ts";
 
-/** Languages that are written from right to left, of those that Uppy has. */
+/** The languages of Uppy that are written from right to left. */
 const RIGHT_TO_LEFT: ReadonlySet<string> = new Set(["ar", "fa", "he"]);
 
+type PageUppy = Uppy<Meta, FixityBody>;
 type File = UppyFile<Meta, FixityBody>;
 
-/** What fails is shown; that a small picture came too late for a file that had gone is no error for the console. */
-const SILENT = { debug: (): void => {}, warn: (): void => {}, error: (): void => {} };
+/** Failures are shown in the page. Uppy would also log thumbnails that came too late for a file that was gone. */
+const SILENT_LOGGER = { debug: (): void => {}, warn: (): void => {}, error: (): void => {} };
 
-/** What the uploader is made of. */
-export interface UploaderParts {
-  readonly facts: Facts;
+interface UploaderOptions {
+  readonly settings: PageSettings;
   readonly language: Language;
   readonly results: ResultList;
 }
 
-/** Where files come in: Uppy's Dashboard. What is stored leaves it for the list of links. */
-export function startUploader({ facts, language, results }: UploaderParts): Uppy<Meta, FixityBody> {
+export function startUploader({ settings, language, results }: UploaderOptions): void {
   const place = find(document, "#uploader", HTMLElement);
-  const uppy = new Uppy<Meta, FixityBody>({
-    logger: SILENT,
-    restrictions: { maxFileSize: facts.maxSize },
+  const uppy: PageUppy = new Uppy<Meta, FixityBody>({
+    logger: SILENT_LOGGER,
+    restrictions: { maxFileSize: settings.maxSize },
     ...(language.uppy !== null && { locale: language.uppy }),
   });
-  const token = new Token(facts.needsToken, language.texts, () => upload(uppy));
-  addDashboard(uppy, { place, facts, language });
-  uppy.use(Fixity, { endpoint: facts.endpoint, headers: () => token.headers, worker: startHashWorker });
+  const token = new Token(settings.needsToken, language.texts, () => upload(uppy));
+  addDashboard(uppy, place, { settings, language });
+  uppy.use(Fixity, { endpoint: settings.endpoint, headers: () => token.headers, worker: createHashWorker });
   showFailures(uppy, language);
-  uppy.on("files-added", () => (token.isMissing ? token.ask() : upload(uppy)));
+  uppy.on("files-added", () => (token.isMissing ? token.request() : upload(uppy)));
   uppy.on("upload-error", (_file, _error, response) => {
-    if (response?.status === 401) token.ask();
+    if (response?.status === 401) token.request();
   });
   uppy.on("upload-success", (file, response) => {
-    const result = file === undefined ? null : resultOf(response.body, file.name ?? "");
+    const result = file === undefined ? null : parseResult(response.body, file.name ?? "");
     if (result !== null) results.add(result, file?.data instanceof Blob ? file.data : null);
   });
   uppy.on("complete", ({ successful = [] }) => {
     if (successful.length === 0) return;
     if (successful.length > 1) announce(fill(language.texts.uploadsDone, { count: successful.length }));
-    moveOn(uppy, successful, place, results);
+    const hadFocus = removeFromDashboard(uppy, successful, place);
+    requestAnimationFrame(() => {
+      if (hadFocus && document.activeElement === document.body) results.focus();
+    });
   });
-  tellUnfinished(uppy, language);
+  showInterrupted(uppy, language);
   window.addEventListener("beforeunload", (event) => {
     if (Object.keys(uppy.getState().currentUploads).length > 0) event.preventDefault();
   });
-  return uppy;
 }
 
-interface DashboardParts {
-  readonly place: HTMLElement;
-  readonly facts: Facts;
-  readonly language: Language;
-}
-
-function addDashboard(uppy: Uppy<Meta, FixityBody>, { place, facts, language }: DashboardParts): void {
-  const { texts, uppyLang } = language;
+function addDashboard(
+  uppy: PageUppy,
+  place: HTMLElement,
+  { settings, language }: Pick<UploaderOptions, "settings" | "language">,
+): void {
+  const { texts, lang, uppyLang } = language;
   const hasTouch = matchMedia("(pointer: coarse)").matches;
   place.lang = uppyLang;
   uppy.use(Dashboard, {
@@ -79,7 +79,7 @@ function addDashboard(uppy: Uppy<Meta, FixityBody>, { place, facts, language }: 
     width: "100%",
     height: hasTouch ? 420 : 340,
     theme: "auto",
-    note: fill(texts.limit, { limit: facts.maxSizeText }),
+    note: fill(texts.limit, { limit: settings.maxSizeText }),
     direction: RIGHT_TO_LEFT.has(uppyLang) ? "rtl" : "ltr",
     fileManagerSelectionType: hasTouch ? "files" : "both",
     showNativePhotoCameraButton: hasTouch,
@@ -87,53 +87,134 @@ function addDashboard(uppy: Uppy<Meta, FixityBody>, { place, facts, language }: 
     proudlyDisplayPoweredByUppy: false,
     hideProgressAfterFinish: true,
     hideProgressDetails: true,
-    // it tells for five seconds what is to be read at leisure
+    // it hides messages after five seconds
     disableInformer: true,
-    // files go as they come; a button would only wait for a token
+    // uploads start by themselves; at most they wait for a token, with which a button could not help
     hideUploadButton: true,
-    // the list of links has a picture of its own
+    // the list of links has thumbnails of its own
     waitForThumbnailsBeforeUpload: false,
   });
-  uppy.use(Pace, { target: Dashboard, say: (progress) => paceOf(progress, language) });
-  const dashboard = uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard");
+  uppy.use(Pace, {
+    target: Dashboard,
+    format: ({ sent, total, rate, remaining }) =>
+      fill(texts.progress, {
+        sent: formatSize(sent, lang),
+        total: formatSize(total, lang),
+        rate: formatSize(rate, lang),
+        time: formatDuration(remaining, lang),
+      }),
+  });
+  // the Dashboard gives its files the role "listitem", and their parent no role
   new MutationObserver(() => place.querySelector(".uppy-Dashboard-files")?.setAttribute("role", "list")).observe(
     place,
-    // its items say that they are some, and it does not say that it is a list
     { childList: true, subtree: true },
   );
-  takeAnywhere(place, (files) => dashboard?.addFiles(files));
+  const dashboard = uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard");
+  acceptFilesAnywhere(place, (files) => dashboard?.addFiles(files));
 }
 
-function paceOf({ bytes, total, rate, remaining }: UploadProgress, { texts, lang }: Language): string {
-  return fill(texts.progress, {
-    sent: formatSize(bytes, lang),
-    total: formatSize(total ?? 0, lang),
-    rate: formatSize(rate ?? 0, lang),
-    time: formatTime(remaining ?? 0, lang),
-  });
-}
-
-/** What fails is shown by who listens to it. */
-function upload(uppy: Uppy<Meta, FixityBody>): void {
+function upload(uppy: PageUppy): void {
+  // failures are shown by `showFailures`
   uppy.upload().catch((error: unknown) => uppy.log(String(error), "warning"));
 }
 
-/** Takes what is stored out of the Dashboard, and whoever used the keyboard there to the links. */
-function moveOn(uppy: Uppy<Meta, FixityBody>, stored: readonly File[], place: HTMLElement, results: ResultList): void {
+/** Removes stored files from the Dashboard. @returns whether it had the focus, which may disappear with them */
+function removeFromDashboard(uppy: PageUppy, stored: readonly File[], place: HTMLElement): boolean {
   const hadFocus = place.contains(document.activeElement);
   uppy.removeFiles(stored.map(({ id }) => id));
-  requestAnimationFrame(() => {
-    if (hadFocus && document.activeElement === document.body) results.focus();
-  });
+  return hadFocus;
 }
 
-function tellUnfinished(uppy: Uppy<Meta, FixityBody>, { texts }: Language): void {
-  const left = watchUnfinished(uppy);
-  if (left.length === 0) return;
+/** Accepts files that are dropped beside the Dashboard, or pasted while something else has the focus. */
+function acceptFilesAnywhere(dashboard: HTMLElement, add: (files: globalThis.File[]) => void): void {
+  const isOutside = ({ target }: Event): boolean => !(target instanceof Node && dashboard.contains(target));
+  const hasFiles = (transfer: DataTransfer | null): boolean => transfer?.types.includes("Files") === true;
+  const root = document.documentElement;
+  document.addEventListener("dragover", (event) => {
+    if (!isOutside(event) || !hasFiles(event.dataTransfer)) return;
+    event.preventDefault();
+    root.classList.add("dragging");
+  });
+  document.addEventListener("dragleave", ({ relatedTarget }) => {
+    if (relatedTarget === null) root.classList.remove("dragging");
+  });
+  // the Dashboard stops the propagation of its own drops, so only the capture phase sees them
+  document.addEventListener("drop", () => root.classList.remove("dragging"), { capture: true });
+  document.addEventListener("drop", (event) => {
+    const { dataTransfer } = event;
+    if (!isOutside(event) || dataTransfer === null || !hasFiles(dataTransfer)) return;
+    event.preventDefault();
+    void getDroppedFiles(dataTransfer).then(add);
+  });
+  document.addEventListener(
+    "paste",
+    (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length === 0) return;
+      // the Dashboard accepts them only after it has had the focus
+      event.stopImmediatePropagation();
+      event.preventDefault();
+      add(files);
+    },
+    { capture: true },
+  );
+}
+
+const UNFINISHED_KEY = "unfinished";
+/** Names of interrupted files that are shown. */
+const MAX_NAMES = 3;
+
+/**
+ * Names the files whose upload an earlier page of this tab has left unfinished. The client resumes them, but no page may
+ * open them by itself: the user has to choose them again.
+ */
+function showInterrupted(uppy: PageUppy, { texts }: Language): void {
+  const names = recallList(UNFINISHED_KEY).map(String);
+  rememberUnfinished(uppy);
+  if (names.length === 0) return;
+  const shown = names.length > MAX_NAMES ? [...names.slice(0, MAX_NAMES), "…"] : names;
   const note = find(document, "#interrupted", HTMLElement);
-  note.textContent = fill(texts.interrupted, { names: left.join(", ") });
+  note.textContent = fill(texts.interrupted, { names: shown.join(", ") });
   note.hidden = false;
   uppy.once("files-added", () => {
     note.hidden = true;
   });
+}
+
+function rememberUnfinished(uppy: PageUppy): void {
+  const names = new Map<string, string>();
+  const save = (): void => remember(UNFINISHED_KEY, JSON.stringify([...names.values()]));
+  const remove = (id: string | undefined): void => {
+    if (id !== undefined && names.delete(id)) save();
+  };
+  uppy.on("upload-start", (files) => {
+    for (const { id, name } of files) names.set(id, name ?? id);
+    save();
+  });
+  uppy.on("upload-success", (file) => remove(file?.id));
+  uppy.on("file-removed", ({ id }) => remove(id));
+}
+
+/** The part of the browser's `trustedTypes` (W3C Trusted Types) that the page uses. Browsers without it need none. */
+interface TrustedTypes {
+  createPolicy(
+    name: string,
+    rules: { readonly createScriptURL: (url: string) => string },
+  ): { createScriptURL(url: string): unknown };
+}
+
+const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypes };
+
+/** The only Trusted Types policy that the page's Content-Security-Policy allows. It passes a single URL. */
+const workerPolicy = trustedTypes?.createPolicy("fixity-worker", {
+  createScriptURL(url) {
+    if (url !== workerUrl) throw new TypeError("This policy is for the worker that hashes.");
+    return url;
+  },
+});
+
+/** Creates the client's worker, from a URL that is of a Trusted Type; the client's default is not. */
+function createHashWorker(): HashWorker {
+  const url = workerPolicy?.createScriptURL(workerUrl) ?? workerUrl;
+  return new Worker(url as string, { type: "module" });
 }

@@ -1,16 +1,16 @@
-/** What the server has told the page about itself. */
-export interface Facts {
+/** What the server has written into the page about itself. */
+export interface PageSettings {
   /** The collection, absolute. */
   readonly endpoint: string;
   /** Bytes. */
   readonly maxSize: number;
-  /** The same for people. */
+  /** The same, formatted by the server. */
   readonly maxSizeText: string;
   readonly needsToken: boolean;
 }
 
-/** Reads what stands at the page's body: its policy allows no script in it. */
-export function readFacts({ dataset }: HTMLElement): Facts {
+/** Reads the attributes of the page's body. The page's policy allows no script with values in it. */
+export function readSettings({ dataset }: HTMLElement): PageSettings {
   const { uploads = "/uploads", maxSize = "", maxSizeText = "", needsToken } = dataset;
   return {
     endpoint: new URL(uploads, location.href).href,
