@@ -4,7 +4,7 @@ import { UploadId } from "../../src/core/upload-id.ts";
 import type { StageOptions } from "../../src/core/staged-blob.ts";
 import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, isStoreFailure, readAll } from "../../src/stores/contract/tools.ts";
-import { assertRead, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
+import { assertRead, bring, take, takeEnded, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { someOf } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import type { HeldUpload } from "../../src/core/upload-store.ts";
@@ -283,8 +283,8 @@ async function runUnder(
   }
   await session.resume(witness);
   if (session.acknowledged.isCreated) {
-    await using held = await take(uploadsOf(witness), session.id);
-    await held.remove();
+    const ended = await takeEnded(uploadsOf(witness), session.id);
+    await ended.remove();
   }
   await witness.collect();
   assert.equal(await place.leftovers(), 0, `${fault}: a collection leaves nothing half-written`);

@@ -1,14 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { delay } from "../../../base/abort-race.ts";
-import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
+import { Lease, type Sighting, superseded, type TakeoverTarget, Untaken } from "../../takeover.ts";
 import type { Log } from "../options.ts";
 import { newToken, type Records, type RecordState, type StoredRecord } from "./records.ts";
 
-/** Milliseconds that a holder has to save and release once it is asked to let go; the port promises a second. */
-export const TAKEOVER_GRACE_MS = 1_000;
-
-/** Milliseconds between looks at the record for whether the former holder has let go. */
+/** Milliseconds between looks at the record for whether the former holder has released the upload. */
 const RELEASE_POLL_MS = 150;
 
 /** Milliseconds between looks at the record for whether another instance wants the upload. */
@@ -21,76 +17,79 @@ const TAKEOVER_POLL_MS = 500;
  */
 const BRISK_BYTES = 1024 * 1024;
 
-/** What is known of an upload before it is taken over. */
-export interface TakeoverHints {
-  /** The token of a holder of this process that has let go, and need not be waited for. */
-  readonly formerToken: string | null;
-  /** The record as it was read a moment ago. */
-  readonly read: StoredRecord | null;
-  readonly signal: AbortSignal | undefined;
-  readonly log: Log;
+interface SeenRecord extends Sighting {
+  readonly stored: StoredRecord;
 }
 
 /**
- * Takes an upload over, or returns the record of one that was concluded; `null` if there is none. A holder in another process is asked to let go by a
- * flag in the record, and has {@link TAKEOVER_GRACE_MS} for it. Then the record is replaced all the
- * same, which fences that holder off: its next save fails.
+ * A takeover in terms of the record. A holder in another process is asked by a flag in it, and fenced
+ * off by replacing it: that holder's next save fails. The look finds `null` if there is no upload, and
+ * the record of one that was concluded.
+ *
+ * @param options `read` is the record as it was read a moment ago
  */
-export async function takeOver(
+export function recordTarget(
   records: Records,
   id: UploadId,
-  hints: TakeoverHints,
-): Promise<Fence | StoredRecord | null> {
-  const { formerToken, read, signal, log } = hints;
-  const token = newToken();
-  let asked = null as { readonly holder: string; readonly deadline: number } | null;
-  let current = read ?? (await records.read(id, signal));
-  while (current !== null && current.state.ended !== "removed") {
-    signal?.throwIfAborted();
-    if (current.state.ended === "concluded") return current;
-    const { holder, isWanted } = current.state;
-    const isOverdue = asked !== null && asked.holder === holder && performance.now() >= asked.deadline;
-    if (holder === null || holder === formerToken || isOverdue) {
-      const isUntidy = current.state.isUntidy || holder !== null;
-      const state = { ...current.state, holder: token, isWanted: false, isUntidy, revision: newToken() };
-      const outcome = await records.replace(id, current.etag, state);
-      if (outcome.isWritten) return new Fence(records, id, { state, etag: outcome.etag, token, log });
-      current = outcome.current;
-    } else if (isWanted) {
-      // It may be another instance that has asked.
-      if (asked?.holder !== holder) asked = { holder, deadline: performance.now() + TAKEOVER_GRACE_MS };
-      await delay(RELEASE_POLL_MS, signal);
-      current = await records.read(id, signal);
-    } else {
-      const state = { ...current.state, isWanted: true, revision: newToken() };
-      const outcome = await records.replace(id, current.etag, state);
-      current = outcome.isWritten ? { state, etag: outcome.etag } : outcome.current;
-    }
-  }
-  // A removal that was begun is finished.
-  if (current !== null) await records.remove(id);
-  return null;
+  options: { readonly read: StoredRecord | null; readonly signal: AbortSignal | undefined; readonly log: Log },
+): TakeoverTarget<SeenRecord, Fence, StoredRecord | null> {
+  const { read, signal, log } = options;
+  /** What the last conditional write has found, so that the next look need not read it again. */
+  let known = null as { readonly record: StoredRecord | null } | null;
+  return {
+    pollMs: RELEASE_POLL_MS,
+
+    async look(isFirst) {
+      const stored = known !== null ? known.record : ((isFirst ? read : null) ?? (await records.read(id, signal)));
+      known = null;
+      if (stored === null) return new Untaken(null);
+      const { ended, holder } = stored.state;
+      if (ended === "concluded") return new Untaken(stored);
+      if (ended === null) return { holder, stored };
+      // A removal that was begun is finished.
+      await records.remove(id);
+      return new Untaken(null);
+    },
+
+    async ask({ holder, stored }) {
+      let current: StoredRecord | null = stored;
+      while (current !== null && current.state.holder === holder && !current.state.isWanted) {
+        const state: RecordState = { ...current.state, isWanted: true, revision: newToken() };
+        const outcome = await records.replace(id, current.etag, state);
+        current = outcome.isWritten ? { state, etag: outcome.etag } : outcome.current;
+      }
+      known = { record: current };
+    },
+
+    async take({ holder, stored }) {
+      const lease = new Lease(newToken());
+      const isUntidy = stored.state.isUntidy || holder !== null;
+      const state = { ...stored.state, holder: lease.name, isWanted: false, isUntidy, revision: newToken() };
+      const outcome = await records.replace(id, stored.etag, state);
+      if (outcome.isWritten) return new Fence(records, id, { state, etag: outcome.etag, lease, log });
+      known = { record: outcome.current };
+      return null;
+    },
+  };
 }
 
 /**
- * A holder's lease on an upload: the right to replace the record, until another holder has replaced
- * it. Whoever wants the upload writes so into the record, and the holder learns it at its next save,
+ * A holder's lease on an upload as the record enforces it: the right to replace the record, until
+ * another holder has replaced it. Whoever wants the upload writes so into the record, and the holder learns it at its next save,
  * or when it looks at the record in between. It looks each half second while the sender is slow or
  * silent, and not while bytes arrive briskly or S3 is waited for. A holder that is asked in that time
  * may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;
-  readonly token: string;
+  readonly lease: Lease;
   readonly #records: Records;
   readonly #log: Log;
-  readonly #takeover = new AbortController();
   readonly #ended = new AbortController();
   #state: RecordState;
   #etag: string;
   /** When the record was last known to be this holder's. */
   #lastContact = performance.now();
-  #isLost = false;
   #isReplacing = false;
   /** The revision of a replacement that may or may not have been written. */
   #revisionInDoubt: string | null = null;
@@ -99,9 +98,9 @@ export class Fence {
   #pauses = 0;
 
   /** @param held the record as this holder has written it */
-  constructor(records: Records, id: UploadId, held: StoredRecord & { readonly token: string; readonly log: Log }) {
+  constructor(records: Records, id: UploadId, held: StoredRecord & { readonly lease: Lease; readonly log: Log }) {
     this.id = id;
-    this.token = held.token;
+    this.lease = held.lease;
     this.#records = records;
     this.#log = held.log;
     this.#state = held.state;
@@ -114,19 +113,9 @@ export class Fence {
     return this.#state;
   }
 
-  /** Aborted when another caller wants the upload. */
-  get takeover(): AbortSignal {
-    return this.#takeover.signal;
-  }
-
-  /** Another holder has the upload. */
-  get isLost(): boolean {
-    return this.#isLost;
-  }
-
-  /** Asks this holder to let go. */
-  ask(reason: FixityError = superseded()): void {
-    this.#takeover.abort(reason);
+  /** Whether the record, as far as is known, still names this holder. */
+  get isNamed(): boolean {
+    return this.#state.holder === this.lease.name;
   }
 
   countReceived(bytes: number): void {
@@ -139,13 +128,6 @@ export class Fence {
     return () => {
       this.#pauses -= 1;
     };
-  }
-
-  /** Fences this holder off: it may not change anything any more. */
-  lose(): void {
-    this.#isLost = true;
-    this.#ended.abort();
-    this.ask();
   }
 
   /**
@@ -170,7 +152,7 @@ export class Fence {
    */
   async confirm(signal?: AbortSignal): Promise<void> {
     await this.#look(signal);
-    if (this.#isLost) throw superseded();
+    this.lease.assertHeld();
   }
 
   /**
@@ -180,7 +162,7 @@ export class Fence {
    */
   async release({ isUntidy }: { readonly isUntidy: boolean }): Promise<void> {
     this.#ended.abort();
-    if (this.#isLost || this.#state.holder !== this.token) return;
+    if (this.lease.isLost || !this.isNamed) return;
     try {
       await this.replace((state) => ({
         ...state,
@@ -189,7 +171,7 @@ export class Fence {
         isUntidy: state.isUntidy || isUntidy,
       }));
     } catch (error) {
-      if (!this.#isLost)
+      if (!this.lease.isLost)
         this.#log("an upload could not be released; its next holder waits a second for this one", error);
     }
   }
@@ -201,7 +183,7 @@ export class Fence {
 
   async #replace(change: (state: RecordState) => RecordState): Promise<void> {
     for (;;) {
-      if (this.#isLost) throw superseded();
+      this.lease.assertHeld();
       const next = { ...change(this.#state), revision: newToken() };
       this.#revisionInDoubt = next.revision;
       const outcome = await this.#records.replace(this.id, this.#etag, next);
@@ -213,26 +195,27 @@ export class Fence {
         return;
       }
       const { current } = outcome;
-      if (current?.state.holder !== this.token) {
-        this.lose();
+      if (current?.state.holder !== this.lease.name) {
+        this.lease.lose();
         throw superseded();
       }
       // Another instance asks for the upload, or a save that seemed lost has arrived: continue from that record.
       this.#etag = current.etag;
       this.#state = current.state;
-      if (current.state.isWanted) this.ask();
+      if (current.state.isWanted) this.lease.requestRelease();
     }
   }
 
   async #watch(): Promise<void> {
-    const { signal } = this.#ended;
+    // A holder that knows that it has to let go need not look any more.
+    const signal = AbortSignal.any([this.#ended.signal, this.lease.takeover]);
     while (!signal.aborted) {
       try {
         await sleep(TAKEOVER_POLL_MS, undefined, { signal, ref: false });
         const isBrisk = this.#bytes >= BRISK_BYTES;
         this.#bytes = 0;
         const isDue = performance.now() - this.#lastContact >= TAKEOVER_POLL_MS && !this.#isReplacing;
-        if (isDue && !isBrisk && this.#pauses === 0 && !this.#takeover.signal.aborted) await this.#look(signal);
+        if (isDue && !isBrisk && this.#pauses === 0) await this.#look(signal);
       } catch (error) {
         if (!signal.aborted) this.#log("the record of an upload could not be looked at", error);
       }
@@ -255,11 +238,7 @@ export class Fence {
       if (current.state.holder === null) this.#ended.abort();
       return;
     }
-    if (current?.state.holder !== this.token) this.lose();
-    else if (current.state.isWanted) this.ask();
+    if (current?.state.holder !== this.lease.name) this.lease.lose();
+    else if (current.state.isWanted) this.lease.requestRelease();
   }
-}
-
-export function superseded(): FixityError {
-  return new FixityError("upload-superseded", "Another request has taken the upload over.");
 }

@@ -4,11 +4,12 @@ import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
+import { superseded } from "../../takeover.ts";
 import { failedWith } from "../api/s3-error.ts";
 import { toFixityError } from "../store-error.ts";
 import { ABSENCE_TRUSTED_MS, type Publisher } from "../publish/publisher.ts";
 import type { MultipartUpload, SentParts } from "../send/multipart-upload.ts";
-import { type Fence, superseded } from "./fence.ts";
+import type { Fence } from "./fence.ts";
 import { endedState } from "./records.ts";
 import type { UploadWriter } from "./upload-writer.ts";
 
@@ -29,7 +30,6 @@ export class S3HeldUpload implements HeldUpload {
   readonly #publisher: Publisher;
   /** Ends the protection from the collectors of this process: a tail exists before the record names it. */
   readonly #unprotect: () => void;
-  readonly #released = Promise.withResolvers<void>();
   /** Calls, and removals that only the release waits for; none of them rejects. */
   readonly #running = new Set<Promise<unknown>>();
   #failure: { readonly reason: unknown } | null = null;
@@ -61,16 +61,11 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   get takeover(): AbortSignal {
-    return this.#fence.takeover;
+    return this.#fence.lease.takeover;
   }
 
   get nextSave(): number {
     return this.#writer.nextSave(this.#fence.state.offset);
-  }
-
-  /** Settles when the upload has been released, or has ended. */
-  get released(): Promise<void> {
-    return this.#released.promise;
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
@@ -134,21 +129,22 @@ export class S3HeldUpload implements HeldUpload {
     this.#assertUsable();
     return this.#call(async () => {
       // A concluded upload names nothing that would have to be removed first.
-      if (this.#fence.state.ended === "concluded") this.#released.resolve();
+      if (this.#fence.state.ended === "concluded") this.#fence.lease.release();
       else await this.#end("removed", this.record);
       await this.#fence.removeRecord();
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isReleasing) return this.released;
+    const { lease } = this.#fence;
+    if (this.#isReleasing) return void (await lease.released);
     this.#isReleasing = true;
     this.#writer.close(superseded());
     await Promise.all(this.#running);
     await this.#letGo(this.#isNamed);
     await this.#fence.release({ isUntidy: this.#failure !== null });
     this.#unprotect();
-    this.#released.resolve();
+    lease.release(this.#fence.isNamed);
   }
 
   /** Refuses bytes that could never be saved. */
@@ -217,7 +213,7 @@ export class S3HeldUpload implements HeldUpload {
     if (isUntidy) await this.#writer.removeAllTails();
     else if (tail !== null) await this.#writer.removeTail(tail);
     // Nobody need wait for this holder any more.
-    this.#released.resolve();
+    this.#fence.lease.release();
   }
 
   /** Discards parts that no record will name. An upload that may become an object is never aborted. */
@@ -245,15 +241,15 @@ export class S3HeldUpload implements HeldUpload {
    * completion, for example, removes the parts and the tail that this holder works with.
    */
   async #reasonOf(thrown: unknown): Promise<unknown> {
-    const { state, token, isLost } = this.#fence;
-    if (isLost) return superseded();
+    const { lease, isNamed } = this.#fence;
+    if (lease.isLost) return superseded();
     // This holder has let go itself.
-    if (state.holder !== token) return thrown;
+    if (!isNamed) return thrown;
     try {
       await this.#fence.confirm(AbortSignal.timeout(LOOK_TIMEOUT_MS));
       return thrown;
     } catch {
-      return this.#fence.isLost ? superseded() : thrown;
+      return lease.isLost ? superseded() : thrown;
     }
   }
 
@@ -291,7 +287,7 @@ export class S3HeldUpload implements HeldUpload {
   #endSlowSender(): void {
     const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its memory.");
     if (this.takeover.aborted) this.#fail(reason);
-    else this.#fence.ask(reason);
+    else this.#fence.lease.requestRelease(reason);
   }
 
   get #contentType(): string {
@@ -299,7 +295,7 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   #assertUsable(): void {
-    if (this.#fence.isLost) throw superseded();
+    this.#fence.lease.assertHeld();
     if (this.#failure !== null) throw this.#failure.reason;
     if (this.#isReleasing) throw new FixityError("internal-error", "The upload was released.");
   }

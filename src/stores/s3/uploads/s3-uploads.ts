@@ -1,4 +1,3 @@
-import { delay } from "../../../base/abort-race.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type {
@@ -9,6 +8,7 @@ import type {
   UploadStore,
   UploadSummary,
 } from "../../../core/upload-store.ts";
+import { Lease, Takeovers } from "../../takeover.ts";
 import type { S3Client } from "../api/client.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
 import type { BufferPool } from "../buffers/buffer-pool.ts";
@@ -18,7 +18,7 @@ import type { ResolvedS3Options } from "../options.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { protect } from "../send/multipart-upload.ts";
 import { type PartLimits, PartPlan } from "../send/part-writer.ts";
-import { Fence, takeOver, TAKEOVER_GRACE_MS } from "./fence.ts";
+import { Fence, recordTarget } from "./fence.ts";
 import {
   endedState,
   isEndedSize,
@@ -30,9 +30,6 @@ import {
 } from "./records.ts";
 import { S3HeldUpload } from "./s3-held-upload.ts";
 import { UploadWriter } from "./upload-writer.ts";
-
-/** Tokens that are remembered of holders that could not release their uploads. */
-const MAX_FORMER_TOKENS = 1_000;
 
 /** What `read` returns: the record with what is needed to take the upload over without reading it again. */
 class ReadRecord implements ReadUpload {
@@ -48,11 +45,6 @@ class ReadRecord implements ReadUpload {
     this.isHeld = holder !== null;
     this.stored = stored;
   }
-}
-
-interface Hold {
-  readonly upload: S3HeldUpload;
-  readonly fence: Fence;
 }
 
 export interface S3UploadsOptions {
@@ -82,12 +74,7 @@ export class S3Uploads implements UploadStore {
   readonly #options: S3UploadsOptions;
   readonly #records: Records;
   readonly #limits: PartLimits;
-  /** What is held in this process, by id. */
-  readonly #holds = new Map<string, Hold>();
-  /** The last takeover of each upload that is running in this process, by id; none of them rejects. */
-  readonly #takeovers = new Map<string, Promise<void>>();
-  /** Tokens of holders in this process that have let go but may still stand in the record, by id. */
-  readonly #formerTokens = new Map<string, string>();
+  readonly #takeovers = new Takeovers();
 
   constructor(options: S3UploadsOptions) {
     this.#options = options;
@@ -101,11 +88,12 @@ export class S3Uploads implements UploadStore {
   }
 
   async createHeld(id: UploadId, record: string, options: CreateUploadOptions = {}): Promise<HeldUpload> {
-    const token = newToken();
-    const state = { ...newState(record, this.#limits, options), holder: token };
+    const lease = new Lease(newToken());
+    const state = { ...newState(record, this.#limits, options), holder: lease.name };
     const etag = await this.#create(id, state, options);
     const { log } = this.#options.options;
-    return this.#hold(new Fence(this.#records, id, { state, etag, token, log }));
+    this.#takeovers.register(id, lease);
+    return this.#hold(new Fence(this.#records, id, { state, etag, lease, log }));
   }
 
   /** @returns the record's entity tag */
@@ -129,23 +117,18 @@ export class S3Uploads implements UploadStore {
     });
   }
 
-  /** Calls for one upload run one after another; the last one has the upload. */
   async hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | EndedUpload | null> {
-    signal?.throwIfAborted();
-    const before = this.#takeovers.get(id.hex);
-    const { promise: takeover, resolve: end } = Promise.withResolvers<void>();
-    this.#takeovers.set(id.hex, takeover);
-    try {
-      await before;
-      signal?.throwIfAborted();
-      // A holder that had to be waited for has written since.
-      const isFresh = before === undefined && !this.#holds.has(id.hex);
-      const known = isFresh && read instanceof ReadRecord ? read.stored : null;
-      return await withStoreErrors(() => this.#take(id, known, signal));
-    } finally {
-      end();
-      if (this.#takeovers.get(id.hex) === takeover) this.#takeovers.delete(id.hex);
-    }
+    const { log } = this.#options.options;
+    const target = recordTarget(this.#records, id, {
+      read: read instanceof ReadRecord ? read.stored : null,
+      signal,
+      log,
+    });
+    const taken = await withStoreErrors(() => this.#takeovers.takeOver(id, target, signal));
+    if (taken === null) return null;
+    if (taken instanceof Fence) return this.#hold(taken);
+    const remove = () => withStoreErrors(() => this.#records.remove(id));
+    return { status: "ended", record: taken.state.text, remove };
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary, void, undefined> {
@@ -164,57 +147,10 @@ export class S3Uploads implements UploadStore {
     }
   }
 
-  async #take(
-    id: UploadId,
-    read: StoredRecord | null,
-    signal: AbortSignal | undefined,
-  ): Promise<HeldUpload | EndedUpload | null> {
-    const hold = this.#holds.get(id.hex);
-    if (hold?.fence.state.ended === "concluded") return this.#ended(id, hold.fence.state);
-    if (hold !== undefined) await this.#dismiss(id, hold, signal);
-    const formerToken = this.#formerTokens.get(id.hex) ?? null;
-    const { log } = this.#options.options;
-    const taken = await takeOver(this.#records, id, { formerToken, read, signal, log });
-    this.#formerTokens.delete(id.hex);
-    if (taken === null || taken instanceof Fence) return taken && this.#hold(taken);
-    return this.#ended(id, taken.state);
-  }
-
-  #ended(id: UploadId, { text }: RecordState): EndedUpload {
-    return { status: "ended", record: text, remove: () => withStoreErrors(() => this.#records.remove(id)) };
-  }
-
   #hold(fence: Fence): HeldUpload {
-    const { id } = fence;
     const { layout, publisher } = this.#options;
-    const writer = new UploadWriter(id, fence.state, this.#options);
-    const upload = new S3HeldUpload(fence, writer, { publisher, unprotect: protect(layout.record(id)) });
-    const hold = { fence, upload };
-    this.#holds.set(id.hex, hold);
-    void upload.released.then(() => this.#noteReleased(id, hold));
-    return upload;
-  }
-
-  /** Asks the holder in this process to let go, and fences it off after its grace. */
-  async #dismiss(id: UploadId, hold: Hold, signal: AbortSignal | undefined): Promise<void> {
-    const waiting = new AbortController();
-    const { fence, upload } = hold;
-    fence.ask();
-    void upload.released.then(() => waiting.abort());
-    const over = signal === undefined ? waiting.signal : AbortSignal.any([waiting.signal, signal]);
-    await delay(TAKEOVER_GRACE_MS, over).catch(() => null);
-    signal?.throwIfAborted();
-    fence.lose();
-    this.#noteReleased(id, hold);
-  }
-
-  #noteReleased(id: UploadId, { fence }: Hold): void {
-    if (this.#holds.get(id.hex)?.fence !== fence) return;
-    this.#holds.delete(id.hex);
-    if (fence.state.holder !== fence.token) return;
-    this.#formerTokens.set(id.hex, fence.token);
-    const [oldest] = this.#formerTokens.keys();
-    if (this.#formerTokens.size > MAX_FORMER_TOKENS && oldest !== undefined) this.#formerTokens.delete(oldest);
+    const writer = new UploadWriter(fence.id, fence.state, this.#options);
+    return new S3HeldUpload(fence, writer, { publisher, unprotect: protect(layout.record(fence.id)) });
   }
 }
 
