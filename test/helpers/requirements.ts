@@ -7,6 +7,7 @@ const CHECKS = {
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
   python3: ["python3", "--version"],
+  pip: ["python3", "-m", "pip", "--version"],
   openssl: ["openssl", "version"],
   wget: ["wget", "--version"],
   root: ["test", "-w", "/proc/1/oom_score_adj"],
