@@ -5,11 +5,13 @@ import { onGateway } from "./gateway.ts";
 import { hugeSuite } from "./huge.ts";
 import { killSuite } from "./kill.ts";
 import { racesSuite } from "./races.ts";
+import { repetitionSuite } from "./repetition.ts";
 import { requestsSuite } from "./requests.ts";
 
 await onGateway("the S3 store on a real server", [
   contractSuite,
   requestsSuite,
+  repetitionSuite,
   faultsSuite,
   racesSuite,
   killSuite,

@@ -1,9 +1,14 @@
 /** What is done to a store whose answers from S3 may come twice: every kind of request, each result looked at. */
 import assert from "node:assert/strict";
+import { test } from "node:test";
 import type { StageOptions } from "../../src/core/staged-blob.ts";
 import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { isFullRun } from "../helpers/full-run.ts";
+
+import type { Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+import { RepeatingProxy } from "./repeating-proxy.ts";
 
 const MIB = 1024 * 1024;
 
@@ -47,4 +52,23 @@ export async function everyKindOfRequest(subject: BlobStore, seed: number): Prom
     assert.equal(await subject.remove(digest), true);
     assert.equal(await subject.stat(digest), null, "what was removed is not there");
   }
+}
+
+/** That the ids of a real server's answers give away an old answer. All operations and orders: scripted-repetition.test.ts. */
+export function repetitionSuite(gateway: Gateway): void {
+  test("an answer that the server sent before is not believed, whichever request it follows", async () => {
+    await using proxy = await RepeatingProxy.start(gateway.endpoint);
+    await using place = new S3Place(gateway);
+    const log: string[] = [];
+    const options = { endpoint: proxy.endpoint, connections: 1, attempts: 8 };
+    await using subject = place.store({ ...options, log: (message) => log.push(message) });
+    await everyKindOfRequest(subject, 1);
+    for (const [index, operation] of ["PutObject", "CompleteMultipartUpload", "GetObject", "DeleteObject"].entries()) {
+      proxy.arm({ operation, old: "of the same kind", isForwarded: false, isEarly: false, times: 1 });
+      await everyKindOfRequest(subject, 2 + index);
+      assert.equal(proxy.repeated, 1, operation);
+    }
+    assert.equal(log.filter((line) => line.includes("came a second time")).length, 1, log.join("\n"));
+    assert.equal(await place.leftovers(), 0);
+  });
 }
