@@ -27,7 +27,7 @@ const ABOUT_PARTS: ReadonlySet<string | null> = new Set(["InvalidPart", "Invalid
 
 /** A multipart upload that is to become a blob. */
 export interface Publication {
-  readonly upload: MultipartUpload;
+  readonly multipart: MultipartUpload;
   readonly digest: Digest;
   /** Bytes in all. */
   readonly size: number;
@@ -122,21 +122,21 @@ export class Publisher {
 
   /** @returns whether the blob existed, whole; the upload then still has to be aborted */
   async publish(publication: Publication): Promise<boolean> {
-    const { upload, digest, size, isKnownAbsent, signal, sendLast, resumable } = publication;
+    const { multipart, digest, size, isKnownAbsent, signal, sendLast, resumable } = publication;
     const key = this.#layout.blob(digest);
-    const isStaged = this.#layout.isStaging(upload.key);
-    if (upload.key !== key && !isStaged) {
+    const isStaged = this.#layout.isStaging(multipart.key);
+    if (multipart.key !== key && !isStaged) {
       throw new FixityError("internal-error", "Another digest was announced than the one committed.");
     }
     const isRepeated = resumable?.isRepeated === true;
     // Looks before the last part is sent: a stored blob need not be uploaded to its end.
     const needsLook = isStaged || isRepeated || !isKnownAbsent;
     if (needsLook && (await this.#isStored(key, size, signal))) {
-      if (isRepeated && isStaged) await this.#discard(upload.key);
+      if (isRepeated && isStaged) await this.#discard(multipart.key);
       return true;
     }
     await sendLast();
-    await upload.flush(signal);
+    await multipart.flush(signal);
     signal?.throwIfAborted();
     // From here on nothing is cut off: the result would be unknown.
     if (isStaged) await this.#completeAndMove(publication, key);
@@ -145,8 +145,8 @@ export class Publisher {
   }
 
   async #completeAndMove(publication: Publication, key: string): Promise<void> {
-    const { upload, size, contentType, resumable } = publication;
-    const from = upload.key;
+    const { multipart, size, contentType, resumable } = publication;
+    const from = multipart.key;
     const unprotect = protect(from);
     let isCompleted = false;
     try {
@@ -179,30 +179,31 @@ export class Publisher {
    * @throws FixityError `upload-damaged` if the failure is final
    */
   async #complete(publication: Publication): Promise<boolean> {
-    const { upload, size, resumable } = publication;
-    if (resumable === undefined) return (await upload.complete()).isInferred;
-    if (resumable.isRepeated && this.#layout.isStaging(upload.key)) {
-      const found = await headObject(this.#client, upload.key);
+    const { multipart, size, resumable } = publication;
+    if (resumable === undefined) return (await multipart.complete()).isInferred;
+    if (resumable.isRepeated && this.#layout.isStaging(multipart.key)) {
+      const found = await headObject(this.#client, multipart.key);
       if (found !== null && found.size >= size) return true;
     }
     try {
-      return (await upload.complete()).isInferred;
+      return (await multipart.complete()).isInferred;
     } catch (error) {
-      if (isAboutParts(error)) await this.#completeAgain(upload, resumable);
-      else if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) await this.#findCompleted(upload, size, error);
+      if (isAboutParts(error)) await this.#completeAgain(multipart, resumable);
+      else if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD)
+        await this.#findCompleted(multipart, size, error);
       else throw error;
       return true;
     }
   }
 
   /** Sends the completion once more after the server has refused the list of parts. */
-  async #completeAgain(upload: MultipartUpload, { resendLast }: ResumablePublication): Promise<void> {
+  async #completeAgain(multipart: MultipartUpload, { resendLast }: ResumablePublication): Promise<void> {
     const sent = await resendLast();
     const strays = sent === null ? [] : await this.#strayParts(sent);
     // At the blob's own key the length was announced, so every possible part is named.
-    const parts = sent === null || !this.#layout.isStaging(upload.key) ? undefined : [...sent.parts, ...strays];
+    const parts = sent === null || !this.#layout.isStaging(multipart.key) ? undefined : [...sent.parts, ...strays];
     try {
-      await upload.complete(parts);
+      await multipart.complete(parts);
     } catch (error) {
       throw isAboutParts(error) ? uploadDamaged(error) : error;
     }
@@ -215,7 +216,7 @@ export class Publisher {
    */
   async #strayParts(sent: SentParts): Promise<readonly Part[]> {
     const strays: Part[] = [];
-    for await (const { items } of listParts(this.#client, sent.name)) {
+    for await (const { items } of listParts(this.#client, sent.id)) {
       for (const part of items) {
         const known = sent.parts[part.number - 1];
         if (known === undefined) strays.push(part);
@@ -226,20 +227,20 @@ export class Publisher {
   }
 
   /** Returns if an upload that S3 does not know any more was completed. */
-  async #findCompleted(upload: MultipartUpload, size: number, error: S3Error): Promise<void> {
+  async #findCompleted(multipart: MultipartUpload, size: number, error: S3Error): Promise<void> {
     for (const pause of LOOK_AGAIN_AFTER_MS) {
       await delay(pause);
-      const found = await headObject(this.#client, upload.key);
+      const found = await headObject(this.#client, multipart.key);
       if (found !== null && found.size >= size) return;
     }
-    const { name } = await upload.sent();
-    throw (await this.isGone(name)) ? uploadDamaged(error) : error;
+    const { id } = await multipart.sent();
+    throw (await this.isGone(id)) ? uploadDamaged(error) : error;
   }
 
   /** Whether S3 reports that it does not know a multipart upload. */
-  async isGone(name: MultipartId): Promise<boolean> {
+  async isGone(id: MultipartId): Promise<boolean> {
     try {
-      for await (const _ of listParts(this.#client, name)) return false;
+      for await (const _ of listParts(this.#client, id)) return false;
       return false;
     } catch (error) {
       if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD) return true;

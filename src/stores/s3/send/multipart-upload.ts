@@ -33,7 +33,7 @@ export interface MultipartUploadOptions extends MultipartSettings {
 
 /** An upload as an earlier holder, perhaps in another process, has left it. */
 export interface ResumedUpload {
-  readonly name: MultipartId;
+  readonly id: MultipartId;
   /** All parts from the first one on, without gaps. */
   readonly parts: readonly Part[];
   /** A completion may have been sent and may still be running, so the upload is never aborted. */
@@ -41,7 +41,7 @@ export interface ResumedUpload {
 }
 
 /** The parts of an upload that S3 has confirmed. */
-export type SentParts = Pick<ResumedUpload, "name" | "parts">;
+export type SentParts = Pick<ResumedUpload, "id" | "parts">;
 
 /** The bytes of one part. */
 export interface FilledPart {
@@ -104,9 +104,9 @@ export class MultipartUpload {
     this.#parts = [...(resumed?.parts ?? [])];
     this.#count = this.#parts.length;
     if (resumed === undefined) return;
-    this.#created = Promise.resolve(resumed.name);
+    this.#created = Promise.resolve(resumed.id);
     this.#isKept = true;
-    this.#unprotect = protect(resumed.name.uploadId);
+    this.#unprotect = protect(resumed.id.uploadId);
     if (resumed.mayBeCompleting) this.#state = "unknown";
   }
 
@@ -150,13 +150,13 @@ export class MultipartUpload {
   async sent(): Promise<SentParts> {
     const count = this.#count;
     await this.flush();
-    return { name: await this.#create(), parts: this.#parts.slice(0, count) };
+    return { id: await this.#create(), parts: this.#parts.slice(0, count) };
   }
 
   /** Sends one part and waits for the answer. Once `signal` is aborted, no further attempt is made. */
   async upload(number: number, payload: Payload, signal: AbortSignal = this.#stop.signal): Promise<Part> {
-    const name = await this.#create();
-    return this.#confirm(uploadPart(this.#client, name, number, { payload, signal }));
+    const id = await this.#create();
+    return this.#confirm(uploadPart(this.#client, id, number, { payload, signal }));
   }
 
   /** Makes a part of bytes `first` to `last` of an object. Once `signal` is aborted, no further attempt is made. */
@@ -164,8 +164,8 @@ export class MultipartUpload {
     number: number,
     source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
   ): Promise<Part> {
-    const name = await this.#create();
-    return this.#confirm(uploadPartCopy(this.#client, name, number, source));
+    const id = await this.#create();
+    return this.#confirm(uploadPartCopy(this.#client, id, number, source));
   }
 
   /**
@@ -187,12 +187,12 @@ export class MultipartUpload {
    */
   async complete(parts?: readonly Part[]): Promise<Completion> {
     await this.flush();
-    const name = await this.#create();
+    const id = await this.#create();
     this.#assertFresh();
     const isFirst = this.#state === "open";
     this.#state = "completing";
     try {
-      const completion = await this.#complete(name, parts ?? this.#parts, isFirst);
+      const completion = await this.#complete(id, parts ?? this.#parts, isFirst);
       this.#state = "completed";
       return completion;
     } catch (error) {
@@ -214,11 +214,11 @@ export class MultipartUpload {
    * what is left over.
    */
   async abort(reason: unknown): Promise<void> {
-    const name = await this.#stopSending(reason);
+    const id = await this.#stopSending(reason);
     try {
-      if (name === null || this.#state !== "open") return;
+      if (id === null || this.#state !== "open") return;
       this.#state = "aborted";
-      await abortMultipartUpload(this.#client, name);
+      await abortMultipartUpload(this.#client, id);
     } catch (error) {
       this.#options.log("a multipart upload could not be aborted", error);
     } finally {
@@ -243,13 +243,13 @@ export class MultipartUpload {
       const unprotectKey = protect(this.key);
       try {
         const { contentType } = this.#options;
-        const name = await createMultipartUpload(this.#client, this.key, {
+        const id = await createMultipartUpload(this.#client, this.key, {
           contentType,
           retrySignal: this.#stop.signal,
         });
-        this.#unprotect = protect(name.uploadId);
+        this.#unprotect = protect(id.uploadId);
         this.#lastContact = Date.now();
-        return name;
+        return id;
       } finally {
         unprotectKey();
       }
@@ -258,12 +258,12 @@ export class MultipartUpload {
   }
 
   async #send(number: number, { chunks, length, digest: known }: FilledPart): Promise<void> {
-    const name = await this.#create();
+    const id = await this.#create();
     const { signal } = this.#stop;
     signal.throwIfAborted();
     const digest = this.signsParts ? (known ?? (await digestOfChunks(chunks))) : UNSIGNED_PAYLOAD;
     const payload = { chunks, length, digest };
-    this.#parts[number - 1] = await uploadPart(this.#client, name, number, { payload, signal });
+    this.#parts[number - 1] = await uploadPart(this.#client, id, number, { payload, signal });
     this.#lastContact = Date.now();
   }
 
@@ -284,7 +284,7 @@ export class MultipartUpload {
     throw new FixityError("upload-stalled", "The upload was idle for so long that it may have been removed.");
   }
 
-  async #complete(name: MultipartId, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
+  async #complete(id: MultipartId, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
     const client = this.#client;
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     const retrier = new Retrier(client.retryLimits);
@@ -292,7 +292,7 @@ export class MultipartUpload {
     for (;;) {
       try {
         return await answeredOrFound({
-          send: (signal) => completeMultipartUpload(client, name, { parts, signal }),
+          send: (signal) => completeMultipartUpload(client, id, { parts, signal }),
           find: (signal) => this.#isMadeOf(parts, size, signal),
           intervalMs: client.lookIntervalMs,
         });

@@ -44,7 +44,7 @@ export class S3StagedBlob implements StagedBlob {
     this.#options = options;
     this.#writer = new PartWriter({
       ...options,
-      upload: null,
+      multipart: null,
       createMultipartUpload: () => this.#createMultipartUpload(),
     });
     options.admission.onTooSlow = () => this.#endSlowSender();
@@ -66,9 +66,9 @@ export class S3StagedBlob implements StagedBlob {
   async commit(digest: Digest): Promise<Committed> {
     this.#assertUsable();
     return this.#run(async () => {
-      const { upload } = this.#writer;
-      const existed = upload === null ? await this.#putWhole(digest) : await this.#publish(upload, digest);
-      if (existed) await upload?.abort(new FixityError("upload-aborted", "The content was stored already."));
+      const { multipart } = this.#writer;
+      const existed = multipart === null ? await this.#putWhole(digest) : await this.#publish(multipart, digest);
+      if (existed) await multipart?.abort(new FixityError("upload-aborted", "The content was stored already."));
       this.#ended = "committed";
       this.#writer.end();
       return { existed };
@@ -80,7 +80,7 @@ export class S3StagedBlob implements StagedBlob {
     this.#ended ??= "aborted";
     if (this.#ended !== "aborted") return;
     this.#writer.end();
-    await this.#writer.upload?.abort(new FixityError("upload-aborted", "The upload was aborted."));
+    await this.#writer.multipart?.abort(new FixityError("upload-aborted", "The upload was aborted."));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,10 +101,10 @@ export class S3StagedBlob implements StagedBlob {
     );
   }
 
-  async #publish(upload: MultipartUpload, digest: Digest): Promise<boolean> {
+  async #publish(multipart: MultipartUpload, digest: Digest): Promise<boolean> {
     const { publisher, contentType, absentUntil, signal } = this.#options;
     return publisher.publish({
-      upload,
+      multipart,
       digest,
       size: this.#size,
       contentType,

@@ -155,9 +155,9 @@ export class S3HeldUpload implements HeldUpload {
 
   /** @param unsavedRecord of an upload whose last bytes are not saved yet */
   async #commit(digest: Digest, unsavedRecord: string | null): Promise<Committed> {
-    const { upload } = this.#writer;
+    const { multipart } = this.#writer;
     const existed = await this.#whileS3Works(() =>
-      upload === null ? this.#putWhole(digest) : this.#publish(upload, digest, unsavedRecord),
+      multipart === null ? this.#putWhole(digest) : this.#publish(multipart, digest, unsavedRecord),
     );
     return { existed };
   }
@@ -170,10 +170,10 @@ export class S3HeldUpload implements HeldUpload {
     );
   }
 
-  async #publish(upload: MultipartUpload, digest: Digest, unsavedRecord: string | null): Promise<boolean> {
+  async #publish(multipart: MultipartUpload, digest: Digest, unsavedRecord: string | null): Promise<boolean> {
     const { completing, parts, tail, absentAt = 0 } = this.#fence.state;
     return this.#publisher.publish({
-      upload,
+      multipart,
       digest,
       size: this.#writer.size,
       contentType: this.#contentType,
@@ -188,17 +188,17 @@ export class S3HeldUpload implements HeldUpload {
       resumable: {
         isRepeated: completing !== null,
         // Unsaved bytes are gone once sent. They need no padding: no holder was fenced off, so no parts follow.
-        resendLast: () => (unsavedRecord === null ? this.#writer.resendTail(parts.length + 1, tail) : upload.sent()),
+        resendLast: () => (unsavedRecord === null ? this.#writer.resendTail(parts.length + 1, tail) : multipart.sent()),
       },
     });
   }
 
   /** Saves all parts, and that their completion begins, in one step. */
-  async #saveCompleting({ name, parts }: SentParts, record: string): Promise<void> {
+  async #saveCompleting({ id, parts }: SentParts, record: string): Promise<void> {
     const { tail } = this.#fence.state;
-    await this.#writer.upload?.keep();
+    await this.#writer.multipart?.keep();
     this.#isNamed = true;
-    const saved = { offset: this.#writer.size, upload: name, parts, tail: null, completing: { last: null } };
+    const saved = { offset: this.#writer.size, upload: id, parts, tail: null, completing: { last: null } };
     await this.#fence.replace((state) => ({ ...state, ...saved, text: record }));
     if (tail !== null) this.#track(this.#writer.removeTail(tail));
   }
@@ -218,8 +218,8 @@ export class S3HeldUpload implements HeldUpload {
 
   /** Discards parts that no record will name. An upload that may become an object is never aborted. */
   async #letGo(isKept: boolean): Promise<void> {
-    const { upload } = this.#writer;
-    await (isKept ? upload?.leave(superseded()) : upload?.abort(superseded()));
+    const { multipart } = this.#writer;
+    await (isKept ? multipart?.leave(superseded()) : multipart?.abort(superseded()));
   }
 
   /** After a failure the unsaved bytes are of no use, and their memory is returned at once. */

@@ -67,7 +67,7 @@ export class UploadWriter {
       readonly options: ResolvedS3Options;
     },
   ) {
-    const { offset, upload: name, parts, completing } = state;
+    const { offset, upload, parts, completing } = state;
     this.#id = id;
     this.#state = state;
     this.#client = store.client;
@@ -78,10 +78,10 @@ export class UploadWriter {
     this.#plan = planOf(state, store.pool.maxBufferBytes);
     const sent = completing?.last ? [...parts, completing.last] : parts;
     this.#resumed =
-      name &&
+      upload &&
       new MultipartUpload(this.#client, {
-        ...this.#multipartOptions(name.key),
-        resumed: { name, parts: sent, mayBeCompleting: completing !== null },
+        ...this.#multipartOptions(upload.key),
+        resumed: { id: upload, parts: sent, mayBeCompleting: completing !== null },
       });
   }
 
@@ -91,14 +91,14 @@ export class UploadWriter {
   }
 
   /** Where parts are sent; `null` before the first one. */
-  get upload(): MultipartUpload | null {
-    return this.#writer === null ? this.#resumed : this.#writer.upload;
+  get multipart(): MultipartUpload | null {
+    return this.#writer === null ? this.#resumed : this.#writer.multipart;
   }
 
   /** The first end of a part past what is written that is at least {@link SAVE_INTERVAL_BYTES} after the last save. */
   nextSave(savedOffset: number): number {
     const { limits, tail } = this.#state;
-    let number = this.upload?.nextNumber ?? 1;
+    let number = this.multipart?.nextNumber ?? 1;
     let end = this.#size - (this.#ready?.held ?? tail?.size ?? 0);
     while ((end <= this.#size || end < savedOffset + SAVE_INTERVAL_BYTES) && number <= limits.maxParts) {
       end += this.#plan.size(number);
@@ -122,12 +122,12 @@ export class UploadWriter {
       const writer = this.#ready;
       const offset = this.#size;
       // Complete content that fits one part is put whole when it is committed.
-      const isWhole = writer?.upload === null && offset === this.#state.length;
+      const isWhole = writer?.multipart === null && offset === this.#state.length;
       if (writer?.isPartFull === true && !isWhole) writer.sendNow();
-      const { upload } = this;
-      const [sent, tail] = await bothOf(upload?.sent(), this.#putTail());
-      await upload?.keep();
-      return { offset, upload: sent?.name ?? null, parts: sent?.parts ?? [], tail };
+      const { multipart } = this;
+      const [sent, tail] = await bothOf(multipart?.sent(), this.#putTail());
+      await multipart?.keep();
+      return { offset, upload: sent?.id ?? null, parts: sent?.parts ?? [], tail };
     });
   }
 
@@ -144,7 +144,7 @@ export class UploadWriter {
     return this.#whileBusy(async () => {
       const writer = await this.#open();
       if (writer.held > 0) writer.sendNow();
-      return (await writer.upload?.sent()) ?? null;
+      return (await writer.multipart?.sent()) ?? null;
     });
   }
 
@@ -160,7 +160,7 @@ export class UploadWriter {
       const writer = await this.#open();
       if (wasOpen && tail !== null) await this.#loadTail(tail, writer);
       if (writer.held > 0) writer.sendPadded(number, MIN_PART_BYTES);
-      return (await writer.upload?.sent()) ?? null;
+      return (await writer.multipart?.sent()) ?? null;
     });
   }
 
@@ -211,7 +211,7 @@ export class UploadWriter {
       admission,
       plan: this.#plan,
       atMost,
-      upload: this.#resumed,
+      multipart: this.#resumed,
       createMultipartUpload,
       signal,
     });
