@@ -47,7 +47,7 @@ export function doctorSuite(gateway: Gateway): void {
     test("for people: groups, a line a probe, and the verdict", async () => {
       await using place = new S3Place(gateway);
       const { out } = await runCommand(["doctor"], { env: envOf(place) });
-      assert.match(out, /^S3 bucket .*\n\nConnection\n {2}ok {4}The endpoint answers\n/);
+      assert.match(out, /^S3 bucket .*\n\nConnection\n {2}ok {4}The endpoint responds\n/);
       assert.match(out, /^ {2}ok {4}They become one object \(CompleteMultipartUpload\)$/m);
       assert.match(out, /^\d+ probes: \d+ ok.*\nfixity can be used with this store\.\n$/m);
       assert.doesNotMatch(out, new RegExp(gateway.secretKey));
@@ -89,7 +89,7 @@ export function doctorSuite(gateway: Gateway): void {
     }
 
     const unusable: readonly (readonly [what: string, env: Record<string, string>, line: RegExp])[] = [
-      ["a secret key that is another's", { UPLOAD_BUCKET_SECRET_KEY: "other" }, /The secret key does not belong/],
+      ["a secret key that is another's", { UPLOAD_BUCKET_SECRET_KEY: "other" }, /The secret key does not match/],
       ["an access key that nobody has", { UPLOAD_BUCKET_ACCESS_KEY: "other" }, /The access key is unknown at/],
       ["a bucket that is not there", { UPLOAD_BUCKET_NAME: "not-there" }, /There is no bucket not-there at/],
       ["a port where nothing listens", { UPLOAD_BUCKET_ENDPOINT: "http://127.0.0.1:1" }, /Nothing listens at/],

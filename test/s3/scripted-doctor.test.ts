@@ -56,16 +56,16 @@ describe("conditions", () => {
   test("that are ignored", async () => {
     const { of } = await examine({ PutObject: without("if-none-match", "if-match") });
     assert.equal(of("put-if-absent").verdict, "note");
-    assert.equal(of("put-if-absent").found, "It is ignored: the object was written over.");
+    assert.equal(of("put-if-absent").found, "It is ignored: the object was overwritten.");
     assert.equal(of("put-if-match").verdict, "warning");
-    assert.match(of("put-if-match").remedy, /^Nothing keeps two servers apart/);
+    assert.match(of("put-if-match").remedy, /^Nothing keeps two servers from continuing the same upload/);
   });
 
   test("that are not known", async () => {
     const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], 501, "NotImplemented") });
     assert.deepEqual([of("put-if-absent").verdict, of("put-if-match").verdict], ["note", "warning"]);
-    assert.match(of("put-if-absent").remedy, /^fixity leaves it out, and looks before it stores/);
-    assert.match(of("put-if-match").remedy, /^fixity looks at the upload first instead/);
+    assert.match(of("put-if-absent").remedy, /^fixity omits it and looks before it stores/);
+    assert.match(of("put-if-match").remedy, /^fixity reads the upload's record first instead/);
   });
 
   for (const [status, code] of [
@@ -75,17 +75,17 @@ describe("conditions", () => {
     test(`that are never met, but answered with ${status}`, async () => {
       const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], status, code) });
       assert.equal(of("put-if-absent").verdict, "note");
-      assert.equal(of("put-if-absent").found, "It is refused although nothing is there.");
+      assert.equal(of("put-if-absent").found, "It is refused although there is no object.");
       assert.equal(of("put-if-match").verdict, "warning");
-      assert.equal(of("put-if-match").found, "It is never met, in whatever form.");
-      assert.match(of("put-if-match").remedy, /^fixity looks at the upload first instead.* without versioning/);
+      assert.equal(of("put-if-match").found, "It is always refused, in either form.");
+      assert.match(of("put-if-match").remedy, /^fixity reads the upload's record first instead.* without versioning/);
     });
   }
 
   test("that make a server refuse the request: they are left out when files are stored", async () => {
     const { of } = await examine({ PutObject: refusing(["if-none-match"], 400, "InvalidArgument") });
     assert.equal(of("put-if-absent").verdict, "note");
-    assert.match(of("put-if-absent").remedy, /^fixity leaves it out, and looks before it stores/);
+    assert.match(of("put-if-absent").remedy, /^fixity omits it and looks before it stores/);
   });
 });
 
@@ -184,7 +184,7 @@ describe("listings", () => {
       bucket.isListed = () => false;
     });
     assert.deepEqual(amiss(findings), { list: "warning", "list-pages": "skipped", "list-uploads": "warning" });
-    assert.equal(of("list").found, "An object that was stored seconds ago is not among them.");
+    assert.equal(of("list").found, "An object that was stored seconds ago is not listed.");
     assert.match(of("list").remedy, /^Files are stored and read all the same\. .*may be removed\.$/);
   });
 
@@ -321,8 +321,8 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
       assert.deepEqual(amiss(findings), { "part-limit": "warning" });
       assert.equal(
         of("part-limit").found,
-        `A part with the number ${maxParts} was refused (InvalidArgument); ${most} is the last one that is taken. ` +
-          `With UPLOAD_BUCKET_MAX_PARTS=${maxParts} files above ${above} fail after their bytes were sent.`,
+        `A part with the number ${maxParts} is refused (InvalidArgument); ${most} is the last number that is accepted. ` +
+          `With UPLOAD_BUCKET_MAX_PARTS=${maxParts}, files above ${above} fail after their bytes were sent.`,
       );
       assert.match(of("part-limit").remedy, remedy);
       assert.ok(server.operations.filter((operation) => operation === "UploadPart").length < 30);
@@ -338,7 +338,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
     );
     assert.match(
       of("part-limit").found ?? "",
-      /^A part with the number 110 was refused \(InternalError\); 100 is the last/,
+      /^A part with the number 110 is refused \(InternalError\); 100 is the last/,
     );
   });
 
@@ -351,7 +351,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
       assert.deepEqual(amiss(findings), { "complete-limit": "warning" });
       assert.match(
         of("complete-limit").found ?? "",
-        new RegExp(`^A completion with the part number 10000 was refused \\(${code}\\); 1000 is the last one`),
+        new RegExp(`^A completion with the part number 10000 is refused \\(${code}\\); 1000 is the last number`),
       );
       assert.match(of("complete-limit").remedy, /^Set UPLOAD_BUCKET_MAX_PARTS=1000: /);
     });
@@ -364,7 +364,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
     assert.deepEqual(amiss(findings), { "complete-limit": "warning" });
     assert.match(
       of("complete-limit").found ?? "",
-      /^A completion that names 10000 parts was refused \(TooManyParts\); it may name 3/,
+      /^A completion that names 10000 parts is refused \(TooManyParts\); it may name at most 3/,
     );
   });
 

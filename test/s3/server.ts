@@ -67,7 +67,7 @@ export function serverSuite(gateway: Gateway): void {
     });
 
     const wrong: readonly (readonly [what: string, env: Record<string, string>, line: RegExp])[] = [
-      ["a secret key that is another's", { UPLOAD_BUCKET_SECRET_KEY: "other" }, /The secret key does not belong/],
+      ["a secret key that is another's", { UPLOAD_BUCKET_SECRET_KEY: "other" }, /The secret key does not match/],
       ["an access key that nobody has", { UPLOAD_BUCKET_ACCESS_KEY: "other" }, /The access key is unknown at/],
       ["a bucket that is not there", { UPLOAD_BUCKET_NAME: "not-there" }, /There is no bucket not-there at/],
     ];

@@ -1,225 +1,260 @@
-import { delay } from "../../../base/abort-race.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Leftovers } from "../../doctor/examine.ts";
-import type { Payload } from "../api/signer.ts";
+import { delay } from "../../../base/abort-race.ts";
+import { type Consequence, holds, type Leftovers, type Outcome, type Probe, restricted } from "../../doctor/examine.ts";
 import { S3Client } from "../api/client.ts";
-import { Layout } from "../layout.ts";
 import {
-  type ListedObject,
   type ListedMultipartUpload,
+  type ListedObject,
+  listMultipartUploads,
   listObjects,
   listParts,
-  listMultipartUploads,
 } from "../api/listing.ts";
-import { MultipartUpload } from "../send/multipart-upload.ts";
 import {
   abortMultipartUpload,
   createMultipartUpload,
+  type MultipartId,
   type Part,
   uploadPart,
-  type MultipartId,
 } from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
-import type { ResolvedS3Options } from "../options.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
-import { sha256Hex, UNSIGNED_PAYLOAD } from "../api/signer.ts";
+import { type Payload, payloadOf, UNSIGNED_PAYLOAD } from "../api/signer.ts";
+import { Layout } from "../layout.ts";
+import type { ResolvedS3Options } from "../options.ts";
+import { MultipartUpload } from "../send/multipart-upload.ts";
 
-/** What the last part of every probe's key begins with, below the staging area. */
+/** A probe of a bucket. */
+export type BucketProbe = Probe<Bench>;
+
+/** Without it, the bucket cannot be used. */
+export function vital(remedy: string): Consequence {
+  return { verdict: "failure", remedy };
+}
+
+/** Without it, something costs more or is not cleaned up. */
+export function wanted(remedy: string): Consequence {
+  return { verdict: "warning", remedy };
+}
+
+/** Without it, fixity works as well. */
+export function welcome(remedy: string): Consequence {
+  return { verdict: "note", remedy };
+}
+
+/**
+ * It holds, perhaps not at once.
+ *
+ * @param verb what happened late: "shown", "listed", "gone"
+ * @param meaning of that for uploads and downloads
+ */
+export function holdsInTime({ lateMs }: Seen<unknown>, verb: string, meaning: string): Outcome {
+  if (lateMs === 0) return holds();
+  const seconds = Math.max(lateMs / 1000, 0.1).toFixed(1);
+  return restricted(`${verb} ${seconds} s late`, wanted(meaning));
+}
+
+/** Prefix of the last part of every probe's key, below the staging area. */
 const MARK = "doctor-";
 
-/** Milliseconds after which what another doctor has left is nobody's any more: far longer than one works. */
-const FORGOTTEN_AFTER = 3_600_000;
+/** Milliseconds after which another doctor's objects are abandoned: far longer than a diagnosis takes. */
+const ABANDONED_AFTER_MS = 3_600_000;
 
-/** Limits for a doctor, whose result a person waits for: milliseconds, and attempts. */
+/** Limits of a diagnosis, for whose result a person waits. */
 const TIMEOUTS_MS = { answer: 10_000, idle: 10_000, completion: 60_000 };
 const MAX_RETRIES_MS = 15_000;
-const ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
-/** How long the doctor looks for what it has just made, and how long once it has done so in vain. */
+/** For how long the doctor looks for what it has just made, and for how long once it did so in vain. */
 const MAX_LATENESS_MS = 15_000;
-const LATENESS_AFTER_FAILURE_MS = 1_000;
-const MAX_PAUSE_MS = 1_000;
+const MAX_LATENESS_AFTER_FAILURE_MS = 1_000;
+const MAX_POLL_MS = 1_000;
 
 const TYPE = "text/plain; charset=utf-8";
 
-/** A header field that the policy of a bucket can demand with everything that is stored, and that fixity does not send. */
+/** Bytes of the last part of an upload, for which S3 has no minimum. */
+export const LAST_PART_BYTES = 1024;
+
+/** A header field that a bucket's policy can demand for everything that is stored, and that fixity does not send. */
 export interface DemandedField {
   readonly name: string;
   readonly value: string;
   readonly remedy: string;
 }
 
-/** Bytes of the last part of an upload, which may have as few as one likes. */
-export const LAST_PART = 1024;
-
 /** Something that was looked for until it was found. */
 export interface Seen<T> {
   readonly found: T;
-  /** Milliseconds until then; 0 where the first look has found it. */
+  /** Milliseconds until then; 0 if the first look found it. */
   readonly lateMs: number;
 }
 
-/** A large object on its way, from one probe to the next. */
-export interface Large {
+/** The multipart upload that probes build on one after another. */
+export interface LargeObject {
   readonly upload: MultipartUpload;
   readonly parts: readonly Part[];
 }
 
-/** The part of a bucket that probes are made in: it hands out keys, knows what was made, and clears it all away. */
+/** The part of a bucket that probes work in: it hands out keys, knows what was made, and removes all of it. */
 export class Bench {
   readonly options: ResolvedS3Options;
   readonly client: S3Client;
   readonly signal: AbortSignal;
-  /** What all keys of this bench begin with. */
+  /** Prefix of all keys of this bench. */
   readonly prefix: string;
-  /** Set by the probe that sends it. */
-  large: Large | null = null;
-  /** A multipart upload that is never completed; set when the first probe needs it. */
-  loose: MultipartId | null = null;
-  /** As many parts an upload may have; fewer than the settings say where a probe has found that. */
-  mostParts: number;
-  /** The header fields that the bucket's policy demands; set when something is refused that stores an object. */
+  /** Set by the probe that sends its parts. */
+  large: LargeObject | null = null;
+  /** The parts that an upload may have; fewer than the settings state once a probe found that. */
+  maxParts: number;
+  /** The header fields that the bucket's policy demands; set when storing an object is refused. */
   demanded: Promise<readonly DemandedField[]> | null = null;
+  /** A multipart upload that is never completed, begun when the first probe needs it. */
+  #unfinished: MultipartId | null = null;
+  /** Prefix of the keys of all doctors. */
   readonly #area: string;
   /** Milliseconds for which {@link eventually} looks. */
   readonly #maxLateness: Record<"objects" | "listings", number>;
-  /** Milliseconds after which objects appeared, or disappeared, at the latest. */
+  /** Milliseconds after which objects appeared or disappeared at the latest. */
   #latenessMs = 0;
   readonly #keys = new Set<string>();
-  readonly #transfers: MultipartUpload[] = [];
-  readonly #resisting = new Set<string>();
+  readonly #multipartUploads: MultipartUpload[] = [];
+  /** Keys of what could not be removed. */
+  readonly #stuck = new Set<string>();
 
-  /** @param signal keeps requests from being sent again; what is under way is never cut off, lest it happen unseen */
+  /** @param signal prevents retries; requests under way are never cancelled, because S3 may carry them out unseen */
   constructor(given: ResolvedS3Options, signal: AbortSignal = new AbortController().signal) {
     this.signal = signal;
     const retries = Math.min(given.timeouts.retries, MAX_RETRIES_MS);
-    this.options = { ...given, attempts: ATTEMPTS, timeouts: { ...given.timeouts, ...TIMEOUTS_MS, retries } };
-    const latest = Math.min(given.timeouts.retries, MAX_LATENESS_MS);
-    this.#maxLateness = { objects: latest, listings: latest };
+    this.options = { ...given, attempts: MAX_ATTEMPTS, timeouts: { ...given.timeouts, ...TIMEOUTS_MS, retries } };
+    const maxLateness = Math.min(given.timeouts.retries, MAX_LATENESS_MS);
+    this.#maxLateness = { objects: maxLateness, listings: maxLateness };
     this.client = new S3Client(this.options);
-    this.mostParts = given.maxParts;
+    this.maxParts = given.maxParts;
     this.#area = new Layout(given.keyPrefix).staging + MARK;
     this.prefix = `${this.#area}${randomBytes(8).toString("hex")}-`;
   }
 
-  /** A key for a probe. What is stored under it is removed in the end. */
+  /** A key for a probe. What is stored under it is removed at the end. */
   key(name: string): string {
     const key = this.prefix + name;
     this.#keys.add(key);
     return key;
   }
 
-  /** Stores a small object as small files are stored. */
+  /** Stores a small object in the way small files are stored. */
   async put(name: string, text: string): Promise<string> {
     const key = this.key(name);
     await putObject(this.client, key, payloadOf(text), { contentType: TYPE, ifAbsent: false });
     return key;
   }
 
-  /** Begins a multipart upload that is to be completed, as large files are sent: it knows when it may be aborted. */
-  transfer(name: string): MultipartUpload {
+  /** A multipart upload that is to be completed, as for large files: it knows when it may be aborted. */
+  multipartUpload(name: string): MultipartUpload {
     const key = this.key(name);
-    const log = () => void this.#resisting.add(key);
+    const log = () => void this.#stuck.add(key);
     const upload = new MultipartUpload(this.client, { ...this.options, key, contentType: TYPE, log });
-    this.#transfers.push(upload);
+    this.#multipartUploads.push(upload);
     return upload;
   }
 
-  /** The {@link loose} upload, begun with one part. It is never completed, so that it may be aborted at any time. */
-  async looseUpload(): Promise<MultipartId> {
-    if (this.loose !== null) return this.loose;
-    this.loose = await createMultipartUpload(this.client, this.key("abandoned"), { contentType: TYPE });
-    const payload = this.partOf(Buffer.alloc(LAST_PART, "1"));
-    await uploadPart(this.client, this.loose, 1, { payload, signal: this.signal });
-    return this.loose;
+  /** A multipart upload with one part. It is never completed, so it may be aborted at any time. */
+  async unfinishedUpload(): Promise<MultipartId> {
+    if (this.#unfinished !== null) return this.#unfinished;
+    this.#unfinished = await createMultipartUpload(this.client, this.key("abandoned"), { contentType: TYPE });
+    const payload = this.partPayload(Buffer.alloc(LAST_PART_BYTES, "1"));
+    await uploadPart(this.client, this.#unfinished, 1, { payload, signal: this.signal });
+    return this.#unfinished;
   }
 
-  /** Aborts the {@link loose} upload. */
-  async abortLoose(): Promise<void> {
-    if (this.loose !== null) await abortMultipartUpload(this.client, this.loose);
-    this.loose = null;
+  /** Aborts the {@link unfinishedUpload}. */
+  async abortUnfinished(): Promise<void> {
+    if (this.#unfinished !== null) await abortMultipartUpload(this.client, this.#unfinished);
+    this.#unfinished = null;
+  }
+
+  /** The payload of a part, with the digest that the settings provide for parts. */
+  partPayload(bytes: Uint8Array): Payload {
+    const payload = payloadOf(bytes);
+    return this.options.signParts ? payload : { ...payload, digest: UNSIGNED_PAYLOAD };
   }
 
   /**
-   * Looks for what was just made until it is there: some servers show objects, or list them, seconds after they were stored.
+   * Looks for what was just made until it is there: some servers show or list objects seconds after they were stored.
    *
-   * @param look `null` while it is not there
+   * @param look returns `null` while it is not there
    * @returns `null` if it was not there within some seconds
    */
   async eventually<T>(where: "objects" | "listings", look: () => Promise<T | null>): Promise<Seen<T> | null> {
-    const begun = performance.now();
+    const startedAt = performance.now();
     for (let looks = 0; ; looks += 1) {
       const found = await look();
-      const elapsed = performance.now() - begun;
+      const elapsed = performance.now() - startedAt;
       if (found !== null) {
         const lateMs = looks === 0 ? 0 : elapsed;
         if (where === "objects") this.#latenessMs = Math.max(this.#latenessMs, lateMs);
         return { found, lateMs };
       }
-      const left = this.#maxLateness[where] - elapsed;
-      if (left <= 0) {
-        this.#maxLateness[where] = Math.min(this.#maxLateness[where], LATENESS_AFTER_FAILURE_MS);
+      const remaining = this.#maxLateness[where] - elapsed;
+      if (remaining <= 0) {
+        this.#maxLateness[where] = Math.min(this.#maxLateness[where], MAX_LATENESS_AFTER_FAILURE_MS);
         return null;
       }
-      await delay(Math.min(100 * 2 ** looks, MAX_PAUSE_MS, left), this.signal);
+      await delay(Math.min(100 * 2 ** looks, MAX_POLL_MS, remaining), this.signal);
     }
   }
 
-  /** Waits as long as objects have been late so far, before a look whose result is to be that there is none. */
+  /** Waits for as long as objects were late so far, before a look that should find nothing. */
   async settle(): Promise<void> {
     if (this.#latenessMs > 0) await sleep(1.5 * this.#latenessMs);
   }
 
-  /** A payload for a part, with the digest that parts are sent with. */
-  partOf(bytes: Uint8Array): Payload {
-    const digest = this.options.signParts ? sha256Hex([bytes]) : UNSIGNED_PAYLOAD;
-    return { chunks: [bytes], length: bytes.length, digest };
-  }
-
-  /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
+  /**
+   * Removes everything that was made, and what interrupted doctors left behind. `null` if nothing was made. Does not fail.
+   */
   async clear(): Promise<Leftovers | null> {
     if (this.#keys.size === 0) {
       await this.client.destroy();
       return null;
     }
-    for (const upload of this.#transfers) await upload.abort(new Error("the doctor ends"));
-    if (this.loose !== null) await this.#attempt(this.loose.key, () => this.abortLoose());
-    for (const key of this.#keys) await this.#attempt(key, () => deleteObject(this.client, key));
+    for (const upload of this.#multipartUploads) await upload.abort(new Error("the doctor ends"));
+    const unfinished = this.#unfinished;
+    if (unfinished !== null) await this.#tryRemove(unfinished.key, () => this.abortUnfinished());
+    for (const key of this.#keys) await this.#tryRemove(key, () => deleteObject(this.client, key));
     await this.settle();
-    const { found, swept } = await this.#look();
-    const left = found ?? new Set(this.#resisting);
-    // A listing that lags may not have them yet.
-    if (found !== null) for (const key of this.#resisting) if (await this.#isLeft({ key })) left.add(key);
+    const { own, swept } = await this.#listLeftovers();
+    const left = own ?? new Set(this.#stuck);
+    // A listing that lags may not contain them yet.
+    if (own !== null) for (const key of this.#stuck) if (await this.#isPresent({ key })) left.add(key);
     await this.client.destroy();
     return { names: [...left].sort(), swept };
   }
 
-  /** What of this bench is still there, `null` where that cannot be listed. */
-  async #look(): Promise<{ readonly found: Set<string> | null; readonly swept: number }> {
-    const found = new Set<string>();
+  /** Lists what is left of this bench (`null` if listing fails), and removes what is left of abandoned ones. */
+  async #listLeftovers(): Promise<{ readonly own: Set<string> | null; readonly swept: number }> {
+    const own = new Set<string>();
     let swept = 0;
-    const sort = async (item: ListedObject | ListedMultipartUpload, time: Date, now: Date | null) => {
+    const visit = async (item: ListedObject | ListedMultipartUpload, time: Date, now: Date | null) => {
       if (item.key.startsWith(this.prefix)) {
-        if (await this.#isLeft(item)) found.add(item.key);
-      } else if ((now ?? new Date()).getTime() - time.getTime() > FORGOTTEN_AFTER) swept += await this.#sweep(item);
+        if (await this.#isPresent(item)) own.add(item.key);
+      } else if ((now ?? new Date()).getTime() - time.getTime() > ABANDONED_AFTER_MS) {
+        swept += (await this.#sweep(item)) ? 1 : 0;
+      }
     };
     try {
       for await (const { items, now } of listMultipartUploads(this.client, this.#area)) {
-        for (const item of items) await sort(item, item.initiated, now);
+        for (const item of items) await visit(item, item.initiated, now);
       }
       for await (const { items, now } of listObjects(this.client, this.#area)) {
-        for (const item of items) await sort(item, item.modified, now);
+        for (const item of items) await visit(item, item.modified, now);
       }
-      return { found, swept };
+      return { own, swept };
     } catch {
-      return { found: null, swept };
+      return { own: null, swept };
     }
   }
 
-  /** Whether something is really there: a listing that lags still has what was removed. */
-  async #isLeft(item: { readonly key: string; readonly uploadId?: string }): Promise<boolean> {
-    const { key, uploadId } = item;
+  /** Whether it really exists: a listing that lags still contains what was removed. */
+  async #isPresent({ key, uploadId }: { readonly key: string; readonly uploadId?: string }): Promise<boolean> {
     try {
       if (uploadId === undefined) return (await headObject(this.client, key)) !== null;
       await listParts(this.client, { key, uploadId }).next();
@@ -230,26 +265,20 @@ export class Bench {
     }
   }
 
-  async #sweep(item: ListedObject | ListedMultipartUpload): Promise<number> {
-    const remove = () =>
-      "uploadId" in item ? abortMultipartUpload(this.client, item) : deleteObject(this.client, item.key);
-    return (await this.#attempt(item.key, remove)) ? 1 : 0;
+  async #sweep(item: ListedObject | ListedMultipartUpload): Promise<boolean> {
+    return this.#tryRemove(item.key, () =>
+      "uploadId" in item ? abortMultipartUpload(this.client, item) : deleteObject(this.client, item.key),
+    );
   }
 
-  async #attempt(key: string, work: () => Promise<unknown>): Promise<boolean> {
+  async #tryRemove(key: string, remove: () => Promise<unknown>): Promise<boolean> {
     try {
-      await work();
+      await remove();
       return true;
     } catch (error) {
       if (!(error instanceof S3Error)) throw error;
-      this.#resisting.add(key);
+      this.#stuck.add(key);
       return false;
     }
   }
-}
-
-/** The payload of a small object, with its digest. */
-export function payloadOf(text: string): Payload {
-  const bytes = Buffer.from(text);
-  return { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
 }

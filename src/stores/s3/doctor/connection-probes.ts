@@ -1,15 +1,14 @@
 import { FixityError } from "../../../core/errors.ts";
 import { fails, holds, type Outcome, untried } from "../../doctor/examine.ts";
-import { checkBucket } from "../store-error.ts";
 import { urlPath } from "../api/client.ts";
-import { Layout } from "../layout.ts";
 import { S3Error } from "../api/s3-error.ts";
-import type { Bench } from "./bench.ts";
-import { type BucketProbe, vital, wanted } from "./probe.ts";
+import { Layout } from "../layout.ts";
+import { checkBucket } from "../store-error.ts";
+import { type Bench, type BucketProbe, vital, wanted } from "./bench.ts";
 
-/** Milliseconds: S3 refuses requests whose clock is further off, and those off by a third of that soon will be. */
-const MOST_SKEW = 15 * 60_000;
-const SKEW_TO_TELL = MOST_SKEW / 3;
+/** S3 refuses requests whose clock is off by more; a third of that is worth a warning. */
+const MAX_SKEW_MS = 15 * 60_000;
+const SKEW_TO_REPORT_MS = MAX_SKEW_MS / 3;
 
 const LOOPBACK = /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/;
 
@@ -19,40 +18,40 @@ export const CONNECTION_PROBES: readonly BucketProbe[] = [
   {
     id: "answer",
     group,
-    title: "The endpoint answers",
+    title: "The endpoint responds",
     isGate: true,
-    otherwise: vital("Check the endpoint and the network between."),
-    run: answers,
+    otherwise: vital("Check the endpoint's address and the network in between."),
+    run: responds,
   },
   {
     id: "https",
     group,
-    title: "Nobody on the way can read along (https)",
-    otherwise: wanted(
-      "Parts are signed with their SHA-256, so nothing can be changed unseen; but everything can be read.",
-    ),
-    run: isPrivate,
+    title: "The connection is encrypted (https)",
+    otherwise: wanted("Parts are signed with their SHA-256, so every change is noticed; but everything can be read."),
+    run: isEncrypted,
   },
   {
     id: "clock",
     group,
     title: "The clocks agree",
-    otherwise: wanted("S3 refuses requests that are more than 15 minutes off. Keep this machine's clock with NTP."),
+    otherwise: wanted(
+      "S3 refuses requests that are off by more than 15 minutes. Synchronise this machine's clock by NTP.",
+    ),
     run: clocksAgree,
   },
   {
     id: "keys",
     group,
-    title: "The keys are accepted, and the bucket is there",
+    title: "The keys are accepted, and the bucket exists",
     isGate: true,
     otherwise: vital("fixity serve does not start like this."),
     run: keysAreAccepted,
   },
 ];
 
-/** Asked without keys, by any request: what matters is that somebody answers. */
-async function answers(bench: Bench): Promise<Outcome> {
-  if ((await timeAt(bench)) !== null) return holds();
+/** Any response will do, also to a request without credentials. */
+async function responds(bench: Bench): Promise<Outcome> {
+  if ((await serverClock(bench)) !== null) return holds();
   try {
     await checkBucket(bench.client, new Layout(bench.options.keyPrefix).blobs, undefined);
   } catch (error) {
@@ -61,29 +60,29 @@ async function answers(bench: Bench): Promise<Outcome> {
   return holds();
 }
 
-async function isPrivate({ options: { endpoint } }: Bench): Promise<Outcome> {
+async function isEncrypted({ options: { endpoint } }: Bench): Promise<Outcome> {
   if (endpoint.isSecure) return holds();
   return LOOPBACK.test(endpoint.address)
     ? untried("http, on this machine")
-    : fails(`${endpoint.address} is spoken to by http.`);
+    : fails(`The connection to ${endpoint.address} uses http.`);
 }
 
 async function clocksAgree(bench: Bench): Promise<Outcome> {
-  const time = await timeAt(bench);
-  if (time === null) return untried("the answers have no Date");
-  const { ahead, doubt } = time;
-  const skew = Math.abs(ahead);
-  const told = `${(skew / 1000).toFixed(0)} s apart`;
-  if (skew < SKEW_TO_TELL) return holds(skew <= doubt ? null : told);
-  const found = `This machine is ${told.replace("apart", ahead < 0 ? "ahead" : "behind")}.`;
-  return fails(found, skew < MOST_SKEW ? {} : { verdict: "failure" });
+  const clock = await serverClock(bench);
+  if (clock === null) return untried("the responses have no Date");
+  const { aheadMs, uncertaintyMs } = clock;
+  const skew = Math.abs(aheadMs);
+  const seconds = (skew / 1000).toFixed(0);
+  if (skew < SKEW_TO_REPORT_MS) return holds(skew <= uncertaintyMs ? null : `${seconds} s apart`);
+  const found = `This machine is ${seconds} s ${aheadMs < 0 ? "ahead" : "behind"}.`;
+  return fails(found, skew < MAX_SKEW_MS ? {} : { verdict: "failure" });
 }
 
 async function keysAreAccepted({ client, options }: Bench): Promise<Outcome> {
   try {
     await checkBucket(client, new Layout(options.keyPrefix).blobs, undefined);
   } catch (error) {
-    // what the keys may not do, the other probes find out one by one
+    // Which permissions the keys lack, the other probes find out one by one.
     const isKnown =
       error instanceof FixityError && error.cause instanceof S3Error && error.cause.code === "AccessDenied";
     if (!isKnown) throw error;
@@ -91,23 +90,23 @@ async function keysAreAccepted({ client, options }: Bench): Promise<Outcome> {
   return holds();
 }
 
-/** By how many milliseconds the server's clock is ahead of ours, and how far that may be wrong. */
-async function timeAt({
-  client: { endpoint },
-}: Bench): Promise<{ readonly ahead: number; readonly doubt: number } | null> {
-  const begun = Date.now();
+interface ServerClock {
+  /** Milliseconds by which the server's clock is ahead of this machine's. */
+  readonly aheadMs: number;
+  readonly uncertaintyMs: number;
+}
+
+async function serverClock({ client: { endpoint } }: Bench): Promise<ServerClock | null> {
+  const startedAt = Date.now();
   try {
     const signal = AbortSignal.timeout(10_000);
-    const answer = await fetch(endpoint.origin + urlPath(endpoint, null), {
-      method: "HEAD",
-      redirect: "manual",
-      signal,
-    });
-    const date = Date.parse(answer.headers.get("date") ?? "");
-    const ended = Date.now();
-    // the field has whole seconds
-    const ahead = date + 500 - (begun + ended) / 2;
-    return Number.isNaN(date) ? null : { ahead, doubt: 1_000 + (ended - begun) / 2 };
+    const url = endpoint.origin + urlPath(endpoint, null);
+    const response = await fetch(url, { method: "HEAD", redirect: "manual", signal });
+    const date = Date.parse(response.headers.get("date") ?? "");
+    const endedAt = Date.now();
+    // `Date` has whole seconds, rounded down.
+    const aheadMs = date + 500 - (startedAt + endedAt) / 2;
+    return Number.isNaN(date) ? null : { aheadMs, uncertaintyMs: 1_000 + (endedAt - startedAt) / 2 };
   } catch {
     return null;
   }

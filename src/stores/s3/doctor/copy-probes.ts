@@ -1,14 +1,13 @@
 import { formatSize } from "../../../base/format-size.ts";
 import { fails, holds, type Outcome } from "../../doctor/examine.ts";
-import type { Part } from "../api/multipart.ts";
+import { MIN_PART_BYTES, type Part } from "../api/multipart.ts";
 import { copyObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
-import { type Bench, LAST_PART } from "./bench.ts";
-import { FIRST_PART, textAtBorder } from "./multipart-probes.ts";
+import { type Bench, type BucketProbe, LAST_PART_BYTES, vital, wanted } from "./bench.ts";
+import { textAtPartBorder } from "./multipart-probes.ts";
 import { readText } from "./object-probes.ts";
-import { type BucketProbe, vital, wanted } from "./probe.ts";
 
-const group = "Copies inside the bucket";
+const group = "Copies within the bucket";
 
 export const COPY_PROBES: readonly BucketProbe[] = [
   {
@@ -16,7 +15,7 @@ export const COPY_PROBES: readonly BucketProbe[] = [
     group,
     title: "An object is copied (CopyObject)",
     needs: ["put"],
-    otherwise: vital("Files larger than a part whose digest the sender does not announce could not be stored."),
+    otherwise: vital("Files of more than one part could not be stored unless the client announces their digest."),
     run: copies,
   },
   {
@@ -26,8 +25,8 @@ export const COPY_PROBES: readonly BucketProbe[] = [
     needs: ["complete"],
     otherwise: ({ options: { copyLimits } }) =>
       wanted(
-        "Large files are copied whole, which takes longer on some providers, and " +
-          `${formatSize(copyLimits.wholeAtMost)} at most where the sender does not announce their digest.`,
+        "Large files are copied whole, which is slower on some providers and limits files whose digest the client does " +
+          `not announce to ${formatSize(copyLimits.wholeAtMost)}.`,
       ),
     run: copiesParts,
   },
@@ -36,16 +35,16 @@ export const COPY_PROBES: readonly BucketProbe[] = [
     group,
     title: "Parts may differ in size",
     needs: ["copy-parts"],
-    otherwise: ({ options: { partSize }, mostParts }) =>
+    otherwise: ({ options: { partSize }, maxParts }) =>
       wanted(
-        `Set UPLOAD_BUCKET_EQUAL_PARTS=yes: files can then have ${mostParts} parts of UPLOAD_BUCKET_PART_SIZE ` +
-          `(${formatSize(partSize)}), ${formatSize(mostParts * partSize)} in all.`,
+        `Set UPLOAD_BUCKET_EQUAL_PARTS=yes: files can then have ${maxParts} parts of UPLOAD_BUCKET_PART_SIZE ` +
+          `(${formatSize(partSize)}), ${formatSize(maxParts * partSize)} in all.`,
       ),
-    run: takesUnequalParts,
+    run: acceptsUnequalParts,
   },
 ];
 
-/** Copies an object right after it was stored, as a file is that has just been completed. */
+/** Copies an object right after it was stored, as happens with a completed upload. */
 async function copies(bench: Bench): Promise<Outcome> {
   const text = "to be copied\n";
   const from = await bench.put("source", text);
@@ -57,25 +56,25 @@ async function copies(bench: Bench): Promise<Outcome> {
     return fails("An object that was stored a moment ago is not found by the copy (404 NoSuchKey).");
   }
   const copy = await bench.eventually("objects", () => readText(bench, to));
-  return copy?.found === text ? holds() : fails("The copy is not what was copied.");
+  return copy?.found === text ? holds() : fails("The copy differs from its source.");
 }
 
 async function copiesParts(bench: Bench): Promise<Outcome> {
-  const end = FIRST_PART + LAST_PART;
+  const end = MIN_PART_BYTES + LAST_PART_BYTES;
   await copyRanges(bench, "copy-of-parts", [
-    [0, FIRST_PART],
-    [FIRST_PART, end],
+    [0, MIN_PART_BYTES],
+    [MIN_PART_BYTES, end],
   ]);
-  const text = await textAtBorder(bench, bench.key("copy-of-parts"));
-  return text === "11112222" ? holds() : fails("The copy is not what was copied.");
+  const text = await textAtPartBorder(bench, bench.key("copy-of-parts"));
+  return text === "11112222" ? holds() : fails("The copy differs from its source.");
 }
 
-async function takesUnequalParts(bench: Bench): Promise<Outcome> {
+async function acceptsUnequalParts(bench: Bench): Promise<Outcome> {
   try {
     await copyRanges(bench, "unequal", [
-      [0, FIRST_PART],
-      [0, FIRST_PART + LAST_PART],
-      [0, LAST_PART],
+      [0, MIN_PART_BYTES],
+      [0, MIN_PART_BYTES + LAST_PART_BYTES],
+      [0, LAST_PART_BYTES],
     ]);
     return holds();
   } catch (error) {
@@ -83,19 +82,19 @@ async function takesUnequalParts(bench: Bench): Promise<Outcome> {
     return bench.options.fixedPartSize
       ? fails(`Refused (${error.code}).`, {
           verdict: "note",
-          remedy: "UPLOAD_BUCKET_EQUAL_PARTS=yes is set, as it must be.",
+          remedy: "UPLOAD_BUCKET_EQUAL_PARTS=yes is set, as it has to be.",
         })
       : fails(`Refused (${error.code}).`);
   }
 }
 
-/** Makes an object of ranges of the large one, from their first byte to the one behind their last. */
+/** Makes an object of ranges of the large one; `end` is exclusive. */
 async function copyRanges(
   bench: Bench,
   name: string,
   ranges: readonly (readonly [start: number, end: number])[],
 ): Promise<void> {
-  const upload = bench.transfer(name);
+  const upload = bench.multipartUpload(name);
   const parts: Part[] = [];
   for (const [start, end] of ranges) {
     const source = { key: bench.key("large"), first: start, last: end - 1, signal: bench.signal };
