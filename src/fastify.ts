@@ -1,13 +1,13 @@
 import "./core/require-supported-node.ts";
 export type * from "./index.ts";
 export { fixityPlugin, type FixityPluginOptions } from "./http/adapters/fastify.ts";
-export { bearerTokens } from "./http/authorize.ts";
+export { type Action, bearerTokens } from "./http/authorize.ts";
 export type {
   AcceleratedDownloads,
   DownloadOptions,
   RedirectedDownloads,
   StreamedDownloads,
 } from "./http/delegated-downloads.ts";
-export type { Answer, AnswerNote, AnswerStream, Exchange, Fields } from "./http/exchange.ts";
-export type { FormLimits } from "./http/form/form-limits.ts";
-export type { Action, HandlerOptions, Report } from "./http/options.ts";
+export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RequestBody } from "./http/exchange.ts";
+export type { FormLimits } from "./http/form/form-reader.ts";
+export type { HandlerOptions, Report } from "./http/options.ts";

@@ -6,16 +6,16 @@ import { createHandler } from "./http/handler.ts";
 import type { HandlerOptions } from "./http/options.ts";
 
 export type { FetchHandler, FetchHostOptions } from "./http/adapters/fetch.ts";
-export { bearerTokens } from "./http/authorize.ts";
+export { type Action, bearerTokens } from "./http/authorize.ts";
 export type {
   AcceleratedDownloads,
   DownloadOptions,
   RedirectedDownloads,
   StreamedDownloads,
 } from "./http/delegated-downloads.ts";
-export type { Answer, AnswerNote, AnswerStream, Exchange, Fields } from "./http/exchange.ts";
-export type { FormLimits } from "./http/form/form-limits.ts";
-export type { Action, HandlerOptions, Report } from "./http/options.ts";
+export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RequestBody } from "./http/exchange.ts";
+export type { FormLimits } from "./http/form/form-reader.ts";
+export type { HandlerOptions, Report } from "./http/options.ts";
 
 /** The service as a function of the Fetch standard, for Hono, Next, Bun and Deno: `app.mount` or one route under the prefix. */
 export function fetchHandler(fixity: Fixity, options: HandlerOptions & FetchHostOptions = {}): FetchHandler {

@@ -6,7 +6,8 @@ import { createHandler } from "./http/handler.ts";
 import type { HandlerOptions } from "./http/options.ts";
 
 export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
-export { bearerTokens } from "./http/authorize.ts";
+export type { RateLimits } from "./http/adapters/rate-limited-body.ts";
+export { type Action, bearerTokens } from "./http/authorize.ts";
 export type { Handler } from "./http/handler.ts";
 export type {
   AcceleratedDownloads,
@@ -14,9 +15,9 @@ export type {
   RedirectedDownloads,
   StreamedDownloads,
 } from "./http/delegated-downloads.ts";
-export type { Answer, AnswerNote, AnswerStream, Exchange, Fields } from "./http/exchange.ts";
-export type { FormLimits } from "./http/form/form-limits.ts";
-export type { Action, HandlerOptions, Report } from "./http/options.ts";
+export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RequestBody } from "./http/exchange.ts";
+export type { FormLimits } from "./http/form/form-reader.ts";
+export type { HandlerOptions, Report } from "./http/options.ts";
 
 /**
  * The service as a request listener: `createServer(nodeHandler(fixity))`, or `app.use(nodeHandler(fixity))` in Express,

@@ -3,15 +3,16 @@ import type { Link } from "../core/link.ts";
 import type { Exchange } from "./exchange.ts";
 
 // An uploaded file has the origin of the service, which is often that of a whole site. A script on that origin can do
-// whatever its pages can, and a service worker keeps control over it, so files must not be loaded as code:
-// - by default, types that browsers load as code are served as plain text. With `nosniff`, no browser runs that, whoever asks;
-// - browsers say what they fetch a file for (Fetch Metadata, Sec-Fetch-Dest). What no file is ever for is refused.
+// everything that its pages can, and a service worker keeps control of it. So files must not be loaded as code:
+// - By default, types that browsers load as code are served as plain text. With `nosniff`, no browser runs those.
+// - Browsers state the destination of a fetch (Fetch Metadata, Sec-Fetch-Dest). Destinations that no file is meant for are
+//   refused.
 
-/** JavaScript in all the types that a browser takes for it (WHATWG MIME Sniffing, "JavaScript MIME type"), and Node's own. */
+/** All types that browsers treat as JavaScript (WHATWG MIME Sniffing, "JavaScript MIME type"). */
 const JAVASCRIPT =
   /^(?:application|text)\/(?:x-)?(?:java|ecma)script$|^text\/(?:javascript1\.[0-5]|jscript|livescript)$/;
 
-/** Other types that browsers load as code, or that decide which code a page runs. */
+/** Other types that browsers load as code, or that determine which code a page runs. */
 const OTHER_CODE: ReadonlySet<string> = new Set([
   "application/manifest+json",
   "application/node",
@@ -24,19 +25,19 @@ const OTHER_CODE: ReadonlySet<string> = new Set([
   "text/xsl",
 ]);
 
-/** Extensions of code whose media type does not tell. */
+/** Extensions of code with an inconspicuous media type. */
 const CODE_EXTENSIONS: ReadonlySet<string> = new Set(["xsl"]);
 
 const PLAIN_TEXT = "text/plain; charset=utf-8";
 
-/** Whether browsers would load what is behind a link as code. It depends on the extension alone. */
+/** Whether browsers would load the content of a link as code. Depends on the extension alone. */
 export function isActive({ extension, mediaType }: Link): boolean {
   const essence = mediaType.split(";", 1)[0] ?? "";
   return JAVASCRIPT.test(essence) || OTHER_CODE.has(essence) || CODE_EXTENSIONS.has(extension ?? "");
 }
 
 /**
- * The media type that a link is served with: a function of its extension and the setting alone.
+ * The media type of responses for a link: a function of its extension and the setting alone.
  *
  * @param scripts whether files may be scripts and style sheets of pages
  */
@@ -45,42 +46,42 @@ export function servedType(link: Link, scripts: boolean): string {
 }
 
 /**
- * On responses with active types: the same link is refused for some destinations. Without it, a copy that a browser has of
- * an image, say, would also be its script. Browsers leave copies out if these fields differ.
+ * On responses with active types, because the same link is refused for some destinations. Without it, a browser could reuse
+ * a cached response for an image, say, as a script. Browsers reuse no response for which these fields differ.
  */
 export function varyOf(link: Link): Record<string, string> {
   return isActive(link) ? { Vary: "Sec-Fetch-Dest, Sec-Fetch-Site" } : {};
 }
 
-/** Whoever controls one of these controls the origin, now or later; a file never has a reason to be one. */
-const NEVER_ALLOWED = /(?:worker|worklet)$|^(?:manifest|xslt)$/;
+/** Destinations that control the origin, now or later, and that no file is meant for. */
+const FORBIDDEN_DESTINATION = /(?:worker|worklet)$|^(?:manifest|xslt)$/;
 
-const ALLOWED_WITH_SCRIPTS: ReadonlySet<string> = new Set(["script", "style"]);
+const SCRIPT_DESTINATIONS: ReadonlySet<string> = new Set(["script", "style"]);
 
 /**
- * Refuses to send a file that a browser would load as a worker, app manifest or XSLT style sheet, and, unless `scripts`, as a
- * script or style sheet of a page on the same origin. Pages of other origins can load scripts and style sheets only with the
- * setting: by their type.
+ * Refuses to serve a file as a worker, app manifest or XSLT style sheet and, unless `scripts`, as a script or style sheet of a
+ * page on the same origin. Pages of other origins cannot load scripts and style sheets either without the setting, because
+ * of the media type.
  *
  * @throws FixityError `forbidden`
  */
-export function refuseCode({ fields }: Exchange, scripts: boolean): void {
+export function refuseCodeDestination({ fields }: Exchange, scripts: boolean): void {
   const destination = tokenOf(fields.get("sec-fetch-dest"));
-  // older browsers send this one field alone (Service Workers, "Service-Worker")
-  if (fields.get("service-worker") !== undefined || NEVER_ALLOWED.test(destination)) {
+  // Older browsers send only this field (Service Workers, "Service-Worker").
+  if (fields.get("service-worker") !== undefined || FORBIDDEN_DESTINATION.test(destination)) {
     const use = destination === "" ? "service worker" : destination;
-    throw new FixityError("forbidden", `An uploaded file cannot be loaded as code of a page, here as its ${use}.`);
+    throw new FixityError("forbidden", `An uploaded file cannot be loaded as the ${use} of a page.`);
   }
   const isSameOrigin = tokenOf(fields.get("sec-fetch-site")) === "same-origin";
-  if (scripts || !isSameOrigin || !ALLOWED_WITH_SCRIPTS.has(destination)) return;
+  if (scripts || !isSameOrigin || !SCRIPT_DESTINATIONS.has(destination)) return;
   throw new FixityError(
     "forbidden",
-    `An uploaded file cannot be loaded as a ${destination} of this site, unless the service is set up with ` +
+    `An uploaded file cannot be loaded as a ${destination} of this site unless the service is configured with ` +
       "UPLOAD_SCRIPTS=yes (embedded: the option scripts).",
   );
 }
 
-/** The token of a field such as `Sec-Fetch-Dest`, an item of RFC 9651 whose parameters have no meaning. */
+/** The token in a field such as `Sec-Fetch-Dest`: an item (RFC 9651) whose parameters are ignored. */
 function tokenOf(field = ""): string {
   return (field.split(";", 1)[0] ?? "").trim().toLowerCase();
 }

@@ -2,28 +2,61 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { FixityError } from "../core/errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { bearerToken } from "./fields/authorization.ts";
-import type { Action } from "./options.ts";
+
+/** What a client wants to do, for `authorize`. */
+export type Action = "upload" | "read" | "delete";
+
+/** Decides whether a request may proceed. Throws a `FixityError` `unauthorized` or `forbidden` to refuse it. */
+export type Authorizer = (exchange: Exchange, action: Action) => Promise<void> | void;
+
+/** A 401 and its `WWW-Authenticate`, which every 401 must have (RFC 9110, section 15.5.2). */
+export class Unauthorized extends FixityError {
+  /** How the client can authenticate: the value of `WWW-Authenticate`. */
+  readonly challenge: string;
+
+  constructor(message: string, challenge: string, cause?: unknown) {
+    super("unauthorized", message, { cause });
+    this.challenge = challenge;
+  }
+}
+
+/** The challenge of bearer tokens (RFC 6750, section 3), and of authorizers that throw `unauthorized` without one. */
+const BEARER = "Bearer";
+
+/** Asks an authorizer. @throws FixityError whatever it throws; an `unauthorized` as {@link Unauthorized} */
+export async function authorize(authorizer: Authorizer, exchange: Exchange, action: Action): Promise<void> {
+  try {
+    await authorizer(exchange, action);
+  } catch (error) {
+    const lacksChallenge =
+      error instanceof FixityError && error.code === "unauthorized" && !(error instanceof Unauthorized);
+    throw lacksChallenge ? new Unauthorized(error.message, BEARER, error) : error;
+  }
+}
 
 /**
- * An `authorize` that wants one of `tokens` as `Authorization: Bearer …` (RFC 6750) for uploads and removal; reading
- * stays open, since links are for everybody who has them.
+ * An `authorize` that requires one of `tokens` as `Authorization: Bearer …` (RFC 6750) for uploads and removal. Reading needs
+ * no token, because a link is its own permission.
  */
 export function bearerTokens(tokens: readonly string[]): (exchange: Exchange, action: Action) => void {
-  // Digests have one length and tell nothing of the token, so the comparison takes the same time for any wrong one.
+  // Digests have equal lengths and reveal nothing about the token, so every wrong token takes the same time to compare.
   const known = tokens.map(fingerprint);
   return (exchange, action) => {
     if (action === "read") return;
     const token = bearerToken(exchange.fields.get("authorization"));
-    if (token === null) {
-      throw new FixityError("unauthorized", "Send a token: Authorization: Bearer <token>.");
-    }
+    if (token === null) throw new Unauthorized("Send a token: Authorization: Bearer <token>.", BEARER);
     const print = fingerprint(token);
-    let found = false;
-    for (const candidate of known) found = timingSafeEqual(candidate, print) || found;
-    if (!found) throw new FixityError("unauthorized", "The token is not known here.");
+    let isKnown = false;
+    for (const candidate of known) isKnown = timingSafeEqual(candidate, print) || isKnown;
+    if (!isKnown) throw new Unauthorized("The token is not valid here.", BEARER);
   };
 }
 
 function fingerprint(token: string): Buffer {
   return createHash("sha256").update(token).digest();
+}
+
+/** The default `authorize`. */
+export function refuseRemoval(_exchange: Exchange, action: Action): void {
+  if (action === "delete") throw new FixityError("forbidden", "This service does not remove files.");
 }

@@ -1,7 +1,9 @@
 import type { Answer, Exchange } from "./exchange.ts";
-import type { ResolvedHandlerOptions } from "./options.ts";
 
-/** Response fields that a page of another origin may read besides the few that every page may. */
+/** The origins whose pages may use the service from a browser. */
+export type AllowedOrigins = "*" | ReadonlySet<string>;
+
+/** Response fields that pages of other origins may read, in addition to the safelisted ones. */
 const EXPOSED = [
   "Accept-Patch",
   "Accept-Ranges",
@@ -30,8 +32,8 @@ const EXPOSED = [
 const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /**
- * Request fields that a page of another origin may send besides the few that every page may: those with a meaning here. What
- * else a preflight asks for is allowed as well, see {@link allowedFields}.
+ * Request fields with a meaning here that pages of other origins may send, in addition to the safelisted ones. Other fields
+ * of a preflight are allowed as well, see {@link allowedFields}.
  */
 const ALLOWED_FIELDS = [
   "Authorization",
@@ -62,8 +64,8 @@ const ALLOWED_FIELDS = [
 ];
 
 /**
- * Whether a text is an origin as browsers send it: `http` or `https`, the host in lower case and ASCII, and the port unless it is the
- * default one. Origins are compared, not matched: a wildcard within one would match no origin.
+ * Whether a text is an origin as browsers serialize it: `http` or `https`, the host in lower case and ASCII, and the port
+ * unless it is the default. Origins are compared, not matched: one with a wildcard would equal none.
  */
 export function isOrigin(text: string): boolean {
   const url = URL.parse(text);
@@ -72,8 +74,8 @@ export function isOrigin(text: string): boolean {
 
 const ALLOWED_NAMES: ReadonlySet<string> = new Set(ALLOWED_FIELDS.map((name) => name.toLowerCase()));
 
-/** Adds the fields by which a browser lets pages of the allowed origins use a response (WHATWG Fetch, "CORS protocol"). */
-export function withCors(exchange: Exchange, answer: Answer, origins: ResolvedHandlerOptions["origins"]): Answer {
+/** Adds the fields that let pages of the allowed origins use a response (WHATWG Fetch, "CORS protocol"). */
+export function withCors(exchange: Exchange, answer: Answer, origins: AllowedOrigins): Answer {
   if (origins !== "*" && origins.size === 0) return answer;
   const vary = origins === "*" ? {} : { Vary: addVary(answer.fields["Vary"]) };
   const origin = exchange.fields.get("origin");
@@ -101,13 +103,13 @@ function isPreflight(exchange: Exchange): boolean {
 }
 
 /**
- * The known names, and every other valid name that the preflight asks for. Upload libraries add fields of their own, and a
- * field that is not allowed fails the whole request, with an error that the page cannot read. Credentials are not allowed,
- * so a page can send nothing that any other client could not; `*` would do the same, but does not cover `Authorization`.
+ * The known names, and every other valid name in the preflight. Upload libraries add fields of their own, and one field that
+ * is not allowed fails the whole request with an error that the page cannot read. Credentials are not allowed, so a page can
+ * send nothing that other clients cannot. `*` would do the same, but does not cover `Authorization`.
  */
 function allowedFields({ fields }: Exchange): string {
-  const asked = (fields.get("access-control-request-headers") ?? "").split(",").map((name) => name.trim());
-  const others = asked.filter(
+  const requested = (fields.get("access-control-request-headers") ?? "").split(",").map((name) => name.trim());
+  const others = requested.filter(
     (name) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) && !ALLOWED_NAMES.has(name.toLowerCase()),
   );
   return [...ALLOWED_FIELDS, ...new Set(others)].join(", ");

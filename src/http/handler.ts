@@ -1,98 +1,92 @@
+/**
+ * How a request travels.
+ *
+ * 1. An adapter (`adapters/`) makes an `Exchange` of a server's own request, with a body that is pulled and must not be too
+ *    slow, and calls {@link Handler.handle}.
+ * 2. The handler counts the request against its client's share, and refuses it if its host or its origin is not allowed.
+ * 3. `route.ts` finds what the path addresses and the row of its table that answers the method. `OPTIONS` and 405 follow from
+ *    the same table.
+ * 4. The embedder's `authorize` decides, before any content is read (`authorize.ts`).
+ * 5. The row's function answers: `routes/` for plain requests, `resumable/` for the two resumable protocols. It parses header
+ *    fields (`fields/`), forms (`form/`) and conditions (`preconditions.ts`), calls the service in `core/`, and returns an
+ *    `Answer`. Failures are thrown as `FixityError` and become problem documents (`problem.ts`), or pages for browsers
+ *    (`view/`).
+ * 6. The handler adds the fields of CORS, and `X-Request-Id` to failures.
+ * 7. The adapter sends the answer, drains what the client is still sending (`adapters/drain.ts`), and reports the end to
+ *    {@link Handler.report}, for logs, metrics and diagnostics.
+ *
+ * The handler keeps no state but the number of running requests. Closing the service interrupts the bodies of uploads; nothing
+ * here survives a crash or needs cleanup.
+ */
 import { clientNetwork } from "../access/client-address.ts";
 import { FairShare } from "../base/fair-share.ts";
-import type { Admission } from "../core/admissions.ts";
+import { downloadEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { Link } from "../core/link.ts";
-import { refuseCode } from "./active-content.ts";
-import { admit, refuseTransferCoding } from "./request-content.ts";
+import type { RateLimits } from "./adapters/rate-limited-body.ts";
+import { authorize } from "./authorize.ts";
 import { withCors } from "./cors.ts";
 import { areSafe, crossSiteRefusal, isCrossSite } from "./cross-site.ts";
-import type { Answer, Exchange } from "./exchange.ts";
-import { isForm } from "./fields/content-type.ts";
+import { downloadOutcome } from "./delegated-downloads.ts";
+import { type Answer, type Exchange, withFields } from "./exchange.ts";
 import {
-  type Action,
   type Report,
   type ResolvedHandlerOptions,
   resolveHandlerOptions,
   type ServerHandlerOptions,
 } from "./options.ts";
-import { PacedBody } from "./adapters/rate-limited-body.ts";
-import { problemAnswer } from "./problem.ts";
-import { announcedLimits, wantsResumable } from "./resumable/ietf.ts";
-import { answerCreation } from "./resumable/ietf-refusals.ts";
-import { answerTus, createTusUpload, effectiveMethod, RESUMABLE, speaksTus, tusOptions } from "./resumable/tus.ts";
-import { clientGone, withFields } from "./resumable/upload-state-answers.ts";
-import { uploadIn, uploadResource } from "./route.ts";
-import { readBlob } from "./routes/blob.ts";
-import { removeBlob } from "./routes/remove-blob.ts";
-import { putBlob } from "./routes/put-blob.ts";
-import { mayBeName, putName } from "./routes/put-name.ts";
-import { upload } from "./routes/upload.ts";
-import { asksForView, viewBlob } from "./routes/view-blob.ts";
+import { failureOf, problemAnswer } from "./problem.ts";
+import type { AdmittedRequest, Query } from "./request.ts";
+import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
+import { RESUMABLE, versionRefusal } from "./resumable/tus.ts";
+import {
+  allowedMethods,
+  effectiveMethod,
+  optionsAnswer,
+  type Resource,
+  resourceAt,
+  type Route,
+  routeFor,
+  speaksTus,
+  wrongMethodAnswer,
+} from "./route.ts";
 import { problemOrPage } from "./view/page-answer.ts";
-import { wrongMethod } from "./wrong-method.ts";
-
-/** The parameters of a target. */
-type Query = Pick<URLSearchParams, "get" | "has" | typeof Symbol.iterator>;
-
-/** Everything a route needs of its request. */
-export interface RouteContext {
-  readonly fixity: Fixity;
-  readonly options: ResolvedHandlerOptions;
-  readonly exchange: Exchange;
-  /** Of the request; when the service is closed, its body ends when the time to finish is over. */
-  readonly admission: Admission;
-  /** The parameters behind the `?` of the target. */
-  readonly query: Query;
-  /** The client's network, whose share of what is limited the request takes; `null` for a client without such limits. */
-  readonly client: string | null;
-}
-
-/** A route to one link. */
-type LinkRoute = (context: RouteContext, link: Link) => Promise<Answer>;
 
 const NO_QUERY: Query = new URLSearchParams();
 
-const ALL_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
-const COLLECTION_METHODS = "OPTIONS, POST";
+/** A request between {@link Handler.handle} and {@link Handler.report}. */
+interface Running {
+  /** The network that the request counts against. */
+  readonly client: string | null;
+  route: Route | null;
+}
 
-const LINK_ROUTES: Readonly<Record<string, readonly [action: Action, route: LinkRoute]>> = {
-  GET: ["read", readLink],
-  HEAD: ["read", readLink],
-  PUT: ["upload", putBlob],
-  DELETE: ["delete", removeBlob],
-};
-const LINK_METHODS = "DELETE, GET, HEAD, OPTIONS, PUT";
-const NAME_METHODS = "OPTIONS, PUT";
-
-/** The service over HTTP, without a server: exchanges in, answers out. Made by {@link createHandler}. */
+/** The service over HTTP, independent of any server. Created by {@link createHandler}. */
 export class Handler {
   readonly #fixity: Fixity;
   readonly #options: ResolvedHandlerOptions;
-  readonly #running: FairShare;
-  /** The client of each running request. */
-  readonly #clients = new WeakMap<Exchange, string | null>();
+  readonly #shares: FairShare;
+  readonly #running = new WeakMap<Exchange, Running>();
   /** Codes of refusals whose message has been logged. */
   readonly #logged = new Set<ErrorCode>();
 
   constructor(fixity: Fixity, options: ServerHandlerOptions = {}) {
     this.#fixity = fixity;
     this.#options = resolveHandlerOptions(options, fixity.store);
-    this.#running = new FairShare(this.#options.maxRequests);
+    this.#shares = new FairShare(this.#options.maxRequests);
   }
 
-  /** Milliseconds that a client may bring, or take, no byte. For adapters. */
-  get idleTimeout(): number {
-    return this.#options.pace.idleTimeout;
+  /** How slow a client may be. For adapters. */
+  get rateLimits(): RateLimits {
+    return this.#options.rateLimits;
   }
 
-  /** The service is being closed: no connection is kept for another request. For adapters. */
+  /** Whether the service is closing, so that no connection is kept for another request. For adapters. */
   get isClosing(): boolean {
     return this.#fixity.isClosing;
   }
 
-  /** Whether a target (path and query) is one of this handler's. */
+  /** Whether a target (path and query) belongs to this handler. */
   owns(target: string): boolean {
     const { prefix } = this.#fixity;
     if (!target.startsWith(prefix)) return false;
@@ -100,7 +94,7 @@ export class Handler {
     return next === undefined || next === "/" || next === "?";
   }
 
-  /** Whether requests for this host (and port) are answered, and not refused. For servers that have other routes too. */
+  /** Whether requests for this host (and port) are accepted. For servers with other routes. */
   answersTo(authority: string | undefined): boolean {
     return this.#options.checkHost({ authority }) === null;
   }
@@ -109,43 +103,51 @@ export class Handler {
   async handle(exchange: Exchange): Promise<Answer> {
     let answer: Answer;
     try {
-      const client = this.#enter(exchange);
-      answer = this.#refusal(exchange) ?? (await this.#route(exchange, client));
+      const running = this.#enter(exchange);
+      answer = this.#refusal(exchange) ?? (await this.#admit(exchange, running));
     } catch (error) {
-      answer = problemAnswer(exchange.signal.aborted ? clientGone(error) : error);
+      answer = problemAnswer(failureOf(exchange, error));
     }
-    // "in every request and response", so also in those for addresses that are no upload's
+    // "in every request and response", so also for paths that are not an upload's
     if (speaksTus(exchange)) answer = withFields(answer, RESUMABLE);
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
     return withCors(exchange, answer, this.#options.origins);
   }
 
-  /** For adapters: an exchange that was handled has ended, and its answer was sent or could not be. To be called once. */
+  /** For adapters: must be called once when an exchange has ended, whether or not its answer could be sent. */
   report(exchange: Exchange, answer: Answer, report: Report): void {
-    const client = this.#clients.get(exchange);
-    if (client !== undefined && this.#clients.delete(exchange)) this.#running.remove(client);
+    const running = this.#running.get(exchange);
+    if (running !== undefined) {
+      this.#running.delete(exchange);
+      this.#shares.remove(running.client);
+      if (running.route?.isDownload === true && downloadEnded.isObserved) {
+        const { bytesSent: size, durationMs } = report;
+        downloadEnded.publish({ outcome: downloadOutcome(answer, report), status: answer.status, size, durationMs });
+      }
+    }
     this.#options.onAnswer(exchange, answer, report);
   }
 
   /** Counts a request as running until it is reported. @throws FixityError `too-many-requests` */
-  #enter(exchange: Exchange): string | null {
+  #enter(exchange: Exchange): Running {
     const { trustedProxies } = this.#options;
     const client = clientNetwork(exchange.peerAddress, exchange.fields.get("x-forwarded-for"), trustedProxies);
-    if (this.#running.isExceededBy(client)) {
+    if (this.#shares.isExceededBy(client)) {
       throw new FixityError(
         "too-many-requests",
-        `The server is busy, and ${this.#running.share} requests from your network are running. Wait for one to end.`,
-        { facts: { limit: this.#running.share } },
+        `The server is busy, and ${this.#shares.share} requests from your network are running. Wait for one to end.`,
+        { facts: { limit: this.#shares.share } },
       );
     }
-    this.#running.add(client);
-    this.#clients.set(exchange, client);
-    return client;
+    this.#shares.add(client);
+    const running: Running = { client, route: null };
+    this.#running.set(exchange, running);
+    return running;
   }
 
   /**
-   * The answer to a request that is not for this service, or that a page of another site made the browser send: before
-   * anything is read or created. The first of each kind is logged with what would allow it.
+   * The answer to a request for another host, or to one that a page of another site made the browser send; otherwise `null`.
+   * Nothing has been read or created by then. The first refusal of each kind is logged, with what would allow the request.
    */
   #refusal(exchange: Exchange): Answer | null {
     const { checkHost, crossSite, crossSiteRemedy, origins, log } = this.#options;
@@ -160,124 +162,57 @@ export class Handler {
     return problemOrPage(exchange, refusal);
   }
 
-  async #route(exchange: Exchange, client: string | null): Promise<Answer> {
+  /** Gives a request a place among the running work of the service, and answers it. */
+  async #admit(exchange: Exchange, running: Running): Promise<Answer> {
     const { target } = exchange;
-    const method = effectiveMethod(exchange);
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
-    if (target === "*" && method === "OPTIONS") return told(ALL_METHODS, {});
-    if (!this.owns(target)) throw new FixityError("not-found", "There is nothing at this URL.");
+    if (target === "*" && effectiveMethod(exchange) === "OPTIONS") {
+      return { status: 204, fields: { Allow: allowedMethods() } };
+    }
+    if (!this.owns(target)) throw notFound();
     refuseTransferCoding(exchange);
     using admission = this.#fixity.admit();
-    const mark = target.indexOf("?");
-    const path = target.slice(this.#fixity.prefix.length, mark === -1 ? undefined : mark);
-    const context: RouteContext = {
-      fixity: this.#fixity,
-      options: this.#options,
-      exchange: withPace(exchange, this.#options, admission),
-      admission,
-      client,
-      query: mark === -1 ? NO_QUERY : new URLSearchParams(target.slice(mark + 1)),
-    };
-    return await this.#answer(context, path);
+    admission.onInterrupt((reason) => exchange.body.interrupt(reason));
+    const [path, query] = splitTarget(target, this.#fixity.prefix);
+    const { client } = running;
+    const request = { fixity: this.#fixity, options: this.#options, exchange, admission, query, client };
+    return await this.#route(request, resourceAt(path), running);
   }
 
-  /** @param path behind the prefix */
-  async #answer(context: RouteContext, path: string): Promise<Answer> {
-    const { exchange } = context;
+  /** Finds the row of the route table for a request, authorizes the request, and runs the row. */
+  async #route(request: AdmittedRequest, resource: Resource | null, running: Running): Promise<Answer> {
+    const { exchange, options } = request;
+    if (resource === null) return problemOrPage(exchange, notFound());
     const method = effectiveMethod(exchange);
-    if (path === "" || path === "/") {
-      if (method === "OPTIONS") return collectionOptions(context);
-      if (method !== "POST") return path === "" ? wrongMethod(method, COLLECTION_METHODS) : notFound(exchange);
-      if (speaksTus(exchange)) return answerTus(exchange, () => this.#create(context, createTusUpload));
-      const create = (): Promise<Answer> => this.#create(context, upload);
-      // a form cannot be resumed: there `Upload-Complete` is ignored
-      const isResumable = wantsResumable(context) && !isForm(exchange.fields.get("content-type"));
-      return isResumable ? answerCreation(context, create) : create();
+    if (method === "OPTIONS") return optionsAnswer(request, resource);
+    const isForTus = resource.kind === "upload" || (resource.kind === "collection" && method === "POST");
+    const refusal = isForTus && speaksTus(exchange) ? versionRefusal(exchange) : null;
+    if (refusal !== null) return refusal;
+    const route = routeFor(request, resource);
+    if (route === null) return wrongMethodAnswer(exchange, resource) ?? problemOrPage(exchange, notFound());
+    running.route = route;
+    try {
+      await authorize(options.authorize, exchange, route.action);
+      if (route.action === "upload") refuseUnusableContent(exchange);
+      return await route.run(request, resource.target as never);
+    } catch (error) {
+      if (route.failure === undefined) throw error;
+      return route.failure(request, error);
     }
-    const id = uploadIn(path);
-    if (id !== null) return uploadResource(context, id);
-    const segment = path.slice(1);
-    const link = Link.fromSegment(segment);
-    if (link === null) return this.#name(context, segment);
-    if (method === "OPTIONS") return told(LINK_METHODS, announcedLimits(context));
-    return this.#link(context, link);
-  }
-
-  /** An address that is no link: nothing has it, but a file can be stored by `PUT` to a name. */
-  async #name(context: RouteContext, segment: string): Promise<Answer> {
-    const { exchange } = context;
-    if (!mayBeName(segment)) return notFound(exchange);
-    if (effectiveMethod(exchange) === "OPTIONS") return told(NAME_METHODS, announcedLimits(context));
-    if (exchange.method !== "PUT") return notFound(exchange);
-    const put = (): Promise<Answer> => this.#create(context, () => putName(context, segment));
-    return wantsResumable(context) ? answerCreation(context, put) : put();
-  }
-
-  async #link(context: RouteContext, link: Link): Promise<Answer> {
-    const { method } = context.exchange;
-    const route = Object.hasOwn(LINK_ROUTES, method) ? LINK_ROUTES[method] : undefined;
-    if (route === undefined) return wrongMethod(method, LINK_METHODS);
-    const answer = async (): Promise<Answer> => {
-      await admit(context, route[0]);
-      return route[1](context, link);
-    };
-    return method === "PUT" && wantsResumable(context) ? answerCreation(context, answer) : answer();
-  }
-
-  async #create(context: RouteContext, route: (context: RouteContext) => Promise<Answer>): Promise<Answer> {
-    await admit(context, "upload");
-    return route(context);
   }
 }
 
-/** Makes the HTTP side of a service, for an adapter to serve. */
+/** Creates the HTTP side of a service, for an adapter to serve. */
 export function createHandler(fixity: Fixity, options: ServerHandlerOptions = {}): Handler {
   return new Handler(fixity, options);
 }
 
-async function readLink(context: RouteContext, link: Link): Promise<Answer> {
-  refuseCode(context.exchange, context.options.scripts);
-  if (asksForView(context)) return viewBlob(context, link);
-  try {
-    return await readBlob(context, link);
-  } catch (error) {
-    // people open links that lead nowhere in a browser
-    if (!(error instanceof FixityError) || error.code !== "blob-not-found") throw error;
-    return problemOrPage(context.exchange, error);
-  }
+function splitTarget(target: string, prefix: string): [path: string, query: Query] {
+  const mark = target.indexOf("?");
+  if (mark === -1) return [target.slice(prefix.length), NO_QUERY];
+  return [target.slice(prefix.length, mark), new URLSearchParams(target.slice(mark + 1))];
 }
 
-function withPace(exchange: Exchange, { pace }: ResolvedHandlerOptions, admission: Admission): Exchange {
-  const body = new PacedBody(exchange.body, pace);
-  admission.onInterrupt((reason) => body.interrupt(reason));
-  return {
-    id: exchange.id,
-    method: exchange.method,
-    target: exchange.target,
-    authority: exchange.authority,
-    fields: exchange.fields,
-    trailers: exchange.trailers,
-    hasContent: exchange.hasContent,
-    isContentUsed: exchange.isContentUsed,
-    awaitsContinue: exchange.awaitsContinue,
-    ...(exchange.interim !== undefined && { interim: (status, fields) => exchange.interim?.(status, fields) }),
-    body,
-    get signal() {
-      return exchange.signal;
-    },
-  };
-}
-
-/** For people a page, for programs the problem document. */
-function notFound(exchange: Exchange): Answer {
-  return problemOrPage(exchange, new FixityError("not-found", "There is nothing under this address."));
-}
-
-/** What can be done with the collection, and within which limits. */
-function collectionOptions(context: RouteContext): Answer {
-  return told(COLLECTION_METHODS, { ...announcedLimits(context), ...tusOptions(context) });
-}
-
-function told(methods: string, fields: Readonly<Record<string, string>>): Answer {
-  return { status: 204, fields: { Allow: methods, ...fields } };
+function notFound(): FixityError {
+  return new FixityError("not-found", "There is nothing at this URL.");
 }

@@ -1,165 +1,156 @@
 import { TrustedProxies } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
-import { isOrigin } from "./cors.ts";
-import type { Delegate } from "./delegation/delegate.ts";
-import { delegateFor, type DownloadOptions } from "./delegated-downloads.ts";
+import type { RateLimits } from "./adapters/rate-limited-body.ts";
+import { type Action, type Authorizer, refuseRemoval } from "./authorize.ts";
+import { type AllowedOrigins, isOrigin } from "./cors.ts";
+import { type Delegate, delegateFor, type DownloadOptions } from "./delegated-downloads.ts";
 import type { Answer, Exchange } from "./exchange.ts";
-import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-limits.ts";
-import type { PaceLimits } from "./adapters/rate-limited-body.ts";
+import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-reader.ts";
+import type { ResourcePolicy } from "./serving.ts";
 
-/** What a client wants to do, for {@link HandlerOptions.authorize}. */
-export type Action = "upload" | "read" | "delete";
-
-/** Figures about an exchange that has ended. */
+/** Measurements of an exchange that has ended. */
 export interface Report {
-  /** Milliseconds from the request's header section to the last byte handed to the socket. */
+  /** Milliseconds from the request's header section to the last byte written to the socket. */
   readonly durationMs: number;
   /** Bytes of content received. */
   readonly bytesReceived: number;
   /** Bytes of content sent. */
   readonly bytesSent: number;
-  /** The client did not get the whole answer. */
+  /** Whether the client received less than the whole response. */
   readonly aborted: boolean;
 }
 
-/** How the service answers over HTTP. */
+/** The configuration of the service over HTTP. */
 export interface HandlerOptions {
   /**
-   * Asked before anything is read of an upload, served or removed. Throws a `FixityError` `unauthorized` or `forbidden`
-   * to refuse.
+   * Called before any content is read, served or removed. Throws a `FixityError` `unauthorized` or `forbidden` to refuse the
+   * request.
    *
-   * @default uploads and reads for everybody, removal for nobody
+   * @default everybody may upload and read, nobody may remove
    */
   readonly authorize?: (exchange: Exchange, action: Action) => Promise<void> | void;
   /**
-   * Pages of which other origins may use the service from a browser.
+   * The other origins whose pages may use the service from a browser.
    *
    * @default none
    */
   readonly cors?: { readonly origins: "*" | readonly string[] };
   /**
-   * Requests that change something and that a page of another site made the browser send, as every page can by a form, are
-   * answered with 403, unless `cors.origins` lists the page's origin, it is that of `publicUrl`, or the request has a bearer
-   * token. `allow` lets all of them pass: for services whose `authorize` is a defence of its own, such as a CSRF token.
+   * Whether to refuse cross-site requests: those that change something and that a page of another site made the browser send,
+   * as every page can with a form. They get 403 unless `cors.origins` lists the page's origin, it is that of `publicUrl`, or
+   * the request has a bearer token. `allow` is for services whose `authorize` has its own defence, such as a CSRF token.
    *
    * @default "refuse"
    */
   readonly crossSite?: "allow" | "refuse";
   /**
-   * Who sends the bytes of files. The answers of the two other modes hold a URL that lets in whoever has it (`Location`,
-   * `X-Accel-Redirect`): do not log their fields.
+   * Which server sends the bytes of files. Responses of the delegated modes contain a URL that needs no further authorization
+   * (`Location`, `X-Accel-Redirect`): do not log their fields.
    *
-   * @default { mode: "stream" }: we do
+   * @default { mode: "stream" }: this process
    */
   readonly downloads?: DownloadOptions;
   /**
-   * The only form field in which a file is accepted.
+   * The only form field that may hold the file.
    *
-   * @default any: front ends call it `file`, `upload`, `filepond`, `files[]`, …
+   * @default any: front ends name it `file`, `upload`, `filepond`, `files[]`, …
    */
   readonly fieldName?: string;
-  /** Limits on everything in a form except the file. */
+  /** Limits on everything in a form except its file. */
   readonly form?: FormLimits;
   /**
-   * Milliseconds that an upload may bring no byte; then it ends with 408. On Node, also those that a client may take no
-   * byte of a file; then its connection ends.
+   * Milliseconds after which an upload that sends no byte ends with 408. On Node, also milliseconds after which a download
+   * that accepts no byte is disconnected.
    *
    * @default 60000
    */
   readonly idleTimeout?: number;
   /**
-   * Bytes per second that an upload must bring, measured over `rateWindow`; 0 for any.
+   * The lowest upload rate in bytes per second, averaged over `rateWindow`; 0 for no limit.
    *
    * @default 1024
    */
   readonly minRate?: number;
   /**
-   * Milliseconds over which `minRate` is measured, and thus the grace time of a new upload.
+   * Milliseconds over which `minRate` is averaged, and thus the grace period of a new upload.
    *
    * @default 30000
    */
   readonly rateWindow?: number;
   /**
-   * Whether clients that ask for them get `104 (Upload Resumption Supported)` while they upload. Proxies that do not expect
-   * interim responses break on them: behind nginx such an upload gets no final response, or the 104 for one. `true` for
-   * proxies that pass them on, such as HAProxy and Caddy.
+   * Whether clients that support it receive `104 (Upload Resumption Supported)` while they upload. Some proxies mishandle
+   * interim responses: behind nginx such an upload gets no final response, or the 104 as the final one. Set `true` for proxies
+   * that forward them, such as HAProxy and Caddy.
    *
-   * @default "auto": unless fields of the request show that it has come through a proxy
+   * @default "auto": unless fields of the request show that it came through a proxy
    */
   readonly interimResponses?: boolean | "auto";
   /**
-   * Files may be scripts and style sheets of pages: they are served with their own media type. Without, JavaScript, CSS, XSLT
-   * and the like are plain text, and a browser gets no file as a script or style sheet of a page on the same origin. In
-   * either case no file is a worker, service worker, app manifest or XSLT style sheet. Set it only if everybody who may
-   * upload may also run scripts on the origin of the service.
+   * Whether files may be scripts and style sheets of pages, served with their own media type. Otherwise JavaScript, CSS, XSLT
+   * and the like are served as plain text, and no browser receives a file as a script or style sheet of a page on the same
+   * origin. In either case no file can be a worker, service worker, app manifest or XSLT style sheet. Enable it only if
+   * everybody who may upload may also run scripts on the origin of the service.
    *
    * @default false
    */
   readonly scripts?: boolean;
   /**
-   * Links have a page: `?view` shows the file, its facts, and what to copy. It has nothing of the file in it and runs nothing
-   * of it. Without, `?view` is passed over, as any other word in a query.
+   * Whether links have a page: `?view` shows a preview of the file, its properties, and snippets to copy. The page contains
+   * nothing of the file and runs nothing of it. Otherwise `?view` is ignored like any unknown parameter.
    *
    * @default true
    */
   readonly view?: boolean;
   /**
-   * Addresses and CIDR ranges of the proxies in front: from them, `X-Forwarded-For` tells the client, of which the rightmost
-   * hop that is not itself trusted counts. Set it where all requests come from proxies; limits per client need it then.
+   * Addresses and CIDR ranges of trusted proxies in front. The client of their requests is the rightmost hop of
+   * `X-Forwarded-For` that is not itself trusted. Required for limits per client if all requests come through proxies.
    *
    * @default none
    */
   readonly trustedProxies?: readonly string[];
   /**
-   * Requests, downloads included, that run at the same time before one client is limited to a share: from three quarters of
-   * this number on, a client (an IPv4 address or the /64 of an IPv6 address) that has a twentieth of it, or 16 where that is
-   * more, gets `429 too-many-requests`. Loopback peers and trusted proxies that name no client have no such limit.
+   * Concurrent requests, downloads included, for which the server is sized. While three quarters of them are running, a client
+   * (an IPv4 address or the /64 of an IPv6 address) that has a twentieth of them, or 16 if that is more, gets
+   * `429 too-many-requests`. Loopback peers and trusted proxies that name no client have no such limit.
    *
    * @default Infinity: no limit
    */
   readonly maxRequests?: number;
-  /** Told of every exchange when it has ended. For logs and metrics; must not throw. */
+  /** Called at the end of every exchange, for logs and metrics. Must not throw. */
   readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
   /**
-   * Receives what whoever runs the service should know, such as which option allows the requests that were refused. Each
-   * message comes once.
+   * Receives messages for the operator, such as which option allows requests that were refused. Each message is sent once.
    *
    * @default process.emitWarning
    */
   readonly log?: (message: string) => void;
 }
 
-/** What the standalone server sets besides. */
+/** Additional options of the standalone server. */
 export interface ServerHandlerOptions extends HandlerOptions {
-  /** Why a request is refused for the host that it names; `null` where it is not. */
+  /** The refusal of a request for its host, or `null`. */
   readonly checkHost?: (exchange: Pick<Exchange, "authority">) => FixityError | null;
-  /** What allows a cross-site request; see {@link crossSiteRefusal}. */
+  /** Says what allows a cross-site request; see `crossSiteRefusal`. */
   readonly crossSiteRemedy?: (origin: string | null) => string;
-  /** Which pages may show files, as images for example (Fetch Standard, "Cross-Origin-Resource-Policy header"). */
   readonly resourcePolicy?: ResourcePolicy;
 }
 
-/** Pages of which origins may show files. */
-export type ResourcePolicy = "same-origin" | "cross-origin";
-
-/** {@link HandlerOptions}, checked and complete. */
+/** {@link HandlerOptions}, validated and complete. */
 export interface ResolvedHandlerOptions {
-  readonly authorize: (exchange: Exchange, action: Action) => Promise<void> | void;
-  readonly origins: "*" | ReadonlySet<string>;
+  readonly authorize: Authorizer;
+  readonly origins: AllowedOrigins;
   readonly crossSite: "allow" | "refuse";
   readonly crossSiteRemedy: (origin: string | null) => string;
   readonly checkHost: (exchange: Pick<Exchange, "authority">) => FixityError | null;
   readonly resourcePolicy: ResourcePolicy;
-  /** Who sends blobs in our place; `null` for nobody. */
+  /** Passes downloads to another server; `null` if this process sends all bytes. */
   readonly delegate: Delegate | null;
   readonly fieldName: string | undefined;
   readonly form: ResolvedFormLimits;
   readonly interimResponses: boolean | "auto";
-  readonly pace: PaceLimits;
-  /** Files may be scripts and style sheets of pages. */
+  readonly rateLimits: RateLimits;
   readonly scripts: boolean;
-  /** Links have a page. */
   readonly view: boolean;
   readonly trustedProxies: TrustedProxies;
   readonly maxRequests: number;
@@ -170,12 +161,8 @@ export interface ResolvedHandlerOptions {
 /** @throws FixityError `invalid-option` */
 export function resolveHandlerOptions(options: ServerHandlerOptions, store: BlobStore): ResolvedHandlerOptions {
   const origins = options.cors?.origins ?? [];
-  const pace = {
-    idleTimeout: options.idleTimeout ?? 60_000,
-    minRate: options.minRate ?? 1024,
-    rateWindow: options.rateWindow ?? 30_000,
-  };
-  for (const [name, value] of Object.entries(pace)) {
+  const { idleTimeout = 60_000, minRate = 1024, rateWindow = 30_000 } = options;
+  for (const [name, value] of Object.entries({ idleTimeout, minRate, rateWindow })) {
     if (!(value >= 0)) throw new FixityError("invalid-option", `${name} must be a number, 0 or more.`);
   }
   const { maxRequests = Infinity } = options;
@@ -195,7 +182,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, store: Blob
     fieldName: options.fieldName,
     form: resolveFormLimits(options.form ?? {}),
     interimResponses: options.interimResponses ?? "auto",
-    pace,
+    rateLimits: { idleTimeoutMs: idleTimeout, minBytesPerSecond: minRate, windowMs: rateWindow },
     scripts: options.scripts ?? false,
     view: options.view ?? true,
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
@@ -208,8 +195,8 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, store: Blob
 function remedyByOption(origin: string | null): string {
   const listed = origin === null ? "its origin" : `"${origin}"`;
   return (
-    `If it may, add ${listed} to the option cors.origins. If it is a page of the same site behind a proxy, set the option ` +
-    `publicUrl. The option crossSite: "allow" lets the requests of all pages pass.`
+    `To allow it, add ${listed} to the option cors.origins. If it is a page of the same site behind a proxy, set the option ` +
+    `publicUrl. The option crossSite: "allow" allows the requests of all pages.`
   );
 }
 
@@ -217,11 +204,6 @@ function checkedOrigin(origin: string): string {
   if (isOrigin(origin)) return origin;
   throw new FixityError(
     "invalid-option",
-    `cors.origins has "${origin}": list origins such as https://app.example.com (scheme and host, without path or wildcard), or set "*".`,
+    `cors.origins contains "${origin}": list origins such as https://app.example.com (scheme and host, without path or wildcard), or set "*".`,
   );
-}
-
-/** The default `authorize`. */
-export function refuseRemoval(_exchange: Exchange, action: Action): void {
-  if (action === "delete") throw new FixityError("forbidden", "Files are not removed here.");
 }

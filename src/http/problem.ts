@@ -1,26 +1,23 @@
-import { asFixityError, ERRORS } from "../core/errors.ts";
-import type { Answer } from "./exchange.ts";
+import { asFixityError, ERRORS, FixityError } from "../core/errors.ts";
+import { Unauthorized } from "./authorize.ts";
+import type { Answer, Exchange } from "./exchange.ts";
 
-/** On every answer with content that is no file: nothing of it is to be run, shown in a frame, or told to other sites. */
+/** On every response whose content is not a file: a browser runs nothing of it, frames it nowhere, and sends no referrer. */
 export const SAFETY = {
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 } as const;
 
-/**
- * On pages, besides {@link SAFETY}: a page that opens one gets no handle on its window, and old browsers show it in no frame
- * either.
- */
+/** On pages, in addition to {@link SAFETY}: an opener gets no handle on the window, and old browsers do not frame the page. */
 export const PAGE_SAFETY = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "X-Frame-Options": "DENY",
 } as const;
 
 /**
- * The answer that tells of a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the
- * failure's facts as members. Whatever is not a `FixityError` is an `internal-error` to the client; its own text stays in
- * the log.
+ * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the failure's facts
+ * as members. Anything but a `FixityError` is an `internal-error` to the client; its own text goes to the log only.
  */
 export function problemAnswer(thrown: unknown): Answer {
   const error = asFixityError(thrown);
@@ -40,10 +37,16 @@ export function problemAnswer(thrown: unknown): Answer {
       "Content-Type": "application/problem+json",
       "Cache-Control": "no-store",
       ...(retryAfterSeconds !== undefined && { "Retry-After": String(retryAfterSeconds) }),
-      ...(error.code === "unauthorized" && { "WWW-Authenticate": "Bearer" }),
+      ...(error instanceof Unauthorized && { "WWW-Authenticate": error.challenge }),
       ...(error.code === "range-not-satisfiable" && { "Content-Range": `bytes */${error.facts["size"] ?? "*"}` }),
     },
     body,
     note: { error },
   };
+}
+
+/** The failure to report for what an exchange threw. A disconnect is not a server fault, and only the log sees the answer. */
+export function failureOf({ signal }: Exchange, thrown: unknown): FixityError {
+  if (thrown instanceof FixityError || !signal.aborted) return asFixityError(thrown);
+  return new FixityError("upload-aborted", "The client disconnected before it was answered.", { cause: thrown });
 }

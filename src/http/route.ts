@@ -1,71 +1,185 @@
+import { FixityError } from "../core/errors.ts";
 import { UPLOADS_SEGMENT } from "../core/fixity.ts";
+import { Link } from "../core/link.ts";
 import { UploadId } from "../core/upload-id.ts";
-import { admit } from "./request-content.ts";
-import type { Answer } from "./exchange.ts";
-import type { RouteContext } from "./handler.ts";
+import type { Action } from "./authorize.ts";
+import { type Answer, type Exchange, withFields } from "./exchange.ts";
+import { isForm } from "./fields/content-type.ts";
 import { checkUploadPreconditions } from "./preconditions.ts";
-import { wrongMethod } from "./wrong-method.ts";
-import { announcedLimits, appendToUpload, cancelUpload, endedUpload, tellUpload } from "./resumable/ietf.ts";
-import { answerAppend } from "./resumable/ietf-refusals.ts";
+import { problemAnswer } from "./problem.ts";
+import type { AdmittedRequest } from "./request.ts";
 import {
-  answerTus,
-  appendToTusUpload,
-  effectiveMethod,
-  speaksTus,
-  tellTusUpload,
-  terminateTusUpload,
-  tusOptions,
-} from "./resumable/tus.ts";
-import { uploadsOf } from "./resumable/upload-state-answers.ts";
+  appendToUpload,
+  cancelUpload,
+  createUpload,
+  creationFailureAnswer,
+  failureAnswer,
+  fetchUpload,
+  uploadOptions,
+  uploadState,
+  wantsResumable,
+} from "./resumable/ietf.ts";
+import { appendToTusUpload, createTusUpload, terminateTusUpload, tusOptions, tusUploadState } from "./resumable/tus.ts";
+import { uploadFailureAnswer } from "./resumable/upload-answers.ts";
+import { readBlob, removeBlob } from "./routes/blob.ts";
+import { mayBeName, postFile, putToLink, putToName, storeContent } from "./routes/upload.ts";
+import { uploadForm } from "./routes/upload-form.ts";
+import { asksForView, viewBlob } from "./routes/view-blob.ts";
 
-type UploadRoute = (context: RouteContext, id: UploadId) => Promise<Answer>;
-
-const IETF: Readonly<Record<string, UploadRoute>> = {
-  DELETE: cancelUpload,
-  GET: fetchUpload,
-  HEAD: tellUpload,
-  PATCH: appendToUpload,
-};
-
-const TUS: Readonly<Record<string, UploadRoute>> = {
-  DELETE: terminateTusUpload,
-  GET: fetchUpload,
-  HEAD: tellTusUpload,
-  PATCH: appendToTusUpload,
-};
-
-const METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH";
-
-/** The id in a path behind the prefix, or `null` where that is no upload's. The path is not decoded: no slash hides in it. */
-export function uploadIn(path: string): string | null {
-  return path.startsWith(`/${UPLOADS_SEGMENT}/`) ? path.slice(UPLOADS_SEGMENT.length + 2) : null;
+/** What each kind of resource is found by. */
+interface Targets {
+  /** The collection. With a trailing slash, its path accepts uploads only. */
+  readonly collection: "" | "/";
+  /** `<digest>[.<extension>]`. */
+  readonly link: Link;
+  /** Any other single segment, where a file can be stored by `PUT`. It never names a resource. */
+  readonly name: string;
+  /** `in-progress/<id>`: a resumable upload. The id is not validated. */
+  readonly upload: string;
 }
 
-/** The address of one upload, in whichever protocol the request speaks. */
-export async function uploadResource(context: RouteContext, id: string): Promise<Answer> {
-  const { exchange } = context;
-  const method = effectiveMethod(exchange);
-  if (method === "OPTIONS") {
-    return { status: 204, fields: { Allow: METHODS, ...announcedLimits(context), ...tusOptions(context) } };
+type Kind = keyof Targets;
+
+/** What a path below the prefix addresses. */
+export type Resource = { [K in Kind]: { readonly kind: K; readonly target: Targets[K] } }[Kind];
+
+/** One row of the route table. */
+export type Route = { [K in Kind]: RouteOn<K> }[Kind];
+
+interface RouteOn<K extends Kind> {
+  readonly on: K;
+  readonly method: string;
+  /** Which requests with this method; without it, all that no row above matches. */
+  readonly when?: (request: AdmittedRequest) => boolean;
+  /** What the request must be authorized for. */
+  readonly action: Action;
+  readonly run: (request: AdmittedRequest, target: Targets[K]) => Promise<Answer>;
+  /** The answer to a request that is refused or fails; without it, the problem document. */
+  readonly failure?: (request: AdmittedRequest, error: unknown) => Answer;
+  /** Whether the response is a download, for diagnostics. */
+  readonly isDownload?: boolean;
+}
+
+const tus = { when: ({ exchange }: AdmittedRequest) => speaksTus(exchange), failure: tusFailure };
+const resumable = { when: wantsResumable, failure: creationFailureAnswer };
+const view = { when: asksForView };
+
+/** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
+const ROUTES: readonly Route[] = [
+  { on: "collection", method: "POST", ...tus, action: "upload", run: createTusUpload },
+  { on: "collection", method: "POST", when: sendsForm, action: "upload", run: uploadForm },
+  { on: "collection", method: "POST", ...resumable, action: "upload", run: postFile(createUpload) },
+  { on: "collection", method: "POST", action: "upload", run: postFile(storeContent) },
+
+  { on: "link", method: "GET", ...view, action: "read", run: viewBlob },
+  { on: "link", method: "HEAD", ...view, action: "read", run: viewBlob },
+  { on: "link", method: "GET", action: "read", run: readBlob, isDownload: true },
+  { on: "link", method: "HEAD", action: "read", run: readBlob },
+  { on: "link", method: "PUT", ...resumable, action: "upload", run: putToLink(createUpload) },
+  { on: "link", method: "PUT", action: "upload", run: putToLink(storeContent) },
+  { on: "link", method: "DELETE", action: "delete", run: removeBlob },
+
+  { on: "name", method: "PUT", ...resumable, action: "upload", run: putToName(createUpload) },
+  { on: "name", method: "PUT", action: "upload", run: putToName(storeContent) },
+
+  { on: "upload", method: "HEAD", ...tus, action: "upload", run: reading(tusUploadState) },
+  { on: "upload", method: "GET", ...tus, action: "upload", run: reading(fetchUpload) },
+  { on: "upload", method: "PATCH", ...tus, action: "upload", run: changing(appendToTusUpload) },
+  { on: "upload", method: "DELETE", ...tus, action: "upload", run: changing(terminateTusUpload) },
+  { on: "upload", method: "HEAD", action: "upload", run: reading(uploadState) },
+  { on: "upload", method: "GET", action: "upload", run: reading(fetchUpload) },
+  { on: "upload", method: "PATCH", action: "upload", run: changing(appendToUpload), failure: failureAnswer },
+  { on: "upload", method: "DELETE", action: "upload", run: changing(cancelUpload) },
+];
+
+/** What a path addresses, or `null`. It is not decoded, so an encoded slash separates nothing. */
+export function resourceAt(pathBelowPrefix: string): Resource | null {
+  if (pathBelowPrefix === "" || pathBelowPrefix === "/") return { kind: "collection", target: pathBelowPrefix };
+  const path = pathBelowPrefix.slice(1);
+  if (path.startsWith(`${UPLOADS_SEGMENT}/`)) {
+    return { kind: "upload", target: path.slice(UPLOADS_SEGMENT.length + 1) };
   }
-  const isTus = speaksTus(exchange);
-  const routes = isTus ? TUS : IETF;
-  const answer = async (): Promise<Answer> => {
-    const route = Object.hasOwn(routes, method) ? routes[method] : undefined;
-    if (route === undefined) return wrongMethod(method, METHODS);
-    await admit(context, "upload");
-    if (method === "PATCH" || method === "DELETE") checkUploadPreconditions(exchange);
-    return route(context, UploadId.parse(id));
-  };
-  if (isTus) return answerTus(exchange, answer);
-  return method === "PATCH" ? answerAppend(context, answer) : answer();
+  const link = Link.fromSegment(path);
+  if (link !== null) return { kind: "link", target: link };
+  return mayBeName(path) ? { kind: "name", target: path } : null;
 }
 
-/** `GET`: what was stored, or how far the upload is. */
-async function fetchUpload(context: RouteContext, id: UploadId): Promise<Answer> {
-  const { fixity, exchange } = context;
-  const state = await uploadsOf(fixity).find(id, exchange.signal);
-  const { outcome } = state;
-  if (outcome === null || outcome instanceof Error) return tellUpload(context, id);
-  return endedUpload(context, { ...state, outcome });
+/** The row for a request, or `null` if the resource does not support its method. */
+export function routeFor(request: AdmittedRequest, { kind }: Resource): Route | null {
+  const method = methodOn(request.exchange, kind);
+  const matches = ({ on, method: routeMethod, when }: Route): boolean =>
+    on === kind && routeMethod === method && (when === undefined || when(request));
+  return ROUTES.find(matches) ?? null;
+}
+
+/**
+ * The answer to a method that a resource does not support (RFC 9110, section 15.5.6), or `null` if the resource must look
+ * nonexistent instead: uploads are all that a name, or the collection's path with a slash, exists for.
+ */
+export function wrongMethodAnswer(exchange: Exchange, { kind, target }: Resource): Answer | null {
+  if (kind === "name" || target === "/") return null;
+  const method = methodOn(exchange, kind);
+  const allowed = allowedMethods(kind);
+  const error = new FixityError("method-not-allowed", `${method} is not supported here. Supported are ${allowed}.`);
+  return withFields(problemAnswer(error), { Allow: allowed });
+}
+
+/** The answer to `OPTIONS`: the methods of a resource, and limits on uploads. */
+export function optionsAnswer(request: AdmittedRequest, { kind }: Resource): Answer {
+  const speaksTusHere = kind === "collection" || kind === "upload";
+  return {
+    status: 204,
+    fields: {
+      Allow: allowedMethods(kind),
+      ...uploadOptions(request),
+      ...(speaksTusHere && tusOptions(request)),
+    },
+  };
+}
+
+/** The methods that a kind of resource supports, or that any does. */
+export function allowedMethods(kind?: Kind): string {
+  const routes = kind === undefined ? ROUTES : ROUTES.filter(({ on }) => on === kind);
+  return [...new Set(["OPTIONS", ...routes.map(({ method }) => method)])].sort().join(", ");
+}
+
+/** Whether a request speaks tus. */
+export function speaksTus({ fields }: Exchange): boolean {
+  return fields.get("tus-resumable") !== undefined;
+}
+
+/**
+ * The method that a request means. "The actual method of the request MUST be ignored" if `X-HTTP-Method-Override` names
+ * another, in requests of tus and for its `OPTIONS`, which needs no `Tus-Resumable`.
+ */
+export function effectiveMethod(exchange: Exchange): string {
+  const { method, fields } = exchange;
+  const override = fields.get("x-http-method-override")?.trim().toUpperCase();
+  return override !== undefined && (speaksTus(exchange) || override === "OPTIONS") ? override : method;
+}
+
+/** Overrides are for resources of tus: links and names have the actual method. */
+function methodOn(exchange: Exchange, kind: Kind): string {
+  return kind === "link" || kind === "name" ? exchange.method : effectiveMethod(exchange);
+}
+
+function sendsForm({ exchange }: AdmittedRequest): boolean {
+  return isForm(exchange.fields.get("content-type"));
+}
+
+function tusFailure({ exchange }: AdmittedRequest, error: unknown): Answer {
+  return uploadFailureAnswer(exchange, error);
+}
+
+type UploadRoute = (request: AdmittedRequest, id: UploadId) => Promise<Answer>;
+
+function reading(run: UploadRoute): RouteOn<"upload">["run"] {
+  return async (request, id) => run(request, UploadId.parse(id));
+}
+
+function changing(run: UploadRoute): RouteOn<"upload">["run"] {
+  return async (request, id) => {
+    checkUploadPreconditions(request.exchange);
+    return run(request, UploadId.parse(id));
+  };
 }

@@ -5,29 +5,31 @@ import { servedType, varyOf } from "./active-content.ts";
 import { formatDisposition } from "./fields/content-disposition.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
-import type { ResourcePolicy } from "./options.ts";
 
-/** What a link's bytes may do in a browser that opens them: show themselves, and nothing else. */
+/** A file that is opened in a browser may display itself, and nothing else. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox";
 
-/** A blob never changes, so a copy of it never expires (RFC 8246). */
+/** A blob never changes, so a cached response never expires (RFC 8246). */
 const CACHE_CONTROL = "public, max-age=31536000, immutable";
 
-/** How a blob is to be served. */
+/** Which origins' pages may embed files, as images for example (Fetch Standard, "Cross-Origin-Resource-Policy header"). */
+export type ResourcePolicy = "same-origin" | "cross-origin";
+
+/** How to serve a blob. */
 export interface ServingOptions {
-  /** The name under which the client wants to save it. */
+  /** The name to save the file under. */
   readonly filename: string | null;
-  /** The client wants to save it rather than to show it. */
+  /** Whether the client asked for a download rather than for display. */
   readonly download: boolean;
-  /** Files may be scripts and style sheets of pages. */
+  /** Whether files may be scripts and style sheets of pages. */
   readonly scripts: boolean;
   readonly resourcePolicy: ResourcePolicy;
 }
 
 /**
- * The fields of 200, 206 and 304 alike: which bytes these are, for how long, and what a browser may do with them. A 304
- * updates the copy that a cache has, and old copies lack what newer versions send.
+ * The fields that 200, 206 and 304 share: which bytes these are, for how long, and what a browser may do with them. A 304
+ * updates a cached response, which may lack fields that newer versions send.
  */
 export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record<string, string> {
   return {
@@ -42,15 +44,16 @@ export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record
 
 /**
  * The fields of a 200 or 206 except length and range. An uploaded file can never act as a page of the site: types are not
- * guessed, scripts and forms are off, and what is not image, audio, video or plain text is saved rather than shown.
+ * sniffed, scripts and forms are disabled, and everything but images, audio, video and plain text is downloaded rather than
+ * displayed.
  *
- * `Want-Repr-Digest` is a hint and ignored: a shared cache would hand on an answer without `Repr-Digest` to everybody.
+ * `Want-Repr-Digest` is a hint and ignored: a shared cache would serve a response without `Repr-Digest` to everybody.
  */
 export function blobFields(
   link: Link,
   { filename, download, scripts, resourcePolicy }: ServingOptions,
 ): Record<string, string> {
-  // code is saved, also where it is plain text
+  // Code is downloaded even if it is served as plain text.
   const inline = isInert(link.mediaType) && !download;
   return {
     ...commonFields(link, resourcePolicy),
@@ -64,14 +67,14 @@ export function blobFields(
 }
 
 /**
- * The name under which a link's file is saved and shown, or `null`. It comes from the link's query, so from whoever made that:
- * a picture must not be saved as a program because of it. A name with another extension than the link's keeps that unless
- * both mean the same type or its type is inert; otherwise the link's is added.
+ * The name under which a link's file is saved and displayed, or `null`. The link's query, and thus the name, may come from an
+ * attacker: a picture must not be saved as a program. A name keeps its own extension if that has the same media type as the
+ * link's or an inert one; otherwise the link's extension is appended.
  */
 export function savedName(link: Link, name: string | null): string | null {
   const clean = cleanFileName(name);
   if (clean === null || link.extension === null) return clean;
-  // Windows drops dots and blanks at the end
+  // Windows strips trailing dots and spaces.
   const [, own] = /[^.]\.+([^.]*?)[. ]*$/.exec(clean) ?? [];
   if (own === undefined || own.toLowerCase() === link.extension) return clean;
   const ownType = mediaTypeOf(cleanExtension(own));
@@ -80,7 +83,7 @@ export function savedName(link: Link, name: string | null): string | null {
   return cleanFileName(`${clean}.${link.extension}`);
 }
 
-/** Types that a browser shows without running anything of them. SVG is a document with scripts, not an image. */
+/** Whether browsers display a media type without running any of it. SVG is a document with scripts, not an image. */
 export function isInert(mediaType: string): boolean {
   return /^(?:image\/(?!svg)|audio\/|video\/|text\/plain(?:;|$))/.test(mediaType);
 }

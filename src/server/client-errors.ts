@@ -5,7 +5,7 @@ import { FixityError } from "../core/errors.ts";
 import { closeGracefully, isClosing } from "../http/adapters/drain.ts";
 import { isDraining, sendAnswer } from "../http/adapters/node-answer.ts";
 import { NodeBody } from "../http/adapters/node-exchange.ts";
-import { nextRequestId } from "../http/adapters/request-id.ts";
+import { nextRequestId } from "../http/exchange.ts";
 import { hostIn } from "../http/fields/host.ts";
 import { problemAnswer } from "../http/problem.ts";
 
@@ -49,7 +49,7 @@ export class ClientErrors {
       response,
       body: new NodeBody(request),
       awaitsContinue: false,
-      idleTimeout: 0,
+      idleTimeoutMs: 0,
       close: true,
     };
     // an answer without a stream does not fail

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { Drain, drainLimits, isClosing } from "../http/adapters/drain.ts";
-import { NodeBody } from "../http/adapters/node-exchange.ts";
-import { expectContinue, nodeListener, originForm } from "../http/adapters/node.ts";
+import { NodeBody, originForm } from "../http/adapters/node-exchange.ts";
+import { expectContinue, nodeListener } from "../http/adapters/node.ts";
 import { authorityInTarget } from "../http/fields/host.ts";
 import type { Handler } from "../http/handler.ts";
 import type { ClientErrors } from "./client-errors.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import { chooseCoding } from "../http/fields/accept-encoding.ts";
+import { chooseCoding } from "../http/fields/accept.ts";
 
 /** What the build of `src/web` has made; the same from source and from the package. */
 const BUILT = new URL("../../dist/web/", import.meta.url);

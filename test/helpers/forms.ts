@@ -1,5 +1,4 @@
-import { FormReader } from "../../src/http/form/form-reader.ts";
-import { type FormLimits, resolveFormLimits } from "../../src/http/form/form-limits.ts";
+import { type FormLimits, FormReader, resolveFormLimits } from "../../src/http/form/form-reader.ts";
 
 /** A part as a test sends it. */
 export interface SentPart {

@@ -7,24 +7,20 @@ import { createFixity } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { fetchHandler } from "../../src/fetch.ts";
 import { isCrossSite } from "../../src/http/cross-site.ts";
-import { chooseCoding } from "../../src/http/fields/accept-encoding.ts";
-import { prefersHtml, qualityOf } from "../../src/http/fields/accept.ts";
+import { chooseCoding, prefersHtml, qualityOf } from "../../src/http/fields/accept.ts";
 import { bearerToken } from "../../src/http/fields/authorization.ts";
-import { fileNameOf, formatDisposition } from "../../src/http/fields/content-disposition.ts";
+import { decodeEncodedWords, fileNameOf, formatDisposition } from "../../src/http/fields/content-disposition.ts";
 import { isForm, parseContentType } from "../../src/http/fields/content-type.ts";
 import { parseDigestField } from "../../src/http/fields/digest-fields.ts";
-import { decodeEncodedWords } from "../../src/http/fields/encoded-words.ts";
-import { parseEntityTags } from "../../src/http/fields/etag.ts";
+import { ifRangeHolds, parseEntityTags } from "../../src/http/fields/etag.ts";
 import { authorityInTarget, canonicalHost, hostIn } from "../../src/http/fields/host.ts";
-import { ifRangeHolds } from "../../src/http/fields/if-range.ts";
 import { isPlainRange, parseRange, resolveRanges } from "../../src/http/fields/range.ts";
-import { parseUploadChecksum } from "../../src/http/fields/tus-fields.ts";
-import { booleanIn, integerIn } from "../../src/http/fields/upload-fields.ts";
-import { parseUploadMetadata } from "../../src/http/fields/upload-metadata.ts";
+import { parseByteCount, parseUploadChecksum, parseUploadMetadata } from "../../src/http/fields/tus-fields.ts";
+import { parseBooleanField, parseIntegerField } from "../../src/http/fields/upload-fields.ts";
 import { parsePartHead } from "../../src/http/form/part-head.ts";
 import { sha256 } from "../helpers/service.ts";
 import { someOf } from "../helpers/full-run.ts";
-import { mayBeName } from "../../src/http/routes/put-name.ts";
+import { mayBeName } from "../../src/http/routes/upload.ts";
 import { Random } from "../helpers/random.ts";
 
 /** Most bytes that Node reads as one request's header section, and that a part's header section may have. */
@@ -73,10 +69,11 @@ const PARSERS: Readonly<Record<string, readonly [starts: readonly string[], pars
   "Range": [["", "bytes=", "bytes=0-1"], (text) => resolveRanges(parseRange(text) ?? [], 1000)],
   "Range that can be delegated": [["bytes=", "bytes=0-"], isPlainRange],
   "Upload-Checksum": [["", "sha1 "], parseUploadChecksum],
-  "Upload-Complete": [["", "?1", "?1;a"], (text) => booleanIn(new Map([["upload-complete", text]]), "upload-complete")],
+  "Upload-Complete": [["", "?1", "?1;a"], parseBooleanField],
   "Upload-Metadata": [["", "filename YQ=="], parseUploadMetadata],
   "X-Forwarded-For": [["", "1.2.3.4,", "[::"], (text) => clientNetwork("127.0.0.1", text, new TrustedProxies(["127.0.0.1"]))],
-  "Upload-Offset": [["", "1", "1;a"], (text) => integerIn(new Map([["upload-offset", text]]), "upload-offset")],
+  "Upload-Length of tus": [["", "1"], parseByteCount],
+  "Upload-Offset": [["", "1", "1;a"], parseIntegerField],
 }; // prettier-ignore
 
 /** A request whose `Origin` and `Host` are such a text. */

@@ -1,32 +1,32 @@
 import type { Socket } from "node:net";
 
 /**
- * What happens between an answer and the end of the request's content, for every adapter.
+ * Reads and drops the rest of a request's content after its answer, for every adapter.
  *
- * A client may still be sending when its answer goes out: the upload is refused, or its bytes are stored already.
- * Browsers, Python's `http.client` and many others read no answer before they have sent everything. If the server stopped
- * reading, they would block; if it closed the connection with bytes unread, the kernel would send a reset, which destroys
- * the answer on the client's side (RFC 9112, section 9.6; nginx calls the remedy `lingering_close`).
+ * A client may still be sending when it is answered: the upload is refused, or its bytes are already stored. Browsers,
+ * Python's `http.client` and many others read no response before they have sent everything. If the server stopped reading,
+ * they would block. If it closed the connection with unread bytes, the kernel would send a reset, which destroys the response
+ * on the client's side (RFC 9112, section 9.6; nginx calls the remedy `lingering_close`).
  *
  * ```
- *              the head of the answer is written
+ *              the head of the response is written
  *                     │
  *     content complete? ──yes──────────────────────────────┐
  *                     │ no                                 │
  *                  DRAINING  ──── the last byte arrives ──►│
- *    bytes are read and dropped,                         ENDED   the response ends. The connection serves the next
- *    beside an answer that is streamed                           request, or is closed if the answer said `close`
+ *    reads and drops bytes,                              ENDED   the response ends. The connection serves the next
+ *    while the response is streamed                              request, or is closed if the response said `close`
  *                     │
- *                     ├── more bytes than `maxBytes`, or bytes after `timeMs` ──► CUT   the connection is destroyed
- *                     ├── the whole answer is out, and silence for `silenceMs` ─► CUT   (an answer still being
- *                     └── the client closes ────────────────────────────────────► GONE   streamed breaks off)
+ *                     ├── more than `maxBytes`, or a byte after `timeMs` ───────► CUT   the connection is destroyed
+ *                     ├── the whole response is out, silence for `silenceMs` ───► CUT   (which truncates a response
+ *                     └── the client closes ────────────────────────────────────► GONE   that is being streamed)
  * ```
  *
- * The response is not ended before the drain is, so the server starts no request that was sent behind this one, and
- * closes nothing that it has promised to keep. What an answer promises is decided by {@link keepsConnection}.
+ * The response does not end before the drain does, so the server starts no pipelined request early and closes no connection
+ * that it promised to keep. {@link keepsConnection} decides what a response promises.
  */
 export class Drain {
-  /** Resolves when nothing more is read: whether the content has arrived completely. Never rejects. */
+  /** Resolves when the drain ends, with whether the content arrived completely. Never rejects. */
   readonly ended: Promise<boolean>;
   readonly #limits: DrainLimits;
   readonly #start = performance.now();
@@ -36,7 +36,7 @@ export class Drain {
   #silence: ReturnType<typeof setTimeout> | undefined;
   #end!: (isComplete: boolean) => void;
 
-  /** @param content what has not been read yet; its `next()` rejects when the client is gone */
+  /** @param content the unread content; its `next()` rejects if the client disconnects */
   constructor(content: Pick<AsyncIterator<Uint8Array>, "next">, limits: DrainLimits) {
     this.#limits = limits;
     const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -49,7 +49,7 @@ export class Drain {
     void this.#read(content);
   }
 
-  /** The whole answer is out: from now on the client can only be waited for. */
+  /** Must be called once the whole response is out: from now on, silence ends the drain. */
   answered(): Promise<boolean> {
     if (!this.#isOver && this.#silence === undefined) {
       this.#lastByte = performance.now();
@@ -76,63 +76,65 @@ export class Drain {
 
   #watchSilence(): void {
     const { silenceMs, timeMs } = this.#limits;
-    const leftMs = Math.min(this.#lastByte + silenceMs, this.#start + timeMs) - performance.now();
-    if (leftMs <= 0) this.#end(false);
-    else this.#silence = setTimeout(() => this.#watchSilence(), Math.ceil(leftMs));
+    const remainingMs = Math.min(this.#lastByte + silenceMs, this.#start + timeMs) - performance.now();
+    if (remainingMs <= 0) this.#end(false);
+    else this.#silence = setTimeout(() => this.#watchSilence(), Math.ceil(remainingMs));
   }
 }
 
-/** How much of a request is still read after its answer. */
+/** How much of a request is read after its answer. */
 export interface DrainLimits {
   /** Bytes of content. */
   readonly maxBytes: number;
-  /** Milliseconds in all, after which no further byte is accepted. */
+  /** Total time, after which no further byte is accepted. */
   readonly timeMs: number;
-  /** Milliseconds without a byte, once the answer is out. */
+  /** Time without a byte, once the response is out. */
   readonly silenceMs: number;
 }
 
 const DRAIN_TIME_MS = 30_000;
 
-/** Before a connection that is going to be closed: nothing depends on it but that the client can read the answer. */
+/** Before a connection is closed: all that matters is that the client can read the response. */
 const CLOSING: DrainLimits = { maxBytes: 256 * 1024 ** 2, timeMs: DRAIN_TIME_MS, silenceMs: 4_000 };
 
-/** On a connection that the answer has promised to keep: the client may take all the time that there is. */
+/** On a connection that the response promised to keep: the client may use the whole time. */
 const KEEPING: DrainLimits = { ...CLOSING, silenceMs: DRAIN_TIME_MS };
 
 export function drainLimits(keeps: boolean): DrainLimits {
   return keeps ? KEEPING : CLOSING;
 }
 
-/** Bytes still to come that are rather waited for than the connection given up. */
+/** The most bytes of remaining content for which a connection is kept. */
 const KEPT_REST_MAX_BYTES = 64 * 1024;
 
-/** What decides whether a connection outlives an answer that is sent before the end of the content. */
+/** What decides whether a connection outlives an answer before the end of the content. */
 export interface EarlyAnswer {
   readonly status: number;
-  /** Bytes of content that have not arrived; `Infinity` when their number was not announced. */
+  /** Bytes of content that have not arrived; `Infinity` if their number was not announced. */
   readonly rest: number;
-  /** The client was not sent the `100 Continue` it asked for. */
+  /** Whether the client waits for a `100 Continue` that was not sent. */
   readonly awaitsContinue: boolean;
 }
 
 /**
  * Whether an answer may promise to keep its connection (`docs/http.md`, "Answers before the end of the content").
  *
- * Not while a client waits for `100 Continue`: whether its content follows a final answer is up to the client (RFC 9110,
- * section 10.1.1), so the start of its next request would be unknown. Not after a 408, which is for clients that have
- * stopped sending (RFC 9110, section 15.5.9), and not after a 501, which is for a transfer coding that hides where the
- * content ends (RFC 9112, section 6.1). Otherwise, if the rest is known to be small.
+ * Not while a client waits for `100 Continue`: the client may or may not send its content after a final response (RFC 9110,
+ * section 10.1.1), so the start of its next request would be unknown. Not after a 408, which is for clients that stopped
+ * sending (RFC 9110, section 15.5.9), and not after a 501, which is for a transfer coding that hides the end of the content
+ * (RFC 9112, section 6.1). Otherwise, if the rest is known to be small.
  */
 export function keepsConnection({ status, rest, awaitsContinue }: EarlyAnswer): boolean {
   if (status === 501) return false;
   return rest === 0 || (rest <= KEPT_REST_MAX_BYTES && !awaitsContinue && status !== 408);
 }
 
-/** Milliseconds for which a socket without a readable request is read on after its last bytes. */
+/** The time for which a socket without a parsable request is read after its last bytes. */
 const UNREADABLE_TIME_MS = 2_000;
 
-/** Sockets that {@link closeGracefully} is closing. What they still bring is dropped. */
+const CLOSE_CHECK_INTERVAL_MS = 250;
+
+/** Sockets that {@link closeGracefully} is closing. Their further input is dropped. */
 const closing = new WeakSet<Socket>();
 
 export function isClosing(socket: Socket): boolean {
@@ -140,11 +142,11 @@ export function isClosing(socket: Socket): boolean {
 }
 
 /**
- * The same for a connection on which no further request can be found: its bytes are not HTTP, or none came in time. Sends
- * what is left to be sent, and FIN; reads and drops, so that no reset destroys the answer; then destroys the socket,
- * whether or not the client closes its side. `socket.end()` alone would keep the descriptor for as long as the client likes.
+ * Drains a connection on which no further request can be found: its bytes are not HTTP, or none arrived in time. Sends the
+ * pending output and FIN; reads and drops, so that no reset destroys the response; then destroys the socket, whether or not
+ * the client closes its side. `socket.end()` alone would keep the descriptor for as long as the client likes.
  *
- * @param hasContent the bytes belong to a request's content: a client may be sending megabytes of it before it reads, and
+ * @param hasContent whether the bytes belong to a request's content: a client may send megabytes of it before it reads, and
  *   gets the time of a {@link Drain}
  */
 export function closeGracefully(socket: Socket, { text, hasContent }: { text?: string; hasContent: boolean }): void {
@@ -152,7 +154,7 @@ export function closeGracefully(socket: Socket, { text, hasContent }: { text?: s
   closing.add(socket);
   if (text === undefined) socket.end();
   else socket.end(text);
-  // a request whose content nobody reads any more may have paused it
+  // An abandoned request may have left the socket paused.
   socket.resume();
   const { maxBytes, timeMs, silenceMs } = hasContent
     ? CLOSING
@@ -166,6 +168,6 @@ export function closeGracefully(socket: Socket, { text, hasContent }: { text?: s
     if (socket.bytesRead !== seen) lastByte = now;
     seen = socket.bytesRead;
     if (now - start >= timeMs || now - lastByte >= silenceMs || seen - before > maxBytes) socket.destroy();
-  }, 250);
+  }, CLOSE_CHECK_INTERVAL_MS);
   socket.once("close", () => clearInterval(check));
 }

@@ -4,12 +4,12 @@ import { createHandler } from "../handler.ts";
 import type { HandlerOptions } from "../options.ts";
 import { expectContinue, runNode } from "./node.ts";
 
-/** What `fastify.register(fixityPlugin, …)` is given. */
+/** Options of `fastify.register(fixityPlugin, …)`. */
 export interface FixityPluginOptions extends HandlerOptions {
   readonly fixity: Fixity;
   /**
-   * Whether the service is closed with the app: `fixity.close()` begins with `app.close()`, which waits for it. Without,
-   * close it yourself, before `app.close()`: that waits for running uploads, however long they take.
+   * Whether `app.close()` closes the service, and waits for it. If not, call `fixity.close()` before `app.close()`, which waits
+   * for running uploads however long they take.
    *
    * @default true
    */
@@ -17,16 +17,16 @@ export interface FixityPluginOptions extends HandlerOptions {
 }
 
 /**
- * The service as a Fastify plugin: registers the service's own prefix and leaves the rest of the app alone. Hooks of the
- * app (authentication, rate limits) run before fixity as for any route; the content is not read by Fastify.
+ * The service as a Fastify plugin: registers the service's own prefix and leaves the rest of the app alone. Hooks of the app
+ * (authentication, rate limits) run before fixity as for any route. Fastify does not read the content.
  */
 export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fastify, plugin) => {
   const { fixity, closesWithApp = true, ...options } = plugin;
   const handler = createHandler(fixity, options);
   expectContinue(fastify.server, { handler });
-  takeContentAsItIs(fastify);
+  disableContentParsing(fastify);
   if (closesWithApp) {
-    // `onClose` comes when all requests have ended, and it is this that ends them
+    // Fastify calls `onClose` after all requests have ended, but it is `close()` that ends them.
     fastify.addHook("preClose", async () => void fixity.close().catch(() => null));
     fastify.addHook("onClose", () => fixity.close());
   }
@@ -43,7 +43,7 @@ export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fast
   }
 };
 
-function takeContentAsItIs(fastify: FastifyInstance): void {
+function disableContentParsing(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser("*", (_request, _payload, done) => done(null));
 }

@@ -1,52 +1,51 @@
 import { FixityError } from "../../core/errors.ts";
-import type { Answer, AnswerStream, Exchange, Fields } from "../exchange.ts";
+import { type Answer, type AnswerStream, type Exchange, type Fields, nextRequestId } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
 import { reasonOf } from "./node-answer.ts";
-import { nextRequestId } from "./request-id.ts";
+import { type RateLimits, RateLimitedBody } from "./rate-limited-body.ts";
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
 /** Statuses whose `Response` cannot have a body (Fetch Standard, "null body status"). */
-const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
+const NULL_BODY_STATUSES: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 
 const NO_FIELDS: Fields = { get: () => undefined };
 
-/** A function of the Fetch standard's types, as Hono, Next, Bun and Deno take it. */
+/** A function of the Fetch standard's types, as Hono, Next, Bun and Deno expect it. */
 export type FetchHandler = (request: Request, ...host: readonly unknown[]) => Promise<Response>;
 
-/** What only hosts of the Fetch standard's types need to say. */
+/** Options that only hosts of the Fetch standard's types need. */
 export interface FetchHostOptions {
   /**
-   * The IP address at the other end of the connection: the standard's `Request` does not have it. Without, there are no
-   * limits per client.
+   * Returns the IP address of the peer, which the standard's `Request` lacks. Without it there are no limits per client.
    *
-   * @param host what the host passes besides the request, such as Deno's `info` or Bun's `server`
+   * @param host the arguments that the host passes after the request, such as Deno's `info` or Bun's `server`
    */
   readonly peerAddress?: (request: Request, ...host: readonly unknown[]) => string | undefined;
 }
 
 /**
- * The handler over `Request` and `Response`. These types have neither trailer fields nor `100 Continue`; everything else is
- * as over Node's own. Requests outside the handler's paths get a 404.
+ * The handler over `Request` and `Response`. These types have neither trailer fields nor `100 Continue`; everything else works
+ * as over Node's own types. Requests outside the handler's paths get a 404.
  *
- * Hosts differ in what they do when a response is complete before the request is: `@hono/node-server` reads for half a
- * second, then destroys the connection. So here, too, an early answer ends when the rest of the content has been drained:
- * its `Content-Length` tells the client that it is complete before.
+ * Hosts differ in what they do if a response is complete before the request is: `@hono/node-server` reads for half a second,
+ * then destroys the connection. So here, too, an early response ends only after the rest of the content has been drained. Its
+ * `Content-Length` tells the client earlier that it is complete.
  */
 export function fetchListener(handler: Handler, { peerAddress }: FetchHostOptions = {}): FetchHandler {
   return async (request, ...host) => {
     const started = performance.now();
-    const exchange = new FetchExchange(request, peerAddress?.(request, ...host));
+    const exchange = new FetchExchange(request, peerAddress?.(request, ...host), handler.rateLimits);
     const answer = await handler.handle(exchange);
     const report = (bytesSent: number, aborted: boolean): void =>
       handler.report(exchange, answer, {
         durationMs: performance.now() - started,
-        bytesReceived: exchange.body.received,
+        bytesReceived: exchange.content.received,
         bytesSent,
         aborted,
       });
-    return toResponse(exchange, answer, report);
+    return toResponse(exchange.content, answer, report);
   };
 }
 
@@ -57,31 +56,34 @@ class FetchExchange implements Exchange {
   readonly authority: string;
   readonly fields: Fields;
   readonly trailers: Fields = NO_FIELDS;
-  readonly body: FetchBody;
+  readonly body: RateLimitedBody;
+  /** The content without a limit on its rate, for the drain. */
+  readonly content: FetchBody;
   readonly signal: AbortSignal;
   readonly hasContent: boolean;
   readonly isContentUsed: boolean;
   readonly awaitsContinue = false;
   readonly peerAddress: string | undefined;
 
-  constructor(request: Request, peerAddress: string | undefined) {
+  constructor(request: Request, peerAddress: string | undefined, rateLimits: RateLimits) {
     this.peerAddress = peerAddress;
     const { pathname, search, host } = new URL(request.url);
     this.method = request.method;
     this.target = pathname + search;
     this.authority = request.headers.get("host") ?? host;
     this.fields = { get: (name) => request.headers.get(name) ?? undefined };
-    // asked first: to ask some hosts for the body of a request that was read locks it
+    // Read before `body`: on some hosts, accessing the body of a request that has been read locks it.
     const isUsed = request.bodyUsed;
     const { body } = request;
     this.hasContent = body !== null || request.headers.has("content-length");
     this.isContentUsed = isUsed || body?.locked === true;
-    this.body = new FetchBody(this.isContentUsed ? null : body, request.headers.get("content-length"));
+    this.content = new FetchBody(this.isContentUsed ? null : body, request.headers.get("content-length"));
+    this.body = new RateLimitedBody(this.content, rateLimits);
     this.signal = request.signal;
   }
 }
 
-/** The content of a request; a connection that ends early is an aborted upload. Read by the route, then by a drain. */
+/** The content of a request. If the connection ends early, the upload is aborted. Read by the route, then by a drain. */
 class FetchBody implements AsyncIterableIterator<Uint8Array> {
   received = 0;
   readonly #stream: ReadableStream<Uint8Array> | null;
@@ -95,7 +97,7 @@ class FetchBody implements AsyncIterableIterator<Uint8Array> {
     this.#length = length === null ? Infinity : Number(length);
   }
 
-  /** Bytes of content that have not arrived yet; `Infinity` when their number was not announced. */
+  /** Bytes of content that have not arrived; `Infinity` if their number was not announced. */
   get missing(): number {
     return this.isExhausted ? 0 : this.#length - this.received;
   }
@@ -118,13 +120,13 @@ class FetchBody implements AsyncIterableIterator<Uint8Array> {
     return { done: true, value: undefined };
   }
 
-  /** Takes the content away from the route, wherever that stands, and returns what has not been read. */
+  /** Takes the content away from the route, at whatever position, and returns the unread rest. */
   rest(): { next(): Promise<Result> } {
     this.#isLeft = true;
     return { next: () => this.#next() };
   }
 
-  /** Nobody reads on. */
+  /** Abandons the content. */
   cancel(): void {
     this.#reader?.cancel().catch(() => null);
   }
@@ -147,12 +149,12 @@ class FetchBody implements AsyncIterableIterator<Uint8Array> {
 }
 
 async function toResponse(
-  { body: content }: FetchExchange,
+  content: FetchBody,
   { status, fields, body }: Answer,
   report: (bytesSent: number, aborted: boolean) => void,
 ): Promise<Response> {
   if (body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array)) {
-    // only GET is answered with a stream, and there `Request` has no content
+    // Only GET gets a stream, and a `Request` for GET has no content.
     return new Response(toStream(body, report), { status, statusText: reasonOf(status), headers: fields });
   }
   const keeps = keepsConnection({ status, rest: content.missing, awaitsContinue: false });
@@ -163,8 +165,8 @@ async function toResponse(
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
   report(bytes?.length ?? 0, false);
   if (drain === null) return new Response(body as string | undefined, init);
-  if (bytes === undefined || BODILESS.has(status)) {
-    // nothing to hold back: the answer itself has to wait
+  if (bytes === undefined || NULL_BODY_STATUSES.has(status)) {
+    // Without a body to hold open, the whole response must wait.
     await drain.answered();
     return new Response(null, init);
   }
@@ -185,7 +187,7 @@ function heldOpen(bytes: Uint8Array, drain: Drain): ReadableStream<Uint8Array> {
   });
 }
 
-/** A pulled stream over an answer's content; a failure errors it, so that the server ends the connection visibly. */
+/** A pulled stream of an answer's content. A failure errors it, so that the server visibly breaks the connection. */
 function toStream(
   body: AnswerStream,
   report: (bytesSent: number, aborted: boolean) => void,
@@ -194,7 +196,7 @@ function toStream(
   let sent = 0;
   let isClosed = false;
   const close = async (aborted: boolean): Promise<void> => {
-    // a client may leave while the last chunk is being read
+    // A client may disconnect while the last chunk is being read.
     if (isClosed) return;
     isClosed = true;
     await body[Symbol.asyncDispose]();

@@ -1,47 +1,47 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import { Socket } from "node:net";
 import type { Answer, AnswerStream } from "../exchange.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
 import type { NodeBody } from "./node-exchange.ts";
-import { Outlet } from "./outlet.ts";
 
-// Node takes the reason phrase of an interim response from its table, and from nowhere else. The table lacks this status,
-// so the line would say "104 unknown" (draft-ietf-httpbis-resumable-upload, section "HTTP Status Code").
+// Node takes the reason phrase of an interim response from this table only. Without an entry, the status line would be
+// "104 unknown" (draft-ietf-httpbis-resumable-upload, section "HTTP Status Code").
 STATUS_CODES[104] ??= "Upload Resumption Supported";
 
-/** Reason phrases that Node does not know, or has from an older RFC (RFC 9110, sections 15.5.14 and 15.5.21; tus, "Checksum"). */
+/** Phrases that Node lacks, or has from an obsolete RFC (RFC 9110, sections 15.5.14 and 15.5.21; tus, "Checksum"). */
 const REASONS: Readonly<Record<number, string>> = {
   413: "Content Too Large",
   422: "Unprocessable Content",
   460: "Checksum Mismatch",
 };
 
-/** The reason phrase of a status, or "" for one that has none. */
+/** The reason phrase of a status, or "" if it has none. */
 export function reasonOf(status: number): string {
   return REASONS[status] ?? STATUS_CODES[status] ?? "";
 }
 
-/** How the sending of an answer ended. */
+/** The outcome of sending an answer. */
 export interface Sent {
-  /** Bytes of content handed to the socket. */
+  /** Bytes of content written to the socket. */
   readonly bytes: number;
-  /** The client got less than the whole answer. */
+  /** Whether the client received less than the whole response. */
   readonly aborted: boolean;
 }
 
-/** What an answer replies to. */
-export interface Sending {
+/** A response that has not begun, and its request. */
+export interface PendingResponse {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly body: NodeBody;
-  /** The client has asked for a `100 Continue`, and this adapter has not sent it. */
+  /** Whether the client waits for a `100 Continue` that was not sent. */
   readonly awaitsContinue: boolean;
-  /** Milliseconds for which the client may accept no byte of a streamed answer. */
-  readonly idleTimeout: number;
-  /** The connection ends after the answer in any case. @default false */
+  /** Time for which the client may accept no byte of a streamed response. */
+  readonly idleTimeoutMs: number;
+  /** Whether the connection must end after the response. @default false */
   readonly close?: boolean;
 }
 
-/** Responses that are whole on their socket, and not ended because the request's content is still arriving. */
+/** Responses that have been sent completely but not ended, because the request's content is still arriving. */
 const draining = new WeakSet<ServerResponse>();
 
 export function isDraining(response: ServerResponse): boolean {
@@ -49,13 +49,13 @@ export function isDraining(response: ServerResponse): boolean {
 }
 
 /**
- * Sends an answer. Resolves when the whole of it has been handed to the socket; what the client is still sending is
- * drained beside it and after it, see {@link Drain}.
+ * Sends an answer. Resolves when all of it has been written to the socket. Content that the client is still sending is drained
+ * meanwhile and afterwards, see {@link Drain}.
  *
- * @throws whatever a streamed answer fails with, after the connection has been destroyed
+ * @throws any failure of a streamed answer, after the connection has been destroyed
  */
-export async function sendAnswer(sending: Sending, answer: Answer): Promise<Sent> {
-  const { request, response, body, awaitsContinue, idleTimeout, close = false } = sending;
+export async function sendAnswer(pending: PendingResponse, answer: Answer): Promise<Sent> {
+  const { request, response, body, awaitsContinue, idleTimeoutMs, close = false } = pending;
   const content = answer.body;
   const isStream = typeof content === "object" && !(content instanceof Uint8Array);
   if (response.destroyed) {
@@ -63,29 +63,29 @@ export async function sendAnswer(sending: Sending, answer: Answer): Promise<Sent
     return { bytes: 0, aborted: true };
   }
   const keeps = !close && keepsConnection({ status: answer.status, rest: body.missing, awaitsContinue });
-  // HTTP/2 ends streams, not connections (RFC 9113, section 8.2.2)
+  // HTTP/2 ends streams, not connections (RFC 9113, section 8.2.2).
   writeHead(response, answer, !keeps && request.httpVersionMajor < 2);
   const drain = body.isExhausted ? null : new Drain(body.rest(), drainLimits(keeps));
-  // in the middle of a stream the client must see that it is cut
+  // Within a stream, the client must notice that it is truncated.
   void drain?.ended.then((isComplete) => isComplete || isDraining(response) || response.destroy());
   if (isStream) {
-    const sent = await sendStream(response, content, idleTimeout);
-    if (!sent.aborted) endAfter(drain, sending);
+    const sent = await sendStream(response, content, idleTimeoutMs);
+    if (!sent.aborted) endAfter(drain, pending);
     return sent;
   }
   if (drain === null) {
     response.end(content);
   } else {
-    // written before the response ends, so that the client can read it while it sends
+    // Written before the response ends, so that the client can read it while it is still sending.
     if (content === undefined) response.flushHeaders();
     else response.write(content);
-    endAfter(drain, sending);
+    endAfter(drain, pending);
   }
   return { bytes: content === undefined ? 0 : Buffer.byteLength(content), aborted: false };
 }
 
-/** Ends a response whose whole answer has been handed to the socket, when the drain beside it has ended. */
-function endAfter(drain: Drain | null, { request, response }: Sending): void {
+/** Ends a response that has been written completely, once the drain has ended. */
+function endAfter(drain: Drain | null, { request, response }: PendingResponse): void {
   if (drain === null) return void response.end();
   draining.add(response);
   void drain.answered().then((isComplete) => {
@@ -93,9 +93,9 @@ function endAfter(drain: Drain | null, { request, response }: Sending): void {
   });
 }
 
-/** Writes the status line and the header section; with `close`, the connection ends after the answer. */
+/** Writes the status line and the header section. */
 function writeHead(response: ServerResponse, { status, fields, body }: Answer, close: boolean): void {
-  // one flat list: setting header by header costs more than the rest of a small answer
+  // One flat list: setting each header separately costs more than the rest of a small response.
   const lines: string[] = [];
   for (const name of Object.keys(fields)) lines.push(name, fields[name] ?? "");
   if (typeof body === "string" || body instanceof Uint8Array) {
@@ -108,21 +108,21 @@ function writeHead(response: ServerResponse, { status, fields, body }: Answer, c
 }
 
 /**
- * Streams an answer's content at the pace of the client, and leaves the response to be ended. If the stream fails, or the
- * client accepts no byte for `idleTimeout` milliseconds while a file or a connection to a bucket is held open for it, the
- * connection is destroyed, so that a part is never mistaken for the whole.
+ * Streams an answer's content at the client's pace, without ending the response. If the stream fails, or the client accepts no
+ * byte for `idleTimeoutMs` while a file or a connection to a bucket is held open for it, the connection is destroyed, so that
+ * a part is never mistaken for the whole.
  *
- * @throws whatever the stream fails with, after the connection has been destroyed
+ * @throws any failure of the stream, after the connection has been destroyed
  */
-async function sendStream(response: ServerResponse, stream: AnswerStream, idleTimeout: number): Promise<Sent> {
+async function sendStream(response: ServerResponse, stream: AnswerStream, idleTimeoutMs: number): Promise<Sent> {
   let bytes = 0;
   await using _ = stream;
-  using outlet = new Outlet(response, idleTimeout);
+  using writer = new PacedWriter(response, idleTimeoutMs);
   try {
     for await (const chunk of stream) {
       if (response.destroyed) return { bytes, aborted: true };
       bytes += chunk.length;
-      await outlet.write(chunk);
+      await writer.write(chunk);
     }
   } catch (error) {
     const aborted = response.destroyed;
@@ -131,4 +131,61 @@ async function sendStream(response: ServerResponse, stream: AnswerStream, idleTi
     throw error;
   }
   return { bytes, aborted: response.destroyed };
+}
+
+/** The longest timeout that Node supports. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/**
+ * Writes the chunks of a streamed answer at the client's pace. A client that accepts no byte of a chunk for a while is
+ * disconnected, because a file or a connection to a bucket is held open for it. Time that the stream needs to produce a chunk
+ * does not count.
+ *
+ * The socket's own timeout serves the whole answer: it costs less than a timer per chunk, and only the socket sees how much
+ * of a chunk the kernel has accepted.
+ */
+class PacedWriter implements Disposable {
+  readonly #response: ServerResponse;
+  /** `null` when the app is called without a socket, as by Fastify's `inject()`. */
+  readonly #socket: Socket | null;
+  /** The socket's timeout before this answer. */
+  readonly #previousTimeoutMs: number;
+  /** Resolves the pending write. */
+  #resolve: (() => void) | null = null;
+
+  constructor(response: ServerResponse, idleTimeoutMs: number) {
+    this.#response = response;
+    this.#socket = response.socket instanceof Socket ? response.socket : null;
+    this.#previousTimeoutMs = this.#socket?.timeout ?? 0;
+    this.#socket?.setTimeout(Math.min(idleTimeoutMs, MAX_TIMEOUT_MS));
+    response.on("timeout", this.#onTimeout);
+    response.on("close", this.#onWritten);
+  }
+
+  /** Resolves when the kernel has accepted the whole chunk, or the client has disconnected. */
+  write(chunk: Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#response.destroyed) return resolve();
+      this.#resolve = resolve;
+      this.#response.write(chunk, this.#onWritten);
+    });
+  }
+
+  /** Restores the socket's timeout: a pipelined request has other limits. */
+  [Symbol.dispose](): void {
+    this.#socket?.setTimeout(this.#previousTimeoutMs);
+    this.#response.off("timeout", this.#onTimeout);
+    this.#response.off("close", this.#onWritten);
+  }
+
+  readonly #onWritten = (): void => {
+    const resolve = this.#resolve;
+    this.#resolve = null;
+    resolve?.();
+  };
+
+  /** With a listener, Node does not destroy the socket itself. The next chunk restarts the timeout. */
+  readonly #onTimeout = (): void => {
+    if (this.#resolve !== null) this.#response.destroy();
+  };
 }

@@ -1,36 +1,37 @@
 import { FixityError } from "../../core/errors.ts";
+import type { RequestBody } from "../exchange.ts";
 
 /** How slow a sender may be. */
-export interface PaceLimits {
+export interface RateLimits {
   /** Milliseconds without a byte. */
-  readonly idleTimeout: number;
-  /** Bytes per second that must come in over each `rateWindow`; 0 for any. */
-  readonly minRate: number;
-  /** Milliseconds over which `minRate` is measured: also the grace time of a new upload. */
-  readonly rateWindow: number;
+  readonly idleTimeoutMs: number;
+  /** The lowest average over each window; 0 for no limit. */
+  readonly minBytesPerSecond: number;
+  /** The length of a window, and thus the grace period of a new upload. */
+  readonly windowMs: number;
 }
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
-/** How often senders are looked at, in milliseconds. */
-const TICK = 250;
+/** The interval at which pending reads are checked. */
+const CHECK_INTERVAL_MS = 250;
 
 /**
- * Incoming bytes under a watch: a sender that goes silent or falls below the minimum rate is ended with `upload-stalled`.
- * Only time spent waiting for the sender counts, so a slow store is never held against a client; and there is no limit on
- * the whole time, which would cut honest long uploads.
+ * A request's content with a lower limit on its rate: if the sender stalls or falls below the minimum rate, reads fail with
+ * `upload-stalled`. Only time spent waiting for the sender counts, so a slow store is never held against a client. There is no
+ * limit on the total time, which would cut off honest long uploads.
  */
-export class PacedBody implements AsyncIterableIterator<Uint8Array> {
+export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, RequestBody {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #limits: PaceLimits;
+  readonly #limits: RateLimits;
   #reject: ((error: FixityError) => void) | null = null;
-  #interrupted: FixityError | null = null;
-  /** When the wait under way began, by `performance.now()`. */
-  #waitingSince = 0;
-  #windowWaited = 0;
+  #interruption: FixityError | null = null;
+  /** When the pending read began, by `performance.now()`. */
+  #pendingSince = 0;
+  #windowWaitedMs = 0;
   #windowBytes = 0;
 
-  constructor(source: AsyncIterable<Uint8Array>, limits: PaceLimits) {
+  constructor(source: AsyncIterable<Uint8Array>, limits: RateLimits) {
     this.#source = source[Symbol.asyncIterator]();
     this.#limits = limits;
   }
@@ -40,8 +41,8 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   next(): Promise<Result> {
-    if (this.#interrupted !== null) return Promise.reject(this.#interrupted);
-    this.#waitingSince = performance.now();
+    if (this.#interruption !== null) return Promise.reject(this.#interruption);
+    this.#pendingSince = performance.now();
     watch(this);
     return new Promise((resolve, reject) => {
       this.#reject = reject;
@@ -65,28 +66,27 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
     return { done: true, value: undefined };
   }
 
-  /** Fails the read under way, and every later one. */
   interrupt(reason: FixityError): void {
-    this.#interrupted = reason;
+    this.#interruption = reason;
     this.#fail(reason);
   }
 
-  /** Looks whether the sender is too slow; called every tick while a read is pending. */
-  examine(now: number): void {
-    const waited = now - this.#waitingSince;
-    if (waited >= this.#limits.idleTimeout) return this.#stall("No byte came in for too long.");
-    const { minRate, rateWindow } = this.#limits;
-    if (minRate === 0 || this.#windowWaited + waited < rateWindow) return;
-    if (this.#windowBytes < (minRate * rateWindow) / 1000) return this.#stall("The bytes came in too slowly.");
+  /** Fails the pending read if the sender is too slow. Called at intervals while a read is pending. */
+  checkRate(now: number): void {
+    const waitedMs = now - this.#pendingSince;
+    if (waitedMs >= this.#limits.idleTimeoutMs) return this.#stall("No byte arrived for too long.");
+    const { minBytesPerSecond, windowMs } = this.#limits;
+    if (minBytesPerSecond === 0 || this.#windowWaitedMs + waitedMs < windowMs) return;
+    if (this.#windowBytes < (minBytesPerSecond * windowMs) / 1000) return this.#stall("The bytes arrived too slowly.");
     this.#windowBytes = 0;
-    this.#windowWaited = -waited;
+    this.#windowWaitedMs = -waitedMs;
   }
 
   #settle(): void {
     if (this.#reject === null) return;
     this.#reject = null;
-    this.#windowWaited += performance.now() - this.#waitingSince;
-    unwatch(this);
+    this.#windowWaitedMs += performance.now() - this.#pendingSince;
+    watched.delete(this);
   }
 
   #stall(message: string): void {
@@ -100,25 +100,21 @@ export class PacedBody implements AsyncIterableIterator<Uint8Array> {
   }
 }
 
-// One timer for all senders, running only while somebody is waited for: a timer per read would cost more than the read.
-const watched = new Set<PacedBody>();
+// One timer for all pending reads, running only while there are any: a timer per read would cost more than the read.
+const watched = new Set<RateLimitedBody>();
 let timer: NodeJS.Timeout | null = null;
 
-function watch(body: PacedBody): void {
+function watch(body: RateLimitedBody): void {
   watched.add(body);
-  timer ??= setInterval(tick, TICK).unref();
+  timer ??= setInterval(checkAll, CHECK_INTERVAL_MS).unref();
 }
 
-function unwatch(body: PacedBody): void {
-  watched.delete(body);
-}
-
-function tick(): void {
+function checkAll(): void {
   if (watched.size === 0 && timer !== null) {
     clearInterval(timer);
     timer = null;
     return;
   }
   const now = performance.now();
-  for (const body of watched) body.examine(now);
+  for (const body of watched) body.checkRate(now);
 }

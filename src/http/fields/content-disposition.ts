@@ -1,24 +1,24 @@
 import { isUtf8 } from "node:buffer";
+import { TextDecoder } from "node:util";
 import { create, decodeExtended } from "content-disposition";
 import { FixityError } from "../../core/errors.ts";
 import { cleanFileName } from "../../core/file-name.ts";
-import { decodeEncodedWords } from "./encoded-words.ts";
 
-/** One parameter, its quoted value ending at the next quote: how browsers write it. */
+/** One parameter as browsers write it: a quoted value ends at the next quote. */
 const AS_BROWSERS = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^";]*))/y;
-/** One parameter, its quoted value with backslash escapes: RFC 2183 and 6266, and curl before 7.81. */
+/** One parameter whose quoted value has backslash escapes: RFC 2183 and 6266, and curl before 7.81. */
 const AS_RFC_2183 = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\[^])*)"|([^";]*))/y;
 
-/** One parameter of those that this field is known to have, without its value. */
-const KNOWN = /[ \t]*;[ \t]*(name|filename\*?|size|(?:creation|modification|read)-date)[ \t]*=[ \t]*/iy;
-/** The value of one, unless it is a file name in quotes. */
-const VALUE = /"([^"]*)"|([^";]*)/y;
-/** A quote that ends a file name which has quotes in it: a known parameter or nothing follows. */
+/** The name of a parameter that is defined for this field, without its value. */
+const KNOWN_NAME = /[ \t]*;[ \t]*(name|filename\*?|size|(?:creation|modification|read)-date)[ \t]*=[ \t]*/iy;
+/** The value of such a parameter, unless it is a quoted file name. */
+const KNOWN_VALUE = /"([^"]*)"|([^";]*)/y;
+/** The quote that ends a file name with unescaped quotes: a defined parameter or nothing follows it. */
 const LAST_QUOTE = /"(?=[ \t]*(?:$|;[ \t]*(?:name|filename\*?|size|(?:creation|modification|read)-date)[ \t]*=))/gi;
-/** In a file name with quotes: text that another reader may take for a parameter. */
+/** Text in a file name with unescaped quotes that another parser may read as a second name. */
 const SECOND_NAME = /[\s;,"'](?:name|filename\*?)[ \t]*=/i;
 
-/** More parameters than this in one field are malformed. */
+/** A field with more parameters is malformed. */
 const MAX_PARAMETERS = 16;
 
 /** What browsers escape in a quoted value (WHATWG HTML, "multipart/form-data encoding algorithm"). */
@@ -27,26 +27,26 @@ const BROWSER_ESCAPES: Readonly<Record<string, string>> = { "%22": '"', "%0D": "
 type Parameters = ReadonlyMap<string, string>;
 
 /**
- * The parameters of a `Content-Disposition`, of a request or of a form part, by lower-case name; `null` where it is malformed
- * or has one of them twice.
+ * The parameters of a `Content-Disposition`, of a request or of a form part, by lower-case name. `null` if the field is
+ * malformed or repeats a parameter.
  *
- * Senders escape quotes in one of two ways, and a backslash before a quote means another thing in each. So the field is read
- * as browsers write it, then with backslash escapes where it makes no sense that way. Others do not escape quotes at all
- * (form-data before 4.0.6, Firefox 3.6, IE 8): where both grammars fail, a file name ends at the last quote that can end it.
+ * Senders escape quotes in one of two ways, and a backslash before a quote means something different in each. The field is
+ * parsed as browsers write it and, if that fails, with backslash escapes. Some senders do not escape quotes at all
+ * (form-data before 4.0.6, Firefox 3.6, IE 8): if both grammars fail, a file name ends at the last quote that can end it.
  */
 export function dispositionParameters(text: string): Parameters | null {
-  const asBrowsers = parse(text, AS_BROWSERS, fromBrowser);
+  const asBrowsers = parse(text, AS_BROWSERS, unescapeBrowser);
   if (asBrowsers instanceof Map) return asBrowsers;
-  const asRfc2183 = parse(text, AS_RFC_2183, fromQuotedPairs);
+  const asRfc2183 = parse(text, AS_RFC_2183, unescapeQuotedPairs);
   if (asRfc2183 instanceof Map) return asRfc2183;
-  // two readers of a repeated parameter could understand two things
+  // Two parsers could pick different values of a repeated parameter.
   if (asBrowsers === "repeated" || asRfc2183 === "repeated") return null;
   return parseUnescaped(text);
 }
 
 /**
- * The file name in parameters as it was sent: `filename*` where it can be decoded, else `filename`. Empty where only a
- * `filename*` is there that cannot be decoded, `null` without both.
+ * The file name in parameters, as sent: `filename*` if it can be decoded, otherwise `filename`. Empty if there is only a
+ * `filename*` that cannot be decoded, `null` if there is neither.
  */
 export function fileNameIn(parameters: Parameters): string | null {
   const plain = parameters.get("filename");
@@ -56,36 +56,36 @@ export function fileNameIn(parameters: Parameters): string | null {
 }
 
 /**
- * The file name in a request's `Content-Disposition`, read by the same rules as that of a form part, or `null` where it has
- * none. The disposition type does not matter and may be missing.
+ * The file name in a request's `Content-Disposition`, parsed by the same rules as that of a form part, or `null` if it has
+ * none. The disposition type is ignored and may be missing.
  *
- * @throws FixityError `invalid-field` where the field is malformed or gives two names
+ * @throws FixityError `invalid-field` if the field is malformed or gives two names
  */
 export function fileNameOf(text: string | undefined): string | null {
   if (text === undefined) return null;
-  const field = fromBytes(text);
+  const field = decodeFieldBytes(text);
   const parameters = dispositionParameters(/^\s*(?:filename\*?|name)\s*=/i.test(field) ? `;${field}` : field);
   if (parameters !== null) return fileNameIn(parameters) || null;
   throw new FixityError(
     "invalid-field",
-    'Content-Disposition is malformed, or gives a parameter twice. Send it as: attachment; filename="photo.png".',
+    'Content-Disposition is malformed or repeats a parameter. Send it as: attachment; filename="photo.png".',
   );
 }
 
 /**
- * The `Content-Disposition` of an answer, safe for any name in any script: what is not ASCII goes into `filename*`
- * (RFC 8187), with an ASCII stand-in before it for old clients (RFC 6266, appendix D).
+ * A response's `Content-Disposition`, safe for any name in any script: a name that is not ASCII goes into `filename*`
+ * (RFC 8187), preceded by an ASCII fallback for old clients (RFC 6266, appendix D).
  *
- * @param name `null` for none; cleaned here, so that a name without one visible character is as good as none
+ * @param name `null` for none. It is cleaned here: a name without a visible character counts as none.
  */
 export function formatDisposition(type: "inline" | "attachment", name: string | null): string {
   const clean = cleanFileName(name);
   if (clean === null) return type;
-  // quotes, backslashes and percent signs are ASCII, but clients differ in how they read them
+  // Quotes, backslashes and percent signs are ASCII, but clients differ in how they parse them.
   return create(clean, { type, fallback: clean.replace(/[^\x20-\x7e]|["\\%]/gu, "_") });
 }
 
-/** The parameters behind the first `;`, by one of the grammars. */
+/** The parameters after the first `;`, by one of the two grammars. */
 function parse(
   text: string,
   grammar: RegExp,
@@ -108,17 +108,17 @@ function parse(
   return parameters;
 }
 
-/** Known parameters only, with a file name whose quotes are not escaped. */
+/** Defined parameters only, with a file name whose quotes are not escaped. */
 function parseUnescaped(text: string): Parameters | null {
   const parameters = new Map<string, string>();
   const end = endOfParameters(text);
   const trimmed = text.slice(0, end);
   let position = text.indexOf(";");
   while (position !== -1 && position < end) {
-    KNOWN.lastIndex = position;
-    const key = KNOWN.exec(trimmed)?.[1]?.toLowerCase();
+    KNOWN_NAME.lastIndex = position;
+    const key = KNOWN_NAME.exec(trimmed)?.[1]?.toLowerCase();
     if (key === undefined || parameters.has(key)) return null;
-    const start = KNOWN.lastIndex;
+    const start = KNOWN_NAME.lastIndex;
     if (key === "filename" && trimmed[start] === '"') {
       LAST_QUOTE.lastIndex = start + 1;
       const last = LAST_QUOTE.exec(trimmed);
@@ -128,35 +128,73 @@ function parseUnescaped(text: string): Parameters | null {
       parameters.set(key, value);
       position = last.index + 1;
     } else {
-      VALUE.lastIndex = start;
-      const [, quoted, bare = ""] = VALUE.exec(trimmed) ?? [];
+      KNOWN_VALUE.lastIndex = start;
+      const [, quoted, bare = ""] = KNOWN_VALUE.exec(trimmed) ?? [];
       parameters.set(key, quoted ?? bare.trim());
-      position = VALUE.lastIndex;
+      position = KNOWN_VALUE.lastIndex;
     }
   }
   return parameters;
 }
 
 /**
- * Where the last parameter ends: before white space at the end, and before a `;` with nothing behind it, as some senders
- * write. Found once, since to look for it after each parameter would take quadratic time.
+ * Where the last parameter ends: before trailing white space, and before a trailing `;` that some senders write. Computed
+ * once, because looking for it after each parameter would take quadratic time.
  */
 function endOfParameters(text: string): number {
   const trimmed = text.trimEnd();
   return trimmed.endsWith(";") ? trimmed.slice(0, -1).trimEnd().length : trimmed.length;
 }
 
-function fromBrowser(quoted: string): string {
+function unescapeBrowser(quoted: string): string {
   return quoted.replace(/%(?:22|0D|0A)/g, (escape) => BROWSER_ESCAPES[escape] ?? escape);
 }
 
-function fromQuotedPairs(quoted: string): string {
+function unescapeQuotedPairs(quoted: string): string {
   return quoted.replace(/\\([^])/g, "$1");
 }
 
-/** A field's text has one character a byte; clients that do not know RFC 8187 send UTF-8 as it is. */
-function fromBytes(text: string): string {
+/** A field's text has one character for each byte. Clients that do not know RFC 8187 send raw UTF-8. */
+function decodeFieldBytes(text: string): string {
   if (/[^\x00-\xff]/.test(text)) return text;
   const bytes = Buffer.from(text, "latin1");
   return isUtf8(bytes) ? bytes.toString("utf8") : text;
+}
+
+/** One encoded word: charset, optionally with a language (RFC 2231, section 5), encoding and text. */
+const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
+/** Only encoded words. White space between two of them is not part of the text (RFC 2047, section 6.2). */
+const ONLY_ENCODED_WORDS = /^[ \t]*(?:=\?[^?\s]+\?[bq]\?[^?]*\?=[ \t]*)+$/i;
+
+/**
+ * Decodes text that consists of encoded words (RFC 2047), as mail libraries write names that are not ASCII: HTTP does not
+ * know them, but clients send them. Returns any other text, and what cannot be decoded, unchanged.
+ */
+export function decodeEncodedWords(text: string): string {
+  if (!ONLY_ENCODED_WORDS.test(text)) return text;
+  // Some encoders split within a character, so adjacent words in one charset are decoded together.
+  const runs: { charset: string; bytes: Buffer[] }[] = [];
+  for (const [, charset = "", encoding = "", encoded = ""] of text.matchAll(ENCODED_WORD)) {
+    const bytes = encoding.toLowerCase() === "b" ? Buffer.from(encoded, "base64") : decodeQ(encoded);
+    const last = runs.at(-1);
+    if (last?.charset === charset.toLowerCase()) last.bytes.push(bytes);
+    else runs.push({ charset: charset.toLowerCase(), bytes: [bytes] });
+  }
+  try {
+    return runs.map(({ charset, bytes }) => decodeCharset(charset, Buffer.concat(bytes))).join("");
+  } catch {
+    return text;
+  }
+}
+
+/** The Q encoding: an underscore is a space, and `=` precedes the hex digits of a byte (RFC 2047, section 4.2). */
+function decodeQ(encoded: string): Buffer {
+  const bytes = encoded
+    .replaceAll("_", " ")
+    .replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, "latin1");
+}
+
+function decodeCharset(charset: string, bytes: Buffer): string {
+  return new TextDecoder(charset, { fatal: true, ignoreBOM: true }).decode(bytes);
 }

@@ -4,16 +4,16 @@ import { FixityError } from "../../core/errors.ts";
 
 /** What a digest field announces (RFC 9530). */
 export interface DigestValues {
-  /** 32 bytes, or `null` where the field has no `sha-256`. */
+  /** 32 bytes, or `null` if the field has no `sha-256`. */
   readonly sha256: Buffer | null;
-  /** 64 bytes, or `null` where the field has no `sha-512`. */
+  /** 64 bytes, or `null` if the field has no `sha-512`. */
   readonly sha512: Buffer | null;
-  /** The names of further algorithms in the field, whose values are not read. */
+  /** The names of the other algorithms in the field. Their values are not parsed. */
   readonly others: readonly string[];
 }
 
 /**
- * Reads `Repr-Digest` or `Content-Digest`: a dictionary of byte sequences (RFC 9651), `sha-256=:<base64>:`.
+ * Parses `Repr-Digest` or `Content-Digest`: a dictionary of byte sequences (RFC 9651), `sha-256=:<base64>:`.
  *
  * @param name the field's name, for the error
  * @throws FixityError `invalid-field`
@@ -37,7 +37,7 @@ function parseField(name: string, text: string): Dictionary {
   try {
     values = parseDictionary(text);
   } catch (cause) {
-    throw new FixityError("invalid-field", `${name} cannot be parsed: write sha-256=:<base64>:.`, { cause });
+    throw new FixityError("invalid-field", `${name} is malformed: send sha-256=:<base64>:.`, { cause });
   }
   if (values.size === 0) throw new FixityError("invalid-field", `${name} is empty.`);
   return values;
@@ -51,5 +51,5 @@ function digestIn(
   const value = values.get(algorithm)?.[0];
   if (value === undefined) return null;
   if (value instanceof ArrayBuffer && value.byteLength === length) return Buffer.from(value);
-  throw new FixityError("invalid-field", `${name} has a ${algorithm} that is not ${length} bytes in base64.`);
+  throw new FixityError("invalid-field", `The ${algorithm} in ${name} is not ${length} bytes in base64.`);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { Digest } from "../../core/digest.ts";
-import { etagOf, matchesStrongly, matchesWeakly, parseEntityTags } from "./etag.ts";
+import { etagOf, ifRangeHolds, matchesStrongly, matchesWeakly, parseEntityTags } from "./etag.ts";
 
 const hex = "ab".repeat(32);
 const digest = Digest.parse(hex);
@@ -66,4 +66,12 @@ test("any list of tags is read back as it was written", () => {
       assert.deepEqual(parseEntityTags(text), tags);
     }),
   );
+});
+
+test("If-Range holds for the blob's own strong tag only", () => {
+  assert.equal(ifRangeHolds(etag, etag), true);
+  assert.equal(ifRangeHolds(` ${etag} `, etag), true);
+  for (const text of ["", "*", '"x"', hex, `W/${etag}`, `${etag}, "x"`, "Mon, 23 Nov 2026 10:00:00 GMT"]) {
+    assert.equal(ifRangeHolds(text, etag), false, text);
+  }
 });

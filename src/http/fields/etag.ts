@@ -7,18 +7,18 @@ export interface EntityTag {
   readonly tag: string;
 }
 
-/** What `If-Match` or `If-None-Match` name; `"*"` for anything at all. */
+/** The value of `If-Match` or `If-None-Match`; `"*"` matches any representation. */
 export type EntityTags = "*" | readonly EntityTag[];
 
-/** An element of the list, perhaps empty, with the comma behind it. */
+/** One element of the list, possibly empty, and the comma after it. */
 const ENTITY_TAG = /(?:(W\/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,[ \t]*|$)/y;
 
-/** A blob's entity tag: its digest in hex, quoted. It is strong, as the bytes behind it can never be others. */
+/** A blob's entity tag: its digest in hex, quoted. It is strong, because the bytes of a digest never change. */
 export function etagOf(digest: Digest): string {
   return `"${digest.hex}"`;
 }
 
-/** Reads the list of an `If-Match` or `If-None-Match` field; `null` where it is malformed. */
+/** Parses the list of an `If-Match` or `If-None-Match` field. `null` if it is malformed. */
 export function parseEntityTags(field: string): EntityTags | null {
   const text = field.trim();
   if (text === "*") return "*";
@@ -34,14 +34,23 @@ export function parseEntityTags(field: string): EntityTags | null {
   return tags.length === 0 ? null : tags;
 }
 
-/** Whether `If-Match` holds for a representation that is there (strong comparison). A malformed field does not. */
+/** Whether `If-Match` holds for an existing representation (strong comparison). A malformed field does not hold. */
 export function matchesStrongly(tags: EntityTags | null, etag: string): boolean {
   if (tags === "*") return true;
   return tags?.some(({ weak, tag }) => !weak && tag === etag) ?? false;
 }
 
-/** Whether `If-None-Match` names a representation that is there (weak comparison). A malformed field does not. */
+/** Whether `If-None-Match` names an existing representation (weak comparison). A malformed field names none. */
 export function matchesWeakly(tags: EntityTags | null, etag: string): boolean {
   if (tags === "*") return true;
   return tags?.some(({ tag }) => tag === etag) ?? false;
+}
+
+/**
+ * Whether `If-Range` holds, so that `Range` applies (RFC 9110, section 13.1.5): only for the blob's own tag, by strong
+ * comparison. Dates never hold, because fixity sends no `Last-Modified`; nor do weak tags and malformed fields. The whole
+ * blob is sent then, which is correct whatever the client has.
+ */
+export function ifRangeHolds(text: string, etag: string): boolean {
+  return text.trim() === etag;
 }

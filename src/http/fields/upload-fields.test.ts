@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { booleanIn, integerIn } from "./upload-fields.ts";
-
-const fieldsWith = (text: string) => ({ get: (name: string) => (name === "x" ? text : undefined) });
+import { parseBooleanField, parseIntegerField } from "./upload-fields.ts";
 
 for (const [text, value] of [
   ["0", 0],
@@ -37,7 +35,7 @@ for (const [text, value] of [
   ["", null],
 ] as const) {
   test(`${JSON.stringify(text)} is ${value === null ? "no Integer" : `the Integer ${value}`}`, () => {
-    const found = integerIn(fieldsWith(text), "x");
+    const found = parseIntegerField(text);
     assert.ok(found === value, String(found));
   });
 }
@@ -57,11 +55,11 @@ for (const [text, value] of [
   ["", null],
 ] as const) {
   test(`${JSON.stringify(text)} is ${value === null ? "no Boolean" : `the Boolean ${value}`}`, () => {
-    assert.equal(booleanIn(fieldsWith(text), "x"), value);
+    assert.equal(parseBooleanField(text), value);
   });
 }
 
-test("a field that is not there is neither", () => {
-  assert.equal(integerIn(fieldsWith("5"), "y"), null);
-  assert.equal(booleanIn(fieldsWith("?1"), "y"), null);
+test("an absent field is neither", () => {
+  assert.equal(parseIntegerField(undefined), null);
+  assert.equal(parseBooleanField(undefined), null);
 });

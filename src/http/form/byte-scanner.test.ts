@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { inChunks } from "../../../test/helpers/forms.ts";
 import { ByteScanner } from "./byte-scanner.ts";
-import { delimiterOf, HEAD_END } from "./delimiter.ts";
+import { delimiterOf, HEAD_END } from "./form-reader.ts";
 
 /** Everything between the delimiters, as a plain search in the whole would part it. */
 async function split(scanner: ByteScanner, delimiter: Buffer): Promise<string[]> {

@@ -3,17 +3,17 @@ import { misreadForm } from "./form-errors.ts";
 const CR = 13;
 const EMPTY = Buffer.alloc(0);
 
-/** What {@link ByteScanner.take} found: bytes, the delimiter, or nothing before the next chunk. */
+/** The result of {@link ByteScanner.take}: bytes, the delimiter, or nothing until the next chunk is pulled. */
 export type Taken = Buffer | "delimiter" | "starved";
 
 /**
- * Takes the bytes between delimiters out of a stream of chunks, wherever the chunks end. It keeps the current chunk and
- * hands out slices of it. Of a delimiter that begins at the end of a chunk it keeps only how many bytes matched: these
- * bytes are known, so nothing is copied.
+ * Splits a stream of chunks at delimiters, wherever the chunks end. The scanner keeps the current chunk and hands out slices
+ * of it. If a delimiter begins at the end of a chunk, the scanner keeps only the number of matched bytes: it knows these
+ * bytes, so it copies nothing.
  *
- * Delimiters have to be such that a match which fails leaves no other one begun within it, as those of a form are:
- * `CRLF -- boundary` has its only CR in front; and in `CRLF CRLF`, the second CR begins another match only where a line
- * feed follows, which completes the first.
+ * A failed match must not contain the start of another match. Delimiters of a form have this property: `CRLF -- boundary`
+ * has its only CR at the front, and in `CRLF CRLF` the second CR starts a match only if a line feed follows, which completes
+ * the first match.
  */
 export class ByteScanner {
   readonly #source: AsyncIterator<Uint8Array>;
@@ -21,18 +21,18 @@ export class ByteScanner {
   #position = 0;
   /** Bytes of the delimiter matched just before `#position`. */
   #matched = 0;
-  /** How many of these were never in the stream. */
+  /** How many of these were implied and never in the stream. */
   #implied = 0;
-  #pulling = false;
+  #isPulling = false;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source[Symbol.asyncIterator]();
   }
 
   /**
-   * Goes on as if `count` bytes of the next delimiter had just been passed. To be called between delimiters only. A
-   * boundary may stand at the very start of a form, and right behind the empty line that ends a header section: the
-   * line break that belongs to it is that of the line before (RFC 2046, section 5.1.1, `body-part`).
+   * Continues as if the first `count` bytes of the next delimiter had just been read. Must be called between delimiters. A
+   * boundary may stand at the very start of a form, and directly after the empty line that ends a header section: its line
+   * break is then that of the preceding line (RFC 2046, section 5.1.1, `body-part`).
    */
   imply(count: number): void {
     this.#matched = count;
@@ -40,12 +40,12 @@ export class ByteScanner {
   }
 
   /**
-   * Takes what comes next: the bytes up to a delimiter in one or more slices, none of them empty, then the delimiter
-   * itself. The caller asks for one delimiter until it is found. The slices are the caller's.
+   * Takes what comes next: the bytes before a delimiter in one or more non-empty slices, then the delimiter itself. The
+   * caller must pass the same delimiter until it is found. The caller owns the slices.
    */
   take(delimiter: Buffer): Taken {
     if (this.#matched > 0) {
-      const taken = this.#goOnMatching(delimiter);
+      const taken = this.#continueMatch(delimiter);
       if (taken !== null) return taken;
     }
     const chunk = this.#chunk;
@@ -61,10 +61,10 @@ export class ByteScanner {
     return "delimiter";
   }
 
-  /** Brings the next chunk, once all of the current one has been taken. `false` at the end of the stream. */
+  /** Reads the next chunk, once the current one has been taken completely. Returns `false` at the end of the stream. */
   async pull(): Promise<boolean> {
-    if (this.#pulling) throw misreadForm("A form is read by one reader at a time.");
-    this.#pulling = true;
+    if (this.#isPulling) throw misreadForm("A form must be read by one reader at a time.");
+    this.#isPulling = true;
     try {
       const { done, value } = await this.#source.next();
       if (done === true) return false;
@@ -72,12 +72,12 @@ export class ByteScanner {
       this.#position = 0;
       return true;
     } finally {
-      this.#pulling = false;
+      this.#isPulling = false;
     }
   }
 
-  /** Goes on comparing where a match stopped; `null` where it fails and leaves nothing to hand out. */
-  #goOnMatching(delimiter: Buffer): Taken | null {
+  /** Continues a partial match. Returns `null` if it fails and leaves no bytes to hand out. */
+  #continueMatch(delimiter: Buffer): Taken | null {
     const matched = this.#matched;
     const count = Math.min(delimiter.length - matched, this.#chunk.length - this.#position);
     const start = this.#position;
@@ -90,7 +90,7 @@ export class ByteScanner {
     }
     const implied = this.#implied;
     this.#forgetMatch();
-    // copied, since whoever takes a slice owns it
+    // A copy, because the caller owns the slices.
     return matched > implied ? Buffer.from(delimiter.subarray(implied, matched)) : null;
   }
 
@@ -100,7 +100,7 @@ export class ByteScanner {
   }
 }
 
-/** Where the delimiter, both of which begin with CR, begins at the end of the chunk; the chunk's length if nowhere. */
+/** Where a prefix of the delimiter, which begins with CR, ends the chunk; the chunk's length if nowhere. */
 function startOfMatch(chunk: Buffer, from: number, delimiter: Buffer): number {
   let start = chunk.indexOf(CR, Math.max(from, chunk.length - delimiter.length + 1));
   while (start !== -1) {

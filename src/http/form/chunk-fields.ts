@@ -1,6 +1,6 @@
 import { FixityError } from "../../core/errors.ts";
 
-/** Fields by which chunking form uploaders say of how many requests a file consists, by their name in lower case. */
+/** Fields in which chunking form uploaders send the number of chunks of a file, by lower-case name. */
 const COUNT_FIELDS: ReadonlyMap<string, string> = new Map([
   ["dztotalchunkcount", "Dropzone"],
   ["resumabletotalchunks", "Resumable.js"],
@@ -11,31 +11,31 @@ const COUNT_FIELDS: ReadonlyMap<string, string> = new Map([
   ["total-chunk", "Syncfusion"],
 ]);
 
-/** Fields whose JSON has such a number, and its member. */
+/** Fields that hold the number in JSON, and the name of its member. */
 const JSON_FIELDS: ReadonlyMap<string, string> = new Map([
   ["chunkmetadata", "TotalCount"], // DevExtreme
   ["metadata", "totalChunks"], // Kendo UI
 ]);
 
-/** ng-file-upload sends the sizes of the file and of the chunk, and no count. */
+/** ng-file-upload sends the sizes of the file and of the chunk instead of a count. */
 const TOTAL_SIZE = "_totalSize";
 const CHUNK_SIZE = "_currentChunkSize";
 
 /**
- * Finds a request that brings one chunk of a file, by the fields of the form or the parameters of its target. Stored by
- * itself, the chunk would get a permanent link as if it were the file.
+ * Detects a request that carries one chunk of a file, by the fields of its form or the parameters of its target. A chunk
+ * stored by itself would get a permanent link as if it were the file.
  */
 export class ChunkFields {
   #totalSize: number | null = null;
   #chunkSize: number | null = null;
 
-  /** Whether {@link check} looks at the value of a field. */
+  /** Whether {@link check} needs the value of a field. */
   reads(name: string): boolean {
     const lower = name.toLowerCase();
     return COUNT_FIELDS.has(lower) || JSON_FIELDS.has(lower) || name === TOTAL_SIZE || name === CHUNK_SIZE;
   }
 
-  /** Looks at one field. @throws FixityError `malformed-form` */
+  /** Examines one field. @throws FixityError `malformed-form` */
   check(name: string, value: string): void {
     const lower = name.toLowerCase();
     const member = JSON_FIELDS.get(lower);
@@ -49,7 +49,7 @@ export class ChunkFields {
   }
 }
 
-/** {@link ChunkFields}, for uploaders that put the fields into the query. @throws FixityError `malformed-form` */
+/** {@link ChunkFields} for uploaders that put the fields into the query. @throws FixityError `malformed-form` */
 export function refuseChunkOfQuery(query: Iterable<readonly [name: string, value: string]>): void {
   const fields = new ChunkFields();
   for (const [name, value] of query) fields.check(name, value);
@@ -58,7 +58,7 @@ export function refuseChunkOfQuery(query: Iterable<readonly [name: string, value
 function oneChunk(name: string, what: string): FixityError {
   return new FixityError(
     "malformed-form",
-    `The field "${name}" says that the file consists of ${what}. Switch chunking off in the uploader, or use a resumable upload (tus).`,
+    `The field "${name}" says that the file consists of ${what}. Disable chunking in the uploader, or use a resumable upload (tus).`,
     { facts: { field: name } },
   );
 }

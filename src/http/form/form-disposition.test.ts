@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { FixityError } from "../../core/errors.ts";
-import { parseFormDisposition } from "./form-disposition.ts";
+import { parseFormDisposition } from "./part-head.ts";
 
 const fileNameIn = (parameters: string): string | null =>
   parseFormDisposition(`form-data; name=f; ${parameters}`).fileName;

@@ -1,18 +1,16 @@
 import { FixityError } from "../../core/errors.ts";
 
-/** A form that cannot be parsed, or that ends too early. */
+/** The form is malformed or truncated. */
 export function malformedForm(message: string, cause?: unknown): FixityError {
   return new FixityError("malformed-form", message, { cause });
 }
 
-/** How a boundary has to stand, for forms in which it is not found. */
-export const BOUNDARY_LINE = "A boundary stands behind two hyphens at the start of a line, and lines end with CRLF.";
+/** The syntax of a boundary, for errors about a form in which none was found. */
+export const BOUNDARY_LINE = "A boundary follows two hyphens at the start of a line, and lines end with CRLF.";
 
-/** A form whose lines end with a line feed alone: hand-written ones do. Without this text its sender looks for another fault. */
+/** Hand-written forms often have bare line feeds. Without this message their authors search elsewhere. */
 export function bareLineFeed(where: string): FixityError {
-  return malformedForm(
-    `${where} ends with a line feed alone: lines of a form end with CRLF (RFC 2046, section 5.1.1).`,
-  );
+  return malformedForm(`${where} ends with a bare line feed: lines of a form end with CRLF (RFC 2046, section 5.1.1).`);
 }
 
 /** Whether a line in these bytes ends with a line feed that no carriage return precedes. */
@@ -20,12 +18,12 @@ export function hasBareLineFeed(bytes: Buffer): boolean {
   return /(?:^|[^\r])\n/.test(bytes.toString("latin1"));
 }
 
-/** More of `what` than the limit allows. */
+/** `what` exceeds its limit. */
 export function overFormLimit(what: string, limit: number): FixityError {
-  return new FixityError("form-limit-exceeded", `${what} is over the limit of ${limit}.`, { facts: { limit } });
+  return new FixityError("form-limit-exceeded", `${what} exceeds the limit of ${limit}.`, { facts: { limit } });
 }
 
-/** A part read in another order than {@link FormReader} says: a fault of the program, not of the form. */
+/** A caller violated the order in which parts must be read: a fault of the program, not of the form. */
 export function misreadForm(message: string): FixityError {
   return new FixityError("internal-error", message);
 }

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formOf, inChunks, readForm, type SentPart } from "../../../test/helpers/forms.ts";
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
-import { type FormLimits, resolveFormLimits } from "./form-limits.ts";
 import type { FormPart } from "./form-part.ts";
-import { FormReader } from "./form-reader.ts";
+import { delimiterOf, type FormLimits, FormReader, resolveFormLimits } from "./form-reader.ts";
 
 const BOUNDARY = "----x";
 const FILE = part("upload", "hello", { fileName: "a.txt", mediaType: "text/plain" });
@@ -282,4 +281,20 @@ test("outsideSize: what stands before and behind the boundaries is bounded", asy
 test("a limit that is no number is refused", () => {
   assert.throws(() => reader([], { parts: Number.NaN }), fails("invalid-option"));
   assert.throws(() => reader([], { fieldSize: -1 }), fails("invalid-option"));
+});
+
+test("boundaries are taken as senders make them", () => {
+  for (const boundary of ["x", "----WebKitFormBoundary7MA4", "=_Part 1:2/3?(4)'5+6,7.8", "#".repeat(200)]) {
+    assert.equal(delimiterOf(boundary).toString(), `\r\n--${boundary}`);
+  }
+});
+
+test("a boundary that is missing or cannot be one is refused", () => {
+  for (const boundary of [undefined, "", " ", "a ", "a\r\nb", "a\u0000", "é", "#".repeat(201)]) {
+    assert.throws(
+      () => delimiterOf(boundary),
+      (error) => error instanceof FixityError && error.code === "malformed-form",
+      boundary,
+    );
+  }
 });

@@ -1,249 +1,284 @@
-import type { Digest } from "../../core/digest.ts";
-import { asFixityError, FixityError } from "../../core/errors.ts";
-import { HashedSource } from "../../core/intake.ts";
-import type { Naming } from "../../core/file-name.ts";
-import type { Receipt } from "../../core/link.ts";
+/**
+ * Resumable uploads of the IETF draft (draft-ietf-httpbis-resumable-upload; names in quotation marks are its sections). A
+ * client creates an upload by any upload request with `Upload-Complete`, asks for its offset with `HEAD`, and continues with
+ * `PATCH`. The request that completes the upload gets the response that the plain upload would have got.
+ */
+import { asFixityError, type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/append.ts";
 import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
-import {
-  algorithmsFor,
-  announcedLength,
-  announcesTrailerDigest,
-  assertDigests,
-  demandOf,
-  DIGEST_FIELDS,
-  trailerDemandOf,
-} from "../request-content.ts";
-import type { Answer, Exchange } from "../exchange.ts";
+import { type Answer, type Exchange, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
-import { booleanIn, formatBoolean, integerIn } from "../fields/upload-fields.ts";
-import type { RouteContext } from "../handler.ts";
+import { formatBoolean, parseBooleanField, parseIntegerField } from "../fields/upload-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import { receiptAnswer } from "../receipt-answer.ts";
-import { type Interop, interopOf } from "./interop.ts";
-import { refusal } from "./ietf-refusals.ts";
-import { limitsField, noteOf, uploadsOf, withFields } from "./upload-state-answers.ts";
+import { type AdmittedRequest, uploadsOf } from "../request.ts";
+import { announcedLength } from "../request-content.ts";
+import { announcedDigests, DIGEST_FIELDS, DigestedContent, trailerDigests } from "../request-digests.ts";
+import { type FileToStore, receiptAnswer } from "../routes/upload.ts";
+import { type Interop, interopOf, sendInterim, uploadLimit } from "./interop.ts";
+import { noteOf, uploadFailureAnswer } from "./upload-answers.ts";
 
-/** Media type of what is appended. */
+/** The media type of appended content. */
 export const PARTIAL_UPLOAD = "application/partial-upload";
 
-const UPLOAD_RESUMPTION_SUPPORTED = 104;
+type ResponseFields = Readonly<Record<string, string>>;
 
-/** What a request that creates an upload is about, besides its fields. */
-export interface Creation extends Naming {
-  /** What the link names, where the upload goes to a link. */
-  readonly digest?: Digest;
+/** Whether a request asks for a resumable upload ("Upload Creation"). */
+export function wantsResumable({ fixity, exchange }: AdmittedRequest): boolean {
+  return fixity.uploads !== null && parseBooleanField(exchange.fields.get("upload-complete")) !== null;
 }
 
-/** Whether a request asks for an upload that can be resumed (draft-ietf-httpbis-resumable-upload, "Upload Creation"). */
-export function wantsResumable({ fixity, exchange }: RouteContext): boolean {
-  return fixity.uploads !== null && booleanIn(exchange.fields, "upload-complete") !== null;
-}
-
-/** "Upload Creation": an upload request as any other, whose `Upload-Complete` says that it may be resumed. */
-export async function createUpload(context: RouteContext, creation: Creation): Promise<Answer> {
-  const { fixity, exchange, client } = context;
-  const uploads = uploadsOf(fixity);
+/** "Upload Creation": an upload request like any other, whose `Upload-Complete` says that it may be resumed. */
+export async function createUpload(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
+  const { fixity, exchange, client } = request;
+  const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
-  const facts = appendFacts(exchange, 0);
-  const checks = checksOf(exchange, facts);
-  const digest = creation.digest ?? checks.digest;
-  if (checks.digest?.equals(digest ?? checks.digest) === false) {
+  const announced = announcedAppend(exchange, 0);
+  const content = appendContent(exchange, announced);
+  const digest = file.digest ?? content.digest;
+  if (content.digest?.equals(digest ?? content.digest) === false) {
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
-  const length = agreedLength(facts.lengths);
-  const { sha512 } = checks;
-  const told = { ...creation, length, digest, sha512, client, first: facts, keepsComplete: false };
-  const announce = (created: UploadState) => {
-    const location = fixity.urlOfUpload(created.id);
-    const limits = limitsField(uploads, interop, created.expires);
-    sendInterim(context, interop, { Location: location, "Upload-Limit": limits });
-    return { location, limits };
+  const { filename, type, extension } = file;
+  const creation = {
+    filename,
+    type,
+    extension,
+    length: agreedLength(announced.lengths),
+    digest,
+    sha512: content.sha512,
+    client,
+    first: announced,
+    keepsComplete: false,
   };
-  const hasContent = exchange.hasContent && (facts.announced !== 0 || checks.whole === true);
-  if (!hasContent && !facts.completes) {
-    const created = await uploads.create(told);
-    if (hasEnded(created)) return endedAnswer(context, created);
-    return openAnswer(created, { status: 201, ...announce(created) });
+  const announceUpload = (created: UploadState): ResponseFields => {
+    const location = { Location: fixity.urlOfUpload(created.id) };
+    const fields = { ...location, "Upload-Limit": uploadLimit(uploads, interop, created.expires) };
+    sendInterim(request, interop, fields);
+    return fields;
+  };
+  const hasContent = exchange.hasContent && (announced.announced !== 0 || content.whole === true);
+  if (!hasContent && !announced.completes) {
+    const created = await uploads.create(creation);
+    return hasEnded(created) ? endedAnswer(request, created) : openAnswer(created, 201, announceUpload(created));
   }
-  let fields: Fields | null = null;
-  const run = (options: AppendOptions) =>
-    uploads.createAndAppend(told, options, (created) => {
-      const { location, limits } = announce(created);
-      fields = { Location: location, "Upload-Limit": limits };
-    });
-  return appended(context, { run, interop, fields: () => fields, facts, checks, status: 201 });
+  return answerAppend(request, interop, {
+    announced,
+    content,
+    status: 201,
+    run: (options, onCreated) =>
+      uploads.createAndAppend(creation, options, (created) => onCreated(announceUpload(created))),
+    fields: null,
+  });
+}
+
+/** "Upload Append". */
+export async function appendToUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  const { fields } = request.exchange;
+  const interop = interopOf(fields);
+  if (interop.requiresPartialType && parseContentType(fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
+    const error = new FixityError("unsupported-media-type", `Appended content must have the type ${PARTIAL_UPLOAD}.`);
+    // The accepted type (RFC 5789, section 2.2).
+    return failureAnswer(request, error, { "Accept-Patch": PARTIAL_UPLOAD });
+  }
+  const offset = parseIntegerField(fields.get("upload-offset"));
+  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must state where the content begins.");
+  if (parseBooleanField(fields.get("upload-complete")) === null) {
+    throw new FixityError(
+      "invalid-field",
+      "Upload-Complete must state whether this is the end of the upload: ?1 or ?0.",
+    );
+  }
+  const announced = announcedAppend(request.exchange, offset);
+  return answerAppend(request, interop, {
+    announced,
+    content: appendContent(request.exchange, announced),
+    status: interop.appendStatus,
+    run: (options) => uploadsOf(request).append(id, options),
+    fields: {},
+  });
 }
 
 /** "Offset Retrieval". */
-export async function tellUpload(context: RouteContext, id: UploadId): Promise<Answer> {
-  const { fixity, exchange } = context;
-  const uploads = uploadsOf(fixity);
+export async function uploadState(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  const { exchange } = request;
+  const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
   refuseStrictly(exchange, interop);
   const state = await uploads.find(id, exchange.signal);
   const { outcome } = state;
   if (outcome instanceof Error) return withFields(problemAnswer(outcome), { "Upload-Complete": formatBoolean(true) });
-  const answer = openAnswer(state, { status: 204, limits: limitsField(uploads, interop, state.expires) });
+  const answer = openAnswer(state, 204, { "Upload-Limit": uploadLimit(uploads, interop, state.expires) });
   if (outcome === null) return answer;
-  // what the lost answer to the last append said
+  // The fields of the response to the last append, which may have been lost.
   return withFields(answer, {
-    ...receiptAnswer(context, outcome).fields,
+    ...receiptAnswer(request, outcome).fields,
     ...answer.fields,
     "Content-Location": outcome.url,
   });
 }
 
 /**
- * "Offset Retrieval" by `GET` once the upload has become a file. The draft gives the content no meaning. A client that asks
- * for JSON gets the answer that completed the upload once more, any other is sent to the file.
+ * "Offset Retrieval" by `GET`, to whose content the draft gives no meaning. Once the upload has become a file, a client that
+ * asks for JSON gets the response that completed the upload again, and any other is redirected to the file.
  */
-export function endedUpload(context: RouteContext, state: UploadState & { readonly outcome: Receipt }): Answer {
-  const { fixity, exchange } = context;
-  const limits = limitsField(uploadsOf(fixity), interopOf(exchange.fields), state.expires);
-  const { fields } = openAnswer(state, { status: 200, limits });
+export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  const { exchange } = request;
+  const uploads = uploadsOf(request);
+  const state = await uploads.find(id, exchange.signal);
   const { outcome } = state;
+  if (outcome === null || outcome instanceof Error) return uploadState(request, id);
+  const limit = uploadLimit(uploads, interopOf(exchange.fields), state.expires);
+  const { fields } = openAnswer(state, 200, { "Upload-Limit": limit });
   if (/\bapplication\/json\b/.test(exchange.fields.get("accept") ?? "")) {
-    return withFields(receiptAnswer(context, outcome), fields);
+    return withFields(receiptAnswer(request, outcome), fields);
   }
   return { status: 303, fields: { ...fields, Location: outcome.url } };
 }
 
-/** "Upload Append". */
-export async function appendToUpload(context: RouteContext, id: UploadId): Promise<Answer> {
-  const { exchange } = context;
-  const interop = interopOf(exchange.fields);
-  if (interop.partialType && parseContentType(exchange.fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
-    const error = new FixityError("unsupported-media-type", `What is appended has the type ${PARTIAL_UPLOAD}.`);
-    // which type would do (RFC 5789, section 2.2)
-    return refusal(context, error, { "Accept-Patch": PARTIAL_UPLOAD });
-  }
-  const offset = integerIn(exchange.fields, "upload-offset");
-  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
-  if (booleanIn(exchange.fields, "upload-complete") === null) {
-    throw new FixityError("invalid-field", "Upload-Complete must say whether this is the end of the upload: ?1 or ?0.");
-  }
-  const facts = appendFacts(exchange, offset);
-  const checks = checksOf(exchange, facts);
-  const run = (options: AppendOptions) => uploadsOf(context.fixity).append(id, options);
-  return appended(context, { run, interop, fields: () => ({}), facts, checks, status: interop.appended });
-}
-
 /** "Upload Cancellation". */
-export async function cancelUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
-  refuseStrictly(exchange, interopOf(exchange.fields));
-  await uploadsOf(fixity).cancel(id);
+export async function cancelUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  refuseStrictly(request.exchange, interopOf(request.exchange.fields));
+  await uploadsOf(request).cancel(id);
   return { status: 204, fields: {} };
 }
 
-/** The limits that stand before an upload is created: for `OPTIONS`. */
-export function announcedLimits({ fixity, exchange }: RouteContext): Record<string, string> {
-  if (fixity.uploads === null) return {};
-  return { "Upload-Limit": limitsField(fixity.uploads, interopOf(exchange.fields)), "Accept-Patch": PARTIAL_UPLOAD };
+/** Failures that the upload protocol reports, not the resource that the upload is meant for. */
+const PROTOCOL_FAILURES: ReadonlySet<ErrorCode> = new Set([
+  "append-limit-exceeded",
+  "append-too-small",
+  "inconsistent-length",
+  "offset-mismatch",
+  "upload-aborted",
+  "upload-stalled",
+  "upload-superseded",
+]);
+
+/**
+ * The answer to a failed creation: no upload exists. `Upload-Complete` says who refuses ("Completeness"): `?1` the targeted
+ * resource, so that sending the rest is useless, `?0` the upload protocol. Server errors are `?0` as well, because `?1` would
+ * forbid a retry.
+ */
+export function creationFailureAnswer(request: AdmittedRequest, error: unknown): Answer {
+  const answer = failureAnswer(request, error);
+  const isFinal = answer.status < 500 && !PROTOCOL_FAILURES.has(asFixityError(error).code);
+  const limit = uploadLimit(uploadsOf(request), interopOf(request.exchange.fields));
+  return withFields(answer, { "Upload-Complete": formatBoolean(isFinal), "Upload-Limit": limit });
 }
 
-/** What a request says of the bytes that it brings. */
-interface AppendFacts {
+/** Failures that enforce a limit. */
+const LIMIT_FAILURES: ReadonlySet<ErrorCode> = new Set([
+  "append-limit-exceeded",
+  "append-too-small",
+  "size-limit-exceeded",
+]);
+
+/** The answer to a failed request. It does not come from processing the whole upload unless `fields` say so. */
+export function failureAnswer(request: AdmittedRequest, error: unknown, fields: ResponseFields = {}): Answer {
+  const { exchange } = request;
+  const answer = uploadFailureAnswer(exchange, error, { "Upload-Complete": formatBoolean(false), ...fields });
+  // "When a request is rejected because limits were violated, the response SHOULD include the Upload-Limit" ("Limits")
+  if (!LIMIT_FAILURES.has(asFixityError(error).code)) return answer;
+  const limit = uploadLimit(uploadsOf(request), interopOf(exchange.fields));
+  return { ...answer, fields: { "Upload-Limit": limit, ...answer.fields } };
+}
+
+/** The limits on uploads and appends, for `OPTIONS`. */
+export function uploadOptions({ fixity, exchange }: AdmittedRequest): ResponseFields {
+  if (fixity.uploads === null) return {};
+  return { "Upload-Limit": uploadLimit(fixity.uploads, interopOf(exchange.fields)), "Accept-Patch": PARTIAL_UPLOAD };
+}
+
+/** What a request states about its upload content. */
+interface AnnouncedAppend {
   readonly offset: number;
   readonly completes: boolean;
   readonly announced: number | undefined;
+  /** The upload's length, as stated in up to two ways. */
   readonly lengths: readonly number[];
 }
 
 /** @throws as {@link announcedLength} does */
-function appendFacts(exchange: Exchange, offset: number): AppendFacts {
-  const completes = booleanIn(exchange.fields, "upload-complete") ?? false;
+function announcedAppend(exchange: Exchange, offset: number): AnnouncedAppend {
+  const completes = parseBooleanField(exchange.fields.get("upload-complete")) ?? false;
   const announced = announcedLength(exchange);
-  const told = integerIn(exchange.fields, "upload-length");
+  const stated = parseIntegerField(exchange.fields.get("upload-length"));
   // "The length is then the sum of the current offset and the Content-Length header field value"
-  const lengths = [told, completes && announced !== undefined ? offset + announced : null];
+  const lengths = [stated, completes && announced !== undefined ? offset + announced : null];
   return { offset, completes, announced, lengths: lengths.filter((length) => length !== null) };
 }
 
 /** @throws FixityError `inconsistent-length` */
 function agreedLength([first, second]: readonly number[]): number | undefined {
   if (second === undefined || first === second) return first;
-  throw new FixityError("inconsistent-length", `The request tells two lengths: ${first} and ${second} bytes.`);
+  throw new FixityError("inconsistent-length", `The request states two lengths: ${first} and ${second} bytes.`);
 }
 
-type Fields = Readonly<Record<string, string>>;
-
-/** How the bytes of a request are taken, and answered for. */
-interface Appending {
-  readonly run: (options: AppendOptions) => Promise<UploadState>;
-  readonly interop: Interop;
-  readonly facts: AppendFacts;
-  readonly checks: AppendChecks;
-  /** Of the answer to a request that does not complete the upload, or fails; `null` if the upload was not created. */
-  readonly fields: () => Fields | null;
-  readonly status: 201 | 204;
-}
-
-async function appended(context: RouteContext, appending: Appending): Promise<Answer> {
-  const { run, interop, facts, checks, fields, status } = appending;
-  const { fixity, admission } = context;
-  const uploads = uploadsOf(fixity);
-  let offset: number | null = null;
-  try {
-    const state = await run({
-      ...facts,
-      ...checks,
-      excessEnds: true,
-      onFailure: (durable) => (offset = durable),
-      admission,
-      onProgress: (offset) => sendInterim(context, interop, { "Upload-Offset": String(offset) }),
-    });
-    if (hasEnded(state)) return endedAnswer(context, state);
-    const limits = limitsField(uploads, interop, state.expires);
-    return withFields(openAnswer(state, { status, limits }), fields() ?? {});
-  } catch (error) {
-    const own = fields();
-    if (own === null) throw error;
-    // the upload has become too large and has ended: that is the targeted resource's word
-    const isFinal = offset === null && asFixityError(error).code === "size-limit-exceeded";
-    return refusal(context, error, {
-      ...own,
-      ...(isFinal && { "Upload-Complete": formatBoolean(true) }),
-      ...(offset !== null && { "Upload-Offset": String(offset) }),
-    });
-  }
-}
-
-type AppendChecks = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;
+type AppendContent = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;
 
 /**
- * The content, and what its digest fields demand: `Content-Digest` of this content, `Repr-Digest` of the whole upload. Where
- * the content is meant to be the whole, both are about that, and it can be resumed.
+ * The content of an append and its digests: `Content-Digest` is about this content, `Repr-Digest` about the whole upload. If
+ * the content is meant to be the whole, both are about the upload, which can then be resumed.
  */
-function checksOf(exchange: Exchange, { offset, completes }: AppendFacts): AppendChecks {
+function appendContent(exchange: Exchange, { offset, completes }: AnnouncedAppend): AppendContent {
   const isWhole = completes && offset === 0;
-  const ofWhole = isWhole ? DIGEST_FIELDS : (["repr-digest"] as const);
-  const ofContent = isWhole ? [] : (["content-digest"] as const);
-  const { sha256, sha512 } = demandOf(exchange.fields, ofWhole);
-  const content = demandOf(exchange.fields, ofContent);
-  const trailing = announcesTrailerDigest(exchange.fields, ofContent);
-  const algorithms = algorithmsFor(content, trailing);
-  const body = algorithms.length > 0 ? new HashedSource(exchange.body, algorithms) : null;
+  const uploadFields = isWhole ? DIGEST_FIELDS : (["repr-digest"] as const);
+  const contentFields = isWhole ? [] : (["content-digest"] as const);
+  const { sha256, sha512 } = announcedDigests(exchange.fields, uploadFields);
+  const content = new DigestedContent(exchange, contentFields);
   return {
-    source: body ?? exchange.body,
-    whole: body !== null,
+    source: content.source,
+    whole: content.isHashed,
     digest: sha256 ?? undefined,
     sha512: sha512 ?? undefined,
     check: () => {
-      const trailing = trailerDemandOf(exchange, body !== null, ofContent);
-      if (body !== null) assertDigests(body, content, trailing);
-      const told = trailerDemandOf(exchange, true, ofWhole);
-      return { digest: told.sha256 ?? undefined, sha512: told.sha512 ?? undefined };
+      content.check();
+      const trailer = trailerDigests(exchange, true, uploadFields);
+      return { digest: trailer.sha256 ?? undefined, sha512: trailer.sha512 ?? undefined };
     },
   };
 }
 
+interface Append {
+  readonly announced: AnnouncedAppend;
+  readonly content: AppendContent;
+  /** The status if the upload stays open. */
+  readonly status: 201 | 204;
+  readonly run: (options: AppendOptions, onCreated: (fields: ResponseFields) => void) => Promise<UploadState>;
+  /** Fields of a response that does not complete the upload; `null` until the upload exists. */
+  fields: ResponseFields | null;
+}
+
+/** Appends a request's content and answers it. */
+async function answerAppend(request: AdmittedRequest, interop: Interop, append: Append): Promise<Answer> {
+  let durableOffset: number | null = null;
+  try {
+    const options: AppendOptions = {
+      ...append.announced,
+      ...append.content,
+      excessEnds: true,
+      onFailure: (offset) => (durableOffset = offset),
+      admission: request.admission,
+      onProgress: (offset) => sendInterim(request, interop, { "Upload-Offset": String(offset) }),
+    };
+    const state = await append.run(options, (fields) => (append.fields = fields));
+    if (hasEnded(state)) return endedAnswer(request, state);
+    const limit = { "Upload-Limit": uploadLimit(uploadsOf(request), interop, state.expires) };
+    return withFields(openAnswer(state, append.status, limit), append.fields ?? {});
+  } catch (error) {
+    if (append.fields === null) throw error;
+    // An upload that has become too large has ended: the targeted resource refuses it.
+    const isFinal = durableOffset === null && asFixityError(error).code === "size-limit-exceeded";
+    return failureAnswer(request, error, {
+      ...append.fields,
+      ...(isFinal && { "Upload-Complete": formatBoolean(true) }),
+      ...(durableOffset !== null && { "Upload-Offset": String(durableOffset) }),
+    });
+  }
+}
+
 /** An answer with the state of an upload. */
-function openAnswer(
-  state: UploadState,
-  { status, location, limits }: { readonly status: number; readonly location?: string; readonly limits: string },
-): Answer {
+function openAnswer(state: UploadState, status: number, { Location: location, ...fields }: ResponseFields): Answer {
   return {
     status,
     fields: {
@@ -251,53 +286,23 @@ function openAnswer(
       "Upload-Complete": formatBoolean(state.outcome !== null),
       "Upload-Offset": String(state.offset),
       ...(state.length !== null && { "Upload-Length": String(state.length) }),
-      "Upload-Limit": limits,
+      ...fields,
       "Cache-Control": "no-store",
     },
     note: noteOf(state),
   };
 }
 
-/** What the plain upload would have been answered; "the response MUST include the Upload-Complete header field with a true value". */
-function endedAnswer(context: RouteContext, { offset, outcome }: EndedUpload): Answer {
-  const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(context, outcome);
+/** The answer of the plain upload; "the response MUST include the Upload-Complete header field with a true value". */
+function endedAnswer(request: AdmittedRequest, { offset, outcome }: EndedUpload): Answer {
+  const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(request, outcome);
   return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });
 }
 
-/**
- * Request fields that proxies add. What they say is not believed, but one that is there shows that a proxy stands between,
- * and nginx, the most common, cannot take a 104 from its upstream.
- */
-const PROXY_FIELDS = [
-  "via",
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-proto",
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-forwarded-server",
-  "x-forwarded-scheme",
-  "x-forwarded-ssl",
-  "x-real-ip",
-  "x-client-ip",
-  "x-scheme",
-  "x-amzn-trace-id",
-  "true-client-ip",
-  "cf-ray",
-  "cdn-loop",
-];
-
-/** "Server implementations […] MUST NOT send a 104 […] when the interop version […] is missing or mismatching." */
-function sendInterim(context: RouteContext, { version }: Interop, fields: Readonly<Record<string, string>>): void {
-  const { exchange, options } = context;
-  const { interimResponses } = options;
-  if (version === null || interimResponses === false) return;
-  if (interimResponses === "auto" && PROXY_FIELDS.some((name) => exchange.fields.get(name) !== undefined)) return;
-  exchange.interim?.(UPLOAD_RESUMPTION_SUPPORTED, { "Upload-Draft-Interop-Version": String(version), ...fields });
-}
-
-function refuseStrictly({ fields }: Exchange, { strictFields }: Interop): void {
-  const told = ["upload-offset", "upload-complete", "upload-length"].find((name) => fields.get(name) !== undefined);
-  if (!strictFields || told === undefined) return;
-  throw new FixityError("invalid-field", `${told} has no place in a request without bytes of the upload.`);
+function refuseStrictly({ fields }: Exchange, { isStrict }: Interop): void {
+  const unexpected = ["upload-offset", "upload-complete", "upload-length"].find(
+    (name) => fields.get(name) !== undefined,
+  );
+  if (!isStrict || unexpected === undefined) return;
+  throw new FixityError("invalid-field", `${unexpected} is not allowed in a request without upload content.`);
 }

@@ -1,20 +1,28 @@
+/**
+ * Resumable uploads of tus 1.0 (https://tus.io/protocols/resumable-upload; names in quotation marks are its sections). A client
+ * creates an upload with `POST`, asks for its offset with `HEAD`, and continues with `PATCH`.
+ */
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import { HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
+import { type HashAlgorithm, HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { UploadState } from "../../core/uploads/upload-state.ts";
-import type { Uploads } from "../../core/uploads/uploads.ts";
-import { announcedLength } from "../request-content.ts";
-import type { Answer, Exchange, Fields } from "../exchange.ts";
+import { type Answer, type Exchange, type Fields, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
-import { assertChecksum, CHECKSUM_ALGORITHMS, parseUploadChecksum } from "../fields/tus-fields.ts";
 import { etagOf } from "../fields/etag.ts";
-import { parseUploadMetadata, textIn } from "../fields/upload-metadata.ts";
-import type { RouteContext } from "../handler.ts";
+import {
+  CHECKSUM_ALGORITHMS,
+  metadataText,
+  parseByteCount,
+  parseUploadChecksum,
+  parseUploadMetadata,
+  type UploadChecksum,
+} from "../fields/tus-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import { failureAnswer, noteOf, uploadsOf, withFields } from "./upload-state-answers.ts";
+import { type AdmittedRequest, uploadsOf } from "../request.ts";
+import { announcedLength } from "../request-content.ts";
+import { noteOf, uploadFailureAnswer } from "./upload-answers.ts";
 
-/** The version of tus that is spoken, https://tus.io/protocols/resumable-upload. */
 const VERSION = "1.0.0";
 
 const EXTENSIONS = [
@@ -27,58 +35,38 @@ const EXTENSIONS = [
   "checksum-trailer",
 ].join(",");
 
-/** Media type of what is appended. */
+/** The media type of appended content. */
 export const OFFSET_OCTET_STREAM = "application/offset+octet-stream";
 
 /** "The Tus-Resumable header MUST be included in every request and response except for OPTIONS requests." */
 export const RESUMABLE: Readonly<Record<string, string>> = { "Tus-Resumable": VERSION };
 
-/** Whether a request speaks tus. */
-export function speaksTus({ fields }: Exchange): boolean {
-  return fields.get("tus-resumable") !== undefined;
-}
-
-/**
- * The method that a request means. "The actual method of the request MUST be ignored" where `X-HTTP-Method-Override` names
- * another, in requests of tus and for its `OPTIONS`, which needs no `Tus-Resumable`.
- */
-export function effectiveMethod(exchange: Exchange): string {
-  const { method, fields } = exchange;
-  const override = fields.get("x-http-method-override")?.trim().toUpperCase();
-  return override !== undefined && (speaksTus(exchange) || override === "OPTIONS") ? override : method;
-}
-
-/** Answers a tus request by the route for it. Every answer, also one of failure, says which version it speaks. */
-export async function answerTus(exchange: Exchange, route: () => Promise<Answer>): Promise<Answer> {
-  if (exchange.fields.get("tus-resumable")?.trim() !== VERSION) {
-    const error = new FixityError("unsupported-version", `Tus-Resumable must be ${VERSION}.`);
-    return withFields(problemAnswer(error), { ...RESUMABLE, "Tus-Version": VERSION });
-  }
-  try {
-    return withFields(await route(), RESUMABLE);
-  } catch (error) {
-    return failureAnswer(exchange, error, RESUMABLE);
-  }
+/** The refusal of a tus request of another version, or `null`. */
+export function versionRefusal({ fields }: Exchange): Answer | null {
+  if (fields.get("tus-resumable")?.trim() === VERSION) return null;
+  const error = new FixityError("unsupported-version", `Tus-Resumable must be ${VERSION}.`);
+  return withFields(problemAnswer(error), { "Tus-Version": VERSION });
 }
 
 /** `POST` to the collection ("Creation", "Creation With Upload"). */
-export async function createTusUpload({ fixity, exchange, admission, client }: RouteContext): Promise<Answer> {
+export async function createTusUpload(request: AdmittedRequest): Promise<Answer> {
+  const { fixity, exchange, admission, client } = request;
   const { fields } = exchange;
-  const uploads = uploadsOf(fixity);
+  const uploads = uploadsOf(request);
   if (fields.get("upload-concat") !== undefined) {
-    throw new FixityError("invalid-field", "Upload-Concat is not understood here: send the file as one upload.");
+    throw new FixityError("invalid-field", "Upload-Concat is not supported: send the file as one upload.");
   }
-  const announced = await lengthOfFirst(exchange);
-  const first = { ...appendOf(exchange, 0), announced };
-  // where no byte comes, nothing is appended that would be checked
+  const announced = await firstLength(exchange);
+  const first = { ...appendContent(exchange, 0), announced };
+  // Without content, nothing is appended that would run the check.
   if (announced === 0) first.check();
-  const length = lengthOf(fields);
-  if (length !== undefined) refuseTooLarge(length, uploads);
+  const length = uploadLength(fields);
+  if (length !== undefined) refuseTooLarge(length, uploads.limits.maxSize);
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
-  const sha256 = textIn(metadata, "sha256");
-  const told = {
-    filename: textIn(metadata, "filename", "name"),
-    type: textIn(metadata, "filetype", "type"),
+  const sha256 = metadataText(metadata, "sha256");
+  const creation = {
+    filename: metadataText(metadata, "filename", "name"),
+    type: metadataText(metadata, "filetype", "type"),
     length,
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
@@ -86,24 +74,24 @@ export async function createTusUpload({ fixity, exchange, admission, client }: R
     first,
   };
   const locationOf = (created: UploadState) => ({ Location: fixity.urlOfUpload(created.id) });
-  if (announced === 0 && told.length !== 0) {
-    const created = await uploads.create(told);
+  if (announced === 0 && creation.length !== 0) {
+    const created = await uploads.create(creation);
     return stateAnswer(created, 201, locationOf(created));
   }
   let location = {};
   try {
-    const state = await uploads.createAndAppend(told, { ...first, admission }, (created) => {
+    const state = await uploads.createAndAppend(creation, { ...first, admission }, (created) => {
       location = locationOf(created);
     });
     return stateAnswer(state, 201, locationOf(state));
   } catch (error) {
-    return failureAnswer(exchange, error, location);
+    return uploadFailureAnswer(exchange, error, location);
   }
 }
 
 /** `HEAD`. */
-export async function tellTusUpload({ fixity, exchange }: RouteContext, id: UploadId): Promise<Answer> {
-  const state = await uploadsOf(fixity).find(id, exchange.signal);
+export async function tusUploadState(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  const state = await uploadsOf(request).find(id, request.exchange.signal);
   return stateAnswer(state, 200, {
     "Cache-Control": "no-store",
     ...(state.length === null ? { "Upload-Defer-Length": "1" } : { "Upload-Length": String(state.length) }),
@@ -112,20 +100,21 @@ export async function tellTusUpload({ fixity, exchange }: RouteContext, id: Uplo
 }
 
 /** `PATCH`. */
-export async function appendToTusUpload({ fixity, exchange, admission }: RouteContext, id: UploadId): Promise<Answer> {
+export async function appendToTusUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  const { exchange, admission } = request;
   const { fields } = exchange;
-  if (!hasType(fields)) throw wrongType();
-  const uploads = uploadsOf(fixity);
-  const offset = integerIn(fields, "upload-offset");
-  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must say where the content begins.");
-  const length = integerIn(fields, "upload-length");
+  if (!hasUploadType(fields)) throw wrongType();
+  const uploads = uploadsOf(request);
+  const offset = parseByteCount(fields.get("upload-offset"));
+  if (offset === null) throw new FixityError("invalid-field", "Upload-Offset must state where the content begins.");
+  const length = parseByteCount(fields.get("upload-length"));
   if (length === null && fields.get("upload-length") !== undefined) {
     throw new FixityError("invalid-field", "Upload-Length is not a number of bytes.");
   }
-  if (length !== null) refuseTooLarge(length, uploads);
+  if (length !== null) refuseTooLarge(length, uploads.limits.maxSize);
   const state = await uploads.append(id, {
-    // beyond what a file can have, any number is as wrong as another
-    ...appendOf(exchange, Math.min(offset, Number.MAX_SAFE_INTEGER)),
+    // All offsets beyond the size of any file are equally wrong.
+    ...appendContent(exchange, Math.min(offset, Number.MAX_SAFE_INTEGER)),
     admission,
     announced: announcedLength(exchange),
     lengths: length === null ? [] : [length],
@@ -133,14 +122,14 @@ export async function appendToTusUpload({ fixity, exchange, admission }: RouteCo
   return stateAnswer(state, 204, {});
 }
 
-/** `DELETE` ("Termination"): the upload is forgotten; a blob that it has become stays. */
-export async function terminateTusUpload({ fixity }: RouteContext, id: UploadId): Promise<Answer> {
-  await uploadsOf(fixity).cancel(id);
+/** `DELETE` ("Termination"): removes the upload. A blob that it has become stays. */
+export async function terminateTusUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+  await uploadsOf(request).cancel(id);
   return { status: 204, fields: {} };
 }
 
-/** What `OPTIONS` tells of tus. */
-export function tusOptions({ fixity }: RouteContext): Record<string, string> {
+/** The fields of tus in a response to `OPTIONS`. */
+export function tusOptions({ fixity }: AdmittedRequest): Readonly<Record<string, string>> {
   if (fixity.uploads === null) return {};
   return {
     ...RESUMABLE,
@@ -152,14 +141,14 @@ export function tusOptions({ fixity }: RouteContext): Record<string, string> {
 }
 
 /**
- * How many bytes a creation brings; `undefined` where that is not announced. An HTTP/2 client behind a proxy sends even an
- * empty creation in chunks, without the type of an append. Whether bytes come is then seen before anything is created.
+ * The length of a creation's content; `undefined` if it is not announced. An HTTP/2 client behind a proxy sends even an empty
+ * creation in chunks, without the type of an append. So the content is read up to its first byte before anything is created.
  *
- * @throws FixityError `unsupported-media-type` for bytes of another type
+ * @throws FixityError `unsupported-media-type` for content of another type
  */
-async function lengthOfFirst(exchange: Exchange): Promise<number | undefined> {
+async function firstLength(exchange: Exchange): Promise<number | undefined> {
   const announced = announcedLength(exchange);
-  if (announced === 0 || hasType(exchange.fields)) return announced;
+  if (announced === 0 || hasUploadType(exchange.fields)) return announced;
   if (announced === undefined && (await isEmpty(exchange.body))) return 0;
   throw wrongType();
 }
@@ -171,73 +160,70 @@ async function isEmpty(body: AsyncIterable<Uint8Array>): Promise<boolean> {
 }
 
 /** "All PATCH requests MUST use Content-Type: application/offset+octet-stream". */
-function hasType(fields: Fields): boolean {
+function hasUploadType(fields: Fields): boolean {
   return parseContentType(fields.get("content-type"))?.essence === OFFSET_OCTET_STREAM;
 }
 
 function wrongType(): FixityError {
-  return new FixityError("unsupported-media-type", `Bytes of an upload must have the type ${OFFSET_OCTET_STREAM}.`);
+  return new FixityError("unsupported-media-type", `Upload content must have the type ${OFFSET_OCTET_STREAM}.`);
 }
 
-/**
- * A number of bytes in a field of tus: "a non-negative integer", of any number of digits and without the bounds of a
- * structured field. `null` where the field is missing or holds anything else. Beyond what a file can have: `Infinity`.
- */
-function integerIn(fields: Fields, name: string): number | null {
-  const text = fields.get(name)?.trim() ?? "";
-  if (!/^\d+$/.test(text)) return null;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : Infinity;
-}
-
-/** "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413" (tus, "Creation"). */
-function refuseTooLarge(length: number, { limits: { maxSize } }: Uploads): void {
+/** "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413" ("Creation"). */
+function refuseTooLarge(length: number, maxSize: number): void {
   if (length === Infinity) throw sizeLimitExceeded(maxSize);
 }
 
-/** `undefined` where the length comes later. */
-function lengthOf(fields: Fields): number | undefined {
+/** The length of a new upload; `undefined` if it is deferred. */
+function uploadLength(fields: Fields): number | undefined {
   const deferred = fields.get("upload-defer-length");
-  const length = integerIn(fields, "upload-length");
+  const length = parseByteCount(fields.get("upload-length"));
   if (deferred === undefined && length !== null) return length;
   // "If the Upload-Defer-Length header contains any other value than 1 the server should return a 400"
   if (deferred?.trim() === "1" && fields.get("upload-length") === undefined) return undefined;
   throw new FixityError(
     "invalid-field",
-    "Upload-Length must say how many bytes there are, or Upload-Defer-Length be 1.",
+    "Upload-Length must state the number of bytes, or Upload-Defer-Length must be 1.",
   );
 }
 
-/** The content, and the checksum that stands before or behind it. */
-function appendOf(exchange: Exchange, offset: number) {
+/** The content of an append, and its checksum from the header or trailer section. */
+function appendContent(exchange: Exchange, offset: number) {
   const { fields, trailers, body } = exchange;
-  const told = fields.get("upload-checksum");
-  const checksum = told === undefined ? null : parseUploadChecksum(told);
-  const trailing = (fields.get("trailer") ?? "").toLowerCase().includes("upload-checksum");
-  const summed =
-    checksum === null && !trailing
-      ? null
-      : new HashedSource(body, trailing ? CHECKSUM_ALGORITHMS : [checksum?.algorithm ?? "sha1"]);
+  const field = fields.get("upload-checksum");
+  const checksum = field === undefined ? null : parseUploadChecksum(field);
+  const expectsTrailer = (fields.get("trailer") ?? "").toLowerCase().includes("upload-checksum");
+  const algorithms: readonly HashAlgorithm[] = expectsTrailer
+    ? CHECKSUM_ALGORITHMS
+    : checksum === null
+      ? []
+      : [checksum.algorithm];
+  const hashed = algorithms.length === 0 ? null : new HashedSource(body, algorithms);
   return {
     offset,
-    source: summed ?? body,
+    source: hashed ?? body,
     completes: "at-length" as const,
-    whole: summed !== null,
+    whole: hashed !== null,
     check: () => {
-      if (checksum !== null && summed !== null) assertChecksum(summed, checksum);
+      if (checksum !== null) compare(hashed, checksum);
       const trailer = trailers.get("upload-checksum");
-      if (trailer !== undefined && summed === null) {
+      if (trailer !== undefined && hashed === null) {
         throw new FixityError(
           "unsupported-digest",
-          "A checksum that follows the content has to be announced: Trailer: Upload-Checksum.",
+          "A checksum that follows the content must be announced: Trailer: Upload-Checksum.",
         );
       }
-      if (trailer !== undefined && summed !== null) assertChecksum(summed, parseUploadChecksum(trailer));
-      if (trailer === undefined && trailing) {
-        throw new FixityError("unsupported-digest", "Upload-Checksum was announced by Trailer, and has not arrived.");
+      if (trailer !== undefined) compare(hashed, parseUploadChecksum(trailer));
+      if (trailer === undefined && expectsTrailer) {
+        throw new FixityError("unsupported-digest", "Trailer announced an Upload-Checksum that did not arrive.");
       }
     },
   };
+}
+
+/** @throws FixityError `checksum-mismatch` */
+function compare(hashed: HashedSource | null, { algorithm, value }: UploadChecksum): void {
+  if (hashed?.digest(algorithm)?.equals(value) === true) return;
+  throw new FixityError("checksum-mismatch", `The received content does not have the given ${algorithm} checksum.`);
 }
 
 function stateAnswer(state: UploadState, status: number, fields: Readonly<Record<string, string>>): Answer {

@@ -1,37 +1,35 @@
 import { FixityError } from "../../core/errors.ts";
-import { HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
-import {
-  algorithmsFor,
-  announcesTrailerDigest,
-  assertDigests,
-  contentLength,
-  type Demand,
-  demandOf,
-  trailerDemandOf,
-} from "../request-content.ts";
-import { ChunkFields } from "../form/chunk-fields.ts";
-import type { Answer, Exchange } from "../exchange.ts";
+import { sizeLimitExceeded } from "../../core/intake.ts";
+import type { Answer } from "../exchange.ts";
+import { parseContentType } from "../fields/content-type.ts";
+import { ChunkFields, refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import { overFormLimit } from "../form/form-errors.ts";
-import { FormReader } from "../form/form-reader.ts";
 import type { FormPart } from "../form/form-part.ts";
-import type { RouteContext } from "../handler.ts";
+import { FormReader } from "../form/form-reader.ts";
 import type { ResolvedHandlerOptions } from "../options.ts";
-import { receiptAnswer } from "../receipt-answer.ts";
+import type { AdmittedRequest } from "../request.ts";
+import { contentLength } from "../request-content.ts";
+import { announcedDigests, DigestedContent } from "../request-digests.ts";
+import { receiptAnswer } from "./upload.ts";
 
-/** Room for a form's boundaries, headers and other fields in an announced length, besides the file. */
-const FORM_OVERHEAD = 1024 * 1024;
+/** The most bytes of boundaries, headers and other fields that an announced length may include besides the file. */
+const FORM_OVERHEAD_MAX_BYTES = 1024 * 1024;
 
 /** `POST` of a `multipart/form-data`: stores its one file, before or after any other fields. */
-export async function uploadForm(context: RouteContext, boundary: string | undefined): Promise<Answer> {
-  const { fixity, options, exchange, admission } = context;
+export async function uploadForm(request: AdmittedRequest): Promise<Answer> {
+  const { fixity, options, exchange, admission } = request;
+  refuseChunkOfQuery(request.query);
+  const boundary = parseContentType(exchange.fields.get("content-type"))?.parameters.get("boundary");
   const length = contentLength(exchange);
-  refuseTooLong(length, fixity.maxSize);
-  const content = new CheckedContent(exchange);
-  const files = new FormFiles(new FormReader(content.body, boundary, options.form), options);
+  if (length !== undefined && length > fixity.maxSize + FORM_OVERHEAD_MAX_BYTES) {
+    throw sizeLimitExceeded(fixity.maxSize);
+  }
+  const content = new DigestedContent(exchange);
+  const files = new FormFiles(new FormReader(content.source, boundary, options.form), options);
   let file = await files.next();
   for (;;) {
     if (file === null) throw files.missing();
-    const announced = demandOf(file.fields);
+    const announced = announcedDigests(file.fields);
     if (announced.sha512 !== null && announced.sha256 === null) {
       throw new FixityError("unsupported-digest", "A digest in a form part must be sha-256.");
     }
@@ -45,32 +43,32 @@ export async function uploadForm(context: RouteContext, boundary: string | undef
         admission,
         signal: exchange.signal,
         beforeCommit: async () => {
-          // the whole form must have arrived, and be right, before its file becomes a blob
+          // The whole form must have arrived, and be valid, before its file becomes a blob.
           better = await files.next();
           if (better !== null) throw secondFile();
           content.check();
         },
       });
-      return receiptAnswer(context, receipt);
+      return receiptAnswer(request, receipt);
     } catch (error) {
       if (better === null) throw error;
-      // what was staged was a parameter, and has been aborted
+      // The staged part was a parameter and has been aborted.
       file = better;
     }
   }
 }
 
-/** Finds the one file of a form while the form comes in. */
+/** Finds the one file of a form while the form arrives. */
 class FormFiles {
   readonly #form: FormReader;
   readonly #fieldName: string | undefined;
   readonly #fieldSize: number;
   readonly #chunkFields = new ChunkFields();
-  /** What {@link next} has returned last. */
+  /** The last part that {@link next} returned. */
   #chosen: FormPart | null = null;
-  /** The first file that has a name and no bytes. It is the form's file if no other one has any. */
+  /** The first file with a name and no bytes. It is the form's file if no other file has any. */
   #empty: FormPart | null = null;
-  /** Several parts without a file name hold data: none of them can be said to be the file. */
+  /** Several parts without a file name hold data, so none of them is recognizable as the file. */
   #isAmbiguous = false;
 
   constructor(form: FormReader, { fieldName, form: { fieldSize } }: ResolvedHandlerOptions) {
@@ -80,23 +78,23 @@ class FormFiles {
   }
 
   /**
-   * The part to store; `null` at the end of the form. It has bytes, unless all files are empty. After a part of the kind
-   * `data` it may return another part, which is to be stored in its place.
+   * The part to store, or `null` at the end of the form. It has bytes unless all files are empty. After a part of the kind
+   * `data` it may return another part, to be stored instead.
    *
-   * @throws FixityError `unexpected-file` for a second file, or one in another field than the service's; as
-   *   `FormReader.next` does, and `malformed-form` where a field says that this is one chunk of a file
+   * @throws FixityError `unexpected-file` for a second file, or one in another field than the service's; `malformed-form` if a
+   *   field says that this is one chunk of a file; as `FormReader.next` does
    */
   async next(): Promise<FormPart | null> {
     for (let part = await this.#form.next(); part !== null; part = await this.#form.next()) {
       if (part.kind === "field") await this.#checkField(part);
       else if (part.kind === "data" && (this.#chosen?.kind === "file" || !this.#isExpected(part)))
-        await this.#drop(part);
+        await this.#skip(part);
       else if (await part.isEmpty()) {
-        // browsers send an input in which no file was chosen as one without a name
+        // Browsers send an input without a chosen file as a file without a name.
         if (part.fileName !== "" && this.#isExpected(part)) this.#empty ??= part;
       } else if (part.kind === "data" && this.#chosen !== null) {
         this.#isAmbiguous = true;
-        await this.#drop(part);
+        await this.#skip(part);
       } else {
         this.#assertExpected(part);
         if (this.#chosen?.kind === "file") throw secondFile();
@@ -110,12 +108,12 @@ class FormFiles {
     return this.#chosen;
   }
 
-  /** What is wrong with a form in which there is no file. */
+  /** The error for a form without a file. */
   missing(): FixityError {
     const field = this.#fieldName;
     const where = field === undefined ? "" : ` in the field "${field}"`;
     const facts = field === undefined ? {} : { field };
-    return new FixityError("missing-file", `The form has no file${where}. With curl, write -F upload=@FILE.`, {
+    return new FixityError("missing-file", `The form has no file${where}. With curl, use -F upload=@FILE.`, {
       facts,
     });
   }
@@ -133,13 +131,13 @@ class FormFiles {
     );
   }
 
-  /** Only fields by which uploaders announce chunks are decoded: a field that is not read cannot make the upload fail. */
+  /** Decodes only fields in which uploaders announce chunks: a field that is not needed cannot make the upload fail. */
   async #checkField(part: FormPart): Promise<void> {
     if (this.#chunkFields.reads(part.name)) this.#chunkFields.check(part.name, await part.text());
   }
 
-  /** Reads over a parameter, which may be as large as a field. */
-  async #drop(part: FormPart): Promise<void> {
+  /** Skips a parameter, which may be as large as a field. */
+  async #skip(part: FormPart): Promise<void> {
     let size = 0;
     for await (const slice of part.body) {
       size += slice.length;
@@ -150,30 +148,4 @@ class FormFiles {
 
 function secondFile(): FixityError {
   return new FixityError("unexpected-file", "The form has a second file. Send one file in each request.");
-}
-
-function refuseTooLong(length: number | undefined, maxSize: number): void {
-  if (length === undefined || length <= maxSize + FORM_OVERHEAD) return;
-  throw sizeLimitExceeded(maxSize);
-}
-
-/** A form's content, hashed only where the request's digest fields demand something of it. */
-class CheckedContent {
-  readonly body: AsyncIterable<Uint8Array>;
-  readonly #exchange: Exchange;
-  readonly #announced: Demand;
-  readonly #hashed: HashedSource | null;
-
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
-    this.#announced = demandOf(exchange.fields);
-    const algorithms = algorithmsFor(this.#announced, announcesTrailerDigest(exchange.fields));
-    this.#hashed = algorithms.length > 0 ? new HashedSource(exchange.body, algorithms) : null;
-    this.body = this.#hashed ?? exchange.body;
-  }
-
-  check(): void {
-    const trailing = trailerDemandOf(this.#exchange, this.#hashed !== null);
-    if (this.#hashed !== null) assertDigests(this.#hashed, this.#announced, trailing);
-  }
 }

@@ -1,72 +1,195 @@
-import type { PutOptions } from "../../core/fixity.ts";
+/**
+ * Uploads whose content is the file itself: `POST` to the collection, `PUT` to a link, `PUT` to a name. Each works out what is
+ * known about the file, then stores the content, either plainly or as a resumable upload.
+ */
+import { TextDecoder } from "node:util";
+import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
+import { cleanFileName, type Naming } from "../../core/file-name.ts";
+import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
 import { HashedSource } from "../../core/intake.ts";
-import {
-  announcesTrailerDigest,
-  assertDigests,
-  contentLength,
-  demandOf,
-  refuseUrlEncoded,
-  trailerDemandOf,
-} from "../request-content.ts";
+import type { Link, Receipt } from "../../core/link.ts";
+import { servedType } from "../active-content.ts";
 import type { Answer } from "../exchange.ts";
+import { prefersHtml } from "../fields/accept.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
-import { isForm, mediaTypeIn, parseContentType } from "../fields/content-type.ts";
+import { isForm, mediaTypeIn } from "../fields/content-type.ts";
+import { formatReprDigest } from "../fields/digest-fields.ts";
+import { etagOf } from "../fields/etag.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
-import type { RouteContext } from "../handler.ts";
-import { receiptAnswer } from "../receipt-answer.ts";
-import { createUpload, wantsResumable } from "../resumable/ietf.ts";
-import { uploadForm } from "./upload-form.ts";
+import { checkPreconditions, isConditional } from "../preconditions.ts";
+import { SAFETY } from "../problem.ts";
+import type { AdmittedRequest } from "../request.ts";
+import { contentLength, refuseForm, refuseUrlEncoded } from "../request-content.ts";
+import { announcedDigests, assertDigests, expectsTrailerDigest, trailerDigests } from "../request-digests.ts";
 
-/** `POST` to the collection: a form with a file, or a file as the content itself. */
-export async function upload(context: RouteContext): Promise<Answer> {
-  const { fields } = context.exchange;
-  refuseChunkOfQuery(context.query);
-  const declared = fields.get("content-type");
-  if (isForm(declared)) return uploadForm(context, parseContentType(declared)?.parameters.get("boundary"));
-  const filename = fileNameOf(fields.get("content-disposition")) ?? context.query.get("filename");
-  const naming = { filename, type: mediaTypeIn(declared) };
-  if (wantsResumable(context)) return createUpload(context, naming);
-  refuseUrlEncoded(context.exchange);
-  if (!context.exchange.hasContent) {
-    throw new FixityError("missing-file", "The request has no content. Send the file as the content, or in a form.");
-  }
-  return storeContent(context, naming);
+/** What is known about a file before its content arrives. */
+export interface FileToStore extends Naming {
+  /** The digest in the link, for `PUT` to a link. */
+  readonly digest?: Digest;
+  /** Whether the store has just been found not to have the blob. */
+  readonly isKnownAbsent?: boolean;
 }
 
-/** Stores a request's content, held against its length and its digest fields in the header and trailer sections. */
-export async function storeContent(context: RouteContext, options: PutOptions): Promise<Answer> {
-  const { fixity, exchange, admission } = context;
+/** Stores a request's content: {@link storeContent}, or as a resumable upload. */
+export type StoreFile = (request: AdmittedRequest, file: FileToStore) => Promise<Answer>;
+
+/** `POST` to the collection. */
+export function postFile(store: StoreFile): (request: AdmittedRequest) => Promise<Answer> {
+  return (request) => {
+    const { fields } = request.exchange;
+    refuseChunkOfQuery(request.query);
+    const filename = fileNameOf(fields.get("content-disposition")) ?? request.query.get("filename");
+    return store(request, { filename, type: mediaTypeIn(fields.get("content-type")) });
+  };
+}
+
+/** `PUT` to a link: the content must have the digest in the link. */
+export function putToLink(store: StoreFile): (request: AdmittedRequest, link: Link) => Promise<Answer> {
+  return async (request, { digest, extension }) => {
+    const { fixity, exchange } = request;
+    contentLength(exchange);
+    if (!isConditional(exchange)) return store(request, { digest, extension });
+    const stat = await fixity.stat(digest, exchange.signal);
+    checkPreconditions(exchange, stat);
+    return store(request, { digest, extension, isKnownAbsent: stat === null });
+  };
+}
+
+/**
+ * `PUT` to a name, which `curl -T photo.png …/uploads/` sends. The name gives the link its extension; the target itself never
+ * names a resource (docs/decisions/0009). The segment is one for which {@link mayBeName} holds.
+ */
+export function putToName(store: StoreFile): (request: AdmittedRequest, segment: string) => Promise<Answer> {
+  return (request, segment) => {
+    const filename = nameIn(segment);
+    checkPreconditions(request.exchange, null);
+    refuseChunkOfQuery(request.query);
+    const type = request.exchange.fields.get("content-type");
+    refuseForm(type);
+    return store(request, { filename, type: mediaTypeIn(type) });
+  };
+}
+
+/**
+ * Stores a request's content and compares it with its length and its digest fields, in the header and trailer sections.
+ *
+ * If the digest is known and the blob is already stored with the announced length, the answer is immediate, and precedes the
+ * content if the client waits for `100 Continue`. Content without an announced length is read first: a blob of the wrong size
+ * must not be acknowledged.
+ */
+export async function storeContent(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
+  const { fixity, exchange, admission } = request;
+  const { signal } = exchange;
+  refuseUrlEncoded(exchange);
+  if (!exchange.hasContent) {
+    throw new FixityError("missing-file", "The request has no content. Send the file as its content.");
+  }
   const length = contentLength(exchange);
-  const announced = demandOf(exchange.fields);
-  const sha512 = announced.sha512 !== null || announcesTrailerDigest(exchange.fields);
-  const body = sha512 ? new HashedSource(exchange.body, ["sha512"]) : null;
-  if (announced.sha256 !== null && options.digest?.equals(announced.sha256) === false) {
+  const announced = announcedDigests(exchange.fields);
+  let { isKnownAbsent = false } = file;
+  const isContradiction = announced.sha256 !== null && file.digest?.equals(announced.sha256) === false;
+  if (file.digest !== undefined && length !== undefined && !isContradiction) {
+    const found = await fixity.lookUp(file.digest, { extension: file.extension, length, admission, signal });
+    if (typeof found !== "string") return receiptAnswer(request, found);
+    isKnownAbsent = found === "absent";
+  }
+  if (isContradiction) {
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
-  const receipt = await fixity.put(body ?? exchange.body, {
-    ...options,
+  // Storing computes SHA-256 anyway.
+  const needsSha512 = announced.sha512 !== null || expectsTrailerDigest(exchange.fields);
+  const hashed = needsSha512 ? new HashedSource(exchange.body, ["sha512"]) : null;
+  const receipt = await fixity.put(hashed ?? exchange.body, {
+    ...file,
+    isKnownAbsent,
     admission,
     length,
-    digest: options.digest ?? announced.sha256 ?? undefined,
-    signal: exchange.signal,
+    digest: file.digest ?? announced.sha256 ?? undefined,
+    signal,
     beforeCommit: ({ digest }) => {
-      // storing hashes by SHA-256 in any case; a SHA-512 has to be announced
-      const trailing = trailerDemandOf(exchange, true);
-      if (trailing.sha256 !== null && !trailing.sha256.equals(digest)) {
+      const trailer = trailerDigests(exchange, true);
+      if (trailer.sha256 !== null && !trailer.sha256.equals(digest)) {
         throw new FixityError(
           "digest-mismatch",
-          "The bytes that came in are not those that the trailer's digest names.",
+          "The received content does not have the digest in the trailer section.",
         );
       }
-      if (trailing.sha512 !== null && body === null) {
+      if (trailer.sha512 !== null && hashed === null) {
         throw new FixityError(
           "unsupported-digest",
-          "A sha-512 that follows the content has to be announced: Trailer: Repr-Digest.",
+          "A sha-512 that follows the content must be announced: Trailer: Repr-Digest.",
         );
       }
-      if (body !== null) assertDigests(body, announced, trailing);
+      if (hashed !== null) assertDigests(hashed, announced, trailer);
     },
   });
-  return receiptAnswer(context, receipt);
+  return receiptAnswer(request, receipt);
+}
+
+/**
+ * The answer to a stored upload: 201 if the content is new, 200 if it was stored before. A browser that submitted a form can
+ * display nothing but a page, so it is redirected to the link.
+ */
+export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: Receipt): Answer {
+  const { digest, size, existed, url } = receipt;
+  const fields = {
+    Location: url,
+    ETag: etagOf(digest),
+    "Repr-Digest": formatReprDigest(digest),
+    "Cache-Control": "no-store",
+  };
+  const note = { digest: digest.toString(), size, existed };
+  // Java's HttpURLConnection prefers HTML as well, and would follow the redirect to the file.
+  const isPageForm = exchange.method === "POST" && isForm(exchange.fields.get("content-type"));
+  if (isPageForm && prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
+  const { link, name, integrity } = receipt;
+  const type = servedType(link, options.scripts);
+  return {
+    status: existed ? 200 : 201,
+    fields: { ...fields, ...SAFETY, "Content-Type": "application/json" },
+    body: JSON.stringify({ url, digest, size, type, name, integrity }),
+    note,
+  };
+}
+
+/** The part of a name before its first dot, if it can only be a mistyped or truncated digest. */
+const LIKE_A_DIGEST = /^[0-9a-f]{60,68}(?:\.|$)/i;
+
+/** Whether a path segment, not decoded, may be a file's name. There are no folders, so a name has no slash. */
+export function mayBeName(segment: string): boolean {
+  if (segment === "" || segment.includes("/") || /%2f/i.test(segment)) return false;
+  const name = decodeSegment(segment);
+  return name !== "." && name !== ".." && name !== UPLOADS_SEGMENT;
+}
+
+/** @throws FixityError `invalid-link` */
+function nameIn(segment: string): string {
+  const decoded = decodeSegment(segment);
+  if (decoded === null) throw invalidSegment("is not percent-encoded UTF-8");
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(decoded)) throw invalidSegment("has control characters");
+  const name = cleanFileName(decoded);
+  if (name === null) throw invalidSegment("has no visible character");
+  if (LIKE_A_DIGEST.test(name) || decoded.includes(":")) {
+    throw invalidSegment(
+      "looks like a digest but is none. A link is 64 lower-case hex digits, optionally followed by a dot and an extension. " +
+        "To store a file under any name, use POST with ?filename=",
+    );
+  }
+  return name;
+}
+
+function invalidSegment(what: string): FixityError {
+  return new FixityError("invalid-link", `The last segment of the path ${what}.`);
+}
+
+/** A segment's text, or `null` if it is not percent-encoded UTF-8. Servers pass raw bytes on as one character each. */
+function decodeSegment(segment: string): string | null {
+  if (/%(?![0-9a-f]{2})|[^\x00-\xff]/i.test(segment)) return null;
+  const bytes = segment.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.from(bytes, "latin1"));
+  } catch {
+    return null;
+  }
 }

@@ -2,40 +2,44 @@ import { createHash } from "node:crypto";
 import { ByteRange } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Link } from "../../core/link.ts";
-import { servedType } from "../active-content.ts";
-import type { Answer, Exchange } from "../exchange.ts";
+import { refuseCodeDestination, servedType } from "../active-content.ts";
+import type { Answer } from "../exchange.ts";
 import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
-import type { RouteContext } from "../handler.ts";
 import { PAGE_SAFETY, SAFETY } from "../problem.ts";
+import type { AdmittedRequest } from "../request.ts";
 import { savedName } from "../serving.ts";
-import { pageAnswer, problemOrPage } from "../view/page-answer.ts";
 import { readImageSize, type SizeReading } from "../view/image-size.ts";
 import { renderPage } from "../view/page.ts";
-import { policyOf } from "../view/policy.ts";
+import { pageAnswer, policyOf, problemOrPage } from "../view/page-answer.ts";
 import { type Preview, previewOf } from "../view/preview.ts";
+import { notStored } from "./blob.ts";
 
-/** Pixels of an image that is shown; a browser takes 4 bytes and more for each. */
+/** The most pixels of an image that is displayed; a browser needs at least 4 bytes for each. */
 const MAX_IMAGE_PIXELS = 50_000_000;
 
-/** Bytes in which the size of an image has to be stated; colour profiles and metadata may stand before it. */
+/** Within how many bytes the size of an image must be stated. Colour profiles and metadata may precede it. */
 const MAX_IMAGE_HEAD_BYTES = 1024 ** 2;
 
-/** Whether a link is asked for its page: by `?view`, unless the file is to be saved. */
-export function asksForView({ options, query }: RouteContext): boolean {
+/** Whether a request is for the page of a link: `?view`, unless it asks for a download. */
+export function asksForView({ options, query }: AdmittedRequest): boolean {
   return options.view && query.has("view") && !query.has("download");
 }
 
 /**
- * `GET` and `HEAD` of a link with `?view`: a page about the file. Nothing of the file is in it; the browser gets what the page
- * shows by the link, and thus only in the ways in which links are safe.
+ * `GET` and `HEAD` of a link with `?view`: a page about the file. The page contains nothing of the file. The browser loads what
+ * it displays by the link, and thus only in the ways in which links are safe.
  */
-export async function viewBlob(context: RouteContext, link: Link): Promise<Answer> {
-  const { fixity, options, exchange, query } = context;
+export async function viewBlob(request: AdmittedRequest, link: Link): Promise<Answer> {
+  const { fixity, options, exchange, query } = request;
+  refuseCodeDestination(exchange, options.scripts);
   const stat = await fixity.stat(link.digest, exchange.signal);
-  if (stat === null) return absent(exchange);
+  if (stat === null) {
+    const text = "No file is stored under this link. If there was one, it has been removed.";
+    return problemOrPage(exchange, notStored(), text);
+  }
   const { size } = stat;
   const mediaType = servedType(link, options.scripts);
-  const preview = await safePreview(context, link, size);
+  const preview = await safePreview(request, link, size);
   const name = savedName(link, query.get("filename"));
   const page = renderPage({ link, mediaType, url: fixity.urlOf(link), size, name }, preview);
   const etag = `"${createHash("sha256").update(page).digest("base64url").slice(0, 22)}"`;
@@ -45,9 +49,9 @@ export async function viewBlob(context: RouteContext, link: Link): Promise<Answe
     ...PAGE_SAFETY,
     "Content-Security-Policy": policyOf(preview, origin ?? null),
     ETag: etag,
-    // the file may be removed, and the page look better with the next version
+    // The file may be removed, and the page may change with the next version.
     "Cache-Control": "no-cache",
-    // who was given a link has not been asked whether the world may find it
+    // A client that shares a link did not consent to its publication in search engines.
     "X-Robots-Tag": "noindex",
   };
   const note = { digest: link.digest.toString(), size };
@@ -63,15 +67,15 @@ export async function viewBlob(context: RouteContext, link: Link): Promise<Answe
 }
 
 /**
- * The preview, unless it is an image with so many pixels that a browser would need gigabytes for it: a small file can have
- * that many. SVG has no pixels. The size is near the beginning, so little of the file is read.
+ * The preview, unless it is an image with so many pixels that a browser would need gigabytes for it, as even a small file can
+ * have. SVG has no pixels. Images state their size near the beginning, so little of the file is read.
  */
-async function safePreview({ fixity, exchange }: RouteContext, link: Link, size: number): Promise<Preview> {
+async function safePreview({ fixity, exchange }: AdmittedRequest, link: Link, size: number): Promise<Preview> {
   const preview = previewOf(link, size);
   if (preview.kind !== "image" || link.mediaType === "image/svg+xml") return preview;
   const range = ByteRange.over({ start: 0, end: Math.min(size, MAX_IMAGE_HEAD_BYTES) });
   await using reader = await fixity.open(link.digest, { range, signal: exchange.signal });
-  // removed since it was found
+  // The blob was removed in the meantime.
   if (reader === null) return preview;
   let head: Buffer = Buffer.alloc(0);
   let reading: SizeReading = "more";
@@ -80,14 +84,8 @@ async function safePreview({ fixity, exchange }: RouteContext, link: Link, size:
     reading = readImageSize(head, head.length === size);
     if (reading !== "more") break;
   }
-  // what has no size in all of its bytes is no image, and the browser says so
+  // A file that states no size is not an image, and the browser says so.
   if (reading === "unknown" || (reading === "more" && head.length === size)) return preview;
   if (reading !== "more" && reading.width * reading.height <= MAX_IMAGE_PIXELS) return preview;
   return { kind: "none", reason: "The image is too large to be shown here." };
-}
-
-function absent(exchange: Exchange): Answer {
-  const error = new FixityError("blob-not-found", "No file is stored under this link.");
-  const text = "No file is stored under this link. If there was one, it has been removed.";
-  return problemOrPage(exchange, error, text);
 }

@@ -1,9 +1,9 @@
 import { escapeMarkup } from "../../base/escape-markup.ts";
 
-/** What may stand in a template: text, which is escaped, markup, which is not, and `null` for nothing. */
+/** A value in a template: text, which is escaped, markup, which is not, and `null` for nothing. */
 export type Piece = string | Html | readonly Html[] | null;
 
-/** Markup that is as it should be: made by {@link html} from templates of our own, so that no text from outside is in it unescaped. */
+/** Trusted markup, created by {@link html} from templates in the source: it contains no unescaped text from outside. */
 export class Html {
   readonly #text: string;
 
@@ -11,8 +11,8 @@ export class Html {
     this.#text = text;
   }
 
-  /** Markup of our own that is to stand as it is: a style sheet, a script. */
-  static asIs(text: string): Html {
+  /** Markup of our own that must not be escaped: a style sheet, a script. */
+  static trusted(text: string): Html {
     return new Html(text);
   }
 
@@ -21,11 +21,11 @@ export class Html {
   }
 }
 
-/** A template with its values put in as text, fit for elements and for attributes in quotation marks. */
+/** A template whose values are escaped, for use in elements and in quoted attributes. */
 export function html(template: TemplateStringsArray, ...values: readonly Piece[]): Html {
   let text = template[0] ?? "";
   for (const [index, value] of values.entries()) text += markupOf(value) + (template[index + 1] ?? "");
-  return Html.asIs(text);
+  return Html.trusted(text);
 }
 
 function markupOf(piece: Piece): string {

@@ -1,18 +1,18 @@
-/** Pixels of an image, as its first bytes state them. */
+/** The size of an image in pixels, as its first bytes state it. */
 export interface ImageSize {
   readonly width: number;
   readonly height: number;
 }
 
-/** What the beginning of an image says of its size: more bytes are needed, or they say nothing that is known here. */
+/** The size read from the beginning of an image; `more` if more bytes are needed, `unknown` if it states none. */
 export type SizeReading = ImageSize | "more" | "unknown";
 
 /**
- * Reads the size of an image from its beginning. The format is told by the bytes, as browsers do it, and not by the extension.
- * Where a format states several sizes, the result is the largest in pixels: that is what a decoder may have to allocate.
+ * Reads the size of an image from its beginning. The bytes determine the format, as in browsers, not the extension. If a format
+ * states several sizes, the result is the largest one, which a decoder may have to allocate.
  *
  * @param bytes the first bytes of the file
- * @param isWhole whether they are all that it has
+ * @param isWhole whether these are all its bytes
  */
 export function readImageSize(bytes: Buffer, isWhole: boolean): SizeReading {
   if (bytes.length < 16) return isWhole ? "unknown" : "more";
@@ -21,7 +21,7 @@ export function readImageSize(bytes: Buffer, isWhole: boolean): SizeReading {
     try {
       return read(bytes, isWhole);
     } catch (error) {
-      // a field stands behind what has been read so far
+      // A field lies beyond the bytes read so far.
       if (error instanceof RangeError) return "more";
       throw error;
     }
@@ -29,7 +29,7 @@ export function readImageSize(bytes: Buffer, isWhole: boolean): SizeReading {
   return "unknown";
 }
 
-/** Signatures of the WHATWG MIME Sniffing Standard, and of AVIF. */
+/** Signatures of WHATWG MIME Sniffing, and of AVIF. */
 const FORMATS: readonly (readonly [signature: RegExp, read: (bytes: Buffer, isWhole: boolean) => SizeReading])[] = [
   [/^\x89PNG\r\n\x1a\n/, readPng],
   [/^GIF8[79]a/, readGif],
@@ -44,7 +44,7 @@ function readPng(bytes: Buffer): SizeReading {
   return { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
 }
 
-/** The logical screen, which browsers enlarge where the first frame is larger. */
+/** The logical screen, which browsers enlarge if the first frame is larger. */
 function readGif(bytes: Buffer): SizeReading {
   const screen = { width: bytes.readUInt16LE(6), height: bytes.readUInt16LE(8) };
   const flags = bytes.readUInt8(10);
@@ -62,12 +62,12 @@ function readGif(bytes: Buffer): SizeReading {
 function readJpeg(bytes: Buffer): SizeReading {
   let position = 2;
   for (;;) {
-    // fill bytes may stand before a marker
+    // Fill bytes may precede a marker.
     while (bytes.readUInt8(position) === 0xff) position += 1;
     const marker = bytes.readUInt8(position);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) return { width: bytes.readUInt16BE(position + 6), height: bytes.readUInt16BE(position + 4) };
-    // no frame stands behind the start of a scan or the end
+    // No frame follows the start of a scan or the end of the image.
     if (marker === 0xda || marker === 0xd9) return "unknown";
     const hasLength = marker !== 0x01 && (marker < 0xd0 || marker > 0xd7);
     position += 1 + (hasLength ? bytes.readUInt16BE(position + 1) : 0);
@@ -84,7 +84,7 @@ function readWebp(bytes: Buffer): SizeReading {
   return { width: (packed & 0x3fff) + 1, height: ((packed >>> 14) & 0x3fff) + 1 };
 }
 
-/** A bitmap's header at a position: the old one of 12 bytes has 16-bit sizes, and negative heights are top-down. */
+/** A bitmap's header at a position. The old one of 12 bytes has 16-bit sizes; negative heights mean top-down rows. */
 function readBitmapHeader(bytes: Buffer, position: number): SizeReading {
   if (bytes.readUInt32LE(position) === 12) {
     return { width: bytes.readUInt16LE(position + 4), height: bytes.readUInt16LE(position + 6) };
@@ -95,7 +95,7 @@ function readBitmapHeader(bytes: Buffer, position: number): SizeReading {
   };
 }
 
-/** Each entry is a bitmap without its first header, or a PNG of any size. */
+/** Each entry is a bitmap without its file header, or a PNG of any size. */
 function readIcon(bytes: Buffer): SizeReading {
   const sizes: SizeReading[] = [];
   for (let entry = 0; entry < bytes.readUInt16LE(4); entry += 1) {
@@ -106,10 +106,10 @@ function readIcon(bytes: Buffer): SizeReading {
   return largest(sizes);
 }
 
-/** Boxes of real files are nested less deep. */
+/** Boxes of real files are nested less deeply. */
 const MAX_AVIF_DEPTH = 10;
 
-/** Boxes that hold boxes, and how many bytes stand before those. */
+/** Boxes that contain boxes, and the number of bytes that precede those. */
 const AVIF_CONTAINERS: Readonly<Record<string, number>> = {
   meta: 4,
   iprp: 0,
@@ -129,7 +129,7 @@ function readAvif(bytes: Buffer, isWhole: boolean): SizeReading {
     for (let position = start; position < end;) {
       const length = bytes.readUInt32BE(position);
       const type = bytes.toString("latin1", position + 4, position + 8);
-      // the coded bytes follow, and none of the sizes does
+      // Coded bytes follow, but no further sizes.
       if (type === "mdat" && sizes.length > 0) return;
       const boxEnd = length === 0 ? end : Math.min(end, position + length);
       if (type === "ispe") {
@@ -139,7 +139,7 @@ function readAvif(bytes: Buffer, isWhole: boolean): SizeReading {
       }
       const before = AVIF_CONTAINERS[type];
       if (before !== undefined && depth < MAX_AVIF_DEPTH) walk(position + 8 + before, boxEnd, depth + 1);
-      // a 64-bit length, or none that makes sense
+      // A 64-bit length, or an invalid one.
       if (length !== 0 && length < 8) return;
       position = boxEnd;
     }

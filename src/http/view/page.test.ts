@@ -5,20 +5,19 @@ import { cleanFileName } from "../../core/file-name.ts";
 import { Digest } from "../../core/digest.ts";
 import { Link } from "../../core/link.ts";
 import { renderFailure, renderPage } from "./page.ts";
+import { pageAssets } from "./page-assets.ts";
 import { previewOf } from "./preview.ts";
-import { SCRIPT } from "./script.ts";
-import { STYLE } from "./style.ts";
 
 const DIGEST = Digest.parse("ab".repeat(32));
 
-interface Wish {
+interface PageOptions {
   readonly name?: string | null;
   readonly extension?: string | null;
   readonly size?: number;
   readonly base?: string;
 }
 
-function page({ name = null, extension = "png", size = 1000, base = "/uploads/" }: Wish = {}): string {
+function page({ name = null, extension = "png", size = 1000, base = "/uploads/" }: PageOptions = {}): string {
   const link = Link.to(DIGEST, extension);
   return renderPage(
     { link, mediaType: link.mediaType, url: base + link.toString(), size, name },
@@ -26,12 +25,13 @@ function page({ name = null, extension = "png", size = 1000, base = "/uploads/" 
   );
 }
 
-/** All tags of a page with their attributes' names, as an HTML parser sees them; the rest has to be text without markup. */
+/** All tags of a page with their attributes' names, as an HTML parser sees them. Asserts that the rest has no markup. */
 function skeleton(text: string): readonly string[] {
   const tags: string[] = [];
+  const { style, script } = pageAssets();
   const rest = text
-    .replace(STYLE, () => "")
-    .replace(SCRIPT, () => "")
+    .replace(style, () => "")
+    .replace(script, () => "")
     .replace(/<[!/]?\w+((?:[^<>"']|"[^"]*")*)>/g, (tag) => {
       tags.push(tag.replace(/"[^"]*"/g, '""'));
       return "";
@@ -40,7 +40,7 @@ function skeleton(text: string): readonly string[] {
   return tags;
 }
 
-test("no name changes what a page is made of", () => {
+test("no name changes the structure of a page", () => {
   const hostile = fc.oneof(
     fc.string({ unit: "binary" }),
     fc.string({ unit: fc.constantFrom("<", ">", '"', "'", "&", "`", "=", "/", "\\", " ", "\n", "\0", "a", "-", "!") }),
@@ -60,25 +60,25 @@ test("no name changes what a page is made of", () => {
   }
 });
 
-test("the size is told for people and to the byte", () => {
+test("the page states the size rounded and in bytes", () => {
   assert.match(page({ size: 0 }), /<dd>0 bytes<\/dd>/);
   assert.match(page({ size: 1 }), /<dd>1 byte<\/dd>/);
   assert.match(page({ size: 1_572_864 }), /<dd>1\.5 MiB \(1,572,864 bytes\)<\/dd>/);
 });
 
-test("without a name the page goes by the beginning of the digest", () => {
+test("without a name, the title of the page is the beginning of the digest", () => {
   assert.match(page(), /<title>abababababab….png<\/title>/);
   assert.match(page({ extension: null }), /<title>abababababab…<\/title>/);
 });
 
-test("the download has the name, and opening is offered for what browsers show", () => {
+test("the download has the name, and only files that browsers display can be opened", () => {
   const named = page({ name: "a b.png" });
   assert.match(named, /\.png\?filename=a%20b\.png&amp;download"\s+download="a b\.png"/);
   assert.match(named, /<a href="[^"]+\.png\?filename=a%20b\.png">Open<\/a>/);
   for (const extension of ["svg", "html", "pdf", "zip", null]) assert.doesNotMatch(page({ extension }), />Open</);
 });
 
-test("addresses are told to chats only where they are known, and pictures only where they are drawn", () => {
+test("metadata has URLs only if the service knows its own, and images only of types that chats display", () => {
   assert.doesNotMatch(page(), /og:url|og:image|canonical/);
   assert.match(page(), /data-given=/);
   const base = "https://files.example.com/uploads/";
@@ -90,6 +90,6 @@ test("addresses are told to chats only where they are known, and pictures only w
   assert.doesNotMatch(known, /data-given=/);
 });
 
-test("the page for a file that is not there has no script", () => {
+test("the page for a missing file has no script", () => {
   assert.doesNotMatch(renderFailure("No such file", "It has been removed."), /<script/);
 });

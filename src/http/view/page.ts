@@ -1,31 +1,23 @@
 import { formatSize } from "../../base/format-size.ts";
 import { isInert } from "../serving.ts";
 import { Html, html } from "./html.ts";
-import { metaOf } from "./meta.ts";
+import { pageAssets } from "./page-assets.ts";
 import type { Preview } from "./preview.ts";
-import { previewElement } from "./preview-element.ts";
-import { SCRIPT } from "./script.ts";
-import { labelOf, nameQuery, type ShownFile } from "./shown-file.ts";
-import { snippetsOf } from "./snippets.ts";
-import { STYLE } from "./style.ts";
+import { labelOf, nameQuery, type ShownFile, snippetsOf } from "./snippets.ts";
 
-/** The service's icon, in the page itself: an address of its own might be somebody else's. */
+/** The service's icon, within the page: a URL of its own might belong to another application. */
 const ICON =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E" +
   "%3Crect width='32' height='32' rx='8' fill='%230b6e4f'/%3E%3Cpath d='m9 16.5 5 5L23.5 11' fill='none' " +
   "stroke='%23fff' stroke-width='3.5' stroke-linecap='round' stroke-linejoin='round'/%3E%3C/svg%3E";
 
-// byte for byte as their hashes in the policy are of
-const STYLE_ELEMENT = Html.asIs(`<style>${STYLE}</style>`);
-const SCRIPT_ELEMENT = Html.asIs(`<script>${SCRIPT}</script>`);
-
-/** The page about a stored file. Its own links are relative to the link, so that they hold behind every proxy. */
+/** The page about a stored file. Its own links are relative to the link, so they are right behind every proxy. */
 export function renderPage(file: ShownFile, preview: Preview): string {
   const { link, mediaType, size } = file;
   const label = labelOf(file);
   return document(
     label,
-    metaOf(file, preview),
+    metadata(file, preview),
     html`<header>
         <span class="tile" aria-hidden="true">${tileOf(link.extension)}</span>
         <div>
@@ -51,15 +43,15 @@ export function renderPage(file: ShownFile, preview: Preview): string {
       </section>
       <section aria-labelledby="share">
         <h2 id="share">To share</h2>
-        <dl>${copies(file)}</dl>
+        <dl>${snippetRows(file)}</dl>
       </section>
       <footer><p>The link names the SHA-256 of the file, so what it leads to never changes.</p></footer>
       <p role="status"></p>
-      ${SCRIPT_ELEMENT}`,
+      ${Html.trusted(`<script>${pageAssets().script}</script>`)}`,
   );
 }
 
-/** The page for a request that failed. */
+/** The page for a failed request. */
 export function renderFailure(title: string, text: string): string {
   return document(
     title,
@@ -81,7 +73,7 @@ function document(title: string, meta: Html | null, content: Html): string {
         <title>${title}</title>
         ${meta}
         <link rel="icon" href="${ICON}" />
-        ${STYLE_ELEMENT}
+        ${Html.trusted(`<style>${pageAssets().style}</style>`)}
       </head>
       <body>
         <main>${content}</main>
@@ -89,7 +81,56 @@ function document(title: string, meta: Html | null, content: Html): string {
     </html> `.toString();
 }
 
-/** What browsers would not show is a download wherever it is opened; a second button would be the same as the first. */
+/** The only image types that chats display in link previews. */
+const CHAT_IMAGE_TYPES = /^image\/(?:gif|jpeg|png|webp)$/;
+
+/**
+ * Metadata for link previews, as in chats (https://ogp.me). URLs must be absolute there, so they are included only if the
+ * service knows its own: the host in a request is not trusted.
+ */
+function metadata(file: ShownFile, preview: Preview): Html {
+  const { link, mediaType, url, size } = file;
+  const description = `${mediaType.split(";", 1)[0]}, ${formatSize(size)}, ${link.digest.toString()}`;
+  return html`<meta name="description" content="${description}" />
+    <meta property="og:type" content="website" />
+    <meta property="og:title" content="${labelOf(file)}" />
+    <meta property="og:description" content="${description}" />
+    ${URL.canParse(url) ? urlMetadata(file, preview) : null}`;
+}
+
+function urlMetadata(file: ShownFile, preview: Preview): Html {
+  const query = nameQuery(file);
+  const view = `${file.url}${query === "" ? "?" : `${query}&`}view`;
+  const { mediaType } = file;
+  const image =
+    preview.kind === "image" && CHAT_IMAGE_TYPES.test(mediaType)
+      ? html`<meta property="og:image" content="${file.url}" />
+          <meta property="og:image:type" content="${mediaType}" />
+          <meta name="twitter:card" content="summary_large_image" /> `
+      : null;
+  return html`<link rel="canonical" href="${view}" />
+    <meta property="og:url" content="${view}" />
+    ${image}`;
+}
+
+/** Hidden until the script finds that the browser cannot display the file. */
+const UNSUPPORTED = html`<p class="reason" hidden>This browser cannot show the file. Download it to open it.</p>`;
+
+/**
+ * The element that displays a file. A text is in a fully sandboxed frame: even if a browser took it for a page, it would have
+ * neither scripts nor an origin.
+ */
+function previewElement(preview: Preview, label: string): Html {
+  if (preview.kind === "none") return html`<p class="reason">${preview.reason}</p>`;
+  const source = preview.source.toString();
+  if (preview.kind === "image") return html`<img src="${source}" alt="${label}" />${UNSUPPORTED}`;
+  if (preview.kind === "text") return html`<iframe sandbox src="${source}" title="${`Text of ${label}`}"></iframe>`;
+  return preview.kind === "video"
+    ? html`<video src="${source}" controls preload="metadata" aria-label="${label}"></video>${UNSUPPORTED}`
+    : html`<audio src="${source}" controls preload="metadata" aria-label="${label}"></audio>${UNSUPPORTED}`;
+}
+
+/** Opening what browsers do not display is a download anyway, so such files get one button. */
 function actions(file: ShownFile): Html {
   const { link, name } = file;
   const query = nameQuery(file);
@@ -101,8 +142,8 @@ function actions(file: ShownFile): Html {
   </div>`;
 }
 
-/** Links in these are relative where the service does not know its own address; the script, which does, makes them whole. */
-function copies(file: ShownFile): readonly Html[] {
+/** Links in the snippets are relative if the service does not know its own URL. The script, which does, makes them absolute. */
+function snippetRows(file: ShownFile): readonly Html[] {
   const relative = html` data-given="${file.url}" data-relative="${file.link.toString()}"`;
   const attributes = URL.canParse(file.url) ? null : relative;
   const { link, markdown, html: markup } = snippetsOf(file);

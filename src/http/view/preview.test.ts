@@ -35,7 +35,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
   none: ["pdf", "zip", "exe", "tiff", "heic", "psd", "docx", "swf", "unknown"],
 };
 for (const [kind, extensions] of Object.entries(KINDS)) {
-  test(`shown as ${kind}: ${extensions.join(", ")}`, () => {
+  test(`previewed as ${kind}: ${extensions.join(", ")}`, () => {
     assert.deepEqual(
       extensions.map((extension) => [extension, kindOf(extension)]),
       extensions.map((extension) => [extension, kind]),
@@ -43,9 +43,9 @@ for (const [kind, extensions] of Object.entries(KINDS)) {
   });
 }
 
-test("without an extension nothing is shown", () => assert.equal(kindOf(null), "none"));
+test("a file without an extension has no preview", () => assert.equal(kindOf(null), "none"));
 
-test("what is put into a frame is asked for as plain text, which the service shows as nothing else", () => {
+test("the content of a frame is requested as plain text, which the service serves as such", () => {
   for (const extension of KINDS["text"] ?? []) {
     const preview = previewOf(Link.to(DIGEST, extension), 1000);
     assert.ok(preview.kind === "text");
@@ -54,7 +54,7 @@ test("what is put into a frame is asked for as plain text, which the service sho
   }
 });
 
-test("images and texts are shown up to a size, videos of any, and empty files not at all", () => {
+test("images and texts have a preview up to a size, videos of any size, and empty files none", () => {
   assert.deepEqual([kindOf("png", 32 * MIB), kindOf("png", 32 * MIB + 1)], ["image", "none"]);
   assert.deepEqual([kindOf("txt", MIB), kindOf("txt", MIB + 1)], ["text", "none"]);
   assert.equal(kindOf("mp4", 1024 * 1024 * MIB), "video");

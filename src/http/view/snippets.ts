@@ -1,7 +1,33 @@
+import { percentEncode } from "../../base/percent-encode.ts";
+import type { Link } from "../../core/link.ts";
 import { html } from "./html.ts";
-import { labelOf, nameQuery, type ShownFile } from "./shown-file.ts";
 
-/** A link in the words of another page. */
+/** The file that a page is about. */
+export interface ShownFile {
+  readonly link: Link;
+  /** The media type that the link is served with. */
+  readonly mediaType: string;
+  /** The link as clients get it, relative or absolute, without a query. */
+  readonly url: string;
+  /** Bytes. */
+  readonly size: number;
+  /** The file's cleaned name, from the page's own URL, or `null`. */
+  readonly name: string | null;
+}
+
+/** The page's title for the file: its name, or the beginning of its digest. */
+export function labelOf({ name, link }: ShownFile): string {
+  if (name !== null) return name;
+  const short = `${link.digest.hex.slice(0, 12)}…`;
+  return link.extension === null ? short : `${short}.${link.extension}`;
+}
+
+/** The query of a link that gives a download the file's name; empty without one. */
+export function nameQuery({ name }: ShownFile): string {
+  return name === null ? "" : `?filename=${percentEncode(name)}`;
+}
+
+/** A link in formats to copy into other documents. */
 export interface Snippets {
   readonly link: string;
   readonly markdown: string;
@@ -9,11 +35,11 @@ export interface Snippets {
 }
 
 /**
- * What to copy into other pages. HTML has `integrity` for scripts and style sheets only, which files are only if the service
- * is set up for that; otherwise their type is plain text.
+ * The snippets for a file. HTML has `integrity` for scripts and style sheets only, which files are only if the service allows
+ * it; otherwise their type is plain text.
  */
 export function snippetsOf(file: ShownFile): Snippets {
-  // the name is for who saves the file; what is embedded by one address is loaded once
+  // The name is for downloads. Embedded files need none, and one URL for all embeddings is loaded once.
   const link = file.url + nameQuery(file);
   const isImage = file.mediaType.startsWith("image/");
   const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));
@@ -38,7 +64,7 @@ function htmlOf(file: ShownFile, link: string): string {
   return html`<a href="${link}">${labelOf(file)}</a>`.toString();
 }
 
-/** What would end or format a link's text (CommonMark, section 2.4). */
+/** Escapes what would end or format a link's text (CommonMark, section 2.4). */
 function escapeMarkdown(text: string): string {
   return text.replace(/[\\`*_[\]<>&~|!]/g, "\\$&");
 }

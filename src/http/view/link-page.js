@@ -1,24 +1,21 @@
-/**
- * What the page does beyond HTML: buttons that copy, links that are whole in what is copied, and a word where the browser cannot
- * show the file. Everything else works without.
- */
-export const SCRIPT = /* js */ `
+// Enhances the page of a link, which works without it: buttons that copy, absolute links in the snippets, and a message if the
+// browser cannot display the file. A classic script, contained in the page.
 "use strict";
 const status = document.querySelector("[role=status]");
 
 for (const code of document.querySelectorAll("code[data-relative]")) {
-  const whole = new URL(code.dataset.relative, location.href).href;
-  code.textContent = code.textContent.replaceAll(code.dataset.given, () => whole);
+  const absolute = new URL(code.dataset.relative, location.href).href;
+  code.textContent = code.textContent.replaceAll(code.dataset.given, () => absolute);
 }
 
-for (const shown of document.querySelectorAll(".preview > :is(img, video, audio)")) {
-  const giveUp = () => {
-    shown.hidden = true;
-    shown.nextElementSibling.hidden = false;
+for (const element of document.querySelectorAll(".preview > :is(img, video, audio)")) {
+  const showMessage = () => {
+    element.hidden = true;
+    element.nextElementSibling.hidden = false;
   };
-  if (shown.decode) shown.decode().catch(giveUp);
-  else if (shown.error) giveUp();
-  else shown.addEventListener("error", giveUp);
+  if (element.decode) element.decode().catch(showMessage);
+  else if (element.error) showMessage();
+  else element.addEventListener("error", showMessage);
 }
 
 for (const button of document.querySelectorAll("button[data-copies]")) {
@@ -42,9 +39,8 @@ async function copy(element) {
     await navigator.clipboard.writeText(element.textContent);
     return true;
   } catch {
-    // without https there is no clipboard for scripts, but what is selected can be copied
+    // Without HTTPS, scripts have no clipboard, but a selection can be copied.
     getSelection().selectAllChildren(element);
     return document.execCommand("copy");
   }
 }
-`;
