@@ -51,5 +51,5 @@ function digestIn(
   const value = values.get(algorithm)?.[0];
   if (value === undefined) return null;
   if (value instanceof ArrayBuffer && value.byteLength === length) return Buffer.from(value);
-  throw new FixityError("invalid-field", `The ${algorithm} in ${name} is not ${length} bytes in base64.`);
+  throw new FixityError("invalid-field", `${name} has a ${algorithm} that is not ${length} bytes in base64.`);
 }

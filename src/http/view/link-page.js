@@ -21,8 +21,7 @@ for (const element of document.querySelectorAll(".preview > :is(img, video, audi
 for (const button of document.querySelectorAll("button[data-copies]")) {
   const label = button.textContent;
   let timer;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
+  const copyAndReport = async () => {
     const copied = await copy(document.getElementById(button.dataset.copies));
     status.textContent = copied ? "Copied" : "Not copied: use your keyboard, the text is selected";
     button.textContent = copied ? "Copied" : "Selected";
@@ -31,7 +30,9 @@ for (const button of document.querySelectorAll("button[data-copies]")) {
       button.textContent = label;
       status.textContent = "";
     }, 2000);
-  });
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => void copyAndReport());
 }
 
 async function copy(element) {
