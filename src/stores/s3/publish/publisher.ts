@@ -17,7 +17,7 @@ import type { ServerCopier } from "./server-copy.ts";
 /** Milliseconds for which a blob that was not found is taken for absent without another look. */
 export const ABSENCE_TRUSTED_MS = 60_000;
 
-/** Milliseconds before each further look for what seems to be lost: some stores show objects late. */
+/** Milliseconds before each further look for an object that seems to be lost: some servers show objects late. */
 export const LOOK_AGAIN_AFTER_MS = [250, 1_000, 2_000] as const;
 
 const NO_SUCH_UPLOAD = "NoSuchUpload";
@@ -34,7 +34,7 @@ export interface Publication {
   readonly contentType: string;
   /** The blob was not found within {@link ABSENCE_TRUSTED_MS}. A hint that saves a request. */
   readonly isKnownAbsent: boolean;
-  /** Ends the work as long as the completion has not been sent. */
+  /** Ends the work, unless the completion has been sent. */
   readonly signal?: AbortSignal | undefined;
   /** Sends the bytes that are still held. Of a resumable upload it also saves that the completion begins. */
   readonly sendLast: () => Promise<void>;
@@ -75,13 +75,13 @@ export class Publisher {
   constructor(
     client: S3Client,
     layout: Layout,
-    others: { readonly conditions: Conditions; readonly copier: ServerCopier; readonly log: Log },
+    { conditions, copier, log }: { readonly conditions: Conditions; readonly copier: ServerCopier; readonly log: Log },
   ) {
     this.#client = client;
     this.#layout = layout;
-    this.#conditions = others.conditions;
-    this.#copier = others.copier;
-    this.#log = others.log;
+    this.#conditions = conditions;
+    this.#copier = copier;
+    this.#log = log;
   }
 
   /**
@@ -156,7 +156,7 @@ export class Publisher {
       // A copy that was found before it was confirmed may still be reading. Its source is left to the collector.
       if (!isInferred) await this.#discard(from);
     } catch (error) {
-      // Whoever resumes the upload needs what is there. So may a copy without an answer, which may still be reading.
+      // The staged object stays if a later holder needs it, or if a copy without an answer may still be reading it.
       if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.#discard(from);
       else if ((resumable === undefined || isCompleted) && (await this.#isStored(key, size))) return;
       throw error;

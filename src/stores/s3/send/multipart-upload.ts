@@ -3,22 +3,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { abortRace } from "../../../base/abort-race.ts";
 import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
-import { digestOfChunks } from "../api/signer.ts";
 import type { S3Client } from "../api/client.ts";
-import type { Payload } from "../api/signer.ts";
 import {
   abortMultipartUpload,
   completeMultipartUpload,
   createMultipartUpload,
+  type MultipartId,
   type Part,
   uploadPart,
   uploadPartCopy,
-  type MultipartId,
 } from "../api/multipart.ts";
 import { headObject } from "../api/objects.ts";
 import { Retrier } from "../api/retry.ts";
 import { S3Error } from "../api/s3-error.ts";
-import { UNSIGNED_PAYLOAD } from "../api/signer.ts";
+import { digestOfChunks, type Payload, UNSIGNED_PAYLOAD } from "../api/signer.ts";
 import type { ResolvedS3Options } from "../options.ts";
 
 /** The settings of a store that apply to all of its multipart uploads. */
@@ -110,7 +108,7 @@ export class MultipartUpload {
     if (resumed.mayBeCompleting) this.#state = "unknown";
   }
 
-  /** Parts are signed with their digests, so whoever fills them should compute those on the way. */
+  /** Parts are signed with their digests. Computing a digest while the part is filled is cheaper than afterwards. */
   get signsParts(): boolean {
     return this.#options.signParts;
   }
@@ -120,7 +118,7 @@ export class MultipartUpload {
     return this.#count + 1;
   }
 
-  /** Starts to send the next part. A failure is reported by the next {@link waitForSlot} or {@link flush}. */
+  /** Starts to send the next part. A failure is reported by the next {@link waitForCapacity} or {@link flush}. */
   send(part: FilledPart): void {
     this.#count += 1;
     this.sendAs(this.#count, part);
@@ -134,8 +132,8 @@ export class MultipartUpload {
     this.#track(sending);
   }
 
-  /** Waits until fewer parts are in flight than may be. @throws the failure of a part */
-  async waitForSlot(signal: AbortSignal | undefined): Promise<void> {
+  /** Waits until another part may be sent. @throws the failure of a part */
+  async waitForCapacity(signal: AbortSignal | undefined): Promise<void> {
     while (this.#inFlight.size >= this.#options.concurrency) await abortRace(Promise.race(this.#inFlight), signal);
     this.#stop.signal.throwIfAborted();
   }

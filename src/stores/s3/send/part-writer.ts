@@ -1,8 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
-import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
 import { MAX_PART_BYTES } from "../api/multipart.ts";
+import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
 import type { MultipartUpload } from "./multipart-upload.ts";
 
 const MIB = 1024 * 1024;
@@ -230,7 +230,7 @@ export class PartWriter {
     // Lent bytes stay in the memory of this part until they are returned.
     await this.#lent;
     this.#assertOpen();
-    await this.sendNow().waitForSlot(this.#options.signal);
+    await this.sendNow().waitForCapacity(this.#options.signal);
   }
 
   /** Sends the held bytes as a part without waiting for anything. */

@@ -75,10 +75,10 @@ export function recordTarget(
 
 /**
  * A holder's lease on an upload as the record enforces it: the right to replace the record, until
- * another holder has replaced it. Whoever wants the upload writes so into the record, and the holder learns it at its next save,
- * or when it looks at the record in between. It looks each half second while the sender is slow or
- * silent, and not while bytes arrive briskly or S3 is waited for. A holder that is asked in that time
- * may not notice, and loses what it has not saved.
+ * another holder has replaced it. An instance that wants the upload sets a flag in the record. The
+ * holder sees it at its next save, or when it looks at the record in between: each half second while
+ * the sender is slow or silent, and not while bytes arrive briskly or S3 is waited for. A holder that
+ * is asked in that time may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;

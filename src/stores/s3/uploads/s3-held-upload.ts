@@ -212,7 +212,7 @@ export class S3HeldUpload implements HeldUpload {
     await this.#letGo(completing !== null && this.#damage === null);
     if (isUntidy) await this.#writer.removeAllTails();
     else if (tail !== null) await this.#writer.removeTail(tail);
-    // Nobody need wait for this holder any more.
+    // The next holder need not wait for this one.
     this.#fence.lease.release();
   }
 
