@@ -116,20 +116,10 @@ function judge<Context>(
   context: Context,
 ): Pick<Finding, "verdict" | "found" | "remedy"> {
   const { found } = outcome;
-  switch (outcome.kind) {
-    case "holds":
-      return { verdict: "ok", found, remedy: null };
-    case "untried":
-      return { verdict: "skipped", found, remedy: null };
-    case "restricted":
-      return { found, ...outcome.consequence };
-    case "fails":
-      return {
-        found,
-        ...(typeof otherwise === "function" ? otherwise(context) : otherwise),
-        ...outcome.consequence,
-      };
-  }
+  if (outcome.kind === "holds") return { verdict: "ok", found, remedy: null };
+  if (outcome.kind === "untried") return { verdict: "skipped", found, remedy: null };
+  if (outcome.kind === "restricted") return { found, ...outcome.consequence };
+  return { found, ...(typeof otherwise === "function" ? otherwise(context) : otherwise), ...outcome.consequence };
 }
 
 /** What a diagnosis left behind. */
