@@ -1,150 +1,196 @@
 import { dirname } from "node:path";
-import { type BlobInfo, type Client, createClient, FixityClientError } from "../client/node.ts";
-import { FixityError } from "../core/errors.ts";
+import { formatSize } from "../base/format-size.ts";
 import { printable } from "../base/printable.ts";
-import { Bars } from "./bars.ts";
-import { destinationOf, standingAt } from "./destination.ts";
-import { EXIT } from "./exit-codes.ts";
 import { systemErrorCode } from "../base/system-errors.ts";
-import { fileTrouble } from "./file-trouble.ts";
-import { fetchFile, isMismatch } from "./fetch-file.ts";
-import { type GetOutcome, tellGet } from "./get-report.ts";
-import { Interruption } from "./interruption.ts";
-import { outputExitCode, printBytes } from "./output.ts";
-import { troubleOf } from "./remote-trouble.ts";
-import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
-import { Speed } from "./speed.ts";
+import { type BlobInfo, FixityClientError } from "../client/node.ts";
+import { FixityError } from "../core/errors.ts";
 import type { Environment } from "../settings/config.ts";
+import { destinationOf, Download, isMismatch } from "./download.ts";
+import { EXIT } from "./exit-codes.ts";
+import { Interruption } from "./interruption.ts";
+import { fileErrorText } from "./local-files.ts";
+import { outputExitCode, print, printJson, printProblem } from "./output.ts";
+import { ProgressBars, RateMeter } from "./progress.ts";
+import { explainFailure, statOnce } from "./remote-failure.ts";
+import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
-/** What `fixity get` is asked for. */
 export interface GetRequest {
   readonly link: string;
-  /** A file, a folder, `-` for standard output, or `null` for a name of its own in the working folder. */
+  /** A file, a folder, `-` for standard output, or `null` for the file's own name in the current folder. */
   readonly output: string | null;
-  readonly replaces: boolean;
+  readonly mayReplace: boolean;
   readonly isQuiet: boolean;
   readonly isJson: boolean;
 }
 
+/** The result of a download. */
+type GetOutcome =
+  | {
+      /** `present`: the file already existed, with these bytes. */
+      readonly status: "fetched" | "present";
+      /** The path; `null` for standard output. */
+      readonly file: string | null;
+      readonly info: BlobInfo;
+      /** Bytes received in this run. */
+      readonly received: number;
+    }
+  | { readonly status: "missing" }
+  /** The received bytes are not those of the link. */
+  | { readonly status: "damaged" }
+  | { readonly status: "failed"; readonly code: string; readonly reason: string }
+  | { readonly status: "stopped" };
+
+const EXIT_CODES: Readonly<Record<GetOutcome["status"], number>> = {
+  fetched: EXIT.ok,
+  present: EXIT.ok,
+  missing: EXIT.notOk,
+  damaged: EXIT.notOk,
+  failed: EXIT.failed,
+  stopped: EXIT.failed,
+};
+
+/** Codes of file systems without space: the bytes received so far stay for the next run. */
+const NO_SPACE: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
+
 /**
- * `fixity get`: fetches a file, and gives it its name once its bytes are known to be those of the link.
+ * `fixity get`: downloads a file, which gets its name once its bytes are verified.
  *
  * @returns the exit code
  * @throws FixityError `invalid-link` or `invalid-option`
  */
 export async function getFile(sources: RemoteSources, request: GetRequest): Promise<number> {
   if (request.isJson && request.output === "-") {
-    throw new FixityError("invalid-option", "--json and -o - both want standard output.");
+    throw new FixityError("invalid-option", "--json and -o - cannot be combined: both use standard output.");
   }
-  const remote = remoteLink(request.link, sources);
+  const link = remoteLink(request.link, sources);
   using interruption = new Interruption();
-  const outcome = await outcomeOf({ remote, request, env: sources.env, signal: interruption.signal });
-  // of what was printed nothing is left to go on with
-  const isOver = outcome.status === "stopped" && request.output === "-";
-  if (isOver) return interruption.exitCode ?? outputExitCode() ?? EXIT.failed;
-  const code = tellGet(outcome, { ...request, digest: remote.digest });
-  return interruption.exitCode ?? code;
+  const outcome = await get(link, request, { env: sources.env, signal: interruption.signal });
+  // Nothing is kept of bytes that went to standard output, so there is no run to resume.
+  if (outcome.status === "stopped" && request.output === "-") {
+    return interruption.exitCode ?? outputExitCode() ?? EXIT.failed;
+  }
+  if (request.isJson) printOutcomeJson(outcome, request.link, link);
+  else printOutcome(outcome, request, link);
+  return interruption.exitCode ?? EXIT_CODES[outcome.status];
 }
 
-/** Errors of a file system without room. */
-const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
-
-interface Job {
-  readonly remote: RemoteLink;
-  readonly request: GetRequest;
+interface GetContext {
   readonly env: Environment;
   readonly signal: AbortSignal;
 }
 
-async function outcomeOf(job: Job): Promise<GetOutcome> {
-  const { remote, signal } = job;
+async function get(link: RemoteLink, request: GetRequest, { env, signal }: GetContext): Promise<GetOutcome> {
   try {
-    const info = await find(remote, signal);
-    return info === null ? { status: "missing" } : await get(job, info);
+    const found = await statOnce(link, link.url, signal);
+    if (signal.aborted) return { status: "stopped" };
+    if (found.status !== "stored") return found;
+    const { info } = found;
+    using download = new Download(link, info, signal);
+    if (request.output === "-") {
+      await download.toOutput();
+      return { status: "fetched", file: null, info, received: info.size };
+    }
+    const path = await destinationOf(link, request.output);
+    return await getToFile(download, { path, info, request, env });
   } catch (error) {
     if (signal.aborted || outputExitCode() !== null) return { status: "stopped" };
     if (isMismatch(error)) return { status: "damaged" };
-    const trouble = troubleOf(error, remote);
-    if (trouble === null) throw error;
-    return { status: "failed", ...trouble };
+    const failure = explainFailure(error, link);
+    if (failure === null) throw error;
+    return { status: "failed", code: failure.code, reason: failure.reason };
   }
 }
 
-/** Asks once: a mistyped address is told at once, not after many attempts. */
-async function find({ endpoint, headers, url }: RemoteLink, signal: AbortSignal): Promise<BlobInfo | null> {
-  const client = createClient({ endpoint, headers, storage: null, retry: { attempts: 0 } });
-  try {
-    return await client.stat(url, { signal });
-  } finally {
-    client.close();
-  }
-}
-
-async function get(job: Job, info: BlobInfo): Promise<GetOutcome> {
-  const { remote, request } = job;
-  const { endpoint, headers } = remote;
-  const client = createClient({ endpoint, headers, storage: null });
-  try {
-    if (request.output === "-") return await getToOutput(job, client, info);
-    const path = await destinationOf(remote, request.output);
-    return await getToFile(job, { client, info, path });
-  } finally {
-    client.close();
-  }
-}
-
-interface Target {
-  readonly client: Client;
-  readonly info: BlobInfo;
+interface FileTarget {
   readonly path: string;
+  readonly info: BlobInfo;
+  readonly request: GetRequest;
+  readonly env: Environment;
 }
 
-async function getToFile({ remote, request, env, signal }: Job, { client, info, path }: Target): Promise<GetOutcome> {
-  const { size } = info;
-  const { replaces } = request;
-  const standing = await standingAt(path, { digest: remote.digest, size });
-  if (standing === "same") return { status: "present", file: path, info, received: 0 };
-  if (standing === "other") {
-    return failed("EEXIST", `${shown(path)} is there, and is no file: choose another name with -o`);
+async function getToFile(download: Download, { path, info, request, env }: FileTarget): Promise<GetOutcome> {
+  const { mayReplace } = request;
+  const existing = await download.compareWith(path);
+  if (existing === "same") return { status: "present", file: path, info, received: 0 };
+  if (existing === "other") {
+    return failed("EEXIST", `${JSON.stringify(path)} exists and is not a file: choose another name with -o`);
   }
-  if (standing === "file" && !replaces) return isTaken(path);
+  if (existing === "file" && !mayReplace) return alreadyExists(path);
   let bytes = 0;
-  const speed = new Speed();
+  const rate = new RateMeter();
   const name = printable(path);
-  using _bars = new Bars(env, () =>
-    request.isQuiet ? [] : [{ name, bytes, total: size, rate: speed.at(bytes), doing: null }],
+  using _bars = new ProgressBars(env, () =>
+    request.isQuiet ? [] : [{ name, bytes, total: info.size, rate: rate.sample(bytes), phase: null }],
   );
   try {
-    const onProgress = (now: number) => (bytes = now);
-    const received = await fetchFile({ client, remote, size, path, replaces, signal, onProgress });
+    const received = await download.toFile(path, { mayReplace, onProgress: (now) => (bytes = now) });
     return { status: "fetched", file: path, info, received };
   } catch (error) {
     if (error instanceof FixityClientError) throw error;
     const code = systemErrorCode(error);
-    // somebody else has taken the name in the meantime
-    if (code === "EEXIST") return isTaken(path);
-    if (code === "ENOENT") return failed(code, `there is no folder ${shown(dirname(path))}: make it first`);
+    // Another process has created a file of this name in the meantime.
+    if (code === "EEXIST") return alreadyExists(path);
+    if (code === "ENOENT") {
+      return failed(code, `there is no folder ${JSON.stringify(dirname(path))}: create it first`);
+    }
     if (code === null) throw error;
-    const kept = FULL.has(code) ? ": what has come is kept for the next run" : "";
-    return failed(code, `${shown(path)}: ${fileTrouble(error)}${kept}`);
+    const kept = NO_SPACE.has(code) ? "; the bytes received so far are kept for the next run" : "";
+    return failed(code, `${JSON.stringify(path)}: ${fileErrorText(error)}${kept}`);
   }
 }
 
-/** What is written there is verified at its end only: the exit code says how that went. */
-async function getToOutput({ remote, signal }: Job, client: Client, info: BlobInfo): Promise<GetOutcome> {
-  const { stream } = await client.download(remote.url, { signal });
-  for await (const bytes of stream) await printBytes(bytes, signal);
-  return { status: "fetched", file: null, info, received: info.size };
-}
-
-function isTaken(path: string): GetOutcome {
-  return failed("EEXIST", `${shown(path)} is there already: choose another name with -o, or replace it with --force`);
+function alreadyExists(path: string): GetOutcome {
+  return failed(
+    "EEXIST",
+    `${JSON.stringify(path)} already exists: choose another name with -o, or replace it with --force`,
+  );
 }
 
 function failed(code: string, reason: string): GetOutcome {
   return { status: "failed", code, reason };
 }
 
-function shown(path: string): string {
-  return JSON.stringify(path);
+function printOutcome(outcome: GetOutcome, { link: given, isQuiet }: GetRequest, { digest }: RemoteLink): void {
+  switch (outcome.status) {
+    case "fetched":
+    case "present": {
+      const { file } = outcome;
+      if (!isQuiet) process.stderr.write(`${printable(file ?? "-")}: ${successText(outcome)}\n`);
+      if (file !== null) print(`${file}\n`);
+      return;
+    }
+    case "missing":
+      return printProblem(`${given}: the service has no such file`);
+    case "damaged":
+      return printProblem(
+        `${given}: rejected: the received bytes are not those of ${String(digest)}; tell the operator of the service`,
+      );
+    case "failed":
+      return printProblem(`${given}: ${outcome.reason}`);
+    case "stopped":
+      process.stderr.write("Interrupted. Run the same command again to resume.\n");
+  }
+}
+
+function successText(outcome: GetOutcome & { readonly status: "fetched" | "present" }): string {
+  const { size } = outcome.info;
+  if (outcome.status === "present") return `already exists and is intact, ${formatSize(size)}`;
+  const earlier = outcome.received === size ? "" : ` (${formatSize(size - outcome.received)} of it in an earlier run)`;
+  return `fetched and verified, ${formatSize(size)}${earlier}`;
+}
+
+function printOutcomeJson(outcome: GetOutcome, given: string, { digest }: RemoteLink): void {
+  switch (outcome.status) {
+    case "fetched":
+    case "present": {
+      const { status, file, received, info } = outcome;
+      return printJson({ status, link: given, file, digest, size: info.size, type: info.type, received });
+    }
+    case "missing":
+    case "damaged":
+      return printJson({ status: outcome.status, link: given, digest });
+    case "failed":
+      return printJson({ status: "failed", link: given, digest, code: outcome.code, reason: outcome.reason });
+    case "stopped":
+  }
 }

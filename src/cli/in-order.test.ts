@@ -4,12 +4,12 @@ import { inOrder } from "./in-order.ts";
 
 const ITEMS = Array.from({ length: 20 }, (_, index) => index);
 
-test("results come in the order of the items, however the work ends, and no more is begun than was asked for", async () => {
+test("results arrive in the order of the items, and no more items are in progress than allowed", async () => {
   const taken: number[] = [];
   let running = 0;
   let most = 0;
   await inOrder(ITEMS, {
-    atOnce: 3,
+    concurrency: 3,
     signal: new AbortController().signal,
     work: async (item) => {
       most = Math.max(most, ++running);
@@ -17,18 +17,18 @@ test("results come in the order of the items, however the work ends, and no more
       running--;
       return item;
     },
-    take: (result) => taken.push(result),
+    onResult: (result) => taken.push(result),
   });
   assert.deepEqual(taken, ITEMS);
   assert.equal(most, 3);
 });
 
-test("after an abort nothing more is begun, and what was begun is handed over", async () => {
+test("after an abort no item is started, and the results of started items are delivered", async () => {
   const controller = new AbortController();
   const taken: number[] = [];
   const begun: number[] = [];
   await inOrder(ITEMS, {
-    atOnce: 2,
+    concurrency: 2,
     signal: controller.signal,
     work: async (item) => {
       begun.push(item);
@@ -36,7 +36,7 @@ test("after an abort nothing more is begun, and what was begun is handed over", 
       await new Promise(setImmediate);
       return item;
     },
-    take: (result) => taken.push(result),
+    onResult: (result) => taken.push(result),
   });
   assert.deepEqual(taken, begun);
   assert.ok(begun.length <= 7);

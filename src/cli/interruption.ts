@@ -2,40 +2,40 @@ import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 import { onOutputFailure, outputExitCode } from "./output.ts";
 
 /**
- * Asks work to stop at the first signal to the process, and ends it at the second. Output that can no longer be written asks
- * for it too: a command that died of that would leave behind what it has made.
+ * Asks the work of a command to stop at the first signal to the process, and exits at the second. Output that can no longer be
+ * written counts as a signal: a command that simply died of it would leave behind what it was working on.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
-  readonly #interrupt = () => this.#takeSignal("SIGINT");
-  readonly #terminate = () => this.#takeSignal("SIGTERM");
-  readonly #forgetOutput: () => void;
+  readonly #onInterrupt = () => this.#onSignal("SIGINT");
+  readonly #onTerminate = () => this.#onSignal("SIGTERM");
+  readonly #endOutputListener: () => void;
   #exitCode: number | null = null;
 
   constructor() {
-    process.on("SIGINT", this.#interrupt);
-    process.on("SIGTERM", this.#terminate);
-    this.#forgetOutput = onOutputFailure(() => this.#stop(outputExitCode() ?? EXIT.failed));
+    process.on("SIGINT", this.#onInterrupt);
+    process.on("SIGTERM", this.#onTerminate);
+    this.#endOutputListener = onOutputFailure(() => this.#stop(outputExitCode() ?? EXIT.failed));
   }
 
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Of a process that was asked to stop; `null` where it was not. */
+  /** The exit code of an interrupted process; `null` if it was not interrupted. */
   get exitCode(): number | null {
     return this.#exitCode;
   }
 
   [Symbol.dispose](): void {
-    this.#forgetOutput();
-    process.off("SIGINT", this.#interrupt);
-    process.off("SIGTERM", this.#terminate);
+    this.#endOutputListener();
+    process.off("SIGINT", this.#onInterrupt);
+    process.off("SIGTERM", this.#onTerminate);
   }
 
-  #takeSignal(name: keyof typeof SIGNAL_EXITS): void {
+  #onSignal(name: keyof typeof SIGNAL_EXITS): void {
     if (this.#exitCode !== null) process.exit(this.#exitCode);
-    process.stderr.write("\nfixity: stopping; once more ends at once\n");
+    process.stderr.write("\nfixity: stopping; a second signal exits at once\n");
     this.#stop(SIGNAL_EXITS[name]);
   }
 

@@ -1,95 +1,112 @@
 import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { EXIT, SIGPIPE_EXIT } from "./exit-codes.ts";
+import { styleText } from "node:util";
+import { printable } from "../base/printable.ts";
 import { systemErrorCode } from "../base/system-errors.ts";
-import { fileTrouble } from "./file-trouble.ts";
+import { EXIT, SIGNAL_EXITS, SIGPIPE_EXIT } from "./exit-codes.ts";
+import { fileErrorText } from "./local-files.ts";
 
-const STDOUT = 1;
-
-/**
- * What commands print. Output that cannot be written (a full disk, a reader that has gone) is a failure of the command: it is
- * asked to stop, one line on standard error says why, and the process ends with `SIGPIPE_EXIT` or `EXIT.failed`.
+/*
+ * What commands print: results on standard output, problems on standard error. If output cannot be written (the disk is full,
+ * the reader is gone), the command has failed: it is asked to stop, one line on standard error says why, and the process exits
+ * with `SIGPIPE_EXIT` or `EXIT.failed`.
  */
 
-/** Of the first failure; `null` while all could be written. */
-let failedExitCode: number | null = null;
+const STDOUT_FD = 1;
+
+/** Exit codes that a failure of the output does not replace, because a signal came first. */
+const SIGNAL_EXIT_CODES: ReadonlySet<number> = new Set(Object.values(SIGNAL_EXITS));
+
+/** The exit code of the first failure; `null` as long as all output could be written. */
+let failureExitCode: number | null = null;
 let isWatched = false;
-const listeners = new Set<() => void>();
+const failureListeners = new Set<() => void>();
 
 /** Prints text on standard output. */
 export function print(text: string): void {
   watchOutput();
-  if (failedExitCode !== null) return;
-  if (!isFile()) return void process.stdout.write(text);
+  if (failureExitCode !== null) return;
+  if (!isSynchronous()) return void process.stdout.write(text);
   try {
-    writeWhole(Buffer.from(text));
+    writeFully(Buffer.from(text));
   } catch (error) {
-    fail("standard output", error);
+    reportFailure("standard output", error);
   }
 }
 
-/** Writes bytes to standard output. Resolves when there is room for more. @throws what the system answers */
+/** Prints a value as one line of JSON. */
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value)}\n`);
+}
+
+/** Prints `fixity: <text>` on standard error. */
+export function printProblem(text: string): void {
+  process.stderr.write(`fixity: ${printable(text)}\n`);
+}
+
+/** Text in a style for standard output, if the terminal supports styles and the user wants them (`NO_COLOR`). */
+export function paint(style: Parameters<typeof styleText>[0], text: string): string {
+  return styleText(style, text, { stream: process.stdout });
+}
+
+/** Writes bytes to standard output. Resolves when there is room for more. @throws the error of the system */
 export async function printBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   watchOutput();
   signal.throwIfAborted();
-  if (isFile()) {
+  if (isSynchronous()) {
     try {
-      return writeWhole(bytes);
+      return writeFully(bytes);
     } catch (error) {
-      fail("standard output", error);
+      reportFailure("standard output", error);
       throw error;
     }
   }
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const stop = (): void => reject(signal.reason);
-  signal.addEventListener("abort", stop);
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
   process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()));
-  await promise.finally(() => signal.removeEventListener("abort", stop));
+  await promise.finally(() => signal.removeEventListener("abort", onAbort));
 }
 
-/** Notices output that cannot be written, from now on. */
+/** From now on, notices when output cannot be written. */
 export function watchOutput(): void {
   if (isWatched) return;
   isWatched = true;
-  process.stdout.on("error", (error) => fail("standard output", error));
-  process.stderr.on("error", (error) => fail("standard error", error));
+  process.stdout.on("error", (error) => reportFailure("standard output", error));
+  process.stderr.on("error", (error) => reportFailure("standard error", error));
 }
 
-/** The exit code of a process whose output could not be written; `null` where it could. */
+/** The exit code of a process whose output could not be written; `null` if it could. */
 export function outputExitCode(): number | null {
-  return failedExitCode;
+  return failureExitCode;
 }
 
-/** Calls back when output can no longer be written. @returns what ends that */
-export function onOutputFailure(callback: () => void): () => void {
+/** Calls `listener` when output can no longer be written. @returns a function that ends this */
+export function onOutputFailure(listener: () => void): () => void {
   watchOutput();
-  listeners.add(callback);
-  return () => void listeners.delete(callback);
+  failureListeners.add(listener);
+  return () => void failureListeners.delete(listener);
 }
 
-function fail(name: string, error: unknown): void {
-  if (failedExitCode !== null) return;
+function reportFailure(name: string, error: unknown): void {
+  if (failureExitCode !== null) return;
   const isUnread = systemErrorCode(error) === "EPIPE";
   const exitCode = isUnread ? SIGPIPE_EXIT : EXIT.failed;
-  failedExitCode = exitCode;
-  // whatever the command itself ends with: it may know nothing of it, or have ended
+  failureExitCode = exitCode;
+  // Whatever exit code the command sets: it may not know of the failure, or have ended before it.
   process.on("exit", () => {
-    if (!SIGNALLED.has(Number(process.exitCode))) process.exitCode = exitCode;
+    if (!SIGNAL_EXIT_CODES.has(Number(process.exitCode))) process.exitCode = exitCode;
   });
-  const reason = isUnread ? "its reader has gone" : fileTrouble(error);
-  process.stderr.write(`fixity: ${name} cannot be written: ${reason}\n`);
-  for (const callback of listeners) callback();
+  printProblem(`cannot write to ${name}: ${isUnread ? "its reader is gone" : fileErrorText(error)}`);
+  for (const listener of failureListeners) listener();
 }
 
-/** Exit codes of signals, which came first. */
-const SIGNALLED: ReadonlySet<number> = new Set([130, 143]);
-
-/** Whether standard output is a file or a device, which Node writes at once and without looking how much was written. */
-function isFile(): boolean {
-  const stats = fstatSync(STDOUT);
-  return stats.isFile() || (stats.isCharacterDevice() && !isatty(STDOUT));
+/** Whether standard output is a file or a device: Node writes to those synchronously, and ignores partial writes. */
+function isSynchronous(): boolean {
+  const stats = fstatSync(STDOUT_FD);
+  return stats.isFile() || (stats.isCharacterDevice() && !isatty(STDOUT_FD));
 }
 
-function writeWhole(bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(STDOUT, bytes, at);
+function writeFully(bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(STDOUT_FD, bytes, at);
 }

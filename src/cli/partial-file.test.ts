@@ -28,7 +28,7 @@ async function textOf(partial: PartialFile): Promise<string> {
   return Buffer.concat(await Array.fromAsync(partial.bytes())).toString();
 }
 
-test("what one run leaves, the next one goes on with", async () => {
+test("the next run continues with the bytes of the last one", async () => {
   {
     await using partial = await PartialFile.open(folder, digest);
     assert.equal(partial.size, 0);
@@ -40,13 +40,13 @@ test("what one run leaves, the next one goes on with", async () => {
     assert.equal(partial.size, 4);
     await partial.append(Buffer.from("two"));
     assert.equal(await textOf(partial), "one two");
-    await partial.publish(join(folder, "whole"), { replaces: false });
+    await partial.publish(join(folder, "whole"), { mayReplace: false });
   }
   assert.deepEqual(await readdir(folder), ["whole"]);
   assert.equal(await readFile(join(folder, "whole"), "utf8"), "one two");
 });
 
-test("nothing is left of a run that got no byte, or threw its bytes away, or began again", async () => {
+test("a run that received no bytes, discarded them or restarted leaves no file", async () => {
   {
     await using _none = await PartialFile.open(folder, digest);
   }
@@ -64,22 +64,22 @@ test("nothing is left of a run that got no byte, or threw its bytes away, or beg
   assert.deepEqual(await readdir(folder), []);
 });
 
-test("a name that is taken is never replaced unless that is wanted", async () => {
+test("an existing file is replaced only on request", async () => {
   const path = join(folder, "taken");
   await writeFile(path, "old");
   {
     await using partial = await PartialFile.open(folder, digest);
     await partial.append(Buffer.from("new"));
-    await assert.rejects(partial.publish(path, { replaces: false }), { code: "EEXIST" });
+    await assert.rejects(partial.publish(path, { mayReplace: false }), { code: "EEXIST" });
     assert.equal(await readFile(path, "utf8"), "old");
   }
   assert.deepEqual((await readdir(folder)).sort(), [free, "taken"]);
   await using partial = await PartialFile.open(folder, digest);
-  await partial.publish(path, { replaces: true });
+  await partial.publish(path, { mayReplace: true });
   assert.equal(await readFile(path, "utf8"), "new");
 });
 
-test("two at once have bytes of their own", async () => {
+test("two processes at once do not share bytes", async () => {
   await writeFile(join(folder, free), "left");
   await using one = await PartialFile.open(folder, digest);
   await using other = await PartialFile.open(folder, digest);
@@ -88,7 +88,7 @@ test("two at once have bytes of their own", async () => {
   assert.equal(await textOf(one), "left");
 });
 
-test("what a killed process held is taken up, what a running one holds is not, nor anything else", async () => {
+test("the file of a killed process is taken over; that of a running one, and any other file, is not", async () => {
   const { pid } = spawnSync("true");
   const me = thisProcess();
   const dead = `.fixity-${digest.hex}-${newName({ ...me, pid })}.part`;

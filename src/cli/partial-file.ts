@@ -1,64 +1,67 @@
 import { constants } from "node:fs";
 import { type FileHandle, link, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Digest } from "../core/digest.ts";
+import { newName, thisProcess } from "../base/process-identity.ts";
 import { HARD_LINKS_UNSUPPORTED, systemErrorCode } from "../base/system-errors.ts";
-import { isDead, newName, ownerOf, thisProcess } from "../base/process-identity.ts";
-import { lastChange, unlessGone } from "./files.ts";
+import type { Digest } from "../core/digest.ts";
+import { isAbandoned, unlessGone } from "./local-files.ts";
 
 const ENDING = ".part";
+const READ_CHUNK_BYTES = 1 << 20;
 
-/** What file systems without hard links answer to an attempt at one. */
-const LINKLESS: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
 
 /**
- * A download on its way, in the folder where it will stay:
+ * An incomplete download, in the folder where the file will be:
  *
- *     .fixity-<digest>.part            bytes of a run that ended early, for the next one
- *     .fixity-<digest>-<owner>.part    bytes that a running process has in its hands
+ *     .fixity-<digest>.part            left by a run that ended early, for the next run
+ *     .fixity-<digest>-<owner>.part    held by a running process
  *
- * Taking one up is a rename, so that of two processes one gets it, and what a killed process held is taken up, too.
- * Disposing leaves the bytes for the next run, unless they were published or thrown away.
+ * Taking over a file is a rename, so that exactly one of several processes gets it; files of dead processes are taken over,
+ * too. Disposal leaves the bytes for the next run, unless they were published or discarded.
  */
 export class PartialFile implements AsyncDisposable {
   readonly #handle: FileHandle;
-  readonly #held: string;
-  readonly #free: string;
+  readonly #heldPath: string;
+  readonly #freePath: string;
   #size: number;
   #isGone = false;
 
-  private constructor(handle: FileHandle, { held, free, size }: { held: string; free: string; size: number }) {
+  private constructor(
+    handle: FileHandle,
+    { heldPath, freePath, size }: { heldPath: string; freePath: string; size: number },
+  ) {
     this.#handle = handle;
-    this.#held = held;
-    this.#free = free;
+    this.#heldPath = heldPath;
+    this.#freePath = freePath;
     this.#size = size;
   }
 
-  /** Takes up what is there of this digest, or begins anew. Fails with system errors, as all of this does. */
+  /** Takes over the bytes of an earlier run, or starts with none. All methods reject with system errors. */
   static async open(folder: string, digest: Digest): Promise<PartialFile> {
-    const free = join(folder, `.fixity-${digest.hex}${ENDING}`);
-    const held = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${ENDING}`);
-    for (const left of [free, ...(await orphans(folder, digest))]) {
-      if (await unlessGone(rename(left, held))) break;
+    const freePath = join(folder, `.fixity-${digest.hex}${ENDING}`);
+    const heldPath = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${ENDING}`);
+    for (const left of [freePath, ...(await abandonedPaths(folder, digest))]) {
+      if (await unlessGone(rename(left, heldPath))) break;
     }
-    // in a folder that others may write to, what was left may be a link to a file of the user's
-    const handle = await open(held, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
+    // In a folder that others can write to, the file may have been replaced by a link to a file of the user.
+    const handle = await open(heldPath, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
     try {
-      return new PartialFile(handle, { held, free, size: (await handle.stat()).size });
+      return new PartialFile(handle, { heldPath, freePath, size: (await handle.stat()).size });
     } catch (error) {
       await handle.close();
       throw error;
     }
   }
 
-  /** Bytes that are there. */
+  /** The number of bytes so far. */
   get size(): number {
     return this.#size;
   }
 
-  /** What is there, from the beginning. */
+  /** The bytes so far, from the beginning. */
   bytes(): AsyncIterable<Uint8Array> {
-    return this.#handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 20 });
+    return this.#handle.createReadStream({ start: 0, autoClose: false, highWaterMark: READ_CHUNK_BYTES });
   }
 
   async append(bytes: Uint8Array): Promise<void> {
@@ -70,57 +73,54 @@ export class PartialFile implements AsyncDisposable {
     }
   }
 
-  /** Drops what is there. */
+  /** Drops the bytes so far. */
   async restart(): Promise<void> {
     await this.#handle.truncate(0);
     this.#size = 0;
   }
 
-  /** Makes the bytes durable and gives them their name; fails with `EEXIST` where it is taken and may not be replaced. */
-  async publish(path: string, { replaces }: { readonly replaces: boolean }): Promise<void> {
+  /** Makes the bytes durable and gives them their name. Rejects with `EEXIST` if `path` exists and may not be replaced. */
+  async publish(path: string, { mayReplace }: { readonly mayReplace: boolean }): Promise<void> {
     await this.#handle.sync();
-    if (replaces) await rename(this.#held, path);
+    if (mayReplace) await rename(this.#heldPath, path);
     else await this.#publishNew(path);
     this.#isGone = true;
   }
 
-  /** Throws the bytes away. */
+  /** Removes the file. */
   async discard(): Promise<void> {
     this.#isGone = true;
-    await unlink(this.#held);
+    await unlink(this.#heldPath);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handle.close();
     if (this.#isGone) return;
-    if (this.#size === 0) await unlink(this.#held);
-    else await rename(this.#held, this.#free);
+    if (this.#size === 0) await unlink(this.#heldPath);
+    else await rename(this.#heldPath, this.#freePath);
   }
 
-  /** A link fails where the name is taken, in one step; a rename would replace. */
+  /** `link` fails atomically if the name is taken; a rename would replace the file. */
   async #publishNew(path: string): Promise<void> {
     try {
-      await link(this.#held, path);
+      await link(this.#heldPath, path);
     } catch (error) {
-      if (!LINKLESS.has(systemErrorCode(error) ?? "")) throw error;
-      await using _taken = await open(path, "wx");
-      return rename(this.#held, path);
+      if (!NO_HARD_LINKS.has(systemErrorCode(error) ?? "")) throw error;
+      await using _reserved = await open(path, "wx");
+      return rename(this.#heldPath, path);
     }
-    await unlink(this.#held);
+    await unlink(this.#heldPath);
   }
 }
 
-/** What processes held that are gone. */
-async function orphans(folder: string, digest: Digest): Promise<string[]> {
+/** Files that dead processes held. */
+async function abandonedPaths(folder: string, digest: Digest): Promise<string[]> {
   const beginning = `.fixity-${digest.hex}-`;
-  const observer = thisProcess();
-  const dead: string[] = [];
+  const abandoned: string[] = [];
   for (const name of await readdir(folder)) {
     if (!name.startsWith(beginning) || !name.endsWith(ENDING)) continue;
-    const owner = ownerOf(name.slice(beginning.length, -ENDING.length));
     const path = join(folder, name);
-    const lastSign = await lastChange(path);
-    if (owner !== null && lastSign !== null && isDead(owner, observer, lastSign)) dead.push(path);
+    if (await isAbandoned(path, name.slice(beginning.length, -ENDING.length))) abandoned.push(path);
   }
-  return dead;
+  return abandoned;
 }

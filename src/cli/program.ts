@@ -178,7 +178,7 @@ function addGet(program: Command, env: Environment): void {
         {
           link,
           output: flags.output ?? null,
-          replaces: flags.force === true,
+          mayReplace: flags.force === true,
           isQuiet: flags.quiet === true,
           isJson: flags.json === true,
         },
@@ -194,7 +194,7 @@ function addStat(program: Command, env: Environment): void {
     .addHelpText("after", STAT_EXAMPLES + CLIENT_ENVIRONMENT_HELP)
     .action(async (links: readonly string[], flags: { readonly from?: string; readonly json?: true }) => {
       const { statLinks } = await import("./stat.ts");
-      process.exitCode = await statLinks({ endpoint: flags.from, env }, { links, isJson: flags.json === true });
+      process.exitCode = await statLinks({ endpoint: flags.from, env }, links, flags.json === true);
     });
 }
 

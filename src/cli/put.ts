@@ -1,51 +1,84 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { printable } from "../base/printable.ts";
+import {
+  type Client,
+  createClient,
+  FixityClientError,
+  type UploadOptions,
+  type UploadProgress,
+  type UploadResult,
+} from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
+import type { Environment } from "../settings/config.ts";
 import { EXIT } from "./exit-codes.ts";
 import { inOrder } from "./in-order.ts";
 import { Interruption } from "./interruption.ts";
-import { PutReport } from "./put-report.ts";
-import { PutRun } from "./put-run.ts";
+import { RateMeter, type Transfer } from "./progress.ts";
+import { type PutOutcome, PutReport } from "./put-report.ts";
 import { findSources, isSendable, type Sendable, type Unsendable } from "./put-sources.ts";
-import { reach } from "./reach.ts";
-import type { Trouble } from "./remote-trouble.ts";
+import { explainFailure, type RemoteFailure, statOnce } from "./remote-failure.ts";
 import { type Remote, remoteOf, type RemoteSources } from "./remote.ts";
-import type { Environment } from "../settings/config.ts";
+import { counted } from "./text.ts";
+import { UnfinishedUploads, unfinishedUploadsFolder } from "./unfinished-uploads.ts";
 
-/** Bytes up to which files are small, on average. */
-const SMALL = 1024 * 1024;
+/** Files count as small up to this average size. */
+const SMALL_FILE_MAX_BYTES = 1024 * 1024;
+const SMALL_FILE_CONCURRENCY = 16;
+const DEFAULT_CONCURRENCY = 4;
 
-/** What `fixity put` is asked for. */
+/** A link that nothing is stored under, to try out the service. */
+const UNUSED_LINK = "0".repeat(64);
+
 export interface PutRequest {
   readonly files: readonly string[];
   readonly isRecursive: boolean;
-  /** What standard input, or the one file, is called. */
+  /** The name of standard input, or of the only file. */
   readonly name: string | null;
-  /** Files on their way at a time; `null` for what suits their sizes. */
+  /** The number of concurrent uploads; `null` to choose it by the sizes of the files. */
   readonly concurrency: number | null;
   readonly isQuiet: boolean;
   readonly isJson: boolean;
 }
 
 /**
- * `fixity put`: sends files, and prints their links in the order in which the files are named.
+ * `fixity put`: uploads files, and prints their links in the order in which the files are named.
  *
  * @returns the exit code
  * @throws FixityError `invalid-option`
  */
 export async function putFiles(sources: RemoteSources, request: PutRequest): Promise<number> {
-  assertPlain(request);
+  checkArguments(request);
   const remote = remoteOf(sources);
   using interruption = new Interruption();
   const { signal } = interruption;
-  const [found, answered] = await Promise.all([findAll(request, signal), reach(remote, signal)]);
-  const trouble = found.some(isSendable) ? answered : null;
-  const code = await sendAll(remote, { request, found, trouble, env: sources.env, signal });
-  return interruption.exitCode ?? code;
+  const [found, reached] = await Promise.all([findAll(request, signal), statOnce(remote, UNUSED_LINK, signal)]);
+  const sendable = found.filter(isSendable);
+  const concurrency = request.concurrency ?? concurrencyFor(sendable);
+  using run = new PutRun(remote, sendable, { env: sources.env, concurrency, signal });
+  using report = new PutReport({ ...request, env: sources.env, transfers: () => run.transfers() });
+  const isUnreachable = reached.status === "failed" && sendable.length > 0;
+  if (!isUnreachable) {
+    await inOrder(found, {
+      concurrency,
+      work: async (source) => run.send(source),
+      onResult: (outcome) => report.add(outcome),
+      signal: run.signal,
+    });
+  }
+  const failure = isUnreachable ? reached : run.generalFailure;
+  if (failure !== null && !signal.aborted) report.addGeneralFailure(failure.reason);
+  report.summarize(found.length);
+  if (interruption.exitCode !== null) return interruption.exitCode;
+  if (failure !== null) return EXIT.failed;
+  return report.failed === 0 ? EXIT.ok : EXIT.notOk;
 }
 
-/** Standard input can be read once, and one name is for one file. */
-function assertPlain({ files, name }: PutRequest): void {
+/** Standard input can be read only once, and a name fits only one file. */
+function checkArguments({ files, name }: PutRequest): void {
   const inputs = files.filter((file) => file === "-").length;
-  if (inputs > 1) throw new FixityError("invalid-option", "Standard input (-) can be sent once only.");
+  if (inputs > 1) throw new FixityError("invalid-option", "Standard input (-) can be uploaded only once.");
   if (name === null || inputs === 1 || files.length === 1) return;
   throw new FixityError("invalid-option", "--name is for standard input (-) or a single file.");
 }
@@ -62,36 +95,150 @@ async function findAll(
   return found;
 }
 
-/** With small files most of the time is waiting, for answers and for disks; with large ones a few fill the line. */
-function usualConcurrency(files: readonly Sendable[]): number {
+/** Small files mostly wait for responses and disks; a few large ones fill the network. */
+function concurrencyFor(files: readonly Sendable[]): number {
   const bytes = files.reduce((sum, { size }) => sum + (size ?? Infinity), 0);
-  return bytes <= files.length * SMALL ? 16 : 4;
+  return bytes <= files.length * SMALL_FILE_MAX_BYTES ? SMALL_FILE_CONCURRENCY : DEFAULT_CONCURRENCY;
 }
 
-interface Work {
-  readonly request: PutRequest;
-  readonly found: readonly (Sendable | Unsendable)[];
-  /** What keeps all files from being sent. */
-  readonly trouble: Trouble | null;
+interface PutRunOptions {
   readonly env: Environment;
+  readonly concurrency: number;
+  /** Aborted when the user interrupts the command. */
   readonly signal: AbortSignal;
 }
 
-async function sendAll(remote: Remote, { request, found, trouble, env, signal }: Work): Promise<number> {
-  const concurrency = request.concurrency ?? usualConcurrency(found.filter(isSendable));
-  using run = new PutRun(remote, { found, env, concurrency, signal });
-  using report = new PutReport({ ...request, env }, () => run.transfers());
-  if (trouble === null) {
-    await inOrder(found, {
-      atOnce: concurrency,
-      work: async (source) => run.send(source),
-      take: (outcome) => report.tell(outcome),
-      signal: run.signal,
-    });
+/** The uploads of one command. A failure that all files would meet ends the whole run. */
+class PutRun implements Disposable {
+  /** Aborted when nothing more is to be sent. */
+  readonly signal: AbortSignal;
+  readonly #remote: Remote;
+  readonly #client: Client;
+  readonly #end = new AbortController();
+  readonly #running = new Map<Sendable, UploadProgress | null>();
+  /** Running uploads by path: a file may be named more than once. */
+  readonly #results = new Map<string, Promise<UploadResult>>();
+  readonly #rate = new RateMeter();
+  readonly #fileCount: number;
+  readonly #totalBytes: number | null;
+  #doneFiles = 0;
+  #doneBytes = 0;
+  #generalFailure: RemoteFailure | null = null;
+
+  constructor(remote: Remote, sendable: readonly Sendable[], { env, concurrency, signal }: PutRunOptions) {
+    const { endpoint, headers } = remote;
+    const folder = unfinishedUploadsFolder(env);
+    const storage = folder === null ? null : new UnfinishedUploads(folder);
+    this.signal = AbortSignal.any([signal, this.#end.signal]);
+    this.#remote = remote;
+    this.#client = createClient({ endpoint, headers, concurrency, storage });
+    this.#fileCount = sendable.length;
+    this.#totalBytes = sendable.reduce<number | null>(
+      (sum, { size }) => (sum === null || size === null ? null : sum + size),
+      0,
+    );
   }
-  const general = trouble ?? run.trouble;
-  if (general !== null && !signal.aborted) report.warn(general.reason);
-  report.sumUp(found.length);
-  if (general !== null) return EXIT.failed;
-  return report.failed === 0 ? EXIT.ok : EXIT.notOk;
+
+  /** The failure that ended the run; `null` if there was none. */
+  get generalFailure(): RemoteFailure | null {
+    return this.#generalFailure;
+  }
+
+  /** Uploads one file, or reports why it cannot. */
+  async send(source: Sendable | Unsendable): Promise<PutOutcome> {
+    const file = source.name;
+    if (source.kind === "skipped") return { status: "skipped", file, reason: source.reason };
+    if (source.kind === "failed") return { status: "failed", file, code: source.code, reason: source.reason };
+    if (this.signal.aborted) return { status: "stopped", file };
+    this.#running.set(source, null);
+    try {
+      const result = await this.#upload(source);
+      this.#doneFiles += 1;
+      this.#doneBytes += result.size;
+      return { status: "stored", file, result };
+    } catch (error) {
+      return this.#failed(file, error);
+    } finally {
+      this.#running.delete(source);
+    }
+  }
+
+  /** The running uploads and, if there are several files, all files together. */
+  transfers(): readonly Transfer[] {
+    const transfers = Array.from(this.#running, ([{ name, size }, progress]) => transferOf(name, size, progress));
+    if (this.#fileCount < 2 || transfers.length === 0) return transfers;
+    const sent = [...this.#running.values()].reduce((sum, progress) => sum + sentBytes(progress), 0);
+    const bytes = this.#doneBytes + sent;
+    const name = `${this.#doneFiles.toLocaleString("en")} of ${counted(this.#fileCount, "file")}`;
+    return [...transfers, { name, bytes, total: this.#totalBytes, rate: this.#rate.sample(bytes), phase: null }];
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  async #upload(source: Sendable): Promise<UploadResult> {
+    if (source.kind === "stream") return this.#uploadStream(source);
+    const path = resolve(source.name);
+    const running = this.#results.get(path);
+    // A file that is named twice gets two links from one upload; two uploads would take each other over.
+    if (running !== undefined) return { ...(await running), existed: true, sent: 0 };
+    const result = this.#uploadFile(path, source);
+    this.#results.set(path, result);
+    try {
+      return await result;
+    } finally {
+      this.#results.delete(path);
+    }
+  }
+
+  async #uploadFile(path: string, source: Sendable): Promise<UploadResult> {
+    const before = await stat(path);
+    const result = await this.#client.upload(path, this.#optionsFor(source));
+    const after = await stat(path);
+    // The link is that of the bytes that were read. The user would take it for the link of the file as it is now.
+    if (before.size === after.size && before.mtimeMs === after.mtimeMs && before.ino === after.ino) return result;
+    throw new FixityClientError("source-changed", "The file changed during the upload.");
+  }
+
+  async #uploadStream(source: Sendable): Promise<UploadResult> {
+    const stream = source.name === "-" ? process.stdin : createReadStream(source.name);
+    try {
+      return await this.#client.upload(stream, this.#optionsFor(source));
+    } finally {
+      // An open stream would keep the process running.
+      stream.destroy();
+    }
+  }
+
+  #optionsFor(source: Sendable): UploadOptions {
+    return {
+      filename: source.filename ?? undefined,
+      signal: this.signal,
+      onProgress: (progress) => {
+        if (this.#running.has(source)) this.#running.set(source, progress);
+      },
+    };
+  }
+
+  #failed(file: string, error: unknown): PutOutcome {
+    if (this.signal.aborted && error instanceof FixityClientError && error.code === "aborted") {
+      return { status: "stopped", file };
+    }
+    const failure = explainFailure(error, this.#remote);
+    if (failure === null) throw error;
+    if (!failure.affectsAll) return { status: "failed", file, code: failure.code, reason: failure.reason };
+    this.#generalFailure ??= failure;
+    this.#end.abort();
+    return { status: "stopped", file };
+  }
+}
+
+function transferOf(name: string, size: number | null, progress: UploadProgress | null): Transfer {
+  const { phase, bytes, total, rate } = progress ?? { phase: "sending", bytes: 0, total: size, rate: null };
+  return { name: printable(name), bytes, total, rate, phase: phase === "sending" ? null : phase };
+}
+
+function sentBytes(progress: UploadProgress | null): number {
+  return progress === null || progress.phase === "hashing" ? 0 : progress.bytes;
 }

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { FixityClientError } from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
 import { remoteLink, remoteOf } from "./remote.ts";
-import { troubleOf } from "./remote-trouble.ts";
+import { explainFailure } from "./remote-failure.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 
-test("the service is that of the flag, of FIXITY_URL, or the usual one", () => {
+test("the service is that of the flag, of FIXITY_URL, or the default one", () => {
   const env = { FIXITY_URL: "https://files.example.com" };
   assert.equal(remoteOf({ endpoint: undefined, env: {} }).endpoint.href, "http://127.0.0.1:3000/uploads");
   assert.equal(remoteOf({ endpoint: undefined, env }).endpoint.href, "https://files.example.com/uploads");
@@ -41,7 +41,7 @@ test("the service is that of the flag, of FIXITY_URL, or the usual one", () => {
   assert.throws(() => remoteOf({ endpoint: undefined, env: { FIXITY_TOKEN: "two\nlines" } }), FixityError);
 });
 
-test("a link is asked where it leads, and the token goes with it at home only", () => {
+test("a link is resolved against the service, and the token is sent only to its origin", () => {
   const sources = { endpoint: undefined, env: { FIXITY_URL: "https://a.example/u", FIXITY_TOKEN: "secret" } };
   const headers = { Authorization: "Bearer secret" };
   for (const [text, url, sent] of [
@@ -69,18 +69,18 @@ test("a link is asked where it leads, and the token goes with it at home only", 
   }
 });
 
-test("a failure is told with what to do about it", () => {
+test("a failure is reported with advice", () => {
   const remote = remoteOf({ endpoint: "https://a.example", env: {} });
   const refused = Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
   const cause = new TypeError("fetch failed", { cause: refused });
-  assert.deepEqual(troubleOf(new FixityClientError("network-error", "x", { cause }), remote), {
+  assert.deepEqual(explainFailure(new FixityClientError("network-error", "x", { cause }), remote), {
     code: "network-error",
     reason: "https://a.example cannot be reached (connection refused): is it running, and is this its address?",
-    isGeneral: true,
+    affectsAll: true,
   });
   const busy = new FixityClientError("store-full", "No room is left.", { retryable: true });
-  const expected = { code: "store-full", reason: "No room is left. Try again later.", isGeneral: false };
-  assert.deepEqual(troubleOf(busy, remote), expected);
-  assert.deepEqual(troubleOf(new SuppressedError(new Error("close"), busy), remote), expected);
-  assert.equal(troubleOf(new Error("a fault of our own"), remote), null);
+  const expected = { code: "store-full", reason: "No room is left. Try again later.", affectsAll: false };
+  assert.deepEqual(explainFailure(busy, remote), expected);
+  assert.deepEqual(explainFailure(new SuppressedError(new Error("close"), busy), remote), expected);
+  assert.equal(explainFailure(new Error("a fault of our own"), remote), null);
 });

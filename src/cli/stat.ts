@@ -1,82 +1,72 @@
-import { type BlobInfo, createClient } from "../client/node.ts";
-import type { Digest } from "../core/digest.ts";
-import { printable } from "../base/printable.ts";
 import { formatSize } from "../base/format-size.ts";
+import { printable } from "../base/printable.ts";
 import { EXIT } from "./exit-codes.ts";
 import { inOrder } from "./in-order.ts";
 import { Interruption } from "./interruption.ts";
-import { type Trouble, troubleOf } from "./remote-trouble.ts";
+import { paint, print, printJson, printProblem } from "./output.ts";
+import { type StatOutcome, statOnce } from "./remote-failure.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
-import { paint, printJson } from "./text.ts";
-import { print } from "./output.ts";
 
-/** Links that are asked for at a time. */
-const ASKERS = 8;
+/** The number of concurrent requests. */
+const CONCURRENCY = 8;
 
-/** What `fixity stat` is asked for. */
-export interface StatRequest {
-  readonly links: readonly string[];
-  readonly isJson: boolean;
+/** A link, and what the service says about it. */
+interface LinkStat {
+  /** The link as the user wrote it. */
+  readonly given: string;
+  readonly link: RemoteLink;
+  readonly outcome: StatOutcome;
 }
 
 /**
- * `fixity stat`: tells of each link whether a file is stored there, and how large it is.
+ * `fixity stat`: checks for each link whether the file exists, and shows its size.
  *
  * @returns the exit code
- * @throws FixityError `invalid-link` or `invalid-option`, before anything is asked
+ * @throws FixityError `invalid-link` or `invalid-option`, before any request
  */
-export async function statLinks(sources: RemoteSources, { links, isJson }: StatRequest): Promise<number> {
-  const asked = links.map((given) => ({ given, ...remoteLink(given, sources) }));
+export async function statLinks(sources: RemoteSources, links: readonly string[], isJson: boolean): Promise<number> {
+  const parsed = links.map((given) => ({ given, link: remoteLink(given, sources) }));
   using interruption = new Interruption();
-  const tell = isJson ? tellProgram : tellPerson;
-  let isMissing = false;
-  let isUnknown = false;
-  await inOrder(asked, {
-    atOnce: ASKERS,
-    work: async (link) => ({ ...link, answer: await ask(link, interruption.signal) }),
-    take: (asked) => {
-      isMissing ||= asked.answer === null;
-      isUnknown ||= asked.answer !== null && "reason" in asked.answer;
-      if (!interruption.signal.aborted) tell(asked);
+  const { signal } = interruption;
+  const statuses = new Set<StatOutcome["status"]>();
+  await inOrder(parsed, {
+    concurrency: CONCURRENCY,
+    work: async ({ given, link }) => ({ given, link, outcome: await statOnce(link, link.url, signal) }),
+    onResult: (stat) => {
+      statuses.add(stat.outcome.status);
+      if (signal.aborted) return;
+      if (isJson) printStatJson(stat);
+      else printStat(stat);
     },
-    signal: interruption.signal,
+    signal,
   });
   if (interruption.exitCode !== null) return interruption.exitCode;
-  if (isUnknown) return EXIT.failed;
-  return isMissing ? EXIT.notOk : EXIT.ok;
+  if (statuses.has("failed")) return EXIT.failed;
+  return statuses.has("missing") ? EXIT.notOk : EXIT.ok;
 }
 
-/** What is stored there; `null` where nothing is. */
-async function ask(link: RemoteLink, signal: AbortSignal): Promise<BlobInfo | Trouble | null> {
-  const { endpoint, headers, url } = link;
-  const client = createClient({ endpoint, headers, storage: null, retry: { attempts: 0 } });
-  try {
-    return await client.stat(url, { signal });
-  } catch (error) {
-    const trouble = troubleOf(error, link);
-    if (trouble === null) throw error;
-    return trouble;
-  } finally {
-    client.close();
+function printStat({ given, link, outcome }: LinkStat): void {
+  switch (outcome.status) {
+    case "stored": {
+      const { digest, size, type } = outcome.info;
+      return print(`stored   ${digest}  ${formatSize(size)}, ${printable(type)}\n`);
+    }
+    case "missing":
+      return print(`${paint("red", "missing")}  ${String(link.digest)}\n`);
+    case "failed":
+      return printProblem(`${given}: ${outcome.reason}`);
   }
 }
 
-interface Asked {
-  /** As the user wrote it. */
-  readonly given: string;
-  readonly digest: Digest;
-  readonly answer: BlobInfo | Trouble | null;
-}
-
-function tellPerson({ given, digest, answer }: Asked): void {
-  if (answer === null) print(`${paint("red", "missing")}  ${String(digest)}\n`);
-  else if ("reason" in answer) process.stderr.write(`fixity: ${printable(`${given}: ${answer.reason}`)}\n`);
-  else print(`stored   ${answer.digest}  ${formatSize(answer.size)}, ${printable(answer.type)}\n`);
-}
-
-function tellProgram({ given, digest, answer }: Asked): void {
-  if (answer === null) return printJson({ status: "missing", link: given, digest });
-  if ("reason" in answer) return printJson({ status: "failed", link: given, code: answer.code, reason: answer.reason });
-  const { url, size, type, integrity } = answer;
-  printJson({ status: "stored", link: given, url, digest, size, type, integrity });
+function printStatJson({ given, link, outcome }: LinkStat): void {
+  switch (outcome.status) {
+    case "stored": {
+      const { url, size, type, integrity } = outcome.info;
+      return printJson({ status: "stored", link: given, url, digest: link.digest, size, type, integrity });
+    }
+    case "missing":
+      return printJson({ status: "missing", link: given, digest: link.digest });
+    case "failed":
+      return printJson({ status: "failed", link: given, code: outcome.code, reason: outcome.reason });
+  }
 }

@@ -1,10 +1,9 @@
-import { pino } from "pino";
-import { printable } from "../base/printable.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { type Config, type Environment, readStoreConfig } from "../settings/config.ts";
 import { diskStoreExists, openStore } from "../settings/configured-store.ts";
 import { Interruption } from "./interruption.ts";
+import { printProblem } from "./output.ts";
 
 /** The flags and environment of a command that works on a store. */
 export interface StoreCommandSources {
@@ -35,10 +34,12 @@ export async function withStore(
 ): Promise<number> {
   const config = readStoreConfig(sources);
   let failures = 0;
-  // pino, as in a server, so that an error in the log is serialized in the same way
-  const log = pino({ level: "warn" }, { write: (line: string) => void (failures += printLogged(line)) });
+  const onWarning = (message: string, error?: unknown): void => {
+    if (error !== undefined) failures += 1;
+    printProblem([message, ...messagesOf(error)].join(": "));
+  };
   using interruption = new Interruption();
-  await using store = await openStore(config, (message, error) => log.warn({ err: error }, message));
+  await using store = await openStore(config, onWarning);
   try {
     const code = await work({ store, config, signal: interruption.signal, failureCount: () => failures });
     return interruption.exitCode ?? code;
@@ -46,6 +47,11 @@ export async function withStore(
     if (interruption.exitCode === null) throw error;
     return interruption.exitCode;
   }
+}
+
+/** The messages of an error and its causes. */
+function messagesOf(error: unknown): string[] {
+  return error instanceof Error ? [error.message, ...messagesOf(error.cause)] : [];
 }
 
 /**
@@ -60,12 +66,4 @@ export async function assertStoreExists({ store, config, signal }: OpenedStore):
     "store-misconfigured",
     `There is no store in ${JSON.stringify(config.dir)}: set UPLOAD_DIR or --dir to the server's folder.`,
   );
-}
-
-/** Prints a line of the store's log. @returns how many failures it reports, 0 or 1 */
-function printLogged(line: string): number {
-  const { msg = "", err } = JSON.parse(line) as { readonly msg?: string; readonly err?: { readonly message?: string } };
-  const reason = err?.message === undefined ? "" : `: ${err.message}`;
-  process.stderr.write(`fixity: ${printable(msg + reason)}\n`);
-  return err === undefined ? 0 : 1;
 }

@@ -7,7 +7,7 @@ import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 
-test("a folder that is all right, also beside a running server", async () => {
+test("a good folder passes all probes, also beside a running server", async () => {
   await using folder = await StoreFolder.make();
   await using server = await ServerProcess.start({ dir: folder.path });
   const before = await readdir(folder.path, { recursive: true });
@@ -15,12 +15,12 @@ test("a folder that is all right, also beside a running server", async () => {
   assert.deepEqual([code, err], [0, ""]);
   assert.match(out, /^disk at .*data\n\nFolder\n {2}ok {4}The folder is there, or can be made\n/);
   assert.match(out, /^ {2}ok {4}Its name is made durable \(fsync of the folder\)$/m);
-  assert.match(out, /^13 probes: 13 ok\nfixity can be used with this store\.\n$/m);
+  assert.match(out, /^13 probes: 13 ok\nThis store can be used\.\n$/m);
   assert.deepEqual((await readdir(folder.path, { recursive: true })).sort(), before.sort(), "nothing is left behind");
   assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
 });
 
-test("a folder that is not there is not made", async () => {
+test("a missing folder is not created", async () => {
   await using folder = await StoreFolder.make();
   const { code, out } = await runCommand(["doctor", "--dir", folder.path]);
   assert.equal(code, 0);
@@ -28,7 +28,7 @@ test("a folder that is not there is not made", async () => {
   await assert.rejects(access(folder.path));
 });
 
-test("a folder that is a file", async () => {
+test("a file in place of the folder fails", async () => {
   await using folder = await StoreFolder.make();
   await writeFile(folder.path, "");
   const { code, out } = await runCommand(["doctor", "--dir", folder.path]);
@@ -37,10 +37,10 @@ test("a folder that is a file", async () => {
     out,
     /^ {2}FAIL {2}The folder is there, or can be made\n {8}The store's folder, or one above it, is a file \(\w+\)\.$/m,
   );
-  assert.match(out, /^fixity cannot be used with this store until what failed is mended\.$/m);
+  assert.match(out, /^This store cannot be used\. Fix the failed checks above and run doctor again\.$/m);
 });
 
-test("for programs: a line for each probe, and the verdict", async () => {
+test("--json prints one object per probe, and the verdict", async () => {
   await using folder = await StoreFolder.make();
   const { code, out } = await runCommand(["doctor", "--json"], { env: { UPLOAD_DIR: folder.path } });
   assert.equal(code, 0);
@@ -60,7 +60,7 @@ test("for programs: a line for each probe, and the verdict", async () => {
   ]);
 });
 
-test("a store that promises nothing can be used, with a warning", async () => {
+test("a store without durability can be used, with a warning", async () => {
   await using folder = await StoreFolder.make();
   const env = { UPLOAD_DIR: folder.path, UPLOAD_DURABILITY: "none" };
   const { code, out } = await runCommand(["doctor"], { env });
@@ -69,7 +69,7 @@ test("a store that promises nothing can be used, with a warning", async () => {
   assert.match(out, /see the warnings\.$/m);
 });
 
-test("what a doctor that was killed has left is swept an hour later, and not before", async () => {
+test("leftovers of a killed doctor are removed after an hour, and not before", async () => {
   await using folder = await StoreFolder.make();
   const left = join(folder.path, "staging", "doctor-0123456789abcdef");
   await mkdir(left, { recursive: true });
@@ -84,7 +84,7 @@ test("what a doctor that was killed has left is swept an hour later, and not bef
   await assert.rejects(access(left));
 });
 
-test("a folder that is read-only, and one without room", needing("a mounted tmpfs"), async () => {
+test("a read-only folder and a full disk fail", needing("a mounted tmpfs"), async () => {
   await using folder = await StoreFolder.make();
   await mkdir(folder.path);
   const mounted = async (options: string, fill: string) => {

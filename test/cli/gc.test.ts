@@ -24,7 +24,7 @@ async function stagedBytes(folder: StoreFolder): Promise<number> {
   return files.reduce((sum, { size }) => sum + size, 0);
 }
 
-test("gc removes what a killed server was receiving, and says how much", async () => {
+test("gc removes what a killed server was receiving, and reports how much", async () => {
   await using folder = await StoreFolder.make();
   const env = { UPLOAD_DIR: folder.path };
   for (const args of [["gc"], ["gc", "--json"]]) {
@@ -41,7 +41,7 @@ test("gc removes what a killed server was receiving, and says how much", async (
   assert.deepEqual(await runCommand(["gc"], { env }), { code: 0, out: "nothing to remove\n", err: "" });
 });
 
-test("gc leaves alone what a running server is receiving", async () => {
+test("gc does not touch what a running server is receiving", async () => {
   await using folder = await StoreFolder.make();
   await using server = await ServerProcess.start({ dir: folder.path });
   await using client = await sendHalf(server, folder);
@@ -52,7 +52,7 @@ test("gc leaves alone what a running server is receiving", async () => {
   assert.equal((await client.answer()).status, 201);
 });
 
-test("a mistyped folder is an error, and nothing is made there", async () => {
+test("a mistyped folder is an error, and nothing is created there", async () => {
   await using folder = await StoreFolder.make();
   const missing = join(folder.path, "not-there");
   for (const command of ["gc", "verify"]) {
@@ -66,7 +66,7 @@ test("a mistyped folder is an error, and nothing is made there", async () => {
   }
 });
 
-test("a server's other settings are not looked at, and wrong ones are told", async () => {
+test("other settings of a server are ignored, and unknown ones are refused", async () => {
   await using folder = await StoreFolder.make();
   await using server = await ServerProcess.start({ dir: folder.path });
   await server.stop();
@@ -74,7 +74,7 @@ test("a server's other settings are not looked at, and wrong ones are told", asy
   assert.equal((await runCommand(["gc"], { env })).code, 0);
   const { code, err } = await runCommand(["gc"], { env: { UPLOAD_DIRR: folder.path } });
   assert.equal(code, 2);
-  assert.match(err, /^fixity: UPLOAD_DIRR is no setting of fixity\. Did you mean UPLOAD_DIR\?\n$/);
+  assert.match(err, /^fixity: Unknown setting UPLOAD_DIRR\. Did you mean UPLOAD_DIR\?\n$/);
   const unknown = await runCommand(["gc", "--port", "1"]);
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /unknown option '--port'/);

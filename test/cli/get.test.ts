@@ -41,7 +41,7 @@ async function names(): Promise<string[]> {
   return (await readdir(place.folder)).toSorted();
 }
 
-test("a link in any form, and the name that the file gets", async () => {
+test("a link is accepted in any form, and names the file", async () => {
   for (const [link, name] of [
     [place.url(HEX, ".txt"), `${HEX}.txt`],
     [`/uploads/${HEX}.md`, `${HEX}.md`],
@@ -60,7 +60,7 @@ test("a link in any form, and the name that the file gets", async () => {
   }
 });
 
-test("a file, a folder and standard output to put it", async () => {
+test("-o takes a file, a folder or standard output", async () => {
   await mkdir(join(place.folder, "folder"));
   const file = await place.run(["get", HEX, "-o", "b.txt"]);
   assert.deepEqual([file.code, file.out, await content("b.txt")], [0, "b.txt\n", TEXT]);
@@ -70,32 +70,32 @@ test("a file, a folder and standard output to put it", async () => {
   assert.deepEqual(output, { code: 0, out: TEXT, err: "" });
   const nowhere = await place.run(["get", HEX, "-o", "missing/b.txt"]);
   assert.deepEqual([nowhere.code, nowhere.out], [2, ""]);
-  assert.match(nowhere.err, /^fixity: [0-9a-f]+: there is no folder "missing": make it first\n$/);
+  assert.match(nowhere.err, /^fixity: [0-9a-f]+: there is no folder "missing": create it first\n$/);
 });
 
-test("nothing is replaced without --force, and the same bytes need no fetching", async () => {
+test("no file is replaced without --force, and identical bytes are not downloaded", async () => {
   await place.file("a.txt", "mine");
   await symlink("a.txt", join(place.folder, "link.txt"));
   for (const name of ["a.txt", "link.txt"]) {
     const { code, out, err } = await place.run(["get", HEX, "-o", name]);
     assert.deepEqual([code, out], [2, ""]);
-    assert.match(err, /".*\.txt" is there already: choose another name with -o, or replace it with --force\n$/);
+    assert.match(err, /".*\.txt" already exists: choose another name with -o, or replace it with --force\n$/);
   }
   assert.equal(await content("a.txt"), "mine");
   assert.equal((await place.run(["get", "--force", HEX, "-o", "a.txt"])).code, 0);
   assert.equal(await content("a.txt"), TEXT);
   const again = await place.run(["get", HEX, "-o", "a.txt"]);
-  assert.deepEqual(again, { code: 0, out: "a.txt\n", err: "a.txt: there already, and intact, 15 bytes\n" });
+  assert.deepEqual(again, { code: 0, out: "a.txt\n", err: "a.txt: already exists and is intact, 15 bytes\n" });
   await mkdir(join(place.folder, "d", HEX), { recursive: true });
   const folder = await place.run(["get", "--force", HEX, "-o", "d"]);
   assert.deepEqual([folder.code, (await stat(join(place.folder, "d", HEX))).isDirectory()], [2, true]);
   assert.deepEqual(await names(), ["a.txt", "d", "link.txt"]);
 });
 
-test("a file that is not there, a link that is none, and a service that is not there", async () => {
+test("a missing file, an invalid link and an unreachable service are reported", async () => {
   const missing = await place.run(["get", "0".repeat(64)]);
   assert.equal(missing.code, 1);
-  assert.match(missing.err, /^fixity: 0+: there is no such file at the service\n$/);
+  assert.match(missing.err, /^fixity: 0+: the service has no such file\n$/);
   const wrong = await place.run(["get", "photo.png"]);
   assert.equal(wrong.code, 2);
   assert.match(
@@ -110,7 +110,7 @@ test("a file that is not there, a link that is none, and a service that is not t
   assert.deepEqual(await names(), []);
 });
 
-test("for programs: one object", async () => {
+test("--json prints one object", async () => {
   const digest = `sha256:${HEX}`;
   const told = async (...args: readonly string[]) => jsonLines((await place.run(["get", "--json", ...args])).out);
   const facts = { link: HEX, file: "a.txt", digest, size: 15, type: "application/octet-stream" };
@@ -132,7 +132,7 @@ async function gated() {
   return { bytes, gate, link, [Symbol.asyncDispose]: async () => gate[Symbol.asyncDispose]() };
 }
 
-test("stopped or killed in the middle, and run again: it goes on where it was", async () => {
+test("an interrupted or killed download is resumed by the next run", async () => {
   for (const [signal, expected] of [
     ["SIGINT", 130],
     ["SIGTERM", 143],
@@ -168,7 +168,7 @@ async function untilWritten(): Promise<void> {
   }
 }
 
-test("the server is killed in the middle, and another one started: it goes on by itself", async () => {
+test("a download survives the kill and restart of the server", async () => {
   await using there = await gated();
   const { bytes, gate, link } = there;
   await using command = place.begin(["get", link, "-o", "large.bin"]);
@@ -184,7 +184,7 @@ test("the server is killed in the middle, and another one started: it goes on by
   assert.ok((await readFile(join(place.folder, "large.bin"))).equals(bytes));
 });
 
-test("what an earlier run left is verified, too: where it is wrong, all is fetched anew", async () => {
+test("bytes of an earlier run are verified, too; if they are wrong, all bytes are downloaded again", async () => {
   await place.file(`.fixity-${HEX}.part`, "wrong");
   const { code, out, err } = await place.run(["get", HEX, "-o", "a.txt"]);
   assert.deepEqual([code, out], [0, "a.txt\n"], err);
@@ -204,12 +204,12 @@ async function lying(bytes: Buffer): Promise<Server> {
   return server;
 }
 
-test("wrong bytes are refused, and nothing of them stays", async () => {
+test("wrong bytes are rejected, and none of them stay", async () => {
   const server = await lying(Buffer.from("WHAT is fetched"));
   const link = `http://127.0.0.1:${(server.address() as AddressInfo).port}/uploads/${HEX}.txt`;
   const { code, out, err } = await place.run(["get", link, "-o", "a.txt"]);
   assert.deepEqual([code, out], [1, ""]);
-  assert.match(err, /refused: the bytes that came are not those of sha256:[0-9a-f]{64}/);
+  assert.match(err, /rejected: the received bytes are not those of sha256:[0-9a-f]{64}/);
   await place.file(`.fixity-${HEX}.part`, "WHAT");
   const [told] = jsonLines((await place.run(["get", "--json", link, "-o", "a.txt"])).out);
   assert.deepEqual(told, { status: "damaged", link, digest: `sha256:${HEX}` });
@@ -221,7 +221,7 @@ test("wrong bytes are refused, and nothing of them stays", async () => {
   server.close();
 });
 
-test("a token goes to the chosen service, and to no other", async () => {
+test("the token is sent to the chosen service only", async () => {
   const seen: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     seen.push(request.headers.authorization);
@@ -239,7 +239,7 @@ test("a token goes to the chosen service, and to no other", async () => {
   server.close();
 });
 
-test("a full disk: that is said, and nothing stands under the final name", needing("a mounted tmpfs"), async () => {
+test("a full disk is reported, and no file has the final name", needing("a mounted tmpfs"), async () => {
   const bytes = random.bytes(4 * MIB);
   await place.upload(bytes, "large.bin");
   const small = join(place.folder, "small");
@@ -250,11 +250,11 @@ test("a full disk: that is said, and nothing stands under the final name", needi
   assert.deepEqual([code, out], [2, ""]);
   assert.match(
     err,
-    /^fixity: [0-9a-f]{64}: "\S+": no room is left on the disk: what has come is kept for the next run\n\.fixity-[0-9a-f]{64}\.part\n$/,
+    /^fixity: [0-9a-f]{64}: "\S+": no space left on the disk; the bytes received so far are kept for the next run\n\.fixity-[0-9a-f]{64}\.part\n$/,
   );
 });
 
-test("two at once fetch the same file: one gives it its name, and the other finds it", async () => {
+test("of two concurrent downloads of a file one publishes it, and the other finds it", async () => {
   await using there = await gated();
   const { bytes, gate, link } = there;
   await using one = place.begin(["get", link, "-o", "large.bin"]);
@@ -266,7 +266,7 @@ test("two at once fetch the same file: one gives it its name, and the other find
   assert.ok((await readFile(join(place.folder, "large.bin"))).equals(bytes));
 });
 
-test("a terminal shows how far it is", needing("script"), async () => {
+test("a terminal shows the progress", needing("script"), async () => {
   await using there = await gated();
   const { gate, link } = there;
   const path = join(place.folder, "large.bin");

@@ -12,7 +12,7 @@ import { sha256 } from "../helpers/service.ts";
 const TEXT = "what is fetched";
 const HEX = sha256(TEXT);
 const LONG = "a line of a file\n".repeat(1000);
-const FULL = /^fixity: standard output cannot be written: no room is left on the disk$/m;
+const FULL = /^fixity: cannot write to standard output: no space left on the disk$/m;
 
 let place: ClientPlace;
 before(async () => {
@@ -31,7 +31,7 @@ function shell(script: string): readonly string[] {
   return ["sh", "-c", script, "sh"];
 }
 
-test("output on a full disk is an error that names it, whatever the command", async () => {
+test("output to a full disk is an error that says so, for every command", async () => {
   await place.file("a.txt", TEXT);
   const env = { UPLOAD_DIR: place.store.path };
   for (const args of [
@@ -57,12 +57,12 @@ test("output on a full disk is an error that names it, whatever the command", as
   ]) {
     const { code, err } = await place.run(args, { env, under: shell('"$@" > /dev/full') });
     assert.match(err, FULL, args.join(" "));
-    assert.equal(err.match(/cannot be written/g)?.length, 1, args.join(" "));
+    assert.equal(err.match(/cannot write to/g)?.length, 1, args.join(" "));
     assert.equal(code, 2, args.join(" "));
   }
 });
 
-test("an output that takes the beginning only is an error, too", needing("a mounted tmpfs"), async () => {
+test("an output that accepts only the beginning is an error, too", needing("a mounted tmpfs"), async () => {
   const full = 'mount -t tmpfs -o size=4k tmpfs /mnt && "$@" > /mnt/out';
   const under = ["unshare", "--mount", ...shell(full)];
   const { code, err } = await place.run(["get", "-o", "-", sha256(LONG)], { under });
@@ -70,19 +70,19 @@ test("an output that takes the beginning only is an error, too", needing("a moun
   assert.equal(code, 2);
 });
 
-test("a reader that goes away ends the command, which says so", async () => {
+test("a reader that goes away ends the command with a message", async () => {
   const script = '{ "$@"; echo $? > code; } | head -c 1';
   await place.upload(LONG.repeat(500), "longer.txt");
   const cut = await place.run(["get", "-o", "-", sha256(LONG.repeat(500))], { under: shell(script) });
-  assert.equal(cut.err, "fixity: standard output cannot be written: its reader has gone\n");
+  assert.equal(cut.err, "fixity: cannot write to standard output: its reader is gone\n");
   assert.equal(await readFile(join(place.folder, "code"), "utf8"), "141\n");
 });
 
-test("a file that cannot be written is an error that says why", needing("a mounted tmpfs"), async () => {
+test("a file that cannot be written is an error with the reason", needing("a mounted tmpfs"), async () => {
   await mkdir(join(place.folder, `${HEX}.txt`));
   const taken = await place.run(["get", place.url(HEX, ".txt")]);
   assert.deepEqual([taken.code, taken.out], [2, ""]);
-  assert.match(taken.err, /is there, and is no file: choose another name with -o/);
+  assert.match(taken.err, /exists and is not a file: choose another name with -o/);
   const readOnly = 'mount -t tmpfs -o ro tmpfs /mnt && "$@"';
   const { code, out, err } = await place.run(["get", HEX, "-o", "/mnt/a.txt"], {
     under: ["unshare", "--mount", ...shell(readOnly)],
@@ -92,7 +92,7 @@ test("a file that cannot be written is an error that says why", needing("a mount
   assert.deepEqual(await readdir(place.folder), [`${HEX}.txt`]);
 });
 
-test("a link is taken as the address bar has it", async () => {
+test("a link may be copied from the address bar", async () => {
   const bare = new URL(place.server.url).host;
   for (const link of [
     place.url(HEX, ".txt?view"),
@@ -109,7 +109,7 @@ test("a link is taken as the address bar has it", async () => {
   }
 });
 
-test("a service is named by its host and port alone", async () => {
+test("host and port are enough to name a service", async () => {
   const { host } = new URL(place.server.url);
   await place.file("a.txt", TEXT);
   const put = await place.run(["put", "--quiet", "--to", host, "a.txt"]);
@@ -118,7 +118,7 @@ test("a service is named by its host and port alone", async () => {
   assert.equal(stat.code, 0);
 });
 
-test("answers without end, and receipts of something else, are no links", async () => {
+test("endless responses, and receipts of other files, are rejected", async () => {
   await place.file("a.txt", TEXT);
   const hex = sha256(TEXT);
   const receipt = { digest: `sha256:${hex}`, size: TEXT.length, type: "text/plain", integrity: "" };
@@ -150,6 +150,6 @@ test("answers without end, and receipts of something else, are no links", async 
     });
     const { code, out, err } = await place.run(["put", "a.txt", "--to", server.url]);
     assert.deepEqual([code, out], [2, ""], name);
-    assert.match(err, /is no fixity service/, name);
+    assert.match(err, /it is not a fixity service/, name);
   }
 });

@@ -34,7 +34,7 @@ async function gated() {
   };
 }
 
-test("stopped in the middle, and run again: it goes on where it was", async () => {
+test("an interrupted upload is resumed by the next run", async () => {
   await using there = await gated();
   const { place, gate, link } = there;
   await using first = place.begin(["put", "large.bin"]);
@@ -42,7 +42,7 @@ test("stopped in the middle, and run again: it goes on where it was", async () =
   first.signal("SIGINT");
   const stopped = await first.ended;
   assert.deepEqual([stopped.code, stopped.out], [130, ""], stopped.err);
-  assert.match(stopped.err, /^0 files stored, 1 not sent: the same command again goes on with them; 0 bytes sent$/m);
+  assert.match(stopped.err, /^Stored 0, not sent 1; 0 bytes sent\. Run the same command again to resume\.$/m);
   assert.equal((await there.remembered()).length, 1);
   gate.open();
   const { code, out } = await place.run(["put", "--json", "large.bin"]);
@@ -53,7 +53,7 @@ test("stopped in the middle, and run again: it goes on where it was", async () =
   assert.equal((await place.run(["put", "large.bin"])).out, link);
 });
 
-test("killed in the middle, and run again: it goes on where it was", async () => {
+test("a killed upload is resumed by the next run", async () => {
   await using there = await gated();
   const { place, gate } = there;
   await using first = place.begin(["put", "large.bin"]);
@@ -68,7 +68,7 @@ test("killed in the middle, and run again: it goes on where it was", async () =>
   assert.deepEqual(await there.remembered(), []);
 });
 
-test("Ctrl-C on a terminal, and the same command again", needing("script"), async () => {
+test("an upload interrupted by Ctrl-C on a terminal is resumed by the next run", needing("script"), async () => {
   await using there = await gated();
   const { place, gate, link } = there;
   const path = join(place.folder, "large.bin");
@@ -78,7 +78,7 @@ test("Ctrl-C on a terminal, and the same command again", needing("script"), asyn
     await terminal.shows(/large\.bin .*%/);
     terminal.press("\u0003");
     assert.equal(await terminal.ended, 130);
-    assert.match(terminal.text, /the same command again goes on with them/);
+    assert.match(terminal.text, /Run the same command again to resume\./);
   }
   gate.open();
   await using terminal = new Terminal(["put", path], { env: place.env });
@@ -86,7 +86,7 @@ test("Ctrl-C on a terminal, and the same command again", needing("script"), asyn
   assert.ok(terminal.text.includes(link));
 });
 
-test("the server is killed in the middle, and another one started: it goes on by itself", async () => {
+test("an upload survives the kill and restart of the server", async () => {
   await using there = await gated();
   const { place, gate, link } = there;
   await using command = place.begin(["put", "large.bin"]);
@@ -100,7 +100,7 @@ test("the server is killed in the middle, and another one started: it goes on by
   assert.deepEqual([code, out], [0, link], err);
 });
 
-test("two at once send the same file, and neither takes the other's turn", async () => {
+test("two processes upload the same file without taking each other over", async () => {
   await using there = await gated();
   const { place, gate, link } = there;
   await using first = place.begin(["put", "large.bin"]);
@@ -113,7 +113,7 @@ test("two at once send the same file, and neither takes the other's turn", async
   assert.deepEqual(await there.remembered(), []);
 });
 
-test("a file that changes while it is sent is an error", async () => {
+test("a file that changes during its upload is an error", async () => {
   await using there = await gated();
   const { place, gate } = there;
   await using command = place.begin(["put", "large.bin"]);
@@ -122,10 +122,10 @@ test("a file that changes while it is sent is an error", async () => {
   gate.open();
   const { code, out, err } = await command.ended;
   assert.deepEqual([code, out], [1, ""]);
-  assert.match(err, /^fixity: large\.bin: it changed while it was sent: send it again when nothing writes to it$/m);
+  assert.match(err, /^fixity: large\.bin: it changed during the upload: upload it again when nothing writes to it$/m);
 });
 
-test("the second Ctrl-C ends it at once", async () => {
+test("the second Ctrl-C exits at once", async () => {
   await using there = await gated();
   const { place, gate } = there;
   await using command = place.begin(["put", "large.bin"]);
@@ -135,7 +135,7 @@ test("the second Ctrl-C ends it at once", async () => {
   assert.equal((await command.ended).code, 130);
 });
 
-test("where nothing can be remembered, files are sent all the same", async () => {
+test("without a writable state folder, files are uploaded all the same", async () => {
   await using place = await ClientPlace.start();
   const notAFolder = await place.file("state", "");
   const content = random.bytes(12 * MIB);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { columnsOf } from "../../src/cli/columns.ts";
+import { columnsOf } from "../../src/cli/text.ts";
 import { ClientPlace } from "../helpers/client-place.ts";
 import { Gate } from "../helpers/gate.ts";
 import { Random } from "../helpers/random.ts";
@@ -37,18 +37,18 @@ async function watch(options: { readonly env?: Readonly<Record<string, string>>;
 
 const withScript = needing("script");
 
-test("a terminal shows a bar for each file and one for all, and then the links", withScript, async () => {
+test("a terminal shows one bar per file and one for all files, and then the links", withScript, async () => {
   const { raw, text, links } = await watch({ columns: 100 });
   assert.match(raw, /large\.bin[^\n]*█+░+[^\n]*%/);
   assert.match(raw, /\u001b\[\d+A/, "several lines are drawn anew");
-  assert.match(text, /2 files stored; 40 MiB sent/);
+  assert.match(text, /Stored 2; 40 MiB sent/);
   for (const link of links) assert.ok(text.includes(`${link}\n`), link);
   // what is left on the terminal after the last bar was taken away
   const rest = raw.slice(raw.lastIndexOf("\u001b[J") + 3);
   assert.doesNotMatch(rest, /%|█/);
 });
 
-test("a narrow terminal is never written over its edge", withScript, async () => {
+test("no line is wider than a narrow terminal", withScript, async () => {
   const columns = 38;
   const { raw, links, names } = await watch({ columns });
   const drawn = raw.split(/\r|\n/).filter((line) => /%/.test(line));
@@ -61,22 +61,22 @@ test("a narrow terminal is never written over its edge", withScript, async () =>
   assert.equal(links.length, names.length);
 });
 
-test("NO_COLOR takes the colors away, and the bars stay", withScript, async () => {
+test("NO_COLOR removes the colors and keeps the bars", withScript, async () => {
   const { raw } = await watch({ env: { NO_COLOR: "1" }, columns: 100 });
   assert.match(raw, /█/);
   assert.doesNotMatch(raw, /\u001b\[[0-9;]*m/);
 });
 
-test("terminals without letters but ASCII, and those that cannot move their cursor", withScript, async () => {
+test("ASCII terminals get ASCII bars, and terminals that cannot move their cursor none", withScript, async () => {
   const ascii = await watch({ env: { LANG: "C", NO_COLOR: "1" }, columns: 100 });
   assert.match(ascii.raw, /#+\.+ +\d+%/);
   assert.doesNotMatch(ascii.raw, /█/);
   const dumb = await watch({ env: { TERM: "dumb" } });
   assert.doesNotMatch(dumb.raw, /\u001b|%/);
-  assert.match(dumb.text, /2 files stored/);
+  assert.match(dumb.text, /Stored 2/);
 });
 
-test("in a pipe there are no bars", async () => {
+test("a pipe shows no bars", async () => {
   await place.file("a.bin", random.bytes(30 * MIB));
   const { code, err } = await place.run(["put", join(place.folder, "a.bin")]);
   assert.equal(code, 0);

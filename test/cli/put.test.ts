@@ -30,7 +30,7 @@ function text(): string {
   return random.bytes(20).toString("hex");
 }
 
-test("files are stored, and their links printed in the order in which they are named", async () => {
+test("files are stored, and their links are printed in the order of the arguments", async () => {
   const contents = [text(), random.bytes(3_000_000), text()];
   const names = ["first.txt", "large.bin", "last.tar.gz"];
   for (const [index, name] of names.entries()) await place.file(name, contents[index] ?? "");
@@ -39,25 +39,25 @@ test("files are stored, and their links printed in the order in which they are n
   assert.deepEqual([code, out], [0, `${links.join("\n")}\n`]);
   assert.equal(
     err,
-    "first.txt: stored, 40 bytes\nlarge.bin: stored, 2.9 MiB\nlast.tar.gz: stored, 40 bytes\n3 files stored; 2.9 MiB sent\n",
+    "first.txt: stored, 40 bytes\nlarge.bin: stored, 2.9 MiB\nlast.tar.gz: stored, 40 bytes\nStored 3; 2.9 MiB sent.\n",
   );
   for (const [index, link] of links.entries()) {
     assert.deepEqual(Buffer.from(await (await fetch(link)).arrayBuffer()), Buffer.from(contents[index] ?? ""));
   }
 });
 
-test("content that is there already is told of", async () => {
+test("content that the service already has is reported", async () => {
   const content = random.bytes(5_000_000);
   await place.upload(content, "a.bin");
   await place.file("same.bin", content);
   const { code, out, err } = await place.run(["put", "same.bin"]);
   assert.deepEqual([code, out], [0, `${place.url(sha256(content), ".bin")}\n`]);
-  assert.match(err, /^same\.bin: stored already.*, 4\.8 MiB\n$/);
+  assert.match(err, /^same\.bin: already stored.*, 4\.8 MiB\n$/);
   const [line] = jsonLines((await place.run(["put", "--json", "same.bin"])).out);
   assert.equal(line?.["status"], "existed");
 });
 
-test("for programs: a line for each file, and nothing else", async () => {
+test("--json prints one object per file, and nothing else", async () => {
   const content = text();
   await place.file("a.txt", content);
   const { code, out, err } = await place.run(["put", "--json", "a.txt", "missing.txt"]);
@@ -75,19 +75,19 @@ test("for programs: a line for each file, and nothing else", async () => {
       integrity: `sha256-${digest.toString("base64")}`,
       sent: 40,
     },
-    { status: "failed", file: "missing.txt", code: "ENOENT", reason: "there is no such file" },
+    { status: "failed", file: "missing.txt", code: "ENOENT", reason: "no such file" },
   ]);
 });
 
-test("--quiet leaves links and failures", async () => {
+test("--quiet prints only links and failures", async () => {
   await place.file("a.txt", text());
   const { code, out, err } = await place.run(["put", "--quiet", "a.txt", "missing.txt"]);
   assert.equal(code, 1);
   assert.match(out, /^http:\S+\.txt\n$/);
-  assert.equal(err, "fixity: missing.txt: there is no such file\n");
+  assert.equal(err, "fixity: missing.txt: no such file\n");
 });
 
-test("standard input, named and unnamed", async () => {
+test("standard input can be named", async () => {
   const [named, unnamed] = [text(), random.bytes(2_000_000)];
   const first = await place.run(["put", "-", "--name", "notes.txt"], { input: named });
   assert.deepEqual([first.code, first.out], [0, `${place.url(sha256(named), ".txt")}\n`]);
@@ -96,7 +96,7 @@ test("standard input, named and unnamed", async () => {
   assert.match(second.err, /^-: stored, 1\.9 MiB\n$/);
 });
 
-test("a file under another name, and beside standard input", async () => {
+test("a file can get another name, and be sent beside standard input", async () => {
   const [own, input] = [text(), text()];
   await place.file("a.bin", own);
   const { out } = await place.run(["put", "a.bin", "--name", "b.txt"]);
@@ -105,7 +105,7 @@ test("a file under another name, and beside standard input", async () => {
   assert.equal(both.out, `${place.url(sha256(own), ".bin")}\n${place.url(sha256(input), ".md")}\n`);
 });
 
-test("folders need -r; their files are sent in order, and links in them are not followed", async () => {
+test("folders need -r; their files are sent in order, and symbolic links in them are not followed", async () => {
   const contents = [text(), text(), text()];
   await place.file("folder/a/one.txt", contents[0] ?? "");
   await place.file("folder/b.txt", contents[1] ?? "");
@@ -114,28 +114,28 @@ test("folders need -r; their files are sent in order, and links in them are not 
   await symlink("..", join(place.folder, "folder/up"));
   const refused = await place.run(["put", "folder"]);
   assert.equal(refused.code, 1);
-  assert.match(refused.err, /^fixity: folder: is a folder: add -r to send the files in it\n/);
+  assert.match(refused.err, /^fixity: folder: is a folder: add -r to upload the files in it\n/);
   const { code, out, err } = await place.run(["put", "-r", "folder"]);
   const [one, two, outside] = contents.map((content) => place.url(sha256(content), ".txt"));
   assert.deepEqual([code, out], [0, `${one}\n${two}\n`]);
-  assert.match(err, /^fixity: folder\/link\.txt: a symbolic link: name it to send what it leads to \(skipped\)$/m);
-  assert.match(err, /^2 files stored, 2 skipped; 80 bytes sent$/m);
+  assert.match(err, /^fixity: folder\/link\.txt: a symbolic link: name it to upload what it points to \(skipped\)$/m);
+  assert.match(err, /^Stored 2, skipped 2; 80 bytes sent\.$/m);
   assert.equal((await place.run(["put", "folder/link.txt"])).out, `${outside}\n`);
 });
 
-test("what goes wrong with one file leaves the others alone", async () => {
+test("a failure of one file does not affect the others", async () => {
   const good = text();
   await place.file("good.txt", good);
   await symlink("circle", join(place.folder, "circle"));
   const { code, out, err } = await place.run(["put", "missing", "circle", "good.txt", "x".repeat(300)]);
   assert.deepEqual([code, out], [1, `${place.url(sha256(good), ".txt")}\n`]);
-  assert.match(err, /^fixity: missing: there is no such file$/m);
-  assert.match(err, /^fixity: circle: its symbolic links lead in a circle$/m);
+  assert.match(err, /^fixity: missing: no such file$/m);
+  assert.match(err, /^fixity: circle: too many symbolic links$/m);
   assert.match(err, /^fixity: x+: the name is too long$/m);
-  assert.match(err, /^1 file stored, 3 failed; 40 bytes sent$/m);
+  assert.match(err, /^Stored 1, failed 3; 40 bytes sent\.$/m);
 });
 
-test("a file that may not be read", needing("strace"), async () => {
+test("a file that may not be read fails", needing("strace"), async () => {
   const secret = await place.file("secret.txt", text());
   await place.file("open.txt", text());
   const failing = ["-e", "trace=open,openat", "-e", "inject=open,openat:error=EACCES", "-P", secret];
@@ -146,7 +146,7 @@ test("a file that may not be read", needing("strace"), async () => {
   assert.match(err, /secret\.txt: permission denied$/m);
 });
 
-test("hostile names: options, lines, escapes, other scripts, 255 bytes, no letters at all", async () => {
+test("hostile names are sent as they are and printed safely", async () => {
   const names = [
     "-rf",
     "--json",
@@ -174,7 +174,7 @@ test("hostile names: options, lines, escapes, other scripts, 255 bytes, no lette
   assert.ok(jsonLines(walked.out).every(({ status }) => status === "existed"));
 });
 
-test("a name that is no UTF-8 is told of, and the rest goes on", async () => {
+test("a name that is not UTF-8 fails, and the other files are sent", async () => {
   await place.file("good.txt", text());
   await writeFile(Buffer.concat([Buffer.from(`${place.folder}/bad`), Buffer.from([0xff]), Buffer.from(".txt")]), "x");
   const { code, out, err } = await place.run(["put", "-r", "."]);
@@ -183,17 +183,17 @@ test("a name that is no UTF-8 is told of, and the rest goes on", async () => {
   assert.match(err, /its name is not UTF-8/);
 });
 
-test("a thousand small files at once", async () => {
+test("a thousand small files are sent in one run", async () => {
   const contents = Array.from({ length: 1000 }, () => text());
   for (const [index, content] of contents.entries())
     await place.file(`many/${String(index).padStart(4, "0")}.txt`, content);
   const { code, out, err } = await place.run(["put", "-r", "many", "--concurrency", "16"]);
   assert.equal(code, 0);
   assert.equal(out, contents.map((content) => `${place.url(sha256(content), ".txt")}\n`).join(""));
-  assert.match(err, /\n1,000 files stored; 39\.1 KiB sent\n$/);
+  assert.match(err, /\nStored 1,000; 39\.1 KiB sent\.\n$/);
 });
 
-test("a file named twice, and two of the same content, at once", async () => {
+test("a file that is named twice, and two files with the same content, are stored once", async () => {
   const content = random.bytes(2_000_000);
   await place.file("a.bin", content);
   await place.file("b.bin", content);
@@ -201,7 +201,7 @@ test("a file named twice, and two of the same content, at once", async () => {
   assert.deepEqual([code, out], [0, `${place.url(sha256(content), ".bin")}\n`.repeat(3)]);
 });
 
-test("an empty file, and no file at all", async () => {
+test("an empty file is stored, and no file at all is a mistake", async () => {
   await place.file("empty", "");
   await mkdir(join(place.folder, "nothing"));
   assert.equal((await place.run(["put", "empty"])).out, `${place.url(sha256(""))}\n`);
@@ -209,15 +209,15 @@ test("an empty file, and no file at all", async () => {
   assert.deepEqual([code, out], [0, ""]);
 });
 
-test("mistakes in arguments are told before anything is sent, with the exit code 2", async () => {
+test("mistakes in arguments are reported before anything is sent, with exit code 2", async () => {
   await place.file("a.txt", text());
   for (const [args, message] of [
     [["put"], /missing required argument 'file'/],
     [["put", "a.txt", "a.txt", "--name", "b"], /^fixity: --name is for standard input \(-\) or a single file\.$/m],
-    [["put", "-", "-"], /^fixity: Standard input \(-\) can be sent once only\.$/m],
+    [["put", "-", "-"], /^fixity: Standard input \(-\) can be uploaded only once\.$/m],
     [["put", "a.txt", "--concurrency", "0"], /whole number from 1 to 256/],
     [["put", "a.txt", "--to", "ftp://a/"], /^fixity: The address must be an http\(s\) URL such as http:\S+\.$/m],
-    [["put", "a.txt", "--to", "http://u:p@a/"], /must not hold a password: put a token into FIXITY_TOKEN/],
+    [["put", "a.txt", "--to", "http://u:p@a/"], /must not contain a password: put a token into FIXITY_TOKEN/],
     [["put", "--jsn", "a.txt"], /unknown option '--jsn'/],
   ] as const) {
     const { code, out, err } = await place.run(args);
@@ -227,7 +227,7 @@ test("mistakes in arguments are told before anything is sent, with the exit code
   assert.ok(!(await readdir(place.folder)).includes("state"));
 });
 
-test("no service there, or another one, is told at once and once", async () => {
+test("a missing or foreign service is reported at once, and only once", async () => {
   await place.file("a.txt", text());
   await place.file("b.txt", text());
   const server = createServer((_, response) => response.end("<html>")).listen(0, "127.0.0.1");
@@ -236,17 +236,17 @@ test("no service there, or another one, is told at once and once", async () => {
   const other = await place.run(["put", "a.txt", "b.txt", "--to", `http://127.0.0.1:${port}`]);
   server.close();
   assert.deepEqual([other.code, other.out], [2, ""]);
-  assert.match(other.err, /^fixity: what answers at http:\S+\/uploads is no fixity service/);
+  assert.match(other.err, /^fixity: http:\S+\/uploads responded, but it is not a fixity service/);
   const nobody = await place.run(["put", "a.txt", "b.txt", "--to", `http://127.0.0.1:${port}`]);
   assert.deepEqual([nobody.code, nobody.out], [2, ""]);
   assert.match(
     nobody.err,
     /^fixity: http:\S+ cannot be reached \(connection refused\): is it running, and is this its address\?\n/,
   );
-  assert.match(nobody.err, /^0 files stored, 2 not sent: the same command again goes on with them; 0 bytes sent$/m);
+  assert.match(nobody.err, /^Stored 0, not sent 2; 0 bytes sent\. Run the same command again to resume\.$/m);
 });
 
-test("what a service says is shown, and nothing that it would have the terminal do", async () => {
+test("a message of the service is shown without control characters", async () => {
   await place.file("a.txt", text());
   const problem = { code: "store-full", detail: "No \u001b[2Jroom\nleft.", status: 413 };
   const server = createServer((request, response) => {
@@ -262,12 +262,12 @@ test("what a service says is shown, and nothing that it would have the terminal 
   assert.deepEqual([code, err], [1, "fixity: a.txt: No \\u{1b}[2Jroom\\u{a}left.\n"]);
 });
 
-test("a token is asked for, refused and taken", async () => {
+test("a token is required, refused or accepted", async () => {
   await using guarded = await ClientPlace.start({ UPLOAD_TOKENS: "right-token-0123456789" });
   await guarded.file("a.txt", text());
   const none = await guarded.run(["put", "a.txt"]);
   assert.equal(none.code, 2);
-  assert.match(none.err, /^fixity: the service asks for a token: put it into FIXITY_TOKEN/);
+  assert.match(none.err, /^fixity: the service requires a token: set FIXITY_TOKEN/);
   const wrong = await guarded.run(["put", "a.txt"], { env: { FIXITY_TOKEN: "wrong" } });
   assert.equal(wrong.code, 2);
   assert.match(wrong.err, /^fixity: the token in FIXITY_TOKEN was not accepted/);
@@ -275,7 +275,7 @@ test("a token is asked for, refused and taken", async () => {
   assert.deepEqual([right.code, right.out.startsWith("http")], [0, true], right.err);
 });
 
-test("a file over the limit is told, and the others go on", async () => {
+test("a file over the limit fails, and the others are sent", async () => {
   await using small = await ClientPlace.start({ UPLOAD_MAX_SIZE: "1KiB" });
   await small.file("large.bin", random.bytes(4096));
   await small.file("small.txt", text());
@@ -285,7 +285,7 @@ test("a file over the limit is told, and the others go on", async () => {
   assert.match(err, /^fixity: large\.bin: .*1024 bytes/m);
 });
 
-test("nobody reads the links any more", async () => {
+test("a reader of the links that goes away ends the command", async () => {
   for (let index = 0; index < 300; index++) await place.file(`many/${index}.txt`, text());
   await using command = place.begin(["put", "-r", "many", "--concurrency", "1"]);
   await command.says(/http/);

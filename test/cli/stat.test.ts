@@ -16,7 +16,7 @@ before(async () => {
 
 after(async () => place[Symbol.asyncDispose]());
 
-test("what is stored, by links in any form", async () => {
+test("a stored file is found by a link in any form", async () => {
   const links = [place.url(HEX, ".png"), `/uploads/${HEX}.txt`, `sha256:${HEX}`];
   const { code, out, err } = await place.run(["stat", ...links]);
   const types = ["image/png", "text/plain; charset=utf-8", "application/octet-stream"];
@@ -24,7 +24,7 @@ test("what is stored, by links in any form", async () => {
   assert.equal(out, types.map((type) => `stored   sha256:${HEX}  17 bytes, ${type}\n`).join(""));
 });
 
-test("one that is missing is told of, and the exit code is 1", async () => {
+test("a missing file is reported, and the exit code is 1", async () => {
   const { code, out, err } = await place.run(["stat", NOTHING, HEX]);
   assert.deepEqual([code, err], [1, ""]);
   assert.match(
@@ -33,7 +33,7 @@ test("one that is missing is told of, and the exit code is 1", async () => {
   );
 });
 
-test("for programs: a line for each link, in their order", async () => {
+test("--json prints one object per link, in their order", async () => {
   const links = [NOTHING, ...Array.from({ length: 20 }, (_, index) => place.url(HEX, `.x${index}`))];
   const { code, out } = await place.run(["stat", "--json", ...links]);
   assert.equal(code, 1);
@@ -53,7 +53,7 @@ test("for programs: a line for each link, in their order", async () => {
   );
 });
 
-test("what is no link is refused before anything is asked, and what cannot be asked is no answer", async () => {
+test("an invalid link is refused before any request, and an unreachable service is not a missing file", async () => {
   const wrong = await place.run(["stat", HEX, "readme.txt"]);
   assert.deepEqual([wrong.code, wrong.out], [2, ""]);
   assert.match(wrong.err, /^fixity: "readme\.txt" is neither a link nor a digest/);

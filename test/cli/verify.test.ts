@@ -27,18 +27,18 @@ async function storeOf(texts: readonly string[]) {
   };
 }
 
-test("a store whose blobs are all as they were", async () => {
+test("an intact store passes", async () => {
   await using place = await storeOf(["one", "three", "fifteen"]);
   assert.deepEqual(await place.verify(), { code: 0, out: "3 blobs verified, 15 bytes: all intact\n", err: "" });
 });
 
-test("an empty store", async () => {
+test("an empty store passes", async () => {
   await using place = await storeOf(["gone"]);
   await unlink(place.folder.blob(place.hexes[0] ?? ""));
   assert.deepEqual(await place.verify(), { code: 0, out: "no blobs are stored\n", err: "" });
 });
 
-test("blobs that were changed, cut short and lengthened are named, and the exit code is 1", async () => {
+test("changed, truncated and extended blobs are reported, and the exit code is 1", async () => {
   await using place = await storeOf(["first", "second", "third", "fourth"]);
   const [changed = "", cut = "", longer = "", intact = ""] = place.hexes;
   await place.overwrite(changed, "fiRst");
@@ -61,7 +61,7 @@ test("blobs that were changed, cut short and lengthened are named, and the exit 
   assert.match(out, /^4 blobs verified, 28 bytes: 3 damaged\n$/m);
 });
 
-test("only those that are named are read, by digest, link or URL, and a missing one is told", async () => {
+test("only named blobs are read, by digest, link or URL, and a missing one is reported", async () => {
   await using place = await storeOf(["a", "b", "c", "damaged"]);
   const [a = "", b = "", c = "", damaged = ""] = place.hexes;
   await place.overwrite(damaged, "DAMAGED");
@@ -73,7 +73,7 @@ test("only those that are named are read, by digest, link or URL, and a missing 
   assert.equal(out, `missing     sha256:${missing}\n2 blobs verified, 1 bytes: 1 missing\n`);
 });
 
-test("for programs: a line for each blob, and a last one by which they know that all was done", async () => {
+test("--json prints one object per blob, and a last one that says the run is complete", async () => {
   await using place = await storeOf(["intact", "damaged"]);
   const [intact = "", damaged = ""] = place.hexes;
   await place.overwrite(damaged, "DAMAGED");
@@ -90,14 +90,14 @@ test("for programs: a line for each blob, and a last one by which they know that
   assert.deepEqual(lines.at(-1), { status: "done", intact: 1, damaged: 1, missing: 0, unreadable: 0, bytes: 13 });
 });
 
-test("what is neither a digest nor a link is refused before anything is read", async () => {
+test("anything but a digest or a link is refused before anything is read", async () => {
   await using place = await storeOf(["a"]);
   const { code, out, err } = await place.verify(place.hexes[0] ?? "", "readme.txt");
   assert.deepEqual([code, out], [2, ""]);
   assert.equal(err, `fixity: "readme.txt" is neither a digest (sha256:<64 lower-case hex digits>) nor a link.\n`);
 });
 
-test("a blob that the disk cannot give does not keep the others from being read", needing("strace"), async () => {
+test("a blob that the disk cannot read does not prevent the others from being read", needing("strace"), async () => {
   await using place = await storeOf(["a", "b", "c"]);
   const [bad = ""] = place.hexes;
   const log = `${place.folder.path}.strace`;
@@ -109,7 +109,7 @@ test("a blob that the disk cannot give does not keep the others from being read"
   assert.match(out, /^3 blobs verified, 2 bytes: 1 unreadable$/m);
 });
 
-test("whatever stands in the place of a blob, or of a folder of blobs, and is not one is reported", async () => {
+test("anything else in the place of a blob or of a folder of blobs is reported", async () => {
   await using place = await storeOf(["a"]);
   const hexes = ["00", "11", "22"].map((start) => start + "f".repeat(62));
   const [asFolder = "", dangling = "", inFile = ""] = hexes;

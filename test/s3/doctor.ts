@@ -49,7 +49,7 @@ export function doctorSuite(gateway: Gateway): void {
       const { out } = await runCommand(["doctor"], { env: envOf(place) });
       assert.match(out, /^S3 bucket .*\n\nConnection\n {2}ok {4}The endpoint responds\n/);
       assert.match(out, /^ {2}ok {4}They become one object \(CompleteMultipartUpload\)$/m);
-      assert.match(out, /^\d+ probes: \d+ ok.*\nfixity can be used with this store\.\n$/m);
+      assert.match(out, /^\d+ probes: \d+ ok.*\nThis store can be used\.\n$/m);
       assert.doesNotMatch(out, new RegExp(gateway.secretKey));
     });
 
@@ -116,7 +116,7 @@ export function doctorSuite(gateway: Gateway): void {
       command.signal("SIGINT");
       const { code, out, err } = await command.ended;
       assert.equal(code, 130);
-      assert.match(err, /^fixity: stopping; once more ends at once$/m);
+      assert.match(err, /^fixity: stopping; a second signal exits at once$/m);
       assert.match(out, /^ {2}ok {4}Nothing of the probes is left behind$/m);
       assert.match(out, /^Stopped early: what was not tried is not known\.$/m);
       assert.deepEqual([await place.objects(), await place.uploads()], [[], []]);

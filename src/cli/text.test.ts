@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { columnsOf, fitted } from "./columns.ts";
+import { columnsOf, fitted } from "./text.ts";
 
-test("letters with marks take one column, East Asian ones and emoji two", () => {
+test("letters with combining marks take one column, East Asian characters and emoji two", () => {
   assert.equal(columnsOf("abc"), 3);
   assert.equal(columnsOf("e\u0301te\u0301"), 3);
   assert.equal(columnsOf("写真.png"), 8);
   assert.equal(columnsOf("👩‍👩‍👧‍👦!"), 3);
 });
 
-test("a text is filled, or loses its middle, and always takes what it was given", () => {
+test("a fitted text is padded or loses its middle, and always has the given width", () => {
   assert.equal(fitted("abc", 5), "abc  ");
   assert.equal(fitted("abcdefgh.png", 9), "abcd….png");
   assert.equal(fitted("abc", 1), "…");

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { newName, ownerOf, thisProcess } from "../base/process-identity.ts";
-import { memoryFolder, UploadMemory } from "./upload-memory.ts";
+import { UnfinishedUploads, unfinishedUploadsFolder } from "./unfinished-uploads.ts";
 
 let parent = "";
 let folder = "";
@@ -20,7 +20,7 @@ beforeEach(async () => {
 
 after(() => rm(parent, { recursive: true }));
 
-/** What this process remembers becomes that of one that is gone. */
+/** Renames the entries of this process as if a dead process had written them. */
 async function die(): Promise<void> {
   const { pid } = spawnSync("true");
   for (const name of await readdir(folder)) {
@@ -30,8 +30,8 @@ async function die(): Promise<void> {
   }
 }
 
-test("what was remembered is known until it is forgotten", async () => {
-  const memory = new UploadMemory(folder);
+test("an entry is returned until it is removed", async () => {
+  const memory = new UnfinishedUploads(folder);
   assert.equal(await memory.get("a"), null);
   await memory.set("a", "one");
   await memory.set("b", "two");
@@ -43,45 +43,45 @@ test("what was remembered is known until it is forgotten", async () => {
   assert.equal((await readdir(folder)).length, 1);
 });
 
-test("one run takes over from a dead one, and of two at once only one does", async () => {
-  const first = new UploadMemory(folder);
+test("exactly one of two runs takes over the entry of a dead process", async () => {
+  const first = new UnfinishedUploads(folder);
   await first.set("a", "left");
   await die();
-  const [one, other] = [new UploadMemory(folder), new UploadMemory(folder)];
+  const [one, other] = [new UnfinishedUploads(folder), new UnfinishedUploads(folder)];
   const got = await Promise.all([one.get("a"), other.get("a")]);
   assert.deepEqual(new Set(got), new Set(["left", null]));
 });
 
-test("what a running process remembers is its own", async () => {
-  const other = new UploadMemory(folder);
+test("the entry of a running process belongs to it", async () => {
+  const other = new UnfinishedUploads(folder);
   await other.set("a", "other");
-  const own = new UploadMemory(folder);
+  const own = new UnfinishedUploads(folder);
   assert.equal(await own.get("a"), null);
   await own.set("a", "own");
   await own.remove("a");
   assert.equal(await other.get("a"), "other");
 });
 
-test("nobody else can read it", async () => {
-  await new UploadMemory(folder).set("a", "secret");
+test("only the user can read the entries", async () => {
+  await new UnfinishedUploads(folder).set("a", "secret");
   const [name = ""] = await readdir(folder);
   assert.equal((await stat(folder)).mode & 0o777, 0o700);
   assert.equal((await stat(join(folder, name))).mode & 0o777, 0o600);
 });
 
-test("what is a week old is dropped", async () => {
-  await new UploadMemory(folder).set("a", "old");
-  await new UploadMemory(folder).set("b", "new");
+test("entries older than a week are removed", async () => {
+  await new UnfinishedUploads(folder).set("a", "old");
+  await new UnfinishedUploads(folder).set("b", "new");
   await die();
   const long = new Date(Date.now() - 8 * 24 * 3_600_000);
   const [first = ""] = await readdir(folder);
   await utimes(join(folder, first), long, long);
-  await new UploadMemory(folder).get("c");
+  await new UnfinishedUploads(folder).get("c");
   assert.equal((await readdir(folder)).length, 1);
   assert.ok(!(await readdir(folder)).includes(first));
 });
 
-test("the folder is where the user keeps state", () => {
-  assert.equal(memoryFolder({ XDG_STATE_HOME: "/state" }), "/state/fixity/uploads");
-  assert.match(memoryFolder({ XDG_STATE_HOME: "relative" }) ?? "", /\/\.local\/state\/fixity\/uploads$/);
+test("the folder is in the user state folder of the XDG specification", () => {
+  assert.equal(unfinishedUploadsFolder({ XDG_STATE_HOME: "/state" }), "/state/fixity/uploads");
+  assert.match(unfinishedUploadsFolder({ XDG_STATE_HOME: "relative" }) ?? "", /\/\.local\/state\/fixity\/uploads$/);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { posix, win32 } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { localName } from "./local-name.ts";
+import { localName } from "./download.ts";
 
 const NAMES: readonly (readonly [given: string | null, expected: string | null])[] = [
   [null, null],
@@ -23,18 +23,18 @@ const NAMES: readonly (readonly [given: string | null, expected: string | null])
   ["evil\u202egnp.exe", "evilgnp.exe"],
 ];
 
-test("a name from elsewhere leads nowhere else, hides nothing and is no option", () => {
+test("a name from a server leads out of no folder, hides no file and is no option", () => {
   for (const [given, expected] of NAMES) assert.equal(localName(given, "linux"), expected);
 });
 
-test("a name too long for a file is cut between characters, and keeps its extension", () => {
+test("a name that is too long is cut between characters, and keeps its extension", () => {
   const long = localName(`${"写".repeat(120)}.jpeg`, "linux") ?? "";
   assert.equal(long, `${"写".repeat(83)}.jpeg`);
   assert.ok(Buffer.byteLength(long) <= 255);
   assert.equal(localName(`${"a".repeat(250)}.jpeg`, "linux"), `${"a".repeat(250)}.jpeg`);
 });
 
-test("on Windows a name is no drive, no stream, no device, and keeps its end", () => {
+test("on Windows a name is not a drive, stream or device, and keeps its ending", () => {
   assert.equal(localName("C:evil.txt", "win32"), "C_evil.txt");
   assert.equal(localName("a.txt:hidden", "win32"), "a.txt_hidden");
   assert.equal(localName("nul.txt", "win32"), "_nul.txt");
@@ -43,7 +43,7 @@ test("on Windows a name is no drive, no stream, no device, and keeps its end", (
   assert.equal(localName("a. ", "win32"), "a_");
 });
 
-test("whatever the name, it is one segment of at most 255 bytes", () => {
+test("any name becomes one segment of at most 255 bytes", () => {
   for (const [platform, path] of [
     ["linux", posix],
     ["win32", win32],
