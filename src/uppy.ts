@@ -1,3 +1,3 @@
 export type * from "./client/types.ts";
-/** A plugin for Uppy 6; also a default export, as all of Uppy's plugins are. */
+/** A plugin for Uppy 6. It is also the default export, as with all of Uppy's plugins. */
 export { Fixity as default, Fixity, type FixityBody, type FixityOptions } from "./uppy/fixity.ts";

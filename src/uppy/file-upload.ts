@@ -1,45 +1,45 @@
 import type { Body, Meta, Uppy, UppyFile } from "@uppy/core";
-import { FixityClientError } from "../client/errors.ts";
-import type { Client, Upload, UploadProgress, UploadResult } from "../client/types.ts";
+import { type Client, FixityClientError, type Upload, type UploadProgress, type UploadResult } from "../client.ts";
 
-/** What one upload is made of. */
-export interface FileUploadParts<M extends Meta, B extends Body> {
+interface FileUploadOptions<M extends Meta, B extends Body> {
   readonly uppy: Uppy<M, B>;
   readonly client: Client;
-  readonly file: UppyFile<M, B>;
   readonly content: Blob;
-  /** Texts for people. */
-  readonly says: { readonly hashing: string };
+  /** The message while the file is hashed and nothing of it is sent. */
+  readonly hashingMessage: string;
 }
 
-/** One file of Uppy's, from a start or another attempt to its end: sends it, and tells Uppy how it goes. */
+/** One attempt to upload a file of Uppy's. Starts at once, and reports to Uppy. */
 export class FileUpload<M extends Meta, B extends Body> {
-  readonly #parts: FileUploadParts<M, B>;
+  readonly #uppy: Uppy<M, B>;
+  readonly #file: UppyFile<M, B>;
+  readonly #hashingMessage: string;
   readonly #upload: Upload;
   #isHashing = false;
-  /** Uppy does not have the file any more, or another one in its place. */
-  #isGivenUp = false;
+  /** Uppy no longer has the file, or has replaced it. */
+  #isCancelled = false;
 
-  constructor(parts: FileUploadParts<M, B>) {
-    const { client, content, file } = parts;
-    this.#parts = parts;
+  constructor(file: UppyFile<M, B>, { uppy, client, content, hashingMessage }: FileUploadOptions<M, B>) {
+    this.#uppy = uppy;
+    this.#file = file;
+    this.#hashingMessage = hashingMessage;
     this.#upload = client.start(content, {
       filename: file.meta.name,
       type: file.type,
-      // Uppy's own, which a file restored by Golden Retriever keeps, and which tells files of several folders apart
+      // a file that Golden Retriever restores keeps Uppy's id, which also distinguishes files of several folders
       fingerprint: file.id,
-      onProgress: (progress) => this.#tellProgress(progress),
+      onProgress: (progress) => this.#reportProgress(progress),
     });
     if (file.isPaused === true) this.pause();
   }
 
-  /** Resolves when the upload has ended, well or not, and Uppy has been told. */
+  /** Resolves when the upload has ended, successfully or not, and Uppy knows. */
   async ended(): Promise<void> {
     try {
       const result = await this.#upload.done;
-      if (!this.#isGivenUp) this.#succeed(result);
+      if (!this.#isCancelled) this.#reportSuccess(result);
     } catch (error) {
-      if (!this.#isGivenUp) this.#fail(error);
+      if (!this.#isCancelled) this.#reportFailure(error);
     }
   }
 
@@ -51,44 +51,42 @@ export class FileUpload<M extends Meta, B extends Body> {
     this.#upload.resume();
   }
 
-  /** Ends it, also at the server, and tells Uppy nothing more. */
-  giveUp(): void {
-    this.#isGivenUp = true;
+  /** Cancels the upload, also at the server. Uppy receives no more events. */
+  cancel(): void {
+    this.#isCancelled = true;
     this.#upload.abort();
   }
 
   /** The file as Uppy has it now. */
   get #current(): UppyFile<M, B> {
-    const { uppy, file } = this.#parts;
-    return uppy.getFile(file.id) ?? file;
+    return this.#uppy.getFile(this.#file.id) ?? this.#file;
   }
 
-  #tellProgress({ phase, bytes, total }: UploadProgress): void {
-    const { uppy, says } = this.#parts;
-    if (this.#isGivenUp) return;
+  #reportProgress({ phase, bytes, total }: UploadProgress): void {
+    if (this.#isCancelled) return;
     if (phase === "hashing") {
-      // the first word of it: of a small file it is the last one, and would only flicker
+      // hashing a small file ends with its first report, which would only flicker
       if (bytes === 0 || total === null) return;
       this.#isHashing = true;
-      const value = bytes / total;
-      uppy.emit("preprocess-progress", this.#current, { mode: "determinate", message: says.hashing, value });
+      const progress = { mode: "determinate", message: this.#hashingMessage, value: bytes / total } as const;
+      this.#uppy.emit("preprocess-progress", this.#current, progress);
       return;
     }
     this.#endHashing();
     const uploadStarted = this.#current.progress.uploadStarted ?? Date.now();
-    uppy.emit("upload-progress", this.#current, { uploadStarted, bytesUploaded: bytes, bytesTotal: total });
+    this.#uppy.emit("upload-progress", this.#current, { uploadStarted, bytesUploaded: bytes, bytesTotal: total });
   }
 
   #endHashing(): void {
     if (!this.#isHashing) return;
     this.#isHashing = false;
-    this.#parts.uppy.emit("preprocess-complete", this.#current);
+    this.#uppy.emit("preprocess-complete", this.#current);
   }
 
-  #succeed(result: UploadResult): void {
+  #reportSuccess(result: UploadResult): void {
     this.#endHashing();
     const { url, size, existed } = result;
-    this.#parts.uppy.emit("upload-success", this.#current, {
+    this.#uppy.emit("upload-success", this.#current, {
       status: existed ? 200 : 201,
       uploadURL: url,
       bytesUploaded: size,
@@ -96,21 +94,22 @@ export class FileUpload<M extends Meta, B extends Body> {
     });
   }
 
-  #fail(error: unknown): void {
+  #reportFailure(error: unknown): void {
     this.#endHashing();
-    // by which Uppy's plugins tell a network that is gone from what a server says
-    const told = Object.assign(error as Error, { isNetworkError: isOfTheNetwork(error) });
-    this.#parts.uppy.emit("upload-error", this.#current, told, this.#answerIn(error));
-  }
-
-  /** What the server answered, where it did: the status, and the problem's code, text and facts. */
-  #answerIn(error: unknown): { status: number; body: B } | undefined {
-    if (!(error instanceof FixityClientError) || error.status === null) return undefined;
-    const { status, code, detail, facts } = error;
-    return { status, body: { ...facts, code, detail } as Body as B };
+    // Uppy's plugins distinguish a missing network from a response by this property
+    const isNetworkError = error instanceof FixityClientError && error.code === "network-error";
+    this.#uppy.emit(
+      "upload-error",
+      this.#current,
+      Object.assign(error as Error, { isNetworkError }),
+      responseIn(error),
+    );
   }
 }
 
-function isOfTheNetwork(error: unknown): boolean {
-  return error instanceof FixityClientError && error.code === "network-error";
+/** The response that an error reports, if there was one: its status, and the problem's code, detail and facts. */
+function responseIn<B extends Body>(error: unknown): { status: number; body: B } | undefined {
+  if (!(error instanceof FixityClientError) || error.status === null) return undefined;
+  const { status, code, detail, facts } = error;
+  return { status, body: { ...facts, code, detail } as Body as B };
 }

@@ -59,7 +59,7 @@ for (const isTooEarly of [false, true]) {
       await page.evaluate(() => window.uppy.emit("restore-confirmed"));
       await until(async () => (await page.evaluate(() => window.plugin.stories().length)) === 1);
       const { error } = only(await page.evaluate(() => window.plugin.stories()));
-      assert.equal(error?.message, "Choose this file again: its content is gone");
+      assert.equal(error?.message, "Choose this file again: its content is no longer available");
     }
     await page.setInputFiles("#file", place.pathOf("large.bin"));
     await page.evaluate(() => window.plugin.add());
@@ -157,6 +157,6 @@ browserTest("files of other services are refused in words, and others are upload
   const errors = Object.fromEntries(stories.map(({ name, error }) => [name, error?.message]));
   assert.deepEqual(errors, {
     "local.txt": undefined,
-    "remote.txt": "Files of other services cannot be uploaded here",
+    "remote.txt": "Files from other services cannot be uploaded here",
   });
 });
