@@ -12,7 +12,7 @@ export const PLAIN_PAGE = `<!doctype html>
   </head>
   <body data-uploads="{{uploads}}" data-max-size="{{maxSize}}" data-needs-token="{{needsToken}}">
     <h1>fixity</h1>
-    <p>Give it a file, get a link that never changes what it shows.</p>
+    <p>Upload a file and get a permanent link that always returns exactly that file.</p>
     <form method="post" action="{{uploads}}" enctype="multipart/form-data">
       <p><label>File, up to {{maxSizeText}}: <input type="file" name="upload" required /></label></p>
       <p><button type="submit">Upload</button></p>

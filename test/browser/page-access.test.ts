@@ -111,11 +111,11 @@ browserTest(
     await using opened = await UploadPage.open(guarded.url);
     const { page } = opened;
     await opened.choose(file("secret.txt", "with a token"));
-    await page.getByText("Enter the token first.", { exact: true }).first().waitFor();
+    await page.getByText("Enter your token first.", { exact: true }).first().waitFor();
     assert.equal(await page.evaluate(() => document.activeElement?.id), "token");
     await page.keyboard.type("wrong");
     await page.keyboard.press("Enter");
-    await page.locator("#token-note", { hasText: "The token is not known here." }).waitFor();
+    await page.locator("#token-note", { hasText: "The server does not accept this token." }).waitFor();
     assert.equal(await page.locator("#failures").isVisible(), false, "said once");
     await page.locator("#token").fill(TOKEN);
     await page.keyboard.press("Enter");
@@ -129,18 +129,18 @@ browserTest(
 );
 
 for (const [locale, own, uppys] of [
-  ["de-AT", "Datei hinein, Link heraus", "durchsuchen"],
-  ["fr-FR", "Donnez un fichier", "fichiers"],
-  ["es-MX", "Entrega un archivo", "archivos"],
-  ["ja-JP", "Give it a file", "ファイル"],
-  ["xx", "Give it a file", "Drop files here"],
+  ["de-AT", "Laden Sie eine Datei hoch", "durchsuchen"],
+  ["fr-FR", "Envoyez un fichier", "fichiers"],
+  ["es-MX", "Sube un archivo", "archivos"],
+  ["ja-JP", "Upload a file", "ファイル"],
+  ["xx", "Upload a file", "Drop files here"],
 ] as const) {
   browserTest(`a browser that prefers ${locale} gets that as far as it is there`, async () => {
     await using opened = await UploadPage.open(server.url, { locale });
     await opened.page.locator("header", { hasText: own }).waitFor();
     await opened.page.locator(".uppy-Dashboard-AddFiles-title", { hasText: uppys }).waitFor();
     const lang = await opened.page.evaluate(() => document.documentElement.lang);
-    assert.equal(lang, own.startsWith("Give") ? "en" : locale.slice(0, 2));
+    assert.equal(lang, own.startsWith("Upload") ? "en" : locale.slice(0, 2));
     assert.deepEqual(opened.complaints, []);
   });
 }
@@ -177,7 +177,7 @@ browserTest("without JavaScript the form leads to the file", async () => {
 
 browserTest("where a token is needed, a browser without JavaScript is told that it cannot send one", async () => {
   await using opened = await UploadPage.open(guarded.url, { javaScriptEnabled: false });
-  await opened.page.getByText("which a browser can send with JavaScript only").waitFor();
+  await opened.page.getByText("which this page can only send with JavaScript").waitFor();
   assert.equal(await opened.page.getByRole("button").count(), 0, "what cannot work is not offered");
 });
 

@@ -119,7 +119,7 @@ browserTest("links are there after a reload as well, until the list is cleared",
   await opened.page.reload();
   await opened.stored(2);
   assert.deepEqual(await opened.links(), links);
-  await opened.page.getByRole("button", { name: "Clear the list" }).click();
+  await opened.page.getByRole("button", { name: "Clear list" }).click();
   await opened.page.reload();
   await opened.page.locator("html.scripted").waitFor();
   assert.equal(await opened.page.locator("#results").isVisible(), false);

@@ -60,7 +60,7 @@ for (const [how, script] of Object.entries(STORAGES)) {
   browserTest(`a token is used for as long as the page is open where storage is ${how}`, async () => {
     await using opened = await UploadPage.open(guarded.url, {}, script);
     await opened.page.locator("#token").fill(TOKEN);
-    await opened.page.getByRole("button", { name: "Use it" }).click();
+    await opened.page.getByRole("button", { name: "Use token" }).click();
     await assertWorks(opened.page, guarded.url);
     assert.deepEqual(opened.complaints, []);
   });

@@ -3,14 +3,14 @@ import { en, type Texts } from "./en.ts";
 
 type Load<T> = () => Promise<T>;
 
-/** The page's own words in other languages. Each is a file of its own, fetched where it is wanted. */
+/** The page's own texts in other languages. Each is a file of its own, which is fetched on demand. */
 const TEXTS: Readonly<Record<string, Load<{ readonly texts: Texts }>>> = {
   de: () => import("./de.ts"),
   es: () => import("./es.ts"),
   fr: () => import("./fr.ts"),
 };
 
-/** Uppy's words, by the names of its files, such as `../../../node_modules/@uppy/locales/lib/de_DE.js`. */
+/** Uppy's locales, by the names of their files, such as `../../../node_modules/@uppy/locales/lib/de_DE.js`. */
 const UPPY = Object.entries(
   import.meta.glob<Locale>(
     ["../../../node_modules/@uppy/locales/lib/*_*.js", "!../../../node_modules/@uppy/locales/lib/en_US.js"],
@@ -18,8 +18,8 @@ const UPPY = Object.entries(
   ),
 ).map(([path, load]) => ({ name: /([^/]+)\.js$/.exec(path)?.[1] ?? "", load }));
 
-/** Chinese and Serbian are written in two ways each, which browsers tell by script or by country. */
-const WRITTEN: readonly (readonly [tag: RegExp, name: string])[] = [
+/** Locales that a tag does not name directly: Chinese and Serbian have two scripts each, Norwegian has two tags. */
+const LOCALE_NAMES: readonly (readonly [tag: RegExp, name: string])[] = [
   [/^zh-(?:hant|tw|hk|mo)\b/i, "zh_TW"],
   [/^zh\b/i, "zh_CN"],
   [/^sr-(?:latn|.*-latn)\b/i, "sr_RS_Latin"],
@@ -27,26 +27,29 @@ const WRITTEN: readonly (readonly [tag: RegExp, name: string])[] = [
   [/^no\b/i, "nb_NO"],
 ];
 
-/** How the page speaks. */
+/** The languages of the page and of Uppy in it, which may differ. */
 export interface Language {
   readonly texts: Texts;
-  /** Of {@link texts}. */
+  /** The language of {@link texts}. */
   readonly lang: string;
-  /** `null` for Uppy's own English. */
+  /** `null` for Uppy's built-in English. */
   readonly uppy: Locale | null;
-  /** Of {@link uppy}. */
+  /** The language of {@link uppy}. */
   readonly uppyLang: string;
 }
 
-/** The first of the wanted languages that each of the two has; English where none is, or its file does not come. */
-export async function loadLanguage(wanted: readonly string[]): Promise<Language> {
-  const [own, uppy] = await Promise.all([loadTexts(wanted), loadUppy(wanted)]);
+/**
+ * Loads the first preferred language that exists, for the page and for Uppy separately. It is English if none exists, or if
+ * the file cannot be loaded.
+ */
+export async function loadLanguage(preferred: readonly string[]): Promise<Language> {
+  const [own, uppy] = await Promise.all([loadTexts(preferred), loadUppy(preferred)]);
   return { ...own, ...uppy };
 }
 
-async function loadTexts(wanted: readonly string[]): Promise<Pick<Language, "texts" | "lang">> {
+async function loadTexts(preferred: readonly string[]): Promise<Pick<Language, "texts" | "lang">> {
   const english = { texts: en, lang: "en" };
-  const lang = wanted.map(primary).find((tag) => tag === "en" || tag in TEXTS);
+  const lang = preferred.map(primary).find((tag) => tag === "en" || tag in TEXTS);
   const load = lang === undefined ? undefined : TEXTS[lang];
   if (lang === undefined || load === undefined) return english;
   return load().then(
@@ -55,9 +58,9 @@ async function loadTexts(wanted: readonly string[]): Promise<Pick<Language, "tex
   );
 }
 
-async function loadUppy(wanted: readonly string[]): Promise<Pick<Language, "uppy" | "uppyLang">> {
+async function loadUppy(preferred: readonly string[]): Promise<Pick<Language, "uppy" | "uppyLang">> {
   const english = { uppy: null, uppyLang: "en" };
-  for (const tag of wanted) {
+  for (const tag of preferred) {
     if (primary(tag) === "en") return english;
     const found = localeFor(tag);
     if (found === undefined) continue;
@@ -71,7 +74,7 @@ async function loadUppy(wanted: readonly string[]): Promise<Pick<Language, "uppy
 }
 
 function localeFor(tag: string): (typeof UPPY)[number] | undefined {
-  const name = WRITTEN.find(([pattern]) => pattern.test(tag))?.[1] ?? tag.replace("-", "_");
+  const name = LOCALE_NAMES.find(([pattern]) => pattern.test(tag))?.[1] ?? tag.replace("-", "_");
   const exact = UPPY.find((locale) => locale.name.toLowerCase() === name.toLowerCase());
   return exact ?? UPPY.find((locale) => locale.name.startsWith(`${primary(tag)}_`));
 }
@@ -80,12 +83,12 @@ function primary(tag: string): string {
   return tag.split("-")[0]?.toLowerCase() ?? "";
 }
 
-/** A text with something in its places. */
+/** Replaces each `{name}` of a text by a value. */
 export function fill(text: string, values: Readonly<Record<string, string | number>>): string {
   return text.replace(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));
 }
 
-/** Puts the words into what the document has of them in English. */
+/** Replaces the English texts of the document. */
 export function translate(document: Document, { texts, lang }: Language): void {
   const known = (name: string | undefined): string | undefined => texts[name as keyof Texts];
   document.documentElement.lang = lang;
