@@ -98,18 +98,14 @@ export class FileUpload<M extends Meta, B extends Body> {
     this.#endHashing();
     // Uppy's plugins distinguish a missing network from a response by this property
     const isNetworkError = error instanceof FixityClientError && error.code === "network-error";
-    this.#uppy.emit(
-      "upload-error",
-      this.#current,
-      Object.assign(error as Error, { isNetworkError }),
-      responseIn(error),
-    );
+    const reported = Object.assign(error as Error, { isNetworkError });
+    this.#uppy.emit("upload-error", this.#current, reported, this.#responseIn(error));
   }
-}
 
-/** The response that an error reports, if there was one: its status, and the problem's code, detail and facts. */
-function responseIn<B extends Body>(error: unknown): { status: number; body: B } | undefined {
-  if (!(error instanceof FixityClientError) || error.status === null) return undefined;
-  const { status, code, detail, facts } = error;
-  return { status, body: { ...facts, code, detail } as Body as B };
+  /** The response that an error reports, if there was one: its status, and the problem's code, detail and facts. */
+  #responseIn(error: unknown): { status: number; body: B } | undefined {
+    if (!(error instanceof FixityClientError) || error.status === null) return undefined;
+    const { status, code, detail, facts } = error;
+    return { status, body: { ...facts, code, detail } as Body as B };
+  }
 }
