@@ -33,9 +33,9 @@ if (refusal === null) {
 async function cacheCompiledCode(): Promise<void> {
   const { enableCompileCache } = await import("node:module");
   const { homedir } = await import("node:os");
-  const { join } = await import("node:path");
+  const path = await import("node:path");
   try {
-    enableCompileCache(join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "fixity"));
+    enableCompileCache(path.join(env["XDG_CACHE_HOME"] || path.join(homedir(), ".cache"), "fixity"));
   } catch {
     // A user without a home, as in some containers: nothing is cached.
   }

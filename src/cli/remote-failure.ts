@@ -85,7 +85,8 @@ export function explainFailure(error: unknown, remote: Remote): RemoteFailure | 
 }
 
 function reasonOf(error: FixityClientError, { endpoint, headers }: Remote): string {
-  switch (error.code) {
+  const code: string = error.code;
+  switch (code) {
     case "network-error": {
       const failure = connectionFailure(error);
       const detail = failure === null ? "" : ` (${failure})`;

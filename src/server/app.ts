@@ -15,7 +15,7 @@ import type { Config } from "../settings/config.ts";
 import { Health } from "./health.ts";
 import { makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
-import { isPagePath, servePage } from "./page.ts";
+import { isPagePath, type PageFacts, servePage } from "./page.ts";
 import { PageFiles } from "./page-files.ts";
 import { logAnswered, logExchanges } from "./request-log.ts";
 
@@ -36,12 +36,7 @@ export async function buildApp(
   config: Config,
   { log, stopping }: AppOptions,
 ): Promise<FastifyInstance> {
-  if (fixity.prefix === HEALTH_PATH || isPagePath(fixity.prefix)) {
-    throw new FixityError(
-      "invalid-option",
-      `UPLOAD_PREFIX must be another path: ${fixity.prefix} is the server's own.`,
-    );
-  }
+  checkPrefix(fixity.prefix);
   const page = await PageFiles.load();
   if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
   const uploads = createHandler(fixity, handlerOptions(config, log));
@@ -77,10 +72,7 @@ export async function buildApp(
     await health.confirm();
     return reply.header("Cache-Control", "no-store").send({ status: "ok" });
   });
-  const { prefix, maxSize } = fixity;
-  // A proxy in front may serve everything below a path of its own.
-  const address = config.publicUrl === undefined ? null : config.publicUrl.replace(/\/+$/, "") + prefix;
-  servePage(app, page, { uploads: prefix, address, maxSize, needsToken: config.tokens.length > 0, view: config.view });
+  servePage(app, page, pageFacts(fixity, config));
   return app;
 
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
@@ -101,6 +93,18 @@ export async function buildApp(
     const answered = { id, method, target, status, durationMs, error: failures.get(request) };
     logAnswered(log, answered, isHealthCheck ? "debug" : "info");
   }
+}
+
+/** @throws FixityError `invalid-option` */
+function checkPrefix(prefix: string): void {
+  if (prefix !== HEALTH_PATH && !isPagePath(prefix)) return;
+  throw new FixityError("invalid-option", `UPLOAD_PREFIX must be another path: ${prefix} is the server's own.`);
+}
+
+function pageFacts({ prefix, maxSize }: Fixity, { publicUrl, tokens, view }: Config): PageFacts {
+  // A proxy in front may serve everything below a path of its own.
+  const address = publicUrl === undefined ? null : publicUrl.replace(/\/+$/, "") + prefix;
+  return { uploads: prefix, address, maxSize, needsToken: tokens.length > 0, view };
 }
 
 /** The framework's 4xx errors are mistakes of the client; every other error that is not a `FixityError` is an internal error. */
