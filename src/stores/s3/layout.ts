@@ -16,7 +16,7 @@ import { UploadId } from "../../core/upload-id.ts";
  *         <32 hex digits>    the record of a resumable upload (uploads/records.ts)
  *         <32 hex digits>.tail-<32 hex digits>
  *                            its last bytes, if they do not fill a part; the record names the one that counts
- *       collected            modified at the end of the last complete collection (collection-mark.ts)
+ *       collected            modified at the end of the last complete collection (collector.ts)
  *
  * Flat, because S3 partitions by any part of a key, and these are as good as random.
  */

@@ -1,3 +1,14 @@
+/**
+ * S3 as a protocol. Nothing in this folder knows of blobs, or of what the store's keys mean; the linter enforces it.
+ *
+ * - client.ts signs, sends and retries requests, and turns error responses into errors. Every request passes through it.
+ * - signer.ts signs (AWS Signature Version 4), with credentials of the configuration or of AWS's chain.
+ * - transport.ts has the connections, their deadlines, and the detection of responses that arrive twice.
+ * - retry.ts decides whether and when a failed request is sent again.
+ * - s3-error.ts is the error of a failed request, and how a response becomes one; xml.ts parses responses.
+ * - objects.ts, multipart.ts and listing.ts are the operations, a function each.
+ * - client-options.ts has the options, and the URLs of a bucket.
+ */
 import { type StoreRequestEvent, storeRequestEnded } from "../../../core/diagnostics.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { Endpoint, S3ClientOptions } from "./client-options.ts";

@@ -18,7 +18,7 @@ const upload = (key: string, id: string) =>
 const part = (number: number) =>
   `<Part><PartNumber>${number}</PartNumber><ETag>abc</ETag><Size>5</Size><LastModified>${TIME}</LastModified></Part>`;
 
-test("uploads are asked for page by page, behind the last key and the last id", async () => {
+test("multipart uploads are listed page by page, after the last key and the last id", async () => {
   await using server = await ScriptedServer.start();
   server.once(
     "ListMultipartUploads",
@@ -26,7 +26,7 @@ test("uploads are asked for page by page, behind the last key and the last id", 
       "ListMultipartUploadsResult",
       `<IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker><NextUploadIdMarker>2~x/+</NextUploadIdMarker>${upload("a", "1")}${upload("a", "2~x/+")}`,
     ),
-    // the same key goes on
+    // the next page begins with the same key
     xml(
       "ListMultipartUploadsResult",
       `<IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker><NextUploadIdMarker>3</NextUploadIdMarker>${upload("a", "3")}`,
@@ -50,7 +50,7 @@ test("uploads are asked for page by page, behind the last key and the last id", 
   );
 });
 
-test("parts are asked for page by page", async () => {
+test("parts are listed page by page", async () => {
   await using server = await ScriptedServer.start();
   const more = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>";
   server.once("ListParts", xml("ListPartsResult", more + part(1)), xml("ListPartsResult", part(2)));
@@ -67,7 +67,7 @@ test("parts are asked for page by page", async () => {
   assert.equal(server.seen[1]?.query.get("part-number-marker"), "1");
 });
 
-test("an entry that lacks what is needed is an error, and not passed over", async () => {
+test("an entry without a required element is an error, and is not skipped", async () => {
   const object = (fields: string) => xml("ListBucketResult", `<Contents>${fields}</Contents>`);
   await using server = await ScriptedServer.start();
   const client = server.client({ attempts: 1 });

@@ -132,7 +132,7 @@ test("Retry-After is read in seconds and as a date", (context) => {
   assert.equal(said("", {}, 503).retryAfter, null);
 });
 
-function answer(text: string, fields: Readonly<Record<string, string>> = {}): S3Response {
+function responseOf(text: string, fields: Readonly<Record<string, string>> = {}): S3Response {
   return { status: 200, header: (name) => fields[name] ?? null, text };
 }
 
@@ -156,7 +156,7 @@ test("an <Error> with status 200 is found wherever it begins, and whatever its n
     '<Error xmlns="urn:x"><Code>InternalError</Code></Error>',
     '<s:Error xmlns:s="urn:x"><s:Code>InternalError</s:Code></s:Error>',
   ]) {
-    assert.throws(() => rejectErrorDocument("X", answer(text)), failing("InternalError"), text.trim().slice(0, 60));
+    assert.throws(() => rejectErrorDocument("X", responseOf(text)), failing("InternalError"), text.trim().slice(0, 60));
   }
 });
 
@@ -167,14 +167,14 @@ test("a document that only mentions errors is accepted", () => {
     "<ErrorDocument/>",
     "<DeleteResult><Error><Code>AccessDenied</Code></Error></DeleteResult>",
   ]) {
-    assert.doesNotThrow(() => rejectErrorDocument("X", answer(text)), text);
+    assert.doesNotThrow(() => rejectErrorDocument("X", responseOf(text)), text);
   }
 });
 
 test("a response with another root element, or a truncated one, is a failure", () => {
-  assert.equal(expectRoot("X", answer("<R><A>1</A></R>"), "R").text("A"), "1");
+  assert.equal(expectRoot("X", responseOf("<R><A>1</A></R>"), "R").text("A"), "1");
   for (const text of ["", "<S/>", "<R><A>1</A>", "<R", "OK", "<html><R/></html>"]) {
-    assert.throws(() => expectRoot("X", answer(text), "R"), failing(null), text);
+    assert.throws(() => expectRoot("X", responseOf(text), "R"), failing(null), text);
   }
 });
 
@@ -183,6 +183,6 @@ test("entity tags get quotation marks if they came without", () => {
   assert.equal(entityTag("abc"), '"abc"');
   assert.equal(entityTag('"abc-2"'), '"abc-2"');
   for (const none of [null, "", '""']) assert.equal(entityTag(none), null);
-  assert.equal(expectTag("X", answer("", { etag: "abc" })), '"abc"');
-  assert.throws(() => expectTag("X", answer("", { etag: '""' })), failing(null));
+  assert.equal(expectTag("X", responseOf("", { etag: "abc" })), '"abc"');
+  assert.throws(() => expectTag("X", responseOf("", { etag: '""' })), failing(null));
 });

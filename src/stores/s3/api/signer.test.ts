@@ -288,7 +288,7 @@ test("a query can be parsed back, and only unreserved characters are not encoded
 });
 
 test("more days than derived keys are kept are signed correctly", async () => {
-  const answer = async (signer: Signer, day: number) => {
+  const presignOn = async (signer: Signer, day: number) => {
     const from = new Date(NOW + day * 86_400_000);
     const request = { method: "GET", host: HOST, path: "/a", query: {}, headers: {} };
     return signer.presign(request, { from, seconds: 60 });
@@ -296,7 +296,7 @@ test("more days than derived keys are kept are signed correctly", async () => {
   const signer = signerWith(undefined);
   for (let turn = 0; turn < 2; turn += 1) {
     for (let day = 0; day < 20; day += 1) {
-      assert.deepEqual(await answer(signer, day), await answer(signerWith(undefined), day));
+      assert.deepEqual(await presignOn(signer, day), await presignOn(signerWith(undefined), day));
     }
   }
 });

@@ -68,9 +68,9 @@ test("a response is read as a whole: its status, its fields and its text", async
     response.write(Buffer.from([0xef, 0xbb, 0xbf, 0x61, 0xc3]));
     setTimeout(() => response.end(Buffer.from([0xa9])), 20);
   });
-  const answer = await wire.transport.send(REQUEST).response;
+  const response = await wire.transport.send(REQUEST).response;
   assert.deepEqual(
-    { status: answer.status, text: answer.text, a: answer.header("x-a") },
+    { status: response.status, text: response.text, a: response.header("x-a") },
     {
       status: 200,
       text: "aé",

@@ -82,7 +82,7 @@ export class Transport {
   /** Sends a request once and reads its response to the end. */
   send(request: WireRequest): ResponseReader {
     const { answer, completion } = this.#timeouts;
-    // A long-running response may be delayed by S3's work only; the content of other requests may be slow to send.
+    // A long-running request has little content, so all of its time counts. The content of others may be slow to send.
     const deadline: ResponseDeadline = request.isLongRunning
       ? { ms: completion, from: "request" }
       : { ms: answer, from: "response" };

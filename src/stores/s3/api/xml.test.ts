@@ -24,7 +24,7 @@ test("text is read with its entities, and never decoded twice", () => {
   }
 });
 
-test("white space at the ends of a text belongs to it", () => {
+test("white space at the ends of a text is part of it", () => {
   assert.equal(text("<Contents><Key> a b </Key></Contents>", "Key"), " a b ");
 });
 
@@ -43,7 +43,7 @@ test("a declaration, a byte order mark, white space, comments and namespaces mak
   }
 });
 
-test("what there is once, several times and not at all is told apart", () => {
+test("elements that occur once, several times and never are distinguished", () => {
   const root = parseXml("<L><P><K>1</K></P><P><K>2</K></P><Q/><N>3</N><N>4</N></L>");
   assert(root !== null);
   assert.deepEqual(
@@ -57,7 +57,7 @@ test("what there is once, several times and not at all is told apart", () => {
   assert.equal(root.text("N"), "3");
 });
 
-test("an answer that is cut off anywhere is none", () => {
+test("a document that is truncated anywhere is refused", () => {
   const xml = '<?xml version="1.0"?><R><A>text &amp; more</A><B><C>1</C></B><D/></R>';
   for (let length = 0; length < xml.length; length += 1) {
     assert.equal(parseXml(xml.slice(0, length)), null, `the first ${length} characters`);
@@ -65,7 +65,7 @@ test("an answer that is cut off anywhere is none", () => {
   assert.notEqual(parseXml(xml), null);
 });
 
-test("what is no XML is none", () => {
+test("anything but XML is refused", () => {
   for (const other of [
     "",
     "   ",
@@ -82,13 +82,13 @@ test("what is no XML is none", () => {
   }
 });
 
-test("entities that an answer defines itself are refused", () => {
+test("entities that a document defines itself are refused", () => {
   const laughs = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><Error><Code>&b;</Code></Error>';
   const file = '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><Error><Code>&f;</Code></Error>';
   for (const xml of [laughs, file, `<?xml version="1.0"?>\n${laughs}`]) assert.equal(parseXml(xml), null);
 });
 
-test("names of an object's own members do no harm", () => {
+test("names of members of Object do no harm", () => {
   for (const name of ["__proto__", "constructor", "prototype", "hasOwnProperty", "toString"]) {
     const root = parseXml(`<Error><${name}><polluted>yes</polluted></${name}><Code>X</Code></Error>`);
     assert(root === null || root.text("Code") === "X", name);
@@ -97,7 +97,7 @@ test("names of an object's own members do no harm", () => {
   }
 });
 
-test("very deep, very wide and very long answers neither crash nor hang", () => {
+test("very deep, very wide and very long documents neither crash nor hang the parser", () => {
   const deep = "<a>".repeat(200_000) + "</a>".repeat(200_000);
   assert.doesNotThrow(() => parseXml(deep));
   assert.doesNotThrow(() => parseXml("<a>".repeat(500_000)));
@@ -107,7 +107,7 @@ test("very deep, very wide and very long answers neither crash nor hang", () => 
   assert.equal(parseXml(wide)?.children("K").length, 100_000);
 });
 
-test("escaped text comes back as it was", () => {
+test("escaped text is read as it was", () => {
   const strange = `a<b>&"'c&amp;`;
   assert.equal(text(`<E><Code>${escapeMarkup(strange)}</Code></E>`), strange);
 });
