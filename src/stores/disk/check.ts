@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { FixityError } from "../../core/errors.ts";
 import { stat } from "./calls.ts";
-import type { Durability } from "./durability.ts";
+import type { Durability } from "./file-system.ts";
 import { storeFault } from "./faults.ts";
 import type { Folders } from "./folders.ts";
 import type { Layout } from "./layout.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Collected } from "../../core/store.ts";
 import { readdir, rmdir, statOrNull, unlink } from "./calls.ts";
 import { failedWith } from "./faults.ts";
-import type { InstanceFolder } from "./instance-folder.ts";
+import type { InstanceFolder } from "./staging.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";
 import { type Owner, ownerOf } from "../../base/process-identity.ts";

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Digest } from "../../core/digest.ts";
-import { refuseDanglingLink } from "./blob-file.ts";
-import type { Durability } from "./durability.ts";
+import { refuseDanglingLink } from "./blob-files.ts";
+import type { Durability } from "./file-system.ts";
 import { failedWith } from "./faults.ts";
 import type { Layout } from "./layout.ts";
 import type { Log } from "./options.ts";

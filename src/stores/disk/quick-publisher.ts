@@ -1,9 +1,9 @@
 import type { Digest } from "../../core/digest.ts";
 import type { Batches } from "./batches.ts";
-import type { Durability } from "./durability.ts";
+import type { Durability } from "./file-system.ts";
 import { folderFault } from "./folder-flush.ts";
 import type { Folders } from "./folders.ts";
-import type { InstanceFolder } from "./instance-folder.ts";
+import type { InstanceFolder } from "./staging.ts";
 import type { Layout } from "./layout.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";

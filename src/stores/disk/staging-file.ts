@@ -1,8 +1,8 @@
 import { FixityError } from "../../core/errors.ts";
 import { close } from "./calls.ts";
-import type { Durability } from "./durability.ts";
+import type { Durability } from "./file-system.ts";
 import { storeFault } from "./faults.ts";
-import type { StagingPlace } from "./instance-folder.ts";
+import type { StagingPlace } from "./staging.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Log } from "./options.ts";
 import { writeChunks } from "./write-chunks.ts";

@@ -3,7 +3,7 @@ import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { Digest } from "../../core/digest.ts";
 import type { BlobStat, Misplaced } from "../../core/store.ts";
-import { statOf } from "./blob-file.ts";
+import { statOf } from "./blob-files.ts";
 import { lstat, statOrNull } from "./calls.ts";
 import { failedWith, storeFault } from "./faults.ts";
 import { isFanOut, type Layout } from "./layout.ts";

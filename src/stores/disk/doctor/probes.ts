@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/examine.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
-import { Durability } from "../durability.ts";
+import { Durability } from "../file-system.ts";
 import { failedWith } from "../faults.ts";
 import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
 import { NO_MODES } from "../uploads/sealed-file.ts";

@@ -8,7 +8,7 @@ import type {
   UploadSummary,
 } from "../../../core/upload-store.ts";
 import { failedWith, faultsTold, storeFault } from "../faults.ts";
-import type { Clock } from "../instance-folder.ts";
+import type { Clock } from "../staging.ts";
 import type { Layout } from "../layout.ts";
 import { namesIn } from "../walk.ts";
 import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { FixityError } from "../../../core/errors.ts";
 import { close, fchmod, fchown, fstat, ftruncate, open } from "../calls.ts";
-import type { Durability } from "../durability.ts";
+import type { Durability } from "../file-system.ts";
 import { failedWith } from "../faults.ts";
 import type { Modes } from "../modes.ts";
 

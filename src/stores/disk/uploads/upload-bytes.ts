@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BatchWriter } from "../batch-writer.ts";
 import type { Batches } from "../batches.ts";
 import { close, fstat, open } from "../calls.ts";
-import type { Durability } from "../durability.ts";
+import type { Durability } from "../file-system.ts";
 import { failedWith, storeFault } from "../faults.ts";
 import type { Log } from "../options.ts";
 import { writeChunks } from "../write-chunks.ts";

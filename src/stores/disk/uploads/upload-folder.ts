@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { close, look, open, readdir, rename } from "../calls.ts";
-import type { Durability } from "../durability.ts";
+import type { Durability } from "../file-system.ts";
 import { failedWith } from "../faults.ts";
 import type { Leftovers } from "../leftovers.ts";
 import type { Modes } from "../modes.ts";

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { close, open, rename, statOrNull, unlink } from "../calls.ts";
-import type { Durability } from "../durability.ts";
+import type { Durability } from "../file-system.ts";
 import { failedWith } from "../faults.ts";
 import type { Folders } from "../folders.ts";
 import type { Layout } from "../layout.ts";
-import type { Clock, InstanceFolder } from "../instance-folder.ts";
+import type { Clock, InstanceFolder } from "../staging.ts";
 import type { Leftovers } from "../leftovers.ts";
 import { newName, type Owner, ownerOf } from "../../../base/process-identity.ts";
 import { namesIn } from "../walk.ts";
