@@ -1,16 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BatchWriter } from "./batch-writer.ts";
-import { Batches } from "./batches.ts";
+import * as fc from "fast-check";
+import { BatchBudget, BatchWriter, chunksAfter } from "./batch-writer.ts";
 
 const BATCH = 256 * 1024;
 
-/** A writer whose batches end when they are told to. */
-function slowWriter(batches: Batches = new Batches()): { writer: BatchWriter; lengths: number[]; end: () => void } {
-  batches.enter();
+/** A writer whose budget end when they are told to. */
+function slowWriter(budget: BatchBudget = new BatchBudget()): {
+  writer: BatchWriter;
+  lengths: number[];
+  end: () => void;
+} {
+  budget.enter();
   const lengths: number[] = [];
   let end: () => void = () => undefined;
-  const writer = new BatchWriter(batches, (chunks, length) => {
+  const writer = new BatchWriter(budget, (chunks, length) => {
     assert.equal(
       chunks.reduce((sum, chunk) => sum + chunk.length, 0),
       length,
@@ -40,16 +44,16 @@ test("one batch is written while the next one gathers, and no more than that is 
   await writer.settle();
 });
 
-test("who waits for room gets it, also where batches have grown meanwhile because other uploads ended", async () => {
-  const batches = new Batches();
-  for (let others = 0; others < 99; others += 1) batches.enter();
-  const { writer, lengths, end } = slowWriter(batches);
-  const full = batches.size;
+test("who waits for room gets it, also where budget have grown meanwhile because other uploads ended", async () => {
+  const budget = new BatchBudget();
+  for (let others = 0; others < 99; others += 1) budget.enter();
+  const { writer, lengths, end } = slowWriter(budget);
+  const full = budget.batchBytes;
   void writer.write(new Uint8Array(full));
   const room = writer.write(new Uint8Array(full));
   assert.ok(room !== undefined);
-  for (let others = 0; others < 99; others += 1) batches.leave();
-  assert.ok(batches.size > 2 * full);
+  for (let others = 0; others < 99; others += 1) budget.leave();
+  assert.ok(budget.batchBytes > 2 * full);
   end();
   await room;
   assert.deepEqual(lengths, [full, full]);
@@ -74,12 +78,41 @@ test("a flush ends when all is written that was taken before it, whatever comes 
 });
 
 test("a batch that failed fails all that follows", async () => {
-  const batches = new Batches();
-  batches.enter();
+  const budget = new BatchBudget();
+  budget.enter();
   const failure = new Error("no room");
-  const writer = new BatchWriter(batches, () => Promise.reject(failure));
+  const writer = new BatchWriter(budget, () => Promise.reject(failure));
   void writer.write(new Uint8Array(BATCH));
   await assert.rejects(writer.flush(), failure);
   assert.throws(() => writer.write(new Uint8Array(1)), failure);
   await assert.rejects(writer.flush(), failure);
+});
+
+test("a few uploads gather much each, many gather little, and none less than a write is worth", () => {
+  const budget = new BatchBudget();
+  const sizes: number[] = [];
+  for (let uploads = 1; uploads <= 1000; uploads++) {
+    budget.enter();
+    sizes.push(budget.batchBytes);
+  }
+  assert.deepEqual([sizes[0], sizes[31], sizes[63], sizes[999]], [262_144, 262_144, 131_072, 65_536]);
+  for (let uploads = 999; uploads >= 1; uploads--) budget.leave();
+  assert.equal(budget.batchBytes, 262_144);
+});
+
+test("what a write left over is all that it did not take, wherever it stopped", () => {
+  const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 8 });
+  fc.assert(
+    fc.property(chunks, fc.nat(200), (all, stop) => {
+      const whole = Buffer.concat(all);
+      const taken = Math.min(stop, whole.length);
+      assert.deepEqual(Buffer.concat(chunksAfter(all, taken)), whole.subarray(taken));
+    }),
+  );
+});
+
+test("what is left over does not copy the bytes", () => {
+  const [left] = chunksAfter([Uint8Array.of(1, 2), Uint8Array.of(3, 4)], 3);
+  assert(left !== undefined);
+  assert.deepEqual([left.byteOffset, left.length], [1, 1]);
 });

@@ -1,46 +1,79 @@
-import type { Batches } from "./batches.ts";
+import { FixityError } from "../../core/errors.ts";
+import { writev } from "./calls.ts";
 
-/** What a chunk costs besides its bytes. Counted, so that a sender of single bytes cannot make the batch long. */
-const CHUNK_COST = 256;
+/** Bytes that all uploads together should gather. */
+const GATHERED_MAX_BYTES = 8 * 1024 * 1024;
 
-/** Writes chunks of so many bytes behind what is there. Not called again before it has ended. */
+/** Smaller batches cost throughput, larger ones gain none. */
+const BATCH_MIN_BYTES = 64 * 1024;
+const BATCH_MAX_BYTES = 256 * 1024;
+
+/** What a chunk costs besides its bytes. Counted so that a sender of single bytes cannot make a batch long. */
+const CHUNK_OVERHEAD_BYTES = 256;
+
+/**
+ * How many bytes an upload gathers before it writes them: the more uploads run, the fewer, so that a
+ * hundred at once need little more memory than ten.
+ */
+export class BatchBudget {
+  #uploads = 0;
+
+  /** Uploads that are running. */
+  get uploads(): number {
+    return this.#uploads;
+  }
+
+  get batchBytes(): number {
+    return Math.max(BATCH_MIN_BYTES, Math.min(BATCH_MAX_BYTES, Math.floor(GATHERED_MAX_BYTES / this.#uploads)));
+  }
+
+  enter(): void {
+    this.#uploads += 1;
+  }
+
+  leave(): void {
+    this.#uploads -= 1;
+  }
+}
+
+/** Writes `length` bytes of chunks after what is there. Not called again before it has returned. */
 export type BatchSink = (chunks: readonly Uint8Array[], length: number) => Promise<void>;
 
 /**
- * Gathers chunks and writes them by the batch. One batch may be on its way to the file while the next one gathers, so that
- * a writer holds twice a batch at most.
+ * Gathers chunks and writes them in batches. One batch may be on its way to the file while the next
+ * one gathers, so a writer holds at most two.
  */
 export class BatchWriter {
-  readonly #batches: Batches;
+  readonly #budget: BatchBudget;
   readonly #sink: BatchSink;
   #chunks: Uint8Array[] = [];
-  /** Bytes of `#chunks`, and what they cost with {@link CHUNK_COST}. */
   #length = 0;
+  /** `#length` and {@link CHUNK_OVERHEAD_BYTES} for each chunk. */
   #cost = 0;
-  /** The batch on its way; never rejects. */
+  /** The batch that is being written; never rejects. */
   #writing: Promise<void> | null = null;
-  /** Resolved when the batch that gathers has been taken up for writing. */
+  /** Resolves when the gathered batch is being written. */
   #room: PromiseWithResolvers<void> | null = null;
   #failure: { readonly reason: unknown } | null = null;
 
-  constructor(batches: Batches, sink: BatchSink) {
-    this.#batches = batches;
+  constructor(budget: BatchBudget, sink: BatchSink) {
+    this.#budget = budget;
     this.#sink = sink;
   }
 
-  /** What has not been taken up for writing. */
+  /** Chunks of which no write has begun. */
   get gathered(): readonly Uint8Array[] {
     return this.#chunks;
   }
 
-  /** Takes the next bytes; where a promise is returned, the caller waits for it before the next ones. */
+  /** Takes the next bytes. A returned promise is backpressure. */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#throwFailure();
     if (bytes.length === 0) return;
     this.#chunks.push(bytes);
     this.#length += bytes.length;
-    this.#cost += bytes.length + CHUNK_COST;
-    if (this.#cost < this.#batches.size) return;
+    this.#cost += bytes.length + CHUNK_OVERHEAD_BYTES;
+    if (this.#cost < this.#budget.batchBytes) return;
     if (this.#writing === null) {
       this.#begin();
       return;
@@ -49,9 +82,8 @@ export class BatchWriter {
     return this.#room.promise;
   }
 
-  /** Writes all that was taken before this call, while more may be taken. */
+  /** Writes everything that was taken before this call; more may be taken meanwhile. */
   async flush(): Promise<void> {
-    // the batch on its way, and behind it all that has gathered until now
     await this.#writing;
     this.#throwFailure();
     if (this.#writing === null && this.#length > 0) this.#begin();
@@ -59,12 +91,12 @@ export class BatchWriter {
     this.#throwFailure();
   }
 
-  /** Waits until no batch is on its way; what has gathered since, and is less than one, stays. */
+  /** Waits until no batch is being written. What has gathered since, less than a batch, stays. */
   async settle(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
   }
 
-  /** Forgets what has gathered, and waits for the batch on its way. */
+  /** Forgets what has gathered, and waits for the batch that is being written. */
   async drop(): Promise<void> {
     this.#forget();
     await this.#writing;
@@ -86,8 +118,8 @@ export class BatchWriter {
 
   #ended(): void {
     this.#writing = null;
-    // whoever waits for room has filled a batch as it was then; since, uploads may have ended, and batches have grown
-    if (this.#room !== null || this.#cost >= this.#batches.size) this.#begin();
+    // A caller that waits for room has filled a batch of the size it had then; batches may have grown since.
+    if (this.#room !== null || this.#cost >= this.#budget.batchBytes) this.#begin();
   }
 
   #forget(): void {
@@ -101,4 +133,31 @@ export class BatchWriter {
   #throwFailure(): void {
     if (this.#failure !== null) throw this.#failure.reason;
   }
+}
+
+/** Writes all chunks, `length` bytes, at `position`, or after what was written before if that is `null`. */
+export async function writeChunks(
+  fd: number,
+  chunks: readonly Uint8Array[],
+  { length, position }: { readonly length: number; readonly position: number | null },
+): Promise<void> {
+  let rest = chunks;
+  let written = 0;
+  while (written < length) {
+    // A call may take less than it was given: near a full disk, or after a signal. The next one reports why.
+    const taken = await writev(fd, rest, position === null ? null : position + written);
+    if (taken === 0) throw new FixityError("store-unavailable", "The store takes no more bytes and reports no reason.");
+    written += taken;
+    if (written < length) rest = chunksAfter(rest, taken);
+  }
+}
+
+/** The chunks without their first `taken` bytes. Copies nothing. */
+export function chunksAfter(chunks: readonly Uint8Array[], taken: number): readonly Uint8Array[] {
+  let skip = taken;
+  for (const [index, chunk] of chunks.entries()) {
+    if (skip < chunk.length) return [chunk.subarray(skip), ...chunks.slice(index + 1)];
+    skip -= chunk.length;
+  }
+  return [];
 }

@@ -1,16 +1,24 @@
-import { constants, type Stats } from "node:fs";
-import { dirname } from "node:path";
-import type { Digest } from "../../core/digest.ts";
+import { constants, type Dir, type Dirent, type Stats } from "node:fs";
+import { opendir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobStat } from "../../core/store.ts";
+import type { BlobStat, Misplaced } from "../../core/store.ts";
 import { close, fstat, lstat, open, statOrNull } from "./calls.ts";
-import { failedWith } from "./faults.ts";
+import { failedWith, toFixityError } from "./file-system.ts";
+import { isFanOut, type Layout } from "./layout.ts";
 
 /** A FIFO in the place of a blob must not block the thread that opens it. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** What `open` answers to sockets, to devices without a driver and to circles of links. */
-const NO_FILE = ["ENXIO", "ENODEV", "ELOOP"] as const;
+/** The answers of `open` for sockets, devices without a driver and loops of symbolic links. */
+const NOT_A_FILE = ["ENXIO", "ENODEV", "ELOOP"] as const;
+
+/** The answers of `opendir` if there is no folder of blobs but nothing, something else, or a loop of links. */
+const NOT_A_FOLDER = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
+
+/** Directory entries that are looked at together. */
+const WALK_BATCH = 64;
 
 /** The facts of a blob from those of its file. */
 export function statOf(digest: Digest, facts: Stats): BlobStat {
@@ -20,15 +28,15 @@ export function statOf(digest: Digest, facts: Stats): BlobStat {
 /**
  * Opens a blob's file for reading; `null` if there is none.
  *
- * @throws FixityError `store-misconfigured` if something other than a file stands in its place, or a link to nowhere
- *   stands there or in the place of a folder above
+ * @throws FixityError `store-misconfigured` if something other than a file stands in its place, or a
+ *   dangling symbolic link stands there or in the place of a folder above
  */
 export async function openBlob(path: string): Promise<{ readonly fd: number; readonly facts: Stats } | null> {
   let fd: number;
   try {
     fd = await open(path, READ_FLAGS);
   } catch (error) {
-    if (failedWith(error, ...NO_FILE)) throw notAFile(path);
+    if (failedWith(error, ...NOT_A_FILE)) throw notAFile(path);
     if (!failedWith(error, "ENOENT")) throw error;
     await refuseDanglingLink(path);
     return null;
@@ -49,7 +57,7 @@ export async function statBlob(path: string): Promise<Stats | null> {
   try {
     facts = await statOrNull(path);
   } catch (error) {
-    throw failedWith(error, ...NO_FILE) ? notAFile(path) : error;
+    throw failedWith(error, ...NOT_A_FILE) ? notAFile(path) : error;
   }
   if (facts === null) await refuseDanglingLink(path);
   else if (!facts.isFile()) throw notAFile(path);
@@ -57,10 +65,12 @@ export async function statBlob(path: string): Promise<Stats | null> {
 }
 
 /**
- * For a path that was not found. A symbolic link to nowhere looks like an absent file, but nothing can be stored behind
- * it, and what was stored there may only be out of reach (a disk that is not mounted).
+ * Called for a path that was not found. A dangling symbolic link looks like an absent file, but
+ * nothing can be stored behind it, and what was stored there may only be out of reach (a disk that is
+ * not mounted).
  *
- * @throws FixityError `store-misconfigured` if the path, or the nearest folder above it that exists, is such a link
+ * @throws FixityError `store-misconfigured` if the path, or the nearest existing folder above it, is
+ *   such a link
  */
 export async function refuseDanglingLink(path: string): Promise<void> {
   const facts = await lstat(path).catch(() => null);
@@ -68,11 +78,109 @@ export async function refuseDanglingLink(path: string): Promise<void> {
     if (dirname(path) !== path) await refuseDanglingLink(dirname(path));
     return;
   }
-  // a file that was stored since is not a link
+  // A file that has been stored since is not a link.
   if (facts.isSymbolicLink() && (await statOrNull(path)) === null) throw danglingLink(path);
 }
 
-/** The answer names no path; the log has the cause. */
+/**
+ * All blobs, folder by folder, in the order of the file system. Skips names that are not a blob's, and
+ * everything that has the name of a blob or of a folder of blobs without being one: see
+ * {@link walkMisplaced}.
+ */
+export async function* walkBlobs(layout: Layout, signal: AbortSignal | undefined): AsyncGenerator<BlobStat> {
+  try {
+    for await (const folder of namesIn(layout.blobs)) {
+      if (isFanOut(folder)) yield* walkFolder(layout, folder, signal);
+    }
+  } catch (error) {
+    throw toFixityError(error);
+  }
+}
+
+/** Everything that has the name of a blob, or of a folder of blobs, and is something else. */
+export async function* walkMisplaced(layout: Layout, signal: AbortSignal | undefined): AsyncGenerator<Misplaced> {
+  try {
+    for await (const folder of entriesIn(layout.blobs)) {
+      if (!isFanOut(folder.name)) continue;
+      const path = join(layout.blobs, folder.name);
+      if (await isOther(path, folder, "isDirectory")) yield { path: `blobs/${folder.name}`, digest: null };
+      for await (const entry of entriesIn(path, NOT_A_FOLDER)) {
+        signal?.throwIfAborted();
+        const digest = digestIn(folder.name, entry.name);
+        if (digest === null || !(await isOther(layout.blob(digest), entry, "isFile"))) continue;
+        yield { path: layout.blobBelowRoot(digest), digest };
+      }
+    }
+  } catch (error) {
+    throw toFixityError(error);
+  }
+}
+
+/** The names in a folder, a batch at a time; none if the folder does not exist. */
+export async function* namesIn(path: string): AsyncGenerator<string> {
+  for await (const { name } of entriesIn(path)) yield name;
+}
+
+async function* walkFolder(layout: Layout, folder: string, signal: AbortSignal | undefined): AsyncGenerator<BlobStat> {
+  let batch: Digest[] = [];
+  for await (const { name } of entriesIn(join(layout.blobs, folder), NOT_A_FOLDER)) {
+    const digest = digestIn(folder, name);
+    if (digest !== null) batch.push(digest);
+    if (batch.length < WALK_BATCH) continue;
+    yield* statsOf(layout, batch, signal);
+    batch = [];
+  }
+  yield* statsOf(layout, batch, signal);
+}
+
+async function* statsOf(
+  layout: Layout,
+  digests: readonly Digest[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<BlobStat> {
+  signal?.throwIfAborted();
+  const found = await Promise.all(digests.map((digest) => statThroughLinks(layout.blob(digest))));
+  for (const [index, digest] of digests.entries()) {
+    signal?.throwIfAborted();
+    const facts = found[index];
+    if (facts?.isFile()) yield statOf(digest, facts);
+  }
+}
+
+/** The digest of the blob that an entry of a fan-out folder is named after, or `null`. */
+function digestIn(folder: string, name: string): Digest | null {
+  return name.startsWith(folder) ? Digest.fromHex(name) : null;
+}
+
+/** The facts of a path's target; `null` for a dangling link or a loop of links. */
+async function statThroughLinks(path: string): Promise<Stats | null> {
+  try {
+    return await statOrNull(path);
+  } catch (error) {
+    if (failedWith(error, "ELOOP")) return null;
+    throw error;
+  }
+}
+
+/** Whether an entry is neither what belongs in its place nor a link to it. False if it has been removed meanwhile. */
+async function isOther(path: string, entry: Dirent, kind: "isFile" | "isDirectory"): Promise<boolean> {
+  if (entry[kind]() || (await statThroughLinks(path))?.[kind]() === true) return false;
+  return (await lstat(path).catch(() => null)) !== null;
+}
+
+/** @param absent the answers of `opendir` that mean that there is nothing to walk */
+async function* entriesIn(path: string, absent: readonly string[] = ["ENOENT"]): AsyncGenerator<Dirent> {
+  let folder: Dir;
+  try {
+    folder = await opendir(path, { bufferSize: WALK_BATCH });
+  } catch (error) {
+    if (failedWith(error, ...absent)) return;
+    throw error;
+  }
+  yield* folder;
+}
+
+/** The message reaches clients and names no path; the cause, which is logged, does. */
 function notAFile(path: string): FixityError {
   return new FixityError("store-misconfigured", "Something that is not a file stands in the place of a stored file.", {
     cause: new Error(`${path} must be a regular file: move it out of the way, or remove it`),

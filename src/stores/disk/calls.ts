@@ -1,10 +1,10 @@
 import fs from "node:fs";
 import { promisify } from "node:util";
-import { failedWith } from "./faults.ts";
 
 /**
- * System calls as promises over plain descriptors. `node:fs/promises` wraps a descriptor into a `FileHandle`, which makes
- * the file work of a small upload about a sixth slower.
+ * System calls as promises over plain descriptors. `node:fs/promises` wraps a descriptor in a
+ * `FileHandle`, which makes the file work of a small upload about a sixth slower. Everything here is
+ * asynchronous: tests stop a store between any two of these calls.
  */
 export const open: (path: string, flags: string | number, mode?: number) => Promise<number> = promisify(fs.open);
 export const close: (fd: number) => Promise<void> = promisify(fs.close);
@@ -26,8 +26,8 @@ export const rmdir: (path: string) => Promise<void> = promisify(fs.rmdir);
 export const readdir: (path: string) => Promise<string[]> = promisify(fs.readdir);
 
 /**
- * The facts of a file that may well not be there, `null` then (and where something above it is a file). An error would make
- * the call twice as dear, and every commit asks this.
+ * The facts of a file that often does not exist; `null` then, and if something above it is a file.
+ * Asking without an exception costs half of {@link statOrNull}, and every commit asks.
  */
 export function look(path: string): Promise<fs.Stats | null> {
   return new Promise((resolve, reject) => {
@@ -37,17 +37,17 @@ export function look(path: string): Promise<fs.Stats | null> {
   });
 }
 
-/** The facts of a file; `null` where there is none. */
+/** The facts of a file; `null` if it does not exist. */
 export async function statOrNull(path: string): Promise<fs.Stats | null> {
   try {
     return await stat(path);
   } catch (error) {
-    if (failedWith(error, "ENOENT")) return null;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
   }
 }
 
-/** Reads into all of `bytes` from `position` of the file; how many came may be fewer, and 0 is the end. */
+/** Reads into `bytes` from `position` of the file. Returns how many bytes were read: perhaps fewer, 0 at the end. */
 export function read(fd: number, bytes: Uint8Array, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.read(fd, bytes, 0, bytes.length, position, (error, count) => (error === null ? resolve(count) : reject(error)));
@@ -55,12 +55,12 @@ export function read(fd: number, bytes: Uint8Array, position: number): Promise<n
 }
 
 /**
- * Writes the chunks in one call, from `position` on or, where that is `null`, behind what was written before; how many
- * bytes were taken may be fewer than there are.
+ * Writes the chunks in one call, at `position`, or after what was written before if that is `null`.
+ * Returns how many bytes were taken: perhaps fewer than there are.
  */
 export function writev(fd: number, chunks: readonly Uint8Array[], position: number | null = null): Promise<number> {
   return new Promise((resolve, reject) => {
-    // @types/node has no null here; Node takes anything but a number for "behind what was written before"
+    // @types/node does not allow null; Node writes at the current position for anything that is not a number.
     fs.writev(fd, chunks, position as number, (error, count) => (error === null ? resolve(count) : reject(error)));
   });
 }

@@ -2,7 +2,7 @@ import type { ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader } from "../../core/store.ts";
 import { close, read } from "./calls.ts";
-import { storeFault } from "./faults.ts";
+import { toFixityError } from "./file-system.ts";
 
 /**
  * Bytes read at a time, and all that a slow download holds. With 64 KiB a fast one runs at two thirds of the speed; to
@@ -61,7 +61,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
       return { done: false, value: bytes };
     } catch (error) {
       await this.#close();
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 

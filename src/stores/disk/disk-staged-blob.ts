@@ -1,41 +1,49 @@
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
-import { storeFault } from "./faults.ts";
-import { BatchWriter } from "./batch-writer.ts";
-import type { Batches } from "./batches.ts";
+import { type BatchBudget, BatchWriter, writeChunks } from "./batch-writer.ts";
+import { close } from "./calls.ts";
+import { type FileSystem, toFixityError } from "./file-system.ts";
 import type { Publisher } from "./publisher.ts";
-import type { QuickPublisher } from "./quick-publisher.ts";
-import type { StagingFile } from "./staging-file.ts";
+import type { Staging, StagingPlace } from "./staging.ts";
+import type { SmallBlobs } from "./write-threads.ts";
 
-/** Where a staged blob gets its file from, and where it goes. */
-export interface StagedBlobParts {
+/** Bytes after which an early flush begins. */
+const EARLY_FLUSH_BYTES = 32 * 1024 * 1024;
+
+/** The parts of a store that a staged blob passes through. */
+export interface StagedBlobOptions {
+  readonly staging: Staging;
   readonly publisher: Publisher;
-  readonly quick: QuickPublisher;
-  readonly batches: Batches;
-  readonly createFile: () => Promise<StagingFile>;
+  readonly smallBlobs: SmallBlobs;
+  readonly budget: BatchBudget;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Bytes on their way into a disk store. A blob smaller than a batch needs no file until it is committed, and none if it is
- * there already.
+ * Bytes on their way into a disk store. They gather in batches and are appended to a staging file. A
+ * blob smaller than a batch needs no file before its commit, and none at all if it is already stored.
+ * A commit:
+ *
+ * 1. hands a small new blob to a write thread, if those run (`SmallBlobs`); otherwise
+ * 2. looks whether the blob is stored already, and confirms it if so;
+ * 3. writes the rest to the staging file and flushes it;
+ * 4. gives the file its name among the blobs, flushes the folder and removes the staging name.
  */
 export class DiskStagedBlob implements StagedBlob {
-  readonly #parts: StagedBlobParts;
+  readonly #options: StagedBlobOptions;
   readonly #writer: BatchWriter;
-  /** All bytes ever written. */
   #size = 0;
   #file: StagingFile | null = null;
   #failure: { readonly reason: unknown } | null = null;
   #ended: "committed" | "aborted" | null = null;
-  /** A commit under way; never rejects. */
+  /** A commit in progress; never rejects. */
   #committing: Promise<void> | null = null;
 
-  constructor(parts: StagedBlobParts) {
-    this.#parts = parts;
-    this.#writer = new BatchWriter(parts.batches, (chunks, length) => this.#append(chunks, length));
-    parts.batches.enter();
+  constructor(options: StagedBlobOptions) {
+    this.#options = options;
+    this.#writer = new BatchWriter(options.budget, (chunks, length) => this.#append(chunks, length));
+    options.budget.enter();
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
@@ -56,7 +64,7 @@ export class DiskStagedBlob implements StagedBlob {
       return committed;
     } catch (error) {
       await this.#fail(error);
-      throw storeFault(error);
+      throw toFixityError(error);
     } finally {
       resolve();
     }
@@ -75,25 +83,23 @@ export class DiskStagedBlob implements StagedBlob {
   }
 
   async #publish(digest: Digest): Promise<Committed> {
-    const { publisher, quick, signal } = this.#parts;
+    const { publisher, smallBlobs, signal } = this.#options;
     if (this.#file === null) {
       const bytes = { chunks: this.#writer.gathered, size: this.#size };
-      if (await quick.publish(digest, bytes, signal)) {
+      if (await smallBlobs.publish(digest, bytes, signal)) {
         await this.#writer.drop();
         return { existed: false };
       }
     }
-    // Content that is known need not be written, or flushed, again.
-    if ((await publisher.confirmKnown(digest, this.#size)) !== null) {
+    if ((await publisher.confirmIfStored(digest, this.#size)) !== null) {
       await this.#writer.drop();
       await this.#discardFile();
       return { existed: true };
     }
     signal?.throwIfAborted();
     await this.#writer.flush();
-    // also for a blob of no bytes
-    this.#file ??= await this.#parts.createFile();
-    const file = this.#file;
+    // A blob of zero bytes has no file yet.
+    const file = (this.#file ??= await this.#createFile());
     signal?.throwIfAborted();
     await file.seal();
     signal?.throwIfAborted();
@@ -102,23 +108,28 @@ export class DiskStagedBlob implements StagedBlob {
 
   async #append(chunks: readonly Uint8Array[], length: number): Promise<void> {
     try {
-      this.#file ??= await this.#parts.createFile();
+      this.#file ??= await this.#createFile();
       await this.#file.append(chunks, length);
     } catch (error) {
       await this.#fail(error);
-      throw storeFault(error);
+      throw toFixityError(error);
     }
+  }
+
+  async #createFile(): Promise<StagingFile> {
+    const { staging } = this.#options;
+    return new StagingFile(await staging.create(), staging.files);
   }
 
   #end(how: "committed" | "aborted"): void {
     if (this.#ended !== null) return;
     this.#ended = how;
-    this.#parts.batches.leave();
+    this.#options.budget.leave();
   }
 
-  /** After a failure the bytes are of no use; what they take up is given back at once. */
+  /** After a failure the bytes are useless; their space is freed at once. */
   async #fail(reason: unknown): Promise<void> {
-    this.#failure ??= { reason: storeFault(reason) };
+    this.#failure ??= { reason: toFixityError(reason) };
     await this.#discardFile();
   }
 
@@ -131,6 +142,79 @@ export class DiskStagedBlob implements StagedBlob {
   #assertUsable(): void {
     if (this.#failure !== null) throw this.#failure.reason;
     if (this.#ended !== null) throw new FixityError("internal-error", "The staged blob was committed or aborted.");
-    this.#parts.signal?.throwIfAborted();
+    this.#options.signal?.throwIfAborted();
+  }
+}
+
+/** A staging file: it grows at its end until it is sealed. Its calls come one after another. */
+export class StagingFile {
+  readonly path: string;
+  readonly #files: FileSystem;
+  #fd: number | null;
+  #unflushed = 0;
+  #flushing: Promise<void> | null = null;
+  #failure: { readonly reason: unknown } | null = null;
+
+  constructor({ fd, path }: StagingPlace, files: FileSystem) {
+    this.path = path;
+    this.#fd = fd;
+    this.#files = files;
+  }
+
+  async append(chunks: readonly Uint8Array[], length: number): Promise<void> {
+    const fd = this.#open();
+    await writeChunks(fd, chunks, { length, position: null });
+    this.#unflushed += length;
+    if (this.#unflushed >= EARLY_FLUSH_BYTES && this.#flushing === null) this.#flushEarly(fd);
+  }
+
+  /**
+   * Makes the bytes durable; nothing can be appended afterwards. The descriptor stays open and is
+   * closed by `discard`, beside other work. If nothing is flushed it is closed here: a network file
+   * system may report only now that bytes did not arrive.
+   */
+  async seal(): Promise<void> {
+    await this.#flushing;
+    const fd = this.#open();
+    if (this.#files.isDurable) return this.#files.flushFile(fd, this.#unflushed);
+    this.#fd = null;
+    await close(fd);
+  }
+
+  /** Closes the file and removes its staging name, which is its only one unless it was published. Never throws. */
+  async discard(): Promise<void> {
+    await this.#flushing;
+    const fd = this.#fd;
+    this.#fd = null;
+    const removed = this.#files.remove(this.path, "a staging file");
+    await Promise.all([removed, fd === null ? null : this.#close(fd)]);
+  }
+
+  async #close(fd: number): Promise<void> {
+    try {
+      await close(fd);
+    } catch (error) {
+      this.#files.log("a staging file could not be closed", error);
+    }
+  }
+
+  #open(): number {
+    if (this.#failure !== null) throw this.#failure.reason;
+    if (this.#fd === null) throw new FixityError("internal-error", "The staging file is closed.");
+    return this.#fd;
+  }
+
+  /** A failure is final for the upload: a second flush of this descriptor could succeed although bytes were lost. */
+  #flushEarly(fd: number): void {
+    const flush = this.#files.flushEarly(fd);
+    if (flush === null) return;
+    this.#unflushed = 0;
+    this.#flushing = flush
+      .catch((error: unknown) => {
+        this.#failure = { reason: toFixityError(error) };
+      })
+      .then(() => {
+        this.#flushing = null;
+      });
   }
 }

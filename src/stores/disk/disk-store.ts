@@ -1,51 +1,62 @@
+import { constants } from "node:fs";
+import { access, readFile } from "node:fs/promises";
+import { thisProcess } from "../../base/process-identity.ts";
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, Misplaced, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
-import { Batches } from "./batches.ts";
-import { openBlob, refuseDanglingLink, statBlob, statOf } from "./blob-files.ts";
-import { close, statOrNull, unlink } from "./calls.ts";
-import { checkStore } from "./check.ts";
-import { Collector } from "./collector.ts";
+import { BatchBudget } from "./batch-writer.ts";
+import { openBlob, refuseDanglingLink, statBlob, statOf, walkBlobs, walkMisplaced } from "./blob-files.ts";
+import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
-import { DiskStagedBlob } from "./disk-staged-blob.ts";
-import { Durability } from "./file-system.ts";
-import { failedWith, faultsTold } from "./faults.ts";
-import { Folders } from "./folders.ts";
-import { InstanceFolder } from "./staging.ts";
-import { Layout } from "./layout.ts";
-import { Leftovers } from "./leftovers.ts";
+import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
+import { failedWith, FileSystem, toFixityError, withStoreErrors } from "./file-system.ts";
+import { Layout, LAYOUT_VERSION } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
-import { thisProcess } from "../../base/process-identity.ts";
 import { Publisher } from "./publisher.ts";
-import { QuickPublisher } from "./quick-publisher.ts";
-import { StagingFile } from "./staging-file.ts";
+import { Staging } from "./staging.ts";
 import { DiskUploads } from "./uploads/disk-uploads.ts";
-import { Handover } from "./uploads/upload-takeover.ts";
 import { UploadFolders } from "./uploads/upload-folders.ts";
-import { WantedBox } from "./uploads/wanted-box.ts";
-import { WriteThreads } from "./write-threads.ts";
-import { walkBlobs, walkMisplaced } from "./walk.ts";
+import { DiskTakeovers } from "./uploads/upload-takeover.ts";
+import { SmallBlobs } from "./write-threads.ts";
 
-/** Blobs as files in a folder. Several stores, in one process or in many, may share the folder. */
+/**
+ * Blobs as files in a folder. Any number of stores, in one process or in several, on one machine or on
+ * several over a network file system, may share the folder. There are no locks.
+ *
+ * | in the folder (layout.ts) | created by | removed by |
+ * | --- | --- | --- |
+ * | `blobs/ab/abcdef…` | a commit: a second link to a complete, flushed file | `remove` only |
+ * | `staging/<process>/<n>` | `stage`, one file for each upload | the upload itself; `collect`, once the process is dead |
+ * | `uploads/<id>/` | `uploads.create` | `remove` of the upload only |
+ * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
+ * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
+ *
+ * The way in (`DiskStagedBlob`): bytes gather (`BatchWriter`) and go to a staging file (`Staging`), which
+ * is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs at once go
+ * through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of their own, which
+ * becomes a blob by a second link.
+ *
+ * A crash leaves staging files and scratch folders under the name of the dead process, an unfinished
+ * upload as its last save left it, and nothing else: a blob has its name only once its bytes are
+ * durable. A blob that was linked but not acknowledged is complete; its folder is flushed when the same
+ * content is uploaded again.
+ */
 export class DiskStore implements BlobStore, Diagnosable {
   readonly kind = "disk";
   readonly description: string;
   readonly uploads: UploadStore;
   readonly #options: ResolvedDiskOptions;
   readonly #layout: Layout;
-  readonly #durability: Durability;
-  readonly #folders: Folders;
-  readonly #instance: InstanceFolder;
-  readonly #leftovers: Leftovers;
+  readonly #files: FileSystem;
+  readonly #staging: Staging;
   readonly #publisher: Publisher;
-  readonly #threads: WriteThreads;
-  readonly #quick: QuickPublisher;
-  readonly #collector: Collector;
+  readonly #smallBlobs: SmallBlobs;
   readonly #uploadFolders: UploadFolders;
-  readonly #batches = new Batches();
+  readonly #budget = new BatchBudget();
 
   constructor(options: ResolvedDiskOptions) {
     const { root, givenRoot, durability, group, log } = options;
@@ -53,68 +64,61 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.description = durability === "none" ? `disk at ${givenRoot}, not flushed` : `disk at ${givenRoot}`;
     this.#options = options;
     this.#layout = new Layout(root, group);
-    this.#durability = new Durability(durability);
-    this.#folders = new Folders(this.#layout, this.#durability, log);
-    this.#leftovers = new Leftovers(log);
-    this.#instance = new InstanceFolder(this.#layout, owner, log);
-    this.#publisher = new Publisher(this.#layout, this.#durability, this.#folders, log);
-    this.#threads = new WriteThreads(log, this.#leftovers);
-    this.#quick = new QuickPublisher({
+    this.#files = new FileSystem(durability, log);
+    this.#staging = new Staging(this.#layout, this.#files, owner);
+    this.#publisher = new Publisher(this.#layout, this.#files);
+    const { folders } = this.#publisher;
+    this.#smallBlobs = new SmallBlobs({
       layout: this.#layout,
-      instance: this.#instance,
-      folders: this.#folders,
-      durability: this.#durability,
-      batches: this.#batches,
-      threads: this.#threads,
-      leftovers: this.#leftovers,
-      log,
+      staging: this.#staging,
+      folders,
+      budget: this.#budget,
     });
-    this.#collector = new Collector(this.#layout, this.#instance, log);
-    this.#uploadFolders = new UploadFolders(this.#layout, this.#folders, {
-      durability: this.#durability,
-      leftovers: this.#leftovers,
-      owner,
-      instance: this.#instance,
-    });
+    this.#uploadFolders = new UploadFolders(this.#layout, folders, this.#staging);
     this.uploads = new DiskUploads(this.#layout, {
       folders: this.#uploadFolders,
-      handover: new Handover(owner, new WantedBox(this.#layout, this.#leftovers, log), log),
+      takeovers: new DiskTakeovers(this.#layout, this.#files, owner),
       publisher: this.#publisher,
-      durability: this.#durability,
-      batches: this.#batches,
-      log,
-      keepCopy: (bytes, digest) => this.#keepCopy(bytes, digest),
+      budget: this.#budget,
+      storeCopy: (bytes, digest) => this.#storeCopy(bytes, digest),
     });
   }
 
+  /**
+   * Does once, on a small scale, what every upload will do, and collects. A full disk passes: what is
+   * stored can be read, and space may be freed.
+   */
   async check(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    await faultsTold(() =>
-      checkStore({
-        layout: this.#layout,
-        folders: this.#folders,
-        durability: this.#durability,
-        log: this.#options.log,
-        collect: () => this.#collect(signal),
-        createFile: () => this.#createFile(),
-      }),
-    );
+    await withStoreErrors(async () => {
+      await this.#assertKnownLayout();
+      try {
+        await this.#publisher.folders.createBase();
+        await this.#assertUsableFolders();
+        await this.#collect(signal);
+        await this.#writeProbe();
+      } catch (error) {
+        const fault = toFixityError(error);
+        if (!(fault instanceof FixityError && fault.code === "store-full")) throw error;
+        this.#options.log("the store is full: blobs can be read, uploads are refused", error);
+      }
+    });
   }
 
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     signal?.throwIfAborted();
-    const facts = await faultsTold(() => statBlob(this.#layout.blob(digest)));
+    const facts = await withStoreErrors(() => statBlob(this.#layout.blob(digest)));
     return facts === null ? null : statOf(digest, facts);
   }
 
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     signal?.throwIfAborted();
-    return faultsTold(() => this.#publisher.confirm(digest));
+    return withStoreErrors(() => this.#publisher.confirm(digest));
   }
 
   async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
+    return withStoreErrors(async () => {
       const opened = await openBlob(this.#layout.blob(digest));
       if (opened === null) return null;
       const { fd, facts } = opened;
@@ -143,65 +147,97 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
-      const removed = await unlinkExisting(this.#layout.blob(digest));
-      // Also where nothing was there: another's removal of a moment ago may not be durable yet.
-      if (removed || (await statOrNull(this.#layout.fanOut(digest))) !== null) await this.#folders.settle(digest);
-      return removed;
+    return withStoreErrors(async () => {
+      const isRemoved = await unlinkBlob(this.#layout.blob(digest));
+      // Flushed even if nothing was there: another process may have removed it a moment ago and not flushed yet.
+      const mayBeUnflushed = isRemoved || (await statOrNull(this.#layout.fanOut(digest))) !== null;
+      if (mayBeUnflushed) await this.#publisher.folders.settle(digest);
+      return isRemoved;
     });
   }
 
   async stage({ signal }: StageOptions = {}): Promise<StagedBlob> {
     signal?.throwIfAborted();
     return new DiskStagedBlob({
+      staging: this.#staging,
       publisher: this.#publisher,
-      quick: this.#quick,
-      batches: this.#batches,
-      createFile: () => this.#createFile(),
+      smallBlobs: this.#smallBlobs,
+      budget: this.#budget,
       signal,
     });
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {
     signal?.throwIfAborted();
-    return faultsTold(() => this.#collect(signal));
+    return withStoreErrors(() => this.#collect(signal));
   }
 
-  /** Tries out what is needed of the folder, with small files that are thrown away. */
+  /** Tries what the store needs of its folder, with small files that are thrown away. */
   async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
     const { diagnoseFolder } = await import("./doctor/diagnose.ts");
     yield* diagnoseFolder(this.#options, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#threads[Symbol.asyncDispose]();
-    await this.#leftovers.retry();
-    await this.#instance.remove();
+    await this.#smallBlobs[Symbol.asyncDispose]();
+    await this.#files.retryRemovals();
+    await this.#staging.close();
   }
 
   async #collect(signal: AbortSignal | undefined): Promise<Collected> {
-    const own = await this.#leftovers.retry();
+    const own = await this.#files.retryRemovals();
     await this.#uploadFolders.collect(signal);
-    const ofTheDead = await this.#collector.collect(signal);
+    const ofTheDead = await this.#staging.collect(signal);
     return { staged: own.staged + ofTheDead.staged, bytes: own.bytes + ofTheDead.bytes };
   }
 
-  async #keepCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest): Promise<Committed> {
+  async #storeCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest): Promise<Committed> {
     await using staged = await this.stage();
     for await (const chunk of bytes) await staged.write(chunk);
     return staged.commit(digest);
   }
 
-  async #createFile(): Promise<StagingFile> {
-    return new StagingFile(await this.#instance.create(), {
-      durability: this.#durability,
-      leftovers: this.#leftovers,
-      log: this.#options.log,
+  /** A store of a later version must not be written to: its tree may mean something else. */
+  async #assertKnownLayout(): Promise<void> {
+    const { root, versionFile } = this.#layout;
+    const text = await readFile(versionFile, "utf8").catch((error: unknown) => {
+      if (failedWith(error, "ENOENT", "ENOTDIR")) return String(LAYOUT_VERSION);
+      throw error;
     });
+    const version = text.trim();
+    if (version === String(LAYOUT_VERSION)) return;
+    throw new FixityError(
+      "store-misconfigured",
+      `The store in ${root} has layout version ${JSON.stringify(version.slice(0, 20))}, and this version of fixity ` +
+        `knows ${LAYOUT_VERSION}. Run the version of fixity that has written it, or a later one.`,
+    );
+  }
+
+  async #assertUsableFolders(): Promise<void> {
+    const { blobs, staging, uploads } = this.#layout;
+    for (const path of [blobs, uploads]) await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    const devices = await Promise.all([blobs, staging, uploads].map(async (path) => (await stat(path)).dev));
+    if (new Set(devices).size === 1) return;
+    throw new FixityError(
+      "store-misconfigured",
+      "The store's folder must lie on one file system, with all that is in it.",
+    );
+  }
+
+  async #writeProbe(): Promise<void> {
+    const file = new StagingFile(await this.#staging.create(), this.#files);
+    try {
+      const bytes = Buffer.from("Can this be written?\n");
+      await file.append([bytes], bytes.length);
+      await file.seal();
+      await this.#files.flushFolder(this.#layout.blobs);
+    } finally {
+      await file.discard();
+    }
   }
 }
 
-async function unlinkExisting(path: string): Promise<boolean> {
+async function unlinkBlob(path: string): Promise<boolean> {
   try {
     await unlink(path);
     return true;

@@ -1,98 +1,257 @@
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { constants } from "node:os";
 import { Semaphore } from "../../base/semaphore.ts";
-import { fdatasync, fsync } from "./calls.ts";
-import { failedWith } from "./faults.ts";
-import { flushFolder } from "./folder-flush.ts";
-import type { DurabilityLevel } from "./options.ts";
+import { type ErrorCode, FixityError } from "../../core/errors.ts";
+import type { Collected } from "../../core/store.ts";
+import { close, fdatasync, fsync, lstat, open, unlink } from "./calls.ts";
+import type { DurabilityLevel, Log } from "./options.ts";
+
+/** What a failing system call means to the person who made the request, and to the operator. */
+const MEANINGS: Readonly<Record<string, readonly [code: ErrorCode, message: string]>> = {
+  ENOSPC: ["store-full", "No room is left in the store."],
+  EDQUOT: ["store-full", "No room is left in the store."],
+  EROFS: ["store-misconfigured", "The store's folder is read-only."],
+  EACCES: ["store-misconfigured", "The store's folder may not be used: a permission is missing."],
+  EPERM: ["store-misconfigured", "The store's folder may not be used: a permission is missing."],
+  ENOTDIR: ["store-misconfigured", "The store's folder, or one above it, is a file."],
+  EEXIST: ["store-misconfigured", "The store's folder, or one above it, is a file."],
+  EISDIR: ["store-misconfigured", "A folder stands where the store keeps a file."],
+  ENAMETOOLONG: ["store-misconfigured", "The path of the store's folder is too long."],
+  ELOOP: ["store-misconfigured", "The path of the store's folder is a loop of symbolic links."],
+  EXDEV: ["store-misconfigured", "The store's folder must lie on one file system, with all that is in it."],
+  EFBIG: ["store-misconfigured", "The store's file system takes no file of this size."],
+  EMFILE: ["store-unavailable", "The store has too many files open."],
+  ENFILE: ["store-unavailable", "The store has too many files open."],
+};
+
+/** Node has no name for this error ("Unknown system error -122"), though it knows the number. */
+const EDQUOT_ERRNO = -constants.errno.EDQUOT;
 
 /**
- * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each blocks one of Node's few
- * threads for file work (four by default), which small uploads and downloads need too.
+ * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each blocks
+ * one of Node's few threads for file work (four by default), which small uploads and downloads need
+ * too.
  */
 const LONG_FLUSH_MIN_BYTES = 4 * 1024 * 1024;
+const LONG_FLUSHES_MAX = 2;
 
-/** The flush of a folder that runs now, and the one that starts after it. */
-interface Turn {
+/** Leftovers that are remembered. If the file system refuses every removal, the next start finds the rest. */
+const LEFTOVERS_MAX = 10_000;
+
+/** Windows has no call to flush a folder; NTFS writes its metadata in order through its own journal. */
+const CANNOT_FLUSH_FOLDERS = process.platform === "win32";
+
+/** What a store removes. A folder is removed with everything in it. */
+export type LeftoverKind =
+  | "a staging file"
+  | "a file of an upload"
+  | "a request for an upload"
+  | "a folder of an upload";
+
+/** The flush of a folder that is running, and the one that follows it. */
+interface FolderFlush {
   ended: Promise<void>;
   next: Promise<void> | null;
 }
 
-/** Brings files and folders to the disk. With level `none` it does nothing, at once. */
-export class Durability {
-  readonly #level: DurabilityLevel;
-  readonly #long = new Semaphore(2);
-  readonly #turns = new Map<string, Turn>();
-  #early = false;
+/** How a store treats its file system: what it flushes, and what becomes of a removal that fails. */
+export class FileSystem {
+  readonly log: Log;
+  /** Whether anything is flushed. With durability `none` every flush returns at once. */
+  readonly isDurable: boolean;
+  readonly #longFlushes = new Semaphore(LONG_FLUSHES_MAX);
+  readonly #folderFlushes = new Map<string, FolderFlush>();
+  #isFlushingEarly = false;
+  /** Paths whose removal has failed. */
+  readonly #leftovers = new Map<string, LeftoverKind>();
 
-  constructor(level: DurabilityLevel) {
-    this.#level = level;
-  }
-
-  /** Whether anything is flushed at all. */
-  get flushes(): boolean {
-    return this.#level === "full";
-  }
-
-  /**
-   * Flushes a file that was written through `fd`. After a failure the caller gives the file up: the kernel reports it once
-   * and may then call lost pages clean (PostgreSQL's "fsyncgate").
-   */
-  file(fd: number, unflushed: number): Promise<void> {
-    if (!this.flushes) return Promise.resolve();
-    return unflushed < LONG_FLUSH_MIN_BYTES ? fsync(fd) : this.#long.run(() => fsync(fd));
+  constructor(level: DurabilityLevel, log: Log) {
+    this.isDurable = level === "full";
+    this.log = log;
   }
 
   /**
-   * Flushes what was written through `fd` before this call, and of its facts only what is needed to read it. For a file
-   * that goes on growing; a failure is as final as one of {@link file}.
+   * Flushes a file that was written through `fd`. After a failure the caller abandons the file: the
+   * kernel reports the failure once and may then mark lost pages as clean (PostgreSQL's "fsyncgate").
+   *
+   * @param unflushed about how many bytes have been written since the last flush
    */
-  data(fd: number, unflushed: number): Promise<void> {
-    if (!this.flushes) return Promise.resolve();
-    return unflushed < LONG_FLUSH_MIN_BYTES ? fdatasync(fd) : this.#long.run(() => fdatasync(fd));
+  flushFile(fd: number, unflushed: number): Promise<void> {
+    if (!this.isDurable) return Promise.resolve();
+    return unflushed < LONG_FLUSH_MIN_BYTES ? fsync(fd) : this.#longFlushes.run(() => fsync(fd));
   }
 
   /**
-   * Starts to flush what was written so far, while more is coming in, so that the flush at the end is short. `null` where
-   * that is not wanted or another file's early flush is under way.
+   * Flushes what was written through `fd` before this call, and of the file's metadata only what is
+   * needed to read it. For a file that keeps growing. A failure is as final as one of
+   * {@link flushFile}.
    */
-  earlyFlush(fd: number): Promise<void> | null {
-    if (!this.flushes || this.#early) return null;
-    this.#early = true;
+  flushData(fd: number, unflushed: number): Promise<void> {
+    if (!this.isDurable) return Promise.resolve();
+    return unflushed < LONG_FLUSH_MIN_BYTES ? fdatasync(fd) : this.#longFlushes.run(() => fdatasync(fd));
+  }
+
+  /**
+   * Begins to flush what has been written so far while more arrives, so that the final flush is short.
+   * `null` if that is not wanted, or another early flush is running.
+   */
+  flushEarly(fd: number): Promise<void> | null {
+    if (!this.isDurable || this.#isFlushingEarly) return null;
+    this.#isFlushingEarly = true;
     return fdatasync(fd).finally(() => {
-      this.#early = false;
+      this.#isFlushingEarly = false;
     });
   }
 
-  /** Flushes a file that somebody else has written, through a descriptor opened for reading. */
-  async foreignFile(fd: number): Promise<void> {
+  /** Flushes a file that another writer has written, through a descriptor that may be open for reading only. */
+  async flushForeignFile(fd: number): Promise<void> {
     try {
-      await this.file(fd, 0);
+      await this.flushFile(fd, 0);
     } catch (error) {
-      // Windows flushes only what is open for writing, which a blob never is again. Its writer flushed it before it
-      // became a blob.
+      // Windows flushes only files open for writing, which a blob never is again. Its writer flushed it before it became a blob.
       if (!(process.platform === "win32" && failedWith(error, "EPERM", "EACCES"))) throw error;
     }
   }
 
   /**
-   * Flushes a folder: what was made, linked or removed in it before this call is durable when the promise resolves.
-   * Callers at the same time share a flush, but never one that had begun before they came: it may have missed them.
+   * Flushes a folder: entries that were added or removed before this call are durable when it returns.
+   * Concurrent callers share a flush, but never one that had begun before they called: it may have
+   * missed their change.
    */
-  folder(path: string): Promise<void> {
-    if (!this.flushes) return Promise.resolve();
-    const turn = this.#turns.get(path);
-    if (turn === undefined) return this.#flushNow(path);
-    turn.next ??= turn.ended.then(() => this.#flushNow(path));
-    return turn.next;
+  flushFolder(path: string): Promise<void> {
+    if (!this.isDurable) return Promise.resolve();
+    const running = this.#folderFlushes.get(path);
+    if (running === undefined) return this.#flushFolderNow(path);
+    running.next ??= running.ended.then(() => this.#flushFolderNow(path));
+    return running.next;
   }
 
-  #flushNow(path: string): Promise<void> {
+  /**
+   * Removes something that may not exist. A removal that fails (EIO of a network file system, a file
+   * that another program keeps open) fails no upload: it is logged and retried by {@link retryRemovals}.
+   * Otherwise a staging file would remain as a second name of its blob, whose deletion would then free
+   * no space. The name in `path` must never be used again, so that a later retry cannot hit something
+   * new. Never throws.
+   */
+  async remove(path: string, kind: LeftoverKind): Promise<void> {
+    try {
+      await removeNow(path, kind);
+    } catch (error) {
+      this.noteUnremoved(path, kind, error);
+    }
+  }
+
+  /** Remembers something whose removal has failed. */
+  noteUnremoved(path: string, kind: LeftoverKind, error: unknown): void {
+    if (this.#leftovers.size < LEFTOVERS_MAX) this.#leftovers.set(path, kind);
+    this.log(`${kind} could not be removed; the next collection tries again`, error);
+  }
+
+  /** Cancels the retries for something that is needed again. */
+  cancelRemoval(path: string): void {
+    this.#leftovers.delete(path);
+  }
+
+  /** Retries all failed removals. Never throws. @returns the staging files that are gone now */
+  async retryRemovals(): Promise<Collected> {
+    let collected: Collected = { staged: 0, bytes: 0 };
+    for (const [path, kind] of this.#leftovers) {
+      const facts = kind === "a staging file" ? await lstat(path).catch(() => null) : null;
+      try {
+        await removeNow(path, kind);
+      } catch {
+        continue;
+      }
+      this.#leftovers.delete(path);
+      // The second name of a blob occupies no space of its own.
+      if (facts?.nlink === 1) collected = { staged: collected.staged + 1, bytes: collected.bytes + facts.size };
+    }
+    return collected;
+  }
+
+  #flushFolderNow(path: string): Promise<void> {
     const flushed = flushFolder(path);
-    const turn: Turn = { ended: Promise.resolve(), next: null };
+    const flush: FolderFlush = { ended: Promise.resolve(), next: null };
     const end = () => {
-      if (turn.next === null) this.#turns.delete(path);
+      if (flush.next === null) this.#folderFlushes.delete(path);
     };
-    turn.ended = flushed.then(end, end);
-    this.#turns.set(path, turn);
+    flush.ended = flushed.then(end, end);
+    this.#folderFlushes.set(path, flush);
     return flushed;
   }
+}
+
+/**
+ * The folder is opened for each flush. Keeping descriptors of the fan-out folders gains nothing that
+ * can be measured, and a descriptor of a folder that has been moved or replaced would flush the wrong
+ * one.
+ */
+async function flushFolder(path: string): Promise<void> {
+  if (CANNOT_FLUSH_FOLDERS) return;
+  const fd = await open(path, "r");
+  try {
+    await fsync(fd);
+  } catch (error) {
+    throw folderFault(error);
+  } finally {
+    await close(fd);
+  }
+}
+
+/** Flushes a folder by blocking calls, in a thread of its own. What it throws goes through {@link folderFault}. */
+export function flushFolderBlocking(path: string): void {
+  if (CANNOT_FLUSH_FOLDERS) return;
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The error for a folder that could not be flushed. */
+export function folderFault(error: unknown): unknown {
+  if (!failedWith(error, "EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) return error;
+  return new FixityError("store-misconfigured", "The store's file system cannot make a folder durable.", {
+    cause: error,
+  });
+}
+
+async function removeNow(path: string, kind: LeftoverKind): Promise<void> {
+  if (kind === "a folder of an upload") return rm(path, { recursive: true, force: true });
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT")) throw error;
+  }
+}
+
+/**
+ * The error to throw for one that was caught: a failed system call becomes a `FixityError`; anything
+ * else (a `FixityError`, the reason of an aborted signal) is kept.
+ */
+export function toFixityError(thrown: unknown): unknown {
+  if (!isSystemError(thrown)) return thrown;
+  const name = thrown.errno === EDQUOT_ERRNO ? "EDQUOT" : thrown.code;
+  const [code, message] = MEANINGS[name] ?? ["store-unavailable", "The store could not be read or written."];
+  return new FixityError(code, message, { cause: thrown });
+}
+
+/** Runs `work`, with failed system calls thrown as `FixityError`s. */
+export async function withStoreErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toFixityError(error);
+  }
+}
+
+/** Whether `thrown` is a failed system call with one of these codes. */
+export function failedWith(thrown: unknown, ...codes: readonly string[]): boolean {
+  return isSystemError(thrown) && codes.includes(thrown.code);
+}
+
+function isSystemError(thrown: unknown): thrown is NodeJS.ErrnoException & { readonly code: string } {
+  return thrown instanceof Error && "errno" in thrown && "code" in thrown && typeof thrown.code === "string";
 }

@@ -1,24 +1,35 @@
-import { join } from "node:path";
+import fs from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
+import { FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
-import { Modes } from "./modes.ts";
+import { chmod, chown, fchmod, fchown, mkdir, rmdir, stat, statOrNull } from "./calls.ts";
+import { failedWith } from "./file-system.ts";
+
+/** The version of the tree below. A store without a `layout-version` file has version 1. */
+export const LAYOUT_VERSION = 1;
 
 /**
- * Where things lie in a store's folder. The only place where its paths are made, and only from digests, ids and numbers:
+ * Where everything lies in a store's folder. Its paths are built here only, and only from digests, ids
+ * and process names:
  *
  *     <root>/
- *       blobs/               what can be read: whole, durable, read-only, never changed
+ *       blobs/               readable: complete, durable, read-only, never changed
  *         ab/                the first two hex digits of the digest (the fan-out: 256 folders)
  *           abcdef…          all 64 hex digits
- *       staging/             what is coming in: nothing in here is ever served
- *         <instance>/        one folder for each running store, named after its process (owner.ts)
+ *       staging/             incoming: nothing in here is ever served
+ *         <instance>/        one folder for each running store, named after its process
  *           <n>              one file for each upload
- *       uploads/             what is coming in over several requests: not served either
- *         <id>/              one folder for each upload (uploads/upload-folder.ts), its 32 hex digits
- *         wanted/            requests to holders of uploads to let go, each named after a hold (uploads/wanted-box.ts)
- *         <process>/         an upload that is being made or removed by this process
+ *       uploads/             resumable uploads: not served either
+ *         <id>/              one folder for each upload, named by its 32 hex digits (uploads/upload-folder.ts)
+ *         wanted/            requests to holders to release an upload (uploads/upload-takeover.ts)
+ *         <process>/         an upload that this process is creating or removing
+ *       documents/           reserved for small texts with conditional writes
+ *       damaged/             reserved for blobs that were moved out of the way
+ *       layout-version       one number; absent means 1
  *
- * All of them must lie on one file system, because a file becomes a blob by a second link to it.
+ * Everything must lie on one file system, because a file becomes a blob by a second link to it. Nothing
+ * that lists, verifies or collects looks at the reserved names.
  */
 export class Layout {
   readonly root: string;
@@ -26,7 +37,8 @@ export class Layout {
   readonly staging: string;
   readonly uploads: string;
   readonly wanted: string;
-  /** With which modes all of it is made. */
+  readonly versionFile: string;
+  /** The modes with which all of it is created. */
   readonly modes: Modes;
 
   /**
@@ -39,20 +51,20 @@ export class Layout {
     this.staging = join(root, "staging");
     this.uploads = join(root, "uploads");
     this.wanted = join(this.uploads, "wanted");
+    this.versionFile = join(root, "layout-version");
     this.modes = new Modes(this, group);
   }
 
-  /** The folder that a blob lies in. */
+  /** The folder of a blob. */
   fanOut(digest: Digest): string {
     return join(this.blobs, digest.hex.slice(0, 2));
   }
 
-  /** A blob. */
   blob(digest: Digest): string {
     return join(this.blobs, digest.hex.slice(0, 2), digest.hex);
   }
 
-  /** A blob as seen from the root, with slashes on every system. */
+  /** The path of a blob relative to the root, with forward slashes on every system. */
   blobBelowRoot({ hex }: Digest): string {
     return `blobs/${hex.slice(0, 2)}/${hex}`;
   }
@@ -62,7 +74,7 @@ export class Layout {
     return join(this.uploads, id.hex);
   }
 
-  /** The folder of an upload that a process is making or removing. */
+  /** The folder of an upload that a process is creating or removing. */
   scratch(name: string): string {
     return join(this.uploads, name);
   }
@@ -73,7 +85,202 @@ export class Layout {
   }
 }
 
+/** The answers of `fchmod` where modes cannot be changed: CIFS, FAT, exFAT and many FUSE file systems. */
+export const MODES_UNSUPPORTED = ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL"] as const;
+
 /** Whether a name in `blobs/` is that of a fan-out folder. */
 export function isFanOut(name: string): boolean {
   return /^[0-9a-f]{2}$/.test(name);
+}
+
+/** The modes of a store's folders and files, and the group that may read its blobs. */
+interface ModeSet {
+  readonly root: number;
+  /** `blobs/` and the folders in it. */
+  readonly blobFolder: number;
+  /** All other folders. */
+  readonly folder: number;
+  readonly blob: number;
+  /** Files of unfinished uploads. */
+  readonly file: number;
+  /** The group of the root, the blobs and their folders; `null` for the group of the process. */
+  readonly gid: number | null;
+}
+
+/** For the server's user alone. */
+const PRIVATE: ModeSet = { root: 0o700, blobFolder: 0o700, folder: 0o700, blob: 0o400, file: 0o600, gid: null };
+
+/** The modes of earlier versions, less the process's umask: usually, all users of the machine may read. */
+const SHARED: ModeSet = { root: 0o777, blobFolder: 0o777, folder: 0o777, blob: 0o444, file: 0o644, gid: null };
+
+/** A group, such as that of a web server that sends the files, may read blobs and nothing else. */
+const readableBy = (gid: number): ModeSet => ({ root: 0o710, blobFolder: 0o2750, folder: 0o700, blob: 0o440, file: 0o600, gid }); // prettier-ignore
+
+/** Whether group or others may do anything with a folder. */
+const isWide = (mode: number): boolean => (mode & 0o077) !== 0;
+
+/** The part of a layout that decides about modes. */
+interface Places {
+  readonly root: string;
+  readonly blobs: string;
+  readonly staging: string;
+  readonly uploads: string;
+}
+
+/** Folders of a store whose modes differ from those of a new store. */
+export interface ModeExcess {
+  /** Each with its mode: `blobs (755)`. */
+  readonly folders: readonly string[];
+  /** Shell commands that change them. */
+  readonly commands: string;
+}
+
+/**
+ * Creates folders and files with the store's modes. A new store, which is one without `blobs/`, is
+ * closed to other users, except that a group may be allowed to read blobs. An existing store keeps the
+ * modes of its `blobs/`, so that all its files are alike, whichever process creates them and however
+ * that is configured.
+ */
+export class Modes {
+  readonly #places: Places;
+  readonly #group: number | null;
+  #known: ModeSet | null = null;
+
+  /** @param group the id of the group that may read the blobs of a new store; `null` for none */
+  constructor(places: Places, group: number | null) {
+    this.#places = places;
+    this.#group = group;
+  }
+
+  get blob(): number {
+    return this.#set.blob;
+  }
+
+  get file(): number {
+    return this.#set.file;
+  }
+
+  /** The mode of a file that becomes a blob, from the mode it has. */
+  sealed(mode: number): number {
+    return this.#set === SHARED ? mode & this.blob : this.blob;
+  }
+
+  /** The group of blobs; `null` for that of the process. */
+  get gid(): number | null {
+    return this.#set.gid;
+  }
+
+  /**
+   * Folders whose modes differ from those of a new store with the same group, and the commands that
+   * change them; `null` if there are none. A store that has a group is judged by it even if the setting
+   * is missing: the commands must not lock the web server out.
+   */
+  async excess(): Promise<ModeExcess | null> {
+    const { root, blobs, staging, uploads } = this.#places;
+    const group = this.#group ?? this.gid;
+    const expected = group === null ? PRIVATE : readableBy(group);
+    const others: string[] = [];
+    for (const [path, mode] of [
+      [root, expected.root],
+      [blobs, expected.blobFolder],
+      [staging, expected.folder],
+      [uploads, expected.folder],
+    ] as const) {
+      const facts = await statOrNull(path);
+      if (facts === null) continue;
+      const isOfOthers = (facts.mode & 0o070) !== 0 && group !== null && facts.gid !== group;
+      const isOpen = (facts.mode & 0o077 & ~mode) !== 0 || isOfOthers;
+      const isClosed = (mode & 0o070 & ~facts.mode) !== 0;
+      if (isOpen || isClosed) others.push(`${basename(path)} (${(facts.mode & 0o7777).toString(8)})`);
+    }
+    return others.length === 0 ? null : { folders: others, commands: commandsFor(root, blobs, group) };
+  }
+
+  /** Creates a folder. @throws what `mkdir` throws; FixityError `store-misconfigured` if it cannot be given to the group */
+  async mkdir(path: string): Promise<void> {
+    const { root, blobs } = this.#places;
+    const { gid, ...modes } = this.#set;
+    const isOfBlobs = path === blobs || dirname(path) === blobs;
+    const mode = path === root ? modes.root : isOfBlobs ? modes.blobFolder : modes.folder;
+    await mkdir(path, mode & 0o777);
+    if (gid === null || !(path === root || isOfBlobs)) return;
+    try {
+      await chown(path, -1, gid);
+    } catch (error) {
+      await rmdir(path).catch(() => null);
+      throw notInGroup(gid, error);
+    }
+    // After chown, which clears the setgid bit; and independent of the umask.
+    await chmod(path, mode);
+  }
+
+  /**
+   * Creates a folder of the store and the missing ones above it. Node's own `recursive` reports some
+   * errors (a read-only file system, a quota) as "no such file".
+   */
+  async mkdirs(path: string): Promise<void> {
+    try {
+      await this.#mkdirUnlessThere(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT") || dirname(path) === path) throw error;
+      await this.mkdirs(dirname(path));
+      // One retry: below /proc, and in a removed folder that is still mounted, the answer never changes.
+      await this.#mkdirUnlessThere(path);
+    }
+  }
+
+  /** Gives a future blob to the group that may read blobs. Without one, the mode given to `open` is enough. */
+  async admitGroup(fd: number): Promise<void> {
+    const { gid, blob } = this.#set;
+    if (gid === null) return;
+    await fchown(fd, -1, gid);
+    await fchmod(fd, blob);
+  }
+
+  async #mkdirUnlessThere(path: string): Promise<void> {
+    try {
+      const isOfStore = path === this.#places.root || path.startsWith(this.#places.root);
+      await (isOfStore ? this.mkdir(path) : mkdir(path));
+    } catch (error) {
+      if (error instanceof FixityError) throw error;
+      // Most systems answer EEXIST, but a read-only one or the root of a drive may answer something else.
+      if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
+    }
+  }
+
+  /** Determined once, by one blocking call: files are also created by threads that cannot wait. */
+  get #set(): ModeSet {
+    this.#known ??= this.#find();
+    return this.#known;
+  }
+
+  #find(): ModeSet {
+    const facts = fs.statSync(this.#places.blobs, { throwIfNoEntry: false });
+    if (process.platform === "win32") return SHARED;
+    if (facts === undefined) return this.#group === null ? PRIVATE : readableBy(this.#group);
+    if (!isWide(facts.mode)) return PRIVATE;
+    const isOfGroup = (facts.mode & 0o2000) !== 0 && (facts.mode & 0o027) === 0;
+    return isOfGroup ? readableBy(facts.gid) : SHARED;
+  }
+}
+
+/** `chmod go-rwx` keeps read-only files read-only; a blob and the file of a resumed upload can be one file. */
+function commandsFor(root: string, blobs: string, group: number | null): string {
+  const [all, inBlobs] = [quoted(root), quoted(blobs)];
+  const close = `chmod -R go-rwx ${all}`;
+  if (group === null) return close;
+  const open = `chgrp ${group} ${all} && chmod g+x ${all} && chgrp -R ${group} ${inBlobs} && chmod -R g+rX ${inBlobs}`;
+  return `${close} && ${open} && find ${inBlobs} -type d -exec chmod g+s {} +`;
+}
+
+function quoted(path: string): string {
+  return `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+function notInGroup(gid: number, cause: unknown): FixityError {
+  return new FixityError(
+    "store-misconfigured",
+    `The store's folder cannot be given to the group ${gid}: the server's user must be a member of it.`,
+    { cause },
+  );
 }

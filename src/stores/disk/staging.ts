@@ -1,131 +1,151 @@
 import { join } from "node:path";
+import { isSilent, lifeOf, newName, type Owner, ownerOf } from "../../base/process-identity.ts";
 import { FixityError } from "../../core/errors.ts";
-import { close, fstat, open, readdir, rmdir, stat, unlink } from "./calls.ts";
-import { failedWith } from "./faults.ts";
+import type { Collected } from "../../core/store.ts";
+import { close, fstat, lstat, open, readdir, rmdir, stat, statOrNull, unlink } from "./calls.ts";
+import { failedWith, type FileSystem } from "./file-system.ts";
 import type { Layout } from "./layout.ts";
-import type { Modes } from "./modes.ts";
-import type { Log } from "./options.ts";
-import { isSilent, lifeOf, newName, type Owner } from "../../base/process-identity.ts";
 
-/** How often a folder is touched, so that machines which cannot see the process see that it lives: every 5 minutes. */
-const SIGN_OF_LIFE = 5 * 60 * 1000;
+/**
+ * How often a running store touches its staging folder: every 5 minutes. Machines that cannot see
+ * the process take it for dead after an hour without a sign.
+ */
+const SIGN_OF_LIFE_INTERVAL_MS = 5 * 60 * 1000;
 
-/** Milliseconds since 1970. */
-export type Clock = () => number;
+const NOTHING: Collected = { staged: 0, bytes: 0 };
 
-/** A file that bytes are staged in: open for writing, and its path. */
+/** The time by the clock of the file system, in milliseconds since 1970. */
+export type FileClock = () => number;
+
+/** A new staging file: open for writing, and its path. */
 export interface StagingPlace {
   readonly fd: number;
   readonly path: string;
 }
 
 /**
- * The folder of this running store's staging files. It is made when the first file needs it, made again should somebody
- * remove it, and removed with the store.
+ * The staging area. Each running store has a folder in it, named after its process, with one file for
+ * each upload that is coming in. The folder is created when the first file needs it, created again if
+ * somebody removes it, and removed with the store. The folders of dead processes are found by their
+ * names and removed by {@link collect}.
  */
-export class InstanceFolder {
-  readonly name: string;
+export class Staging {
+  readonly files: FileSystem;
+  readonly owner: Owner;
+  readonly #layout: Layout;
   readonly #path: string;
-  readonly #owner: Owner;
-  readonly #modes: Modes;
-  readonly #log: Log;
-  #made: Promise<void> | null = null;
+  #created: Promise<void> | null = null;
   #signs: NodeJS.Timeout | null = null;
-  #clock: Clock | null = null;
-  #closed = false;
+  #clock: FileClock | null = null;
+  #isClosed = false;
   #count = 0;
 
-  constructor(layout: Layout, owner: Owner, log: Log) {
-    this.name = newName(owner);
-    this.#path = layout.instance(this.name);
-    this.#owner = owner;
-    this.#modes = layout.modes;
-    this.#log = log;
+  constructor(layout: Layout, files: FileSystem, owner: Owner) {
+    this.files = files;
+    this.owner = owner;
+    this.#layout = layout;
+    this.#path = layout.instance(newName(owner));
   }
 
-  /** The path of a file that is not there yet, and that nobody else makes. */
+  /** The path of a file that does not exist yet, and that nobody else creates. */
   async place(): Promise<string> {
     this.#count += 1;
     const path = join(this.#path, String(this.#count));
-    await this.#make();
+    await this.#createFolder();
     return path;
   }
 
-  /** Makes a new, empty file, with the permissions that a blob has. */
+  /** Creates an empty file, with the permissions of a blob. */
   async create(): Promise<StagingPlace> {
     const path = await this.place();
     try {
       return await this.#open(path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
-      this.#made = null;
-      await this.#make();
+      this.#created = null;
+      await this.#createFolder();
       return await this.#open(path);
     }
   }
 
   /**
-   * Whether an owner is gone. Where that cannot be seen, its last sign (the time that the file system gave a file or folder
-   * of the owner's) is compared with the time that the file system gives a new file: no machine's clock plays a part.
+   * The clock by which the file system stamps its files, which on a network file system is not this
+   * machine's: the time that it gave this store's folder at the last change, and what has passed since.
+   * `null` if the folder cannot be created.
+   */
+  async clock(): Promise<FileClock | null> {
+    await this.#createFolder().catch(() => null);
+    return this.#clock;
+  }
+
+  /**
+   * Whether an owner is dead. One that cannot be observed counts as dead after an hour of silence:
+   * `lastSign`, the time of a file or folder of its, is compared with the time of a new file. Both are
+   * the file system's, so no machine's clock matters.
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
-    const life = lifeOf(owner, this.#owner);
+    const life = lifeOf(owner, this.owner);
     return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
   }
 
-  async #open(path: string): Promise<StagingPlace> {
-    const fd = await open(path, "wx", this.#modes.blob);
+  /** Removes the folders of dead processes. Several collectors may run at once: each counts what it removed itself. */
+  async collect(signal: AbortSignal | undefined): Promise<Collected> {
+    let total = NOTHING;
+    for (const name of await namesOrNone(this.#layout.staging)) {
+      signal?.throwIfAborted();
+      const owner = ownerOf(name);
+      const folder = owner === null ? null : await statOrNull(this.#layout.instance(name));
+      if (owner === null || folder === null || !(await this.isDead(owner, folder.mtime))) continue;
+      total = sum(total, await this.#removeAbandoned(this.#layout.instance(name)));
+    }
+    return total;
+  }
+
+  /** Removes this store's folder with everything in it. Uploads that are still running fail. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#created === null) return;
     try {
-      await this.#modes.admitGroup(fd);
+      await this.#created;
+      if (this.#signs !== null) clearInterval(this.#signs);
+      const removals = (await readdir(this.#path)).map((name) => unlinkIfThere(join(this.#path, name)));
+      // A file that cannot be removed does not keep the others.
+      await Promise.allSettled(removals);
+      await Promise.all(removals);
+      await rmdir(this.#path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) this.files.log("the store's staging folder could not be removed", error);
+    }
+  }
+
+  async #open(path: string): Promise<StagingPlace> {
+    const { modes } = this.#layout;
+    const fd = await open(path, "wx", modes.blob);
+    try {
+      await modes.admitGroup(fd);
     } catch (error) {
       await close(fd);
-      await unlinkAny(path);
+      await unlinkIfThere(path);
       throw error;
     }
     return { fd, path };
   }
 
-  /** Removes the folder, with what uploads that are still running have in it: they fail. */
-  async remove(): Promise<void> {
-    this.#closed = true;
-    if (this.#made === null) return;
-    try {
-      await this.#made;
-      if (this.#signs !== null) clearInterval(this.#signs);
-      // one file that resists must not keep the others
-      const files = (await readdir(this.#path)).map((name) => unlinkAny(join(this.#path, name)));
-      await Promise.allSettled(files);
-      await Promise.all(files);
-      await rmdir(this.#path);
-    } catch (error) {
-      if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be removed", error);
-    }
+  #createFolder(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new FixityError("store-unavailable", "The store has been closed."));
+    this.#created ??= this.#createFolderNow();
+    return this.#created;
   }
 
-  #make(): Promise<void> {
-    if (this.#closed) return Promise.reject(new FixityError("store-unavailable", "The store has been closed."));
-    this.#made ??= this.#makeNow();
-    return this.#made;
-  }
-
-  async #makeNow(): Promise<void> {
+  async #createFolderNow(): Promise<void> {
     try {
-      await this.#modes.mkdirs(this.#path);
+      await this.#layout.modes.mkdirs(this.#path);
       await this.#readClock();
     } catch (error) {
-      this.#made = null;
+      this.#created = null;
       throw error;
     }
-    this.#signs ??= setInterval(() => void this.#giveSign(), SIGN_OF_LIFE).unref();
-  }
-
-  /**
-   * The clock that the file system stamps its files with, which on a network file system is not this machine's: the time that
-   * it gave this folder at the last change, and what has passed since. `null` if the folder cannot be made.
-   */
-  async clock(): Promise<Clock | null> {
-    await this.#make().catch(() => null);
-    return this.#clock;
+    this.#signs ??= setInterval(() => void this.#giveSign(), SIGN_OF_LIFE_INTERVAL_MS).unref();
   }
 
   async #readClock(): Promise<void> {
@@ -134,7 +154,7 @@ export class InstanceFolder {
     this.#clock = () => mtimeMs + performance.now() - readAt;
   }
 
-  /** The time by the file system's clock: that of a new file. */
+  /** The file system's time: that of a new file. */
   async #now(): Promise<Date> {
     try {
       const { fd, path } = await this.create();
@@ -142,32 +162,69 @@ export class InstanceFolder {
         return (await fstat(fd)).mtime;
       } finally {
         await close(fd);
-        await unlinkAny(path);
+        await unlinkIfThere(path);
       }
     } catch (error) {
-      // on a full disk the collection matters more than the clock
+      // On a full disk the collection matters more than the clock.
       if (failedWith(error, "ENOSPC", "EDQUOT")) return new Date();
       throw error;
     }
   }
 
-  /** A new file, removed at once: the file system then gives the folder the time of its own clock. */
+  /** Creates and removes a file: the file system stamps the folder by its own clock. */
   async #giveSign(): Promise<void> {
     this.#count += 1;
     const path = join(this.#path, String(this.#count));
     try {
-      await close(await open(path, "wx", this.#modes.blob));
-      await unlinkAny(path);
+      await close(await open(path, "wx", this.#layout.modes.blob));
+      await unlinkIfThere(path);
       await this.#readClock();
     } catch (error) {
-      // Gone: the next file makes it again.
-      if (!failedWith(error, "ENOENT")) this.#log("the store's staging folder could not be touched", error);
+      // A missing folder is created again by the next file.
+      if (!failedWith(error, "ENOENT")) this.files.log("the store's staging folder could not be touched", error);
     }
+  }
+
+  /** A folder that cannot be removed must keep neither the others nor the start of a server. */
+  async #removeAbandoned(path: string): Promise<Collected> {
+    let total = NOTHING;
+    try {
+      for (const file of await namesOrNone(path)) total = sum(total, await removeStaged(join(path, file)));
+      await rmdir(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) this.files.log("an abandoned staging folder could not be removed", error);
+    }
+    return total;
+  }
+}
+
+async function removeStaged(path: string): Promise<Collected> {
+  try {
+    const { size, nlink } = await lstat(path);
+    await unlink(path);
+    // A file with a second name had become a blob: nothing half-written, and no space is freed.
+    return nlink > 1 ? NOTHING : { staged: 1, bytes: size };
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return NOTHING;
+    throw error;
+  }
+}
+
+function sum(one: Collected, other: Collected): Collected {
+  return { staged: one.staged + other.staged, bytes: one.bytes + other.bytes };
+}
+
+async function namesOrNone(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return [];
+    throw error;
   }
 }
 
 /** An upload that ends may have removed its file meanwhile. */
-async function unlinkAny(path: string): Promise<void> {
+async function unlinkIfThere(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {

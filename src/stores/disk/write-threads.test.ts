@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { content } from "../contract/tools.ts";
-import { Leftovers } from "./leftovers.ts";
-import type { BlobPaths } from "./write-blob.ts";
+import { FileSystem } from "./file-system.ts";
 import { type BlobBytes, WriteThreads } from "./write-threads.ts";
+import type { BlobPaths } from "./write-worker.ts";
 
 let root: string;
 let threads: WriteThreads;
@@ -17,7 +17,7 @@ beforeEach(async () => {
   await mkdir(join(root, "staging"));
   await mkdir(join(root, "blobs"));
   const log = (message: string): void => assert.fail(message);
-  threads = new WriteThreads(log, new Leftovers(log));
+  threads = new WriteThreads(new FileSystem("full", log));
 });
 
 afterEach(async () => {
@@ -27,7 +27,7 @@ afterEach(async () => {
 
 async function started(): Promise<void> {
   threads.start();
-  while (!threads.ready) await sleep(1);
+  while (!threads.isReady) await sleep(1);
 }
 
 const pathsOf = (seed: number): BlobPaths => ({
@@ -47,9 +47,9 @@ function bytesOf(seed: number, size: number): BlobBytes {
 /** The ways by which a blob is written. */
 const WAYS = {
   "at once": async (seed: number, size: number): Promise<boolean> =>
-    (await threads.make(pathsOf(seed), bytesOf(seed, size))).is === "published",
+    (await threads.run("make", pathsOf(seed), bytesOf(seed, size))).is === "published",
   "in two steps": async (seed: number, size: number): Promise<boolean> => {
-    const staged = await threads.stage(pathsOf(seed), bytesOf(seed, size));
+    const staged = await threads.run("stage", pathsOf(seed), bytesOf(seed, size));
     return staged.is === "staged" && (await threads.publish(pathsOf(seed), staged.fd)).is === "published";
   },
 };
@@ -68,7 +68,7 @@ for (const [way, write] of Object.entries(WAYS)) {
 }
 
 test("without running threads nothing is published", async () => {
-  assert.equal(threads.ready, false);
+  assert.equal(threads.isReady, false);
   for (const write of Object.values(WAYS)) assert.equal(await write(1, 100), false);
   assert.deepEqual(await readdir(join(root, "blobs")), []);
 });
@@ -84,5 +84,5 @@ test("who waits for a thread that is ended is told, and no thread is started aft
   const there = (await readdir(join(root, "blobs"))).length;
   assert(published <= there && published < writes.length);
   threads.start();
-  assert.equal(threads.ready, false);
+  assert.equal(threads.isReady, false);
 });

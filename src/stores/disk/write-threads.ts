@@ -1,102 +1,285 @@
-import type { Leftovers } from "./leftovers.ts";
-import type { Log } from "./options.ts";
-import type { BlobPaths } from "./write-blob.ts";
-import { type WriteJob, WriteThread } from "./write-thread.ts";
-import type { BlobOutcome } from "./write-worker.ts";
+import { extname } from "node:path";
+import { Worker } from "node:worker_threads";
+import type { Digest } from "../../core/digest.ts";
+import type { BatchBudget } from "./batch-writer.ts";
+import { close } from "./calls.ts";
+import { type FileSystem, folderFault } from "./file-system.ts";
+import type { Layout } from "./layout.ts";
+import type { Folders } from "./publisher.ts";
+import type { Staging } from "./staging.ts";
+import type {
+  Batch,
+  BatchAnswer,
+  BatchedBlob,
+  BlobOutcome,
+  BlobPaths,
+  CallFailure,
+  WriteStep,
+} from "./write-worker.ts";
 
-/** One keeps up with all that comes in; with two, a call that hangs does not hold up everything. */
+/** The largest blob that goes to a thread. A larger one is worth calls of its own. */
+const SMALL_BLOB_MAX_BYTES = 64 * 1024;
+
+/** Uploads at once from which threads pay. A process that stores a file now and then never starts them. */
+const THREADED_UPLOADS_MIN = 4;
+
+/** One thread keeps up with everything that arrives; with two, a call that hangs does not hold up all of it. */
 const THREADS = 2;
-/** Most blobs of a batch: what such a call holds up. */
-const BATCH = 16;
+
+/** The size of a batch: what one call that hangs can hold up. */
+const BATCH_MAX_BLOBS = 16;
+const BATCH_MAX_BYTES = 256 * 1024;
 
 /** Bytes that are to become a blob. */
 export interface BlobBytes {
   readonly chunks: readonly Uint8Array[];
-  /** Of all chunks together. */
+  /** The length of all chunks together. */
   readonly size: number;
 }
 
-/** Threads that write small blobs, in batches of what comes in together. */
-export class WriteThreads implements AsyncDisposable {
-  readonly #log: Log;
-  readonly #leftovers: Leftovers;
-  readonly #queue: WriteJob[] = [];
-  #threads: WriteThread[] | null = null;
-  #sending = false;
+/** The parts of a store that small blobs pass through. */
+export interface SmallBlobsOptions {
+  readonly layout: Layout;
+  readonly staging: Staging;
+  readonly folders: Folders;
+  readonly budget: BatchBudget;
+}
 
-  constructor(log: Log, leftovers: Leftovers) {
-    this.#log = log;
-    this.#leftovers = leftovers;
+/**
+ * The short way of small new blobs when many arrive together: one message to a thread and one back
+ * (two of each around the flush of a durable file), instead of five to ten calls that each pass
+ * through Node's thread pool. It handles the usual course only; `Publisher` handles all others.
+ */
+export class SmallBlobs implements AsyncDisposable {
+  readonly #options: SmallBlobsOptions;
+  readonly #files: FileSystem;
+  readonly #threads: WriteThreads;
+
+  constructor(options: SmallBlobsOptions) {
+    this.#options = options;
+    this.#files = options.staging.files;
+    this.#threads = new WriteThreads(this.#files);
   }
 
-  /** Whether blobs are written: not before the threads run, and not where none can. */
-  get ready(): boolean {
-    return this.#threads?.some(({ state }) => state === "idle" || state === "busy") ?? false;
-  }
-
-  /** Starts the threads, the first time it is called. They run after some ten milliseconds. */
-  start(): void {
-    if (this.#threads !== null) return;
-    this.#threads = [];
-    const options = { log: this.#log, leftovers: this.#leftovers, onChange: () => this.#send() };
-    try {
-      while (this.#threads.length < THREADS) {
-        this.#threads.push(new WriteThread(options));
-      }
-    } catch (error) {
-      // Node's permission model, for one, may forbid them
-      this.#log("no thread for small files can be started; they are written without", error);
-    }
-  }
-
-  /** Writes and publishes a blob without flushing it. `declined` also where no thread is left to do it. */
-  make(paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
-    return this.#do({ ...paths, ...bytes, step: "make", fd: null });
-  }
-
-  /** Writes a staging file; its descriptor is the caller's then. `declined` also where no thread is left to do it. */
-  stage(paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
-    return this.#do({ ...paths, ...bytes, step: "stage", fd: null });
+  /** Whether the threads run. */
+  get isReady(): boolean {
+    return this.#threads.isReady;
   }
 
   /**
-   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is the thread's from now on.
-   * `declined` also where no thread is left to do it: the file may then still be there.
+   * Writes and publishes a blob. `false` if it has to go the long way: nothing was done then, or (by a
+   * thread that died) nothing that the long way would not find. The chunks remain the caller's.
    */
-  publish(paths: BlobPaths, fd: number): Promise<BlobOutcome> {
-    return this.#do({ ...paths, chunks: [], size: 0, step: "publish", fd });
+  async publish(digest: Digest, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
+    const { layout, staging, folders, budget } = this.#options;
+    const { isDurable } = this.#files;
+    if (bytes.size > SMALL_BLOB_MAX_BYTES) return false;
+    if (budget.uploads >= THREADED_UPLOADS_MIN) this.#threads.start();
+    if (!this.#threads.isReady) return false;
+    // The first blob in a folder has to make the folder durable as well.
+    if (isDurable && !folders.isSettled(digest)) return false;
+    const { blob: mode, gid } = layout.modes;
+    const paths = { staged: await staging.place(), place: layout.blob(digest), mode, gid };
+    if (isDurable) return this.#publishDurably(paths, bytes, signal);
+    return (await this.#threads.run("make", paths, bytes)).is === "published";
   }
 
-  /** Ends the threads, with what they are doing. */
+  /** Ends the threads, whatever they are doing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads[Symbol.asyncDispose]();
+  }
+
+  /** Files are flushed through Node's pool, each for itself: flushes at the same time share the work of the disk. */
+  async #publishDurably(paths: BlobPaths, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
+    const staged = await this.#threads.run("stage", paths, bytes);
+    if (staged.is !== "staged") return false;
+    const { fd } = staged;
+    try {
+      signal?.throwIfAborted();
+      await this.#files.flushFile(fd, bytes.size);
+      signal?.throwIfAborted();
+    } catch (error) {
+      const closed = close(fd).catch((error: unknown) => this.#files.log("a staging file could not be closed", error));
+      await Promise.all([this.#files.remove(paths.staged, "a staging file"), closed]);
+      throw error;
+    }
+    const published = await this.#threads.publish(paths, fd);
+    if (published.is === "unflushed") throw folderFault(toError(published.failure));
+    return published.is === "published";
+  }
+}
+
+/** One step for one blob. */
+interface WriteJob extends BlobPaths, BlobBytes {
+  readonly step: WriteStep;
+  /** The staging file that is to be published. */
+  readonly fd: number | null;
+  readonly done: (outcome: BlobOutcome) => void;
+}
+
+/** A pool of threads that write small blobs, in batches of what arrives together. */
+export class WriteThreads implements AsyncDisposable {
+  readonly #files: FileSystem;
+  readonly #queue: WriteJob[] = [];
+  #threads: WriteThread[] | null = null;
+  #isSending = false;
+
+  constructor(files: FileSystem) {
+    this.#files = files;
+  }
+
+  /** Whether blobs are written: not before the threads run, and not if none can run. */
+  get isReady(): boolean {
+    return this.#threads?.some(({ state }) => state === "idle" || state === "busy") ?? false;
+  }
+
+  /** Starts the threads on the first call. They run after about ten milliseconds. */
+  start(): void {
+    if (this.#threads !== null) return;
+    this.#threads = [];
+    try {
+      while (this.#threads.length < THREADS) this.#threads.push(new WriteThread(this.#files, () => this.#send()));
+    } catch (error) {
+      // Node's permission model may forbid threads.
+      this.#files.log("no thread for small files can be started; they are written without", error);
+    }
+  }
+
+  /**
+   * Writes a blob, or a staging file whose descriptor is the caller's from then on. `declined` also if
+   * no thread is left to do it.
+   */
+  run(step: "make" | "stage", paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
+    return this.#enqueue({ ...paths, ...bytes, step, fd: null });
+  }
+
+  /**
+   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is the
+   * thread's from now on. `declined` also if no thread is left to do it: the file may then still exist.
+   */
+  publish(paths: BlobPaths, fd: number): Promise<BlobOutcome> {
+    return this.#enqueue({ ...paths, chunks: [], size: 0, step: "publish", fd });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const threads = this.#threads ?? [];
     this.#threads = [];
-    await Promise.all(threads.map((thread) => thread.end()));
+    await Promise.all(threads.map((thread) => thread.terminate()));
   }
 
-  #do(job: Omit<WriteJob, "done">): Promise<BlobOutcome> {
+  #enqueue(job: Omit<WriteJob, "done">): Promise<BlobOutcome> {
     return new Promise((done) => {
       this.#queue.push({ ...job, done });
-      if (this.#sending) return;
-      this.#sending = true;
-      // whatever else has just come in goes with it
+      if (this.#isSending) return;
+      this.#isSending = true;
+      // Everything else that has just arrived goes with it.
       setImmediate(() => {
-        this.#sending = false;
+        this.#isSending = false;
         this.#send();
       });
     });
   }
 
   #send(): void {
-    if (!this.ready) {
+    if (!this.isReady) {
       for (const { done } of this.#queue.splice(0)) done({ is: "declined" });
       return;
     }
     const idle = (this.#threads ?? []).filter(({ state }) => state === "idle");
-    const share = Math.min(BATCH, Math.ceil(this.#queue.length / idle.length));
+    const share = Math.min(BATCH_MAX_BLOBS, Math.ceil(this.#queue.length / idle.length));
     for (const thread of idle) {
       if (this.#queue.length === 0) return;
       thread.take(this.#queue, share);
     }
   }
+}
+
+/** A thread that runs write-worker.ts, one batch at a time. It keeps the process alive only while it is busy. */
+class WriteThread {
+  readonly #worker: Worker;
+  readonly #memory: Uint8Array = new Uint8Array(new SharedArrayBuffer(BATCH_MAX_BYTES));
+  readonly #onChange: () => void;
+  #state: "starting" | "idle" | "busy" | "ended" = "starting";
+  #jobs: readonly WriteJob[] = [];
+
+  /**
+   * @param onChange called when the thread has become idle, and when it has ended
+   * @throws if threads are forbidden
+   */
+  constructor(files: FileSystem, onChange: () => void) {
+    this.#onChange = onChange;
+    // The script stands beside this file, as source or built. The process's own flags (loaders, hooks) do not apply to it.
+    const script = new URL(`write-worker${extname(import.meta.url)}`, import.meta.url);
+    this.#worker = new Worker(script, {
+      workerData: this.#memory,
+      execArgv: [],
+      name: "fixity-write",
+      // Descriptors pass from thread to thread.
+      trackUnmanagedFds: false,
+    });
+    this.#worker.unref();
+    this.#worker.on("online", () => this.#become("idle"));
+    this.#worker.on("message", ({ outcomes, unremoved }: BatchAnswer) => {
+      this.#worker.unref();
+      for (const [path, error] of unremoved) files.noteUnremoved(path, "a staging file", error);
+      this.#finish(outcomes);
+      this.#become("idle");
+    });
+    this.#worker.on("error", (error) => files.log("a thread for small files has failed", error));
+    this.#worker.on("exit", () => {
+      this.#finish([]);
+      this.#become("ended");
+    });
+  }
+
+  get state(): "starting" | "idle" | "busy" | "ended" {
+    return this.#state;
+  }
+
+  /** Takes jobs of one step from the queue, the oldest first, at most `count` and as far as there is room. For an idle thread. */
+  take(queue: WriteJob[], count: number): void {
+    const step = queue[0]?.step ?? "make";
+    const jobs: WriteJob[] = [];
+    const blobs: BatchedBlob[] = [];
+    let end = 0;
+    for (const job of queue) {
+      if (blobs.length === count) break;
+      if (job.step !== step || end + job.size > BATCH_MAX_BYTES) continue;
+      const start = end;
+      for (const chunk of job.chunks) {
+        this.#memory.set(chunk, end);
+        end += chunk.length;
+      }
+      const { staged, place, mode, gid, fd } = job;
+      jobs.push(job);
+      blobs.push({ staged, place, mode, gid, fd, start, end });
+    }
+    const taken = new Set(jobs);
+    queue.splice(0, queue.length, ...queue.filter((job) => !taken.has(job)));
+    this.#jobs = jobs;
+    this.#state = "busy";
+    this.#worker.ref();
+    const batch: Batch = { step, blobs };
+    this.#worker.postMessage(batch);
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #become(state: "idle" | "ended"): void {
+    this.#state = state;
+    this.#onChange();
+  }
+
+  /** A thread that has died may or may not have done its jobs. The caller then goes the long way, which finds out. */
+  #finish(outcomes: readonly BlobOutcome[]): void {
+    const jobs = this.#jobs;
+    this.#jobs = [];
+    for (const [index, { done }] of jobs.entries()) done(outcomes[index] ?? { is: "declined" });
+  }
+}
+
+function toError({ message, ...facts }: CallFailure): Error {
+  return Object.assign(new Error(message), facts);
 }

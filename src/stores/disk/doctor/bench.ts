@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Leftovers } from "../../doctor/examine.ts";
 import { mkdir, readdir, rmdir, stat } from "../calls.ts";
-import { failedWith } from "../faults.ts";
+import { failedWith } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import type { ResolvedDiskOptions } from "../options.ts";
 

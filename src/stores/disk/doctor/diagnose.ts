@@ -1,7 +1,7 @@
 import { FixityError } from "../../../core/errors.ts";
 import { cleanupFinding, examine, type Explanation, type Leftovers } from "../../doctor/examine.ts";
 import type { DiagnoseOptions, Finding } from "../../doctor/finding.ts";
-import { storeFault } from "../faults.ts";
+import { toFixityError } from "../file-system.ts";
 import type { ResolvedDiskOptions } from "../options.ts";
 import { Bench } from "./bench.ts";
 import { PROBES } from "./probes.ts";
@@ -23,7 +23,7 @@ export async function* diagnoseFolder(
 
 /** What a failed system call means to the person who set the store up, with the system's own word for it. */
 function explain(error: unknown): Explanation {
-  const fault = storeFault(error);
+  const fault = toFixityError(error);
   if (!(fault instanceof FixityError)) throw error;
   const { code } = (fault.cause ?? {}) as NodeJS.ErrnoException;
   const found = code === undefined ? fault.message : fault.message.replace(/\.$/, ` (${code}).`);

@@ -2,10 +2,9 @@ import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/examine.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
-import { Durability } from "../file-system.ts";
-import { failedWith } from "../faults.ts";
+import { failedWith, FileSystem } from "../file-system.ts";
+import { MODES_UNSUPPORTED } from "../layout.ts";
 import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
-import { NO_MODES } from "../uploads/sealed-file.ts";
 import type { Bench } from "./bench.ts";
 
 const GIB = 1024 ** 3;
@@ -210,7 +209,7 @@ async function makesReadOnly(bench: Bench): Promise<Outcome> {
   try {
     await fchmod(fd, 0o444);
   } catch (error) {
-    if (!failedWith(error, ...NO_MODES)) throw error;
+    if (!failedWith(error, ...MODES_UNSUPPORTED)) throw error;
     return fails("The file system does not change the modes of files.");
   } finally {
     await close(fd);
@@ -246,10 +245,10 @@ async function renames(bench: Bench): Promise<Outcome> {
 async function flushesFolder(bench: Bench): Promise<Outcome> {
   if (bench.options.durability === "none") return notWanted();
   if (process.platform === "win32") return untried("Windows has no call for it; NTFS keeps a journal");
-  const durability = new Durability("full");
-  await durability.folder(bench.layout.blobs);
+  const files = new FileSystem("full", bench.options.log);
+  await files.flushFolder(bench.layout.blobs);
   await mkdir(bench.file("folder"));
-  await durability.folder(bench.file("folder"));
+  await files.flushFolder(bench.file("folder"));
   return holds();
 }
 

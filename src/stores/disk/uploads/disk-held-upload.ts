@@ -1,70 +1,64 @@
+import { constants } from "node:fs";
 import { join } from "node:path";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
-import { superseded } from "../../uploads/hold.ts";
-import type { Batches } from "../batches.ts";
-import { open } from "../calls.ts";
+import { superseded } from "../../takeover.ts";
+import type { BatchBudget } from "../batch-writer.ts";
+import { close, fchmod, fchown, fstat, ftruncate, open } from "../calls.ts";
 import { DiskReader } from "../disk-reader.ts";
-import type { Durability } from "../file-system.ts";
-import { storeFault } from "../faults.ts";
-import type { Log } from "../options.ts";
+import { failedWith, toFixityError } from "../file-system.ts";
+import { MODES_UNSUPPORTED, type Modes } from "../layout.ts";
 import type { Publisher } from "../publisher.ts";
-import type { Handover, Taken } from "./upload-takeover.ts";
-import { generationOf, lengthOf, type SavedState, type Segment } from "./saved-state.ts";
-import { sealFile } from "./sealed-file.ts";
-import { restingToken } from "./token.ts";
 import { UploadBytes } from "./upload-bytes.ts";
+import {
+  generationOf,
+  lengthOf,
+  restingToken,
+  type SavedState,
+  type Segment,
+  type UploadFolder,
+} from "./upload-folder.ts";
 import type { UploadFolders } from "./upload-folders.ts";
+import type { DiskTakeovers, Taken } from "./upload-takeover.ts";
 
-/** Bytes between two saves in the middle of a request: 32 MiB. A save flushes them, and waits for the disk. */
-const SAVE_EVERY = 32 * 1024 * 1024;
+/** Bytes between two saves during a request: 32 MiB. A save flushes them and waits for the disk. */
+const SAVE_INTERVAL_BYTES = 32 * 1024 * 1024;
 
-/** What the uploads of a store are held with. */
-export interface HeldUploadTools {
-  readonly handover: Handover;
-  readonly publisher: Publisher;
-  readonly durability: Durability;
-  readonly batches: Batches;
-  readonly log: Log;
-  /** Stores a copy of bytes as a blob. */
-  readonly keepCopy: (bytes: AsyncIterable<Uint8Array>, digest: Digest) => Promise<Committed>;
+/** The parts of a store that its held uploads use. */
+export interface HeldUploadOptions {
   readonly folders: UploadFolders;
+  readonly takeovers: DiskTakeovers;
+  readonly publisher: Publisher;
+  readonly budget: BatchBudget;
+  /** Stores a copy of bytes as a blob. */
+  readonly storeCopy: (bytes: AsyncIterable<Uint8Array>, digest: Digest) => Promise<Committed>;
 }
 
 /** An upload in a folder, in the hands of its holder. */
 export class DiskHeldUpload implements HeldUpload {
   readonly status = "held";
   readonly #taken: Taken;
-  readonly #tools: HeldUploadTools;
+  readonly #options: HeldUploadOptions;
   readonly #bytes: UploadBytes;
   #state: SavedState;
   /** The offset of the last save that has begun. */
   #savedUntil: number;
   #failure: { readonly reason: unknown } | null = null;
-  /** Sealed: no more bytes come, and no more saves. */
+  /** `sealed`: no more bytes and no more saves. */
   #ended: "sealed" | "removed" | "released" | null = null;
-  /** Calls under way; never rejects. */
+  /** Calls in progress; never rejects. */
   #working: Promise<unknown> = Promise.resolve();
 
-  constructor(taken: Taken, tools: HeldUploadTools) {
-    const { durability, batches, log } = tools;
+  constructor(taken: Taken, options: HeldUploadOptions) {
     const { state, folder, token } = taken;
+    const { segments } = state;
     this.#taken = taken;
-    this.#tools = tools;
+    this.#options = options;
     this.#state = state;
     this.#savedUntil = this.offset;
-    const { generation } = token;
-    this.#bytes = new UploadBytes({
-      path: folder.path,
-      durability,
-      batches,
-      log,
-      generation,
-      segments: state.segments,
-      fileMode: folder.modes.file,
-    });
+    this.#bytes = new UploadBytes({ folder, generation: token.generation, segments, budget: options.budget });
   }
 
   get record(): string {
@@ -80,26 +74,26 @@ export class DiskHeldUpload implements HeldUpload {
   }
 
   get takeover(): AbortSignal {
-    return this.#taken.hold.wanted;
+    return this.#taken.lease.takeover;
   }
 
   get nextSave(): number {
     const unsaved = this.#bytes.taken - this.#savedUntil;
-    return this.#bytes.taken - (unsaved % SAVE_EVERY) + SAVE_EVERY;
+    return this.#bytes.taken - (unsaved % SAVE_INTERVAL_BYTES) + SAVE_INTERVAL_BYTES;
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
-    this.#assertGoesOn();
+    this.#assertAppendable();
     try {
       return this.#bytes.write(bytes);
     } catch (error) {
-      return this.#work(() => Promise.reject(error as Error));
+      return this.#run(() => Promise.reject(error as Error));
     }
   }
 
   async save(record: string): Promise<void> {
-    await this.#work(async () => {
-      this.#assertGoesOn();
+    await this.#run(async () => {
+      this.#assertAppendable();
       this.#savedUntil = this.#bytes.taken;
       const { segments, flush } = await this.#bytes.flushed();
       await this.#keep({ record, segments }, flush);
@@ -107,8 +101,8 @@ export class DiskHeldUpload implements HeldUpload {
   }
 
   async renew(record: string): Promise<void> {
-    await this.#work(async () => {
-      this.#assertGoesOn();
+    await this.#run(async () => {
+      this.#assertAppendable();
       await this.#keep({ ...this.#state, record }, Promise.resolve());
     });
   }
@@ -123,19 +117,19 @@ export class DiskHeldUpload implements HeldUpload {
   }
 
   async commit(digest: Digest): Promise<Committed> {
-    return this.#work(async () => {
-      // What no save has covered is not part of the upload.
+    return this.#run(async () => {
+      // Bytes that no save has covered are not part of the upload.
       await this.#bytes.close();
-      await this.#assertNotLost();
-      const committed = (await this.#commitFile(digest)) ?? (await this.#tools.keepCopy(this.read(), digest));
-      await this.#assertNotLost();
+      await this.#assertNotFencedOff();
+      const committed = (await this.#commitFile(digest)) ?? (await this.#options.storeCopy(this.read(), digest));
+      await this.#assertNotFencedOff();
       this.#ended = "sealed";
       return committed;
     });
   }
 
   async conclude(record: string): Promise<void> {
-    await this.#work(async () => {
+    await this.#run(async () => {
       await this.#bytes.close();
       const { segments } = this.#state;
       await this.#keep({ record, segments: [], isEnded: true }, Promise.resolve());
@@ -145,13 +139,13 @@ export class DiskHeldUpload implements HeldUpload {
   }
 
   async remove(): Promise<void> {
-    await this.#work(async () => {
+    await this.#run(async () => {
       await this.#bytes.close();
-      const { folder, token } = this.#taken;
+      const { folder, token, lease } = this.#taken;
       if (!(await folder.exchange(token, restingToken(token.generation, "gone")))) throw superseded();
       this.#ended = "removed";
-      await this.#tools.folders.finishRemoval(this.#taken.id);
-      this.#tools.handover.end(this.#taken);
+      await this.#options.folders.finishRemoval(this.#taken.id);
+      this.#options.takeovers.end(lease);
     });
   }
 
@@ -161,22 +155,19 @@ export class DiskHeldUpload implements HeldUpload {
     if (ended === "released") return;
     this.#ended = "released";
     await this.#bytes.close();
-    if (ended === "removed") this.#tools.handover.end(this.#taken);
-    else await this.#tools.handover.release(this.#taken, this.#failure === null);
+    const { takeovers } = this.#options;
+    if (ended === "removed") takeovers.end(this.#taken.lease);
+    else await takeovers.release(this.#taken, this.#failure === null);
   }
 
-  /** Gives the upload's own file a name among the blobs; `null` where only a copy can be a blob. */
+  /** Gives the upload's own file a name among the blobs; `null` if only a copy can become a blob. */
   async #commitFile(digest: Digest): Promise<Committed | null> {
     const { folder, token } = this.#taken;
-    const { durability, publisher } = this.#tools;
     const [segment, ...others] = this.#state.segments;
     if (segment === undefined || others.length > 0 || generationOf(segment) !== token.generation) return null;
     const path = join(folder.path, segment.name);
     const size = segment.length;
-    return publisher.adopt(
-      { path, size, seal: () => sealFile({ path, size, modes: folder.modes }, durability) },
-      digest,
-    );
+    return this.#options.publisher.adopt({ path, size, seal: () => sealFile(folder, path, size) }, digest);
   }
 
   async *#readSegment({ name, length }: Segment, start: number): AsyncGenerator<Uint8Array> {
@@ -191,11 +182,11 @@ export class DiskHeldUpload implements HeldUpload {
   async #keep(state: SavedState, flush: Promise<void>): Promise<void> {
     const { folder, token } = this.#taken;
     await folder.writeState(token.generation, state, flush);
-    await this.#assertNotLost();
+    await this.#assertNotFencedOff();
     this.#state = state;
   }
 
-  async #work<T>(work: () => Promise<T>): Promise<T> {
+  async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#assertHeld();
     const working = work();
     this.#working = Promise.allSettled([this.#working, working]);
@@ -207,32 +198,73 @@ export class DiskHeldUpload implements HeldUpload {
     }
   }
 
-  /** What to report of a failure: where somebody else has taken the upload over, only that matters. */
+  /** The failure to report. If another holder has taken the upload over, only that matters. */
   async #reasonOf(error: unknown): Promise<unknown> {
     try {
-      if (this.#ended !== "removed") await this.#assertNotLost();
+      if (this.#ended !== "removed") await this.#assertNotFencedOff();
     } catch (lost) {
       if (lost instanceof FixityError) return lost;
     }
-    return storeFault(error);
+    return toFixityError(error);
   }
 
-  async #assertNotLost(): Promise<void> {
-    const { folder, token, hold } = this.#taken;
-    if (!hold.lost && !(await folder.has(token))) hold.lose();
-    hold.assertKept();
+  async #assertNotFencedOff(): Promise<void> {
+    const { folder, token, lease } = this.#taken;
+    if (!lease.isLost && !(await folder.has(token))) lease.lose();
+    lease.assertHeld();
   }
 
   #assertHeld(): void {
-    this.#taken.hold.assertKept();
+    this.#taken.lease.assertHeld();
     if (this.#failure !== null) throw this.#failure.reason;
     if (this.#ended === "released" || this.#ended === "removed") {
       throw new FixityError("internal-error", "The upload was released or removed.");
     }
   }
 
-  #assertGoesOn(): void {
+  #assertAppendable(): void {
     this.#assertHeld();
     if (this.#ended !== null) throw new FixityError("internal-error", "The upload was committed or concluded.");
+  }
+}
+
+/**
+ * Cuts a file that may have more bytes to exactly `size`, makes it durable and, if the file system has
+ * modes, read-only like a blob. A file with a second name is a blob already and stays as it is.
+ *
+ * @throws FixityError `store-unavailable` if it has fewer bytes, or is a blob of another size
+ */
+async function sealFile({ files, modes }: UploadFolder, path: string, size: number): Promise<void> {
+  const fd = await openToSeal(path);
+  try {
+    const facts = await fstat(fd);
+    if (facts.size < size || (facts.nlink > 1 && facts.size !== size)) {
+      throw new FixityError("store-unavailable", "The upload's bytes are not all there.");
+    }
+    if (facts.size > size) await ftruncate(fd, size);
+    if (facts.nlink === 1) await makeReadOnly(fd, facts.mode, modes);
+    await files.flushForeignFile(fd);
+  } finally {
+    await close(fd);
+  }
+}
+
+/** A file that was sealed before can only be read, and need not be changed. */
+async function openToSeal(path: string): Promise<number> {
+  try {
+    return await open(path, constants.O_WRONLY);
+  } catch (error) {
+    if (!failedWith(error, "EACCES", "EPERM")) throw error;
+    return open(path, "r");
+  }
+}
+
+/** The mode protects a blob from mistakes of other programs. fixity itself does not rely on it, so a refusal is ignored. */
+async function makeReadOnly(fd: number, mode: number, modes: Modes): Promise<void> {
+  try {
+    if (modes.gid !== null) await fchown(fd, -1, modes.gid);
+    await fchmod(fd, modes.sealed(mode));
+  } catch (error) {
+    if (!failedWith(error, ...MODES_UNSUPPORTED)) throw error;
   }
 }

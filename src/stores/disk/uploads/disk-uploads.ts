@@ -7,36 +7,39 @@ import type {
   UploadStore,
   UploadSummary,
 } from "../../../core/upload-store.ts";
-import { failedWith, faultsTold, storeFault } from "../faults.ts";
-import type { Clock } from "../staging.ts";
+import { namesIn } from "../blob-files.ts";
+import { failedWith, toFixityError, withStoreErrors } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
-import { namesIn } from "../walk.ts";
-import { DiskHeldUpload, type HeldUploadTools } from "./disk-held-upload.ts";
-import { lengthOf, type SavedState } from "./saved-state.ts";
-import { restingToken } from "./token.ts";
+import type { FileClock } from "../staging.ts";
+import { DiskHeldUpload, type HeldUploadOptions } from "./disk-held-upload.ts";
+import { lengthOf, restingToken, type SavedState } from "./upload-folder.ts";
 
-/** Folders looked at together in a listing. */
-const LISTED_AT_ONCE = 64;
+/** Folders that a listing looks at together. */
+const LIST_BATCH = 64;
 
-/** Uploads as folders, each with its bytes and a record of them. */
+/**
+ * Resumable uploads on disk: a folder for each, with its bytes, a record and a token that names its
+ * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides who
+ * holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save, or a
+ * scratch folder that `UploadFolders.collect` removes.
+ */
 export class DiskUploads implements UploadStore {
   readonly #layout: Layout;
-  readonly #tools: HeldUploadTools;
+  readonly #options: HeldUploadOptions;
 
-  constructor(layout: Layout, tools: HeldUploadTools) {
+  constructor(layout: Layout, options: HeldUploadOptions) {
     this.#layout = layout;
-    this.#tools = tools;
+    this.#options = options;
   }
 
-  /** What is announced of the whole saves no work here. */
   async create(id: UploadId, record: string, { isEnded = false }: CreateUploadOptions = {}): Promise<void> {
-    await faultsTold(() => this.#tools.folders.create(id, record, isEnded));
+    await withStoreErrors(() => this.#options.folders.create(id, record, isEnded));
   }
 
   async read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
-      const folder = this.#tools.folders.of(id);
+    return withStoreErrors(async () => {
+      const folder = this.#options.folders.of(id);
       for (;;) {
         signal?.throwIfAborted();
         const view = await folder.view();
@@ -44,8 +47,8 @@ export class DiskUploads implements UploadStore {
         if (view.token.state === "gone") return this.#finishRemoval(id);
         const state = await folder.readState(view.generation);
         const isSettled = view.token.state === "free";
-        // A record that is being replaced is durable a moment later; and what is being removed is gone by then.
-        if (!isSettled && !(await isStillThere(folder.settle()))) continue;
+        // A record that is being replaced is durable after the flush; an upload that is being removed is gone by then.
+        if (!isSettled && !(await foundFolder(folder.settle()))) continue;
         if (state !== null && (!isSettled || (await folder.has(view.token)))) {
           const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
           return { record: state.record, offset: lengthOf(state.segments), isHeld: !isSettled, isDamaged };
@@ -56,51 +59,51 @@ export class DiskUploads implements UploadStore {
 
   async hold(id: UploadId, signal?: AbortSignal): Promise<HeldUpload | EndedUpload | null> {
     signal?.throwIfAborted();
-    return faultsTold(async () => {
-      const { handover, folders } = this.#tools;
-      const taken = await handover.take(id, folders.of(id), signal);
+    return withStoreErrors(async () => {
+      const { takeovers, folders } = this.#options;
+      const taken = await takeovers.take(id, folders.of(id), signal);
       if (taken === "gone") return this.#finishRemoval(id);
       if (taken === null) return null;
       if ("ended" in taken) return this.#ended(id, taken.ended);
       const { folder, state } = taken;
       if (state.isEnded === true) {
-        await handover.release(taken, true);
+        await takeovers.release(taken, true);
         return this.#ended(id, state);
       }
       const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
-      return new DiskHeldUpload({ ...taken, state: { ...state, isDamaged } }, this.#tools);
+      return new DiskHeldUpload({ ...taken, state: { ...state, isDamaged } }, this.#options);
     });
   }
 
-  /** One look at the names in each folder, and one at its record's time. */
+  /** One look at the names in each folder, and one at the time of its record. */
   async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary> {
     signal?.throwIfAborted();
-    const clock = await this.#tools.folders.clock();
+    const clock = await this.#options.folders.staging.clock();
     let batch: UploadId[] = [];
     try {
       for await (const name of namesIn(this.#layout.uploads)) {
         const id = UploadId.fromHex(name);
         if (id !== null) batch.push(id);
-        if (batch.length < LISTED_AT_ONCE) continue;
+        if (batch.length < LIST_BATCH) continue;
         yield* this.#summaries(batch, clock, signal);
         batch = [];
       }
       yield* this.#summaries(batch, clock, signal);
     } catch (error) {
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 
   async *#summaries(
     ids: readonly UploadId[],
-    clock: Clock | null,
+    clock: FileClock | null,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<UploadSummary> {
     signal?.throwIfAborted();
     const found = await Promise.all(
       ids.map(async (id) => {
-        // one folder that cannot be looked at hides no other: reading the upload tells what is wrong with it
-        const glance = await this.#tools.folders
+        // A folder that cannot be looked at hides no other one: reading its upload reports what is wrong.
+        const glance = await this.#options.folders
           .of(id)
           .glance()
           .catch(() => null);
@@ -115,28 +118,28 @@ export class DiskUploads implements UploadStore {
   }
 
   #ended(id: UploadId, { record }: SavedState): EndedUpload {
-    return { status: "ended", record, remove: () => faultsTold(() => this.#removeEnded(id)) };
+    return { status: "ended", record, remove: () => withStoreErrors(() => this.#removeEnded(id)) };
   }
 
   async #removeEnded(id: UploadId): Promise<void> {
-    const folder = this.#tools.folders.of(id);
+    const folder = this.#options.folders.of(id);
     for (;;) {
       const token = (await folder.view())?.token;
       if (token === undefined) return;
       const isGone = token.state === "gone" || (await folder.exchange(token, restingToken(token.generation, "gone")));
-      if (isGone) return this.#tools.folders.finishRemoval(id);
+      if (isGone) return this.#options.folders.finishRemoval(id);
     }
   }
 
-  /** What was begun to be removed is removed, whoever has died over it. */
+  /** A removal that was begun is finished, also if its process has died. */
   async #finishRemoval(id: UploadId): Promise<null> {
-    await this.#tools.folders.finishRemoval(id);
+    await this.#options.folders.finishRemoval(id);
     return null;
   }
 }
 
 /** Whether a call on a folder found it. */
-async function isStillThere(call: Promise<void>): Promise<boolean> {
+async function foundFolder(call: Promise<void>): Promise<boolean> {
   try {
     await call;
     return true;

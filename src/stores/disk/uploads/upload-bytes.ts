@@ -1,57 +1,49 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { BatchWriter } from "../batch-writer.ts";
-import type { Batches } from "../batches.ts";
+import { type BatchBudget, BatchWriter, writeChunks } from "../batch-writer.ts";
 import { close, fstat, open } from "../calls.ts";
-import type { Durability } from "../file-system.ts";
-import { failedWith, storeFault } from "../faults.ts";
-import type { Log } from "../options.ts";
-import { writeChunks } from "../write-chunks.ts";
-import { generationOf, lengthOf, newSegment, type Segment } from "./saved-state.ts";
+import { failedWith, toFixityError } from "../file-system.ts";
+import { generationOf, lengthOf, newSegment, type Segment, type UploadFolder } from "./upload-folder.ts";
 
-/** What bytes are written with. */
-export interface UploadBytesParts {
-  /** The upload's folder. */
-  readonly path: string;
-  readonly durability: Durability;
-  readonly batches: Batches;
-  readonly log: Log;
+/** What an upload has when its holder begins to append. */
+export interface UploadBytesOptions {
+  readonly folder: UploadFolder;
   readonly generation: number;
-  /** What is saved already. */
+  /** The segments of the last save. */
   readonly segments: readonly Segment[];
-  /** Of new files. */
-  readonly fileMode: number;
+  readonly budget: BatchBudget;
 }
 
 /** The file that is being written. */
 interface OpenFile {
   readonly fd: number;
   readonly name: string;
-  /** Bytes in it that count, or will. */
+  /** Bytes in it that count, or will count. */
   length: number;
-  /** Those of them that a flush has covered. */
+  /** How many of them have been flushed. */
   flushed: number;
 }
 
 /**
- * Bytes behind those that an upload has. They go to the upload's file at their position, over what was written there and
- * never saved; or to a new file, where that one may be somebody else's, or a blob.
+ * Appends bytes to an upload. They go to the upload's file at their position, over anything that was
+ * written there and never saved; or to a new file, if a fenced-off holder may still write to that one
+ * or it is a blob.
  */
 export class UploadBytes {
-  readonly #parts: UploadBytesParts;
+  readonly #options: UploadBytesOptions;
   readonly #writer: BatchWriter;
   /** The segments before the file that is being written. */
   #before: readonly Segment[];
   #file: OpenFile | null = null;
-  /** All bytes of the upload, with those that gather. */
+  /** All bytes of the upload, including those that gather. */
   #taken: number;
   #hasEntered = false;
 
-  constructor(parts: UploadBytesParts) {
-    this.#parts = parts;
-    this.#before = parts.segments;
-    this.#taken = lengthOf(parts.segments);
-    this.#writer = new BatchWriter(parts.batches, (chunks, length) => this.#append(chunks, length));
+  constructor(options: UploadBytesOptions) {
+    this.#options = options;
+    this.#before = options.segments;
+    this.#taken = lengthOf(options.segments);
+    this.#writer = new BatchWriter(options.budget, (chunks, length) => this.#append(chunks, length));
   }
 
   /** All bytes of the upload, saved or not. */
@@ -60,13 +52,13 @@ export class UploadBytes {
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
-    if (!this.#hasEntered) this.#parts.batches.enter();
+    if (!this.#hasEntered) this.#options.budget.enter();
     this.#hasEntered = true;
     this.#taken += bytes.length;
     return this.#writer.write(bytes);
   }
 
-  /** Writes all that was taken before this call; the segments with it. They count when `flush` has made them durable. */
+  /** Writes everything that was taken before this call. The segments returned count once `flush` has resolved. */
   async flushed(): Promise<{ readonly segments: readonly Segment[]; readonly flush: Promise<void> }> {
     const taken = this.#taken;
     await this.#writer.flush();
@@ -76,10 +68,10 @@ export class UploadBytes {
     return { segments: [...this.#before, { name: file.name, length }], flush: this.#flush(file) };
   }
 
-  /** Forgets what was not written yet, and closes the file. Does not fail. */
+  /** Forgets what has not been written yet, and closes the file. Never throws. */
   async close(): Promise<void> {
     await this.#writer.drop();
-    if (this.#hasEntered) this.#parts.batches.leave();
+    if (this.#hasEntered) this.#options.budget.leave();
     this.#hasEntered = false;
     const file = this.#file;
     this.#file = null;
@@ -87,57 +79,54 @@ export class UploadBytes {
     try {
       await close(file.fd);
     } catch (error) {
-      this.#parts.log("a file of an upload could not be closed", error);
+      this.#options.folder.files.log("a file of an upload could not be closed", error);
     }
   }
 
   async #flush(file: OpenFile): Promise<void> {
-    const { durability } = this.#parts;
     const { length, flushed } = file;
     if (length === flushed) return;
-    await durability.data(file.fd, length - flushed);
+    await this.#options.folder.files.flushData(file.fd, length - flushed);
     file.flushed = length;
   }
 
   async #append(chunks: readonly Uint8Array[], length: number): Promise<void> {
     try {
-      this.#file ??= (await this.#continued()) ?? (await this.#begun());
+      this.#file ??= (await this.#reopenLast()) ?? (await this.#createNext());
       const file = this.#file;
       await writeChunks(file.fd, chunks, { length, position: file.length });
       file.length += length;
     } catch (error) {
-      throw storeFault(error);
+      throw toFixityError(error);
     }
   }
 
-  /** The last segment, where this holder is the only one that can write to it, and it is no blob. */
-  async #continued(): Promise<OpenFile | null> {
-    const last = this.#parts.segments.at(-1);
-    if (last === undefined || generationOf(last) !== this.#parts.generation) return null;
-    const fd = await openSole(join(this.#parts.path, last.name));
+  /** The last segment, if no other holder can write to it and it is not a blob. */
+  async #reopenLast(): Promise<OpenFile | null> {
+    const { folder, generation, segments } = this.#options;
+    const last = segments.at(-1);
+    if (last === undefined || generationOf(last) !== generation) return null;
+    const fd = await openUnlessBlob(join(folder.path, last.name));
     if (fd === null) return null;
-    this.#before = this.#parts.segments.slice(0, -1);
+    this.#before = segments.slice(0, -1);
     return { fd, name: last.name, length: last.length, flushed: last.length };
   }
 
-  async #begun(): Promise<OpenFile> {
-    const { path, generation, durability, segments, fileMode } = this.#parts;
+  async #createNext(): Promise<OpenFile> {
+    const { folder, generation, segments } = this.#options;
     const { name } = newSegment(generation);
-    const fd = await open(join(path, name), "wx", fileMode);
+    const fd = await open(join(folder.path, name), "wx", folder.modes.file);
     this.#before = segments.filter(({ length }) => length > 0);
     const file = { fd, name, length: 0, flushed: 0 };
-    // closed with the others, should this fail
+    // Noted before the flush, so that `close` closes it if the flush fails.
     this.#file = file;
-    await durability.folder(path);
+    await folder.settle();
     return file;
   }
 }
 
-/**
- * Opens a file for writing; `null` where it has a second name, or may not be written to: then it is a blob, or was about
- * to become one.
- */
-async function openSole(path: string): Promise<number | null> {
+/** Opens a file for writing; `null` if it has a second name or is read-only: then it is a blob, or was about to become one. */
+async function openUnlessBlob(path: string): Promise<number | null> {
   let fd: number;
   try {
     fd = await open(path, constants.O_WRONLY);

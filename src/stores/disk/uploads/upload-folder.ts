@@ -2,32 +2,72 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { newName, type Owner, ownerOf } from "../../../base/process-identity.ts";
+import { FixityError } from "../../../core/errors.ts";
+import { writeChunks } from "../batch-writer.ts";
 import { close, look, open, readdir, rename } from "../calls.ts";
-import type { Durability } from "../file-system.ts";
-import { failedWith } from "../faults.ts";
-import type { Leftovers } from "../leftovers.ts";
-import type { Modes } from "../modes.ts";
-import { writeChunks } from "../write-chunks.ts";
-import { formatState, generationOf, parseState, type SavedState, unreadable } from "./saved-state.ts";
-import { parseToken, type Token } from "./token.ts";
+import { failedWith, type FileSystem } from "../file-system.ts";
+import type { Modes } from "../layout.ts";
 
-/** Looks at a folder whose token is just being renamed, and their distance in milliseconds. */
-const LOOKS = 100;
-const LOOK_AGAIN = 5;
+/** Looks at a folder whose token is being renamed, and the pause between them. */
+const TOKEN_LOOKS_MAX = 100;
+const TOKEN_LOOK_INTERVAL_MS = 5;
 
-const RECORD = /^(\d{1,9})\.record$/;
+const RECORD_NAME = /^(\d{1,9})\.record$/;
+const SEGMENT_NAME = /^bytes\.(\d{1,9})\.[0-9a-f]{16}$/;
+const TOKEN_NAME = /^(\d{1,9})-(free|left|held|gone)-([0-9a-f-]+)$/;
 
-/** What the folder of an upload works with. */
-export interface UploadFolderTools {
-  readonly durability: Durability;
-  readonly leftovers: Leftovers;
-  readonly modes: Modes;
+/** What one save has left: all there is to know of an upload. */
+export interface SavedState {
+  /** The engine's text. */
+  readonly record: string;
+  readonly segments: readonly Segment[];
+  /** The upload has ended. Records of earlier versions do not say so. */
+  readonly isEnded?: boolean;
+  /** The record, or the bytes that it names, differ from what was saved. */
+  readonly isDamaged?: boolean;
 }
 
-/** What lies in an upload's folder. */
+/**
+ * A file with some of an upload's bytes, which follow those of the segment before. An upload has one
+ * segment unless a holder was fenced off: that holder may still write to its file, after the bytes that
+ * count. So a segment grows only in the generation in which it was begun.
+ */
+export interface Segment {
+  /** `bytes.<generation>.<random>` */
+  readonly name: string;
+  /** The bytes that count; anything after them in the file does not. */
+  readonly length: number;
+}
+
+/**
+ * - `free`: nobody holds the upload, and everything that can be read of it is durable.
+ * - `left`: nobody holds it, and its last holder failed: what can be read may not be durable.
+ * - `held`: a process holds it.
+ * - `gone`: it is being removed.
+ */
+type TokenState = "free" | "left" | "held" | "gone";
+
+/**
+ * The right to write to an upload: an empty file `<generation>-<state>-<name>`, of which a folder has
+ * one. The state changes by a rename, so of all callers who want to change the state that they have
+ * seen, one finds the old name. Names are never reused, so none is mistaken for a later one.
+ */
+export interface Token {
+  /** The name of the file. */
+  readonly name: string;
+  /** The generation of the records and segments that are written under this token. */
+  readonly generation: number;
+  readonly state: TokenState;
+  /** The name of the lease: that of the process, with a random part of its own. */
+  readonly holder: string;
+  readonly owner: Owner | null;
+}
+
+/** The contents of an upload's folder. */
 export interface FolderView {
   readonly token: Token;
-  /** Of the record that counts. */
+  /** The generation of the record that counts. */
   readonly generation: number;
   readonly names: readonly string[];
 }
@@ -36,7 +76,7 @@ export interface FolderView {
 export interface FolderGlance {
   /** When the record that counts was written, in milliseconds since 1970 by the file system's clock. */
   readonly modified: number;
-  /** No file of bytes is left: the upload was concluded, unless somebody has removed its bytes. */
+  /** No file of bytes is left: the upload has ended, unless somebody has removed its bytes. */
   readonly isEnded: boolean;
 }
 
@@ -44,41 +84,39 @@ export interface FolderGlance {
  * The folder of one upload:
  *
  *     <id>/
- *       <n>.record         what the last save has left; the highest generation counts
- *       bytes.<n>.<name>   its bytes; see `Segment`
- *       <n>-free-<name>    the token: whether somebody holds the upload, and who (token.ts)
+ *       <n>.record         what the last save has left (`SavedState`); the highest generation counts
+ *       bytes.<n>.<name>   the bytes (`Segment`)
+ *       <n>-free-<name>    the token: whether the upload is held, and by which process (`Token`)
  *
- * A generation ends when a holder has to be shut out. Whatever that one does afterwards goes to the record of its own
- * generation, which nobody reads any more, and behind the bytes that count.
+ * A generation ends when a holder is fenced off. Whatever that holder does afterwards goes to the
+ * record of its own generation, which is ignored, and after the bytes that count.
  */
 export class UploadFolder {
   readonly path: string;
+  readonly files: FileSystem;
   readonly modes: Modes;
-  readonly #durability: Durability;
-  readonly #leftovers: Leftovers;
 
-  constructor(path: string, { durability, leftovers, modes }: UploadFolderTools) {
+  constructor(path: string, files: FileSystem, modes: Modes) {
     this.path = path;
+    this.files = files;
     this.modes = modes;
-    this.#durability = durability;
-    this.#leftovers = leftovers;
   }
 
-  /** `null` where there is no upload, or none any more. */
+  /** `null` if there is no upload, or it has just been removed. */
   async view(): Promise<FolderView | null> {
-    for (let looks = 0; looks < LOOKS; looks += 1) {
+    for (let looks = 0; looks < TOKEN_LOOKS_MAX; looks += 1) {
       const names = await this.#names();
       if (names === null) return null;
       const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
       const generation = highestGeneration(names);
-      // While one is renamed, a folder may be read without its token, or with both names of it.
+      // While a token is renamed, a listing may contain neither or both of its names.
       if (token !== undefined && others.length === 0 && generation > 0) return { token, generation, names };
-      await sleep(LOOK_AGAIN);
+      await sleep(TOKEN_LOOK_INTERVAL_MS);
     }
     throw unreadable();
   }
 
-  /** Looks at the folder without opening a file. `null` for one that has to be read: it is being removed or changed. */
+  /** Looks at the folder without opening a file. `null` if it has to be read: it is being removed or changed. */
   async glance(): Promise<FolderGlance | null> {
     const names = (await this.#names()) ?? [];
     const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
@@ -90,8 +128,9 @@ export class UploadFolder {
   }
 
   /**
-   * The state of an upload that has ended, durably; `null` if it has not, or is changing hands. Ended uploads are told by
-   * their names first, so that taking any other costs no read: the bytes are removed after the record has been concluded.
+   * The state of an upload that has ended, durably; `null` if it has not, or is changing hands. Names
+   * are looked at first, so that taking any other upload costs no read: a holder that concludes an
+   * upload writes the record and then removes the bytes.
    */
   async endedState({ token, generation, names }: FolderView): Promise<SavedState | null> {
     if (token.state === "gone" || generation !== token.generation) return null;
@@ -104,11 +143,11 @@ export class UploadFolder {
       if (failedWith(error, "ENOENT")) return null;
       throw error;
     }
-    // unless a new holder has taken it meanwhile, this is its last record
+    // Unless a new holder has taken the upload meanwhile, this is its last record.
     return (await this.has(token)) ? state : null;
   }
 
-  /** Changes a token that was seen; `false` where somebody else has, or the upload is gone. */
+  /** Replaces a token that was seen; `false` if somebody else has done so, or the upload is gone. */
   async exchange(seen: Token, next: Token): Promise<boolean> {
     try {
       await rename(join(this.path, seen.name), join(this.path, next.name));
@@ -123,7 +162,7 @@ export class UploadFolder {
     return (await look(join(this.path, token.name))) !== null;
   }
 
-  /** `null` where it is gone. */
+  /** The state in the record of a generation; `null` if there is none. */
   async readState(generation: number): Promise<SavedState | null> {
     try {
       return parseState(await readFile(this.#record(generation), "utf8"));
@@ -134,8 +173,8 @@ export class UploadFolder {
   }
 
   /**
-   * Whether the files have at least the bytes that a state counts. An upload that has changed meanwhile has them: the state is
-   * outdated then, and whoever acts on it looks again.
+   * Whether the files have at least the bytes that a state counts. True for an upload that has changed
+   * meanwhile: the state is outdated then, and whoever acts on it looks again.
    */
   async hasBytesOf({ segments }: SavedState): Promise<boolean> {
     for (const { name, length } of segments) {
@@ -147,20 +186,20 @@ export class UploadFolder {
   }
 
   /**
-   * Replaces the record of a generation, durably and in one step, but not before `bytes` are there. A record without its
-   * bytes is never seen, bytes without their record do not count.
+   * Replaces the record of a generation, durably and atomically, but not before `bytes` are durable. So
+   * a record without its bytes is never seen, and bytes without their record do not count.
    */
   async writeState(generation: number, state: SavedState, bytes: Promise<void>): Promise<void> {
     const temporary = `${this.#record(generation)}.${randomBytes(8).toString("hex")}`;
     try {
-      // Side by side; and where one has failed, the other is still waited for.
+      // Both run at once; if one fails, the other is still waited for.
       const written = this.#writeFile(temporary, formatState(state));
       await Promise.allSettled([written, bytes]);
       await written;
       await bytes;
       await rename(temporary, this.#record(generation));
     } catch (error) {
-      await this.#leftovers.remove(temporary, "a file of an upload");
+      await this.files.remove(temporary, "a file of an upload");
       throw error;
     }
     await this.settle();
@@ -168,19 +207,19 @@ export class UploadFolder {
 
   /** Makes durable which files there are. */
   async settle(): Promise<void> {
-    await this.#durability.folder(this.path);
+    await this.files.flushFolder(this.path);
   }
 
-  /** Removes what a state and its generation do not need: what those have left who were shut out, or died. */
+  /** Removes what a state and its generation do not need: the remains of holders that were fenced off or died. */
   async tidy({ names, generation }: FolderView, { segments }: SavedState): Promise<void> {
     const needed = new Set([`${generation}.record`, ...segments.map(({ name }) => name)]);
     const useless = names.filter((name) => !needed.has(name) && parseToken(name) === null);
     await Promise.all(useless.map((name) => this.removeFile(name)));
   }
 
-  /** Removes a file that no record names any more. Does not fail. */
+  /** Removes a file that no record names any more. Never throws. */
   async removeFile(name: string): Promise<void> {
-    await this.#leftovers.remove(join(this.path, name), "a file of an upload");
+    await this.files.remove(join(this.path, name), "a file of an upload");
   }
 
   async #names(): Promise<readonly string[] | null> {
@@ -197,7 +236,7 @@ export class UploadFolder {
     const fd = await open(path, "wx", this.modes.file);
     try {
       await writeChunks(fd, [bytes], { length: bytes.length, position: 0 });
-      await this.#durability.file(fd, bytes.length);
+      await this.files.flushFile(fd, bytes.length);
     } finally {
       await close(fd);
     }
@@ -210,5 +249,70 @@ export class UploadFolder {
 
 /** 0 if there is no record among the names. */
 function highestGeneration(names: readonly string[]): number {
-  return names.reduce((highest, name) => Math.max(highest, Number(RECORD.exec(name)?.[1] ?? 0)), 0);
+  return names.reduce((highest, name) => Math.max(highest, Number(RECORD_NAME.exec(name)?.[1] ?? 0)), 0);
+}
+
+export function newSegment(generation: number): Segment {
+  return { name: `bytes.${generation}.${randomBytes(8).toString("hex")}`, length: 0 };
+}
+
+/** The generation in which a segment was begun; `null` for a name that is not a segment's. */
+export function generationOf({ name }: Pick<Segment, "name">): number | null {
+  const [, generation] = SEGMENT_NAME.exec(name) ?? [];
+  return generation === undefined ? null : Number(generation);
+}
+
+/** The bytes that count. */
+export function lengthOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, { length }) => sum + length, 0);
+}
+
+export function formatState({ record, segments, isEnded }: SavedState): string {
+  return JSON.stringify({ version: 1, segments, isEnded, record });
+}
+
+/** The state of an upload whose record is damaged. */
+export const DAMAGED: SavedState = { record: "", segments: [], isDamaged: true };
+
+/** The state in a record, or {@link DAMAGED}. @throws FixityError `store-unavailable` for a record of a later version */
+export function parseState(text: string): SavedState {
+  try {
+    const { version, segments, isEnded, record } = JSON.parse(text) as SavedState & { readonly version: number };
+    if (version === 1 && typeof record === "string" && segments.every(isValid)) {
+      return isEnded === true ? { record, segments, isEnded } : { record, segments };
+    }
+    if (Number.isSafeInteger(version) && version > 1) throw unreadable();
+  } catch (error) {
+    if (error instanceof FixityError) throw error;
+  }
+  return DAMAGED;
+}
+
+function isValid({ name, length }: Segment): boolean {
+  return generationOf({ name }) !== null && Number.isSafeInteger(length) && length >= 0;
+}
+
+/** `null` for a name that is not a token's. */
+export function parseToken(name: string): Token | null {
+  const [, generation, state, holder] = TOKEN_NAME.exec(name) ?? [];
+  if (generation === undefined || state === undefined || holder === undefined) return null;
+  return { name, generation: Number(generation), state: state as TokenState, holder, owner: ownerOf(holder) };
+}
+
+/** A new token of a process that holds the upload. */
+export function heldToken(generation: number, owner: Owner): Token {
+  return tokenOf(generation, "held", newName(owner));
+}
+
+/** A new token of an upload that nobody holds. */
+export function restingToken(generation: number, state: "free" | "left" | "gone"): Token {
+  return tokenOf(generation, state, randomBytes(8).toString("hex"));
+}
+
+function tokenOf(generation: number, state: TokenState, holder: string): Token {
+  return { name: `${generation}-${state}-${holder}`, generation, state, holder, owner: ownerOf(holder) };
+}
+
+export function unreadable(cause?: unknown): FixityError {
+  return new FixityError("store-unavailable", "The upload cannot be read.", { cause });
 }

@@ -1,21 +1,31 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { UploadId } from "../../../core/upload-id.ts";
-import { GRACE, Hold, superseded } from "../../uploads/hold.ts";
-import type { Log } from "../options.ts";
+import { join } from "node:path";
 import { lifeOf, type Owner } from "../../../base/process-identity.ts";
-import { type SavedState, unreadable } from "./saved-state.ts";
-import { heldToken, restingToken, type Token } from "./token.ts";
-import type { FolderView, UploadFolder } from "./upload-folder.ts";
-import type { WantedBox } from "./wanted-box.ts";
+import type { UploadId } from "../../../core/upload-id.ts";
+import { Lease, superseded, Takeovers, type TakeoverTarget, Untaken } from "../../takeover.ts";
+import { close, open, readdir } from "../calls.ts";
+import { failedWith, type FileSystem } from "../file-system.ts";
+import type { Layout } from "../layout.ts";
+import {
+  type FolderView,
+  heldToken,
+  restingToken,
+  type SavedState,
+  type Token,
+  unreadable,
+  type UploadFolder,
+} from "./upload-folder.ts";
 
-/** Milliseconds between looks at an upload whose holder was asked to let go. */
-const LOOK_EVERY = 40;
+/** The pause between two looks at an upload whose holder was asked to release it. */
+const POLL_MS = 40;
+
+/** The pause between two looks for requests of other processes. */
+const REQUEST_POLL_MS = 250;
 
 /** An upload that was taken over. */
 export interface Taken {
   readonly id: UploadId;
   readonly folder: UploadFolder;
-  readonly hold: Hold;
+  readonly lease: Lease;
   readonly token: Token;
   readonly state: SavedState;
 }
@@ -25,131 +35,117 @@ export interface Ended {
   readonly ended: SavedState;
 }
 
-/** A holder that was asked to let go, and when its time is up. */
-interface Asked {
-  readonly name: string;
-  readonly until: number;
+/** A look that found an upload to take; `holder` is `null` if its process is dead or nobody holds it. */
+interface Seen {
+  readonly view: FolderView;
+  readonly holder: string | null;
 }
 
-/** How uploads go from one holder to the next, in this store or in whatever process has them. */
-export class Handover {
-  readonly #owner: Owner;
-  readonly #box: WantedBox;
-  readonly #log: Log;
-  /** Holds of this store, by the id of their uploads. They are asked without a detour over the disk. */
-  readonly #holds = new Map<string, { readonly hold: Hold; readonly token: Token }>();
+/** A token that was taken, and the folder as it was before. */
+interface Claim {
+  readonly before: FolderView;
+  readonly token: Token;
+  readonly lease: Lease;
+}
 
-  constructor(owner: Owner, box: WantedBox, log: Log) {
+/**
+ * Takeovers of uploads on disk. The holder is named by the token in the upload's folder. It is asked
+ * through a request file and fenced off by a token of the next generation.
+ */
+export class DiskTakeovers {
+  readonly #owner: Owner;
+  readonly #files: FileSystem;
+  readonly #requests: ReleaseRequests;
+  readonly #takeovers = new Takeovers();
+
+  constructor(layout: Layout, files: FileSystem, owner: Owner) {
     this.#owner = owner;
-    this.#box = box;
-    this.#log = log;
+    this.#files = files;
+    this.#requests = new ReleaseRequests(layout, files);
   }
 
-  /** Takes an upload over unless it has ended; `null` if there is none, and `gone` if it is being removed. */
+  /** Takes an upload over unless it has ended; `null` if there is none, `gone` if it is being removed. */
   async take(
     id: UploadId,
     folder: UploadFolder,
     signal: AbortSignal | undefined,
   ): Promise<Taken | Ended | "gone" | null> {
-    let asked: Asked | null = null;
+    const claim = await this.#takeovers.takeOver(id, this.#target(folder), signal);
+    if (claim === null || claim === "gone" || "ended" in claim) return claim;
+    const { before, token, lease } = claim;
     try {
-      for (;;) {
-        signal?.throwIfAborted();
-        let view = await folder.view();
-        const ended = view === null ? null : await folder.endedState(view);
-        if (ended !== null) return { ended };
-        const own = this.#holds.get(id.hex);
-        const deaf = own !== undefined && !(await own.hold.give(signal)) ? own.token.name : null;
-        if (own !== undefined) view = await folder.view();
-        if (view === null) return null;
-        if (view.token.state === "gone") return "gone";
+      return { id, folder, lease, token, state: await settledState(folder, before, token) };
+    } catch (error) {
+      // If another process has taken the upload over since the claim, only that matters.
+      const isHeld = await folder.has(token).catch(() => true);
+      if (!isHeld) lease.lose();
+      await this.release({ folder, lease, token }, false);
+      throw isHeld ? error : superseded();
+    }
+  }
+
+  /** Releases an upload. @param isDurable whether everything that can be read of it is durable */
+  async release(
+    { folder, lease, token }: Pick<Taken, "folder" | "lease" | "token">,
+    isDurable: boolean,
+  ): Promise<void> {
+    let isStillNamed = false;
+    try {
+      if (!lease.isLost) await folder.exchange(token, restingToken(token.generation, isDurable ? "free" : "left"));
+    } catch (error) {
+      isStillNamed = true;
+      this.#files.log("an upload could not be released: its next holder has to wait for a second", error);
+    }
+    this.end(lease, isStillNamed);
+  }
+
+  /** Ends a lease, whatever has become of the upload. */
+  end(lease: Lease, isStillNamed = false): void {
+    this.#requests.unwatch(lease);
+    lease.release(isStillNamed);
+  }
+
+  #target(folder: UploadFolder): TakeoverTarget<Seen, Claim, Ended | "gone" | null> {
+    return {
+      pollMs: POLL_MS,
+      look: async () => {
+        const view = await folder.view();
+        if (view === null) return new Untaken(null);
         const { token } = view;
-        const isTimeUp = deaf === token.name || (asked?.name === token.holder && performance.now() >= asked.until);
-        const next = this.#claimOn(token, isTimeUp);
-        if (next === null) asked = await this.#ask(token.holder, asked);
-        else if (await folder.exchange(token, next))
-          return await this.#settle({ id, folder, before: view, token: next });
-      }
-    } finally {
-      if (asked !== null) await this.#box.withdraw(asked.name);
-    }
+        if (token.state === "gone") return new Untaken("gone");
+        const ended = await folder.endedState(view);
+        if (ended !== null) return new Untaken({ ended });
+        return { view, holder: this.#isFree(token) ? null : token.holder };
+      },
+      ask: ({ view }) => this.#requests.post(view.token.holder),
+      withdraw: (holder) => this.#requests.withdraw(holder),
+      take: async ({ view, holder }) => {
+        const { generation } = view.token;
+        const token = heldToken(holder === null ? generation : generation + 1, this.#owner);
+        if (!(await folder.exchange(view.token, token))) return null;
+        const lease = new Lease(token.holder);
+        this.#requests.watch(lease);
+        return { before: view, token, lease };
+      },
+    };
   }
 
-  /**
-   * Lets go of an upload.
-   *
-   * @param isDurable whether all that can be read of it is
-   */
-  async release({ id, folder, hold, token }: Omit<Taken, "state">, isDurable: boolean): Promise<void> {
-    try {
-      if (!hold.lost) await folder.exchange(token, restingToken(token.generation, isDurable ? "free" : "left"));
-    } catch (error) {
-      this.#log("an upload could not be released: the next one who wants it has to wait for a second", error);
-    }
-    this.end({ id, hold, token });
-  }
-
-  /** The hold is over, with whatever has become of the upload. */
-  end({ id, hold, token }: Pick<Taken, "id" | "hold" | "token">): void {
-    this.#box.forget(token.holder);
-    if (this.#holds.get(id.hex)?.hold === hold) this.#holds.delete(id.hex);
-    hold.end();
-  }
-
-  /** The token to take an upload with; `null` while its holder may still let go. */
-  #claimOn(token: Token, isTimeUp: boolean): Token | null {
-    const { state, generation, owner } = token;
-    // Who is silent may just be stopped, or out of sight on another machine: only a process that is seen to be gone is.
-    const isFree = state !== "held" || (owner !== null && lifeOf(owner, this.#owner) === "dead");
-    if (isFree) return heldToken(generation, this.#owner);
-    return isTimeUp ? heldToken(generation + 1, this.#owner) : null;
-  }
-
-  async #ask(name: string, asked: Asked | null): Promise<Asked> {
-    if (asked?.name === name) {
-      await sleep(LOOK_EVERY);
-      return asked;
-    }
-    if (asked !== null) await this.#box.withdraw(asked.name);
-    await this.#box.post(name);
-    return { name, until: performance.now() + GRACE };
-  }
-
-  /** Makes sure of what the holder before has left, which is what this one goes on from. */
-  async #settle(claim: {
-    readonly id: UploadId;
-    readonly folder: UploadFolder;
-    readonly before: FolderView;
-    readonly token: Token;
-  }): Promise<Taken> {
-    const { id, folder, before, token } = claim;
-    const hold = new Hold();
-    this.#holds.get(id.hex)?.hold.lose();
-    this.#holds.set(id.hex, { hold, token });
-    this.#box.watch(token.holder, hold);
-    try {
-      const state = await settledState(folder, before, token);
-      return { id, folder, hold, token, state };
-    } catch (error) {
-      // Of what fails when the upload has been taken over since the claim, only that matters.
-      const isOurs = await folder.has(token).catch(() => true);
-      if (!isOurs) hold.lose();
-      await this.release({ id, folder, hold, token }, false);
-      throw isOurs ? error : superseded();
-    }
+  /** A silent holder may be stopped, or out of sight on another machine: only a process seen to be dead holds nothing. */
+  #isFree({ state, owner }: Token): boolean {
+    return state !== "held" || (owner !== null && lifeOf(owner, this.#owner) === "dead");
   }
 }
 
 /**
- * The state that is there now, durably and in the generation of the token.
+ * The state from which a new holder continues, durable and in the generation of its token.
  *
- * @throws FixityError `upload-superseded` where the token is gone already
+ * @throws FixityError `upload-superseded` if the token is gone already
  */
 async function settledState(folder: UploadFolder, before: FolderView, token: Token): Promise<SavedState> {
   const isSettled = before.token.state === "free";
-  // A holder that was not asked, or did not hear, may have gone on until a moment ago.
+  // A holder that was not asked, or did not notice, may have gone on until a moment ago.
   const view = isSettled ? before : await folder.view();
-  // What was seen after somebody else's claim is theirs: to tidy by it would remove their record.
+  // A view after another process's claim is that process's: tidying by it would remove its record.
   if (view !== before && view?.token.name !== token.name) throw superseded();
   const found = view === null ? null : await folder.readState(view.generation);
   if (view === null || found === null) throw unreadable();
@@ -164,4 +160,70 @@ async function settledState(folder: UploadFolder, before: FolderView, token: Tok
   }
   await folder.tidy({ ...view, generation }, state);
   return state;
+}
+
+/**
+ * How processes ask each other to release uploads: a folder (`uploads/wanted/`) with an empty file for
+ * each request, named after the lease. Holders poll this one folder for all their uploads.
+ */
+class ReleaseRequests {
+  readonly #layout: Layout;
+  readonly #files: FileSystem;
+  readonly #leases = new Map<string, Lease>();
+  #timer: NodeJS.Timeout | null = null;
+  #isLooking = false;
+  #hasFailed = false;
+
+  constructor(layout: Layout, files: FileSystem) {
+    this.#layout = layout;
+    this.#files = files;
+  }
+
+  /** Looks for requests for a lease of this store from now on. */
+  watch(lease: Lease): void {
+    this.#leases.set(lease.name, lease);
+    this.#timer ??= setInterval(() => void this.#look(), REQUEST_POLL_MS).unref();
+  }
+
+  unwatch(lease: Lease): void {
+    this.#leases.delete(lease.name);
+    if (this.#leases.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Requests the release of another store's lease. */
+  async post(name: string): Promise<void> {
+    const { wanted, modes } = this.#layout;
+    const path = join(wanted, name);
+    this.#files.cancelRemoval(path);
+    try {
+      await close(await open(path, "w", modes.file));
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+      await modes.mkdirs(wanted);
+      await close(await open(path, "w", modes.file));
+    }
+  }
+
+  /** Removes a request, whether it was met or not. Never throws. */
+  async withdraw(name: string): Promise<void> {
+    await this.#files.remove(join(this.#layout.wanted, name), "a request for an upload");
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      for (const name of await readdir(this.#layout.wanted)) this.#leases.get(name)?.requestRelease();
+      this.#hasFailed = false;
+    } catch (error) {
+      const isFailure = !failedWith(error, "ENOENT");
+      // Logged once, not four times a second.
+      if (isFailure && !this.#hasFailed) this.#files.log("requests for uploads could not be read", error);
+      this.#hasFailed = isFailure;
+    } finally {
+      this.#isLooking = false;
+    }
+  }
 }

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DAMAGED, formatState, generationOf, lengthOf, newSegment, parseState } from "./saved-state.ts";
+import { thisProcess } from "../../../base/process-identity.ts";
+import {
+  DAMAGED,
+  formatState,
+  generationOf,
+  heldToken,
+  lengthOf,
+  newSegment,
+  parseState,
+  parseToken,
+  restingToken,
+} from "./upload-folder.ts";
 
 test("a state is read as it was written, whatever its record holds", () => {
   const segments = [
@@ -37,4 +48,27 @@ test("a state that is damaged or leads out of its folder is damaged, and one of 
   }
   const later = state({ name, length: 1 }, { version: 2 });
   assert.throws(() => parseState(later), { name: "FixityError", code: "store-unavailable" });
+});
+
+test("a token is read from its name as it was made", () => {
+  const owner = thisProcess();
+  const held = heldToken(7, owner);
+  assert.deepEqual(parseToken(held.name), held);
+  assert.deepEqual(held.owner, owner);
+  for (const state of ["free", "left", "gone"] as const) {
+    const token = restingToken(1, state);
+    assert.deepEqual(parseToken(token.name), token);
+    assert.deepEqual([token.state, token.owner], [state, null]);
+  }
+});
+
+test("no two tokens have one name", () => {
+  const names = Array.from({ length: 100 }, () => [heldToken(1, thisProcess()).name, restingToken(1, "free").name]);
+  assert.equal(new Set(names.flat()).size, 200);
+});
+
+test("what else lies in an upload's folder is no token", () => {
+  for (const name of ["1.record", "bytes.1.0123456789abcdef", "1-free-", "-free-00", "1-lost-00", "1-free-XY", ""]) {
+    assert.equal(parseToken(name), null, name);
+  }
 });

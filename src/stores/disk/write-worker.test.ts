@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { publishBlob, stageBlob } from "./write-blob.ts";
+import { publishBlob, stageBlob } from "./write-worker.ts";
 
 let root: string;
 

@@ -7,16 +7,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BlobStore } from "../../core/store.ts";
 import { diskStore } from "../../disk.ts";
 import { assertAbsent, assertKept, content, digestOf, keep } from "../contract/tools.ts";
-import { Batches } from "./batches.ts";
-import { Durability } from "./file-system.ts";
-import { Folders } from "./folders.ts";
-import { InstanceFolder } from "./staging.ts";
-import { Layout } from "./layout.ts";
-import { Leftovers } from "./leftovers.ts";
-import type { DurabilityLevel } from "./options.ts";
 import { thisProcess } from "../../base/process-identity.ts";
-import { QuickPublisher } from "./quick-publisher.ts";
-import { WriteThreads } from "./write-threads.ts";
+import { BatchBudget } from "./batch-writer.ts";
+import { FileSystem } from "./file-system.ts";
+import { Layout } from "./layout.ts";
+import type { DurabilityLevel } from "./options.ts";
+import { Folders } from "./publisher.ts";
+import { Staging } from "./staging.ts";
+import { SmallBlobs } from "./write-threads.ts";
 
 const SIZE = 1000;
 
@@ -41,52 +39,42 @@ async function keepTogether(seeds: readonly number[]): Promise<boolean[]> {
   return committed.map(({ existed }) => existed);
 }
 
-/** A quick publisher in the store's folder, in a crowd. */
+/** Small blobs in the store's folder, while four uploads run. */
 class Scene implements AsyncDisposable {
-  readonly quick: QuickPublisher;
+  readonly small: SmallBlobs;
   readonly #folders: Folders;
-  readonly #instance: InstanceFolder;
-  readonly #threads = new WriteThreads(log, new Leftovers(log));
+  readonly #staging: Staging;
 
   constructor(level: DurabilityLevel) {
     const layout = new Layout(root);
-    const durability = new Durability(level);
-    const batches = new Batches();
-    for (let uploads = 0; uploads < 4; uploads += 1) batches.enter();
-    this.#folders = new Folders(layout, durability, log);
-    this.#instance = new InstanceFolder(layout, thisProcess(), log);
-    const threads = this.#threads;
-    const [folders, instance] = [this.#folders, this.#instance];
-    this.quick = new QuickPublisher({
-      layout,
-      instance,
-      folders,
-      durability,
-      batches,
-      threads,
-      leftovers: new Leftovers(log),
-      log,
-    });
+    const files = new FileSystem(level, log);
+    const budget = new BatchBudget();
+    for (let uploads = 0; uploads < 4; uploads += 1) budget.enter();
+    const folders = new Folders(layout, files);
+    const staging = new Staging(layout, files, thisProcess());
+    this.#folders = folders;
+    this.#staging = staging;
+    this.small = new SmallBlobs({ layout, staging, folders, budget });
   }
 
   /** Whether the bytes are published. */
   async publish(bytes: Buffer, signal?: AbortSignal): Promise<boolean> {
-    return await this.quick.publish(digestOf(bytes), { chunks: [bytes], size: bytes.length }, signal);
+    return await this.small.publish(digestOf(bytes), { chunks: [bytes], size: bytes.length }, signal);
   }
 
   async start(): Promise<void> {
     assert.equal(await this.publish(content(SIZE, 99)), false);
-    while (!this.#threads.ready) await sleep(1);
+    while (!this.small.isReady) await sleep(1);
   }
 
   async settle(bytes: Buffer): Promise<void> {
-    await this.#folders.make(digestOf(bytes));
+    await this.#folders.create(digestOf(bytes));
     await this.#folders.settle(digestOf(bytes));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#threads[Symbol.asyncDispose]();
-    await this.#instance.remove();
+    await this.small[Symbol.asyncDispose]();
+    await this.#staging.close();
   }
 }
 
