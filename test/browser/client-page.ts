@@ -21,7 +21,7 @@ export interface PageDownload {
   readonly code: string | null;
 }
 
-type PageOptions = Pick<ClientOptions, "endpoint" | "retry" | "headers">;
+export type PageOptions = Pick<ClientOptions, "endpoint" | "retry" | "headers">;
 
 /** Uploads what was chosen in the page's input. */
 async function upload(options: PageOptions, told: Pick<UploadOptions, "declare"> = {}): Promise<PageOutcome> {
@@ -60,9 +60,8 @@ async function download(options: PageOptions, link: string): Promise<PageDownloa
   const client = createClient(options);
   try {
     const { stream } = await client.download(link);
-    const chunks: Uint8Array<ArrayBuffer>[] = [];
-    for await (const chunk of stream) chunks.push(chunk);
-    return { text: await new Blob(chunks).text(), code: null };
+    // not `for await`, which WebKit does not know for streams
+    return { text: await new Response(stream).text(), code: null };
   } catch (error) {
     return { text: "", code: error instanceof FixityClientError ? error.code : String(error) };
   } finally {

@@ -55,6 +55,8 @@ async function moduleOf(module: URL): Promise<string> {
     write: false,
     format: "esm",
     platform: "browser",
+    // as the published files are compiled: WebKit does not know `using`
+    target: "es2024",
   });
   return outputFiles[0]?.text ?? "";
 }
