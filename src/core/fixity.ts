@@ -7,7 +7,7 @@ import { type Naming, settleNaming } from "./file-name.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
-import { Interruptible } from "./uploads/interruptible.ts";
+import { Interruptible } from "./interruptible-source.ts";
 import { Uploads } from "./uploads/uploads.ts";
 
 /** Between the prefix and the id of an upload: no link looks like it. */

@@ -1,7 +1,7 @@
 import { FixityError } from "../errors.ts";
 import { type ByteSource, type Hashes, sizeLimitExceeded } from "../intake.ts";
 import type { HeldUpload } from "../upload-store.ts";
-import { Interruptible } from "./interruptible.ts";
+import { Interruptible } from "../interruptible-source.ts";
 
 /** What one pass works with. */
 export interface AppendPassParts {

@@ -2,7 +2,7 @@ import { FixityError } from "../errors.ts";
 import { Hashes, type ResumableAlgorithm } from "../intake.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
-import { Interruptible, type Interruptions } from "./interruptible.ts";
+import { Interruptible, type Interruptions } from "../interruptible-source.ts";
 import type { UploadRecord } from "./upload-record.ts";
 
 /** Uploads whose hashes are kept in memory between requests. */

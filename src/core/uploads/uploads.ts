@@ -11,9 +11,9 @@ import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { EndedUpload, HeldUpload, UploadStore } from "../upload-store.ts";
 import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
-import { Finisher } from "./finisher.ts";
+import { Finisher } from "./completion.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
-import { Interruptible } from "./interruptible.ts";
+import { Interruptible } from "../interruptible-source.ts";
 import { checkReplay } from "./replay.ts";
 import { HashKeeper } from "./upload-hashes.ts";
 import {

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { ByteSource } from "../intake.ts";
+import type { ByteSource } from "./intake.ts";
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
