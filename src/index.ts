@@ -29,7 +29,7 @@ export type {
   UploadStore,
   UploadSummary,
 } from "./core/upload-store.ts";
-export type { Announced, AppendLimits, AppendOptions, Expectation } from "./core/uploads/append.ts";
-export type { UploadState } from "./core/uploads/upload-state.ts";
+export type { Announced, AppendLimits, AppendOptions, Expectation } from "./core/uploads/upload-options.ts";
+export type { UploadState } from "./core/uploads/upload-record.ts";
 export type { CreateOptions } from "./core/uploads/upload-options.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";

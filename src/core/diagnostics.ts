@@ -1,4 +1,5 @@
 import { channel, type Channel } from "node:diagnostics_channel";
+import { FixityError } from "./errors.ts";
 
 /**
  * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost nothing while nobody
@@ -8,15 +9,16 @@ import { channel, type Channel } from "node:diagnostics_channel";
  *     subscribe("fixity:upload", (event) => …);
  */
 
-/** An upload ended: the plain upload of one request, or a resumable upload with its last append. */
+/** An upload ended: the plain upload of one request, or a resumable upload with its last append. A claim of stored content is an upload too. */
 export interface UploadEvent {
   readonly kind: "plain" | "resumable";
   /** `stored` and `existed` were acknowledged; `failed` covers refusals, disconnects and store errors. */
   readonly outcome: "stored" | "existed" | "failed";
   /** The error's code; `null` unless the upload failed. */
   readonly code: string | null;
-  /** Bytes received by this process. */
+  /** Bytes of a plain upload that arrived, 0 for a claim; bytes of a resumable upload as a whole. */
   readonly size: number;
+  /** Of a resumable upload, the duration of its last request. */
   readonly durationMs: number;
 }
 
@@ -50,7 +52,7 @@ export interface CleanupEvent {
   readonly durationMs: number;
 }
 
-/** Publishes on one channel. */
+/** Publishes events on one channel. */
 export class Seam<Event> {
   readonly #channel: Channel;
 
@@ -58,7 +60,7 @@ export class Seam<Event> {
     this.#channel = channel(name);
   }
 
-  /** Whether anybody subscribes: without, callers need not make an event. */
+  /** Whether anybody subscribes. If not, callers need not create an event. */
   get isObserved(): boolean {
     return this.#channel.hasSubscribers;
   }
@@ -72,3 +74,20 @@ export const uploadEnded: Seam<UploadEvent> = new Seam("fixity:upload");
 export const downloadEnded: Seam<DownloadEvent> = new Seam("fixity:download");
 export const storeRequestEnded: Seam<StoreRequestEvent> = new Seam("fixity:store-request");
 export const cleanupEnded: Seam<CleanupEvent> = new Seam("fixity:cleanup");
+
+/**
+ * Publishes that an upload ended.
+ *
+ * @param startedAt what `performance.now()` returned at its start, or at the start of its last request
+ */
+export function publishUpload(
+  kind: UploadEvent["kind"],
+  result: { readonly existed: boolean } | FixityError,
+  { size, startedAt }: { readonly size: number; readonly startedAt: number },
+): void {
+  if (!uploadEnded.isObserved) return;
+  const durationMs = performance.now() - startedAt;
+  if (result instanceof FixityError)
+    uploadEnded.publish({ kind, outcome: "failed", code: result.code, size, durationMs });
+  else uploadEnded.publish({ kind, outcome: result.existed ? "existed" : "stored", code: null, size, durationMs });
+}

@@ -1,5 +1,21 @@
+/**
+ * The service without HTTP: everything that fixity does, over any store.
+ *
+ *     fixity.ts       plain uploads, reads, verification, collections; owns the rest
+ *     admissions.ts   the running work, which closing the service interrupts and waits for
+ *     intake.ts       counts, limits and hashes incoming bytes
+ *     store.ts        the port to a store of blobs; upload-store.ts is its part for resumable uploads
+ *     uploads/        the engine for resumable uploads
+ *     errors.ts       the error catalogue
+ *     diagnostics.ts  the channels on which the ends of uploads and collections are published
+ *
+ * A plain upload is staged in the store while it is hashed, and committed under its digest. The state of the service is in
+ * the store alone: it may be restarted, and run several times over one store, at any moment.
+ */
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
+import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
+import { asFixityError } from "./errors.ts";
 import { type ByteSource, digestOf, type Received, receive } from "./intake.ts";
 import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
@@ -7,51 +23,51 @@ import { type Naming, settleNaming } from "./file-name.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
-import { Interruptible } from "./interruptible-source.ts";
+import { InterruptibleSource } from "./interruptible-source.ts";
 import { Uploads } from "./uploads/uploads.ts";
 
-/** Between the prefix and the id of an upload: no link looks like it. */
+/** The path segment between the prefix and the id of a resumable upload. No link has this form. */
 export const UPLOADS_SEGMENT = "in-progress";
 
-/** What may be told with a file. */
+/** What is known or required of a file before it is stored. */
 export interface PutOptions extends Naming {
-  /** What the bytes must hash to. Anything else is refused and nothing is stored. */
+  /** The digest that the bytes must have. Others are refused, and nothing is stored. */
   readonly digest?: Digest | undefined;
-  /** How many bytes must come. */
+  /** The number of bytes that must arrive. */
   readonly length?: number | undefined;
-  /** Most bytes taken, where that is less than the service's own limit. */
+  /** The largest size, if smaller than the service's own limit. */
   readonly maxSize?: number | undefined;
   /**
-   * Called when all bytes are staged and hashed, and before they become a blob. What it throws fails the upload, and
-   * nothing is stored: the place for checks that need the end of a request, such as trailer fields.
+   * Called when all bytes are staged and hashed, before they become a blob: the place for checks that need the end of a
+   * request, such as trailer fields. If it throws, the upload fails and nothing is stored.
    */
   readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
-  /** {@link Fixity.lookUp} has just returned `absent` for `digest`: the store may save a look of its own. */
+  /** {@link Fixity.lookUp} has just returned `absent` for `digest`, so the store need not check again. */
   readonly isKnownAbsent?: boolean | undefined;
-  /** Ends the upload; nothing is stored. */
+  /** Aborts the upload; nothing is stored. */
   readonly signal?: AbortSignal | undefined;
-  /** Of the request that this is a part of; see {@link Fixity.admit}. @default one of its own */
+  /** The admission of the request; see {@link Fixity.admit}. @default one of its own */
   readonly admission?: Admission | undefined;
 }
 
-/** How a service is closed. */
+/** Options of {@link Fixity.close}. */
 export interface CloseOptions {
   /**
-   * Milliseconds that running uploads which cannot be resumed get to finish.
+   * Milliseconds that running plain uploads have to finish.
    *
    * @default 30000
    */
   readonly timeout?: number;
 }
 
-/** How a re-read of a stored blob went. */
+/** The result of reading a stored blob again. */
 export type Verification =
   | { readonly intact: true; readonly size: number }
   | { readonly intact: false; readonly size: number; readonly found: Digest };
 
-/** The service without HTTP: everything that fixity does, over any store. Made by {@link createFixity}. */
+/** A service over one store. Made by {@link createFixity}. */
 export class Fixity implements AsyncDisposable {
-  /** Uploads that can be interrupted and resumed; `null` where the store cannot keep them. */
+  /** Resumable uploads; `null` if the store cannot keep them. */
   readonly uploads: Uploads | null;
   readonly #options: ResolvedOptions;
   readonly #admissions = new Admissions();
@@ -67,33 +83,46 @@ export class Fixity implements AsyncDisposable {
     return this.#options.store;
   }
 
-  /** Most bytes that one file may have. */
+  /** The largest size of a file, in bytes. */
   get maxSize(): number {
     return this.#options.maxSize;
   }
 
-  /** The path under which links stand, such as `/uploads`. */
+  /** The path in front of links, such as `/uploads`. */
   get prefix(): string {
     return this.#options.prefix;
   }
 
-  /** The origin of the public URL, such as `https://files.example.com`; `null` where links are relative. */
+  /** The origin of the public URL, such as `https://files.example.com`; `null` if links are relative. */
   get publicOrigin(): string | null {
     return this.#options.publicOrigin;
   }
 
   /**
-   * Stores what `source` gives. When it returns, the bytes are whole, verified and durable; when it throws, nothing is
-   * stored and the source has been closed.
+   * Stores the bytes of `source`. When it returns, they are complete, verified and durable; when it throws, nothing is stored
+   * and the source has been closed.
    *
    * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…` code
    */
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
     using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
+    const startedAt = performance.now();
+    const progress = { size: 0 };
+    const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
+    try {
+      const receipt = await this.#put(bytes, options, progress);
+      publishUpload("plain", receipt, { size: receipt.size, startedAt });
+      return receipt;
+    } catch (error) {
+      publishUpload("plain", asFixityError(error), { ...progress, startedAt });
+      throw error;
+    }
+  }
+
+  async #put(source: ByteSource, options: PutOptions, progress: { size: number }): Promise<Receipt> {
     const { name, extension } = settleNaming(options);
     const { digest, length, isKnownAbsent, signal } = options;
     const maxSize = Math.min(options.maxSize ?? Infinity, this.#options.maxSize);
-    const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
     await using staged = await this.store.stage({
       mediaType: mediaTypeOf(extension),
       ...(digest !== undefined && { digest }),
@@ -102,7 +131,11 @@ export class Fixity implements AsyncDisposable {
       ...(options.maxSize !== undefined && { atMost: options.maxSize }),
       ...(signal !== undefined && { signal }),
     });
-    const received = await receive(bytes, (chunk) => staged.write(chunk), { maxSize, length, digest });
+    const write = (chunk: Uint8Array): Promise<void> | void => {
+      progress.size += chunk.length;
+      return staged.write(chunk);
+    };
+    const received = await receive(source, write, { maxSize, length, digest });
     await options.beforeCommit?.(received);
     signal?.throwIfAborted();
     const { existed } = await staged.commit(received.digest);
@@ -111,9 +144,9 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * The receipt for content that is stored already with the announced length, or `null`: an upload that names its digest
-   * and its length beforehand need not be sent. Without a length nothing is claimed, because a blob of the wrong size could
-   * not be told from the right one. The blob is durable when this returns.
+   * The receipt for content that is already stored with the announced length, or `null`: an upload that announces its digest
+   * and its length need not send its bytes. Without a length there is no receipt, because a damaged blob of the wrong size
+   * would look like the right one. The blob is durable when this returns.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
     const found = await this.lookUp(digest, options);
@@ -121,21 +154,24 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Like {@link claim}, and tells the two reasons apart for which there is no receipt: `absent` if the store has no such
-   * blob, which {@link put} may be told, and `unknown` without a length or if the blob has another size.
+   * Like {@link claim}, but distinguishes the reasons for no receipt: `absent` if the store has no such blob, which
+   * {@link put} can be told, and `unknown` without a length or if the blob has another size.
    */
   async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
+    const startedAt = performance.now();
     if (options.length === undefined) return "unknown";
     const stat = await this.store.confirm(digest, options.signal);
     if (stat === null) return "absent";
     if (stat.size !== options.length) return "unknown";
     const { name, extension } = settleNaming(options);
     const link = Link.to(digest, extension);
-    return receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });
+    const receipt = receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });
+    publishUpload("plain", receipt, { size: 0, startedAt });
+    return receipt;
   }
 
-  /** Opens a blob, or one range of it, for reading; `null` where there is none. */
+  /** Opens a blob, or one range of it, for reading; `null` if there is none. */
   async open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null> {
     this.#admissions.assertOpen();
     return this.store.open(digest, options);
@@ -147,19 +183,19 @@ export class Fixity implements AsyncDisposable {
     return this.store.stat(digest, signal);
   }
 
-  /** All blobs, in no promised order. */
+  /** All blobs, in no particular order. */
   list(signal?: AbortSignal): AsyncIterable<BlobStat> {
     this.#admissions.assertOpen();
     return this.store.list(signal);
   }
 
-  /** Removes a blob, and with it every link to it; `false` where there was none. */
+  /** Removes a blob, and with it every link to it; `false` if there was none. */
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     using _ = this.#admissions.admit("in-time");
     return this.store.remove(digest, signal);
   }
 
-  /** Reads a blob again and hashes it; `null` where there is none. */
+  /** Reads a blob again and compares its digest; `null` if there is none. */
   async verify(digest: Digest, signal?: AbortSignal): Promise<Verification | null> {
     using admission = this.#admissions.admit("at-once");
     const stopped = stoppedBy(admission, signal);
@@ -170,15 +206,26 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Removes what dead processes have left half-written and uploads that have expired, and completes those whose bytes had
-   * all come when their server died. If all of that went well, the store's mark says so to other servers.
+   * Removes what dead processes have left behind and expired uploads, and completes uploads whose server died after their
+   * last byte. If all of it succeeds, the store is marked for other servers.
    *
-   * @throws FixityError the first failure, when all has been tried
+   * @throws FixityError the first failure, once everything has been tried
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
     using admission = this.#admissions.admit("at-once");
-    const stopped = stoppedBy(admission, signal);
-    // one that cannot be read must not keep the rest for ever
+    const startedAt = performance.now();
+    let event: Omit<CleanupEvent, "durationMs"> = { outcome: "failed", staged: 0, bytes: 0 };
+    try {
+      const collected = await this.#collect(stoppedBy(admission, signal));
+      event = { outcome: "ok", ...collected };
+      return collected;
+    } finally {
+      if (cleanupEnded.isObserved) cleanupEnded.publish({ ...event, durationMs: performance.now() - startedAt });
+    }
+  }
+
+  async #collect(stopped: AbortSignal): Promise<Collected> {
+    // an unreadable upload must not keep the leftovers from being removed
     const [uploads] = await Promise.allSettled([this.uploads?.collect(stopped)]);
     stopped.throwIfAborted();
     const abandoned = await this.store.collect(stopped);
@@ -188,15 +235,15 @@ export class Fixity implements AsyncDisposable {
     return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
   }
 
-  /** The service is being closed, or has been: it takes no new work. */
+  /** The service is closing or closed: it accepts no new work. */
   get isClosing(): boolean {
     return this.#admissions.isClosing;
   }
 
   /**
-   * Admits a request, for who serves the service over a protocol. Calls that are given the admission belong to the request:
-   * they are not refused when {@link close} is called in the middle of it, and `close` waits until the admission is
-   * disposed of. When its time is over, the admission's listener has to end the request.
+   * Admits a request, for a protocol handler. Calls with the admission belong to the request: {@link close} does not refuse
+   * them, and waits until the admission is disposed of. When the time to finish is up, the admission's listener must end
+   * the request.
    *
    * @throws FixityError `shutting-down`
    */
@@ -205,18 +252,18 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Ends the service in an orderly way, before its process exits or its store is disposed of:
+   * Shuts the service down, before its process exits or its store is disposed of:
    *
-   * 1. From the call on, all new work is refused with `shutting-down`.
-   * 2. Appends to uploads that can be resumed are interrupted at once: what has come in is saved, and they fail with
+   * 1. New work is refused with `shutting-down` from now on.
+   * 2. Appends to resumable uploads are interrupted at once: the bytes that have arrived are saved, and the appends fail with
    *    `shutting-down` and the durable offset.
-   * 3. All other uploads may finish within `timeout`. Then they are interrupted too: nothing of them is stored.
+   * 3. Plain uploads may finish within `timeout`. Then they are interrupted too, and nothing of them is stored.
    *
-   * Resolves when all of it has ended. Downloads are not waited for: the server that sends them does that. The store is not
-   * disposed of; it belongs to whoever made it. A second call waits for the first one.
+   * Resolves when all of them have ended. It does not wait for downloads, which the server has to drain, and does not dispose
+   * of the store, which belongs to its creator. A second call waits for the first.
    *
-   * @throws FixityError `store-unavailable` where the store has not taken what was to be saved within 10 s after the
-   *   interruption: a store that does not answer cannot hold the process for ever
+   * @throws FixityError `store-unavailable` if the store has not saved everything 10 s after the interruption: a store that
+   *   does not respond cannot keep the process from exiting
    */
   close({ timeout = 30_000 }: CloseOptions = {}): Promise<void> {
     return this.#admissions.close(timeout);
@@ -227,12 +274,12 @@ export class Fixity implements AsyncDisposable {
     return this.close();
   }
 
-  /** The URL of a link as it is given to clients. */
+  /** The URL of a link, as clients receive it. */
   urlOf(link: Link): string {
     return this.#options.linkBase + link.toString();
   }
 
-  /** The URL of an upload that can be resumed, as it is given to clients. */
+  /** The URL of a resumable upload, as clients receive it. */
   urlOfUpload(id: UploadId): string {
     return `${this.#options.linkBase}${UPLOADS_SEGMENT}/${id.hex}`;
   }
@@ -243,9 +290,9 @@ export function createFixity(options: FixityOptions): Fixity {
   return new Fixity(options);
 }
 
-/** Bytes whose reader fails when the service is closed and the time to finish is over. */
+/** A source that fails when the service is closing and the time to finish is up. */
 function interruptedBy(admission: Admission, source: ByteSource): ByteSource {
-  return new Interruptible(source, { stopped: stoppedBy(admission) });
+  return new InterruptibleSource(source, { closing: stoppedBy(admission) });
 }
 
 function bytesOf(source: ByteSource | Uint8Array | Blob): ByteSource {

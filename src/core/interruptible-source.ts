@@ -6,52 +6,53 @@ type Result = IteratorResult<Uint8Array, undefined>;
 const DONE: Result = { done: true, value: undefined };
 
 /**
- * Milliseconds that a reader whose upload is wanted by another request waits for its first bytes. Without this, several
- * requests that want one upload at the same time would take it from each other before any of them has brought a byte.
+ * How long a reader whose upload is being taken over may still wait for its first bytes. Without this grace, several requests
+ * for one upload could take it from each other for ever, before any of them has received a byte.
  */
-const FIRST_BYTES_MS = 100;
+const FIRST_BYTES_GRACE_MS = 100;
 
 /**
- * Turns of the event loop without a chunk after which a stopped reader has everything that had arrived. A paused socket
- * needs two: one to be resumed, one to be read.
+ * Turns of the event loop without a chunk after which everything that had arrived has been read. A paused socket needs two:
+ * one to resume, one to be read.
  */
 const QUIET_TURNS = 5;
 
-/** Bounds on what a stopped reader still takes of a sender that never pauses. */
-const REST_MAX_BYTES = 16 * 1024 * 1024;
-const REST_MAX_MS = 1_000;
+/** Bounds on what is still read, while the service closes, from a sender that never pauses. */
+const CLOSING_MAX_BYTES = 16 * 1024 * 1024;
+const CLOSING_MAX_MS = 1_000;
 
-/** What ends a reader before its source does. */
+/** What interrupts a reader before the end of its source. */
 export interface Interruptions {
   /** Another request wants the upload: the next read fails. */
-  readonly wanted?: AbortSignal;
-  /** The service is being closed: what has already arrived is read, and then a read fails. */
-  readonly stopped?: AbortSignal | undefined;
+  readonly takeover?: AbortSignal;
+  /** The service is closing: what has already arrived is read, then a read fails. */
+  readonly closing?: AbortSignal | undefined;
 }
 
 /**
  * A source whose reader can be interrupted while it waits for bytes: the read then fails with the signal's reason. It has
- * one listener per signal for its whole life; a race for each chunk would leave a reaction behind for every one.
+ * one listener per signal for its whole life. (Racing each read against the signal would leave one reaction behind per
+ * chunk.)
  */
-export class Interruptible implements AsyncIterableIterator<Uint8Array> {
+export class InterruptibleSource implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
-  readonly #wanted: AbortSignal | undefined;
-  readonly #stopped: AbortSignal | undefined;
-  /** Rejects the read under way; another function for each read. */
+  readonly #takeover: AbortSignal | undefined;
+  readonly #closing: AbortSignal | undefined;
+  /** Rejects the pending read; a different function for each read. */
   #reject: ((reason: unknown) => void) | null = null;
   #hasBegun = false;
-  #firstBytes: NodeJS.Timeout | null = null;
-  /** Bytes and milliseconds that a stopped reader may still take. */
-  #rest = { bytes: REST_MAX_BYTES, until: Infinity };
+  #firstBytesTimer: NodeJS.Timeout | null = null;
+  /** Bytes and time that remain while the service closes. */
+  #remaining = { bytes: CLOSING_MAX_BYTES, until: Infinity };
 
-  constructor(source: ByteSource, { wanted, stopped }: Interruptions) {
+  constructor(source: ByteSource, { takeover, closing }: Interruptions) {
     this.#source = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-    this.#wanted = wanted;
-    this.#stopped = stopped;
-    wanted?.addEventListener("abort", this.#onWanted, { once: true });
-    stopped?.addEventListener("abort", this.#onStopped, { once: true });
-    if (wanted?.aborted === true) this.#onWanted();
-    if (stopped?.aborted === true) this.#onStopped();
+    this.#takeover = takeover;
+    this.#closing = closing;
+    takeover?.addEventListener("abort", this.#onTakeover, { once: true });
+    closing?.addEventListener("abort", this.#onClosing, { once: true });
+    if (takeover?.aborted === true) this.#onTakeover();
+    if (closing?.aborted === true) this.#onClosing();
   }
 
   [Symbol.asyncIterator](): this {
@@ -59,16 +60,16 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
   }
 
   next(): Promise<Result> {
-    if (this.#wanted?.aborted === true && this.#hasBegun) return this.#fail(this.#wanted.reason);
-    if (this.#stopped?.aborted === true && this.#isRestTaken) return this.#fail(this.#stopped.reason);
+    if (this.#takeover?.aborted === true && this.#hasBegun) return this.#fail(this.#takeover.reason);
+    if (this.#closing?.aborted === true && this.#isClosingOver) return this.#fail(this.#closing.reason);
     return new Promise((resolve, reject) => {
       this.#reject = reject;
-      if (this.#stopped?.aborted === true) void this.#stopWhenQuiet();
+      if (this.#closing?.aborted === true) void this.#interruptWhenQuiet();
       Promise.resolve(this.#source.next()).then(
         (result) => {
           this.#settle();
           if (result.done === true) return resolve(DONE);
-          if (this.#stopped?.aborted === true) this.#rest.bytes -= result.value.length;
+          if (this.#closing?.aborted === true) this.#remaining.bytes -= result.value.length;
           resolve(result);
         },
         (error: unknown) => {
@@ -84,35 +85,35 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
     return DONE;
   }
 
-  readonly #onWanted = (): void => {
-    if (this.#hasBegun) return this.#interrupt(this.#wanted?.reason);
-    this.#firstBytes = setTimeout(() => this.#interrupt(this.#wanted?.reason), FIRST_BYTES_MS);
+  readonly #onTakeover = (): void => {
+    if (this.#hasBegun) return this.#interrupt(this.#takeover?.reason);
+    this.#firstBytesTimer = setTimeout(() => this.#interrupt(this.#takeover?.reason), FIRST_BYTES_GRACE_MS);
   };
 
-  readonly #onStopped = (): void => {
-    this.#rest.until = performance.now() + REST_MAX_MS;
-    void this.#stopWhenQuiet();
+  readonly #onClosing = (): void => {
+    this.#remaining.until = performance.now() + CLOSING_MAX_MS;
+    void this.#interruptWhenQuiet();
   };
 
-  get #isRestTaken(): boolean {
-    return this.#rest.bytes <= 0 || performance.now() >= this.#rest.until;
+  get #isClosingOver(): boolean {
+    return this.#remaining.bytes <= 0 || performance.now() >= this.#remaining.until;
   }
 
-  /** Fails the read under way where it gets nothing of what has arrived. */
-  async #stopWhenQuiet(): Promise<void> {
-    const reading = this.#reject;
+  /** Fails the pending read unless it receives bytes that have already arrived. */
+  async #interruptWhenQuiet(): Promise<void> {
+    const pending = this.#reject;
     for (let turn = 0; turn < QUIET_TURNS; turn += 1) await nextTurn();
-    if (reading !== null && this.#reject === reading) this.#interrupt(this.#stopped?.reason);
+    if (pending !== null && this.#reject === pending) this.#interrupt(this.#closing?.reason);
   }
 
   #settle(): void {
     this.#reject = null;
     this.#hasBegun = true;
-    this.#endFirstBytes();
+    this.#clearTimer();
   }
 
-  #endFirstBytes(): void {
-    if (this.#firstBytes !== null) clearTimeout(this.#firstBytes);
+  #clearTimer(): void {
+    if (this.#firstBytesTimer !== null) clearTimeout(this.#firstBytesTimer);
   }
 
   #interrupt(reason: unknown): void {
@@ -126,11 +127,11 @@ export class Interruptible implements AsyncIterableIterator<Uint8Array> {
     return Promise.reject(reason);
   }
 
-  /** Does not wait: a source that has not answered yet would let nobody leave. */
+  /** Does not wait for the source, which may never settle its pending read. */
   #leave(): void {
-    this.#endFirstBytes();
-    this.#wanted?.removeEventListener("abort", this.#onWanted);
-    this.#stopped?.removeEventListener("abort", this.#onStopped);
+    this.#clearTimer();
+    this.#takeover?.removeEventListener("abort", this.#onTakeover);
+    this.#closing?.removeEventListener("abort", this.#onClosing);
     void Promise.resolve(this.#source.return?.()).catch(() => null);
   }
 }

@@ -1,144 +1,266 @@
-import { type Admission, shuttingDown } from "../admissions.ts";
-import type { Digest } from "../digest.ts";
+import { shuttingDown } from "../admissions.ts";
 import { FixityError } from "../errors.ts";
-import { type ByteSource, type Hashes, sizeLimitExceeded } from "../intake.ts";
+import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
+import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
-import { AppendPass, tooMuch } from "./append-pass.ts";
-import type { HashKeeper } from "./upload-hashes.ts";
-import { formatRecord, parseRecord, type UploadRecord } from "./upload-record.ts";
+import type { UploadHashes } from "./upload-hashes.ts";
+import type { Announced, AppendLimits, AppendOptions, Expectation } from "./upload-options.ts";
+import { failedRecord, formatRecord, type HeldRecord, parseRecord, type UploadRecord } from "./upload-record.ts";
 
-/** What the whole of an upload must be, where that was not told before. */
-export interface Expectation {
-  readonly digest?: Digest | undefined;
-  readonly sha512?: Buffer | undefined;
-}
-
-/** What a request says of the bytes that it brings. */
-export interface Announced {
-  /** Where they begin. */
-  readonly offset: number;
-  /** Whether the upload is complete behind them: it is, it is not, or it is where they reach its length. */
-  readonly completes: boolean | "at-length";
-  /** How many there are, where that is said. */
-  readonly announced?: number | undefined;
-}
-
-/** One request's bytes for an upload. */
-export interface AppendOptions extends Announced, Expectation {
-  /** Of the request that brings them; see {@link Fixity.admit}. @default one of its own */
-  readonly admission?: Admission | undefined;
-  readonly source: ByteSource;
-  /** Bytes of the whole upload, as this request tells them, perhaps in several ways. */
-  readonly lengths?: readonly number[];
-  /** The bytes count as a whole or not at all. Else what came in before an interruption counts. */
-  readonly whole?: boolean;
-  /**
-   * Whether a request that announces bytes past the upload's length, or past the largest size, ends the upload for good, as
-   * one does that brings them unannounced. Otherwise it is refused and the upload can be continued.
-   *
-   * @default false
-   */
-  readonly excessEnds?: boolean;
-  /**
-   * Called when all bytes are there and before they count: tells what the end of a request demands of the whole upload.
-   * What it throws fails the request, and content that has not been saved by then does not count.
-   */
-  readonly check?: () => Expectation | void;
-  /** Told of offsets as they become durable. */
-  readonly onProgress?: (offset: number) => void;
-  /** Told the durable offset when the request fails and the upload can be continued. */
-  readonly onFailure?: (offset: number) => void;
-}
-
-/** Limits on one append. */
-export interface AppendLimits {
-  readonly maxSize: number;
-  readonly maxAppendSize: number;
-  readonly minAppendSize: number;
-  /** Milliseconds after a save that an upload is kept. */
-  readonly expiry: number;
-}
-
-/** Milliseconds after which bytes that came in are saved, at the latest: what a killed process loses of a slow sender. */
+/** The time after which arrived bytes are saved at the latest: what a killed process loses of a slow sender. */
 const SAVE_INTERVAL_MS = 5_000;
 
-/** What an append works on, and with. */
-export interface AppendContext {
-  readonly id: UploadId;
-  readonly held: HeldUpload;
-  readonly record: UploadRecord;
-  readonly limits: AppendLimits;
-  readonly keeper: HashKeeper;
-  /** Aborted, with a `shutting-down`, when the service is being closed. */
-  readonly stopped: AbortSignal;
-}
-
-/** What an append has come to. */
+/** The result of an append. */
 export interface Appended {
   readonly record: UploadRecord;
   readonly offset: number;
-  /** The hashes of bytes that are to be committed without having been saved. `null` if they are saved, with the record. */
+  /** The hashes of bytes that are to be committed without having been saved; `null` if bytes and record are saved. */
   readonly unsaved: Hashes | null;
 }
 
-/** An append to an upload that is held, and has not ended. */
+/**
+ * One append to an upload that is held and has not ended: {@link run} checks what the request announces, receives its bytes
+ * and saves them.
+ *
+ * Bytes are saved on the way, so that little is lost with the process: at the offsets where the store says that a save is
+ * cheapest, and every few seconds. Saves and renewals run beside the writes, one at a time. The first one that fails makes
+ * the next write fail.
+ */
 export class Append {
-  readonly #context: AppendContext;
+  readonly #id: UploadId;
   readonly #held: HeldUpload;
   readonly #options: AppendOptions;
   readonly #limits: AppendLimits;
-  /** The end of the request has refused its content: what has not been saved does not count. */
-  #isRefused = false;
+  readonly #uploadHashes: UploadHashes;
+  readonly #closing: AbortSignal;
   /** As it will be saved next. */
   #record: UploadRecord;
+  /** More bytes arrived than the whole upload may have. */
+  #hasOverrun = false;
+  /** The end of the request has refused its content, so what has not been saved does not count. */
+  #isRefused = false;
+  /** The offset of the last save that has begun. */
+  #savedUntil: number;
+  /** A write is pending. The store may not have accepted its bytes yet, so no save may begin. */
+  #isWriting = false;
+  #isSaveDue = false;
+  /** The save or renewal beside the writes; never rejects. */
+  #background: Promise<void> | null = null;
+  #backgroundFailure: { readonly reason: unknown } | null = null;
 
-  constructor(context: AppendContext, options: AppendOptions) {
-    this.#context = context;
-    this.#held = context.held;
-    this.#record = context.record;
+  /** @param closing aborted, with a `shutting-down`, when the service is closing */
+  constructor(
+    { id, held, record }: HeldRecord,
+    options: AppendOptions,
+    engine: { readonly limits: AppendLimits; readonly hashes: UploadHashes; readonly closing: AbortSignal },
+  ) {
+    this.#id = id;
+    this.#held = held;
+    this.#record = record;
     this.#options = options;
-    this.#limits = context.limits;
+    this.#limits = engine.limits;
+    this.#uploadHashes = engine.hashes;
+    this.#closing = engine.closing;
+    this.#savedUntil = held.offset;
   }
 
-  /** The upload has gone wrong for good. */
+  /** The upload has failed for good. */
   get hasFailed(): boolean {
     return this.#record.outcome !== null;
   }
 
   /**
-   * Takes the bytes. When it returns they are durable, or the last ones and ready to be committed; the record says whether
-   * the upload is complete with them.
+   * Receives the bytes. When it returns, either they are durable, or they were the last ones and are ready to be committed;
+   * the record says which.
    *
-   * @throws FixityError, when what can be kept of the bytes is durable; `shutting-down` has the offset among its facts
+   * @throws FixityError, once what can be kept of the bytes is durable; a `shutting-down` has the offset among its facts
    */
   async run(): Promise<Appended> {
     const { offset } = this.#options;
-    if (offset !== this.#held.offset) throw mismatch(this.#held.offset, offset);
-    await this.#endOnExcess();
+    if (offset !== this.#held.offset) throw offsetMismatch(this.#held.offset, offset);
+    if (this.#options.excessEnds === true) {
+      const excess = excessOf({ ...this.#options, length: this.#record.length }, this.#limits);
+      if (excess !== null) {
+        await this.#end(excess);
+        throw excess;
+      }
+    }
     this.#record = withExpectations(this.#record, this.#options);
-    this.#checkLength();
-    checkAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
-    const hashes = await this.#takeHashes();
-    const pass = this.#newPass(hashes);
+    this.#assertLength();
+    assertAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
+
+    const hashes = await this.#hashesSoFar();
     try {
-      await this.#receive(pass);
-      this.#expect(this.#check(), hashes);
-      this.#sealAt(hashes.size);
+      await this.#receive(hashes);
+      this.#record = withExpectations(this.#record, this.#checkEnd());
+      this.#assertHashed(hashes);
+      this.#sealIfComplete(hashes.size);
     } catch (error) {
-      throw await this.#salvage(pass, hashes, error);
+      throw await this.#salvage(hashes, error);
     }
-    if (this.#record.sealed && this.#held.commitUnsaved !== undefined) {
-      await pass.saved();
-      void this.#recordNow(hashes);
-      return { record: this.#record, offset: hashes.size, unsaved: hashes };
+
+    const isLast = this.#record.sealed;
+    if (isLast && this.#held.commitUnsaved !== undefined) {
+      await this.#background;
+      this.#assertBackground();
+      return { record: this.#updateRecord(hashes), offset: hashes.size, unsaved: hashes };
     }
-    await pass.save(!this.#record.sealed);
-    this.#context.keeper.keep(this.#context.id, hashes);
+    await this.#save(hashes, !isLast);
     return { record: this.#record, offset: hashes.size, unsaved: null };
   }
 
-  #check(): Expectation {
+  #assertLength(): void {
+    const { length } = this.#record;
+    const { offset } = this.#held;
+    if (length === null) return;
+    if (length < offset) {
+      throw inconsistentLength(`The upload already has ${offset} bytes, more than a length of ${length}.`);
+    }
+    if (length > this.#limits.maxSize) throw sizeLimitExceeded(this.#limits.maxSize);
+  }
+
+  async #hashesSoFar(): Promise<Hashes> {
+    try {
+      return await this.#uploadHashes.of({ id: this.#id, held: this.#held, record: this.#record }, this.#closing);
+    } catch (error) {
+      throw error === this.#closing.reason ? shuttingDown(this.#held.offset) : error;
+    }
+  }
+
+  /**
+   * Receives the whole source. Fails if the source does, if another request takes the upload over, or if the service is
+   * closing; what has arrived until then can still be saved.
+   *
+   * Meanwhile the upload cannot expire: arrived bytes are saved every few seconds, and where there is nothing to save (the
+   * bytes count all together, or the sender pauses) the record alone is renewed in time.
+   */
+  async #receive(hashes: Hashes): Promise<void> {
+    const { expiry } = this.#limits;
+    const interval = Math.min(SAVE_INTERVAL_MS, Math.max(expiry / 4, 1));
+    const timer = setInterval(() => {
+      this.#saveProgress(hashes);
+      this.#renewInTime();
+    }, interval);
+    const intake = this.#intakeOver(hashes);
+    const interruptions = { takeover: this.#held.takeover, closing: this.#closing };
+    try {
+      for await (const bytes of new InterruptibleSource(this.#options.source, interruptions)) {
+        this.#assertBackground();
+        const accepted = this.#write(intake, bytes);
+        if (accepted === undefined) continue;
+        this.#isWriting = true;
+        try {
+          await accepted;
+        } finally {
+          this.#isWriting = false;
+        }
+        if (this.#isSaveDue) this.#saveBeside(hashes);
+      }
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #intakeOver(hashes: Hashes): Intake {
+    const { length } = this.#record;
+    const { maxSize, maxAppendSize } = this.#limits;
+    const overrun = (): FixityError => {
+      this.#hasOverrun = true;
+      if (length === null) return sizeLimitExceeded(maxSize);
+      return inconsistentLength("More bytes arrived than the length of the upload.", { limit: length });
+    };
+    return new Intake(hashes, [
+      { end: hashes.size + maxAppendSize, exceeded: () => appendLimitExceeded(maxAppendSize) },
+      { end: length ?? maxSize, exceeded: overrun },
+    ]);
+  }
+
+  #write(intake: Intake, bytes: Uint8Array): Promise<void> | void {
+    if (!this.#isWhole && intake.hashes.size + bytes.length >= this.#held.nextSave) {
+      intake.check(bytes.length);
+      return this.#writePieces(intake.hashes, bytes);
+    }
+    intake.update(bytes);
+    return this.#held.write(bytes);
+  }
+
+  /** Writes up to each offset at which a save is cheapest, and begins one there unless one is running. */
+  async #writePieces(hashes: Hashes, bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const room = Math.max(this.#held.nextSave - hashes.size, 1);
+      const piece = rest.subarray(0, room);
+      rest = rest.subarray(piece.length);
+      hashes.update(piece);
+      await this.#held.write(piece);
+      if (piece.length === room) this.#saveBeside(hashes);
+    }
+  }
+
+  get #isWhole(): boolean {
+    return this.#options.whole === true;
+  }
+
+  #saveProgress(hashes: Hashes): void {
+    if (this.#isWhole || hashes.size === this.#savedUntil) return;
+    if (this.#isWriting) this.#isSaveDue = true;
+    else this.#saveBeside(hashes);
+  }
+
+  /** Postpones the expiry without saving bytes: the record stays that of the last save. */
+  #renewInTime(): void {
+    const { expiry } = this.#limits;
+    const saved = parseRecord(this.#held.record);
+    const now = Date.now();
+    if (saved.expires - now > expiry / 2) return;
+    this.#beside(() => this.#held.renew(formatRecord({ ...saved, expires: now + expiry })));
+  }
+
+  #saveBeside(hashes: Hashes): void {
+    this.#beside(() => this.#saveNow(hashes));
+  }
+
+  /** Runs one save or renewal beside the writes, unless one is running already. */
+  #beside(work: () => Promise<void>): void {
+    if (this.#background !== null || this.#backgroundFailure !== null) return;
+    this.#background = work()
+      .catch((reason: unknown) => {
+        this.#backgroundFailure ??= { reason };
+      })
+      .finally(() => {
+        this.#background = null;
+      });
+  }
+
+  #assertBackground(): void {
+    if (this.#backgroundFailure !== null) throw this.#backgroundFailure.reason;
+  }
+
+  /** Makes everything durable that has arrived, and keeps its hashes. @param isLast the upload is not used any more */
+  async #save(hashes: Hashes, isLast: boolean): Promise<void> {
+    await this.#background;
+    this.#assertBackground();
+    await this.#saveNow(hashes, isLast);
+    this.#uploadHashes.keep(this.#id, hashes);
+  }
+
+  async #saveNow(hashes: Hashes, isLast = false): Promise<void> {
+    const offset = hashes.size;
+    this.#isSaveDue = false;
+    this.#savedUntil = offset;
+    await this.#held.save(formatRecord(this.#updateRecord(hashes)), isLast);
+    this.#options.onProgress?.(offset);
+  }
+
+  /** Brings the record up to the bytes that have arrived so far. */
+  #updateRecord(hashes: Hashes): UploadRecord {
+    const now = Date.now();
+    this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states() };
+    return this.#record;
+  }
+
+  #checkEnd(): Expectation {
     try {
       return this.#options.check?.() ?? {};
     } catch (error) {
@@ -147,71 +269,8 @@ export class Append {
     }
   }
 
-  async #takeHashes(): Promise<Hashes> {
-    const { keeper, id, stopped } = this.#context;
-    try {
-      return await keeper.take(id, this.#held, this.#record, stopped);
-    } catch (error) {
-      throw error === stopped.reason ? shuttingDown(this.#held.offset) : error;
-    }
-  }
-
-  #newPass(hashes: Hashes): AppendPass {
-    const { whole = false, onProgress = () => undefined } = this.#options;
-    return new AppendPass({
-      held: this.#held,
-      hashes,
-      length: this.#record.length,
-      limits: this.#limits,
-      whole,
-      stopped: this.#context.stopped,
-      record: () => this.#recordNow(hashes),
-      onProgress,
-    });
-  }
-
-  /**
-   * Takes all of the source. Meanwhile the upload cannot expire: what has come in is saved every few seconds, and where
-   * nothing can be saved (the bytes count as a whole, or the sender pauses) the record alone is renewed in time.
-   */
-  async #receive(pass: AppendPass): Promise<void> {
-    const { expiry } = this.#limits;
-    const timer = setInterval(
-      () => {
-        pass.saveProgress();
-        const saved = parseRecord(this.#held.record);
-        const now = Date.now();
-        if (saved.expires - now <= expiry / 2) pass.renew(formatRecord({ ...saved, expires: now + expiry }));
-      },
-      Math.min(SAVE_INTERVAL_MS, Math.max(expiry / 4, 1)),
-    );
-    try {
-      await pass.take(this.#options.source);
-    } finally {
-      clearInterval(timer);
-    }
-  }
-
-  /** @throws FixityError `inconsistent-length` or `size-limit-exceeded`, when the upload has been ended by it */
-  async #endOnExcess(): Promise<void> {
-    if (this.#options.excessEnds !== true) return;
-    const excess = excessOf({ ...this.#options, length: this.#record.length }, this.#limits);
-    if (excess === null) return;
-    await this.#end(excess);
-    throw excess;
-  }
-
-  #checkLength(): void {
-    const { length } = this.#record;
-    const { offset } = this.#held;
-    if (length === null) return;
-    if (length < offset) throw inconsistent(`The upload has ${offset} bytes already, more than a length of ${length}.`);
-    if (length > this.#limits.maxSize) throw sizeLimitExceeded(this.#limits.maxSize);
-  }
-
-  #expect(told: Expectation, hashes: Hashes): void {
-    this.#record = withExpectations(this.#record, told);
-    // too late to begin with it, where the bytes cannot be had again
+  /** A SHA-512 that is announced at the end comes too late if the bytes were not hashed and cannot be read back. */
+  #assertHashed(hashes: Hashes): void {
     if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read !== undefined) return;
     throw new FixityError(
       "unsupported-digest",
@@ -219,70 +278,57 @@ export class Append {
     );
   }
 
-  #sealAt(offset: number): void {
+  #sealIfComplete(offset: number): void {
     const { completes } = this.#options;
     const { length } = this.#record;
     const isComplete = completes === "at-length" ? offset === length : completes;
     if (!isComplete) return;
     if (length !== null && offset !== length) {
-      throw inconsistent(`The upload is said to be complete with ${offset} bytes, and has a length of ${length}.`);
+      throw inconsistentLength(`The upload ends with ${offset} bytes, but has a length of ${length}.`);
     }
     this.#record = { ...this.#record, length: offset, sealed: true };
   }
 
-  /** The record of the bytes that came in until now. */
-  #recordNow(hashes: Hashes): string {
-    const now = Date.now();
-    this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states() };
-    return formatRecord(this.#record);
-  }
-
-  /** After a failure: keeps what came in, or ends an upload that has gone wrong for good. @returns the failure to report */
-  async #salvage(pass: AppendPass, hashes: Hashes, error: unknown): Promise<unknown> {
-    const isStopped = error === this.#context.stopped.reason;
+  /** After a failure: saves what has arrived, or ends an upload that has failed for good. @returns the error to report */
+  async #salvage(hashes: Hashes, error: unknown): Promise<unknown> {
+    const isClosing = error === this.#closing.reason;
     try {
-      await pass.settle();
-      if (pass.overran && error instanceof FixityError) {
-        await this.#end(error);
-      } else if (this.#options.whole !== true && !this.#isRefused) {
-        await pass.save(true);
-        this.#context.keeper.keep(this.#context.id, hashes);
-      }
-      return isStopped ? shuttingDown(this.#held.offset) : error;
+      await this.#background;
+      if (this.#hasOverrun && error instanceof FixityError) await this.#end(error);
+      else if (!this.#isWhole && !this.#isRefused) await this.#save(hashes, true);
+      return isClosing ? shuttingDown(this.#held.offset) : error;
     } catch (failure) {
-      // Normally the first failure is the one to report, and the offset has stayed what it was. At a shutdown nothing was
-      // wrong until the save failed: its failure tells the client, or the log, what has become of the bytes.
-      if (!isStopped) return error;
+      // Normally the first failure is the one to report: the durable offset has not changed. When the service closes, nothing
+      // was wrong until the save failed, and its failure tells the client, or the log, what became of the bytes.
+      if (!isClosing) return error;
       const isSuperseded = failure instanceof FixityError && failure.code === "upload-superseded";
       return isSuperseded ? failure : shuttingDown(undefined, failure);
     }
   }
 
   /** "marking the upload resource invalid and rejecting any further interaction with it" (draft, "Upload Append"). */
-  async #end({ code: failed, message, facts }: FixityError): Promise<void> {
-    const now = Date.now();
-    const ended = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: null };
-    const record = { ...ended, outcome: { failed, message, facts } };
+  async #end(error: FixityError): Promise<void> {
+    const record = failedRecord(this.#record, error, this.#limits.expiry);
     await this.#held.conclude(formatRecord(record));
     this.#record = record;
   }
 }
 
 /**
- * Refuses content by what is announced of it.
+ * Refuses content by what is announced about it.
  *
  * @throws FixityError `append-limit-exceeded`, `append-too-small`, `inconsistent-length`, `size-limit-exceeded`
  */
-export function checkAnnounced(
+export function assertAnnounced(
   announcement: Announced & { readonly length: number | null },
   limits: AppendLimits,
 ): void {
   const { announced, completes } = announcement;
   const { maxAppendSize, minAppendSize } = limits;
   if (announced === undefined) return;
-  if (announced > maxAppendSize) throw tooMuch(maxAppendSize);
+  if (announced > maxAppendSize) throw appendLimitExceeded(maxAppendSize);
   if (announced > 0 && announced < minAppendSize && completes === false) {
-    throw new FixityError("append-too-small", `One request must bring ${minAppendSize} bytes at least.`, {
+    throw new FixityError("append-too-small", `One request must have at least ${minAppendSize} bytes.`, {
       facts: { limit: minAppendSize },
     });
   }
@@ -290,42 +336,50 @@ export function checkAnnounced(
   if (excess !== null) throw excess;
 }
 
-/** What is wrong with content that is announced to end past the upload's length or the largest size, or `null`. */
+/** The error for content that is announced to end past the upload's length or the largest size; `null` if it does not. */
 function excessOf(
   { offset, announced = 0, length }: Announced & { readonly length: number | null },
   { maxSize }: AppendLimits,
 ): FixityError | null {
   const end = offset + announced;
-  if (length !== null && end > length) return inconsistent(`The bytes would end at ${end}, past the length ${length}.`);
+  if (length !== null && end > length) {
+    return inconsistentLength(`The bytes would end at ${end}, past the length ${length}.`);
+  }
   return end > maxSize ? sizeLimitExceeded(maxSize) : null;
 }
 
+/** The record with what a request announces about the whole file. @throws FixityError if it contradicts the record */
 function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {
   const { lengths = [], digest, sha512 } = told;
   const length = [record.length, ...lengths].reduce(agreedLength, null);
-  const sha256 = digest?.hex ?? record.sha256;
-  if (record.sha256 !== null && sha256 !== record.sha256) throw disagreement();
-  const wanted512 = sha512?.toString("base64") ?? record.sha512;
-  if (record.sha512 !== null && wanted512 !== record.sha512) throw disagreement();
-  return { ...record, length, sha256, sha512: wanted512 };
+  const hex = digest?.hex ?? record.sha256;
+  const base64 = sha512?.toString("base64") ?? record.sha512;
+  if (record.sha256 !== null && hex !== record.sha256) throw contradictoryDigest();
+  if (record.sha512 !== null && base64 !== record.sha512) throw contradictoryDigest();
+  return { ...record, length, sha256: hex, sha512: base64 };
 }
 
-/** "If multiple requests include indicators, their indicated values MUST match" (length). */
-export function agreedLength(known: number | null, told: number | null): number | null {
-  if (known === null || told === null || known === told) return known ?? told;
-  throw inconsistent(`The upload was said to have ${known} bytes, and now ${told}.`);
+/** "If multiple requests include indicators, their indicated values MUST match" (draft, on the length). */
+export function agreedLength(known: number | null, stated: number | null): number | null {
+  if (known === null || stated === null || known === stated) return known ?? stated;
+  throw inconsistentLength(`The length of the upload was ${known} bytes, and is now ${stated}.`);
 }
 
-export function disagreement(): FixityError {
+export function contradictoryDigest(): FixityError {
   return new FixityError("digest-mismatch", "The upload was announced with another digest.");
 }
 
-export function inconsistent(message: string): FixityError {
-  return new FixityError("inconsistent-length", message);
-}
-
-export function mismatch(expected: number, provided: number): FixityError {
-  return new FixityError("offset-mismatch", `The upload stands at ${expected}, and the bytes begin at ${provided}.`, {
+export function offsetMismatch(expected: number, provided: number): FixityError {
+  const message = `The upload is at ${expected}, but the bytes begin at ${provided}.`;
+  return new FixityError("offset-mismatch", message, {
     facts: { "expected-offset": expected, "provided-offset": provided },
   });
+}
+
+function inconsistentLength(message: string, facts: FixityError["facts"] = {}): FixityError {
+  return new FixityError("inconsistent-length", message, { facts });
+}
+
+function appendLimitExceeded(limit: number): FixityError {
+  return new FixityError("append-limit-exceeded", `One request may have at most ${limit} bytes.`, { facts: { limit } });
 }

@@ -14,7 +14,7 @@ const EXPIRY = 24 * HOUR;
 
 type Summary = Omit<UploadSummary, "id">;
 
-/** A service over a store in memory, which counts how often a record is read. */
+/** A service over a memory store that counts how often a record is read. */
 class Watched {
   readonly store: BlobStore = memoryStore();
   readonly fixity: Fixity;
@@ -34,7 +34,7 @@ class Watched {
     return this.fixity.uploads ?? assert.fail();
   }
 
-  /** Lets the store's listing show this of all uploads. */
+  /** Makes the store's listing show this for all uploads. */
   show(summary: Summary): void {
     const { uploads = assert.fail() } = this.store;
     const list = uploads.list.bind(uploads);
@@ -49,7 +49,7 @@ class Watched {
     return id;
   }
 
-  /** How many records a collection reads. */
+  /** The number of records that a collection reads. */
   async readsOfCollection(): Promise<number> {
     this.reads = [];
     await this.fixity.collect();
@@ -73,19 +73,19 @@ describe("a collection", () => {
   for (const [summary, isRead] of SUMMARIES) {
     const { age, isEnded } = summary;
     const what = `${isEnded ? "an ended" : "an unfinished"} upload of age ${age}`;
-    test(`${isRead ? "reads" : "does not read"} ${what}, and believes the record`, async () => {
+    test(`${isRead ? "reads" : "does not read"} ${what}, and trusts the record`, async () => {
       const watched = new Watched();
       const finished = await watched.finished();
       const { id: unfinished } = await watched.uploads.create({});
       watched.show(summary);
       assert.equal(await watched.readsOfCollection(), isRead ? 2 : 0);
-      // both are young, whatever the listing has shown
+      // both are young, whatever the listing shows
       assert.equal((await watched.uploads.find(finished)).offset, 5);
       assert.equal((await watched.uploads.find(unfinished)).offset, 0);
     });
   }
 
-  test("an expiry of less than five minutes is kept", async (t) => {
+  test("respects an expiry of less than five minutes", async (t) => {
     t.mock.timers.enable({ apis: ["Date"] });
     const watched = new Watched(MINUTE);
     await watched.uploads.create({});
@@ -94,11 +94,11 @@ describe("a collection", () => {
     assert.equal((await watched.fixity.collect()).staged, 1);
   });
 
-  test("finished uploads cost no read until they expire, and then one each", async (t) => {
+  test("does not read finished uploads until they expire, and then each once", async (t) => {
     t.mock.timers.enable({ apis: ["Date"] });
     const watched = new Watched();
     for (let n = 0; n < 20; n += 1) await watched.finished();
-    // complete from its creation on
+    // one that was complete at its creation
     const digest = (await Array.fromAsync(watched.fixity.list()))[0]?.digest ?? assert.fail();
     await watched.uploads.create({ digest, length: 5 });
     for (let hour = 1; hour < 24; hour += 1) {
@@ -111,7 +111,7 @@ describe("a collection", () => {
     assert.equal(await watched.readsOfCollection(), 0);
   });
 
-  test("records that were written under a longer expiry are kept until then", async (t) => {
+  test("keeps uploads whose records were written under a longer expiry until then", async (t) => {
     t.mock.timers.enable({ apis: ["Date"] });
     const watched = new Watched();
     const id = await watched.finished();
@@ -124,7 +124,7 @@ describe("a collection", () => {
     await assert.rejects(watched.uploads.find(id), { code: "upload-not-found" });
   });
 
-  test("leaves a mark once it is complete, and none if something could not be removed", async () => {
+  test("sets the mark once it is complete, and not if a removal failed", async () => {
     const watched = new Watched();
     let marks = 0;
     const age = () => Promise.resolve(null);

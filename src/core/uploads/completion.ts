@@ -1,103 +1,144 @@
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import { digestMismatch, type Hashes } from "../intake.ts";
+import { digestMismatch, Hashes } from "../intake.ts";
+import type { BlobStore } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
-import type { Committed } from "../staged-blob.ts";
-import type { HeldUpload } from "../upload-store.ts";
-import type { Appended } from "./append.ts";
-import type { HashKeeper } from "./upload-hashes.ts";
-import { digestIn, formatRecord, isFinalFailure, type Outcome, type UploadRecord } from "./upload-record.ts";
+import { agreedLength, contradictoryDigest, offsetMismatch } from "./append.ts";
+import type { UploadHashes } from "./upload-hashes.ts";
+import type { AppendOptions, Expectation } from "./upload-options.ts";
+import {
+  digestIn,
+  endedRecord,
+  failedOutcome,
+  formatRecord,
+  type HeldRecord,
+  isFinalFailure,
+  type Outcome,
+  type StoredOutcome,
+  type UploadRecord,
+} from "./upload-record.ts";
 
-/** Makes blobs of uploads whose bytes are all there. */
-export class Finisher {
-  readonly #keeper: HashKeeper;
-  readonly #expiry: number;
-  /** What is being finished here, by id. A blob of terabytes takes its time, and who asks meanwhile waits with it. */
+/**
+ * Looks for content that would complete a new upload at once: `absent` if the store has no such blob, `unknown` without a
+ * length, since a blob of the wrong size would look like the right one, or if the sizes differ.
+ */
+export async function findStored(
+  blobs: BlobStore,
+  digest: Digest,
+  length: number | undefined,
+): Promise<StoredOutcome | "absent" | "unknown"> {
+  if (length === undefined) return "unknown";
+  const stat = await blobs.confirm(digest);
+  if (stat?.size !== length) return stat === null ? "absent" : "unknown";
+  return { stored: digest.hex, size: stat.size, existed: true };
+}
+
+/** Makes blobs of sealed uploads: those whose last byte has arrived. */
+export class Completions {
+  readonly #hashes: UploadHashes;
+  readonly #expiryMs: number;
+  /** Running completions by upload id. One of terabytes takes its time; other requests for the upload wait for it. */
   readonly #running = new Map<string, Promise<UploadRecord | null>>();
 
-  /** @param expiry milliseconds that a finished upload is kept */
-  constructor(keeper: HashKeeper, expiry: number) {
-    this.#keeper = keeper;
-    this.#expiry = expiry;
+  /** @param expiryMs how long the outcome of an upload is kept */
+  constructor(hashes: UploadHashes, expiryMs: number) {
+    this.#hashes = hashes;
+    this.#expiryMs = expiryMs;
   }
 
-  /** How an upload ends that is being finished here; `null` where none is, or where it could not be finished. */
-  async outcomeOf(id: UploadId): Promise<UploadRecord | null> {
+  /** The record that a running completion of an upload ends with; `null` if none is running, or if it failed. */
+  async running(id: UploadId): Promise<UploadRecord | null> {
     return this.#running.get(id.hex) ?? null;
   }
 
   /**
-   * Makes the blob, or lets the upload fail for good where its bytes are not those that were announced.
+   * Makes the blob and concludes the upload, or concludes it as failed if its bytes do not have the announced digest.
    *
+   * @param unsaved the hashes of bytes that are committed without having been saved
    * @throws FixityError `store-…`; then it can be tried again
    */
-  async finish(
-    id: UploadId,
-    held: HeldUpload,
-    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
-  ): Promise<UploadRecord> {
-    const work = this.#finish(id, held, { record, unsaved });
+  async complete(upload: HeldRecord, unsaved: Hashes | null): Promise<UploadRecord> {
+    const { id } = upload;
+    const work = this.#complete(upload, unsaved);
     const running = work.catch(() => null);
     this.#running.set(id.hex, running);
     try {
       return await work;
     } finally {
-      // who was shut out leaves alone what the next one has begun
+      // a completion that was fenced off leaves alone the one that has replaced it
       if (this.#running.get(id.hex) === running) this.#running.delete(id.hex);
-      this.#keeper.forget(id);
+      this.#hashes.forget(id);
     }
   }
 
-  async #finish(
-    id: UploadId,
-    held: HeldUpload,
-    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
-  ): Promise<UploadRecord> {
-    const outcome = await this.#outcomeOf(id, held, { record, unsaved });
-    const now = Date.now();
-    const ended = { ...record, saved: now, expires: now + this.#expiry, hashes: null, outcome };
-    await held.conclude(formatRecord(ended));
+  async #complete(upload: HeldRecord, unsaved: Hashes | null): Promise<UploadRecord> {
+    let outcome: Outcome;
+    try {
+      outcome = await this.#commit(upload, unsaved);
+    } catch (error) {
+      if (!isFinalFailure(error)) throw error;
+      outcome = failedOutcome(error);
+    }
+    const ended = endedRecord(upload.record, outcome, this.#expiryMs);
+    await upload.held.conclude(formatRecord(ended));
     return ended;
   }
 
-  async #outcomeOf(id: UploadId, held: HeldUpload, appended: Pick<Appended, "record" | "unsaved">): Promise<Outcome> {
-    try {
-      return await this.#commit(id, held, appended);
-    } catch (error) {
-      if (isFinalFailure(error)) return failed(error);
-      throw error;
-    }
-  }
-
-  async #commit(
-    id: UploadId,
-    held: HeldUpload,
-    { record, unsaved }: Pick<Appended, "record" | "unsaved">,
-  ): Promise<Outcome> {
-    const hashes = unsaved ?? (await this.#keeper.take(id, held, record));
-    const commit = (digest: Digest): Promise<Committed> | undefined =>
-      unsaved === null ? held.commit(digest) : held.commitUnsaved?.(digest, formatRecord(record));
-    return refusal(record, hashes) ?? (await outcomeOf(hashes, commit));
+  async #commit(upload: HeldRecord, unsaved: Hashes | null): Promise<Outcome> {
+    const { held, record } = upload;
+    const hashes = unsaved ?? (await this.#hashes.of(upload));
+    const mismatch = mismatchOf(record, hashes);
+    if (mismatch !== null) return failedOutcome(mismatch);
+    const digest = hashes.sha256();
+    const committed = await (unsaved === null
+      ? held.commit(digest)
+      : held.commitUnsaved?.(digest, formatRecord(record)));
+    return { stored: digest.hex, size: hashes.size, existed: committed?.existed ?? false };
   }
 }
 
-async function outcomeOf(hashes: Hashes, commit: (digest: Digest) => Promise<Committed> | undefined): Promise<Outcome> {
-  const digest = hashes.sha256();
-  const committed = await commit(digest);
-  return { stored: digest.hex, size: hashes.size, existed: committed?.existed ?? false };
-}
-
-/** Why the bytes are not what was announced, or `null`. */
-function refusal({ sha256, sha512 }: UploadRecord, hashes: Hashes): Outcome | null {
+/** The error for bytes that do not have their announced digests, or `null`. */
+function mismatchOf({ sha256, sha512 }: UploadRecord, hashes: Hashes): FixityError | null {
   const found = hashes.sha256();
-  const told = sha256 === null ? found : digestIn(sha256);
-  if (!told.equals(found)) return failed(digestMismatch(told, found));
+  const announced = sha256 === null ? found : digestIn(sha256);
+  if (!announced.equals(found)) return digestMismatch(announced, found);
   if (sha512 === null || hashes.digest("sha512")?.toString("base64") === sha512) return null;
-  return failed(
-    new FixityError("digest-mismatch", "The bytes that came in are not those that the sha-512 digest names."),
-  );
+  return new FixityError("digest-mismatch", "The bytes that arrived do not have the announced sha-512 digest.");
 }
 
-function failed({ code, message, facts }: FixityError): Outcome {
-  return { failed: code, message, facts };
+/**
+ * Checks an append to an upload that is already complete, from a client that has lost the response to its last append. Only
+ * an append of no bytes at the end may get that response again: whether other bytes are those of the upload is unknown, and
+ * success would acknowledge bytes that are not stored. Everything that the append states about the whole file must hold.
+ *
+ * @throws FixityError `offset-mismatch` with the size as the expected offset, `inconsistent-length`, `digest-mismatch`, or
+ *   what the source, the check of the request or the store throws
+ */
+export async function assertReplay(
+  { size, digest }: { readonly size: number; readonly digest: Digest },
+  options: AppendOptions,
+  blobs: BlobStore,
+): Promise<void> {
+  const { offset, announced = 0, lengths = [], source } = options;
+  if (offset !== size) throw offsetMismatch(size, offset);
+  if (announced > 0) throw alreadyComplete(size);
+  for await (const bytes of source) if (bytes.length > 0) throw alreadyComplete(size);
+  lengths.reduce<number | null>(agreedLength, size);
+  for (const expected of [options, options.check?.() ?? {}]) await assertDigests(expected, digest, blobs);
+}
+
+async function assertDigests({ digest, sha512 }: Expectation, stored: Digest, blobs: BlobStore): Promise<void> {
+  if (digest?.equals(stored) === false) throw contradictoryDigest();
+  if (sha512 === undefined) return;
+  await using reader = await blobs.open(stored);
+  if (reader === null) throw new FixityError("blob-not-found", "The file of this upload has been removed.");
+  const hashes = Hashes.native(["sha512"]);
+  for await (const bytes of reader) hashes.update(bytes);
+  if (hashes.digest("sha512")?.equals(sha512) !== true) throw contradictoryDigest();
+}
+
+function alreadyComplete(size: number): FixityError {
+  return new FixityError("offset-mismatch", `The upload is complete with ${size} bytes, and accepts no more.`, {
+    facts: { "expected-offset": size, "provided-offset": size },
+  });
 }

@@ -4,71 +4,66 @@ import { UploadId } from "../upload-id.ts";
 import type { UploadRecord } from "./upload-record.ts";
 
 /** Uploads that are looked up in the store at a time, to find some that have ended. */
-const LOOKUPS = 20;
+const LOOKUP_BATCH = 20;
 
-/** An upload with fewer durable bytes than this is evicted when there is no room for another; there is little to send again. */
+/** An upload with fewer durable bytes than this may be evicted to make room for another: little has to be sent again. */
 const EVICTED_BELOW_BYTES = 1024 * 1024;
-/** Milliseconds without a request after which such an upload may be evicted. */
+/** How long such an upload must have been without a request. */
 const EVICTED_AFTER_MS = 10 * 60_000;
 
-/** Whether an upload, as the store has it, was left behind with few bytes. */
+/** Whether an upload, as the store has it, was abandoned with few bytes. */
 export function isEvictable({ saved, sealed, outcome }: UploadRecord, offset: number): boolean {
   return outcome === null && !sealed && offset < EVICTED_BELOW_BYTES && Date.now() - saved >= EVICTED_AFTER_MS;
 }
 
-/** What the store says about an upload. */
+/** What the bound needs from the store. */
 export interface OpenUploadsStore {
-  /** Whether the upload is unfinished: it may have ended, or been removed, at another instance. */
+  /** Whether the upload is unfinished: it may have ended, or been removed, on another instance. */
   isOpen(id: UploadId): Promise<boolean>;
-  /** Removes the upload, unless it is in use, has grown, or has ended. Returns whether it is gone. */
+  /** Removes the upload unless it is in use, has grown or has ended. Returns whether it is gone. */
   evict(id: UploadId): Promise<boolean>;
 }
 
-/** What is known of an open upload here. */
 interface OpenUpload {
   /** Milliseconds since 1970. */
   readonly expires: number;
-  /** Milliseconds since 1970 of the end of the last request. */
+  /** The end of the last request, in milliseconds since 1970. */
   readonly touched: number;
   /** Durable bytes. */
   readonly offset: number;
-  /** Whose share it takes; `null` for a client without a share. */
+  /** The client whose share it counts towards; `null` for a client without a limit. */
   readonly client: string | null;
 }
 
-/** An upload after a request. */
-export interface Noted {
-  readonly expires: number;
-  readonly offset: number;
-}
-
 /**
- * Unfinished uploads that were begun or continued in this process: a bound on what one instance takes on, of which no client
- * can take all.
+ * The unfinished uploads that were created or continued in this process: a bound on the work that one instance accepts,
+ * which no single client can use up.
  */
 export class OpenUploads {
   readonly #shares: FairShare;
   readonly #store: OpenUploadsStore;
-  /** By id. Those that were used, or looked up, last stand last. */
+  /** By id, in the order of their last use or lookup. */
   readonly #uploads = new Map<string, OpenUpload>();
-  /** Admitted, and not in the store yet. */
+  /** Admitted, but not yet in the store. */
   readonly #beginning = new Set<string>();
+  /** The number of running appends by upload id. */
+  readonly #appends = new Map<string, number>();
   #makingRoom: Promise<void> | null = null;
 
-  constructor(most: number, store: OpenUploadsStore) {
-    this.#shares = new FairShare(most);
+  constructor(total: number, store: OpenUploadsStore) {
+    this.#shares = new FairShare(total);
     this.#store = store;
   }
 
   /**
-   * Admits a new upload, for which {@link note} must be called when the store has it, or {@link forget}.
+   * Admits a new upload. The caller then calls {@link note} once the store has it, or {@link forget}.
    *
-   * @param client whose share it takes; `null` for a client without a share
-   * @throws FixityError `too-many-uploads` where there is no room for it, or a `store-…` code
+   * @param client the client whose share it counts towards; `null` for a client without a limit
+   * @throws FixityError `too-many-uploads`, or a `store-…` code
    */
   async admit(id: UploadId, expires: number, client: string | null): Promise<void> {
     if (this.#isFull || this.#shares.isExceededBy(client)) this.#dropExpired();
-    if (this.#shares.isExceededBy(client)) await this.#dropEndedOf(client);
+    if (this.#shares.isExceededBy(client)) await this.#dropEnded((upload) => upload.client === client);
     if (this.#shares.isExceededBy(client)) {
       throw new FixityError(
         "too-many-uploads",
@@ -80,30 +75,50 @@ export class OpenUploads {
     if (this.#isFull) {
       throw new FixityError(
         "too-many-uploads",
-        "There are too many unfinished uploads. Finish some, or come again later.",
-        { facts: { limit: this.#shares.total } },
+        "There are too many unfinished uploads. Finish some, or try again later.",
+        {
+          facts: { limit: this.#shares.total },
+        },
       );
     }
     this.#beginning.add(id.hex);
     this.#set(id.hex, { expires, touched: Date.now(), offset: 0, client });
   }
 
-  note(id: UploadId, { expires, offset }: Noted): void {
+  /** Notes the state of an upload after a request. */
+  note(id: UploadId, { expires, offset }: Pick<OpenUpload, "expires" | "offset">): void {
     this.#beginning.delete(id.hex);
     const client = this.#uploads.get(id.hex)?.client ?? null;
     this.#set(id.hex, { expires, touched: Date.now(), offset, client });
   }
 
+  /** Forgets an upload that has ended or was never created. */
   forget(id: UploadId): void {
     this.#beginning.delete(id.hex);
     this.#delete(id.hex);
+  }
+
+  /** Marks an upload as in use until the result is disposed of. */
+  beginAppend({ hex }: UploadId): Disposable {
+    this.#appends.set(hex, (this.#appends.get(hex) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const others = (this.#appends.get(hex) ?? 1) - 1;
+        if (others === 0) this.#appends.delete(hex);
+        else this.#appends.set(hex, others);
+      },
+    };
+  }
+
+  isAppending(id: UploadId): boolean {
+    return this.#appends.has(id.hex);
   }
 
   get #isFull(): boolean {
     return this.#shares.used >= this.#shares.total;
   }
 
-  /** Puts it last. */
+  /** Adds or replaces an upload, as the one used last. */
   #set(hex: string, upload: OpenUpload): void {
     this.#delete(hex);
     this.#uploads.set(hex, upload);
@@ -122,31 +137,25 @@ export class OpenUploads {
     for (const [hex, { expires }] of this.#uploads) if (expires < now) this.#delete(hex);
   }
 
-  /** Some of a client's uploads may have ended at other instances. */
-  async #dropEndedOf(client: string | null): Promise<void> {
-    await this.#lookUp((upload) => upload.client === client);
-  }
-
-  /** Drops what has ended, for as long as that helps; then evicts what was left behind with few bytes. */
+  /** Drops what has ended, for as long as that helps; then evicts what was abandoned with few bytes. */
   async #makeRoom(): Promise<void> {
     try {
       let dropped = 1;
-      while (this.#isFull && dropped > 0) dropped = await this.#lookUp(() => true);
+      while (this.#isFull && dropped > 0) dropped = await this.#dropEnded(() => true);
       if (this.#isFull) await this.#evictIdle();
     } finally {
       this.#makingRoom = null;
     }
   }
 
-  /** @returns how many of some have ended, and are dropped */
-  async #lookUp(isWanted: (upload: OpenUpload) => boolean): Promise<number> {
-    const candidates = this.#candidates(isWanted);
+  /** Looks up a batch of uploads and drops those that have ended, perhaps on other instances. @returns how many */
+  async #dropEnded(isCandidate: (upload: OpenUpload) => boolean): Promise<number> {
     let dropped = 0;
-    for (const hex of candidates) {
+    for (const hex of this.#batchOf(isCandidate)) {
       const id = UploadId.fromHex(hex);
       const isOpen = id !== null && (await this.#store.isOpen(id));
       if (!isOpen) dropped += 1;
-      // it may have been forgotten, or used, meanwhile
+      // it may have been forgotten or used in the meantime
       const upload = this.#uploads.get(hex);
       if (upload !== undefined && this.#delete(hex) && isOpen) this.#set(hex, upload);
     }
@@ -157,19 +166,19 @@ export class OpenUploads {
     const now = Date.now();
     const isIdle = ({ offset, touched }: OpenUpload): boolean =>
       offset < EVICTED_BELOW_BYTES && now - touched >= EVICTED_AFTER_MS;
-    for (const hex of this.#candidates(isIdle)) {
+    for (const hex of this.#batchOf(isIdle)) {
       const id = UploadId.fromHex(hex);
       if (id !== null && (await this.#store.evict(id))) this.forget(id);
     }
   }
 
-  /** The ids of some such uploads, those that were not used for longest first. */
-  #candidates(isWanted: (upload: OpenUpload) => boolean): readonly string[] {
+  /** The ids of a batch of such uploads, least recently used first. */
+  #batchOf(isCandidate: (upload: OpenUpload) => boolean): readonly string[] {
     return this.#uploads
       .entries()
-      .filter(([hex, upload]) => !this.#beginning.has(hex) && isWanted(upload))
+      .filter(([hex, upload]) => !this.#beginning.has(hex) && isCandidate(upload))
       .map(([hex]) => hex)
-      .take(LOOKUPS)
+      .take(LOOKUP_BATCH)
       .toArray();
   }
 }

@@ -1,4 +1,4 @@
-/** What is saved while a slow request runs, and that nobody takes an upload from it. */
+/** What a slow request saves on the way, and that no collector removes its upload. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type TestContext, test } from "node:test";
@@ -6,7 +6,7 @@ import { memoryStore } from "../../memory.ts";
 import { createFixity } from "../fixity.ts";
 import type { BlobStore } from "../store.ts";
 import type { HeldUpload } from "../upload-store.ts";
-import type { AppendOptions } from "./append.ts";
+import type { AppendOptions } from "./upload-options.ts";
 import type { Uploads } from "./uploads.ts";
 
 const EXPIRY = 10_000;
@@ -16,7 +16,7 @@ function uploadsOver(store: BlobStore, expiry?: number): Uploads {
   return createFixity({ store, uploads }).uploads ?? assert.fail("no uploads are kept");
 }
 
-/** A sender that a test makes send; each chunk has been taken when `send` resolves. */
+/** A sender that the test controls. */
 class Sender implements AsyncIterableIterator<Uint8Array> {
   #send: ((result: IteratorResult<Uint8Array, undefined>) => void) | null = null;
   #asked = Promise.withResolvers<void>();
@@ -32,12 +32,12 @@ class Sender implements AsyncIterableIterator<Uint8Array> {
     });
   }
 
-  /** Resolves when the sender is asked for bytes. */
+  /** Resolves when the reader waits for bytes. */
   async isAsked(): Promise<void> {
     await this.#asked.promise;
   }
 
-  /** Sends, and waits until it is asked for more. */
+  /** Sends, and waits until the reader waits for more. */
   async send(text: string): Promise<void> {
     this.begin(text);
     await this.isAsked();
@@ -54,12 +54,12 @@ class Sender implements AsyncIterableIterator<Uint8Array> {
   }
 }
 
-/** Lets what has been begun come to rest. */
+/** Waits until pending work has settled. */
 async function rest(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A memory store whose holders do some calls otherwise; `saves` counts saves. */
+/** A memory store that counts saves and renewals, with some calls of its holders replaced. */
 function watched(calls: (held: HeldUpload) => Partial<HeldUpload> = () => ({})) {
   const store = memoryStore();
   const uploads = store.uploads ?? assert.fail("no uploads are kept");
@@ -88,7 +88,7 @@ function appending(source: AppendOptions["source"], more: Partial<AppendOptions>
   return { offset: 0, source, completes: true, ...more };
 }
 
-test("what a slow sender has brought is saved within five seconds, and once only", async (t) => {
+test("the bytes of a slow sender are saved within five seconds, once", async (t) => {
   mockTime(t);
   const { store, uploads, seen } = watched();
   const { id } = await uploadsOver(store).create({});
@@ -119,7 +119,7 @@ test("what a slow sender has brought is saved within five seconds, and once only
   assert.equal(outcome.digest.hex, createHash("sha256").update("hello").digest("hex"));
 });
 
-test("no save begins while the store still takes bytes; it begins behind them", async (t) => {
+test("no save begins during a write; it begins right after it", async (t) => {
   mockTime(t);
   const full = Promise.withResolvers<void>();
   let writes = 0;
@@ -152,7 +152,7 @@ test("no save begins while the store still takes bytes; it begins behind them", 
   await append;
 });
 
-test("bytes that count as a whole are not saved on the way", async (t) => {
+test("bytes that count all together are not saved on the way", async (t) => {
   mockTime(t);
   const { store, uploads, seen } = watched();
   const engine = uploadsOver(store);
@@ -173,7 +173,7 @@ for (const whole of [false, true]) {
     ["this", true],
     ["another", false],
   ] as const) {
-    test(`the collector of ${who} instance leaves a sender alone who takes long: ${whole ? "all or nothing" : "what comes counts"}`, async (t) => {
+    test(`the collector of ${who} instance does not remove the upload of a slow sender: ${whole ? "all or nothing" : "arrived bytes count"}`, async (t) => {
       mockTime(t);
       const { store } = watched();
       const engine = uploadsOver(store, EXPIRY);
@@ -196,7 +196,7 @@ for (const whole of [false, true]) {
   }
 }
 
-test("a sender that pauses keeps its upload for as long as its request runs, and no longer", async (t) => {
+test("a paused sender keeps its upload while its request runs, and no longer", async (t) => {
   mockTime(t);
   const { store, uploads, seen } = watched();
   const engine = uploadsOver(store, EXPIRY);
@@ -220,7 +220,7 @@ test("a sender that pauses keeps its upload for as long as its request runs, and
   assert.equal(await uploads.read(id), null);
 });
 
-test("an upload that waits to become a blob outlives its expiry", async (t) => {
+test("a sealed upload outlives its expiry", async (t) => {
   mockTime(t);
   const { store } = watched(() => ({ commit: () => Promise.reject(new Error("died here")) }));
   const engine = uploadsOver(store, EXPIRY);

@@ -1,46 +1,48 @@
 import { FixityError } from "../errors.ts";
 import { Hashes, type ResumableAlgorithm } from "../intake.ts";
+import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
-import type { HeldUpload } from "../upload-store.ts";
-import { Interruptible, type Interruptions } from "../interruptible-source.ts";
-import type { UploadRecord } from "./upload-record.ts";
+import type { HeldRecord } from "./upload-record.ts";
 
 /** Uploads whose hashes are kept in memory between requests. */
 const MAX_KEPT_HASHES = 1000;
 
 /**
- * Finds the hashes of the bytes that an upload already has: those that this process kept after the previous request, those
- * whose states are in the record, or new ones over the bytes as the store returns them.
+ * The hashes of the bytes that uploads already have: those that this process kept after the previous request; or new ones
+ * over the bytes, for a store that can read them back; or those whose states are in the record.
  */
-export class HashKeeper {
+export class UploadHashes {
   readonly #kept = new Map<string, Hashes>();
 
-  /** @param stopped aborted when the service is being closed */
-  async take(id: UploadId, held: HeldUpload, record: UploadRecord, stopped?: AbortSignal): Promise<Hashes> {
+  /**
+   * The hashes of all saved bytes of an upload.
+   *
+   * @param closing aborted when the service is closing
+   * @throws the reason of a takeover or of closing, while bytes are read back; FixityError `unsupported-digest` for a SHA-512
+   *   that was announced too late
+   */
+  async of({ id, held, record }: HeldRecord, closing?: AbortSignal): Promise<Hashes> {
     const kept = this.#kept.get(id.hex);
     this.#kept.delete(id.hex);
     const algorithms: ResumableAlgorithm[] = record.sha512 === null ? ["sha256"] : ["sha256", "sha512"];
     const isUsable = kept !== undefined && kept.size <= held.offset && algorithms.every((name) => kept.has(name));
     if (isUsable && kept.size === held.offset) return kept;
-    // saved bytes never change, so hashes of a prefix remain valid
+    if (held.read === undefined) return await resumedHashes(algorithms, record.hashes ?? {}, held.offset);
+    // saved bytes never change, so the hashes of a prefix remain valid
     const hashes = isUsable ? kept : Hashes.native(algorithms);
-    if (held.read === undefined) return await resumed(algorithms, record, held.offset);
-    const interruptions: Interruptions = { wanted: held.takeover, stopped };
-    if (held.offset > 0) await this.#readOn(id, hashes, new Interruptible(held.read(hashes.size), interruptions));
-    return hashes;
-  }
-
-  /** A takeover need not wait until all of it is read: the next request continues from there. */
-  async #readOn(id: UploadId, hashes: Hashes, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    if (held.offset === 0) return hashes;
     try {
-      for await (const chunk of bytes) hashes.update(chunk);
+      const rest = new InterruptibleSource(held.read(hashes.size), { takeover: held.takeover, closing });
+      for await (const bytes of rest) hashes.update(bytes);
+      return hashes;
     } catch (error) {
+      // an interrupted read is continued by the next request
       this.keep(id, hashes);
       throw error;
     }
   }
 
-  /** Keeps hashes for the next request; the oldest make room. Those whose states are in the record need no memory. */
+  /** Keeps hashes for the next request; the oldest make room. Those that can be saved are in the record, and need no memory. */
   keep(id: UploadId, hashes: Hashes): void {
     if (hashes.states() !== null) return;
     this.#kept.set(id.hex, hashes);
@@ -53,15 +55,14 @@ export class HashKeeper {
   }
 }
 
-async function resumed(
+async function resumedHashes(
   algorithms: readonly ResumableAlgorithm[],
-  record: UploadRecord,
+  states: Readonly<Record<string, string>>,
   offset: number,
 ): Promise<Hashes> {
-  const states = record.hashes ?? {};
   const missing = algorithms.find((name) => !Object.hasOwn(states, name));
   if (offset > 0 && missing !== undefined) {
-    throw new FixityError("unsupported-digest", `A ${missing} has to be announced when an upload is created.`);
+    throw new FixityError("unsupported-digest", `Announce a ${missing} when the upload is created.`);
   }
   return await Hashes.resumable(algorithms, states, offset);
 }

@@ -1,50 +1,78 @@
+import type { Admission } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import type { Naming } from "../file-name.ts";
-import type { HeldUpload, ReadUpload } from "../upload-store.ts";
-import type { Announced } from "./append.ts";
-import type { UploadRecord } from "./upload-record.ts";
-import type { UploadState } from "./upload-state.ts";
+import type { ByteSource } from "../intake.ts";
 
-/** What may be told of an upload when it is created. */
+/** What is announced about a new upload. */
 export interface CreateOptions extends Naming {
-  /** Bytes of the whole. */
+  /** Bytes of the whole file. */
   readonly length?: number | undefined;
-  /** What the whole must hash to. Content that is stored already completes the upload at once. */
+  /** The digest of the whole file. If that is already stored, the upload is complete at once. */
   readonly digest?: Digest | undefined;
-  /** The same by SHA-512. */
+  /** The SHA-512 of the whole file. */
   readonly sha512?: Buffer | undefined;
-  /** Whose share of the open uploads it takes; `null` or nothing for a client without a share. */
+  /** The client whose share of the unfinished uploads this one counts towards; `null` for a client without a limit. */
   readonly client?: string | null;
   /** A text that is kept with the upload. */
   readonly metadata?: string | undefined;
   /**
-   * Whether an upload that is complete at once is kept, for a protocol that tells its address all the same.
+   * Whether an upload that is complete at once is kept, for a protocol that returns its address nevertheless.
    *
    * @default true
    */
   readonly keepsComplete?: boolean;
-  /** The first bytes, which come with the creation: where they cannot be taken, nothing is created. */
+  /** The first bytes, if they come with the creation. If they cannot be accepted, nothing is created. */
   readonly first?: Announced | undefined;
 }
 
-/** What a look at an upload has found. */
-export type Look =
-  /** It has ended, or is just being finished here. */
-  | { readonly ended: UploadRecord; readonly atRest: null; readonly read: ReadUpload | undefined }
-  /** Nobody brings bytes for it: its offset is final until somebody takes it. */
-  | { readonly ended: null; readonly atRest: UploadRecord; readonly read: ReadUpload }
-  /** It has to be held to know more, or to be concluded because it is damaged. */
-  | { readonly ended: null; readonly atRest: null; readonly read: ReadUpload };
-
-/** A new upload. */
-export interface Created {
-  readonly state: UploadState;
-  /** In the hands of this process, if it was to be held and the store can create it so. */
-  readonly held: HeldUpload | null;
+/** What a request announces about the bytes that it brings. */
+export interface Announced {
+  /** The position of the first byte. */
+  readonly offset: number;
+  /** Whether the last byte is the last of the upload: yes, no, or if the upload's length is reached. */
+  readonly completes: boolean | "at-length";
+  /** The number of bytes, if it is announced. */
+  readonly announced?: number | undefined;
 }
 
-export interface HoldOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** What the store has just returned for the upload. */
-  readonly read?: ReadUpload | undefined;
+/** Digests that the whole file must have. */
+export interface Expectation {
+  readonly digest?: Digest | undefined;
+  readonly sha512?: Buffer | undefined;
+}
+
+/** One request's bytes for an upload. */
+export interface AppendOptions extends Announced, Expectation {
+  /** The admission of the request; see {@link Fixity.admit}. @default one of its own */
+  readonly admission?: Admission | undefined;
+  readonly source: ByteSource;
+  /** Bytes of the whole file, as stated by this request, perhaps more than once. */
+  readonly lengths?: readonly number[];
+  /** The bytes count all together or not at all. Otherwise what arrives before an interruption counts. */
+  readonly whole?: boolean;
+  /**
+   * Whether a request that announces bytes past the upload's length, or past the largest size, ends the upload for good, like
+   * one that sends them unannounced. Otherwise it is refused and the upload can be continued.
+   *
+   * @default false
+   */
+  readonly excessEnds?: boolean;
+  /**
+   * Called when all bytes have arrived, before they count. Returns what the end of the request (trailer fields) announces
+   * about the whole file. If it throws, the request fails and content that has not been saved by then does not count.
+   */
+  readonly check?: () => Expectation | void;
+  /** Called with offsets as they become durable. */
+  readonly onProgress?: (offset: number) => void;
+  /** Called with the durable offset if the request fails and the upload can be continued. */
+  readonly onFailure?: (offset: number) => void;
+}
+
+/** Limits on one append. */
+export interface AppendLimits {
+  readonly maxSize: number;
+  readonly maxAppendSize: number;
+  readonly minAppendSize: number;
+  /** Milliseconds for which an upload is kept after its last save. */
+  readonly expiry: number;
 }

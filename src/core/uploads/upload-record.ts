@@ -1,28 +1,36 @@
+/**
+ * The record of an upload: everything that the engine knows about it besides its bytes. The store keeps it as opaque text,
+ * written in one step with the bytes. Every version of fixity reads the records of the version before.
+ */
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
-import type { EndedUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
+import { settleNaming } from "../file-name.ts";
+import { Link, type Receipt, receiptOf } from "../link.ts";
+import type { UploadId } from "../upload-id.ts";
+import type { CreateOptions } from "./upload-options.ts";
+import type { EndedUpload as EndedStoreUpload, HeldUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
 
-/** What fixity knows of an upload besides its bytes. Kept by the store as a text. */
+/** Times are in milliseconds since 1970. */
 export interface UploadRecord {
-  /** Milliseconds since 1970: when the upload may be removed. */
+  /** When the upload may be removed. */
   readonly expires: number;
-  /** When the record was last saved. */
+  /** When the record was written. */
   readonly saved: number;
   /** The file's name, cleaned. */
   readonly name: string | null;
-  /** The extension that the link will have. */
+  /** The extension of the link to be. */
   readonly extension: string | null;
-  /** What a protocol wants to be told again, such as tus's `Upload-Metadata`. */
+  /** A protocol's own text, returned on request: tus's `Upload-Metadata`. */
   readonly metadata: string | null;
-  /** Bytes of the whole; `null` while nobody has told. */
+  /** Bytes of the whole file; `null` while unknown. */
   readonly length: number | null;
-  /** SHA-256 of the whole, in hex, where it was announced. */
+  /** The announced SHA-256 of the whole file, in hex. */
   readonly sha256: string | null;
-  /** SHA-512 of the whole, in base64, where it was announced. */
+  /** The announced SHA-512 of the whole file, in base64. */
   readonly sha512: string | null;
-  /** States of the hashes at the saved offset, in base64, where the store cannot give the bytes back. */
+  /** States of the hashes at the saved offset, in base64, for stores that cannot return saved bytes. */
   readonly hashes: Readonly<Record<string, string>> | null;
-  /** All bytes are there: what remains is to make them a blob. */
+  /** The last byte has arrived. What remains is to make a blob of the bytes. */
   readonly sealed: boolean;
   readonly outcome: Outcome | null;
 }
@@ -30,7 +38,7 @@ export interface UploadRecord {
 /** How an upload has ended. */
 export type Outcome = StoredOutcome | FailedOutcome;
 
-/** It has become a blob. */
+/** The upload has become a blob. */
 export interface StoredOutcome {
   /** SHA-256, in hex. */
   readonly stored: string;
@@ -39,94 +47,37 @@ export interface StoredOutcome {
   readonly existed: boolean;
 }
 
-/** It never will. */
+/** The upload can never become a blob. */
 export interface FailedOutcome {
   readonly failed: ErrorCode;
   readonly message: string;
   readonly facts: FixityError["facts"];
 }
 
-/** Milliseconds past its expiry that a sealed upload is kept: all its bytes are there, and it takes time to make a blob. */
-const FINISHING_MS = 3_600_000;
-
-/** Whether the upload may be removed. */
-export function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
-  const isFinishing = sealed && outcome === null;
-  return expires + (isFinishing ? FINISHING_MS : 0) <= Date.now();
+/** An upload in the hands of this process, and its record. */
+export interface HeldRecord {
+  readonly id: UploadId;
+  readonly held: HeldUpload;
+  readonly record: UploadRecord;
 }
 
-/** Codes of failures after which an upload can never become a blob. */
-const FINAL: ReadonlySet<unknown> = new Set<ErrorCode>(["upload-damaged", "size-limit-exceeded"]);
-
-/** Whether the store has said that it can never make a blob of an upload. */
-export function isFinalFailure(error: unknown): error is FixityError {
-  return error instanceof FixityError && FINAL.has(error.code);
-}
-
-export function uploadDamaged(cause?: unknown): FixityError {
-  const message = "Saved bytes of the upload are lost. It has to be sent again from the start.";
-  return new FixityError("upload-damaged", message, { cause });
-}
-
-/** The record of an upload that has ended with a failure. @param known `null` if its record cannot be read */
-export function failedRecord(
-  known: UploadRecord | null,
-  { code, message, facts }: FixityError,
-  expiry: number,
-): UploadRecord {
-  const now = Date.now();
-  const outcome = { failed: code, message, facts };
-  const unknown = {
-    name: null,
-    extension: null,
-    metadata: null,
-    length: null,
-    sha256: null,
-    sha512: null,
-    sealed: false,
-  };
-  return { ...(known ?? unknown), saved: now, expires: now + expiry, hashes: null, outcome };
-}
-
-/** Whether an upload can only be concluded or removed, because its bytes or its record are lost. */
-export function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
-  return isKnown || readableRecord(record) === null;
-}
-
-/** Whether there is an upload, and it has not ended. */
-export function isUnfinished(saved: SavedUpload | null): boolean {
-  return saved !== null && parseRecord(saved.record).outcome === null;
-}
-
-/** The record of an upload that has ended. An unreadable one is removed: nothing else is left of its upload. */
-export async function endedRecord(ended: EndedUpload, expiry: number): Promise<UploadRecord> {
-  const record = readableRecord(ended.record);
-  if (record !== null) return record;
-  await ended.remove();
-  return failedRecord(null, uploadDamaged(), expiry);
-}
-
-/** Milliseconds after which a sealed upload that is not yet a blob is taken for one whose server has died. */
-const LEFT_ALONE_MS = 5 * 60_000;
-
-/** Whether all bytes have come, and the server that was to make a blob of them has probably died. */
-export function isLeftAlone({ saved, sealed, outcome }: UploadRecord): boolean {
-  return outcome === null && sealed && saved < Date.now() - LEFT_ALONE_MS;
-}
-
-/**
- * Whether the record of a listed upload has to be read: it may have expired, or be left alone. A record expires `expiry` after
- * it was written, unless that was under another setting. One that is skipped wrongly is read by a later collection.
- */
-export function mayBeDue({ age, isEnded }: UploadSummary, expiry: number): boolean {
-  return age === null || age >= (isEnded ? expiry : Math.min(LEFT_ALONE_MS, expiry));
-}
-
-/** Told in every record: what a later version may have to read. */
+/** The format of records: a later version of fixity uses it to read older ones. */
 const VERSION = 1;
 
 export function formatRecord(record: UploadRecord): string {
   return JSON.stringify({ version: VERSION, ...record });
+}
+
+/** @throws FixityError `store-unavailable` for a record of a later version, `upload-damaged` for an unreadable one */
+export function parseRecord(text: string): UploadRecord {
+  let record: UploadRecord & { readonly version: number };
+  try {
+    record = JSON.parse(text) as typeof record;
+  } catch {
+    throw uploadDamaged();
+  }
+  if (record.version === VERSION) return record;
+  throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
 }
 
 /** The record; `null` if it is damaged. @throws FixityError `store-unavailable` for a record of a later version */
@@ -139,26 +90,153 @@ export function readableRecord(text: string): UploadRecord | null {
   }
 }
 
-/** @throws FixityError `store-unavailable` for a record of a later version, `upload-damaged` for one that cannot be read */
-export function parseRecord(text: string): UploadRecord {
-  let record: UploadRecord & { readonly version: number };
-  try {
-    record = JSON.parse(text) as typeof record;
-  } catch {
-    throw uploadDamaged();
-  }
-  if (record.version === VERSION) return record;
-  throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
+/** Whether an upload can only be concluded or removed, because its bytes or its record are lost. */
+export function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): boolean {
+  return isKnown || readableRecord(record) === null;
 }
 
-/** The digest that a hex text of a record names. */
+/** Whether the upload exists and has not ended. */
+export function isUnfinished(saved: SavedUpload | null): boolean {
+  return saved !== null && parseRecord(saved.record).outcome === null;
+}
+
+/** How long past its expiry a sealed upload is kept: all its bytes are there, and making a blob of them takes time. */
+const COMPLETION_GRACE_MS = 3_600_000;
+
+/** Whether the upload may be removed. */
+export function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
+  const isCompleting = sealed && outcome === null;
+  return expires + (isCompleting ? COMPLETION_GRACE_MS : 0) <= Date.now();
+}
+
+/** The age at which a sealed upload that is not yet a blob is taken to be abandoned by a server that died. */
+const ABANDONED_AFTER_MS = 5 * 60_000;
+
+/** Whether the last byte has arrived and the server that was to make a blob of the upload has probably died. */
+export function isAbandoned({ saved, sealed, outcome }: UploadRecord): boolean {
+  return outcome === null && sealed && saved < Date.now() - ABANDONED_AFTER_MS;
+}
+
+/**
+ * Whether a collection must read the record of a listed upload, because it may be expired or abandoned. A record expires
+ * `expiry` milliseconds after it was written, unless that was under another setting. One that is wrongly skipped is read by a
+ * later collection.
+ */
+export function mayBeDue({ age, isEnded }: UploadSummary, expiry: number): boolean {
+  return age === null || age >= (isEnded ? expiry : Math.min(ABANDONED_AFTER_MS, expiry));
+}
+
+/** Codes after which an upload can never become a blob. */
+const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["upload-damaged", "size-limit-exceeded"]);
+
+/** Whether a store's failure means that the upload can never become a blob. */
+export function isFinalFailure(error: unknown): error is FixityError {
+  return error instanceof FixityError && FINAL_CODES.has(error.code);
+}
+
+export function uploadDamaged(cause?: unknown): FixityError {
+  const message = "Saved bytes of the upload are lost. Send the file again from the start.";
+  return new FixityError("upload-damaged", message, { cause });
+}
+
+/** The record of an upload that begins. @param outcome not null if it is complete at once */
+export function newRecord(options: CreateOptions, outcome: StoredOutcome | null, expiry: number): UploadRecord {
+  const { length, digest, sha512, metadata } = options;
+  const now = Date.now();
+  return {
+    expires: now + expiry,
+    saved: now,
+    ...settleNaming(options),
+    metadata: metadata ?? null,
+    length: outcome?.size ?? length ?? null,
+    sha256: digest?.hex ?? null,
+    sha512: sha512?.toString("base64") ?? null,
+    hashes: null,
+    sealed: false,
+    outcome,
+  };
+}
+
+/** The record of an upload that has ended, to be kept for another `expiry` milliseconds. */
+export function endedRecord(record: UploadRecord, outcome: Outcome, expiry: number): UploadRecord {
+  const now = Date.now();
+  return { ...record, saved: now, expires: now + expiry, hashes: null, outcome };
+}
+
+/** The record of an upload that has failed for good. @param known `null` if its record is unreadable */
+export function failedRecord(known: UploadRecord | null, error: FixityError, expiry: number): UploadRecord {
+  return endedRecord(known ?? UNKNOWN, failedOutcome(error), expiry);
+}
+
+const UNKNOWN: UploadRecord = {
+  expires: 0,
+  saved: 0,
+  name: null,
+  extension: null,
+  metadata: null,
+  length: null,
+  sha256: null,
+  sha512: null,
+  hashes: null,
+  sealed: false,
+  outcome: null,
+};
+
+export function failedOutcome({ code, message, facts }: FixityError): FailedOutcome {
+  return { failed: code, message, facts };
+}
+
+/** The record of an upload that the store reports as ended. An unreadable one is removed: nothing else is left of it. */
+export async function recordOfEnded(ended: EndedStoreUpload, expiry: number): Promise<UploadRecord> {
+  const record = readableRecord(ended.record);
+  if (record !== null) return record;
+  await ended.remove();
+  return failedRecord(null, uploadDamaged(), expiry);
+}
+
+/** The digest in a record. */
 export function digestIn(hex: string): Digest {
   const digest = Digest.fromHex(hex);
-  if (digest === null) throw new FixityError("store-unavailable", "The upload cannot be read.");
+  if (digest === null) throw new FixityError("store-unavailable", "The record of the upload cannot be read.");
   return digest;
 }
 
-/** The failure that an upload has ended with, as it was. */
-export function failureIn(outcome: FailedOutcome): FixityError {
-  return new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });
+/** An upload as a protocol reports it. */
+export interface UploadState {
+  readonly id: UploadId;
+  /** Durable bytes. */
+  readonly offset: number;
+  /** Bytes of the whole file; `null` while unknown. */
+  readonly length: number | null;
+  /** When the upload may be removed. */
+  readonly expires: Date;
+  /** The metadata given at its creation. */
+  readonly metadata: string | null;
+  /** The receipt of the stored file, or why nothing was stored; `null` until the upload ends. */
+  readonly outcome: Receipt | FixityError | null;
+}
+
+/** An upload that has become a blob, or never will. */
+export type EndedUpload = UploadState & { readonly outcome: Receipt | FixityError };
+
+export function hasEnded(state: UploadState): state is EndedUpload {
+  return state.outcome !== null;
+}
+
+/** @param linkBase the URL in front of a link's last segment */
+export function stateOf(
+  id: UploadId,
+  record: UploadRecord,
+  { offset, linkBase }: { readonly offset: number; readonly linkBase: string },
+): UploadState {
+  const { outcome, length, metadata, name, extension } = record;
+  const state = { id, length, metadata, expires: new Date(record.expires) };
+  if (outcome === null) return { ...state, offset, outcome: null };
+  if ("failed" in outcome) {
+    const error = new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });
+    return { ...state, offset: length ?? offset, outcome: error };
+  }
+  const { stored, size, existed } = outcome;
+  const link = Link.to(digestIn(stored), extension);
+  return { ...state, offset: size, outcome: receiptOf(linkBase, { link, size, name, existed }) };
 }

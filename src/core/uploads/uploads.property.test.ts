@@ -1,6 +1,6 @@
 /**
- * The engine against a model that a child could keep: bytes that were acknowledged, and whether that was all. Whatever
- * comes in whichever order, the engine says what the model says; and after a restart too.
+ * The engine against a trivial model: the acknowledged bytes, and whether they were all. Whatever commands run in whatever
+ * order, restarts included, the engine agrees with the model.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -12,9 +12,9 @@ import { createFixity, type Fixity } from "../fixity.ts";
 import type { BlobStore } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload, UploadStore } from "../upload-store.ts";
-import { hasEnded } from "./upload-state.ts";
+import { hasEnded } from "./upload-record.ts";
 
-/** What must be true. */
+/** The expected state. */
 interface Model {
   id: UploadId | null;
   bytes: number[];
@@ -22,7 +22,7 @@ interface Model {
   ended: boolean;
 }
 
-/** What is tried: services over one store, one after another. */
+/** The system under test: services over one store, one after another. */
 interface Real {
   readonly store: BlobStore;
   service: Fixity;
@@ -68,10 +68,10 @@ class Create implements Command {
 
 interface Appended {
   readonly bytes: number[];
-  /** How far from the right offset. */
+  /** The distance from the right offset. */
   readonly shift: number;
   readonly completes: boolean | "at-length";
-  /** The source breaks behind this many bytes. */
+  /** The source breaks after this many bytes. */
   readonly breaksAt: number | null;
   readonly whole: boolean;
 }
@@ -123,7 +123,7 @@ class Append implements Command {
     return { refusal: null, bytes: after, ends: isLast };
   }
 
-  /** One byte at a time, so that it may break anywhere. */
+  /** One byte at a time, so that it can break anywhere. */
   async *#source(): AsyncGenerator<Uint8Array> {
     const { bytes, breaksAt } = this.#sent;
     for (const byte of breaksAt === null ? bytes : bytes.slice(0, breaksAt)) yield Uint8Array.of(byte);
@@ -226,10 +226,10 @@ const COMMANDS = [
 ];
 
 for (const [what, storeOf] of [
-  ["gives bytes back", (): BlobStore => memoryStore()],
-  ["does not, so that the hash is put down", (): BlobStore => withoutReading(memoryStore())],
+  ["can read saved bytes back", (): BlobStore => memoryStore()],
+  ["cannot, so that hash states are saved", (): BlobStore => withoutReading(memoryStore())],
 ] as const) {
-  test(`over a store that ${what}, the engine does what the model says`, async () => {
+  test(`over a store that ${what}, the engine agrees with the model`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 30 }), async (commands) => {
         const store = storeOf();
@@ -244,7 +244,7 @@ for (const [what, storeOf] of [
   });
 }
 
-/** As S3 is: parts that were sent cannot be read before they are an object. */
+/** Like S3, where uploaded parts cannot be read before they are an object. */
 function withoutReading(store: BlobStore): BlobStore {
   const { uploads = assert.fail("the store keeps no uploads") } = store;
   const blind: UploadStore = {

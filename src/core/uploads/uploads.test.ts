@@ -10,7 +10,7 @@ import type { UploadLimitOptions } from "../options.ts";
 import type { BlobStore } from "../store.ts";
 import { UploadId } from "../upload-id.ts";
 import type { HeldUpload, UploadStore } from "../upload-store.ts";
-import type { AppendOptions } from "./append.ts";
+import type { AppendOptions } from "./upload-options.ts";
 import type { Uploads } from "./uploads.ts";
 
 const MAX_SIZE = 100;
@@ -19,7 +19,7 @@ function uploadsOver(store: BlobStore, limits: UploadLimitOptions = {}): Uploads
   return createFixity({ store, maxSize: MAX_SIZE, uploads: limits }).uploads ?? assert.fail("no uploads are kept");
 }
 
-/** A store of which some calls are other ones. */
+/** A store with some calls of its upload store replaced. */
 function storeWith(store: BlobStore, calls: Partial<UploadStore>): BlobStore {
   const kept = store.uploads ?? assert.fail("no uploads are kept");
   const uploads: UploadStore = {
@@ -51,7 +51,7 @@ function digestOf(text: string): Digest {
   return Digest.fromBytes(createHash("sha256").update(text).digest()) ?? assert.fail("no digest");
 }
 
-/** Bytes that stop coming; tells when it is left. */
+/** A source that stalls after its first chunk. `reached` resolves when a reader waits for more, `left` when it gives up. */
 class Standstill implements AsyncIterableIterator<Uint8Array> {
   readonly reached = Promise.withResolvers<void>();
   readonly left = Promise.withResolvers<void>();
@@ -79,7 +79,7 @@ class Standstill implements AsyncIterableIterator<Uint8Array> {
   }
 }
 
-test("a length below what is there already is refused, whatever comes with it", async () => {
+test("a length below the saved bytes is refused, with and without content", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   await uploads.append(id, sent(0, "hello"));
@@ -90,14 +90,14 @@ test("a length below what is there already is refused, whatever comes with it", 
   assert.deepEqual([state.offset, state.length, state.outcome], [5, null, null]);
 });
 
-test("a length that is told later is held against the largest size at once", async () => {
+test("a length stated by an append is compared with the largest size at once", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   await assert.rejects(uploads.append(id, sent(0, "x", { lengths: [MAX_SIZE + 1] })), { code: "size-limit-exceeded" });
   assert.equal((await uploads.find(id)).length, null);
 });
 
-test("bytes past the largest size, of an upload without a length, are too many; and that is told again", async () => {
+test("bytes past the largest size end an upload without a length, and later appends return that outcome", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   await uploads.append(id, sent(0, "hello"));
@@ -114,7 +114,7 @@ const announcements: readonly (readonly [string, (text: string) => Partial<Appen
   ["not announced", () => ({})],
 ];
 for (const [how, announce] of announcements) {
-  test(`a complete upload replays its outcome for an append without bytes at its end only: bytes ${how}`, async () => {
+  test(`a complete upload returns its outcome only to an append of no bytes at its end: bytes ${how}`, async () => {
     const uploads = uploadsOver(memoryStore());
     const { id } = await uploads.create({});
     await uploads.append(id, sent(0, "hello", { completes: true }));
@@ -136,7 +136,7 @@ for (const [how, announce] of announcements) {
   });
 }
 
-test("another length or digest than that of a complete upload is refused", async () => {
+test("an append to a complete upload with another length or digest is refused", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   await uploads.append(id, sent(0, "hello", { completes: true }));
@@ -145,13 +145,13 @@ test("another length or digest than that of a complete upload is refused", async
   assert.equal((await uploads.append(id, sent(5, "", { lengths: [5], digest: digestOf("hello") }))).offset, 5);
 });
 
-test("uploads that are created at the same time do not pass the limit together", async () => {
+test("uploads created concurrently do not exceed the limit together", async () => {
   const uploads = uploadsOver(memoryStore(), { maxOpen: 2 });
   const created = await Promise.allSettled([1, 2, 3, 4].map(() => uploads.create({})));
   assert.equal(created.filter(({ status }) => status === "fulfilled").length, 2);
 });
 
-test("an upload that could not be created takes up no room", async () => {
+test("an upload whose creation failed takes up no room", async () => {
   const store = memoryStore();
   let fails = true;
   const create: UploadStore["create"] = async (...args) => {
@@ -164,7 +164,7 @@ test("an upload that could not be created takes up no room", async () => {
   await uploads.create({});
 });
 
-test("uploads that ended at another instance make room", async () => {
+test("uploads that ended on another instance make room", async () => {
   const store = memoryStore();
   const here = uploadsOver(store, { maxOpen: 2 });
   const there = uploadsOver(store);
@@ -178,7 +178,7 @@ test("uploads that ended at another instance make room", async () => {
   await here.find(three.id);
 });
 
-test("uploads that were only continued here, and ended elsewhere, make room however many they were", async () => {
+test("uploads that were continued here and ended elsewhere make room, however many", async () => {
   const store = memoryStore();
   const here = uploadsOver(store, { maxOpen: 2 });
   const there = uploadsOver(store);
@@ -190,7 +190,7 @@ test("uploads that were only continued here, and ended elsewhere, make room howe
   await here.create({});
 });
 
-test("an upload that is complete at once is kept only where its address is told", async () => {
+test("an upload that is complete at once is kept only if its address is returned", async () => {
   const store = memoryStore();
   await createFixity({ store }).put(Buffer.from("hello"));
   const uploads = uploadsOver(store);
@@ -211,7 +211,7 @@ test("a digest without a length does not complete an upload: the blob may have t
   assert.ok(state.outcome !== null && "digest" in state.outcome);
 });
 
-test("a sha-512 that an append to a complete upload names is compared with the stored bytes", async () => {
+test("a sha-512 that an append to a complete upload states is compared with the stored bytes", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   await uploads.append(id, sent(0, "hello", { completes: true }));
@@ -222,14 +222,14 @@ test("a sha-512 that an append to a complete upload names is compared with the s
   await assert.rejects(uploads.append(id, sent(5, "", { check })), { code: "digest-mismatch" });
 });
 
-test("an upload that went wrong for good makes room", async () => {
+test("an upload that failed for good makes room", async () => {
   const uploads = uploadsOver(memoryStore(), { maxOpen: 1 });
   const { id } = await uploads.create({ length: 3 });
   await assert.rejects(uploads.append(id, sent(0, "hello")), { code: "inconsistent-length" });
   await uploads.create({});
 });
 
-test("a collection looks at many uploads at once, and at no more than sixteen", async () => {
+test("a collection examines sixteen uploads concurrently, and no more", async () => {
   const store = memoryStore();
   const port = store.uploads ?? assert.fail();
   const read = port.read.bind(port);
@@ -240,7 +240,7 @@ test("a collection looks at many uploads at once, and at no more than sixteen", 
   port.read = async (id, signal) => {
     running += 1;
     most = Math.max(most, running);
-    // whoever else looks has come here by then
+    // every other concurrent call arrives here in the meantime
     for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
     await new Promise(setImmediate);
     running -= 1;
@@ -252,7 +252,7 @@ test("a collection looks at many uploads at once, and at no more than sixteen", 
   assert.deepEqual(await Array.fromAsync(port.list()), []);
 });
 
-test("an upload that cannot be read keeps the others from nothing, and is told of", async () => {
+test("an unreadable upload does not keep the others from being collected, and is reported", async () => {
   const store = memoryStore();
   const uploads = uploadsOver(store, { expiry: 1 });
   const ids = [await uploads.create({}), await uploads.create({}), await uploads.create({})].map(({ id }) => id);
@@ -264,7 +264,7 @@ test("an upload that cannot be read keeps the others from nothing, and is told o
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? [], ({ id }) => id), [damaged]);
 });
 
-test("an upload that cannot be read does not keep what is half-written from being removed", async (t) => {
+test("an unreadable upload does not keep leftovers from being removed", async (t) => {
   t.mock.timers.enable({ apis: ["Date"] });
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
@@ -290,7 +290,7 @@ test("an ended upload without a readable record is reported as damaged once, and
   await assert.rejects(uploadsOver(store).find(id), { code: "upload-not-found" });
 });
 
-test("who is asked for an upload leaves the sender, and does not wait for his next byte", async () => {
+test("a holder that is asked to release its upload does not wait for the sender's next byte", async () => {
   const uploads = uploadsOver(memoryStore());
   const { id } = await uploads.create({});
   const source = new Standstill("hello");
@@ -301,7 +301,7 @@ test("who is asked for an upload leaves the sender, and does not wait for his ne
   await source.left.promise;
 });
 
-test("a sender that breaks off while the upload has just been completed fails its request, and nothing else", async () => {
+test("a sender that breaks off just after another request completed the upload fails only its own request", async () => {
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
   const stale = await store.uploads?.read(id);
@@ -324,7 +324,7 @@ test("a sender that breaks off while the upload has just been completed fails it
   await assert.rejects(uploads.append(id, { offset: 5, source, completes: true }), { code: "upload-aborted" });
 });
 
-test("who is called away as soon as he has the upload still brings his first bytes", async () => {
+test("a holder that is asked to release its upload at once still saves its first bytes", async () => {
   const store = memoryStore();
   const hold: UploadStore["hold"] = async (id, signal) => {
     const held = (await store.uploads?.hold(id, signal)) ?? null;
@@ -345,7 +345,7 @@ test("who is called away as soon as he has the upload still brings his first byt
   assert.equal((await uploads.find(id)).offset, 5);
 });
 
-test("a hash that is made anew goes on from where the request before was ended", async () => {
+test("hashing saved bytes continues where a superseded request left off", async () => {
   const store = memoryStore();
   const { id } = await uploadsOver(store).create({});
   for (const offset of [0, 10, 20, 30]) await uploadsOver(store).append(id, sent(offset, "0123456789"));
@@ -359,7 +359,7 @@ test("a hash that is made anew goes on from where the request before was ended",
       for await (const chunk of read(from)) {
         if (given === 20) {
           halfway.resolve();
-          // the first reader is ended here
+          // the second request takes over here
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
         yield chunk;
@@ -378,7 +378,7 @@ test("a hash that is made anew goes on from where the request before was ended",
   assert.equal(given, 40);
 });
 
-test("who asks while an upload is being finished waits for it, also after one that finished it was shut out", async () => {
+test("requests during a completion wait for it, also if another holder has to redo it", async () => {
   const store = memoryStore();
   const [first, second, looked] = [1, 2, 3].map(() => Promise.withResolvers<void>());
   assert.ok(first && second && looked);
@@ -419,7 +419,7 @@ test("who asks while an upload is being finished waits for it, also after one th
     code: "upload-superseded",
   });
   await reached.promise;
-  // looks while bytes are still coming, and takes over when they are being made a blob
+  // looks while bytes are still arriving, and takes over while they are being committed
   const finding = uploads.find(id);
   ended.resolve();
   await firstCommit?.promise;

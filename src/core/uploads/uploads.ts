@@ -1,61 +1,83 @@
+/**
+ * Resumable uploads: the engine beneath both protocols, over any `UploadStore`.
+ *
+ *     uploads.ts        create, find, append, cancel, collect: who holds an upload, and what becomes of it
+ *     append.ts         one append, from the checks of its announcements to the saved bytes
+ *     completion.ts     sealed bytes become a blob; the response to a lost last append is repeated
+ *     upload-hashes.ts  the hashes of the bytes that an upload already has
+ *     upload-record.ts  the record that is saved with the bytes: its format and its expiry
+ *     open-uploads.ts   the bound on unfinished uploads, and each client's share of it
+ *
+ * The life of an upload, as its record shows it:
+ *
+ *     created ── append … append ── sealed ── blob committed ── concluded with an outcome ── expired, removed
+ *
+ * The store has the bytes and the record of the last save. Offsets are acknowledged only after a save that covers them, so
+ * they never decrease. The last byte seals the upload; from then on it can only become a blob. A concluded upload keeps its
+ * record, without bytes, so that a client can ask for the outcome again.
+ *
+ * A request takes an upload over from its holder, here or on another instance, who saves what it has or is fenced off. Only
+ * `cancel`, an expiry and an eviction (`open-uploads.ts`) remove uploads, each as the holder and after reading the record
+ * once more. A crash loses the bytes since the last save; a sealed upload whose server died is completed by the next request
+ * for it, or by a collection.
+ */
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
-import type { Digest } from "../digest.ts";
-import { sizeLimitExceeded } from "../intake.ts";
-import { Link, receiptOf } from "../link.ts";
+import { publishUpload } from "../diagnostics.ts";
+import { asFixityError, type FixityError } from "../errors.ts";
+import { type Hashes, sizeLimitExceeded } from "../intake.ts";
+import { InterruptibleSource } from "../interruptible-source.ts";
 import { mediaTypeOf } from "../media-type.ts";
-import type { FixityError } from "../errors.ts";
-import { settleNaming } from "../file-name.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import type { EndedUpload, HeldUpload, UploadStore } from "../upload-store.ts";
-import { Append, type Appended, type AppendLimits, type AppendOptions, checkAnnounced } from "./append.ts";
-import { Finisher } from "./completion.ts";
+import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
+import { Append, assertAnnounced } from "./append.ts";
+import { assertReplay, Completions, findStored } from "./completion.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
-import { Interruptible } from "../interruptible-source.ts";
-import { checkReplay } from "./replay.ts";
-import { HashKeeper } from "./upload-hashes.ts";
+import { UploadHashes } from "./upload-hashes.ts";
+import type { AppendLimits, AppendOptions, CreateOptions } from "./upload-options.ts";
 import {
-  digestIn,
-  endedRecord,
   failedRecord,
-  failureIn,
-  isDamaged,
-  isUnfinished,
   formatRecord,
+  type HeldRecord,
+  isAbandoned,
+  isDamaged,
   isExpired,
-  isLeftAlone,
-  mayBeDue,
   isFinalFailure,
+  isUnfinished,
+  mayBeDue,
+  newRecord,
   parseRecord,
   readableRecord,
+  recordOfEnded,
+  stateOf,
   uploadDamaged,
-  type StoredOutcome,
   type UploadRecord,
+  type UploadState,
 } from "./upload-record.ts";
-import type { Created, CreateOptions, HoldOptions, Look } from "./upload-options.ts";
-import type { UploadState } from "./upload-state.ts";
 
-/** Uploads that a collection looks at at once: of a bucket or a busy disk, each look is a wait and little work. */
-const COLLECTED_AT_ONCE = 16;
+/** Uploads that a collection examines concurrently. Each waits for the store most of the time. */
+const COLLECTION_CONCURRENCY = 16;
 
-/**
- * Uploads that can be interrupted and resumed, on this instance or another over the same store: the engine under every
- * protocol that is spoken. What it tells is durable, what it has told does not go back, and a request for an upload ends
- * the one before it.
- */
+/** What reading an upload shows, without taking it from its holder. */
+type Sighting =
+  | { readonly status: "ended"; readonly record: UploadRecord }
+  /** It has no holder, so its offset is final until a request takes it. */
+  | { readonly status: "idle"; readonly record: UploadRecord; readonly read: ReadUpload }
+  /** To know more, or to conclude a damaged upload, it must be held. */
+  | { readonly status: "unsettled"; readonly read: ReadUpload };
+
+/** The engine over one store. Its calls are safe to run concurrently, here and on other instances. */
 export class Uploads {
   readonly limits: AppendLimits;
   readonly #blobs: BlobStore;
   readonly #store: UploadStore;
   readonly #linkBase: string;
-  readonly #keeper = new HashKeeper();
-  readonly #finisher: Finisher;
+  readonly #hashes = new UploadHashes();
+  readonly #completions: Completions;
   readonly #open: OpenUploads;
   readonly #admissions: Admissions;
-  /** How many appends to an upload are running here, by its id. */
-  readonly #appends = new Map<string, number>();
 
   constructor(
     blobs: BlobStore,
@@ -67,7 +89,7 @@ export class Uploads {
     this.#store = store;
     this.#linkBase = linkBase;
     this.#admissions = admissions;
-    this.#finisher = new Finisher(this.#keeper, uploads.expiry);
+    this.#completions = new Completions(this.#hashes, uploads.expiry);
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#evict(id),
@@ -75,28 +97,27 @@ export class Uploads {
   }
 
   /**
-   * Begins an upload. Where content with the announced digest and length is stored already, the upload is complete at once.
+   * Creates an upload. If content with the announced digest and length is stored already, the upload is complete at once.
    *
    * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`, `inconsistent-length`,
    *   `too-many-uploads`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
-    return (await this.#createInTime(options, "free")).state;
+    return (await this.#create(options, "release")).state;
   }
 
   /**
-   * Begins an upload, and appends the bytes that come with its creation.
+   * Creates an upload and appends the bytes that come with its creation.
    *
-   * @param onCreated is called with the new upload before its bytes are taken; not if content with the announced digest is
-   *   stored already
-   * @throws what {@link create} and {@link append} throw; the latter only after `onCreated` was called
+   * @param onCreated called with the new upload before its bytes are received; not if it is complete at once
+   * @throws as {@link create} and {@link append} do; the latter only after `onCreated` was called
    */
   async createAndAppend(
     options: CreateOptions,
     first: AppendOptions,
     onCreated: (created: UploadState) => void,
   ): Promise<UploadState> {
-    const { state, held } = await this.#createInTime(options, "held");
+    const { state, held } = await this.#create(options, "hold");
     try {
       if (state.outcome !== null) return state;
       onCreated(state);
@@ -106,60 +127,45 @@ export class Uploads {
     }
   }
 
-  async #createInTime(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
+  /** @returns `held` only if it is to be held and the store can create it so */
+  async #create(
+    options: CreateOptions,
+    then: "hold" | "release",
+  ): Promise<{ readonly state: UploadState; readonly held: HeldUpload | null }> {
     using _ = this.#admissions.admit("in-time");
-    return await this.#create(options, hold);
-  }
-
-  async #create(options: CreateOptions, hold: "held" | "free"): Promise<Created> {
-    const { length, digest, sha512, metadata, first, keepsComplete = true, client = null } = options;
-    const { maxSize, expiry } = this.limits;
-    if (length !== undefined && length > maxSize) throw sizeLimitExceeded(maxSize);
-    const { name, extension } = settleNaming(options);
-    const found = digest === undefined || sha512 !== undefined ? "unknown" : await this.#lookUp(digest, length);
+    const startedAt = performance.now();
+    const { length, digest, sha512, first, keepsComplete = true, client = null } = options;
+    if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
+    const found =
+      digest === undefined || sha512 !== undefined ? "unknown" : await findStored(this.#blobs, digest, length);
     const outcome = typeof found === "string" ? null : found;
-    if (outcome === null && first !== undefined) checkAnnounced({ ...first, length: length ?? null }, this.limits);
-    const now = Date.now();
-    const record: UploadRecord = {
-      expires: now + expiry,
-      saved: now,
-      name,
-      extension,
-      metadata: metadata ?? null,
-      length: outcome?.size ?? length ?? null,
-      sha256: digest?.hex ?? null,
-      sha512: sha512?.toString("base64") ?? null,
-      hashes: null,
-      sealed: false,
-      outcome,
-    };
+    if (outcome === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
     const id = UploadId.random();
-    const state = this.#stateOf(id, record, 0);
-    if (outcome !== null && !keepsComplete) return { state, held: null };
-    if (outcome === null) await this.#open.admit(id, record.expires, client);
-    const told = {
-      mediaType: mediaTypeOf(extension),
+    const record = newRecord(options, outcome, this.limits.expiry);
+    const hints = {
+      mediaType: mediaTypeOf(record.extension),
       ...(digest !== undefined && { digest, isKnownAbsent: found === "absent" }),
       ...(length !== undefined && { length }),
     };
-    let held: HeldUpload | null = null;
+    if (outcome !== null) {
+      if (keepsComplete) await this.#store.create(id, formatRecord(record), { ...hints, isEnded: true });
+      return { state: this.#ended(id, record, startedAt), held: null };
+    }
+    await this.#open.admit(id, record.expires, client);
     try {
-      if (hold === "held" && outcome === null && this.#store.createHeld !== undefined) {
-        held = await this.#store.createHeld(id, formatRecord(record), told);
-      } else {
-        await this.#store.create(id, formatRecord(record), { ...told, isEnded: outcome !== null });
-      }
+      const held = then === "hold" ? await this.#store.createHeld?.(id, formatRecord(record), hints) : undefined;
+      if (held === undefined) await this.#store.create(id, formatRecord(record), { ...hints, isEnded: false });
+      this.#open.note(id, { expires: record.expires, offset: 0 });
+      return { state: this.#stateOf(id, record, 0), held: held ?? null };
     } catch (error) {
       this.#open.forget(id);
       throw error;
     }
-    if (outcome === null) this.#open.note(id, { expires: record.expires, offset: 0 });
-    return { state, held };
   }
 
   /**
-   * How far an upload is. Ends a request that is still bringing bytes for it, so that the offset told is the one to go on
-   * from; and makes a blob of it first where all bytes are there.
+   * The state of an upload. A request that is still sending bytes for it is ended, so that the returned offset is the one to
+   * continue from. A sealed upload is completed first.
    *
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
@@ -169,78 +175,107 @@ export class Uploads {
   }
 
   async #find(id: UploadId, signal: AbortSignal | undefined): Promise<UploadState> {
-    const found = await this.#look(id, signal);
-    if (found.ended !== null) return this.#stateOf(id, found.ended, 0);
-    if (found.atRest !== null) return this.#stateOf(id, found.atRest, found.read.offset);
-    const taken = await this.#hold(id, { signal, read: found.read });
-    if (taken.status === "ended") return this.#stateOf(id, await endedRecord(taken, this.limits.expiry), 0);
+    const startedAt = performance.now();
+    const seen = await this.#look(id, signal);
+    if (seen.status === "ended") return this.#stateOf(id, seen.record, 0);
+    if (seen.status === "idle") return this.#stateOf(id, seen.record, seen.read.offset);
+    const taken = await this.#hold(id, signal, seen.read);
+    if (taken.status === "ended") return this.#stateOf(id, await recordOfEnded(taken, this.limits.expiry), 0);
     await using held = taken;
-    if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
+    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
     const record = parseRecord(held.record);
-    if (record.sealed && record.outcome === null) return await this.#finish(id, held, { record, unsaved: null });
+    if (record.sealed && record.outcome === null) return await this.#complete({ id, held, record }, null, startedAt);
     return this.#stateOf(id, record, held.offset);
   }
 
   /**
-   * Takes a request's bytes, and makes a blob of the upload where they are the last ones. To an upload that is complete
-   * already, an append without bytes at its end returns the outcome again; any other is an `offset-mismatch`.
+   * Appends a request's bytes, and makes a blob of the upload if they are the last ones. To an upload that is already
+   * complete, an append of no bytes at its end returns the outcome again; any other is an `offset-mismatch`.
    *
-   * @param created the upload, if it was created by this request and is held since
+   * @param created the upload, if this request has created it and still holds it
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
    *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…`
-   *   code; `shutting-down` where the service is closed meanwhile, with the durable offset as its fact `upload-offset`
+   *   code; `shutting-down` if the service is closing, with the durable offset as its fact `upload-offset`
    */
   async append(id: UploadId, options: AppendOptions, created?: HeldUpload): Promise<UploadState> {
     using own = options.admission === undefined ? this.#admissions.admit("at-once") : null;
+    using _ = this.#open.beginAppend(id);
     const stop = new AbortController();
     (own ?? options.admission)?.endAtOnce((reason) => stop.abort(reason));
-    this.#appends.set(id.hex, (this.#appends.get(id.hex) ?? 0) + 1);
-    try {
-      return await this.#append(id, options, { stopped: stop.signal, created });
-    } finally {
-      const others = (this.#appends.get(id.hex) ?? 1) - 1;
-      if (others === 0) this.#appends.delete(id.hex);
-      else this.#appends.set(id.hex, others);
-    }
+    return await this.#append(id, options, { closing: stop.signal, created });
   }
 
   async #append(
     id: UploadId,
     options: AppendOptions,
-    { stopped, created }: { readonly stopped: AbortSignal; readonly created: HeldUpload | undefined },
+    { closing, created }: { readonly closing: AbortSignal; readonly created: HeldUpload | undefined },
   ): Promise<UploadState> {
-    const { ended, read } = created === undefined ? await this.#look(id) : { ended: null, read: undefined };
-    if (ended !== null) return await this.#again(this.#stateOf(id, ended, 0), options, stopped);
-    const taken = created ?? (await this.#hold(id, { read }));
-    if (taken.status === "ended") {
-      return await this.#again(this.#stateOf(id, await endedRecord(taken, this.limits.expiry), 0), options, stopped);
-    }
+    const startedAt = performance.now();
+    const replay = (ended: UploadRecord): Promise<UploadState> =>
+      this.#replay(this.#stateOf(id, ended, 0), options, closing);
+    const seen = created === undefined ? await this.#look(id) : null;
+    if (seen?.status === "ended") return await replay(seen.record);
+    const taken = created ?? (await this.#hold(id, undefined, seen?.read));
+    if (taken.status === "ended") return await replay(await recordOfEnded(taken, this.limits.expiry));
     await using held = taken;
-    if (isDamaged(held)) return await this.#endDamaged(id, held, uploadDamaged());
-    const before = parseRecord(held.record);
-    if (before.outcome !== null) return await this.#again(this.#stateOf(id, before, 0), options, stopped);
-    if (before.sealed)
-      return await this.#again(await this.#finish(id, held, { record: before, unsaved: null }), options, stopped);
-    const { limits } = this;
-    const append = new Append({ id, held, record: before, limits, keeper: this.#keeper, stopped }, options);
+    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
+    const upload: HeldRecord = { id, held, record: parseRecord(held.record) };
+    if (upload.record.outcome !== null) return await replay(upload.record);
+    if (upload.record.sealed) {
+      return await this.#replay(await this.#complete(upload, null, startedAt), options, closing);
+    }
+
+    const append = new Append(upload, options, { limits: this.limits, hashes: this.#hashes, closing });
     try {
       const { record, offset, unsaved } = await append.run();
       this.#open.note(id, { expires: record.expires, offset });
-      if (record.sealed) return await this.#finish(id, held, { record, unsaved });
+      if (record.sealed) return await this.#complete({ id, held, record }, unsaved, startedAt);
       return this.#stateOf(id, record, offset);
     } catch (error) {
-      if (isFinalFailure(error) && error.code === "upload-damaged") return await this.#endDamaged(id, held, error);
+      if (append.hasFailed) {
+        this.#forget(id);
+        publishUpload("resumable", asFixityError(error), { size: held.offset, startedAt });
+      }
+      if (isFinalFailure(error) && error.code === "upload-damaged") {
+        return await this.#endDamaged({ id, held }, error, startedAt);
+      }
       if (!append.hasFailed) options.onFailure?.(held.offset);
       throw error;
-    } finally {
-      if (append.hasFailed) this.#forget(id);
     }
   }
 
-  /** Removes an upload, whatever has become of it. A blob that it has become stays. @throws FixityError `upload-not-found` */
+  /** Returns the state of an ended upload to a client that has lost the response to its last append. */
+  async #replay(ended: UploadState, options: AppendOptions, closing: AbortSignal): Promise<UploadState> {
+    const { outcome } = ended;
+    if (outcome !== null && !(outcome instanceof Error)) {
+      const source = new InterruptibleSource(options.source, { closing });
+      await assertReplay(outcome, { ...options, source }, this.#blobs);
+    }
+    return ended;
+  }
+
+  async #complete(upload: HeldRecord, unsaved: Hashes | null, startedAt: number): Promise<UploadState> {
+    const record = await this.#completions.complete(upload, unsaved);
+    this.#open.forget(upload.id);
+    return this.#ended(upload.id, record, startedAt);
+  }
+
+  /** Concludes an upload that can never become a blob, which frees the space of its bytes. */
+  async #endDamaged(
+    { id, held }: Pick<HeldRecord, "id" | "held">,
+    error: FixityError,
+    startedAt: number,
+  ): Promise<UploadState> {
+    const record = failedRecord(readableRecord(held.record), error, this.limits.expiry);
+    await held.conclude(formatRecord(record));
+    this.#forget(id);
+    return this.#ended(id, record, startedAt);
+  }
+
+  /** Removes an upload, whatever its state. A blob that it has become stays. @throws FixityError `upload-not-found` */
   async cancel(id: UploadId): Promise<void> {
     using _ = this.#admissions.admit("in-time");
-    await this.#finisher.outcomeOf(id);
+    await this.#completions.running(id);
     const taken = await this.#hold(id);
     await using held = taken.status === "held" ? taken : null;
     await (held ?? taken).remove();
@@ -248,10 +283,9 @@ export class Uploads {
   }
 
   /**
-   * Removes uploads that have expired, and makes blobs of those whose bytes had all come when their server died. Reads the
-   * records only of uploads for which one of the two may be due, by their age.
+   * Removes expired uploads and completes abandoned ones. Reads only the records of uploads whose age suggests either.
    *
-   * @throws the first failure, when all uploads have been looked at
+   * @throws the first failure, once all uploads have been examined
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
     using admission = this.#admissions.admit("at-once");
@@ -260,53 +294,49 @@ export class Uploads {
 
   async #collect(signal: AbortSignal): Promise<Collected> {
     let total: Collected = { staged: 0, bytes: 0 };
-    let failure: { readonly reason: unknown } | null = null;
-    await forEachConcurrent(this.#store.list(signal), COLLECTED_AT_ONCE, async (summary) => {
+    const failures: unknown[] = [];
+    await forEachConcurrent(this.#store.list(signal), COLLECTION_CONCURRENCY, async (summary) => {
       if (!mayBeDue(summary, this.limits.expiry)) return;
       try {
         const { staged, bytes } = await this.#collectOne(summary.id, signal);
         total = { staged: total.staged + staged, bytes: total.bytes + bytes };
       } catch (reason) {
         signal.throwIfAborted();
-        failure ??= { reason };
+        failures.push(reason);
       }
     });
-    if (failure !== null) throw (failure as { readonly reason: unknown }).reason;
+    if (failures.length > 0) throw failures[0];
     return total;
   }
 
   async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
-    // an append renews its upload in time; where that takes long, other instances may find it expired, but not this one
-    if (this.#appends.has(id.hex)) return { staged: 0, bytes: 0 };
+    // a running append renews its upload; should that be late, other instances may find it expired, but not this one
+    if (this.#open.isAppending(id)) return { staged: 0, bytes: 0 };
     const read = await this.#store.read(id, signal);
-    const record = read === null ? null : readableRecord(read.record);
-    if (read !== null && record === null) await this.#find(id, signal);
-    if (read !== null && record !== null && isExpired(record)) {
+    if (read === null) return { staged: 0, bytes: 0 };
+    const record = readableRecord(read.record);
+    if (record !== null && isExpired(record)) {
       const bytes = await this.#removeIf(id, isExpired, { read, signal });
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record !== null && isLeftAlone(record)) {
-      await this.#find(id, signal);
-    }
+    } else if (record === null || isAbandoned(record)) await this.#find(id, signal);
     return { staged: 0, bytes: 0 };
   }
 
-  /** Looks at an upload without taking it from its holder. @throws FixityError `upload-not-found` */
-  async #look(id: UploadId, signal?: AbortSignal): Promise<Look> {
-    const finished = await this.#finisher.outcomeOf(id);
-    if (finished !== null) return { ended: finished, atRest: null, read: undefined };
+  /** Reads an upload without taking it from its holder. @throws FixityError `upload-not-found` */
+  async #look(id: UploadId, signal?: AbortSignal): Promise<Sighting> {
+    const completed = await this.#completions.running(id);
+    if (completed !== null) return { status: "ended", record: completed };
     const read = await this.#store.read(id, signal);
-    if (read !== null && isDamaged(read)) return { ended: null, atRest: null, read };
-    const record = read === null ? null : parseRecord(read.record);
-    if (record?.outcome !== null) this.#open.forget(id);
-    if (read === null || record === null) throw uploadNotFound();
-    if (isExpired(record)) return { ended: null, atRest: null, read };
-    if (record.outcome !== null) return { ended: record, atRest: null, read };
-    if (read.isHeld || record.sealed) return { ended: null, atRest: null, read };
-    return { ended: null, atRest: record, read };
+    const record = read === null || read.isDamaged === true ? null : readableRecord(read.record);
+    if (read === null || (record !== null && record.outcome !== null)) this.#open.forget(id);
+    if (read === null) throw uploadNotFound();
+    if (record === null || isExpired(record)) return { status: "unsettled", read };
+    if (record.outcome !== null) return { status: "ended", record };
+    return read.isHeld || record.sealed ? { status: "unsettled", read } : { status: "idle", record, read };
   }
 
-  /** @throws FixityError `upload-not-found`, also if the upload has expired: it is removed then */
-  async #hold(id: UploadId, { signal, read }: HoldOptions = {}): Promise<HeldUpload | EndedUpload> {
+  /** @throws FixityError `upload-not-found`, also for an expired upload, which is removed */
+  async #hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | EndedUpload> {
     const taken = await this.#store.hold(id, signal, read);
     if (taken === null) throw uploadNotFound();
     await using stack = new AsyncDisposableStack();
@@ -321,20 +351,20 @@ export class Uploads {
     return taken;
   }
 
-  /** @returns whether it is gone */
+  /** @returns whether the upload is gone */
   async #evict(id: UploadId): Promise<boolean> {
     const read = await this.#store.read(id);
     if (read === null) return true;
     const record = readableRecord(read.record);
-    if (record === null || this.#appends.has(id.hex) || !isEvictable(record, read.offset)) return false;
+    if (record === null || this.#open.isAppending(id) || !isEvictable(record, read.offset)) return false;
     return (await this.#removeIf(id, isEvictable, { read })) !== null;
   }
 
-  /** @returns the bytes it had; `null` where it stays */
+  /** @returns the number of removed bytes; `null` if the upload stays */
   async #removeIf(
     id: UploadId,
     isWanted: (record: UploadRecord, offset: number) => boolean,
-    { signal, read }: HoldOptions,
+    { read, signal }: { readonly read: ReadUpload; readonly signal?: AbortSignal },
   ): Promise<number | null> {
     const taken = await this.#store.hold(id, signal, read);
     await using held = taken?.status === "held" ? taken : null;
@@ -345,49 +375,19 @@ export class Uploads {
     return offset;
   }
 
-  async #finish(id: UploadId, held: HeldUpload, appended: Pick<Appended, "record" | "unsaved">): Promise<UploadState> {
-    const ended = await this.#finisher.finish(id, held, appended);
-    this.#open.forget(id);
-    return this.#stateOf(id, ended, 0);
-  }
-
-  /** The outcome of an upload that has ended, for a client that has lost the answer to its last append. */
-  async #again(state: UploadState, options: AppendOptions, stopped: AbortSignal): Promise<UploadState> {
-    const { outcome } = state;
-    if (outcome !== null && !(outcome instanceof Error)) {
-      const source = new Interruptible(options.source, { stopped });
-      await checkReplay(outcome, { ...options, source }, this.#blobs);
-    }
+  /** The state of an upload that has just ended. */
+  #ended(id: UploadId, record: UploadRecord, startedAt: number): UploadState {
+    const state = this.#stateOf(id, record, 0);
+    if (state.outcome !== null) publishUpload("resumable", state.outcome, { size: state.offset, startedAt });
     return state;
   }
 
-  async #lookUp(digest: Digest, length: number | undefined): Promise<StoredOutcome | "absent" | "unknown"> {
-    if (length === undefined) return "unknown"; // a blob of the wrong size could not be told from the right one
-    const stat = await this.#blobs.confirm(digest);
-    if (stat?.size !== length) return stat === null ? "absent" : "unknown";
-    return { stored: digest.hex, size: stat.size, existed: true };
-  }
-
   #stateOf(id: UploadId, record: UploadRecord, offset: number): UploadState {
-    const { outcome, length, metadata, name, extension } = record;
-    const state = { id, length, metadata, expires: new Date(record.expires) };
-    if (outcome === null) return { ...state, offset, outcome: null };
-    if ("failed" in outcome) return { ...state, offset: length ?? offset, outcome: failureIn(outcome) };
-    const { stored, size, existed } = outcome;
-    const link = Link.to(digestIn(stored), extension);
-    return { ...state, offset: size, outcome: receiptOf(this.#linkBase, { link, size, name, existed }) };
-  }
-
-  /** Concludes an upload that can never become a blob, so that its bytes are given back. */
-  async #endDamaged(id: UploadId, held: HeldUpload, error: FixityError): Promise<UploadState> {
-    const record = failedRecord(readableRecord(held.record), error, this.limits.expiry);
-    await held.conclude(formatRecord(record));
-    this.#forget(id);
-    return this.#stateOf(id, record, 0);
+    return stateOf(id, record, { offset, linkBase: this.#linkBase });
   }
 
   #forget(id: UploadId): void {
     this.#open.forget(id);
-    this.#keeper.forget(id);
+    this.#hashes.forget(id);
   }
 }

@@ -5,8 +5,8 @@
  */
 import { asFixityError, type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
-import type { AppendOptions } from "../../core/uploads/append.ts";
-import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-state.ts";
+import type { AppendOptions } from "../../core/uploads/upload-options.ts";
+import { type EndedUpload, hasEnded, type UploadState } from "../../core/uploads/upload-record.ts";
 import { type Answer, type Exchange, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { formatBoolean, parseBooleanField, parseIntegerField } from "../fields/upload-fields.ts";

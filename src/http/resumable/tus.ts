@@ -6,7 +6,7 @@ import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import { type HashAlgorithm, HashedSource, sizeLimitExceeded } from "../../core/intake.ts";
 import type { UploadId } from "../../core/upload-id.ts";
-import type { UploadState } from "../../core/uploads/upload-state.ts";
+import type { UploadState } from "../../core/uploads/upload-record.ts";
 import { type Answer, type Exchange, type Fields, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { etagOf } from "../fields/etag.ts";

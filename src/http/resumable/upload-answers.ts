@@ -1,4 +1,4 @@
-import type { UploadState } from "../../core/uploads/upload-state.ts";
+import type { UploadState } from "../../core/uploads/upload-record.ts";
 import { type Answer, type AnswerNote, type Exchange, withFields } from "../exchange.ts";
 import { failureOf, problemAnswer } from "../problem.ts";
 
