@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { test } from "node:test";
+import { memoryStore } from "../memory.ts";
+import { cleanupEnded, type CleanupEvent, uploadEnded, type UploadEvent } from "./diagnostics.ts";
+import { Digest } from "./digest.ts";
+import { createFixity, type Fixity } from "./fixity.ts";
+import type { Uploads } from "./uploads/uploads.ts";
+
+const HELLO = Buffer.from("hello");
+const DIGEST = Digest.fromBytes(createHash("sha256").update(HELLO).digest()) ?? assert.fail("no digest");
+
+function uploadsOf({ uploads }: Fixity): Uploads {
+  return uploads ?? assert.fail("the store keeps no uploads");
+}
+
+/** The events of one channel while `work` runs, without their durations. */
+async function eventsOf<Event extends { readonly durationMs: number }>(
+  name: string,
+  work: () => Promise<unknown>,
+): Promise<Omit<Event, "durationMs">[]> {
+  const events: Omit<Event, "durationMs">[] = [];
+  const listener = (message: unknown): void => {
+    const { durationMs, ...event } = message as Event;
+    assert.ok(durationMs >= 0);
+    events.push(event);
+  };
+  subscribe(name, listener);
+  try {
+    await work();
+  } finally {
+    unsubscribe(name, listener);
+  }
+  return events;
+}
+
+const uploadsIn = (work: () => Promise<unknown>) => eventsOf<UploadEvent>("fixity:upload", work);
+
+test("the end of a plain upload is published, whatever its outcome", async () => {
+  const fixity = createFixity({ store: memoryStore(), maxSize: 10 });
+  const events = await uploadsIn(async () => {
+    await fixity.put(HELLO);
+    await fixity.put(HELLO);
+    await fixity.claim(DIGEST, { length: 5 });
+    await assert.rejects(fixity.put([HELLO, HELLO, HELLO]), { code: "size-limit-exceeded" });
+  });
+  assert.deepEqual(events, [
+    { kind: "plain", outcome: "stored", code: null, size: 5 },
+    { kind: "plain", outcome: "existed", code: null, size: 5 },
+    { kind: "plain", outcome: "existed", code: null, size: 0 },
+    { kind: "plain", outcome: "failed", code: "size-limit-exceeded", size: 10 },
+  ]);
+});
+
+test("a claim of content that is not stored is no upload", async () => {
+  const fixity = createFixity({ store: memoryStore() });
+  assert.deepEqual(await uploadsIn(() => fixity.claim(DIGEST, { length: 5 })), []);
+});
+
+test("the end of a resumable upload is published once, with its last append", async () => {
+  const uploads = uploadsOf(createFixity({ store: memoryStore() }));
+  const events = await uploadsIn(async () => {
+    const { id } = await uploads.create({});
+    await uploads.append(id, { offset: 0, source: [HELLO.subarray(0, 2)], completes: false });
+    await uploads.append(id, { offset: 2, source: [HELLO.subarray(2)], completes: true });
+    await uploads.append(id, { offset: 5, source: [], completes: true });
+    await uploads.find(id);
+    await uploads.create({ digest: DIGEST, length: 5 });
+    const { id: other } = await uploads.create({ length: 3 });
+    await assert.rejects(uploads.append(other, { offset: 0, source: [HELLO], completes: true }));
+    await uploads.find(other);
+  });
+  assert.deepEqual(events, [
+    { kind: "resumable", outcome: "stored", code: null, size: 5 },
+    { kind: "resumable", outcome: "existed", code: null, size: 5 },
+    { kind: "resumable", outcome: "failed", code: "inconsistent-length", size: 0 },
+  ]);
+});
+
+test("an append that fails without ending its upload is not published", async () => {
+  const uploads = uploadsOf(createFixity({ store: memoryStore() }));
+  const { id } = await uploads.create({});
+  const events = await uploadsIn(() =>
+    assert.rejects(uploads.append(id, { offset: 1, source: [HELLO], completes: true }), { code: "offset-mismatch" }),
+  );
+  assert.deepEqual(events, []);
+});
+
+test("the end of a collection is published, whatever its outcome", async () => {
+  const store = memoryStore();
+  const fixity = createFixity({ store, uploads: { expiry: 1 } });
+  const { id } = await uploadsOf(fixity).create({});
+  const append = uploadsOf(fixity).append(id, { offset: 0, source: [HELLO], completes: false });
+  const { expires } = await append;
+  while (Date.now() <= expires.getTime()) await new Promise(setImmediate);
+  const events = await eventsOf<CleanupEvent>("fixity:cleanup", async () => {
+    await fixity.collect();
+    store.collect = () => Promise.reject(new Error("a bad disk"));
+    await assert.rejects(fixity.collect(), /a bad disk/);
+  });
+  assert.deepEqual(events, [
+    { outcome: "ok", staged: 1, bytes: 5 },
+    { outcome: "failed", staged: 0, bytes: 0 },
+  ]);
+});
+
+test("channels without subscribers are not observed", () => {
+  assert.deepEqual([uploadEnded.isObserved, cleanupEnded.isObserved], [false, false]);
+});
