@@ -1,4 +1,4 @@
-/** `fixity doctor`, `gc` and `verify` over a bucket: what they find on a real server, and on one that is not as it should be. */
+/** `fixity doctor`, `gc` and `verify` with a bucket, on a real server and on one with faults. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
@@ -9,7 +9,7 @@ import { FaultProxy } from "./fault-proxy.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
-/** All of what is probed of a bucket on this machine, but for the last one, CORS. */
+/** The probes of a bucket on this machine, except the last one, CORS. */
 const MOST_PROBES = 30;
 
 function envOf({ gateway, prefix }: S3Place, endpoint: string = gateway.endpoint): Record<string, string> {
@@ -20,7 +20,7 @@ function envOf({ gateway, prefix }: S3Place, endpoint: string = gateway.endpoint
   };
 }
 
-/** What the doctor says to programs. */
+/** The doctor's output for programs. */
 async function examine(env: Record<string, string>) {
   const { code, out, err } = await runCommand(["doctor", "--json"], { env });
   const lines = jsonLines(out);
@@ -33,8 +33,8 @@ function findingOf(findings: readonly Finding[], probe: string): Finding {
 }
 
 export function doctorSuite(gateway: Gateway): void {
-  describe("looking after a bucket", () => {
-    test("a bucket that is all right, and where nothing is left behind", async () => {
+  describe("maintenance of a bucket", () => {
+    test("a sound bucket passes, and nothing is left behind", async () => {
       await using place = new S3Place(gateway);
       const { code, findings, verdict, err } = await examine(envOf(place));
       const amiss = findings.filter(({ verdict, probe }) => verdict !== "ok" && probe !== "cors" && probe !== "https");
@@ -44,7 +44,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.deepEqual([await place.objects(), await place.uploads()], [[], []]);
     });
 
-    test("for people: groups, a line a probe, and the verdict", async () => {
+    test("the output for people has groups, a line per probe, and a verdict", async () => {
       await using place = new S3Place(gateway);
       const { out } = await runCommand(["doctor"], { env: envOf(place) });
       assert.match(out, /^S3 bucket .*\n\nConnection\n {2}ok {4}The endpoint responds\n/);
@@ -54,7 +54,7 @@ export function doctorSuite(gateway: Gateway): void {
     });
 
     const ours = gateway.collectGarbage === null ? { skip: "says how Ceph differs" } : {};
-    test("in which form an ETag is understood is told", ours, async () => {
+    test("the form in which an ETag is understood is reported", ours, async () => {
       await using place = new S3Place(gateway);
       const { of } = await examine(envOf(place));
       assert.equal(of("put-if-match").found, "only with the ETag without quotation marks");
@@ -73,7 +73,7 @@ export function doctorSuite(gateway: Gateway): void {
       ["UploadPartCopy", "copy-parts", "s3:PutObject", false],
     ];
     for (const [operation, probe, action, isVital] of refused) {
-      test(`keys that may not ${operation} are told to lack ${action}`, async () => {
+      test(`keys that may not ${operation} are reported to lack ${action}`, async () => {
         await using place = new S3Place(gateway);
         await using proxy = await FaultProxy.start(gateway.endpoint);
         proxy.strike({ operation, fault: "status-403", times: Infinity });
@@ -84,7 +84,7 @@ export function doctorSuite(gateway: Gateway): void {
         assert.deepEqual([code, err], [isVital ? 1 : 0, ""]);
         const left = [...(await place.objects()), ...(await place.uploads())].map(({ key }) => key);
         const told = of("clear").found ?? "";
-        for (const key of left) assert.ok(told.includes(key), `${key} was left and is not told of`);
+        for (const key of left) assert.ok(told.includes(key), `${key} was left and is not reported`);
       });
     }
 
@@ -107,7 +107,7 @@ export function doctorSuite(gateway: Gateway): void {
       });
     }
 
-    test("Ctrl-C ends the examination early, and what was made for it is removed", async () => {
+    test("Ctrl-C ends the examination early, and everything it made is removed", async () => {
       await using place = new S3Place(gateway);
       await using proxy = await FaultProxy.start(gateway.endpoint);
       proxy.strike({ operation: "PutObject", fault: "delay", times: Infinity });
@@ -122,7 +122,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.deepEqual([await place.objects(), await place.uploads()], [[], []]);
     });
 
-    test("a reader who goes away ends it early, too", async () => {
+    test("a closed output ends it early, too", async () => {
       await using place = new S3Place(gateway);
       await using command = new Command(["doctor"], { env: envOf(place) });
       await command.says(/Small files/);
@@ -131,7 +131,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.deepEqual([await place.objects(), await place.uploads()], [[], []]);
     });
 
-    test("gc leaves young uploads alone, and says nothing of them", async () => {
+    test("gc leaves recent uploads alone, and does not mention them", async () => {
       await using place = new S3Place(gateway);
       await place.abandon();
       const { code, out, err } = await runCommand(["gc"], { env: envOf(place) });
@@ -139,7 +139,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.equal((await place.uploads()).length, 1);
     });
 
-    test("verify tells of an object that is not what its key says", async () => {
+    test("verify reports an object whose content is not what its key states", async () => {
       await using place = new S3Place(gateway);
       await using store = place.store();
       const [good, bad] = [content(1000, 1), content(1000, 2)];
@@ -152,7 +152,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.match(out, new RegExp(`^damaged {5}sha256:${digestOf(bad).hex}  1000 bytes, its bytes are those of`, "m"));
     });
 
-    test("an object that is refused is unreadable; a bucket that is out of reach ends the run without a verdict", async () => {
+    test("a forbidden object is unreadable; an unreachable bucket ends the run without a verdict", async () => {
       await using place = new S3Place(gateway);
       await using store = place.store();
       await keep(store, content(1000));
@@ -169,7 +169,7 @@ export function doctorSuite(gateway: Gateway): void {
       assert.match(err, /give them s3:ListBucket\.$/m);
     });
 
-    test("Ctrl-C ends verify, which says how far it came", async () => {
+    test("Ctrl-C ends verify, which reports how far it came", async () => {
       await using place = new S3Place(gateway);
       await using store = place.store();
       await keep(store, content(1000));

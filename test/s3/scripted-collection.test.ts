@@ -1,4 +1,4 @@
-/** What a collection reads and removes in a bucket, by what the listing shows; and what it costs with many uploads. */
+/** What a collection of a bucket reads and removes, depending on the listing, and what it costs with many uploads. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const LIMITS = { partSize: 5 * 1024 * 1024, fixedPartSize: false, maxParts: 10_000, largestPart: 5 * 1024 * 1024 };
 
-/** Servers over one scripted bucket. */
+/** Several servers with one scripted bucket. */
 class Fleet implements AsyncDisposable {
   readonly log: string[] = [];
   readonly #stack: AsyncDisposableStack;
@@ -112,7 +112,7 @@ function setClock({ s3 }: Fleet, date: string): void {
 }
 
 describe("collections in a bucket", () => {
-  test("an upload that is completed looks ended in the listing, and no other does", async () => {
+  test("the listing shows which uploads have ended", async () => {
     await using fleet = await Fleet.start();
     const fixity = fleet.server();
     const uploads = fixity.uploads ?? assert.fail();
@@ -134,7 +134,7 @@ describe("collections in a bucket", () => {
     await assert.rejects(uploads.find(known), { code: "upload-not-found" });
   });
 
-  test("records of an earlier version are read again and again until they expire, and then removed", async () => {
+  test("records of an earlier version are read by each collection until they expire, and then removed", async () => {
     await using fleet = await Fleet.start();
     const fixity = fleet.server();
     for (const age of [6 * 60_000, 12 * HOUR, DAY - 60_000]) fleet.addRecord(age, { format: earlierFormat });
@@ -146,7 +146,7 @@ describe("collections in a bucket", () => {
     await assert.rejects(fixity.uploads?.find(expired) ?? assert.fail(), { code: "upload-not-found" });
   });
 
-  test("a record that only looks ended delays what is due for its upload, and no more", async () => {
+  test("a record that only looks ended delays the collection of its upload, and nothing else", async () => {
     await using fleet = await Fleet.start();
     const fixity = fleet.server();
     const look = { ended: false, format: asIfEnded };
@@ -157,7 +157,7 @@ describe("collections in a bucket", () => {
     await assert.rejects(fixity.uploads?.find(old) ?? assert.fail(), { code: "upload-not-found" });
   });
 
-  test("whether a record names what looks abandoned is read, and not told by its size or its age", async () => {
+  test("the content of a record decides whether something abandoned is in use, not its size or age", async () => {
     await using fleet = await Fleet.start();
     const { store } = fleet.server();
     const [named, other] = [1, 2].map(() => `tmp/${randomBytes(16).toString("hex")}`);
@@ -176,7 +176,7 @@ describe("collections in a bucket", () => {
     ["two days ahead", 2 * DAY],
     ["two days behind", -2 * DAY],
   ] as const) {
-    test(`ages are by the clock of the bucket, also if it is ${what}`, async () => {
+    test(`ages are measured by the clock of the bucket, also if it is ${what}`, async () => {
       await using fleet = await Fleet.start();
       const fixity = fleet.server();
       for (let n = 0; n < 10; n += 1) fleet.addRecord(HOUR, { ahead });
@@ -204,7 +204,7 @@ describe("collections in a bucket", () => {
     });
   }
 
-  test("a mark that cannot be read or written keeps nobody from collecting, and is told in the log", async () => {
+  test("a mark that cannot be read or written prevents no collection, and is logged", async () => {
     await using fleet = await Fleet.start();
     const fixity = fleet.server();
     fleet.addRecord(DAY + 60_000);
@@ -216,7 +216,7 @@ describe("collections in a bucket", () => {
     assert.equal(fleet.log.length, 2, fleet.log.join("\n"));
   });
 
-  test("the mark lies beside the rest behind the prefix, and is nothing that anybody reads through a link", async () => {
+  test("the mark is stored below the prefix, and no link leads to it", async () => {
     await using fleet = await Fleet.start();
     const fixity = fleet.server({ keyPrefix: "some/where/" });
     const mark = fixity.store.collectionMark ?? assert.fail();
@@ -228,7 +228,7 @@ describe("collections in a bucket", () => {
     assert.equal(await fleet.server().store.collectionMark?.age(), null, "another prefix is another store");
   });
 
-  test("what 100,000 finished uploads a day cost three servers is what the documentation says", async () => {
+  test("100,000 finished uploads a day cost three servers what the documentation states", async () => {
     const perDay = 2_400;
     const scale = 100_000 / perDay;
     await using fleet = await Fleet.start();

@@ -1,4 +1,4 @@
-/** What the doctor says of servers that do not do what AWS does. */
+/** The doctor's findings for servers that differ from AWS. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Finding } from "../../src/stores/doctor/finding.ts";
@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 
 type Script = (request: ScriptedRequest) => Step;
 
-/** A server that does with some requests what a script says, and all others as it should. */
+/** Examines a server that follows a script for some operations, and behaves like AWS otherwise. */
 async function examine(
   scripts: Readonly<Record<string, Script>>,
   options: Partial<S3StoreOptions> = {},
@@ -30,13 +30,13 @@ async function examine(
   return { findings, of, server };
 }
 
-/** What is amiss, but for what a scripted bucket never does. */
+/** The probes that are not ok, except those that no scripted bucket passes. */
 function amiss(findings: readonly Finding[]): Record<string, string> {
   const bad = findings.filter(({ verdict, probe }) => verdict !== "ok" && !NOT_SCRIPTED.has(probe));
   return Object.fromEntries(bad.map(({ probe, verdict }) => [probe, verdict]));
 }
 
-/** What a scripted bucket does not do, however it is scripted. */
+/** Probes that no scripted bucket passes. */
 const NOT_SCRIPTED: ReadonlySet<string> = new Set(["https", "presigned", "presigned-range", "cors"]);
 
 const without =
@@ -46,14 +46,14 @@ const without =
     return null;
   };
 
-/** Answers requests with one of these fields. */
+/** Refuses requests that have one of these fields. */
 const refusing =
   (names: readonly string[], status: number, code: string): Script =>
   ({ headers }) =>
     names.some((name) => headers[name] !== undefined) ? failure(status, code) : null;
 
 describe("conditions", () => {
-  test("that are ignored", async () => {
+  test("that are ignored: a note and a warning", async () => {
     const { of } = await examine({ PutObject: without("if-none-match", "if-match") });
     assert.equal(of("put-if-absent").verdict, "note");
     assert.equal(of("put-if-absent").found, "It is ignored: the object was overwritten.");
@@ -61,7 +61,7 @@ describe("conditions", () => {
     assert.match(of("put-if-match").remedy, /^Nothing keeps two servers from continuing the same upload/);
   });
 
-  test("that are not known", async () => {
+  test("that the server does not know: a note and a warning", async () => {
     const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], 501, "NotImplemented") });
     assert.deepEqual([of("put-if-absent").verdict, of("put-if-match").verdict], ["note", "warning"]);
     assert.match(of("put-if-absent").remedy, /^fixity omits it and looks before it stores/);
@@ -72,7 +72,7 @@ describe("conditions", () => {
     [412, "PreconditionFailed"],
     [409, "ConditionalRequestConflict"],
   ] as const) {
-    test(`that are never met, but answered with ${status}`, async () => {
+    test(`that are always refused, with ${status}: a note and a warning`, async () => {
       const { of } = await examine({ PutObject: refusing(["if-none-match", "if-match"], status, code) });
       assert.equal(of("put-if-absent").verdict, "note");
       assert.equal(of("put-if-absent").found, "It is refused although there is no object.");
@@ -82,14 +82,14 @@ describe("conditions", () => {
     });
   }
 
-  test("that make a server refuse the request: they are left out when files are stored", async () => {
+  test("that the server refuses with 400: they are omitted when files are stored", async () => {
     const { of } = await examine({ PutObject: refusing(["if-none-match"], 400, "InvalidArgument") });
     assert.equal(of("put-if-absent").verdict, "note");
     assert.match(of("put-if-absent").remedy, /^fixity omits it and looks before it stores/);
   });
 });
 
-test("bytes that changed on the way, and are taken", async () => {
+test("a server that stores bytes that changed in transit: a warning", async () => {
   const { of } = await examine({
     PutObject: ({ headers }) => {
       headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
@@ -100,7 +100,7 @@ test("bytes that changed on the way, and are taken", async () => {
   assert.equal(of("get").verdict, "ok");
 });
 
-test("a bucket that keeps versions", async () => {
+test("a bucket that keeps versions: a note with the lifecycle rules that help", async () => {
   const marked = { done: { status: 204, headers: { "x-amz-delete-marker": "true" } } };
   const { of } = await examine({ DeleteObject: () => marked });
   assert.equal(of("versions").verdict, "note");
@@ -111,7 +111,7 @@ for (const [what, refusal] of [
   ["AWS", failure(400, "InvalidRequest", "", "Content-MD5 OR x-amz-checksum- HTTP header is required.")],
   ["MinIO", failure(400, "MissingContentMD5")],
 ] as const) {
-  test(`a bucket that stores nothing without Content-MD5, in the words of ${what}: a note`, async () => {
+  test(`a bucket that stores nothing without Content-MD5, worded like ${what}: a note`, async () => {
     const wantsMd5: Script = ({ headers }) => (headers["content-md5"] === undefined ? refusal : null);
     const { of, findings } = await examine({ PutObject: wantsMd5, UploadPart: wantsMd5 });
     assert.deepEqual([of("put").verdict, of("put").found], ["note", "only with Content-MD5, which fixity sends"]);
@@ -129,7 +129,7 @@ for (const [field, accepted, told, remedy] of [
   ["x-amz-server-side-encryption", ["AES256", "aws:kms"], "AES256 or aws:kms", /PutBucketEncryption/],
   ["x-amz-acl", ["bucket-owner-full-control"], "bucket-owner-full-control", /BucketOwnerEnforced/],
 ] as const) {
-  test(`a policy that demands ${field}: ${told} is reported as such, with what to change`, async () => {
+  test(`a policy that demands ${field}: ${told} is reported, with what to change`, async () => {
     const policy: Script = ({ headers }) =>
       accepted.some((value) => headers[field] === value) ? null : failure(403, "AccessDenied");
     const { of, findings } = await examine({ PutObject: policy, CreateMultipartUpload: policy, CopyObject: policy });
@@ -153,7 +153,7 @@ for (const [field, accepted, told, remedy] of [
   });
 }
 
-test("keys that may not store anything, whatever the request has: the permission is missing", async () => {
+test("keys that may not store anything, whatever the header: the permission is missing", async () => {
   const { findings } = await examine({ PutObject: () => failure(403, "AccessDenied") });
   const finding = findings.find(({ probe }) => probe === "put");
   assert.equal(finding?.found, "PutObject was refused (AccessDenied): the keys lack s3:PutObject.");
@@ -179,7 +179,7 @@ describe("listings", () => {
     });
   }
 
-  test("that stay incomplete: a warning that says what is not cleaned up", async () => {
+  test("that stay incomplete: a warning that states what is not cleaned up", async () => {
     const { of, findings } = await examine({}, { timeouts: { retries: 200 } }, (bucket) => {
       bucket.isListed = () => false;
     });
@@ -188,7 +188,7 @@ describe("listings", () => {
     assert.match(of("list").remedy, /^Files are stored and read all the same\. .*may be removed\.$/);
   });
 
-  test("that still have what was removed: nothing is reported as left behind", async () => {
+  test("that still contain what was removed: nothing is reported as left behind", async () => {
     const { of } = await examine({}, {}, (bucket) => {
       const answer = bucket.answer.bind(bucket);
       const ghosts = new Map(bucket.objects);
@@ -205,7 +205,7 @@ describe("listings", () => {
     assert.deepEqual([of("clear").verdict, of("clear").found], ["ok", null]);
   });
 
-  test("that do not have yet what could not be removed: it is named", async () => {
+  test("that do not contain yet what could not be removed: it is named", async () => {
     const { of } = await examine(
       { DeleteObject: () => failure(403, "AccessDenied") },
       { timeouts: { retries: 200 } },
@@ -235,7 +235,7 @@ describe("objects that are shown late", () => {
     ["HeadObject", ["head", "complete"]],
     ["GetObject", ["get"]],
   ] as const) {
-    test(`to ${operation}: a warning with how late, and what that means`, async () => {
+    test(`to ${operation}: a warning that states how late, and what that means`, async () => {
       const { of, findings } = await examine({}, {}, (bucket) => {
         const isSeen = hiddenAtFirst(2);
         bucket.isShown = (request, key) => request.operation !== operation || isSeen(key);
@@ -248,7 +248,7 @@ describe("objects that are shown late", () => {
     });
   }
 
-  test("to HEAD and GET both: the same warnings", async () => {
+  test("to both HEAD and GET: the same warnings", async () => {
     const { findings } = await examine({}, {}, (bucket) => {
       const isSeen = hiddenAtFirst(2);
       bucket.isShown = ({ operation }, key) => !/^(Head|Get)Object$/.test(operation) || isSeen(`${operation} ${key}`);
@@ -256,7 +256,7 @@ describe("objects that are shown late", () => {
     assert.deepEqual(amiss(findings), { head: "warning", get: "warning", complete: "warning" });
   });
 
-  test("to copies: files that need one are not stored, which is a failure", async () => {
+  test("to copies: a failure, because files that need one are not stored", async () => {
     const { of } = await examine({}, {}, (bucket) => {
       const isSeen = hiddenAtFirst(2);
       bucket.isShown = ({ operation }, key) => operation !== "CopyObject" || isSeen(key);
@@ -313,7 +313,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
   ];
   for (const [most, options, above, remedy] of set) {
     const { maxParts = 10_000 } = options;
-    test(`${most} of ${maxParts}, told by the part: a warning with the largest number, sizes and settings`, async () => {
+    test(`${most} of ${maxParts}, refused as a part: a warning with the largest number, sizes and settings`, async () => {
       const { of, findings, server } = await examine(
         { UploadPart: (request) => (numbered(request) > most ? failure(400, "InvalidArgument") : null) },
         options,
@@ -329,7 +329,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
     });
   }
 
-  test("told by an error of the server at high numbers", async () => {
+  test("refused by an error of the server at high numbers", async () => {
     const { of } = await examine(
       {
         UploadPart: (request) => (numbered(request) > 100 ? failure(500, "InternalError") : null),
@@ -343,7 +343,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
   });
 
   for (const code of ["InvalidPart", "InvalidArgument"]) {
-    test(`told by the completion, by the part's number (${code})`, async () => {
+    test(`refused by the completion for the part number (${code})`, async () => {
       const { of, findings } = await examine({
         CompleteMultipartUpload: (request) =>
           named(request).some((number) => number > 1_000) ? failure(400, code) : null,
@@ -357,7 +357,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
     });
   }
 
-  test("told by the completion, by how many there are", async () => {
+  test("refused by the completion for the number of parts", async () => {
     const { of, findings } = await examine({
       CompleteMultipartUpload: (request) => (named(request).length > 3 ? failure(400, "TooManyParts") : null),
     });
@@ -368,14 +368,14 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
     );
   });
 
-  test("is not suspected where uploads have to begin with the part number 1", async () => {
+  test("is not suspected if uploads must begin with part number 1", async () => {
     const { findings } = await examine({
       CompleteMultipartUpload: (request) => (named(request)[0] === 1 ? null : failure(400, "InvalidPartOrder")),
     });
     assert.deepEqual(amiss(findings), {});
   });
 
-  test("exactly as many: nothing is amiss", async () => {
+  test("exactly that many: no finding", async () => {
     const { findings } = await examine(
       { UploadPart: (request) => (numbered(request) > 1_000 ? failure(400, "InvalidArgument") : null) },
       { maxParts: 1_000 },
@@ -384,7 +384,7 @@ describe("fewer parts than UPLOAD_BUCKET_MAX_PARTS", () => {
   });
 });
 
-test("sizes in what the doctor says are those of the settings", async () => {
+test("findings state the sizes of the settings", async () => {
   const { of } = await examine(
     { UploadPart: () => failure(400, "InvalidRequest"), UploadPartCopy: () => failure(501, "NotImplemented") },
     { partSize: 6 * MIB },
@@ -403,7 +403,7 @@ test("sizes in what the doctor says are those of the settings", async () => {
   assert.match(equal.of("unequal-parts").remedy, /1000 parts of UPLOAD_BUCKET_PART_SIZE \(6 MiB\), 5\.9 GiB in all\.$/);
 });
 
-test("parts that have to be equal", async () => {
+test("a server that requires equal parts: a warning, or a note if that is set", async () => {
   const threeParts: Script = ({ content }) => (content.includes("<PartNumber>3") ? failure(400, "InvalidPart") : null);
   const { of } = await examine({ CompleteMultipartUpload: threeParts });
   assert.equal(of("complete").verdict, "ok");
@@ -413,7 +413,7 @@ test("parts that have to be equal", async () => {
   assert.equal(told.of("unequal-parts").verdict, "note");
 });
 
-test("parts that cannot be copied", async () => {
+test("a server without part copies: a warning, and the probes that need them are skipped", async () => {
   const { of } = await examine({ UploadPartCopy: () => failure(501, "NotImplemented") });
   assert.deepEqual(
     [of("copy").verdict, of("copy-parts").verdict, of("unequal-parts").verdict],
@@ -429,7 +429,7 @@ for (const [hours, verdict, found] of [
 ] as const) {
   test(`a clock that is off by ${hours} hours: ${verdict}`, async () => {
     const date = new Date(Date.now() + hours * 3_600_000).toUTCString();
-    // asked without keys
+    // a request without credentials
     const clock: Script = ({ headers }) =>
       headers.authorization === undefined ? { status: 403, headers: { date } } : null;
     const { of } = await examine({ ListObjectsV2: clock });
@@ -438,13 +438,13 @@ for (const [hours, verdict, found] of [
   });
 }
 
-test("something that does not speak S3 is left at once", async () => {
+test("the examination of a server that does not speak S3 ends at once", async () => {
   const { findings, server } = await examine({ ListObjectsV2: () => ({ status: 404, body: "<html>Not here</html>" }) });
   assert.match(findings.at(-1)?.found ?? "", /does not speak S3\.$/);
   assert.deepEqual(new Set(server.operations), new Set(["ListObjectsV2"]));
 });
 
-test("a completion without an answer is never met by an abort", async () => {
+test("an unanswered completion is never met by an abort", async () => {
   const { of, server } = await examine({ CompleteMultipartUpload: () => "close" });
   assert.equal(of("complete").verdict, "failure");
   const aborted = server.seen.filter(({ operation }) => operation === "AbortMultipartUpload").map(({ key }) => key);
@@ -455,7 +455,7 @@ test("a completion without an answer is never met by an abort", async () => {
   assert.equal(aborted.length, 1, "only the one that nobody completes");
 });
 
-test("a server that ends connections in the middle of everything", async () => {
+test("a server that closes connections during requests", async () => {
   const { of, findings } = await examine({ PutObject: () => "close", UploadPart: () => "close" });
   assert.deepEqual([of("put").verdict, of("multipart").verdict, of("get").verdict], ["failure", "failure", "skipped"]);
   assert.equal(findings.at(-1)?.probe, "clear");

@@ -1,4 +1,4 @@
-/** What a store does when there is too much to do: for the server behind it, or for its own memory. */
+/** A store under overload: of the server behind it, or of its own memory. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,13 +14,13 @@ const MEDIUM = 200_000;
 
 const failsWith = (code: string) => (error: unknown) => error instanceof FixityError && error.code === code;
 
-void describe("a server that asks for a pause", () => {
+void describe("a Retry-After of the server", () => {
   const asking = (retryAfter: string) => {
     const slowDown = failure(503, "SlowDown");
     return { ...slowDown, headers: { ...slowDown.headers, "retry-after": retryAfter } };
   };
 
-  test("gets it", async () => {
+  test("is waited for, in seconds", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store();
     server.once("HeadObject", asking("1"));
@@ -31,7 +31,7 @@ void describe("a server that asks for a pause", () => {
     assert(second.at - first.at > 950, `${second.at - first.at} ms`);
   });
 
-  test("gets it until the time that it names", async () => {
+  test("is waited for, as a date", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store();
     const date = new Date(Date.now() + 2_000).toUTCString();
@@ -41,7 +41,7 @@ void describe("a server that asks for a pause", () => {
     assert(again > Date.parse(date) - 50, `${Date.parse(date) - again} ms early`);
   });
 
-  test("is not waited for any longer than a call may take", async () => {
+  test("is not waited for beyond the time of the retries", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({ timeouts: { retries: 5_000 } });
     server.always("GetObject", asking("3600"));
@@ -51,14 +51,14 @@ void describe("a server that asks for a pause", () => {
 });
 
 void describe("memory", () => {
-  /** Memory for `seats` small uploads. */
-  const seats = (seats: number, queue: number) => ({
-    memory: { budget: seats * ADMISSION_BYTES * 4, queue, minRate: 0, window: 60_000 },
+  /** Memory for `count` small uploads. */
+  const roomFor = (count: number, queue: number) => ({
+    memory: { budget: count * ADMISSION_BYTES * 4, queue, minRate: 0, window: 60_000 },
   });
 
-  test("more uploads than may wait are told to come again, until there is room", async () => {
+  test("the upload that exceeds the queue is refused with store-busy, until there is room", async () => {
     await using server = await ScriptedServer.start();
-    await using store = server.store({}, seats(2, 1));
+    await using store = server.store({}, roomFor(2, 1));
     const first = await store.stage();
     await using second = await store.stage();
     const waiting = store.stage();
@@ -75,9 +75,9 @@ void describe("memory", () => {
     assert.equal(server.bucket.objects.size, 2);
   });
 
-  test("who leaves while waiting for room holds nothing, and nothing is begun for him", async () => {
+  test("an upload that is aborted while it waits holds no memory and begins nothing", async () => {
     await using server = await ScriptedServer.start();
-    await using store = server.store({}, seats(1, 5));
+    await using store = server.store({}, roomFor(1, 5));
     const leaving = new AbortController();
     const reason = new Error("the client is gone");
     const first = await store.stage();
@@ -90,9 +90,9 @@ void describe("memory", () => {
     assert.deepEqual(server.operations, ["PutObject"]);
   });
 
-  test("an upload that stands still while another waits for its memory is ended; the others come to their end", async () => {
+  test("an idle upload is dropped while another waits for its memory, and the others complete", async () => {
     await using server = await ScriptedServer.start();
-    // Parts for three at once.
+    // Memory for the parts of three uploads.
     await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 30 } });
     const standing = await Promise.all(Array.from({ length: 3 }, () => store.stage()));
     for (const staged of standing) await staged.write(content(MEDIUM));
@@ -117,7 +117,7 @@ void describe("memory", () => {
     assert.equal(server.bucket.uploads.size, 0);
   });
 
-  test("an upload that stands still for itself alone may do so", async () => {
+  test("an idle upload is not dropped while no other waits", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 10 } });
     await using staged = await store.stage();
@@ -128,7 +128,7 @@ void describe("memory", () => {
     assert(reader !== null && (await readAll(reader)).equals(content(MEDIUM)));
   });
 
-  test("parts that S3 does not take hold up their own uploads, and no small one", async () => {
+  test("parts that S3 does not accept delay their own uploads, and no small ones", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 30 } });
     const held = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** An object store that cannot be reached for longer than any handful of attempts takes. */
+/** An object store that is unreachable for longer than a handful of attempts takes. */
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,11 +31,11 @@ async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void
 
 const isUnavailable = (error: unknown): boolean => error instanceof FixityError && error.code === "store-unavailable";
 
-/** The same failure so many times, and then none. */
+/** The same failure `count` times, and then none. */
 const times = (count: number, step: Step): Step[] => Array.from({ length: count }, () => step);
 
-void describe("an outage while something is uploaded", () => {
-  test("a small file whose storing begins in it is stored when it is over", () =>
+void describe("an outage during an upload", () => {
+  test("a small file that is committed during it is stored afterwards", () =>
     over(async (server, store) => {
       server.breakDown(MANY);
       const bytes = content(1000);
@@ -47,7 +47,7 @@ void describe("an outage while something is uploaded", () => {
     }));
 
   for (const isDeclared of [true, false]) {
-    test(`a large file ${isDeclared ? "with" : "without"} a digest goes on when it is over, part by part`, () =>
+    test(`a large file ${isDeclared ? "with" : "without"} a digest continues afterwards, part by part`, () =>
       over(async (server, store) => {
         const bytes = content(16 * MIB);
         await using staged = await store.stage(isDeclared ? { digest: digestOf(bytes), length: bytes.length } : {});
@@ -61,7 +61,7 @@ void describe("an outage while something is uploaded", () => {
       }));
   }
 
-  test("a resumable upload is created, taken, saved and committed through it", () =>
+  test("a resumable upload is created, taken over, saved and committed during it", () =>
     over(async (server, store) => {
       const bytes = content(7 * MIB);
       const id = UploadId.random();
@@ -85,7 +85,7 @@ void describe("an outage while something is uploaded", () => {
   ];
   for (const answer of answers) {
     const name = `${answer.status} ${answer.body === undefined ? "of a proxy" : "of S3"}`;
-    test(`${name}, time and again, is waited out as well`, () =>
+    test(`a series of failures (${name}) is survived as well`, () =>
       over(async (server, store) => {
         for (const operation of ["PutObject", "UploadPart", "CreateMultipartUpload"]) {
           server.once(operation, ...times(MANY, answer));
@@ -100,7 +100,7 @@ void describe("an outage while something is uploaded", () => {
       }));
   }
 
-  test("a refusal is told at once, whatever time there is", () =>
+  test("a refusal is reported at once, however much time remains", () =>
     over(async (server, store) => {
       server.always("PutObject", failure(403, "AccessDenied"));
       await using staged = await store.stage();
@@ -110,9 +110,9 @@ void describe("an outage while something is uploaded", () => {
     }));
 });
 
-void describe("waiting for an object store that is away", () => {
+void describe("waiting for an unreachable object store", () => {
   for (const size of [1000, 8 * MIB]) {
-    test(`ends at once when the sender of ${size} bytes leaves, and gives the memory back`, () =>
+    test(`ends at once when the sender of ${size} bytes disconnects, and releases the memory`, () =>
       over(async (server, store) => {
         const leaving = new AbortController();
         const reason = new Error("the client is gone");
@@ -138,7 +138,7 @@ void describe("waiting for an object store that is away", () => {
       }));
   }
 
-  test("ends when the store is closed, with the failure that was waited out", async () => {
+  test("ends when the store is closed, with the last failure", async () => {
     await using server = await ScriptedServer.start();
     const store = server.store({ attempts: 1_000 });
     server.breakDown(FOREVER);
@@ -150,7 +150,7 @@ void describe("waiting for an object store that is away", () => {
     assert(isUnavailable(await outcome), String(await outcome));
   });
 
-  test("ends with the time, and the failure is one that may be tried again", async () => {
+  test("ends with the time, and the error allows a retry", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({ attempts: 1_000, timeouts: { retries: 500 } });
     server.breakDown(FOREVER);
@@ -159,7 +159,7 @@ void describe("waiting for an object store that is away", () => {
     await assert.rejects(staged.commit(digestOf(content(10))), isUnavailable);
   });
 
-  test("parts that wait keep their memory: another upload waits for room, and both are stored in the end", async () => {
+  test("waiting parts keep their memory: another upload waits for it, and both are stored in the end", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store(
       { attempts: 1_000 },
@@ -178,8 +178,8 @@ void describe("waiting for an object store that is away", () => {
   });
 });
 
-void describe("questions to an object store that is away", () => {
-  test("a check fails soon, and says that nothing listens, however long uploads would wait", async () => {
+void describe("lookups in an unreachable object store", () => {
+  test("a check fails within seconds and states that nothing listens, however long uploads would wait", async () => {
     const { endpoint } = await (async () => {
       await using server = await ScriptedServer.start();
       return { endpoint: server.endpoint };
@@ -189,7 +189,7 @@ void describe("questions to an object store that is away", () => {
     await assert.rejects(store.check(), /Nothing listens at 127\.0\.0\.1:\d+\./);
   });
 
-  test("a read gives up after ten seconds, so that its reader hears of it", async () => {
+  test("a read fails after ten seconds, so that its reader learns of the outage", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({ attempts: 1_000, timeouts: { retries: 3_600_000 } });
     server.always("GetObject", { status: 503, headers: { "retry-after": "11" } });

@@ -1,4 +1,4 @@
-/** A proxy in front of S3 that sends an old answer in reply to the next request. */
+/** A proxy in front of S3 that sends an old response in reply to the next request. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UploadId } from "../../src/core/upload-id.ts";
@@ -32,7 +32,7 @@ const HOW: readonly Pick<Repetition, "old" | "isForwarded" | "isEarly">[] = (
   { old, isForwarded: true, isEarly: true },
 ]);
 
-/** A store behind the proxy; few connections, so that each serves many requests. */
+/** A store behind the proxy, with few connections, so that each serves many requests. */
 async function behindProxy(
   work: (place: { server: ScriptedServer; proxy: RepeatingProxy; store: BlobStore; log: string[] }) => Promise<void>,
   { ids = "unique" }: { readonly ids?: ScriptedServer["ids"] } = {},
@@ -50,13 +50,13 @@ async function behindProxy(
   await work({ server, proxy, store, log });
 }
 
-void describe("an old answer in reply to the next request", () => {
+void describe("an old response in reply to the next request", () => {
   for (const operation of OPERATIONS) {
-    test(`${operation}: nothing that is acknowledged is missing, nothing wrong is read`, async () => {
+    test(`${operation}: everything acknowledged is stored, and no wrong bytes are read`, async () => {
       for (const how of someOf(HOW, 1)) {
         await behindProxy(async ({ proxy, store, log }) => {
           await everyKindOfRequest(store, 1);
-          // More than one of them, so that the request meets one when it is sent again as well.
+          // More than one, so that the retry of the request meets one as well.
           proxy.arm({ operation, ...how, times: 3 });
           await everyKindOfRequest(store, 2);
           assert(proxy.repeated > 0, `an old answer was sent: ${JSON.stringify(how)}`);
@@ -66,7 +66,7 @@ void describe("an old answer in reply to the next request", () => {
     });
   }
 
-  test("resumable uploads keep what was acknowledged, whichever answer is repeated", () =>
+  test("resumable uploads keep what was acknowledged, whichever response is repeated", () =>
     behindProxy(async ({ proxy, store }) => {
       const bytesOf = (seed: number): Buffer => Buffer.alloc(7 * MIB, `${seed} of an upload `);
       const run = async (seed: number): Promise<void> => {
@@ -97,9 +97,9 @@ void describe("an old answer in reply to the next request", () => {
     }));
 });
 
-void describe("servers whose answers cannot be told apart", () => {
+void describe("servers whose responses cannot be told apart", () => {
   for (const ids of ["constant", "none"] as const) {
-    test(`are believed, and the log says so once: ${ids === "none" ? "no id" : "always the same id"}`, () =>
+    test(`are trusted, and the log states it once: ${ids === "none" ? "no id" : "always the same id"}`, () =>
       behindProxy(
         async ({ store, log, server }) => {
           for (const seed of [1, 2, 3]) await everyKindOfRequest(store, seed);
