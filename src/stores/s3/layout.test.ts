@@ -57,3 +57,16 @@ test("keys of other programs are not taken for keys of the store", () => {
     assert.equal(layout.isStaging(key), false, key);
   }
 });
+
+test("what lies under a reserved name is nothing that the store lists or collects", () => {
+  const layout = new Layout("a/");
+  const id = UploadId.random();
+  for (const reserved of ["a/documents/", "a/damaged/"]) {
+    for (const prefix of [layout.blobs, layout.staging, layout.uploads]) assert(!reserved.startsWith(prefix));
+    for (const name of [HEX, id.hex, `${id.hex}.tail-${id.hex}`]) {
+      const key = reserved + name;
+      assert.deepEqual([layout.digestOf(key), layout.uploadIdOf(key), layout.recordOfTail(key)], [null, null, null]);
+      assert.equal(layout.isStaging(key), false);
+    }
+  }
+});

@@ -17,8 +17,11 @@ import { UploadId } from "../../core/upload-id.ts";
  *         <32 hex digits>.tail-<32 hex digits>
  *                            its last bytes, if they do not fill a part; the record names the one that counts
  *       collected            modified at the end of the last complete collection (collector.ts)
+ *       documents/           reserved for small texts with conditional writes
+ *       damaged/             reserved for blobs that were moved out of the way
  *
- * Flat, because S3 partitions by any part of a key, and these are as good as random.
+ * Flat, because S3 partitions by any part of a key, and these are as good as random. Nothing that lists, verifies or
+ * collects looks at the reserved names.
  */
 export class Layout {
   /** The prefix of all blobs. */
