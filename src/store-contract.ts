@@ -15,8 +15,8 @@ import { UPLOAD_SAVING_RULES } from "./stores/contract/upload-saving-rules.ts";
 
 export type { ContractCapability, ContractPlace, StoreContractOptions } from "./stores/contract/contract-place.ts";
 
-/** A rule that takes longer has hung: a minute. */
-const TIMEOUT = 60_000;
+/** A rule that takes longer hangs. */
+const RULE_TIMEOUT_MS = 60_000;
 
 const RULES: readonly Rule[] = [
   ...STAGING_RULES,
@@ -30,11 +30,12 @@ const RULES: readonly Rule[] = [
 ];
 
 /**
- * Registers the contract of `BlobStore` as tests of `node:test`. Every store passes it; run it on your own:
+ * Registers the contract of `BlobStore` as tests of `node:test`. Every store passes it; run it on
+ * yours:
  *
  *     storeContract("my store", async () => ({ store: myStore(await emptyPlace()) }));
  *
- * @param makePlace makes an empty place with a store over it; called once for each rule
+ * @param makePlace makes an empty place with a store over it. Called once for each rule
  */
 export function storeContract(
   name: string,
@@ -45,7 +46,7 @@ export function storeContract(
   void describe(`the store contract: ${name}`, () => {
     for (const rule of RULES) {
       const skip = rule.capability === undefined ? false : (cannot[rule.capability] ?? false);
-      void test(rule.name, { skip, timeout: TIMEOUT }, async (context) => {
+      void test(rule.name, { skip, timeout: RULE_TIMEOUT_MS }, async (context) => {
         const missing = await keepRule(rule, await makePlace(), largest);
         if (missing !== null) context.skip(`the place or its store has no "${missing}"`);
       });
@@ -53,7 +54,7 @@ export function storeContract(
   });
 }
 
-/** Runs a rule; what it needs and the place lacks, or `null`. */
+/** Runs a rule. Returns what it needs and the place lacks, or `null`. */
 async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<Need | null> {
   try {
     const missing = rule.needs?.find((need) => !has(place, need));
@@ -72,7 +73,7 @@ function has(place: ContractPlace, need: Need): boolean {
   return Reflect.get(isOfStore ? place.store : place, need) !== undefined;
 }
 
-/** What a rule does not need it does not call. */
+/** A rule that calls a member without naming it in `needs` fails. */
 function contextOf(place: ContractPlace, largest: number): RuleContext {
   const missing = () => assert.fail("the rule uses what it does not name in needs");
   return {

@@ -5,33 +5,40 @@ import type { StagedBlob, StageOptions } from "./staged-blob.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 /**
- * The port between fixity and the place where blobs are kept: a disk folder, an S3 bucket, or a store of your own.
+ * The port between fixity and the place where blobs are kept: a disk folder, an S3 bucket, or a
+ * store of your own.
  *
  *     stage() ── write() … write() ──┬── commit(digest) ──> a blob: readable, listed, durable, immutable
  *                                    └── abort(), or the process dies ──> nothing that can be read
  *
  * The caller guarantees:
  *
- * - It commits bytes under their own digest. It has counted, limited and hashed them (`core/hashing.ts`); a store may check
- *   the digest but need not.
- * - It calls the methods of one `StagedBlob` one after another. Everything else may run concurrently, in one process and in
- *   several over the same folder or bucket: staging the same content twice, reading while committing, removing while
- *   reading.
+ * - It commits bytes under their own digest. It has counted, limited and hashed them
+ *   (`core/intake.ts`); a store may check the digest but need not.
+ * - It calls the methods of one `StagedBlob` one after another. Everything else may run
+ *   concurrently, in one process and in several over the same folder or bucket: staging the same
+ *   content twice, reading while committing, removing while reading.
  *
  * The store guarantees:
  *
- * - **Atomicity.** Before `commit` has returned, no other method sees the bytes. A partially written blob is never readable.
+ * - **Atomicity.** Before `commit` has returned, no other method sees the bytes. A partially
+ *   written blob is never readable.
  * - **Durability.** Once `commit` or `confirm` has returned, the blob survives a power failure.
- * - **Idempotence.** Committing content that is already stored succeeds, keeps the existing blob and reports `existed`.
- * - **Crash safety.** A process that dies leaves nothing readable, and nothing that `collect` does not find and remove.
- * - **Errors.** Absence is `null` or `false`. A failure is a `FixityError` with a `store-…` code. The only other error a
- *   method throws is the reason of an aborted signal, unchanged.
+ * - **Idempotence.** Committing content that is already stored succeeds, keeps the existing blob
+ *   and reports `existed`.
+ * - **Crash safety.** A process that dies leaves nothing readable, and nothing that `collect` does
+ *   not find and remove.
+ * - **Errors.** Absence is `null` or `false`. A failure is a `FixityError` with a `store-…` code.
+ *   The only other error a method throws is the reason of an aborted signal, unchanged.
  *
- * Optional members are capabilities: a store that lacks one leaves it out, and callers test for `undefined`.
- * `fixity/store-contract` is this text as a test suite; every store passes it.
+ * Optional members are capabilities: a store that lacks one leaves it out, and callers test for
+ * `undefined`. `fixity/store-contract` is this text as a test suite; every store passes it.
  */
 export interface BlobStore extends AsyncDisposable {
-  /** What kind of store this is: `disk`, `s3`, `memory`, or a word of your own. For programs; never shown to clients. */
+  /**
+   * What kind of store this is: `disk`, `s3`, `memory`, or a word of your own. For programs; never
+   * shown to clients.
+   */
   readonly kind: string;
 
   /** What the store is and where, for log lines: `disk at ./data`. Never contains a secret. */
@@ -40,30 +47,36 @@ export interface BlobStore extends AsyncDisposable {
   /** Resumable uploads. Left out by stores that cannot keep unfinished uploads. */
   readonly uploads?: UploadStore;
 
-  /** Tells several servers over one store when the last collection ended. Left out by stores that cannot keep the mark. */
+  /**
+   * Tells several servers over one store when the last collection ended. Left out by stores that
+   * cannot keep the mark.
+   */
   readonly collectionMark?: CollectionMark;
 
   /**
-   * The path of a blob's file relative to the store's root folder, with forward slashes, so that a web server can send the
-   * file itself. Only for stores that keep each blob as a plain file of exactly its bytes: the file exists, complete, from
-   * the moment `stat` reports the blob until the blob is removed. Computed without checking that the blob exists.
+   * The path of a blob's file relative to the store's root folder, with forward slashes, so that a
+   * web server can send the file itself. Only for stores that keep each blob as a plain file of
+   * exactly its bytes: the file exists, complete, from the moment `stat` reports the blob until the
+   * blob is removed. Computed without checking that the blob exists.
    */
   filePath?(digest: Digest): string;
 
   /**
-   * A URL from which anybody can `GET` a blob, or one range of it, directly from the store. Only for stores that clients can
-   * reach. The response fields are those of `says`; the holder of the URL cannot change them, and the URL grants nothing
-   * else. It expires after `lifetime`, or earlier with the credentials that signed it. The same URL may be returned for a
-   * while so that caches recognise it. Computed without checking that the blob exists; if it does not, the URL answers with
-   * an error.
+   * A URL from which anybody can `GET` a blob, or one range of it, directly from the store. Only
+   * for stores that clients can reach. The response fields are those of `says`; the holder of the
+   * URL cannot change them, and the URL grants nothing else. It expires after `lifetime`, or
+   * earlier with the credentials that signed it. The same URL may be returned for a while so that
+   * caches recognise it. Computed without checking that the blob exists; if it does not, the URL
+   * answers with an error.
    */
   presign?(digest: Digest, options: PresignOptions): Promise<PresignedUrl>;
 
   /**
-   * Checks that the store is usable as configured and creates what it needs, such as folders. Called once when a server
-   * starts; every other method also works without it.
+   * Checks that the store is usable as configured and creates what it needs, such as folders.
+   * Called once when a server starts; every other method also works without it.
    *
-   * @throws FixityError `store-misconfigured` or `store-unavailable`, with a message for the operator
+   * @throws FixityError `store-misconfigured` or `store-unavailable`, with a message for the
+   *   operator
    */
   check(signal?: AbortSignal): Promise<void>;
 
@@ -71,29 +84,30 @@ export interface BlobStore extends AsyncDisposable {
   stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
 
   /**
-   * Like {@link stat}, and additionally makes sure that the blob is durable. An upload whose content is already stored is
-   * acknowledged after this call.
+   * Like {@link stat}, and additionally makes sure that the blob is durable. An upload whose
+   * content is already stored is acknowledged after this call.
    */
   confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null>;
 
   /**
-   * Opens a blob, or one range of it, for reading; `null` if there is no such blob. Bytes are read as the reader pulls them.
-   * If the blob is removed while it is read, the reader either delivers all bytes or fails; it never ends early without an
-   * error.
+   * Opens a blob, or one range of it, for reading; `null` if there is no such blob. Bytes are read
+   * as the reader pulls them. If the blob is removed while it is read, the reader either delivers
+   * all bytes or fails; it never ends early without an error.
    *
    * @throws FixityError `range-not-satisfiable`, with the blob's `size`
    */
   open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null>;
 
   /**
-   * All blobs, in no particular order. A blob that is committed or removed during the walk may or may not be listed; every
-   * other blob is listed exactly once.
+   * All blobs, in no particular order. A blob that is committed or removed during the walk may or
+   * may not be listed; every other blob is listed exactly once.
    */
   list(signal?: AbortSignal): AsyncIterable<BlobStat>;
 
   /**
-   * Everything that occupies the place of a blob, or of a folder of blobs, without being one. `list` skips it; reads and
-   * uploads of the blobs concerned fail with `store-misconfigured`. Only for stores that other programs can write to.
+   * Everything that occupies the place of a blob, or of a folder of blobs, without being one.
+   * `list` skips it; reads and uploads of the blobs concerned fail with `store-misconfigured`. Only
+   * for stores that other programs can write to.
    */
   misplaced?(signal?: AbortSignal): AsyncIterable<Misplaced>;
 
@@ -101,14 +115,15 @@ export interface BlobStore extends AsyncDisposable {
   remove(digest: Digest, signal?: AbortSignal): Promise<boolean>;
 
   /**
-   * Begins to receive bytes. Cheap: a store that has to create something (a file, a multipart upload) may postpone that
-   * until it is needed.
+   * Begins to receive bytes. Cheap: a store that has to create something (a file, a multipart
+   * upload) may postpone that until it is needed.
    */
   stage(options?: StageOptions): Promise<StagedBlob>;
 
   /**
-   * Removes what dead processes have left half-written. Never removes a blob, nor anything that a live process, here or on
-   * another machine, is still writing. Safe at any time and in several processes at once.
+   * Removes what dead processes have left half-written. Never removes a blob, nor anything that a
+   * live process, here or on another machine, is still writing. Safe at any time and in several
+   * processes at once.
    */
   collect(signal?: AbortSignal): Promise<Collected>;
 }
@@ -139,9 +154,9 @@ export interface OpenOptions {
 }
 
 /**
- * A blob opened for reading. It is iterated once and yields exactly `span.end - span.start` bytes; a store that finds fewer
- * fails with `blob-damaged` or `store-unavailable`. Leaving the loop early, or disposing of a reader that was never
- * iterated, frees its resources.
+ * A blob opened for reading. It is iterated once and yields exactly `span.end - span.start` bytes;
+ * a store that finds fewer fails with `blob-damaged` or `store-unavailable`. Leaving the loop
+ * early, or disposing of a reader that was never iterated, frees its resources.
  */
 export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
   /** Bytes of the whole blob. */
@@ -151,18 +166,23 @@ export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
 }
 
 /**
- * When the last complete collection over a store ended, on whichever server. Servers consult it so that they do not all
- * collect in the same hour. It is advice: a failing store fails neither call, so the mark never prevents a collection.
+ * When the last complete collection over a store ended, on whichever server. Servers consult it so
+ * that they do not all collect in the same hour. It is advice: a failing store fails neither call,
+ * so the mark never prevents a collection.
  */
 export interface CollectionMark {
   /**
-   * Milliseconds since the mark was set, by the store's clock; `null` if there is no mark or the store cannot tell.
+   * Milliseconds since the mark was set, by the store's clock; `null` if there is no mark or the
+   * store cannot tell.
    *
    * @throws only the reason of an aborted signal
    */
   age(signal?: AbortSignal): Promise<number | null>;
 
-  /** Sets the mark to now, unless the signal is aborted first. Never throws: the store logs its own failures. */
+  /**
+   * Sets the mark to now, unless the signal is aborted first. Never throws: the store logs its own
+   * failures.
+   */
   set(signal?: AbortSignal): Promise<void>;
 }
 

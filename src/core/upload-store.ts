@@ -3,33 +3,38 @@ import type { Committed, StageOptions } from "./staged-blob.ts";
 import type { UploadId } from "./upload-id.ts";
 
 /**
- * The part of the port for resumable uploads, which outlive the request that began them. A store that can keep unfinished
- * uploads offers it as `uploads`.
+ * The part of the port for resumable uploads, which outlive the request that began them. A store
+ * that can keep unfinished uploads offers it as `uploads`.
  *
  *     create(id) ── hold ── write … save … write … save ── release ── hold ── …
  *                                                            │
  *                                commit(digest) ── conclude(record)      remove()
  *
- * An upload consists of its bytes and a record: a text that the engine (`core/uploads`) writes and reads, and the store
- * treats as opaque.
+ * An upload consists of its bytes and a record: a text that the engine (`core/uploads`) writes and
+ * reads, and the store treats as opaque.
  *
  * The engine guarantees:
  *
- * - **It renews what it works on.** While it appends to an upload, it saves or renews the record before the expiry in it. An
- *   expired upload therefore has a dead or departed holder; the engine still takes it with `hold` and reads the record again
- *   before it removes anything.
- * - **It makes one call at a time** on a `HeldUpload`, except that writes may continue during a save or a renewal.
+ * - **It renews what it works on.** While it appends to an upload, it saves or renews the record
+ *   before the expiry in it. An expired upload therefore has a dead or departed holder; the engine
+ *   still takes it with `hold` and reads the record again before it removes anything.
+ * - **It makes one call at a time** on a `HeldUpload`, except that writes may continue during a
+ *   save or a renewal.
  *
  * The store guarantees:
  *
- * - **A save is atomic and durable.** It stores bytes and record in one step. After a crash the upload has the bytes and the
- *   record of one save, either the last that returned or one that was in progress; never the bytes of one and the record of
- *   another. Bytes that no save has covered are lost when the upload is released or its process dies.
- * - **There is one holder.** When `hold` returns, the previous holder is fenced off, in this process, in another or on another
- *   machine: nothing it does changes the upload, and its calls fail with `upload-superseded`.
- * - **Damage is final.** A call fails with `upload-damaged` only if the saved bytes or the record are confirmed to differ from
- *   what was saved; failures that may pass are `store-…`. `conclude` and `remove` still work afterwards.
- * - **Uploads do not expire by themselves.** The store's `collect` never touches them; the engine removes expired uploads.
+ * - **A save is atomic and durable.** It stores bytes and record in one step. After a crash the
+ *   upload has the bytes and the record of one save, either the last that returned or one that was
+ *   in progress; never the bytes of one and the record of another. Bytes that no save has covered
+ *   are lost when the upload is released or its process dies.
+ * - **There is one holder.** When `hold` returns, the previous holder is fenced off, in this
+ *   process, in another or on another machine: nothing it does changes the upload, and its calls
+ *   fail with `upload-superseded`.
+ * - **Damage is final.** A call fails with `upload-damaged` only if the saved bytes or the record
+ *   are confirmed to differ from what was saved; failures that may pass are `store-…`. `conclude`
+ *   and `remove` still work afterwards.
+ * - **Uploads do not expire by themselves.** The store's `collect` never touches them; the engine
+ *   removes expired uploads.
  */
 export interface UploadStore {
   /**
@@ -40,8 +45,8 @@ export interface UploadStore {
   create(id: UploadId, record: string, options?: CreateUploadOptions): Promise<void>;
 
   /**
-   * Creates an upload and holds it in the same step. For stores that save work by knowing that bytes follow; with other
-   * stores the engine calls `create`, then `hold`.
+   * Creates an upload and holds it in the same step. For stores that save work by knowing that
+   * bytes follow; with other stores the engine calls `create`, then `hold`.
    */
   createHeld?(id: UploadId, record: string, options?: StageOptions): Promise<HeldUpload>;
 
@@ -49,22 +54,24 @@ export interface UploadStore {
   read(id: UploadId, signal?: AbortSignal): Promise<ReadUpload | null>;
 
   /**
-   * Takes an upload over from its current holder, if it has one; `null` if there is no such upload. The current holder is
-   * asked to release it (its `takeover` signal is aborted) and has one second to save its bytes. A holder that has not
-   * released by then is fenced off: its writes may go unnoticed, its next save fails.
+   * Takes an upload over from its current holder, if it has one; `null` if there is no such upload.
+   * The current holder is asked to release it (its `takeover` signal is aborted) and has one second
+   * to save its bytes. A holder that has not released by then is fenced off: its writes may go
+   * unnoticed, its next save fails.
    *
-   * An upload that has ended is reported and not taken: an ended upload has no bytes to fence off, and its holder, if it
-   * still has one, is not disturbed. A store of which an older version did not record that an upload has ended may take
-   * such an upload instead; the engine then finds the outcome in the record.
+   * An upload that has ended is reported and not taken: an ended upload has no bytes to fence off,
+   * and its holder, if it still has one, is not disturbed. A store of which an older version did
+   * not record that an upload has ended may take such an upload instead; the engine then finds the
+   * outcome in the record.
    *
-   * @param read what `read` has just returned for this upload. A store may use it to save a request, and must tolerate that
-   *   it is outdated.
+   * @param read what `read` has just returned for this upload. A store may use it to save a
+   *   request, and must tolerate that it is outdated.
    */
   hold(id: UploadId, signal?: AbortSignal, read?: ReadUpload): Promise<HeldUpload | EndedUpload | null>;
 
   /**
-   * All uploads, in no particular order. An upload that is created or removed during the walk may or may not be listed. The
-   * walk reads no record: it reports what the store's own listing shows.
+   * All uploads, in no particular order. An upload that is created or removed during the walk may
+   * or may not be listed. The walk reads no record: it reports what the store's own listing shows.
    */
   list(signal?: AbortSignal): AsyncIterable<UploadSummary>;
 }
@@ -76,14 +83,16 @@ export interface CreateUploadOptions extends StageOptions {
 }
 
 /**
- * An upload as a listing shows it. A collection uses it to decide which records it need not read. Nothing is removed because
- * of a summary, so a wrong one delays a removal or costs a read, and does no other harm.
+ * An upload as a listing shows it. A collection uses it to decide which records it need not read.
+ * Nothing is removed because of a summary, so a wrong one delays a removal or costs a read, and
+ * does no other harm.
  */
 export interface UploadSummary {
   readonly id: UploadId;
   /**
-   * Milliseconds since the record was last written, by the store's clock rather than this machine's; rounded up, never
-   * negative. `null` if the store cannot tell or wants the record to be read.
+   * Milliseconds since the record was last written, by the store's clock rather than this
+   * machine's; rounded up, never negative. `null` if the store cannot tell or wants the record to
+   * be read.
    */
   readonly age: number | null;
   /** The upload has ended. `false` if the store cannot tell. */
@@ -96,8 +105,9 @@ export interface SavedUpload {
   /** Durable bytes; 0 once the upload has ended. */
   readonly offset: number;
   /**
-   * The saved bytes or the record differ from what was saved: the upload can only be concluded or removed. The value in a
-   * `ReadUpload` may be outdated, the one in a `HeldUpload` is final. @default false
+   * The saved bytes or the record differ from what was saved: the upload can only be concluded or
+   * removed. The value in a `ReadUpload` may be outdated, the one in a `HeldUpload` is final.
+   * @default false
    */
   readonly isDamaged?: boolean;
 }
@@ -105,13 +115,16 @@ export interface SavedUpload {
 /** An upload as `read` finds it. */
 export interface ReadUpload extends SavedUpload {
   /**
-   * `false` only if the upload has no holder: then no unsaved bytes exist anywhere, and the next request continues at
-   * `offset`. A store that cannot tell reports `true`.
+   * `false` only if the upload has no holder: then no unsaved bytes exist anywhere, and the next
+   * request continues at `offset`. A store that cannot tell reports `true`.
    */
   readonly isHeld: boolean;
 }
 
-/** An upload that has ended, as `hold` reports it. Only its record is left. Any number of callers may have it at once. */
+/**
+ * An upload that has ended, as `hold` reports it. Only its record is left. Any number of callers
+ * may have it at once.
+ */
 export interface EndedUpload {
   readonly status: "ended";
   readonly record: string;
@@ -121,22 +134,25 @@ export interface EndedUpload {
 }
 
 /**
- * An upload in the hands of its holder. Disposing (`await using`) releases it. After a failed call the holder can only
- * release it, or conclude or remove it if the failure was `upload-damaged`.
+ * An upload in the hands of its holder. Disposing (`await using`) releases it. After a failed call
+ * the holder can only release it, or conclude or remove it if the failure was `upload-damaged`.
  */
 export interface HeldUpload extends SavedUpload, AsyncDisposable {
-  /** Tells a held upload from an {@link EndedUpload}. It stays `held` when this holder concludes the upload. */
+  /**
+   * Tells a held upload from an {@link EndedUpload}. It stays `held` when this holder concludes the
+   * upload.
+   */
   readonly status: "held";
 
   /**
-   * Aborted, with an `upload-superseded` error, when another caller wants to take the upload over. The holder then has one
-   * second to save what it has and release the upload.
+   * Aborted, with an `upload-superseded` error, when another caller wants to take the upload over.
+   * The holder then has one second to save what it has and release the upload.
    */
   readonly takeover: AbortSignal;
 
   /**
-   * The cheapest offset for the next save during a request, always past what has been written: the end of a part, or some
-   * tens of MiB after the last save. A hint; the holder may save anywhere.
+   * The cheapest offset for the next save during a request, always past what has been written: the
+   * end of a part, or some tens of MiB after the last save. A hint; the holder may save anywhere.
    */
   readonly nextSave: number;
 
@@ -146,38 +162,44 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
   /**
    * Makes everything written before this call and `record` durable, in one step.
    *
-   * @param isLast no other call follows, so the store may release the upload in the same step. The holder still disposes.
+   * @param isLast no other call follows, so the store may release the upload in the same step. The
+   *   holder still disposes.
    */
   save(record: string, isLast?: boolean): Promise<void>;
 
   /**
-   * Replaces the record, durably, and nothing else: unsaved bytes stay unsaved. It postpones the expiry while no bytes can be
-   * saved. May run during a write or a read, not during a save.
+   * Replaces the record, durably, and nothing else: unsaved bytes stay unsaved. It postpones the
+   * expiry while no bytes can be saved. May run during a write or a read, not during a save.
    */
   renew(record: string): Promise<void>;
 
   /**
-   * All saved bytes from an offset on. Left out by stores that cannot read them back; the engine then keeps the state of its
-   * hashes in the record. Not to be interleaved with writes.
+   * All saved bytes from an offset on. Left out by stores that cannot read them back; the engine
+   * then keeps the state of its hashes in the record. Not to be interleaved with writes.
    *
    * @param from at most `offset`. @default 0
    */
   read?(from?: number): AsyncIterable<Uint8Array>;
 
   /**
-   * Makes the saved bytes the blob `digest`, as {@link StagedBlob.commit} does. The record does not change. Idempotent until
-   * the upload is concluded, also across holders: a crash during or after the call loses nothing.
+   * Makes the saved bytes the blob `digest`, as {@link StagedBlob.commit} does. The record does not
+   * change. Idempotent until the upload is concluded, also across holders: a crash during or after
+   * the call loses nothing.
    */
   commit(digest: Digest): Promise<Committed>;
 
   /**
-   * Like `commit`, for all bytes written, saved or not. Offered by stores that can make a blob of the bytes without saving
-   * them first. A store that has to save on the way stores `record` with them, and the upload takes no more bytes from then
-   * on. After a failure or a crash the upload is as the last save has left it, that one included.
+   * Like `commit`, for all bytes written, saved or not. Offered by stores that can make a blob of
+   * the bytes without saving them first. A store that has to save on the way stores `record` with
+   * them, and the upload takes no more bytes from then on. After a failure or a crash the upload is
+   * as the last save has left it, that one included.
    */
   commitUnsaved?(digest: Digest, record: string): Promise<Committed>;
 
-  /** Ends the upload, whether it succeeded or not: only `record` is kept, and the space of the bytes is freed. */
+  /**
+   * Ends the upload, whether it succeeded or not: only `record` is kept, and the space of the bytes
+   * is freed.
+   */
   conclude(record: string): Promise<void>;
 
   /** Removes the upload with everything that belongs to it. A blob that was made of it stays. */

@@ -78,11 +78,16 @@ export class Lease {
 
 /** An upload as a look finds it. */
 export interface Sighting {
-  /** Whoever has to release the upload before it can be taken; `null` if it can be taken at once. */
+  /**
+   * Whoever has to release the upload before it can be taken; `null` if it can be taken at once.
+   */
   readonly holder: string | null;
 }
 
-/** The result of a look that found nothing to take: no upload, one that has ended, one being removed. */
+/**
+ * The result of a look that found nothing to take: no upload, one that has ended, one being
+ * removed.
+ */
 export class Untaken<T> {
   readonly value: T;
 
@@ -93,7 +98,9 @@ export class Untaken<T> {
 
 /** One upload in a store, for one takeover. */
 export interface TakeoverTarget<Seen extends Sighting, Taken extends { readonly lease: Lease }, Other> {
-  /** Milliseconds between two looks for whether a holder in another process has released the upload. */
+  /**
+   * Milliseconds between two looks for whether a holder in another process has released the upload.
+   */
   readonly pollMs: number;
 
   /**

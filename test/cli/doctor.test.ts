@@ -13,7 +13,7 @@ test("a good folder passes all probes, also beside a running server", async () =
   const before = await readdir(folder.path, { recursive: true });
   const { code, out, err } = await runCommand(["doctor"], { env: { UPLOAD_DIR: folder.path } });
   assert.deepEqual([code, err], [0, ""]);
-  assert.match(out, /^disk at .*data\n\nFolder\n {2}ok {4}The folder is there, or can be made\n/);
+  assert.match(out, /^disk at .*data\n\nFolder\n {2}ok {4}The folder exists or can be created\n/);
   assert.match(out, /^ {2}ok {4}Its name is made durable \(fsync of the folder\)$/m);
   assert.match(out, /^13 probes: 13 ok\nThis store can be used\.\n$/m);
   assert.deepEqual((await readdir(folder.path, { recursive: true })).sort(), before.sort(), "nothing is left behind");
@@ -24,7 +24,7 @@ test("a missing folder is not created", async () => {
   await using folder = await StoreFolder.make();
   const { code, out } = await runCommand(["doctor", "--dir", folder.path]);
   assert.equal(code, 0);
-  assert.match(out, /The folder is there, or can be made: it is not there yet$/m);
+  assert.match(out, /The folder exists or can be created: it does not exist yet$/m);
   await assert.rejects(access(folder.path));
 });
 
@@ -35,7 +35,7 @@ test("a file in place of the folder fails", async () => {
   assert.equal(code, 1);
   assert.match(
     out,
-    /^ {2}FAIL {2}The folder is there, or can be made\n {8}The store's folder, or one above it, is a file \(\w+\)\.$/m,
+    /^ {2}FAIL {2}The folder exists or can be created\n {8}The store's folder, or one above it, is a file \(\w+\)\.$/m,
   );
   assert.match(out, /^This store cannot be used\. Fix the failed checks above and run doctor again\.$/m);
 });
@@ -97,8 +97,8 @@ test("a read-only folder and a full disk fail", needing("a mounted tmpfs"), asyn
   assert.match(readOnly.out, /^ {8}The store's folder is read-only \(EROFS\)\.$/m);
   const full = await mounted("size=64k", 'mkdir "$0/blobs" "$0/staging" && ! head -c 100000 /dev/zero > "$0/rest"');
   assert.equal(full.code, 0, full.out);
-  assert.match(full.out, /^ {2}warn {2}There is room\n {8}Only 0\.0 GiB free\.$/m);
-  assert.match(full.out, /^ {2}warn {2}A file is written, and reads the same\n {8}No room is left\.$/m);
+  assert.match(full.out, /^ {2}warn {2}There is free space\n {8}Only 0\.0 GiB free\.$/m);
+  assert.match(full.out, /^ {2}warn {2}A written file reads back the same\n {8}No space is left\.$/m);
   assert.match(full.out, /^ {2}ok {4}Nothing of the probes is left behind$/m);
 });
 
@@ -126,7 +126,7 @@ test(
     for (const error of ["EPERM", "EACCES", "EINVAL"]) {
       const linkless = await failing(`link,linkat:error=${error}`);
       assert.equal(linkless.code, 0);
-      assert.match(linkless.out, /^ {2}note {2}It gets its place.*\n {8}The file system has no hard links\.$/m);
+      assert.match(linkless.out, /^ {2}note {2}It gets its name.*\n {8}The file system has no hard links\.$/m);
       const modeless = await failing(`fchmod:error=${error}`);
       assert.equal(modeless.code, 0, "a note, no failure");
       const note = /^ {2}note {2}It is made read-only.*\n {8}The file system does not change the modes of files\.$/m;

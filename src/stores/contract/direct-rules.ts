@@ -27,10 +27,10 @@ async function presigned(store: BlobStore, digest: Digest): Promise<PresignedUrl
   return (await store.presign?.(digest, { lifetime: LIFETIME, says: SAYS })) ?? assert.fail();
 }
 
-/** How blobs are read by others than the store. */
+/** How other programs read blobs directly. */
 export const DIRECT_RULES: readonly Rule[] = [
   {
-    name: "a file path leads to the bytes of a blob, and to nothing while there is none",
+    name: "filePath leads to the bytes of a stored blob, and to nothing while it is not stored",
     needs: ["folder", "filePath"],
     run: async ({ store, folder, largest }) => {
       for (const bytes of [new Uint8Array(), content(10), content(largest)]) {
@@ -47,7 +47,7 @@ export const DIRECT_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a presigned URL gives the bytes of a blob, or a range of them, and says what it was told",
+    name: "a presigned URL serves the blob or a range of it, with the response fields it was made for",
     needs: ["presign"],
     run: async ({ store, largest }) => {
       for (const bytes of [new Uint8Array(), content(10), content(largest)]) {
@@ -67,7 +67,7 @@ export const DIRECT_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a presigned URL holds now, and no longer than it may",
+    name: "a presigned URL is valid now and expires within its lifetime",
     needs: ["presign"],
     run: async ({ store }) => {
       const before = Date.now();
@@ -76,7 +76,7 @@ export const DIRECT_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a presigned URL of a blob that is not there gives an error, and the blob once it is there",
+    name: "a presigned URL of an absent blob answers with an error, and with the blob once it is stored",
     needs: ["presign"],
     run: async ({ store }) => {
       const { url } = await presigned(store, digestOf(content(10)));

@@ -17,10 +17,10 @@ function suffix(length: number): ByteRange {
   return made;
 }
 
-/** What a reader gives, and how it ends. */
+/** What a reader yields, and how it ends. */
 export const READING_RULES: readonly Rule[] = [
   {
-    name: "a range gives exactly its bytes",
+    name: "a range yields exactly its bytes",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await keep(store, bytes);
@@ -44,7 +44,7 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a range outside the blob is refused with its size",
+    name: "a range outside the blob is refused with the blob's size",
     run: async ({ store }) => {
       const bytes = content(10);
       await keep(store, bytes);
@@ -64,13 +64,13 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an absent blob has no range either",
+    name: "opening a range of an absent blob returns null",
     run: async ({ store }) => {
       assert.equal(await store.open(digestOf(content(10)), { range: range(5) }), null);
     },
   },
   {
-    name: "what a reader has given may be written to; the blob stays",
+    name: "chunks from a reader may be overwritten without changing the blob",
     run: async ({ store }) => {
       const bytes = content(200_000);
       await keep(store, bytes);
@@ -80,7 +80,7 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "several readers of one blob do not disturb each other",
+    name: "concurrent readers of one blob are independent",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await keep(store, bytes);
@@ -109,7 +109,7 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an aborted signal ends a read with its reason, never as if that were all",
+    name: "an aborted signal fails the read with its reason and never ends it early",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await keep(store, bytes);
@@ -126,7 +126,7 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a blob removed while it is read is read to its end, or the reader fails",
+    name: "a blob removed while it is read is read to its end or fails the reader",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await keep(store, bytes);
@@ -145,7 +145,7 @@ export const READING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an aborted signal is refused by every method that takes one",
+    name: "every method rejects with the reason of an aborted signal",
     run: async ({ store }) => {
       const digest = digestOf(content(10));
       await keep(store, content(10));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { assertAbsent, assertKept, content, digestOf, keep, listed } from "./tools.ts";
 import type { Rule } from "./contract-place.ts";
 
-/** What is listed, and what is gone. */
+/** What is listed and what is removed. */
 export const REMOVING_RULES: readonly Rule[] = [
   {
     name: "an empty store lists nothing",
@@ -11,7 +11,7 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "every blob is listed once, with its size",
+    name: "every blob is listed exactly once, with its size",
     run: async ({ store }) => {
       const sizes = new Map<string, number>();
       for (let size = 0; size < 300; size += 1) {
@@ -26,7 +26,7 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "what is committed or removed during a walk hides no other blob",
+    name: "commits and removals during a listing hide no other blob",
     run: async ({ store }) => {
       const stays = Array.from({ length: 60 }, (_, index) => content(50, index));
       const goes = Array.from({ length: 60 }, (_, index) => content(51, index));
@@ -44,7 +44,7 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a walk may be left early",
+    name: "a listing may be left early",
     run: async ({ store }) => {
       await keep(store, content(10));
       await keep(store, content(11));
@@ -56,7 +56,7 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a removed blob is gone, and only that one; a second removal finds nothing",
+    name: "remove removes only its blob, and reports false the second time",
     run: async ({ store, largest }) => {
       const [gone, stays] = [content(largest, 1), content(largest, 2)];
       await keep(store, gone);
@@ -80,7 +80,7 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that was staged before a removal can be committed after it",
+    name: "content staged before a removal can be committed after it",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await keep(store, bytes);

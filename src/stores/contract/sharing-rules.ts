@@ -7,31 +7,31 @@ import type { Rule } from "./contract-place.ts";
 const WRITERS = 16;
 
 /**
- * Writers of one content, by turns over two stores, that reach their commits together. One that fails lets the others go,
- * so that none of them goes on when the rule has ended.
+ * Writes one content many times, alternately over two stores, so that all writers reach their
+ * commits together. If one fails, the others are released, so that none outlives the rule.
  */
 async function commitTogether(one: BlobStore, other: BlobStore, bytes: Uint8Array): Promise<Committed[]> {
-  const { promise: everyoneIsReady, resolve, reject } = Promise.withResolvers<void>();
+  const { promise: allAreReady, resolve, reject } = Promise.withResolvers<void>();
   let ready = 0;
   const write = async (store: BlobStore): Promise<Committed> => {
     await using staged = await store.stage();
     await writeAll(staged, bytes);
     ready += 1;
     if (ready === WRITERS) resolve();
-    await everyoneIsReady;
+    await allAreReady;
     return await staged.commit(digestOf(bytes));
   };
   const writers = Array.from({ length: WRITERS }, (_, n) => write(n % 2 === 0 ? one : other));
-  everyoneIsReady.catch(() => undefined);
+  allAreReady.catch(() => undefined);
   for (const writer of writers) writer.catch(reject);
   await Promise.allSettled(writers);
   return Promise.all(writers);
 }
 
-/** Several uploads, several stores, and what the dead leave behind. */
+/** Concurrent uploads, several stores over one place, and what dead processes leave behind. */
 export const SHARING_RULES: readonly Rule[] = [
   {
-    name: "sixteen commits of the same content at once all succeed and make one blob",
+    name: "sixteen concurrent commits of the same content all succeed and make one blob",
     run: async ({ store, largest }) => {
       for (const size of [0, 1000, largest]) {
         const bytes = content(size, 7);
@@ -43,7 +43,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "of several commits of one new content exactly one says that it was new",
+    name: "of concurrent commits of new content exactly one reports that it was new",
     capability: "tell-first-commit",
     run: async ({ store }) => {
       const committed = await commitTogether(store, store, content(1000));
@@ -51,7 +51,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "uploads of different content at once do not mix",
+    name: "concurrent uploads of different content do not mix",
     run: async ({ store, largest }) => {
       const blobs = Array.from({ length: 12 }, (_, n) => content(n % 3 === 0 ? largest : n * 1000, n));
       await Promise.all(blobs.map((bytes) => keep(store, bytes, 10_007)));
@@ -60,7 +60,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "commits, reads and removals of one blob at once see it whole or not at all",
+    name: "concurrent commits, reads and removals see a complete blob or none",
     run: async ({ store }) => {
       const bytes = content(300_000);
       const write = async () => {
@@ -89,7 +89,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "what one store commits or removes, another over the same place sees",
+    name: "commits and removals are visible to another store over the same place",
     needs: ["another"],
     run: async ({ store, another }) => {
       await using second = await another();
@@ -102,7 +102,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "sixteen commits of the same content over two stores all succeed and make one blob",
+    name: "sixteen concurrent commits of the same content over two stores all succeed and make one blob",
     needs: ["another"],
     run: async ({ store, another, largest }) => {
       await using second = await another();
@@ -116,7 +116,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a collection touches no upload that is alive, nor any blob",
+    name: "collect removes neither live uploads nor blobs",
     run: async ({ store, largest }) => {
       const [kept, coming] = [content(largest, 1), content(largest, 2)];
       await keep(store, kept);
@@ -130,7 +130,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a check or a collection by another store touches no upload that is alive",
+    name: "check and collect of another store do not touch live uploads",
     needs: ["another"],
     run: async ({ store, another, largest }) => {
       const bytes = content(largest);
@@ -144,7 +144,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a collection removes what dead processes have left half-written, and counts it once",
+    name: "concurrent collections remove what dead processes left half-written, and count it once",
     needs: ["abandon", "another"],
     run: async ({ store, another, abandon }) => {
       const bytes = content(1000);
@@ -159,7 +159,7 @@ export const SHARING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a store that is disposed of takes no blob with it",
+    name: "disposing of a store removes no blob",
     needs: ["another"],
     run: async ({ store, another, largest }) => {
       const bytes = content(largest);

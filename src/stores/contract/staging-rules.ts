@@ -4,18 +4,19 @@ import type { Rule } from "./contract-place.ts";
 
 const GONE = new Error("the client is gone");
 
-/** From `stage` to a blob, or to nothing. */
+/** From `stage` to a blob or to nothing. */
 export const STAGING_RULES: readonly Rule[] = [
   {
-    name: "a check of a usable store passes, and may be repeated",
+    name: "check passes on a usable store and is idempotent",
     run: async ({ store }) => {
       await store.check();
       await store.check();
       assert.notEqual(store.description, "");
+      assert.match(store.kind, /^\S+$/);
     },
   },
   {
-    name: "every method works without a check before",
+    name: "every method works without a preceding check",
     run: async ({ store }) => {
       const bytes = content(100);
       await assertAbsent(store, digestOf(bytes));
@@ -26,7 +27,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "blobs of every size come back byte for byte",
+    name: "blobs of any size are read back byte for byte",
     run: async ({ store, largest }) => {
       const sizes = [0, 1, 4096, 65_535, 65_536, 65_537, 262_144, 1_048_577, largest];
       const blobs = sizes.map((size, index) => content(size, index));
@@ -35,7 +36,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "bytes may be written in pieces of any size, empty ones too",
+    name: "bytes may be written in pieces of any size, including empty ones",
     run: async ({ store, largest }) => {
       for (const [seed, piece] of [1, 3, 1021, 100_003, largest].entries()) {
         const bytes = content(Math.min(largest, piece * 3000), seed);
@@ -49,7 +50,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "pieces may be windows on larger buffers",
+    name: "written pieces may be views of larger buffers",
     run: async ({ store }) => {
       const whole = content(1_000_000);
       await using staged = await store.stage();
@@ -60,7 +61,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "nothing sees bytes that are staged and not committed",
+    name: "staged bytes are invisible before the commit",
     run: async ({ store, largest }) => {
       for (const size of [10, largest]) {
         const bytes = content(size);
@@ -72,7 +73,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "hints change nothing that can be seen",
+    name: "hints to stage have no visible effect",
     run: async ({ store, largest }) => {
       for (const size of [10, largest]) {
         const bytes = content(size);
@@ -84,7 +85,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a stat says when the blob was committed",
+    name: "stat reports when the blob was committed",
     run: async ({ store }) => {
       const before = Date.now();
       const bytes = content(10);
@@ -96,7 +97,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "content that is there already stays as it is, and the commit says so",
+    name: "a commit of stored content keeps the blob and reports that it existed",
     run: async ({ store, largest }) => {
       for (const size of [0, 10, largest]) {
         const bytes = content(size);
@@ -123,7 +124,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an abort leaves nothing, and may be repeated",
+    name: "abort leaves nothing and is idempotent",
     run: async ({ store, largest }) => {
       for (const size of [0, 10, largest]) {
         const bytes = content(size);
@@ -136,7 +137,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "leaving a scope without a commit cleans up",
+    name: "leaving the scope without a commit leaves nothing",
     run: async ({ store, largest }) => {
       const bytes = content(largest);
       await assert.rejects(async () => {
@@ -148,7 +149,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "after a commit, abort and dispose do nothing",
+    name: "abort and dispose have no effect after a commit",
     run: async ({ store, largest }) => {
       for (const size of [10, largest]) {
         const bytes = content(size);
@@ -162,7 +163,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an aborted signal fails later calls with its reason, and nothing is stored",
+    name: "after its signal is aborted, a staged blob rejects with the signal's reason and stores nothing",
     run: async ({ store, largest }) => {
       for (const size of [10, largest]) {
         const bytes = content(size);
@@ -178,7 +179,7 @@ export const STAGING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a signal that is aborted during a commit leaves a whole blob or none",
+    name: "a signal aborted during a commit leaves a complete blob or none",
     run: async ({ store, largest }) => {
       for (const size of [10, largest]) {
         const bytes = content(size);

@@ -23,10 +23,10 @@ export function digestOf(bytes: Uint8Array): Digest {
   return digest;
 }
 
-/** Writes bytes as a request brings them, in pieces and no faster than the store takes them. */
+/** Writes bytes like a request: in pieces, and no faster than the store takes them. */
 export async function writeAll(staged: StagedBlob, bytes: Uint8Array, piece = 65_536): Promise<void> {
   for (let start = 0; start < bytes.length; start += piece) {
-    // Each piece is a copy: what was written is the store's.
+    // Each piece is a copy: written bytes belong to the store.
     await staged.write(Uint8Array.from(bytes.subarray(start, start + piece)));
   }
 }
@@ -38,14 +38,14 @@ export async function keep(store: BlobStore, bytes: Uint8Array, piece?: number):
   return staged.commit(digestOf(bytes));
 }
 
-/** All that a reader gives. */
+/** All bytes of a reader. */
 export async function readAll(reader: BlobReader): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of reader) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
-/** Opens a blob that has to be there. */
+/** Opens a blob that must exist. */
 export async function openExisting(store: BlobStore, digest: Digest): Promise<BlobReader> {
   const reader = await store.open(digest);
   assert(reader !== null, "the blob can be opened");
@@ -72,14 +72,14 @@ export async function assertAbsent(store: BlobStore, digest: Digest): Promise<vo
   assert(!(await listed(store)).some((stat) => stat.digest.equals(digest)), "not listed");
 }
 
-/** All that `list` gives. */
+/** Everything that `list` yields. */
 export async function listed(store: BlobStore): Promise<BlobStat[]> {
   const stats: BlobStat[] = [];
   for await (const stat of store.list()) stats.push(stat);
   return stats;
 }
 
-/** For `assert.rejects`: a `FixityError` with a code that stores may use. */
+/** For `assert.rejects`: a `FixityError` with a code that stores use. */
 export function isStoreFailure(error: unknown): boolean {
   return error instanceof FixityError && (error.code.startsWith("store-") || error.code === "blob-damaged");
 }

@@ -7,7 +7,7 @@ import {
   assertEnded,
   assertGone,
   assertSaved,
-  assertShutOut,
+  assertFencedOff,
   begin,
   bring,
   idsIn,
@@ -17,10 +17,10 @@ import {
 
 const NOTHING = new Uint8Array();
 
-/** Uploads that outlive a request: how they end. */
+/** How resumable uploads end. */
 export const UPLOAD_ENDING_RULES: readonly Rule[] = [
   {
-    name: "nothing sees an upload's bytes before its commit, and they are a blob after it",
+    name: "an upload's bytes are invisible before its commit and a blob after it",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const [seed, size] of [0, 1, 100_000, largest].entries()) {
@@ -36,7 +36,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a commit of unsaved bytes makes a blob of all that was written, and can be repeated",
+    name: "commitUnsaved makes a blob of everything written and can be repeated",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const [seed, [saved, size]] of [
@@ -57,7 +57,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
           await assertKept(store, bytes);
         }
         await using held = await take(uploads, id);
-        // a store that had no need to save has kept what was saved before
+        // A store that did not need to save still has the last save.
         if (held.record === "begun") {
           assert.equal(held.offset, saved);
           await bring(held, bytes.subarray(saved));
@@ -71,7 +71,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that is created in the hands of its holder is fenced like any other",
+    name: "the holder of an upload made by createHeld is fenced off like any other",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       if (uploads.createHeld === undefined) return;
@@ -83,12 +83,12 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
       await first.save("saved");
       await using second = await take(uploads, id);
       assert.deepEqual([second.offset, second.record], [10, "saved"]);
-      await assertShutOut(first, content(10));
+      await assertFencedOff(first, content(10));
       await second.remove();
     },
   },
   {
-    name: "an upload of no bytes that was never saved can be committed",
+    name: "an upload of zero bytes that was never saved can be committed",
     needs: ["uploads"],
     run: async ({ store, uploads }) => {
       await using held = await take(uploads, await begin(uploads));
@@ -97,7 +97,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that is read or wanted while it is removed is there or gone",
+    name: "an upload that is read or taken over during its removal is either complete or gone",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       for (let round = 0; round < 20; round += 1) {
@@ -115,7 +115,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a commit of content that is there already says so, and leaves it as it is",
+    name: "committing an upload of stored content keeps the blob and reports that it existed",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const size of [10, largest]) {
@@ -133,7 +133,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a commit that was not concluded is repeated by a later holder",
+    name: "a later holder can repeat a commit that was not concluded",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const [seed, size] of [0, 10, largest].entries()) {
@@ -156,7 +156,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "what follows a commit that was not concluded never changes its blob",
+    name: "appends after a commit that was not concluded never change the blob",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const size of [10, largest]) {
@@ -169,7 +169,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
         }
         {
           await using held = await take(uploads, id);
-          // Whatever comes of these: an upload that goes on behind its commit is nobody's plan.
+          // These may fail: nobody appends to an upload after its commit on purpose.
           await bring(held, content(largest, 9)).catch(() => null);
           await held.save("more").catch(() => null);
         }
@@ -181,7 +181,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "what was concluded keeps its record alone",
+    name: "a concluded upload keeps only its record",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       for (const committed of [true, false]) {
@@ -203,7 +203,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that has ended is reported to any number of callers and disturbs no holder",
+    name: "an ended upload is reported to any number of callers and disturbs no holder",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const [concluded, created] = [await begin(uploads), UploadId.random()];
@@ -226,7 +226,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a removed upload is gone, and only that one; its blob stays",
+    name: "remove removes only its upload, and its blob stays",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       const bytes = content(largest);

@@ -7,7 +7,7 @@ import {
   assertRead,
   assertGone,
   assertSaved,
-  assertShutOut,
+  assertFencedOff,
   begin,
   bring,
   codeOf,
@@ -20,8 +20,8 @@ import {
 
 const GONE = new Error("the client is gone");
 
-/** Lets go, as a request does that is told to: saves what it has, and releases. */
-function givesUp(held: HeldUpload, record: string): Promise<void> {
+/** Behaves like a request that is asked to release: saves what it has and releases. */
+function releaseWhenAsked(held: HeldUpload, record: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = async (): Promise<void> => {
       await held.save(record);
@@ -31,15 +31,15 @@ function givesUp(held: HeldUpload, record: string): Promise<void> {
   });
 }
 
-async function holderGivesUp(first: UploadStore, second: UploadStore, largest: number): Promise<void> {
+async function checkRelease(first: UploadStore, second: UploadStore, largest: number): Promise<void> {
   const bytes = content(largest);
   const id = await begin(first);
   const before = await take(first, id);
   assert.equal(before.takeover.aborted, false);
   await bring(before, bytes.subarray(0, 400_000));
-  const givenUp = givesUp(before, "saved at the last moment");
+  const released = releaseWhenAsked(before, "saved at the last moment");
   await using held = await take(second, id);
-  await givenUp;
+  await released;
   assert.deepEqual([held.record, held.offset], ["saved at the last moment", 400_000]);
   assert.equal(codeOf(before.takeover.reason), SUPERSEDED.code);
   await bring(held, bytes.subarray(400_000));
@@ -49,8 +49,11 @@ async function holderGivesUp(first: UploadStore, second: UploadStore, largest: n
   await assertSaved(second, id, { bytes, record: "whole" });
 }
 
-/** The holder does not listen: what it has written and does from then on is nothing to its successor. */
-async function holderIsShutOut(context: RuleContext, first: UploadStore, second: UploadStore): Promise<void> {
+/**
+ * The holder ignores the request: what it has written, and does from then on, does not affect its
+ * successor.
+ */
+async function checkFencing(context: RuleContext, first: UploadStore, second: UploadStore): Promise<void> {
   const { store, largest } = context;
   const bytes = content(largest, 1);
   const id = await begin(first);
@@ -60,10 +63,10 @@ async function holderIsShutOut(context: RuleContext, first: UploadStore, second:
   await using held = await take(second, id);
   assert.deepEqual([held.record, held.offset], ["before", 100_000]);
   assert.equal(held.takeover.aborted, false);
-  await assertShutOut(deaf, content(100_000, 3));
+  await assertFencedOff(deaf, content(100_000, 3));
   await bring(held, bytes.subarray(100_000, 200_000));
   await held.save("between");
-  await assertShutOut(deaf, content(100_000, 4));
+  await assertFencedOff(deaf, content(100_000, 4));
   await bring(held, bytes.subarray(200_000));
   await deaf[Symbol.asyncDispose]();
   await held.save("whole");
@@ -76,10 +79,10 @@ async function holderIsShutOut(context: RuleContext, first: UploadStore, second:
 }
 
 /**
- * Many at once, each of which adds a byte and goes: none is lost, and none is there twice. Who waits may be told that a
- * later one has come before it.
+ * Many concurrent holders, each of which appends one byte and releases: no byte is lost or
+ * duplicated. A waiting caller may learn that a later one has overtaken it.
  */
-async function everyoneHasATurn(first: UploadStore, second: UploadStore): Promise<void> {
+async function checkTurns(first: UploadStore, second: UploadStore): Promise<void> {
   const id = await begin(first, "0");
   const turn = async (uploads: UploadStore): Promise<void> => {
     await using held = await take(uploads, id);
@@ -97,36 +100,36 @@ async function everyoneHasATurn(first: UploadStore, second: UploadStore): Promis
   await assertSaved(first, id, { bytes: Uint8Array.from({ length: had }, (_, n) => n), record: String(had) });
 }
 
-/** Uploads that outlive a request: who holds them. */
+/** Who holds a resumable upload. */
 export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
   {
-    name: "a holder that is asked to let go saves what it has, and its successor goes on from there",
+    name: "a holder that is asked to release saves its bytes, and its successor continues from there",
     needs: ["uploads"],
-    run: async ({ uploads, largest }) => holderGivesUp(uploads, uploads, largest),
+    run: async ({ uploads, largest }) => checkRelease(uploads, uploads, largest),
   },
   {
-    name: "the same between two stores over one place",
+    name: "the same across two stores over one place",
     needs: ["uploads", "another"],
     run: async ({ uploads, another, largest }) => {
       await using second = await another();
-      await holderGivesUp(uploads, uploadsOf(second), largest);
+      await checkRelease(uploads, uploadsOf(second), largest);
     },
   },
   {
-    name: "a holder that does not let go is shut out, and changes nothing any more",
+    name: "a holder that does not release is fenced off and changes nothing afterwards",
     needs: ["uploads"],
-    run: async (context) => holderIsShutOut(context, context.uploads, context.uploads),
+    run: async (context) => checkFencing(context, context.uploads, context.uploads),
   },
   {
-    name: "a holder in another store over the place that does not let go is shut out likewise",
+    name: "a holder in another store that does not release is fenced off likewise",
     needs: ["uploads", "another"],
     run: async (context) => {
       await using second = await context.another();
-      await holderIsShutOut(context, context.uploads, uploadsOf(second));
+      await checkFencing(context, context.uploads, uploadsOf(second));
     },
   },
   {
-    name: "a holder whose upload another store has ended meanwhile is told so by whatever it does next",
+    name: "after another store has ended the upload, every call of the former holder fails with upload-superseded",
     needs: ["uploads", "another"],
     run: async ({ uploads, another, largest }) => {
       await using second = await another();
@@ -139,27 +142,28 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
           if (ends === "removes") await held.remove();
           else await held.conclude("done");
         }
-        // a store that does not look may still give back what it has; what it gives must not be a store's fault
+        // A store that does not look may still return its bytes; if it fails, then not with a fault
+        // of the store.
         await savedBytes(deaf).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
-        await assertShutOut(deaf, content(largest, 2));
+        await assertFencedOff(deaf, content(largest, 2));
       }
     },
   },
   {
-    name: "holders that come at once have their turns one after another",
+    name: "concurrent holders take turns",
     needs: ["uploads"],
-    run: async ({ uploads }) => everyoneHasATurn(uploads, uploads),
+    run: async ({ uploads }) => checkTurns(uploads, uploads),
   },
   {
-    name: "holders that come at once to two stores have their turns one after another",
+    name: "concurrent holders of two stores take turns",
     needs: ["uploads", "another"],
     run: async ({ uploads, another }) => {
       await using second = await another();
-      await everyoneHasATurn(uploads, uploadsOf(second));
+      await checkTurns(uploads, uploadsOf(second));
     },
   },
   {
-    name: "an upload that was released is taken without asking, and its former holder does no more",
+    name: "a released upload is taken without asking, and its former holder can do nothing more",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const bytes = content(1000);
@@ -178,7 +182,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "who gives up waiting for an upload leaves it as it is",
+    name: "a caller that gives up waiting leaves the upload unchanged",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const bytes = content(300_000);
@@ -196,7 +200,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that is removed while another waits for it is gone for that one",
+    name: "a caller waiting for an upload that is removed gets null",
     needs: ["uploads"],
     run: async ({ store, uploads }) => {
       const id = await begin(uploads);
@@ -213,7 +217,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "what one store saves, concludes or removes, another over the same place sees",
+    name: "saves, conclusions and removals are visible to another store over the same place",
     needs: ["uploads", "another"],
     run: async ({ store, uploads, another }) => {
       await using other = await another();
@@ -239,7 +243,7 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "a store that is disposed of leaves its uploads to the others",
+    name: "disposing of a store leaves its uploads to other stores",
     needs: ["uploads", "another"],
     run: async ({ uploads, another }) => {
       const bytes = content(1000);

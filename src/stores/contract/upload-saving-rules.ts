@@ -6,7 +6,7 @@ import { append, assertRead, assertGone, assertSaved, begin, bring, idsIn, saved
 
 const GONE = new Error("the client is gone");
 
-/** What clocks that count seconds may add to an age. */
+/** How much a clock that counts seconds may add to an age. */
 const CLOCK_STEP_MS = 2_000;
 
 const NOTHING = new Uint8Array();
@@ -14,7 +14,7 @@ const NOTHING = new Uint8Array();
 /** What an upload keeps from one request to the next. */
 const SAVING: readonly Rule[] = [
   {
-    name: "an upload is there once it is created, of no bytes, with its record",
+    name: "a created upload has zero bytes and its record",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const id = await begin(uploads, "a record");
@@ -23,7 +23,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "a renewal replaces the record and nothing else, also while more is written",
+    name: "renew replaces only the record, also during writes",
     needs: ["uploads"],
     run: async ({ uploads, largest }) => {
       const bytes = content(largest);
@@ -47,7 +47,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "bytes that were written before a renewal are saved by the save after it",
+    name: "bytes written before a renewal are saved by the next save",
     needs: ["uploads"],
     run: async ({ uploads, largest }) => {
       const bytes = content(largest);
@@ -61,7 +61,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "what is told of an upload beforehand changes nothing that can be seen",
+    name: "hints to create have no visible effect",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       const bytes = content(largest);
@@ -76,7 +76,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "an upload that nobody has created is null, and not made by asking",
+    name: "an upload that was never created is null, and asking does not create it",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       await assertGone(uploads, UploadId.random());
@@ -85,7 +85,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "saved bytes and their record are there for the next holder, over many requests",
+    name: "each holder finds the bytes and the record of the last save, over many requests",
     needs: ["uploads"],
     run: async ({ uploads, largest }) => {
       const bytes = content(largest);
@@ -100,7 +100,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "bytes that no save has covered are gone, and others take their place",
+    name: "unsaved bytes are lost on release, and other bytes take their place",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       const bytes = content(largest, 1);
@@ -120,7 +120,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "a save covers what was written before it, while writes go on",
+    name: "a save covers what was written before it while writes continue",
     needs: ["uploads"],
     run: async ({ uploads, largest }) => {
       const bytes = content(largest);
@@ -139,7 +139,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "a record may change without bytes, and have 32 KiB of any text",
+    name: "a record may change without bytes and hold 32 KiB of any text",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const bytes = content(1000);
@@ -152,7 +152,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "the next save lies past what has been written",
+    name: "nextSave is always past what has been written",
     needs: ["uploads"],
     run: async ({ uploads, largest }) => {
       await using held = await take(uploads, await begin(uploads));
@@ -171,7 +171,7 @@ const SAVING: readonly Rule[] = [
     },
   },
   {
-    name: "several uploads at once do not mix",
+    name: "concurrent uploads do not mix",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       const blobs = Array.from({ length: 8 }, (_, n) => content(n % 4 === 0 ? largest : n * 10_000, n));
@@ -192,10 +192,10 @@ const SAVING: readonly Rule[] = [
   },
 ];
 
-/** What uploads have to do with the rest of a store. */
+/** How uploads live beside the rest of a store. */
 const LIVING: readonly Rule[] = [
   {
-    name: "every upload is listed, and what is created or removed meanwhile hides no other",
+    name: "every upload is listed, and creations and removals meanwhile hide no other",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const stays = await Promise.all(Array.from({ length: 30 }, () => begin(uploads)));
@@ -211,7 +211,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "a listing tells how old records are and which uploads have ended, or that it cannot tell",
+    name: "a listing reports the age of records and which uploads have ended, or that it cannot tell",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const began = performance.now();
@@ -243,7 +243,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "a mark of a collection tells its age, or that the store cannot tell",
+    name: "the collection mark reports its age, or that the store cannot tell",
     run: async ({ store }) => {
       const { collectionMark: mark } = store;
       if (mark === undefined) return;
@@ -260,7 +260,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "a collection or a check touches no upload, held or not",
+    name: "collect and check touch no upload, held or not",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {
       const bytes = content(largest);
@@ -279,7 +279,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "an upload is no blob: it is not listed among them",
+    name: "uploads are not listed as blobs",
     needs: ["uploads"],
     run: async ({ store, uploads }) => {
       await append(uploads, await begin(uploads), { bytes: content(300_000) });
@@ -287,7 +287,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "an aborted signal is refused by every method of uploads that takes one",
+    name: "every method of uploads rejects with the reason of an aborted signal",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const id = await begin(uploads);
@@ -301,7 +301,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "saved bytes can be given back from any offset on",
+    name: "saved bytes are read back from any offset",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const bytes = content(100_000);
@@ -321,7 +321,7 @@ const LIVING: readonly Rule[] = [
     },
   },
   {
-    name: "saved bytes that were given back may be written to; the upload keeps its own",
+    name: "chunks of saved bytes may be overwritten without changing the upload",
     needs: ["uploads"],
     run: async ({ uploads }) => {
       const bytes = content(300_000);
@@ -337,5 +337,5 @@ const LIVING: readonly Rule[] = [
   },
 ];
 
-/** Uploads that outlive a request: what is kept of them, and what they have to do with the rest of a store. */
+/** What is kept of resumable uploads, and how they live beside the rest of a store. */
 export const UPLOAD_SAVING_RULES: readonly Rule[] = [...SAVING, ...LIVING];

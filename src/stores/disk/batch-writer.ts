@@ -8,12 +8,15 @@ const GATHERED_MAX_BYTES = 8 * 1024 * 1024;
 const BATCH_MIN_BYTES = 64 * 1024;
 const BATCH_MAX_BYTES = 256 * 1024;
 
-/** What a chunk costs besides its bytes. Counted so that a sender of single bytes cannot make a batch long. */
+/**
+ * What a chunk costs besides its bytes. Counted so that a sender of single bytes cannot make a
+ * batch long.
+ */
 const CHUNK_OVERHEAD_BYTES = 256;
 
 /**
- * How many bytes an upload gathers before it writes them: the more uploads run, the fewer, so that a
- * hundred at once need little more memory than ten.
+ * How many bytes an upload gathers before it writes them: the more uploads run, the fewer, so that
+ * a hundred at once need little more memory than ten.
  */
 export class BatchBudget {
   #uploads = 0;
@@ -118,7 +121,8 @@ export class BatchWriter {
 
   #ended(): void {
     this.#writing = null;
-    // A caller that waits for room has filled a batch of the size it had then; batches may have grown since.
+    // A caller that waits for room has filled a batch of the size it had then; batches may have
+    // grown since.
     if (this.#room !== null || this.#cost >= this.#budget.batchBytes) this.#begin();
   }
 
@@ -135,7 +139,10 @@ export class BatchWriter {
   }
 }
 
-/** Writes all chunks, `length` bytes, at `position`, or after what was written before if that is `null`. */
+/**
+ * Writes all chunks, `length` bytes, at `position`, or after what was written before if that is
+ * `null`.
+ */
 export async function writeChunks(
   fd: number,
   chunks: readonly Uint8Array[],
@@ -144,7 +151,8 @@ export async function writeChunks(
   let rest = chunks;
   let written = 0;
   while (written < length) {
-    // A call may take less than it was given: near a full disk, or after a signal. The next one reports why.
+    // A call may take less than it was given: near a full disk, or after a signal. The next one
+    // reports why.
     const taken = await writev(fd, rest, position === null ? null : position + written);
     if (taken === 0) throw new FixityError("store-unavailable", "The store takes no more bytes and reports no reason.");
     written += taken;

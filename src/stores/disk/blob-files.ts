@@ -14,7 +14,10 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 /** The answers of `open` for sockets, devices without a driver and loops of symbolic links. */
 const NOT_A_FILE = ["ENXIO", "ENODEV", "ELOOP"] as const;
 
-/** The answers of `opendir` if there is no folder of blobs but nothing, something else, or a loop of links. */
+/**
+ * The answers of `opendir` if there is no folder of blobs but nothing, something else, or a loop of
+ * links.
+ */
 const NOT_A_FOLDER = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
 
 /** Directory entries that are looked at together. */
@@ -28,8 +31,8 @@ export function statOf(digest: Digest, facts: Stats): BlobStat {
 /**
  * Opens a blob's file for reading; `null` if there is none.
  *
- * @throws FixityError `store-misconfigured` if something other than a file stands in its place, or a
- *   dangling symbolic link stands there or in the place of a folder above
+ * @throws FixityError `store-misconfigured` if something other than a file stands in its place, or
+ *   a dangling symbolic link stands there or in the place of a folder above
  */
 export async function openBlob(path: string): Promise<{ readonly fd: number; readonly facts: Stats } | null> {
   let fd: number;
@@ -51,7 +54,11 @@ export async function openBlob(path: string): Promise<{ readonly fd: number; rea
   }
 }
 
-/** The facts of a blob's file; `null` if there is none. @throws FixityError as {@link openBlob} does */
+/**
+ * The facts of a blob's file; `null` if there is none.
+ *
+ * @throws FixityError as {@link openBlob} does
+ */
 export async function statBlob(path: string): Promise<Stats | null> {
   let facts: Stats | null;
   try {
@@ -66,11 +73,11 @@ export async function statBlob(path: string): Promise<Stats | null> {
 
 /**
  * Called for a path that was not found. A dangling symbolic link looks like an absent file, but
- * nothing can be stored behind it, and what was stored there may only be out of reach (a disk that is
- * not mounted).
+ * nothing can be stored behind it, and what was stored there may only be out of reach (a disk that
+ * is not mounted).
  *
- * @throws FixityError `store-misconfigured` if the path, or the nearest existing folder above it, is
- *   such a link
+ * @throws FixityError `store-misconfigured` if the path, or the nearest existing folder above it,
+ *   is such a link
  */
 export async function refuseDanglingLink(path: string): Promise<void> {
   const facts = await lstat(path).catch(() => null);
@@ -83,9 +90,9 @@ export async function refuseDanglingLink(path: string): Promise<void> {
 }
 
 /**
- * All blobs, folder by folder, in the order of the file system. Skips names that are not a blob's, and
- * everything that has the name of a blob or of a folder of blobs without being one: see
- * {@link walkMisplaced}.
+ * All blobs, folder by folder, in the order of the file system. Skips names that are not a blob's,
+ * and everything that has the name of a blob or of a folder of blobs without being one: see {@link
+ * walkMisplaced}.
  */
 export async function* walkBlobs(layout: Layout, signal: AbortSignal | undefined): AsyncGenerator<BlobStat> {
   try {
@@ -162,7 +169,10 @@ async function statThroughLinks(path: string): Promise<Stats | null> {
   }
 }
 
-/** Whether an entry is neither what belongs in its place nor a link to it. False if it has been removed meanwhile. */
+/**
+ * Whether an entry is neither what belongs in its place nor a link to it. False if it has been
+ * removed meanwhile.
+ */
 async function isOther(path: string, entry: Dirent, kind: "isFile" | "isDirectory"): Promise<boolean> {
   if (entry[kind]() || (await statThroughLinks(path))?.[kind]() === true) return false;
   return (await lstat(path).catch(() => null)) !== null;

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 
 /**
  * System calls as promises over plain descriptors. `node:fs/promises` wraps a descriptor in a
- * `FileHandle`, which makes the file work of a small upload about a sixth slower. Everything here is
- * asynchronous: tests stop a store between any two of these calls.
+ * `FileHandle`, which makes the file work of a small upload about a sixth slower. Everything here
+ * is asynchronous: tests stop a store between any two of these calls.
  */
 export const open: (path: string, flags: string | number, mode?: number) => Promise<number> = promisify(fs.open);
 export const close: (fd: number) => Promise<void> = promisify(fs.close);
@@ -47,7 +47,10 @@ export async function statOrNull(path: string): Promise<fs.Stats | null> {
   }
 }
 
-/** Reads into `bytes` from `position` of the file. Returns how many bytes were read: perhaps fewer, 0 at the end. */
+/**
+ * Reads into `bytes` from `position` of the file. Returns how many bytes were read: perhaps fewer,
+ * 0 at the end.
+ */
 export function read(fd: number, bytes: Uint8Array, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.read(fd, bytes, 0, bytes.length, position, (error, count) => (error === null ? resolve(count) : reject(error)));
@@ -60,7 +63,8 @@ export function read(fd: number, bytes: Uint8Array, position: number): Promise<n
  */
 export function writev(fd: number, chunks: readonly Uint8Array[], position: number | null = null): Promise<number> {
   return new Promise((resolve, reject) => {
-    // @types/node does not allow null; Node writes at the current position for anything that is not a number.
+    // @types/node does not allow null; Node writes at the current position for anything that is not
+    // a number.
     fs.writev(fd, chunks, position as number, (error, count) => (error === null ? resolve(count) : reject(error)));
   });
 }

@@ -5,15 +5,17 @@ import { close, read } from "./calls.ts";
 import { toFixityError } from "./file-system.ts";
 
 /**
- * Bytes read at a time, and all that a slow download holds. With 64 KiB a fast one runs at two thirds of the speed; to
- * read ahead would gain another fifth and double what is held.
+ * Bytes read at a time, which is all the memory of a slow download. With 64 KiB a fast one runs at
+ * two thirds of the speed; reading ahead would gain another fifth and double the memory.
  */
-const CHUNK = 256 * 1024;
+const READ_CHUNK_BYTES = 256 * 1024;
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
-/** What a reader is made of: a descriptor, which is the reader's from now on, and which bytes it is to give. */
-export interface DiskReaderParts {
+/**
+ * What a reader is made of. The descriptor belongs to the reader from then on.
+ */
+export interface DiskReaderOptions {
   readonly fd: number;
   readonly size: number;
   readonly span: ByteSpan;
@@ -21,8 +23,8 @@ export interface DiskReaderParts {
 }
 
 /**
- * A blob's file being read. An iterator by hand, because an aborted signal has to end it and close its file also while
- * nobody pulls, which a generator cannot do.
+ * Reads a blob's file. Written as an iterator, because an aborted signal has to end the read and
+ * close the file even while nobody pulls, which a generator cannot do.
  */
 export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   readonly size: number;
@@ -30,12 +32,12 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   readonly #signal: AbortSignal | undefined;
   #position: number;
   #fd: number | null;
-  /** The read under way; never rejects. */
+  /** The read in progress; never rejects. */
   #reading: Promise<unknown> | null = null;
   #closing: Promise<void> | null = null;
   readonly #onAbort = () => void this.#close();
 
-  constructor({ fd, size, span, signal }: DiskReaderParts) {
+  constructor({ fd, size, span, signal }: DiskReaderOptions) {
     this.size = size;
     this.span = span;
     this.#position = span.start;
@@ -54,7 +56,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     if (left === 0) return this.return();
     if (this.#fd === null) throw new FixityError("store-unavailable", "The blob was closed before its end.");
     try {
-      const bytes = await this.#read(this.#fd, Math.min(CHUNK, left));
+      const bytes = await this.#read(this.#fd, Math.min(READ_CHUNK_BYTES, left));
       this.#signal?.throwIfAborted();
       if (bytes.length === 0) throw new FixityError("blob-damaged", "The stored file is shorter than it was.");
       this.#position += bytes.length;
@@ -75,7 +77,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   }
 
   async #read(fd: number, length: number): Promise<Uint8Array> {
-    // Not from Node's pool of small buffers, and not zeroed: the part that is filled is all that is given on.
+    // Not from Node's pool of small buffers, and not zeroed: only the filled part is passed on.
     const bytes = Buffer.allocUnsafeSlow(length);
     const reading = read(fd, bytes, this.#position);
     this.#reading = reading.catch(() => null);
@@ -83,7 +85,10 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     return count === length ? bytes : bytes.subarray(0, count);
   }
 
-  /** A descriptor is closed only when nothing reads from it: its number may at once be another file's. */
+  /**
+   * A descriptor is closed only when nothing reads from it: its number may be another file's at
+   * once.
+   */
   #close(): Promise<void> {
     this.#closing ??= this.#closeNow();
     return this.#closing;
@@ -94,7 +99,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     const fd = this.#fd;
     this.#fd = null;
     await this.#reading;
-    // Nothing is lost with a descriptor for reading, however its closing goes.
+    // A failed close of a descriptor for reading loses nothing.
     if (fd !== null) await close(fd).catch(() => null);
   }
 }

@@ -21,9 +21,9 @@ export interface StagedBlobOptions {
 }
 
 /**
- * Bytes on their way into a disk store. They gather in batches and are appended to a staging file. A
- * blob smaller than a batch needs no file before its commit, and none at all if it is already stored.
- * A commit:
+ * Bytes on their way into a disk store. They gather in batches and are appended to a staging file.
+ * A blob smaller than a batch needs no file before its commit, and none at all if it is already
+ * stored. A commit:
  *
  * 1. hands a small new blob to a write thread, if those run (`SmallBlobs`); otherwise
  * 2. looks whether the blob is stored already, and confirms it if so;
@@ -181,7 +181,10 @@ export class StagingFile {
     await close(fd);
   }
 
-  /** Closes the file and removes its staging name, which is its only one unless it was published. Never throws. */
+  /**
+   * Closes the file and removes its staging name, which is its only one unless it was published.
+   * Never throws.
+   */
   async discard(): Promise<void> {
     await this.#flushing;
     const fd = this.#fd;
@@ -204,7 +207,10 @@ export class StagingFile {
     return this.#fd;
   }
 
-  /** A failure is final for the upload: a second flush of this descriptor could succeed although bytes were lost. */
+  /**
+   * A failure is final for the upload: a second flush of this descriptor could succeed although
+   * bytes were lost.
+   */
   #flushEarly(fd: number): void {
     const flush = this.#files.flushEarly(fd);
     if (flush === null) return;

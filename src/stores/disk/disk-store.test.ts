@@ -7,6 +7,8 @@ import { UploadId } from "../../core/upload-id.ts";
 import { diskStore } from "../../disk.ts";
 import { createFixity } from "../../index.ts";
 import { assertKept, content, digestOf, keep, listed } from "../contract/tools.ts";
+import { DiskStore } from "./disk-store.ts";
+import { resolveDiskOptions } from "./options.ts";
 
 /** A process of another machine that has been silent since 2001. */
 const DEAD = `${"0".repeat(16)}-1-0-00000000`;
@@ -42,6 +44,8 @@ test("a store of an unknown layout version is refused, and nothing is written to
     await writeFile(join(root, "layout-version"), version);
     await using store = diskStore({ root });
     await assert.rejects(store.check(), { code: "store-misconfigured", message: /layout version/ });
+    const findings = await Array.fromAsync(new DiskStore(resolveDiskOptions({ root })).diagnose());
+    assert.match(findings.map(({ found }) => found).join("\n"), /layout version/);
     assert.deepEqual(await readdir(root), ["layout-version"], JSON.stringify(version));
   }
 });

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { thisProcess } from "../../base/process-identity.ts";
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
@@ -14,7 +14,7 @@ import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
 import { failedWith, FileSystem, toFixityError, withStoreErrors } from "./file-system.ts";
-import { Layout, LAYOUT_VERSION } from "./layout.ts";
+import { assertKnownLayout, Layout } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
 import { Publisher } from "./publisher.ts";
 import { Staging } from "./staging.ts";
@@ -24,8 +24,8 @@ import { DiskTakeovers } from "./uploads/upload-takeover.ts";
 import { SmallBlobs } from "./write-threads.ts";
 
 /**
- * Blobs as files in a folder. Any number of stores, in one process or in several, on one machine or on
- * several over a network file system, may share the folder. There are no locks.
+ * Blobs as files in a folder. Any number of stores, in one process or in several, on one machine or
+ * on several over a network file system, may share the folder. There are no locks.
  *
  * | in the folder (layout.ts) | created by | removed by |
  * | --- | --- | --- |
@@ -35,15 +35,15 @@ import { SmallBlobs } from "./write-threads.ts";
  * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
  * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
  *
- * The way in (`DiskStagedBlob`): bytes gather (`BatchWriter`) and go to a staging file (`Staging`), which
- * is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs at once go
- * through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of their own, which
- * becomes a blob by a second link.
+ * The way in (`DiskStagedBlob`): bytes gather (`BatchWriter`) and go to a staging file (`Staging`),
+ * which is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs
+ * at once go through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of
+ * their own, which becomes a blob by a second link.
  *
- * A crash leaves staging files and scratch folders under the name of the dead process, an unfinished
- * upload as its last save left it, and nothing else: a blob has its name only once its bytes are
- * durable. A blob that was linked but not acknowledged is complete; its folder is flushed when the same
- * content is uploaded again.
+ * A crash leaves staging files and scratch folders under the name of the dead process, an
+ * unfinished upload as its last save left it, and nothing else: a blob has its name only once its
+ * bytes are durable. A blob that was linked but not acknowledged is complete; its folder is flushed
+ * when the same content is uploaded again.
  */
 export class DiskStore implements BlobStore, Diagnosable {
   readonly kind = "disk";
@@ -85,13 +85,13 @@ export class DiskStore implements BlobStore, Diagnosable {
   }
 
   /**
-   * Does once, on a small scale, what every upload will do, and collects. A full disk passes: what is
-   * stored can be read, and space may be freed.
+   * Does once, on a small scale, what every upload will do, and collects. A full disk passes: what
+   * is stored can be read, and space may be freed.
    */
   async check(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     await withStoreErrors(async () => {
-      await this.#assertKnownLayout();
+      await assertKnownLayout(this.#layout);
       try {
         await this.#publisher.folders.createBase();
         await this.#assertUsableFolders();
@@ -149,7 +149,8 @@ export class DiskStore implements BlobStore, Diagnosable {
     signal?.throwIfAborted();
     return withStoreErrors(async () => {
       const isRemoved = await unlinkBlob(this.#layout.blob(digest));
-      // Flushed even if nothing was there: another process may have removed it a moment ago and not flushed yet.
+      // Flushed even if nothing was there: another process may have removed it a moment ago and not
+      // flushed yet.
       const mayBeUnflushed = isRemoved || (await statOrNull(this.#layout.fanOut(digest))) !== null;
       if (mayBeUnflushed) await this.#publisher.folders.settle(digest);
       return isRemoved;
@@ -195,22 +196,6 @@ export class DiskStore implements BlobStore, Diagnosable {
     await using staged = await this.stage();
     for await (const chunk of bytes) await staged.write(chunk);
     return staged.commit(digest);
-  }
-
-  /** A store of a later version must not be written to: its tree may mean something else. */
-  async #assertKnownLayout(): Promise<void> {
-    const { root, versionFile } = this.#layout;
-    const text = await readFile(versionFile, "utf8").catch((error: unknown) => {
-      if (failedWith(error, "ENOENT", "ENOTDIR")) return String(LAYOUT_VERSION);
-      throw error;
-    });
-    const version = text.trim();
-    if (version === String(LAYOUT_VERSION)) return;
-    throw new FixityError(
-      "store-misconfigured",
-      `The store in ${root} has layout version ${JSON.stringify(version.slice(0, 20))}, and this version of fixity ` +
-        `knows ${LAYOUT_VERSION}. Run the version of fixity that has written it, or a later one.`,
-    );
   }
 
   async #assertUsableFolders(): Promise<void> {

@@ -29,17 +29,22 @@ const MEANINGS: Readonly<Record<string, readonly [code: ErrorCode, message: stri
 const EDQUOT_ERRNO = -constants.errno.EDQUOT;
 
 /**
- * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each blocks
- * one of Node's few threads for file work (four by default), which small uploads and downloads need
- * too.
+ * Unwritten bytes from which a flush takes long. At most two such flushes run at a time: each
+ * blocks one of Node's few threads for file work (four by default), which small uploads and
+ * downloads need too.
  */
 const LONG_FLUSH_MIN_BYTES = 4 * 1024 * 1024;
 const LONG_FLUSHES_MAX = 2;
 
-/** Leftovers that are remembered. If the file system refuses every removal, the next start finds the rest. */
+/**
+ * Leftovers that are remembered. If the file system refuses every removal, the next start finds the
+ * rest.
+ */
 const LEFTOVERS_MAX = 10_000;
 
-/** Windows has no call to flush a folder; NTFS writes its metadata in order through its own journal. */
+/**
+ * Windows has no call to flush a folder; NTFS writes its metadata in order through its own journal.
+ */
 const CANNOT_FLUSH_FOLDERS = process.platform === "win32";
 
 /** What a store removes. A folder is removed with everything in it. */
@@ -55,7 +60,9 @@ interface FolderFlush {
   next: Promise<void> | null;
 }
 
-/** How a store treats its file system: what it flushes, and what becomes of a removal that fails. */
+/**
+ * How a store treats its file system: what it flushes, and what becomes of a removal that fails.
+ */
 export class FileSystem {
   readonly log: Log;
   /** Whether anything is flushed. With durability `none` every flush returns at once. */
@@ -73,7 +80,8 @@ export class FileSystem {
 
   /**
    * Flushes a file that was written through `fd`. After a failure the caller abandons the file: the
-   * kernel reports the failure once and may then mark lost pages as clean (PostgreSQL's "fsyncgate").
+   * kernel reports the failure once and may then mark lost pages as clean (PostgreSQL's
+   * "fsyncgate").
    *
    * @param unflushed about how many bytes have been written since the last flush
    */
@@ -93,8 +101,8 @@ export class FileSystem {
   }
 
   /**
-   * Begins to flush what has been written so far while more arrives, so that the final flush is short.
-   * `null` if that is not wanted, or another early flush is running.
+   * Begins to flush what has been written so far while more arrives, so that the final flush is
+   * short. `null` if that is not wanted, or another early flush is running.
    */
   flushEarly(fd: number): Promise<void> | null {
     if (!this.isDurable || this.#isFlushingEarly) return null;
@@ -104,20 +112,24 @@ export class FileSystem {
     });
   }
 
-  /** Flushes a file that another writer has written, through a descriptor that may be open for reading only. */
+  /**
+   * Flushes a file that another writer has written, through a descriptor that may be open for
+   * reading only.
+   */
   async flushForeignFile(fd: number): Promise<void> {
     try {
       await this.flushFile(fd, 0);
     } catch (error) {
-      // Windows flushes only files open for writing, which a blob never is again. Its writer flushed it before it became a blob.
+      // Windows flushes only files open for writing, which a blob never is again. Its writer
+      // flushed it before it became a blob.
       if (!(process.platform === "win32" && failedWith(error, "EPERM", "EACCES"))) throw error;
     }
   }
 
   /**
-   * Flushes a folder: entries that were added or removed before this call are durable when it returns.
-   * Concurrent callers share a flush, but never one that had begun before they called: it may have
-   * missed their change.
+   * Flushes a folder: entries that were added or removed before this call are durable when it
+   * returns. Concurrent callers share a flush, but never one that had begun before they called: it
+   * may have missed their change.
    */
   flushFolder(path: string): Promise<void> {
     if (!this.isDurable) return Promise.resolve();
@@ -128,11 +140,11 @@ export class FileSystem {
   }
 
   /**
-   * Removes something that may not exist. A removal that fails (EIO of a network file system, a file
-   * that another program keeps open) fails no upload: it is logged and retried by {@link retryRemovals}.
-   * Otherwise a staging file would remain as a second name of its blob, whose deletion would then free
-   * no space. The name in `path` must never be used again, so that a later retry cannot hit something
-   * new. Never throws.
+   * Removes something that may not exist. A removal that fails (EIO of a network file system, a
+   * file that another program keeps open) fails no upload: it is logged and retried by {@link
+   * retryRemovals}. Otherwise a staging file would remain as a second name of its blob, whose
+   * deletion would then free no space. The name in `path` must never be used again, so that a later
+   * retry cannot hit something new. Never throws.
    */
   async remove(path: string, kind: LeftoverKind): Promise<void> {
     try {
@@ -183,9 +195,9 @@ export class FileSystem {
 }
 
 /**
- * The folder is opened for each flush. Keeping descriptors of the fan-out folders gains nothing that
- * can be measured, and a descriptor of a folder that has been moved or replaced would flush the wrong
- * one.
+ * The folder is opened for each flush. Keeping descriptors of the fan-out folders gains nothing
+ * that can be measured, and a descriptor of a folder that has been moved or replaced would flush
+ * the wrong one.
  */
 async function flushFolder(path: string): Promise<void> {
   if (CANNOT_FLUSH_FOLDERS) return;
@@ -199,7 +211,10 @@ async function flushFolder(path: string): Promise<void> {
   }
 }
 
-/** Flushes a folder by blocking calls, in a thread of its own. What it throws goes through {@link folderFault}. */
+/**
+ * Flushes a folder by blocking calls, in a thread of its own. What it throws goes through {@link
+ * folderFault}.
+ */
 export function flushFolderBlocking(path: string): void {
   if (CANNOT_FLUSH_FOLDERS) return;
   const fd = openSync(path, "r");
@@ -228,8 +243,8 @@ async function removeNow(path: string, kind: LeftoverKind): Promise<void> {
 }
 
 /**
- * The error to throw for one that was caught: a failed system call becomes a `FixityError`; anything
- * else (a `FixityError`, the reason of an aborted signal) is kept.
+ * The error to throw for one that was caught: a failed system call becomes a `FixityError`;
+ * anything else (a `FixityError`, the reason of an aborted signal) is kept.
  */
 export function toFixityError(thrown: unknown): unknown {
   if (!isSystemError(thrown)) return thrown;

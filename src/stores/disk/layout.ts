@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
@@ -7,11 +8,11 @@ import { chmod, chown, fchmod, fchown, mkdir, rmdir, stat, statOrNull } from "./
 import { failedWith } from "./file-system.ts";
 
 /** The version of the tree below. A store without a `layout-version` file has version 1. */
-export const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 1;
 
 /**
- * Where everything lies in a store's folder. Its paths are built here only, and only from digests, ids
- * and process names:
+ * Where everything lies in a store's folder. Its paths are built here only, and only from digests,
+ * ids and process names:
  *
  *     <root>/
  *       blobs/               readable: complete, durable, read-only, never changed
@@ -28,8 +29,8 @@ export const LAYOUT_VERSION = 1;
  *       damaged/             reserved for blobs that were moved out of the way
  *       layout-version       one number; absent means 1
  *
- * Everything must lie on one file system, because a file becomes a blob by a second link to it. Nothing
- * that lists, verifies or collects looks at the reserved names.
+ * Everything must lie on one file system, because a file becomes a blob by a second link to it.
+ * Nothing that lists, verifies or collects looks at the reserved names.
  */
 export class Layout {
   readonly root: string;
@@ -85,8 +86,30 @@ export class Layout {
   }
 }
 
-/** The answers of `fchmod` where modes cannot be changed: CIFS, FAT, exFAT and many FUSE file systems. */
+/**
+ * The answers of `fchmod` where modes cannot be changed: CIFS, FAT, exFAT and many FUSE file
+ * systems.
+ */
 export const MODES_UNSUPPORTED = ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL"] as const;
+
+/**
+ * A store of another version must not be written to: its tree may mean something else.
+ *
+ * @throws FixityError `store-misconfigured`
+ */
+export async function assertKnownLayout({ root, versionFile }: Layout): Promise<void> {
+  const text = await readFile(versionFile, "utf8").catch((error: unknown) => {
+    if (failedWith(error, "ENOENT", "ENOTDIR")) return String(LAYOUT_VERSION);
+    throw error;
+  });
+  const version = text.trim();
+  if (version === String(LAYOUT_VERSION)) return;
+  throw new FixityError(
+    "store-misconfigured",
+    `The store in ${root} has layout version ${JSON.stringify(version.slice(0, 20))}, and this version of fixity ` +
+      `knows ${LAYOUT_VERSION}. Run the version of fixity that has written it, or a later one.`,
+  );
+}
 
 /** Whether a name in `blobs/` is that of a fan-out folder. */
 export function isFanOut(name: string): boolean {
@@ -110,7 +133,10 @@ interface ModeSet {
 /** For the server's user alone. */
 const PRIVATE: ModeSet = { root: 0o700, blobFolder: 0o700, folder: 0o700, blob: 0o400, file: 0o600, gid: null };
 
-/** The modes of earlier versions, less the process's umask: usually, all users of the machine may read. */
+/**
+ * The modes of earlier versions, less the process's umask: usually, all users of the machine may
+ * read.
+ */
 const SHARED: ModeSet = { root: 0o777, blobFolder: 0o777, folder: 0o777, blob: 0o444, file: 0o644, gid: null };
 
 /** A group, such as that of a web server that sends the files, may read blobs and nothing else. */
@@ -137,9 +163,9 @@ export interface ModeExcess {
 
 /**
  * Creates folders and files with the store's modes. A new store, which is one without `blobs/`, is
- * closed to other users, except that a group may be allowed to read blobs. An existing store keeps the
- * modes of its `blobs/`, so that all its files are alike, whichever process creates them and however
- * that is configured.
+ * closed to other users, except that a group may be allowed to read blobs. An existing store keeps
+ * the modes of its `blobs/`, so that all its files are alike, whichever process creates them and
+ * however that is configured.
  */
 export class Modes {
   readonly #places: Places;
@@ -172,8 +198,8 @@ export class Modes {
 
   /**
    * Folders whose modes differ from those of a new store with the same group, and the commands that
-   * change them; `null` if there are none. A store that has a group is judged by it even if the setting
-   * is missing: the commands must not lock the web server out.
+   * change them; `null` if there are none. A store that has a group is judged by it even if the
+   * setting is missing: the commands must not lock the web server out.
    */
   async excess(): Promise<ModeExcess | null> {
     const { root, blobs, staging, uploads } = this.#places;
@@ -196,7 +222,12 @@ export class Modes {
     return others.length === 0 ? null : { folders: others, commands: commandsFor(root, blobs, group) };
   }
 
-  /** Creates a folder. @throws what `mkdir` throws; FixityError `store-misconfigured` if it cannot be given to the group */
+  /**
+   * Creates a folder.
+   *
+   * @throws what `mkdir` throws; FixityError `store-misconfigured` if it cannot be given to the
+   *   group
+   */
   async mkdir(path: string): Promise<void> {
     const { root, blobs } = this.#places;
     const { gid, ...modes } = this.#set;
@@ -215,8 +246,8 @@ export class Modes {
   }
 
   /**
-   * Creates a folder of the store and the missing ones above it. Node's own `recursive` reports some
-   * errors (a read-only file system, a quota) as "no such file".
+   * Creates a folder of the store and the missing ones above it. Node's own `recursive` reports
+   * some errors (a read-only file system, a quota) as "no such file".
    */
   async mkdirs(path: string): Promise<void> {
     try {
@@ -224,12 +255,16 @@ export class Modes {
     } catch (error) {
       if (!failedWith(error, "ENOENT") || dirname(path) === path) throw error;
       await this.mkdirs(dirname(path));
-      // One retry: below /proc, and in a removed folder that is still mounted, the answer never changes.
+      // One retry: below /proc, and in a removed folder that is still mounted, the answer never
+      // changes.
       await this.#mkdirUnlessThere(path);
     }
   }
 
-  /** Gives a future blob to the group that may read blobs. Without one, the mode given to `open` is enough. */
+  /**
+   * Gives a future blob to the group that may read blobs. Without one, the mode given to `open` is
+   * enough.
+   */
   async admitGroup(fd: number): Promise<void> {
     const { gid, blob } = this.#set;
     if (gid === null) return;
@@ -243,7 +278,8 @@ export class Modes {
       await (isOfStore ? this.mkdir(path) : mkdir(path));
     } catch (error) {
       if (error instanceof FixityError) throw error;
-      // Most systems answer EEXIST, but a read-only one or the root of a drive may answer something else.
+      // Most systems answer EEXIST, but a read-only one or the root of a drive may answer something
+      // else.
       if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
     }
   }
@@ -264,7 +300,10 @@ export class Modes {
   }
 }
 
-/** `chmod go-rwx` keeps read-only files read-only; a blob and the file of a resumed upload can be one file. */
+/**
+ * `chmod go-rwx` keeps read-only files read-only; a blob and the file of a resumed upload can be
+ * one file.
+ */
 function commandsFor(root: string, blobs: string, group: number | null): string {
   const [all, inBlobs] = [quoted(root), quoted(blobs)];
   const close = `chmod -R go-rwx ${all}`;

@@ -2,43 +2,51 @@ import { resolve } from "node:path";
 import { inspect } from "node:util";
 import { FixityError } from "../../core/errors.ts";
 
-/** What a store promises of acknowledged blobs; see {@link DiskStoreOptions.durability}. */
+/** What a store promises for acknowledged blobs; see {@link DiskStoreOptions.durability}. */
 export type DurabilityLevel = "full" | "none";
 
-/** Tells of trouble that fails no call: a staging file that could not be removed, a damaged blob that was replaced. */
+/**
+ * Receives failures that fail no call: a staging file that could not be removed, a damaged blob
+ * that was replaced.
+ */
 export type Log = (message: string, error?: unknown) => void;
 
-/** How a disk store is set up. */
+/** Options of a disk store. */
 export interface DiskStoreOptions {
-  /** The folder to keep everything in. It is made where it is missing. A relative one counts from the current folder. */
+  /**
+   * The folder of the store. It is created if it is missing. A relative path starts at the current
+   * folder.
+   */
   readonly root: string;
   /**
-   * `full`: what is acknowledged outlives a power cut. `none`: nothing is flushed to the disk, which is quicker and loses
-   * acknowledged blobs in a power cut; for tests and for what can be made again.
+   * `full`: what is acknowledged survives a power failure. `none`: nothing is flushed to the disk,
+   * which is faster and loses acknowledged blobs in a power failure; for tests and for what can be
+   * made again.
    *
    * @default "full"
    */
   readonly durability?: DurabilityLevel;
   /**
-   * The id of a group whose members may read the blobs of a new store: that of a web server that sends the files. The
-   * process must be a member. Without, a new store is closed to all other users; a store that exists keeps the modes it has.
+   * The id of a group whose members may read the blobs of a new store, such as that of a web server
+   * that sends the files. The process must be a member. Without it, a new store is closed to all
+   * other users; an existing store keeps its modes.
    *
    * @default none
    */
   readonly group?: number;
   /**
-   * Where trouble goes that fails no call.
+   * Receives failures that fail no call.
    *
    * @default Node's process warnings, of type `FixityWarning`
    */
   readonly log?: Log;
 }
 
-/** {@link DiskStoreOptions}, checked and complete. */
+/** {@link DiskStoreOptions}, validated and complete. */
 export interface ResolvedDiskOptions {
   /** Absolute. */
   readonly root: string;
-  /** As it was given. */
+  /** As the caller gave it. */
   readonly givenRoot: string;
   readonly durability: DurabilityLevel;
   readonly group: number | null;

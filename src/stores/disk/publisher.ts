@@ -23,11 +23,16 @@ export interface SealedFile {
 export interface AdoptedFile {
   readonly path: string;
   readonly size: number;
-  /** Makes the file durable, read-only and exactly `size` bytes long. Called once it is known to be needed. */
+  /**
+   * Makes the file durable, read-only and exactly `size` bytes long. Called once it is known to be
+   * needed.
+   */
   readonly seal: () => Promise<void>;
 }
 
-/** Gives files their names among the blobs, durably, and confirms the blobs that are stored already. */
+/**
+ * Gives files their names among the blobs, durably, and confirms the blobs that are stored already.
+ */
 export class Publisher {
   readonly folders: Folders;
   readonly #layout: Layout;
@@ -40,8 +45,8 @@ export class Publisher {
   }
 
   /**
-   * Makes a stored blob durable and returns its facts; `null` if there is none, or if `size` is given
-   * and the blob has another.
+   * Makes a stored blob durable and returns its facts; `null` if there is none, or if `size` is
+   * given and the blob has another.
    *
    * @throws FixityError as {@link openBlob} does
    */
@@ -52,7 +57,8 @@ export class Publisher {
     try {
       if (size !== undefined && facts.size !== size) return null;
       const flushes = [this.#files.flushForeignFile(fd), this.folders.settle(digest)];
-      // A descriptor in use must not be closed: both flushes end before the first failure is thrown.
+      // A descriptor in use must not be closed: both flushes end before the first failure is
+      // thrown.
       await Promise.allSettled(flushes);
       await Promise.all(flushes);
       return statOf(digest, facts);
@@ -63,7 +69,8 @@ export class Publisher {
 
   /** Like {@link confirm}, for bytes that are most likely new: then it costs one call. */
   async confirmIfStored(digest: Digest, size: number): Promise<BlobStat | null> {
-    // The look pays by the flush that it may save. If nothing is flushed, the link below finds out the same.
+    // The look pays by the flush that it may save. If nothing is flushed, the link below finds out
+    // the same.
     if (!this.#files.isDurable) return null;
     const facts = await look(this.#layout.blob(digest));
     return facts === null ? null : this.confirm(digest, size);
@@ -71,8 +78,8 @@ export class Publisher {
 
   /**
    * Gives a sealed file its name among the blobs, durably, and removes its staging name. A complete
-   * blob is never overwritten: a link cannot replace what is there, and what is there is kept. After a
-   * failure the file may or may not have been published.
+   * blob is never overwritten: a link cannot replace what is there, and what is there is kept.
+   * After a failure the file may or may not have been published.
    */
   async publish(file: SealedFile, digest: Digest, size: number): Promise<Committed> {
     for (let attempts = 0; attempts < PUBLISH_ATTEMPTS_MAX; attempts += 1) {
@@ -90,9 +97,9 @@ export class Publisher {
   }
 
   /**
-   * Gives a file a second name among the blobs, durably. Idempotent: a blob that is this very file does
-   * not count as stored before. `null` if only a copy can become a blob, because the file system has no
-   * hard links or a damaged blob is in the place.
+   * Gives a file a second name among the blobs, durably. Idempotent: a blob that is this very file
+   * does not count as stored before. `null` if only a copy can become a blob, because the file
+   * system has no hard links or a damaged blob is in the place.
    */
   async adopt({ path, size, seal }: AdoptedFile, digest: Digest): Promise<Committed | null> {
     const place = this.#layout.blob(digest);
@@ -123,7 +130,10 @@ export class Publisher {
     return work();
   }
 
-  /** Renames the file over a blob of the wrong size. `false` if that blob is gone meanwhile, or complete. */
+  /**
+   * Renames the file over a blob of the wrong size. `false` if that blob is gone meanwhile, or
+   * complete.
+   */
   async #replaceDamaged(file: SealedFile, digest: Digest, size: number): Promise<boolean> {
     const place = this.#layout.blob(digest);
     const found = await statOrNull(place);
@@ -137,10 +147,10 @@ export class Publisher {
 
 /**
  * The folders that hold blobs and uploads. A blob is durable when its own entry is and so are the
- * entries of all folders above it, up to the root of the file system: the entry of each folder is in
- * the one above, which has to be flushed after the folder was created. That is done once in the life
- * of a store, whoever created them: another process may have created one a moment ago and not flushed
- * it yet.
+ * entries of all folders above it, up to the root of the file system: the entry of each folder is
+ * in the one above, which has to be flushed after the folder was created. That is done once in the
+ * life of a store, whoever created them: another process may have created one a moment ago and not
+ * flushed it yet.
  */
 export class Folders {
   readonly #layout: Layout;
@@ -239,9 +249,9 @@ export class Folders {
 }
 
 /**
- * Publishes by a second name for the same file; `false` if the new name is taken. Without hard links,
- * by a rename after a look: if another process publishes between the two, its blob is replaced by
- * this one, of the same bytes.
+ * Publishes by a second name for the same file; `false` if the new name is taken. Without hard
+ * links, by a rename after a look: if another process publishes between the two, its blob is
+ * replaced by this one, of the same bytes.
  */
 async function linkNew(from: string, to: string): Promise<boolean> {
   const linked = await linkIfFree(from, to);

@@ -24,10 +24,10 @@ export interface StagingPlace {
 }
 
 /**
- * The staging area. Each running store has a folder in it, named after its process, with one file for
- * each upload that is coming in. The folder is created when the first file needs it, created again if
- * somebody removes it, and removed with the store. The folders of dead processes are found by their
- * names and removed by {@link collect}.
+ * The staging area. Each running store has a folder in it, named after its process, with one file
+ * for each upload that is coming in. The folder is created when the first file needs it, created
+ * again if somebody removes it, and removed with the store. The folders of dead processes are found
+ * by their names and removed by {@link collect}.
  */
 export class Staging {
   readonly files: FileSystem;
@@ -70,8 +70,8 @@ export class Staging {
 
   /**
    * The clock by which the file system stamps its files, which on a network file system is not this
-   * machine's: the time that it gave this store's folder at the last change, and what has passed since.
-   * `null` if the folder cannot be created.
+   * machine's: the time that it gave this store's folder at the last change, and what has passed
+   * since. `null` if the folder cannot be created.
    */
   async clock(): Promise<FileClock | null> {
     await this.#createFolder().catch(() => null);
@@ -80,15 +80,18 @@ export class Staging {
 
   /**
    * Whether an owner is dead. One that cannot be observed counts as dead after an hour of silence:
-   * `lastSign`, the time of a file or folder of its, is compared with the time of a new file. Both are
-   * the file system's, so no machine's clock matters.
+   * `lastSign`, the time of a file or folder of its, is compared with the time of a new file. Both
+   * are the file system's, so no machine's clock matters.
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
     const life = lifeOf(owner, this.owner);
     return life === "unknown" ? isSilent(lastSign, await this.#now()) : life === "dead";
   }
 
-  /** Removes the folders of dead processes. Several collectors may run at once: each counts what it removed itself. */
+  /**
+   * Removes the folders of dead processes. Several collectors may run at once: each counts what it
+   * removed itself.
+   */
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
     let total = NOTHING;
     for (const name of await namesOrNone(this.#layout.staging)) {

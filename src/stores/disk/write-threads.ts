@@ -20,10 +20,16 @@ import type {
 /** The largest blob that goes to a thread. A larger one is worth calls of its own. */
 const SMALL_BLOB_MAX_BYTES = 64 * 1024;
 
-/** Uploads at once from which threads pay. A process that stores a file now and then never starts them. */
+/**
+ * Uploads at once from which threads pay. A process that stores a file now and then never starts
+ * them.
+ */
 const THREADED_UPLOADS_MIN = 4;
 
-/** One thread keeps up with everything that arrives; with two, a call that hangs does not hold up all of it. */
+/**
+ * One thread keeps up with everything that arrives; with two, a call that hangs does not hold up
+ * all of it.
+ */
 const THREADS = 2;
 
 /** The size of a batch: what one call that hangs can hold up. */
@@ -67,8 +73,9 @@ export class SmallBlobs implements AsyncDisposable {
   }
 
   /**
-   * Writes and publishes a blob. `false` if it has to go the long way: nothing was done then, or (by a
-   * thread that died) nothing that the long way would not find. The chunks remain the caller's.
+   * Writes and publishes a blob. `false` if it has to go the long way: nothing was done then, or
+   * (by a thread that died) nothing that the long way would not find. The chunks remain the
+   * caller's.
    */
   async publish(digest: Digest, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
     const { layout, staging, folders, budget } = this.#options;
@@ -89,7 +96,10 @@ export class SmallBlobs implements AsyncDisposable {
     await this.#threads[Symbol.asyncDispose]();
   }
 
-  /** Files are flushed through Node's pool, each for itself: flushes at the same time share the work of the disk. */
+  /**
+   * Files are flushed through Node's pool, each for itself: flushes at the same time share the work
+   * of the disk.
+   */
   async #publishDurably(paths: BlobPaths, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
     const staged = await this.#threads.run("stage", paths, bytes);
     if (staged.is !== "staged") return false;
@@ -146,16 +156,17 @@ export class WriteThreads implements AsyncDisposable {
   }
 
   /**
-   * Writes a blob, or a staging file whose descriptor is the caller's from then on. `declined` also if
-   * no thread is left to do it.
+   * Writes a blob, or a staging file whose descriptor is the caller's from then on. `declined` also
+   * if no thread is left to do it.
    */
   run(step: "make" | "stage", paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
     return this.#enqueue({ ...paths, ...bytes, step, fd: null });
   }
 
   /**
-   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is the
-   * thread's from now on. `declined` also if no thread is left to do it: the file may then still exist.
+   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is
+   * the thread's from now on. `declined` also if no thread is left to do it: the file may then
+   * still exist.
    */
   publish(paths: BlobPaths, fd: number): Promise<BlobOutcome> {
     return this.#enqueue({ ...paths, chunks: [], size: 0, step: "publish", fd });
@@ -194,7 +205,10 @@ export class WriteThreads implements AsyncDisposable {
   }
 }
 
-/** A thread that runs write-worker.ts, one batch at a time. It keeps the process alive only while it is busy. */
+/**
+ * A thread that runs write-worker.ts, one batch at a time. It keeps the process alive only while it
+ * is busy.
+ */
 class WriteThread {
   readonly #worker: Worker;
   readonly #memory: Uint8Array = new Uint8Array(new SharedArrayBuffer(BATCH_MAX_BYTES));
@@ -208,7 +222,8 @@ class WriteThread {
    */
   constructor(files: FileSystem, onChange: () => void) {
     this.#onChange = onChange;
-    // The script stands beside this file, as source or built. The process's own flags (loaders, hooks) do not apply to it.
+    // The script stands beside this file, as source or built. The process's own flags (loaders,
+    // hooks) do not apply to it.
     const script = new URL(`write-worker${extname(import.meta.url)}`, import.meta.url);
     this.#worker = new Worker(script, {
       workerData: this.#memory,
@@ -236,7 +251,10 @@ class WriteThread {
     return this.#state;
   }
 
-  /** Takes jobs of one step from the queue, the oldest first, at most `count` and as far as there is room. For an idle thread. */
+  /**
+   * Takes jobs of one step from the queue, the oldest first, at most `count` and as far as there is
+   * room. For an idle thread.
+   */
   take(queue: WriteJob[], count: number): void {
     const step = queue[0]?.step ?? "make";
     const jobs: WriteJob[] = [];
@@ -272,7 +290,10 @@ class WriteThread {
     this.#onChange();
   }
 
-  /** A thread that has died may or may not have done its jobs. The caller then goes the long way, which finds out. */
+  /**
+   * A thread that has died may or may not have done its jobs. The caller then goes the long way,
+   * which finds out.
+   */
   #finish(outcomes: readonly BlobOutcome[]): void {
     const jobs = this.#jobs;
     this.#jobs = [];

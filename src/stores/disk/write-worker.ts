@@ -9,9 +9,9 @@ import { flushFolderBlocking } from "./file-system.ts";
  */
 
 /**
- * What is done with the blobs of a batch. `make`: everything, without a flush. `stage`: the bytes are
- * written, for the caller to flush. `publish`: staged and flushed files get their names, and the
- * folders are flushed.
+ * What is done with the blobs of a batch. `make`: everything, without a flush. `stage`: the bytes
+ * are written, for the caller to flush. `publish`: staged and flushed files get their names, and
+ * the folders are flushed.
  */
 export type WriteStep = "make" | "stage" | "publish";
 
@@ -63,7 +63,10 @@ export interface BatchAnswer {
   readonly unremoved: readonly (readonly [path: string, error: unknown])[];
 }
 
-/** Called with a staging file that could not be removed. That does not prevent its blob from being published. */
+/**
+ * Called with a staging file that could not be removed. That does not prevent its blob from being
+ * published.
+ */
 export type OnUnremoved = (path: string, error: unknown) => void;
 
 const memory = workerData as Uint8Array;
@@ -84,7 +87,10 @@ function write(step: "make" | "stage", blob: BatchedBlob, onUnremoved: OnUnremov
   return { is: publishBlob(blob, fd, onUnremoved) ? "published" : "declined" };
 }
 
-/** All blobs get their names before the first flush, which then brings most of them to the disk; the others find little to do. */
+/**
+ * All blobs get their names before the first flush, which then brings most of them to the disk; the
+ * others find little to do.
+ */
 function publish(blobs: readonly BatchedBlob[], onUnremoved: OnUnremoved): BlobOutcome[] {
   const published = blobs.map((blob) => blob.fd !== null && publishBlob(blob, blob.fd, onUnremoved));
   const flushes = new Map<string, CallFailure | null>();
@@ -111,8 +117,9 @@ function failureOfFlush(folder: string): CallFailure | null {
 }
 
 /**
- * Writes a staging file and returns its descriptor. `null` if anything was unusual (the blob is stored
- * already, no room): then nothing is left, and `Publisher`, which will meet the same, handles it.
+ * Writes a staging file and returns its descriptor. `null` if anything was unusual (the blob is
+ * stored already, no room): then nothing is left, and `Publisher`, which will meet the same,
+ * handles it.
  */
 export function stageBlob(
   { staged, place, mode, gid }: BlobPaths,
@@ -134,9 +141,9 @@ export function stageBlob(
 }
 
 /**
- * Gives a staging file its name among the blobs; in any case closes it and removes its staging name.
- * Flushes nothing. `false` if anything was unusual (the blob is stored by now, its folder is missing,
- * no hard links): then nothing is published.
+ * Gives a staging file its name among the blobs; in any case closes it and removes its staging
+ * name. Flushes nothing. `false` if anything was unusual (the blob is stored by now, its folder is
+ * missing, no hard links): then nothing is published.
  */
 export function publishBlob({ staged, place }: BlobPaths, fd: number, onUnremoved: OnUnremoved): boolean {
   // A network file system may report only now that bytes did not arrive.

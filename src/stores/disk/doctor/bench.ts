@@ -7,29 +7,31 @@ import { failedWith } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import type { ResolvedDiskOptions } from "../options.ts";
 
-const MARK = "doctor-";
+const NAME_PREFIX = "doctor-";
 
-/** Milliseconds after which what another doctor has left is nobody's any more. */
-const FORGOTTEN_AFTER = 3_600_000;
+/** Age from which the folder of another doctor counts as abandoned. */
+const ABANDONED_AFTER_MS = 3_600_000;
 
-/** A folder that probes are made in, below the staging area. Clearing it away leaves the store's folder as it was. */
+/**
+ * A folder for probes, below the staging area. Removing it leaves the store's folder as it was.
+ */
 export class Bench {
   readonly options: ResolvedDiskOptions;
   readonly layout: Layout;
-  /** Whether the store's folder was there before. */
+  /** Whether the store's folder existed before. */
   wasThere = true;
   readonly #path: string;
-  /** Folders that were missing, the topmost first. */
+  /** Folders that were created, the topmost first. */
   readonly #made: string[] = [];
   #isMade = false;
 
   constructor(options: ResolvedDiskOptions) {
     this.options = options;
     this.layout = new Layout(options.root, options.group);
-    this.#path = join(this.layout.staging, MARK + randomBytes(8).toString("hex"));
+    this.#path = join(this.layout.staging, NAME_PREFIX + randomBytes(8).toString("hex"));
   }
 
-  /** Makes the folder, with those above it that are missing. */
+  /** Creates the folder and the missing ones above it. */
   async open(): Promise<void> {
     this.wasThere = (await missingAbove(this.layout.root)).length === 0;
     for (const folder of [this.layout.blobs, this.layout.staging]) {
@@ -45,12 +47,15 @@ export class Bench {
     return join(this.#path, name);
   }
 
-  /** Removes everything that was made, and what forgotten doctors have left; `null` where nothing was made. Does not fail. */
+  /**
+   * Removes everything that was created, and what abandoned doctors have left; `null` if nothing
+   * was created. Never throws.
+   */
   async clear(): Promise<Leftovers | null> {
     const swept = this.#isMade ? await this.#sweep() : 0;
     const isLeft = this.#isMade && !(await isRemoved(this.#path));
     for (const folder of this.#made.toReversed()) {
-      // a server that was started meanwhile has something in it by now
+      // A server that was started meanwhile has files in it by now.
       await rmdir(folder).catch(() => null);
     }
     return this.#isMade ? { names: isLeft ? [this.#path] : [], swept } : null;
@@ -58,14 +63,15 @@ export class Bench {
 
   async #sweep(): Promise<number> {
     const all = await readdir(this.layout.staging).catch(() => []);
-    // of this run's own folder, which was made a moment ago: by the file system's clock, not by this machine's
+    // The time of this run's own folder, which is new: by the file system's clock, not this
+    // machine's.
     const now = await stat(this.#path).catch(() => null);
     if (now === null) return 0;
     let swept = 0;
-    for (const name of all.filter((name) => name.startsWith(MARK))) {
+    for (const name of all.filter((name) => name.startsWith(NAME_PREFIX))) {
       const path = this.layout.instance(name);
       const facts = await stat(path).catch(() => null);
-      if (facts === null || now.mtimeMs - facts.mtimeMs < FORGOTTEN_AFTER) continue;
+      if (facts === null || now.mtimeMs - facts.mtimeMs < ABANDONED_AFTER_MS) continue;
       if (await isRemoved(path)) swept += 1;
     }
     return swept;
@@ -81,7 +87,7 @@ async function isRemoved(path: string): Promise<boolean> {
   }
 }
 
-/** The folder and those above it that are not there, the topmost first. */
+/** The missing folders among this one and those above it, the topmost first. */
 async function missingAbove(path: string): Promise<string[]> {
   try {
     await stat(path);

@@ -6,7 +6,7 @@ import type { ResolvedDiskOptions } from "../options.ts";
 import { Bench } from "./bench.ts";
 import { PROBES } from "./probes.ts";
 
-/** Tries out what the store needs of a folder, on a bench that is cleared in the end. */
+/** Tries what the store needs of its folder, in a folder of its own that is removed at the end. */
 export async function* diagnoseFolder(
   options: ResolvedDiskOptions,
   diagnosis: DiagnoseOptions,
@@ -21,7 +21,9 @@ export async function* diagnoseFolder(
   if (leftovers !== null) yield cleanupFinding(leftovers);
 }
 
-/** What a failed system call means to the person who set the store up, with the system's own word for it. */
+/**
+ * What a failed system call means to the operator, with the system's own code.
+ */
 function explain(error: unknown): Explanation {
   const fault = toFixityError(error);
   if (!(fault instanceof FixityError)) throw error;

@@ -3,97 +3,100 @@ import { access, readFile, statfs } from "node:fs/promises";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/examine.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
 import { failedWith, FileSystem } from "../file-system.ts";
-import { MODES_UNSUPPORTED } from "../layout.ts";
+import { assertKnownLayout, MODES_UNSUPPORTED } from "../layout.ts";
 import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
 import type { Bench } from "./bench.ts";
 
 const GIB = 1024 ** 3;
-/** Less room than this is told, in bytes and as a share of all there is. */
-const LITTLE_ROOM = GIB;
-const LITTLE_SHARE = 0.05;
-/** Milliseconds: servers on several machines take each other for dead after an hour of silence, by these clocks. */
-const MOST_SKEW = 5 * 60_000;
+/** Free space below which a warning is due, in bytes and as a share of the file system. */
+const FREE_SPACE_MIN_BYTES = GIB;
+const FREE_SPACE_MIN_SHARE = 0.05;
+/**
+ * Clock difference to tolerate: servers on several machines judge the expiry of uploads by their
+ * own clocks.
+ */
+const CLOCK_SKEW_MAX_MS = 5 * 60_000;
 
 const CONTENT = Buffer.from("fixity doctor was here.\n");
-const FULL = "Reads go on; uploads are refused with store-full until there is room.";
+const FULL = "Reads continue; uploads are refused with store-full until space is freed.";
 
-const folder = "Folder";
-const promises = "What becomes of a file";
+const folderGroup = "Folder";
+const fileGroup = "A file in it";
 
-/** All probes of a folder, in their order. */
+/** All probes of a folder, in the order in which they run. */
 export const PROBES: readonly Probe<Bench>[] = [
   {
     id: "folder",
-    group: folder,
-    title: "The folder is there, or can be made",
+    group: folderGroup,
+    title: "The folder exists or can be created",
     isGate: true,
     otherwise: { verdict: "failure", remedy: "Give the server's user the folder, or set UPLOAD_DIR to another." },
     run: opensFolder,
   },
   {
     id: "access",
-    group: folder,
-    title: "Blobs in it may be read and written",
+    group: folderGroup,
+    title: "Blobs can be read and written",
     isGate: true,
     otherwise: { verdict: "failure", remedy: "Give the server's user read and write access to all of the folder." },
     run: mayBeUsed,
   },
   {
     id: "one-file-system",
-    group: folder,
-    title: "It lies on one file system",
+    group: folderGroup,
+    title: "The folder is on one file system",
     otherwise: {
       verdict: "failure",
-      remedy: "Mount nothing at blobs/, staging/ or uploads/: files are linked from these to those.",
+      remedy: "Mount nothing at blobs/, staging/ or uploads/: files are linked from one to another.",
     },
     run: isOneFileSystem,
   },
   {
     id: "modes",
-    group: folder,
+    group: folderGroup,
     title: "Other users of the machine cannot read it",
     otherwise: { verdict: "note", remedy: "" },
     run: isClosed,
   },
   {
     id: "room",
-    group: folder,
-    title: "There is room",
+    group: folderGroup,
+    title: "There is free space",
     otherwise: { verdict: "warning", remedy: FULL },
     run: hasRoom,
   },
   {
     id: "write",
-    group: promises,
-    title: "A file is written, and reads the same",
+    group: fileGroup,
+    title: "A written file reads back the same",
     otherwise: { verdict: "failure", remedy: "No file can be stored." },
     run: writes,
   },
   {
     id: "clock",
-    group: promises,
-    title: "It has this machine's time",
+    group: fileGroup,
+    title: "Its time agrees with this machine's clock",
     needs: ["write"],
     otherwise: {
       verdict: "warning",
-      remedy: "Servers on several machines over one folder need clocks that agree. Keep them with NTP.",
+      remedy: "Servers on several machines over one folder need clocks that agree. Synchronise them with NTP.",
     },
     run: keepsTime,
   },
   {
     id: "flush-file",
-    group: promises,
+    group: fileGroup,
     title: "It is made durable (fsync)",
     needs: ["write"],
     otherwise: {
       verdict: "failure",
-      remedy: "No upload would be acknowledged: nothing says that it outlives a power cut.",
+      remedy: "No upload would be acknowledged: nothing proves that it survives a power failure.",
     },
     run: flushesFile,
   },
   {
     id: "read-only",
-    group: promises,
+    group: fileGroup,
     title: "It is made read-only (fchmod)",
     needs: ["write"],
     otherwise: {
@@ -104,44 +107,45 @@ export const PROBES: readonly Probe<Bench>[] = [
   },
   {
     id: "hard-link",
-    group: promises,
-    title: "It gets its place without writing over another (hard link)",
+    group: fileGroup,
+    title: "It gets its name without overwriting another file (hard link)",
     needs: ["write"],
     otherwise: {
       verdict: "note",
-      remedy: "fixity looks, then renames: two uploads of one content may both be told that it is new.",
+      remedy: "fixity looks, then renames: two uploads of the same content may both report that it is new.",
     },
     run: links,
   },
   {
     id: "rename",
-    group: promises,
-    title: "It may take the place of a damaged one (rename)",
+    group: fileGroup,
+    title: "It can replace a damaged file (rename)",
     needs: ["write"],
-    otherwise: { verdict: "warning", remedy: "A damaged blob could not be mended by uploading it again." },
+    otherwise: { verdict: "warning", remedy: "A damaged blob could not be repaired by uploading it again." },
     run: renames,
   },
   {
     id: "flush-folder",
-    group: promises,
+    group: fileGroup,
     title: "Its name is made durable (fsync of the folder)",
     otherwise: {
       verdict: "failure",
-      remedy: "Use another file system, or UPLOAD_DURABILITY=none, which loses acknowledged files in a power cut.",
+      remedy: "Use another file system, or UPLOAD_DURABILITY=none, which loses acknowledged files in a power failure.",
     },
     run: flushesFolder,
   },
 ];
 
 async function opensFolder(bench: Bench): Promise<Outcome> {
+  await assertKnownLayout(bench.layout);
   await bench.open();
-  return holds(bench.wasThere ? null : "it is not there yet");
+  return holds(bench.wasThere ? null : "it does not exist yet");
 }
 
 async function mayBeUsed({ layout }: Bench): Promise<Outcome> {
   await access(layout.blobs, constants.R_OK | constants.W_OK | constants.X_OK);
-  // what is asked of a server's user can only be asked as that user
-  return holds(process.geteuid?.() === 0 ? "asked as root, who may do anything" : null);
+  // Access can only be tested as the user who runs the server.
+  return holds(process.geteuid?.() === 0 ? "tested as root, who may do anything" : null);
 }
 
 async function isOneFileSystem({ layout }: Bench): Promise<Outcome> {
@@ -150,9 +154,9 @@ async function isOneFileSystem({ layout }: Bench): Promise<Outcome> {
     ["staging", layout.staging],
     ["uploads", layout.uploads],
   ] as const) {
-    // one that no upload has needed yet will be made beside the others
+    // A folder that no upload has needed yet will be created beside the others.
     const other = await statOrNull(path);
-    if (other !== null && other.dev !== blobs.dev) return fails(`blobs/ and ${name}/ lie on two.`);
+    if (other !== null && other.dev !== blobs.dev) return fails(`blobs/ and ${name}/ are on different file systems.`);
   }
   return holds();
 }
@@ -160,15 +164,17 @@ async function isOneFileSystem({ layout }: Bench): Promise<Outcome> {
 async function hasRoom({ layout }: Bench): Promise<Outcome> {
   const { bavail, blocks, bsize, files, ffree } = await statfs(layout.staging);
   const free = bavail * bsize;
-  const told = `${(free / GIB).toFixed(1)} GiB free`;
-  if (files > 0 && ffree / files < LITTLE_SHARE) return fails(`${ffree} files more, and none will fit (inodes).`);
-  return free < LITTLE_ROOM || bavail / blocks < LITTLE_SHARE ? fails(`Only ${told}.`) : holds(told);
+  const freeText = `${(free / GIB).toFixed(1)} GiB free`;
+  if (files > 0 && ffree / files < FREE_SPACE_MIN_SHARE) return fails(`Only ${ffree} more files fit (inodes).`);
+  return free < FREE_SPACE_MIN_BYTES || bavail / blocks < FREE_SPACE_MIN_SHARE
+    ? fails(`Only ${freeText}.`)
+    : holds(freeText);
 }
 
 async function keepsTime(bench: Bench): Promise<Outcome> {
   const { mtimeMs } = await stat(bench.file("written"));
   const skew = Math.abs(Date.now() - mtimeMs);
-  return skew < MOST_SKEW ? holds() : fails(`They are ${(skew / 1000).toFixed(0)} s apart.`);
+  return skew < CLOCK_SKEW_MAX_MS ? holds() : fails(`They are ${(skew / 1000).toFixed(0)} s apart.`);
 }
 
 async function writes(bench: Bench): Promise<Outcome> {
@@ -176,14 +182,14 @@ async function writes(bench: Bench): Promise<Outcome> {
     await write(bench.file("written"));
   } catch (error) {
     if (!failedWith(error, "ENOSPC", "EDQUOT")) throw error;
-    return fails("No room is left.", { verdict: "warning", remedy: FULL });
+    return fails("No space is left.", { verdict: "warning", remedy: FULL });
   }
   const found = await readFile(bench.file("written"));
-  return found.equals(CONTENT) ? holds() : fails("Other bytes were read than were written.");
+  return found.equals(CONTENT) ? holds() : fails("The bytes that were read differ from those that were written.");
 }
 
 async function flushesFile(bench: Bench): Promise<Outcome> {
-  if (bench.options.durability === "none") return notWanted();
+  if (bench.options.durability === "none") return unflushed();
   const fd = await open(bench.file("written"), "r+");
   try {
     await fsync(fd);
@@ -197,8 +203,8 @@ async function isClosed({ layout, wasThere }: Bench): Promise<Outcome> {
   if (process.platform === "win32") return untried("Windows has access control lists instead of modes");
   const excess = wasThere ? await layout.modes.excess() : null;
   if (excess === null) return holds();
-  return fails(`The modes are not those of a new store: ${excess.folders.join(", ")}.`, {
-    remedy: `A store keeps the modes it has. To change them: ${excess.commands}`,
+  return fails(`The modes differ from those of a new store: ${excess.folders.join(", ")}.`, {
+    remedy: `An existing store keeps its modes. To change them: ${excess.commands}`,
   });
 }
 
@@ -243,7 +249,7 @@ async function renames(bench: Bench): Promise<Outcome> {
 }
 
 async function flushesFolder(bench: Bench): Promise<Outcome> {
-  if (bench.options.durability === "none") return notWanted();
+  if (bench.options.durability === "none") return unflushed();
   if (process.platform === "win32") return untried("Windows has no call for it; NTFS keeps a journal");
   const files = new FileSystem("full", bench.options.log);
   await files.flushFolder(bench.layout.blobs);
@@ -252,10 +258,10 @@ async function flushesFolder(bench: Bench): Promise<Outcome> {
   return holds();
 }
 
-function notWanted(): Outcome {
+function unflushed(): Outcome {
   return fails("UPLOAD_DURABILITY=none: nothing is flushed.", {
     verdict: "warning",
-    remedy: "Acknowledged files may be lost in a power cut. For tests, and for what can be made again.",
+    remedy: "Acknowledged files may be lost in a power failure. For tests, and for what can be made again.",
   });
 }
 

@@ -160,7 +160,9 @@ export class DiskHeldUpload implements HeldUpload {
     else await takeovers.release(this.#taken, this.#failure === null);
   }
 
-  /** Gives the upload's own file a name among the blobs; `null` if only a copy can become a blob. */
+  /**
+   * Gives the upload's own file a name among the blobs; `null` if only a copy can become a blob.
+   */
   async #commitFile(digest: Digest): Promise<Committed | null> {
     const { folder, token } = this.#taken;
     const [segment, ...others] = this.#state.segments;
@@ -229,8 +231,8 @@ export class DiskHeldUpload implements HeldUpload {
 }
 
 /**
- * Cuts a file that may have more bytes to exactly `size`, makes it durable and, if the file system has
- * modes, read-only like a blob. A file with a second name is a blob already and stays as it is.
+ * Cuts a file that may have more bytes to exactly `size`, makes it durable and, if the file system
+ * has modes, read-only like a blob. A file with a second name is a blob already and stays as it is.
  *
  * @throws FixityError `store-unavailable` if it has fewer bytes, or is a blob of another size
  */
@@ -259,7 +261,10 @@ async function openToSeal(path: string): Promise<number> {
   }
 }
 
-/** The mode protects a blob from mistakes of other programs. fixity itself does not rely on it, so a refusal is ignored. */
+/**
+ * The mode protects a blob from mistakes of other programs. fixity itself does not rely on it, so a
+ * refusal is ignored.
+ */
 async function makeReadOnly(fd: number, mode: number, modes: Modes): Promise<void> {
   try {
     if (modes.gid !== null) await fchown(fd, -1, modes.gid);

@@ -20,8 +20,8 @@ const LIST_BATCH = 64;
 /**
  * Resumable uploads on disk: a folder for each, with its bytes, a record and a token that names its
  * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides who
- * holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save, or a
- * scratch folder that `UploadFolders.collect` removes.
+ * holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save,
+ * or a scratch folder that `UploadFolders.collect` removes.
  */
 export class DiskUploads implements UploadStore {
   readonly #layout: Layout;
@@ -47,7 +47,8 @@ export class DiskUploads implements UploadStore {
         if (view.token.state === "gone") return this.#finishRemoval(id);
         const state = await folder.readState(view.generation);
         const isSettled = view.token.state === "free";
-        // A record that is being replaced is durable after the flush; an upload that is being removed is gone by then.
+        // A record that is being replaced is durable after the flush; an upload that is being
+        // removed is gone by then.
         if (!isSettled && !(await foundFolder(folder.settle()))) continue;
         if (state !== null && (!isSettled || (await folder.has(view.token)))) {
           const isDamaged = state.isDamaged === true || !(await folder.hasBytesOf(state));
@@ -102,7 +103,8 @@ export class DiskUploads implements UploadStore {
     signal?.throwIfAborted();
     const found = await Promise.all(
       ids.map(async (id) => {
-        // A folder that cannot be looked at hides no other one: reading its upload reports what is wrong.
+        // A folder that cannot be looked at hides no other one: reading its upload reports what is
+        // wrong.
         const glance = await this.#options.folders
           .of(id)
           .glance()

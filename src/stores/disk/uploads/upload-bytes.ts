@@ -25,9 +25,9 @@ interface OpenFile {
 }
 
 /**
- * Appends bytes to an upload. They go to the upload's file at their position, over anything that was
- * written there and never saved; or to a new file, if a fenced-off holder may still write to that one
- * or it is a blob.
+ * Appends bytes to an upload. They go to the upload's file at their position, over anything that
+ * was written there and never saved; or to a new file, if a fenced-off holder may still write to
+ * that one or it is a blob.
  */
 export class UploadBytes {
   readonly #options: UploadBytesOptions;
@@ -58,7 +58,10 @@ export class UploadBytes {
     return this.#writer.write(bytes);
   }
 
-  /** Writes everything that was taken before this call. The segments returned count once `flush` has resolved. */
+  /**
+   * Writes everything that was taken before this call. The segments returned count once `flush` has
+   * resolved.
+   */
   async flushed(): Promise<{ readonly segments: readonly Segment[]; readonly flush: Promise<void> }> {
     const taken = this.#taken;
     await this.#writer.flush();
@@ -125,7 +128,10 @@ export class UploadBytes {
   }
 }
 
-/** Opens a file for writing; `null` if it has a second name or is read-only: then it is a blob, or was about to become one. */
+/**
+ * Opens a file for writing; `null` if it has a second name or is read-only: then it is a blob, or
+ * was about to become one.
+ */
 async function openUnlessBlob(path: string): Promise<number | null> {
   let fd: number;
   try {

@@ -29,9 +29,9 @@ export interface SavedState {
 }
 
 /**
- * A file with some of an upload's bytes, which follow those of the segment before. An upload has one
- * segment unless a holder was fenced off: that holder may still write to its file, after the bytes that
- * count. So a segment grows only in the generation in which it was begun.
+ * A file with some of an upload's bytes, which follow those of the segment before. An upload has
+ * one segment unless a holder was fenced off: that holder may still write to its file, after the
+ * bytes that count. So a segment grows only in the generation in which it was begun.
  */
 export interface Segment {
   /** `bytes.<generation>.<random>` */
@@ -49,9 +49,9 @@ export interface Segment {
 type TokenState = "free" | "left" | "held" | "gone";
 
 /**
- * The right to write to an upload: an empty file `<generation>-<state>-<name>`, of which a folder has
- * one. The state changes by a rename, so of all callers who want to change the state that they have
- * seen, one finds the old name. Names are never reused, so none is mistaken for a later one.
+ * The right to write to an upload: an empty file `<generation>-<state>-<name>`, of which a folder
+ * has one. The state changes by a rename, so of all callers who want to change the state that they
+ * have seen, one finds the old name. Names are never reused, so none is mistaken for a later one.
  */
 export interface Token {
   /** The name of the file. */
@@ -74,7 +74,9 @@ export interface FolderView {
 
 /** What the names in an upload's folder and the time of its record show. */
 export interface FolderGlance {
-  /** When the record that counts was written, in milliseconds since 1970 by the file system's clock. */
+  /**
+   * When the record that counts was written, in milliseconds since 1970 by the file system's clock.
+   */
   readonly modified: number;
   /** No file of bytes is left: the upload has ended, unless somebody has removed its bytes. */
   readonly isEnded: boolean;
@@ -116,7 +118,10 @@ export class UploadFolder {
     throw unreadable();
   }
 
-  /** Looks at the folder without opening a file. `null` if it has to be read: it is being removed or changed. */
+  /**
+   * Looks at the folder without opening a file. `null` if it has to be read: it is being removed or
+   * changed.
+   */
   async glance(): Promise<FolderGlance | null> {
     const names = (await this.#names()) ?? [];
     const [token, ...others] = names.map(parseToken).filter((one) => one !== null);
@@ -128,9 +133,9 @@ export class UploadFolder {
   }
 
   /**
-   * The state of an upload that has ended, durably; `null` if it has not, or is changing hands. Names
-   * are looked at first, so that taking any other upload costs no read: a holder that concludes an
-   * upload writes the record and then removes the bytes.
+   * The state of an upload that has ended, durably; `null` if it has not, or is changing hands.
+   * Names are looked at first, so that taking any other upload costs no read: a holder that
+   * concludes an upload writes the record and then removes the bytes.
    */
   async endedState({ token, generation, names }: FolderView): Promise<SavedState | null> {
     if (token.state === "gone" || generation !== token.generation) return null;
@@ -147,7 +152,9 @@ export class UploadFolder {
     return (await this.has(token)) ? state : null;
   }
 
-  /** Replaces a token that was seen; `false` if somebody else has done so, or the upload is gone. */
+  /**
+   * Replaces a token that was seen; `false` if somebody else has done so, or the upload is gone.
+   */
   async exchange(seen: Token, next: Token): Promise<boolean> {
     try {
       await rename(join(this.path, seen.name), join(this.path, next.name));
@@ -173,8 +180,8 @@ export class UploadFolder {
   }
 
   /**
-   * Whether the files have at least the bytes that a state counts. True for an upload that has changed
-   * meanwhile: the state is outdated then, and whoever acts on it looks again.
+   * Whether the files have at least the bytes that a state counts. True for an upload that has
+   * changed meanwhile: the state is outdated then, and whoever acts on it looks again.
    */
   async hasBytesOf({ segments }: SavedState): Promise<boolean> {
     for (const { name, length } of segments) {
@@ -186,8 +193,9 @@ export class UploadFolder {
   }
 
   /**
-   * Replaces the record of a generation, durably and atomically, but not before `bytes` are durable. So
-   * a record without its bytes is never seen, and bytes without their record do not count.
+   * Replaces the record of a generation, durably and atomically, but not before `bytes` are
+   * durable. So a record without its bytes is never seen, and bytes without their record do not
+   * count.
    */
   async writeState(generation: number, state: SavedState, bytes: Promise<void>): Promise<void> {
     const temporary = `${this.#record(generation)}.${randomBytes(8).toString("hex")}`;
@@ -210,7 +218,10 @@ export class UploadFolder {
     await this.files.flushFolder(this.path);
   }
 
-  /** Removes what a state and its generation do not need: the remains of holders that were fenced off or died. */
+  /**
+   * Removes what a state and its generation do not need: the remains of holders that were fenced
+   * off or died.
+   */
   async tidy({ names, generation }: FolderView, { segments }: SavedState): Promise<void> {
     const needed = new Set([`${generation}.record`, ...segments.map(({ name }) => name)]);
     const useless = names.filter((name) => !needed.has(name) && parseToken(name) === null);
@@ -274,7 +285,11 @@ export function formatState({ record, segments, isEnded }: SavedState): string {
 /** The state of an upload whose record is damaged. */
 export const DAMAGED: SavedState = { record: "", segments: [], isDamaged: true };
 
-/** The state in a record, or {@link DAMAGED}. @throws FixityError `store-unavailable` for a record of a later version */
+/**
+ * The state in a record, or {@link DAMAGED}.
+ *
+ * @throws FixityError `store-unavailable` for a record of a later version
+ */
 export function parseState(text: string): SavedState {
   try {
     const { version, segments, isEnded, record } = JSON.parse(text) as SavedState & { readonly version: number };

@@ -34,7 +34,11 @@ export class UploadFolders {
     return this.#at(this.#layout.upload(id));
   }
 
-  /** Creates an upload of zero bytes, durably. Nobody holds it. @param isEnded it has already ended */
+  /**
+   * Creates an upload of zero bytes, durably. Nobody holds it.
+   *
+   * @param isEnded it has already ended
+   */
   async create(id: UploadId, record: string, isEnded: boolean): Promise<void> {
     const { modes } = this.#layout;
     const scratch = this.#newScratch();
@@ -56,7 +60,10 @@ export class UploadFolders {
     await this.#folders.settleUploads();
   }
 
-  /** Removes an upload whose token says that it is gone; durably, also if another process has removed it. */
+  /**
+   * Removes an upload whose token says that it is gone; durably, also if another process has
+   * removed it.
+   */
   async finishRemoval(id: UploadId): Promise<void> {
     const scratch = this.#newScratch();
     try {

@@ -35,7 +35,10 @@ export interface Ended {
   readonly ended: SavedState;
 }
 
-/** A look that found an upload to take; `holder` is `null` if its process is dead or nobody holds it. */
+/**
+ * A look that found an upload to take; `holder` is `null` if its process is dead or nobody holds
+ * it.
+ */
 interface Seen {
   readonly view: FolderView;
   readonly holder: string | null;
@@ -49,8 +52,8 @@ interface Claim {
 }
 
 /**
- * Takeovers of uploads on disk. The holder is named by the token in the upload's folder. It is asked
- * through a request file and fenced off by a token of the next generation.
+ * Takeovers of uploads on disk. The holder is named by the token in the upload's folder. It is
+ * asked through a request file and fenced off by a token of the next generation.
  */
 export class DiskTakeovers {
   readonly #owner: Owner;
@@ -64,7 +67,10 @@ export class DiskTakeovers {
     this.#requests = new ReleaseRequests(layout, files);
   }
 
-  /** Takes an upload over unless it has ended; `null` if there is none, `gone` if it is being removed. */
+  /**
+   * Takes an upload over unless it has ended; `null` if there is none, `gone` if it is being
+   * removed.
+   */
   async take(
     id: UploadId,
     folder: UploadFolder,
@@ -130,7 +136,10 @@ export class DiskTakeovers {
     };
   }
 
-  /** A silent holder may be stopped, or out of sight on another machine: only a process seen to be dead holds nothing. */
+  /**
+   * A silent holder may be stopped, or out of sight on another machine: only a process seen to be
+   * dead holds nothing.
+   */
   #isFree({ state, owner }: Token): boolean {
     return state !== "held" || (owner !== null && lifeOf(owner, this.#owner) === "dead");
   }
@@ -163,8 +172,8 @@ async function settledState(folder: UploadFolder, before: FolderView, token: Tok
 }
 
 /**
- * How processes ask each other to release uploads: a folder (`uploads/wanted/`) with an empty file for
- * each request, named after the lease. Holders poll this one folder for all their uploads.
+ * How processes ask each other to release uploads: a folder (`uploads/wanted/`) with an empty file
+ * for each request, named after the lease. Holders poll this one folder for all their uploads.
  */
 class ReleaseRequests {
   readonly #layout: Layout;
