@@ -5,7 +5,7 @@ import { BatchBudget, BatchWriter, chunksAfter } from "./batch-writer.ts";
 
 const BATCH = 256 * 1024;
 
-/** A writer whose budget end when they are told to. */
+/** A writer whose batches end when `end` is called. */
 function slowWriter(budget: BatchBudget = new BatchBudget()): {
   writer: BatchWriter;
   lengths: number[];
@@ -27,7 +27,7 @@ function slowWriter(budget: BatchBudget = new BatchBudget()): {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("one batch is written while the next one gathers, and no more than that is held", async () => {
+test("one batch is written while the next gathers, and no more than two are held", async () => {
   const { writer, lengths, end } = slowWriter();
   assert.equal(writer.write(new Uint8Array(BATCH)), undefined);
   assert.equal(writer.write(new Uint8Array(BATCH / 2)), undefined);
@@ -44,7 +44,7 @@ test("one batch is written while the next one gathers, and no more than that is 
   await writer.settle();
 });
 
-test("who waits for room gets it, also where budget have grown meanwhile because other uploads ended", async () => {
+test("a caller that waits for room gets it, also if batches have grown because other uploads ended", async () => {
   const budget = new BatchBudget();
   for (let others = 0; others < 99; others += 1) budget.enter();
   const { writer, lengths, end } = slowWriter(budget);
@@ -61,7 +61,7 @@ test("who waits for room gets it, also where budget have grown meanwhile because
   await writer.settle();
 });
 
-test("a flush ends when all is written that was taken before it, whatever comes in meanwhile", async () => {
+test("a flush returns once everything taken before it is written, whatever arrives meanwhile", async () => {
   const { writer, lengths, end } = slowWriter();
   void writer.write(new Uint8Array(BATCH));
   void writer.write(new Uint8Array(10));
@@ -74,10 +74,10 @@ test("a flush ends when all is written that was taken before it, whatever comes 
   void writer.write(new Uint8Array(7));
   end();
   await flush;
-  assert.deepEqual(lengths, [BATCH, 15], "what came in later still gathers");
+  assert.deepEqual(lengths, [BATCH, 15], "later bytes still gather");
 });
 
-test("a batch that failed fails all that follows", async () => {
+test("a failed batch fails all later calls", async () => {
   const budget = new BatchBudget();
   budget.enter();
   const failure = new Error("no room");
@@ -88,7 +88,7 @@ test("a batch that failed fails all that follows", async () => {
   await assert.rejects(writer.flush(), failure);
 });
 
-test("a few uploads gather much each, many gather little, and none less than a write is worth", () => {
+test("the more uploads run the less each gathers, down to a minimum", () => {
   const budget = new BatchBudget();
   const sizes: number[] = [];
   for (let uploads = 1; uploads <= 1000; uploads++) {
@@ -100,7 +100,7 @@ test("a few uploads gather much each, many gather little, and none less than a w
   assert.equal(budget.batchBytes, 262_144);
 });
 
-test("what a write left over is all that it did not take, wherever it stopped", () => {
+test("the remaining chunks are exactly what a write did not take, wherever it stopped", () => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 8 });
   fc.assert(
     fc.property(chunks, fc.nat(200), (all, stop) => {
@@ -111,7 +111,7 @@ test("what a write left over is all that it did not take, wherever it stopped", 
   );
 });
 
-test("what is left over does not copy the bytes", () => {
+test("remaining chunks are not copied", () => {
   const [left] = chunksAfter([Uint8Array.of(1, 2), Uint8Array.of(3, 4)], 3);
   assert(left !== undefined);
   assert.deepEqual([left.byteOffset, left.length], [1, 1]);

@@ -26,7 +26,7 @@ afterEach(async () => {
 
 const blob = () => join(root, "blobs", DIGEST.hex.slice(0, 2), DIGEST.hex);
 
-test("a file that gets shorter while it is read fails the reader", async () => {
+test("a file that is truncated while it is read fails the reader", async () => {
   for (const length of [0, 1, 300_000, BYTES.length - 1]) {
     await store.remove(DIGEST);
     await keep(store, BYTES);
@@ -46,7 +46,7 @@ test("a file that gets shorter while it is read fails the reader", async () => {
 });
 
 test(
-  "every way to end a reader frees its descriptor",
+  "every way to end a reader closes its descriptor",
   { skip: process.platform !== "linux" && "needs /proc" },
   async () => {
     const descriptors = async () => (await readdir("/proc/self/fd")).length;
@@ -76,7 +76,7 @@ test(
 );
 
 test(
-  "an aborted signal closes the file though nobody reads on",
+  "an aborted signal closes the file even if nobody reads on",
   { skip: process.platform !== "linux" && "needs /proc", timeout: 10_000 },
   async () => {
     const client = new AbortController();

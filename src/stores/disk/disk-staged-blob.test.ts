@@ -22,7 +22,7 @@ afterEach(async () => {
   await rm(root, { recursive: true });
 });
 
-/** Bytes that a staged blob takes without asking the writer to wait, in chunks of this size. */
+/** How many bytes a staged blob takes without backpressure, in chunks of this size. */
 async function takenAtOnce(chunk: number): Promise<number> {
   await using staged = await store.stage();
   let taken = 0;
@@ -33,16 +33,16 @@ async function takenAtOnce(chunk: number): Promise<number> {
       await full;
       return taken;
     }
-    assert(taken < 2048 * KIB, "the writer is asked to wait");
+    assert(taken < 2048 * KIB, "the writer meets backpressure");
   }
 }
 
-test("a writer that does not wait is held back after half a megabyte", async () => {
+test("a writer that does not wait meets backpressure after half a megabyte", async () => {
   const taken = await takenAtOnce(64 * KIB);
   assert(taken <= 640 * KIB, `${taken} bytes`);
 });
 
-test("a writer of single bytes is held back long before: each of them costs memory", async () => {
+test("a writer of single bytes meets backpressure much earlier, because each chunk costs memory", async () => {
   const taken = await takenAtOnce(1);
   assert(taken <= 4 * KIB, `${taken} bytes`);
 });
@@ -55,7 +55,7 @@ test("a small file is held in memory until it is committed", async () => {
   await assertKept(store, content(200 * KIB));
 });
 
-test("small content that is known is written nowhere", async () => {
+test("small content that is already stored is written nowhere", async () => {
   await keep(store, content(1000));
   await using other = diskStore({ root });
   const before = await readdir(join(root, "staging"));
@@ -63,7 +63,7 @@ test("small content that is known is written nowhere", async () => {
   assert.deepEqual(await readdir(join(root, "staging")), before);
 });
 
-test("a staged blob that was committed or aborted takes no more", async () => {
+test("a staged blob that was committed or aborted refuses further calls", async () => {
   for (const end of ["commit", "abort"] as const) {
     const staged = await store.stage();
     await staged.write(content(10));
@@ -73,7 +73,7 @@ test("a staged blob that was committed or aborted takes no more", async () => {
   }
 });
 
-test("an abort in the midst of a commit waits for it", async () => {
+test("an abort during a commit waits for it", async () => {
   const bytes = content(3000 * KIB);
   const staged = await store.stage();
   await writeAll(staged, bytes);

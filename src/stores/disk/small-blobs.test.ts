@@ -33,7 +33,7 @@ afterEach(async () => {
   await rm(root, { recursive: true });
 });
 
-/** Keeps contents, all at once; which of them existed. */
+/** Stores contents concurrently. Returns which of them existed. */
 async function keepTogether(seeds: readonly number[]): Promise<boolean[]> {
   const committed = await Promise.all(seeds.map((seed) => keep(store, content(SIZE, seed))));
   return committed.map(({ existed }) => existed);
@@ -79,7 +79,7 @@ class Scene implements AsyncDisposable {
 }
 
 for (const level of ["none", "full"] as const) {
-  test(`small blobs are published by threads once these run, larger ones never, with durability ${level}`, async () => {
+  test(`threads publish small blobs once they run, and never larger ones, with durability ${level}`, async () => {
     const [bytes, large] = [content(SIZE), content(64 * 1024 + 1)];
     await using scene = new Scene(level);
     for (const each of [bytes, large]) await scene.settle(each);
@@ -87,12 +87,12 @@ for (const level of ["none", "full"] as const) {
     await scene.start();
     assert.equal(await scene.publish(bytes), true);
     await assertKept(store, bytes);
-    assert.equal(await scene.publish(bytes), false, "it is there");
+    assert.equal(await scene.publish(bytes), false, "it is stored already");
     assert.equal(await scene.publish(large), false);
   });
 }
 
-test("the first durable blob of a folder goes the long way, which makes the folder durable", async () => {
+test("the first durable blob in a folder goes the long way, which makes the folder durable", async () => {
   await using scene = new Scene("full");
   await scene.start();
   const bytes = content(SIZE);
@@ -114,7 +114,7 @@ test("an upload that is aborted before its flush leaves nothing", async () => {
   assert.deepEqual(await readdir(join(root, "staging", instance)), []);
 });
 
-/** Contents at once: new ones, one twice, one over a damaged blob, one whose folder was removed. */
+/** Stores contents concurrently: new ones, one twice, one over a damaged blob, one whose folder was removed. */
 async function storeMany(seeds: readonly [number, number, number, ...number[]]): Promise<void> {
   const [one, two, three] = seeds;
   const existed = await keepTogether([one, one, two, three]);
@@ -128,10 +128,10 @@ async function storeMany(seeds: readonly [number, number, number, ...number[]]):
 }
 
 for (const durability of ["none", "full"] as const) {
-  test(`many small blobs at once are stored, be they new, known or damaged, with durability ${durability}`, async () => {
+  test(`many concurrent small blobs are stored, whether new, stored already or damaged, with durability ${durability}`, async () => {
     await store[Symbol.asyncDispose]();
     store = diskStore({ root, durability, log: () => null });
-    // every round has to go well, the first ones without threads and the last ones with them
+    // The first rounds run without threads, the last ones with them.
     for (let seed = 0; seed < 80; seed += 8) {
       await storeMany([seed, seed + 1, seed + 2, seed + 3, seed + 4, seed + 5, seed + 6, seed + 7]);
     }

@@ -26,7 +26,7 @@ export interface StagingPlace {
 /**
  * The staging area. Each running store has a folder in it, named after its process, with one file
  * for each upload that is coming in. The folder is created when the first file needs it, created
- * again if somebody removes it, and removed with the store. The folders of dead processes are found
+ * again if it is removed, and removed with the store. The folders of dead processes are found
  * by their names and removed by {@link collect}.
  */
 export class Staging {

@@ -44,7 +44,7 @@ function bytesOf(seed: number, size: number): BlobBytes {
   return { chunks: [bytes.subarray(0, half), bytes.subarray(half)], size };
 }
 
-/** The ways by which a blob is written. */
+/** The two ways to write a blob. */
 const WAYS = {
   "at once": async (seed: number, size: number): Promise<boolean> =>
     (await threads.run("make", pathsOf(seed), bytesOf(seed, size))).is === "published",
@@ -55,7 +55,7 @@ const WAYS = {
 };
 
 for (const [way, write] of Object.entries(WAYS)) {
-  test(`more blobs than threads and batches hold are all written ${way}, each with its bytes`, async () => {
+  test(`more blobs than fit into threads and batches are all written ${way}, each with its bytes`, async () => {
     await started();
     const sizes = Array.from({ length: 200 }, (_, seed) => (seed % 7 === 0 ? 64 * 1024 : seed * 11));
     const published = await Promise.all(sizes.map((size, seed) => write(seed, size)));
@@ -67,13 +67,13 @@ for (const [way, write] of Object.entries(WAYS)) {
   });
 }
 
-test("without running threads nothing is published", async () => {
+test("nothing is published while no thread runs", async () => {
   assert.equal(threads.isReady, false);
   for (const write of Object.values(WAYS)) assert.equal(await write(1, 100), false);
   assert.deepEqual(await readdir(join(root, "blobs")), []);
 });
 
-test("who waits for a thread that is ended is told, and no thread is started afterwards", async () => {
+test("jobs of a terminated thread are declined, and no thread starts afterwards", async () => {
   await started();
   const writes = Array.from({ length: 100 }, (_, seed) => WAYS["at once"](seed, 1000));
   await new Promise((resolve) => {

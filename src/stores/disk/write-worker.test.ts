@@ -27,7 +27,7 @@ async function write(name: string, text: string, meanwhile: () => Promise<void> 
   return fd !== null && publishBlob(paths, fd, log);
 }
 
-test("a blob has its bytes, be they none, one name, and may not be written to", async () => {
+test("a blob has its bytes, or none, under one name, and is read-only", async () => {
   for (const text of ["some bytes", ""]) {
     const name = `aa/${text.length}`;
     assert.equal(await write(name, text), true);
@@ -38,25 +38,25 @@ test("a blob has its bytes, be they none, one name, and may not be written to", 
   }
 });
 
-test("a blob that is there is left as it is", async () => {
+test("a stored blob is left unchanged", async () => {
   await writeFile(join(root, "aa/one"), "old");
   assert.equal(await write("aa/one", "new"), false);
   assert.equal(await readFile(join(root, "aa/one"), "utf8"), "old");
   assert.deepEqual(await readdir(join(root, "staging")), []);
 });
 
-test("a blob that appears between the steps is left as it is", async () => {
+test("a blob that appears between the steps is left unchanged", async () => {
   assert.equal(await write("aa/one", "new", () => writeFile(join(root, "aa/one"), "old")), false);
   assert.equal(await readFile(join(root, "aa/one"), "utf8"), "old");
   assert.deepEqual(await readdir(join(root, "staging")), []);
 });
 
-test("where the blob's folder is missing nothing is made", async () => {
+test("nothing is created if the blob's folder is missing", async () => {
   assert.equal(await write("bb/one", "some bytes"), false);
   assert.deepEqual((await readdir(root, { recursive: true })).sort(), ["aa", "staging"]);
 });
 
-test("somebody else's staging file is neither written nor removed", async () => {
+test("another process's staging file is neither written nor removed", async () => {
   await writeFile(join(root, "staging/1"), "not ours");
   assert.equal(await write("aa/one", "some bytes"), false);
   assert.equal(await readFile(join(root, "staging/1"), "utf8"), "not ours");

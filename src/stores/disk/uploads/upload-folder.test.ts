@@ -13,7 +13,7 @@ import {
   restingToken,
 } from "./upload-folder.ts";
 
-test("a state is read as it was written, whatever its record holds", () => {
+test("a state is read as it was written, whatever its record contains", () => {
   const segments = [
     { ...newSegment(1), length: 5 },
     { ...newSegment(12), length: 2 ** 41 },
@@ -27,7 +27,7 @@ test("a state is read as it was written, whatever its record holds", () => {
   assert.deepEqual(segments.map(generationOf), [1, 12]);
 });
 
-test("a state that is damaged or leads out of its folder is damaged, and one of a later version cannot be read", () => {
+test("a malformed state, or one that leads out of its folder, is damaged; one of a later version is unreadable", () => {
   const { name } = newSegment(1);
   const state = (segment: object, rest: object = {}): string =>
     JSON.stringify({ version: 1, record: "r", segments: [segment], ...rest });
@@ -50,7 +50,7 @@ test("a state that is damaged or leads out of its folder is damaged, and one of 
   assert.throws(() => parseState(later), { name: "FixityError", code: "store-unavailable" });
 });
 
-test("a token is read from its name as it was made", () => {
+test("a token is parsed back from its name", () => {
   const owner = thisProcess();
   const held = heldToken(7, owner);
   assert.deepEqual(parseToken(held.name), held);
@@ -62,12 +62,12 @@ test("a token is read from its name as it was made", () => {
   }
 });
 
-test("no two tokens have one name", () => {
+test("no two tokens have the same name", () => {
   const names = Array.from({ length: 100 }, () => [heldToken(1, thisProcess()).name, restingToken(1, "free").name]);
   assert.equal(new Set(names.flat()).size, 200);
 });
 
-test("what else lies in an upload's folder is no token", () => {
+test("other names in an upload's folder are not tokens", () => {
   for (const name of ["1.record", "bytes.1.0123456789abcdef", "1-free-", "-free-00", "1-lost-00", "1-free-XY", ""]) {
     assert.equal(parseToken(name), null, name);
   }

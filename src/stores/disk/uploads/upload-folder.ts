@@ -78,7 +78,7 @@ export interface FolderGlance {
    * When the record that counts was written, in milliseconds since 1970 by the file system's clock.
    */
   readonly modified: number;
-  /** No file of bytes is left: the upload has ended, unless somebody has removed its bytes. */
+  /** No file of bytes is left: the upload has ended, unless another program has removed its bytes. */
   readonly isEnded: boolean;
 }
 
@@ -153,7 +153,7 @@ export class UploadFolder {
   }
 
   /**
-   * Replaces a token that was seen; `false` if somebody else has done so, or the upload is gone.
+   * Replaces a token that was seen; `false` if another caller has done so, or the upload is gone.
    */
   async exchange(seen: Token, next: Token): Promise<boolean> {
     try {
