@@ -79,7 +79,7 @@ interface Fault {
 
 const FAULTS: readonly Fault[] = [
   {
-    name: "a look for the blob that fails",
+    name: "a failed look for the blob",
     calls: ["statx"],
     error: "EIO",
     on: "blob",
@@ -111,7 +111,7 @@ const FAULTS: readonly Fault[] = [
     code: "store-unavailable",
   },
   {
-    name: "a failed write in the midst of a large file",
+    name: "a failed write in the middle of a large file",
     calls: ["writev", "write"],
     error: "EIO",
     on: "staging file",
@@ -120,7 +120,7 @@ const FAULTS: readonly Fault[] = [
     code: "store-unavailable",
   },
   {
-    name: "a disk that gets full in the midst of a large file",
+    name: "a disk that fills up in the middle of a large file",
     calls: ["writev", "write"],
     error: "ENOSPC",
     on: "staging file",
@@ -137,7 +137,7 @@ const FAULTS: readonly Fault[] = [
     code: "store-unavailable",
   },
   {
-    name: "a quota that shows only at the flush",
+    name: "a quota that is reported only by the flush",
     calls: ["fsync"],
     error: "EDQUOT",
     on: "staging file",
@@ -153,7 +153,7 @@ const FAULTS: readonly Fault[] = [
     code: "store-unavailable",
   },
   {
-    name: "no room for the blob's name",
+    name: "no space for the blob's name",
     calls: ["link"],
     error: "ENOSPC",
     on: "staging file",
@@ -179,7 +179,7 @@ const FAULTS: readonly Fault[] = [
   },
 ];
 
-describe("a fault of the disk", needing("strace"), () => {
+describe("a disk fault", needing("strace"), () => {
   for (const { name, calls, error, on, when = "1", upload, code, published = false } of FAULTS) {
     test(`${name}: ${code}, ${published ? "the blob stays" : "nothing is published"}, and nothing is left`, async () => {
       await using scene = await Scene.set();
@@ -199,7 +199,7 @@ describe("a fault of the disk", needing("strace"), () => {
     });
   }
 
-  test("a file whose flush failed is not flushed again, nor published", async () => {
+  test("a file whose flush failed is neither flushed again nor published", async () => {
     for (const [calls, upload] of [
       ["fsync", SMALL],
       ["fdatasync", HUGE],
@@ -219,7 +219,7 @@ describe("a fault of the disk", needing("strace"), () => {
     }
   });
 
-  test("on a file system without hard links a blob is published by renaming", async () => {
+  test("without hard links a blob is published by a rename", async () => {
     for (const error of ["EPERM", "EOPNOTSUPP", "ENOSYS", "EACCES", "EINVAL", "EMLINK"]) {
       await using scene = await Scene.set();
       const options = { paths: [scene.next], inject: [`link:error=${error}`] };
@@ -232,7 +232,7 @@ describe("a fault of the disk", needing("strace"), () => {
     }
   });
 
-  test("a staging name that cannot be removed is logged; the upload is stored all the same", async () => {
+  test("a staging name that cannot be removed is logged, and the upload is stored", async () => {
     await using scene = await Scene.set();
     const options = { paths: [scene.next], inject: ["unlink:error=EIO"] };
     await using strace = await Strace.attach(scene.store.pid, options);
@@ -245,7 +245,7 @@ describe("a fault of the disk", needing("strace"), () => {
     assert.equal((await scene.store.run({ do: "read", ...SMALL })).value, "whole");
   });
 
-  test("a blob that cannot be read is an error, never absent and never shorter", async () => {
+  test("a blob that cannot be read is an error, never absent and never truncated", async () => {
     const reads: readonly (readonly [call: string, error: "EACCES" | "ENFILE" | "EIO", code: string])[] = [
       ["openat", "EACCES", "store-misconfigured"],
       ["openat", "ENFILE", "store-unavailable"],
@@ -265,7 +265,7 @@ describe("a fault of the disk", needing("strace"), () => {
     }
   });
 
-  test("a removal is not acknowledged when its flush failed", async () => {
+  test("a removal whose flush failed is not acknowledged", async () => {
     await using scene = await Scene.set();
     await scene.store.run({ do: "put", ...SMALL });
     const { fanOut } = await scene.placeOf(SMALL);

@@ -128,7 +128,7 @@ for (const umask of ["022", "000", "077"]) {
     assert.equal(await canRead(NOBODY, folder.blob(sha256("put"))), false);
   });
 
-  test(`a group may read the blobs of a new store, and nothing else (umask ${umask})`, needing("root"), async () => {
+  test(`a group may read the blobs of a new store and nothing else (umask ${umask})`, needing("root"), async () => {
     await using folder = await reachableFolder();
     const env = { UPLOAD_DIR_GROUP: "www-data" };
     await using server = await ServerProcess.start({ dir: folder.path, env, under: withUmask(umask) });
@@ -147,7 +147,7 @@ for (const umask of ["022", "000", "077"]) {
   });
 }
 
-test("a store that exists keeps its modes, also for new files", needing("root"), async () => {
+test("an existing store keeps its modes, for new files too", needing("root"), async () => {
   await using folder = await reachableFolder();
   await makeAsBefore(folder.path);
   const env = { UPLOAD_DIR_GROUP: "www-data" };
@@ -188,7 +188,7 @@ for (const [group, wanted] of [
 }
 
 test(
-  "nginx under another user sends the files of a new store with its group, and of a store as before",
+  "nginx under another user serves the files of a new store with its group, and of a store with the earlier modes",
   needing("root", "nginx"),
   async () => {
     for (const kind of ["new", "as before"]) {
@@ -208,7 +208,7 @@ test(
   },
 );
 
-test("a new store whose files a web server is to send needs a group, and one that exists does not", async () => {
+test("accelerated downloads need a group on a new store and none on an existing one", async () => {
   await using folder = await StoreFolder.make();
   const env = { UPLOAD_DOWNLOADS: "accelerated" };
   await assert.rejects(
@@ -223,7 +223,7 @@ test("a new store whose files a web server is to send needs a group, and one tha
 });
 
 test(
-  "a group that does not exist, or that the process is not in, ends the start with a message",
+  "a group that does not exist, or to which the process does not belong, fails the start with a message",
   needing("root"),
   async () => {
     await using folder = await reachableFolder();

@@ -1,6 +1,6 @@
 /**
- * Lets a test stop one of several users of a disk store between any two of its file-system calls, within one process.
- * Import it before anything that imports the store, and the store with `await import(…)`.
+ * Stops one of several users of a disk store between any two of its file-system calls, within one
+ * process. Import it before anything that imports the store, and the store with `await import(…)`.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import * as promises from "node:fs/promises";
@@ -10,7 +10,7 @@ import * as calls from "../../src/stores/disk/calls.ts";
 const DISK = "/src/stores/disk/";
 const GATED = "gated:";
 
-/** Somebody whose file-system calls are counted, and who is stopped before one of them. */
+/** A user of the store whose file-system calls are counted, and who is stopped before one of them. */
 export class GatedUser {
   /** The calls so far, with the last part of their path. */
   readonly calls: string[] = [];
@@ -20,14 +20,14 @@ export class GatedUser {
 
   /**
    * @param stopAt the number of the call, from 0 on
-   * @param meanwhile what others do while the user stands still
+   * @param meanwhile what other users do while this one is stopped
    */
   constructor(stopAt: number, meanwhile: () => Promise<void>) {
     this.#stopAt = stopAt;
     this.#meanwhile = meanwhile;
   }
 
-  /** Resolves when the others are done. The user's work may have ended before: not every call is waited for. */
+  /** Resolves when the others are done. The work of this user may end earlier: not every call is awaited. */
   get othersDone(): Promise<void> {
     return this.#stop;
   }
@@ -48,7 +48,7 @@ export class GatedUser {
 
 const users = new AsyncLocalStorage<GatedUser>();
 
-/** Looks for requests of others by a timer are no step of anybody's work. */
+/** Timed looks for release requests are not a step of any user's work. */
 function isLook(name: string, subject: unknown): boolean {
   return name === "readdir" && String(subject).endsWith("/wanted");
 }
@@ -71,7 +71,7 @@ function gated(real: Readonly<Record<string, unknown>>): Record<string, unknown>
   return Object.fromEntries(pairs) as Record<string, unknown>;
 }
 
-/** What the modules of the disk store get in place of what they import. */
+/** What the modules of the disk store receive instead of what they import. */
 const replaced: Readonly<Record<string, Record<string, unknown>>> = {
   calls: gated(calls),
   promises: gated(promises),

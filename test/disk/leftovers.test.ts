@@ -71,12 +71,12 @@ const ENDS = [
   ["close", "EBUSY"],
 ] as const;
 
-describe("where removals fail", needing("strace"), () => {
+describe("while removals fail", needing("strace"), () => {
   for (const [index, { name, before, steps, left, collected = 0 }] of WORK.entries()) {
     for (const [end, error] of ENDS) {
       // each work with one end, in turn
       if (!isFullRun && end !== ENDS[index % ENDS.length]?.[0]) continue;
-      test(`with ${error}, what is left of ${name} is removed when the store ${end === "close" ? "is closed" : "collects"}`, async () => {
+      test(`with ${error}, the remains of ${name} are removed when the store ${end === "close" ? "is closed" : "collects"}`, async () => {
         await using folder = await StoreFolder.make();
         await using child = await StoreProcess.start(folder.path);
         for (const step of [{ do: "check" } as const, ...before]) assert.equal((await child.run(step)).code, undefined);
@@ -117,7 +117,7 @@ describe("where removals fail", needing("strace"), () => {
     assert.deepEqual(await temporary(), []);
   });
 
-  test("a request for an upload that could not be withdrawn is removed, and asks nobody in vain", async () => {
+  test("a release request that could not be withdrawn is removed later and disturbs no holder", async () => {
     await using folder = await StoreFolder.make();
     await using holder = await StoreProcess.start(folder.path);
     await using other = await StoreProcess.start(folder.path);
@@ -132,7 +132,7 @@ describe("where removals fail", needing("strace"), () => {
     assert.deepEqual(await folder.uploadLeftovers(), []);
   });
 
-  test("a blob whose staging name stayed for a while frees its space when it is removed", async () => {
+  test("a blob whose staging name remained for a while frees its space when it is removed", async () => {
     await using folder = await StoreFolder.make();
     await using child = await StoreProcess.start(folder.path);
     const strace = await Strace.attach(child.pid, { calls: REMOVALS, inject: ["unlink:error=EIO:when=1"] });

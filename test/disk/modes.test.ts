@@ -10,7 +10,7 @@ import { CALLS, proveUpload, stepOf, STAGES, stepsBefore } from "./upload-stages
 
 describe("a file system that refuses fchmod", needing("strace"), () => {
   for (const error of ["EPERM", "EACCES", "ENOSYS", "EOPNOTSUPP", "EINVAL"]) {
-    test(`with ${error}: a resumed upload is completed all the same`, async () => {
+    test(`with ${error}: a resumed upload is completed`, async () => {
       await using folder = await StoreFolder.make();
       await using store = diskStore({ root: folder.path });
       await store.check();

@@ -195,7 +195,7 @@ for (const { name, occupy, kind } of PLACES) {
 
 describe("without hard links", needing("strace"), () => {
   for (const { name, occupy, kind } of PLACES) {
-    test(`${name} in the place of a ${kind} is not renamed over`, async () => {
+    test(`${name} in the place of a ${kind} is not overwritten by a rename`, async () => {
       await using folder = await StoreFolder.make();
       await using child = await StoreProcess.start(folder.path, { threads: 1 });
       assert.equal((await child.run({ do: "check" })).code, undefined);
@@ -230,7 +230,7 @@ describe("without hard links", needing("strace"), () => {
   }
 });
 
-test("a loop of folders among the folders of blobs ends the walks", async () => {
+test("a loop of links among the folders of blobs does not trap the walks", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   await using service = await Service.start({ store });
@@ -248,7 +248,7 @@ test("a loop of folders among the folders of blobs ends the walks", async () => 
   assert.deepEqual(await Array.fromAsync(store.misplaced?.() ?? []), []);
 });
 
-test("a link to nowhere in the place of the folder of all blobs is not taken for an empty store", async () => {
+test("a dangling link in the place of blobs/ is not taken for an empty store", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   await store.check();
@@ -260,7 +260,7 @@ test("a link to nowhere in the place of the folder of all blobs is not taken for
   }
 });
 
-test("many reads of FIFOs leave the threads free", async () => {
+test("many reads of FIFOs do not block the threads", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   await store.check();

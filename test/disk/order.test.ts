@@ -82,7 +82,7 @@ function seedsOfOneFolder(size: number, count: number): number[] {
 }
 
 describe("the order of durability", needing("strace"), () => {
-  test("the first blob of a new store: its file and every folder above it are flushed before it is acknowledged", async () => {
+  test("the first blob of a new store is acknowledged after its file and every folder above it are flushed", async () => {
     for (const upload of [SMALL, LARGE]) {
       await using folder = await StoreFolder.make();
       await using store = await StoreProcess.start(folder.path);
@@ -100,7 +100,7 @@ describe("the order of durability", needing("strace"), () => {
     }
   });
 
-  test("a fan-out folder that is there already is flushed into its parent once, whoever made it", async () => {
+  test("the entry of an existing fan-out folder is flushed once, whoever created the folder", async () => {
     await using folder = await StoreFolder.make();
     await using first = await StoreProcess.start(folder.path);
     const [one = 0, two = 0, three = 0] = seedsOfOneFolder(SMALL.size, 3);
@@ -121,7 +121,7 @@ describe("the order of durability", needing("strace"), () => {
     assert.equal(flushes.length, 1);
   });
 
-  test("commits at once into one folder share flushes, but never one that began before their publication", async () => {
+  test("concurrent commits into one folder share flushes, but none that began before their publication", async () => {
     await using folder = await StoreFolder.make();
     await using store = await StoreProcess.start(folder.path);
     const seeds = seedsOfOneFolder(100, 12);
@@ -131,7 +131,7 @@ describe("the order of durability", needing("strace"), () => {
     for (const seed of seeds) new Story(calls, folder, { size: 100, seed }).assertDurable();
   });
 
-  test("content that is there already is written nowhere, and flushed before it is acknowledged", async () => {
+  test("stored content is written nowhere, and flushed before it is acknowledged", async () => {
     for (const upload of [SMALL, LARGE]) {
       await using folder = await StoreFolder.make();
       await using first = await StoreProcess.start(folder.path);
@@ -153,7 +153,7 @@ describe("the order of durability", needing("strace"), () => {
     }
   });
 
-  test("a damaged blob is replaced by a file that was flushed", async () => {
+  test("a damaged blob is replaced by a flushed file", async () => {
     await using folder = await StoreFolder.make();
     await using store = await StoreProcess.start(folder.path);
     await store.run({ do: "put", ...LARGE });

@@ -12,7 +12,7 @@ const SMALL = { size: 1000, seed: 1 } as const;
 const isRoot = process.getuid?.() === 0;
 
 describe("a check of the folder", () => {
-  test("makes it, with those above it, and leaves nothing staged", async () => {
+  test("creates it and the folders above it, and leaves nothing staged", async () => {
     await using folder = await StoreFolder.make();
     const root = join(folder.path, "a", "b");
     await using store = diskStore({ root });
@@ -22,7 +22,7 @@ describe("a check of the folder", () => {
     assert.deepEqual(await readdir(join(root, "staging", instance)), []);
   });
 
-  test("refuses a folder that is a file, is under a file, or has one where its own folders belong", async () => {
+  test("refuses a folder that is a file, is below a file, or has a file in the place of one of its folders", async () => {
     await using folder = await StoreFolder.make();
     await mkdir(folder.path);
     const file = join(folder.path, "file");
@@ -38,7 +38,7 @@ describe("a check of the folder", () => {
     }
   });
 
-  test("refuses a link that leads nowhere", async () => {
+  test("refuses a dangling link", async () => {
     await using folder = await StoreFolder.make();
     await symlink(join(folder.path, "..", "nowhere", "at", "all"), folder.path);
     await using store = diskStore({ root: folder.path });
@@ -47,14 +47,14 @@ describe("a check of the folder", () => {
 
   // Linux answers so below /proc, and where a folder was removed that is still mounted, as under a container.
   const nowhere = { ...needing("/proc"), timeout: 10_000 };
-  test("refuses a place where no folder can be made, though the one above is there", nowhere, async () => {
+  test("refuses a place where no folder can be created, although the one above exists", nowhere, async () => {
     await using folder = await StoreFolder.make();
     await symlink("/proc/self", folder.path);
     await using store = diskStore({ root: join(folder.path, "a", "b") });
     await assert.rejects(store.check(), { code: "store-unavailable" });
   });
 
-  test("refuses a folder that this user may not write", async () => {
+  test("refuses a folder to which this user may not write", async () => {
     for (const inside of ["blobs", "staging", "uploads"]) {
       await using folder = await StoreFolder.make();
       await diskStore({ root: folder.path }).check();
@@ -126,7 +126,7 @@ describe("a check of the folder", () => {
 });
 
 describe("options", () => {
-  test("wrong ones are refused at once", () => {
+  test("invalid options are refused at once", () => {
     for (const options of [{ root: "" }, { root: "a\0b" }, { root: "a", durability: "some" }]) {
       assert.throws(() => diskStore(options as { root: string }), { code: "invalid-option" });
     }
@@ -140,7 +140,7 @@ describe("options", () => {
     await assert.rejects(stat(folder.path), { code: "ENOENT" });
   });
 
-  test("a relative folder counts from where the process was when the store was made", async () => {
+  test("a relative root is resolved against the working directory at the store's creation", async () => {
     await using folder = await StoreFolder.make();
     await mkdir(folder.path);
     const before = process.cwd();
@@ -158,7 +158,7 @@ describe("options", () => {
 });
 
 describe("a full disk", needing("a mounted tmpfs"), () => {
-  test("refuses what does not fit, gives its room back at once, and goes on with small uploads and reads", async () => {
+  test("refuses what does not fit, frees its space at once, and continues with small uploads and reads", async () => {
     await using folder = await StoreFolder.make();
     await mkdir(folder.path);
     await using store = await StoreProcess.start(folder.path, { under: onTmpfs(folder.path, "4m") });
@@ -173,7 +173,7 @@ describe("a full disk", needing("a mounted tmpfs"), () => {
     assert.equal((await store.run({ do: "read", ...SMALL })).value, "whole");
   });
 
-  test("a store that fills up to the last byte still starts, reads, acknowledges what it has, and removes", async () => {
+  test("a store that is full to the last byte still starts, reads, acknowledges stored content and removes", async () => {
     await using folder = await StoreFolder.make();
     await mkdir(folder.path);
     await using store = await StoreProcess.start(folder.path, { under: onTmpfs(folder.path, "1m") });

@@ -15,8 +15,8 @@ async function silence(path: string, hours: number): Promise<void> {
   await utimes(path, then, then);
 }
 
-describe("what a dead process has left", () => {
-  test("is removed by the next collection, with what it took up counted", async () => {
+describe("what a dead process has left behind", () => {
+  test("is removed by the next collection, which counts its bytes", async () => {
     await using folder = await StoreFolder.make();
     await using dying = await StoreProcess.start(folder.path);
     await dying.run({ do: "put", size: 1000, seed: 1 });
@@ -32,7 +32,7 @@ describe("what a dead process has left", () => {
     await assertKept(store, content(1000, 1));
   });
 
-  test("is removed by the check at a start", async () => {
+  test("is removed by the check at the start", async () => {
     await using folder = await StoreFolder.make();
     await using dying = await StoreProcess.start(folder.path);
     await dying.run({ do: "stage", size: 2 * MIB });
@@ -42,7 +42,7 @@ describe("what a dead process has left", () => {
     assert.deepEqual(await folder.staged(), []);
   });
 
-  test("is counted once by collectors at the same time", async () => {
+  test("is counted once by concurrent collectors", async () => {
     await using folder = await StoreFolder.make();
     await using dying = await StoreProcess.start(folder.path);
     for (let seed = 0; seed < 20; seed += 1) await dying.run({ do: "stage", size: MIB, seed });
@@ -57,7 +57,7 @@ describe("what a dead process has left", () => {
     assert.deepEqual(await folder.instances(), []);
   });
 
-  test("has no part in a blob: a second name of one is removed, and not counted", async () => {
+  test("is removed and not counted if it is a second name of a blob", async () => {
     await using folder = await StoreFolder.make();
     await using dying = await StoreProcess.start(folder.path);
     await dying.run({ do: "put", size: 1000, seed: 1 });
@@ -72,8 +72,8 @@ describe("what a dead process has left", () => {
   });
 });
 
-describe("an owner that cannot be looked at", () => {
-  test("lives as long as it gives a sign within the hour", async () => {
+describe("an owner that cannot be observed", () => {
+  test("counts as alive while it gives a sign within the hour", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     await store.check();
@@ -87,7 +87,7 @@ describe("an owner that cannot be looked at", () => {
     assert.deepEqual(await store.collect(), { staged: 1, bytes: 4 });
   });
 
-  test("is not taken for dead by a clock that runs behind", async () => {
+  test("does not count as dead by a clock that runs behind", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     await store.check();
@@ -101,7 +101,7 @@ describe("an owner that cannot be looked at", () => {
 
 describe("clocks that disagree with the file system's", () => {
   for (const hours of [25, -25]) {
-    test(`a process whose clock is ${hours} h ahead removes the files of dead owners, and of no live one`, async () => {
+    test(`a process whose clock is ${hours} h ahead removes the files of dead owners and of no live one`, async () => {
       await using folder = await StoreFolder.make();
       await diskStore({ root: folder.path }).check();
       const name = (number: number): string => `0123456789abcdef-17-4711-0000000${number}`;
@@ -141,7 +141,7 @@ describe("clocks that disagree with the file system's", () => {
 });
 
 describe("a live store", () => {
-  test("keeps its uploads whatever the time says", async () => {
+  test("keeps its uploads whatever their age", async () => {
     await using folder = await StoreFolder.make();
     await using living = await StoreProcess.start(folder.path);
     await living.run({ do: "stage", size: 2 * MIB });
@@ -152,7 +152,7 @@ describe("a live store", () => {
     assert.deepEqual(collected, process.platform === "linux" ? { staged: 0, bytes: 0 } : { staged: 1, bytes: 2 * MIB });
   });
 
-  test("goes on when its staging folder is taken away: what was staged fails, what comes next is stored", async () => {
+  test("survives the removal of its staging folder: staged uploads fail, later ones are stored", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     await using staged = await store.stage();
@@ -165,7 +165,7 @@ describe("a live store", () => {
     await assertKept(store, bytes);
   });
 
-  test("goes on when the folders of its blobs are taken away", async () => {
+  test("survives the removal of the folders of its blobs", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     for (const path of ["blobs", "."]) {
@@ -176,7 +176,7 @@ describe("a live store", () => {
     }
   });
 
-  test("takes its staging folder with it when it is disposed of, and stores nothing afterwards", async () => {
+  test("removes its staging folder when it is disposed of, and stores nothing afterwards", async () => {
     await using folder = await StoreFolder.make();
     const store = diskStore({ root: folder.path });
     const [running, small] = [await store.stage(), await store.stage()];
@@ -192,7 +192,7 @@ describe("a live store", () => {
     assert.deepEqual(await folder.wholeBlobs(), new Set([digestOf(content(1000)).hex]));
   });
 
-  test("passes over what is not its own", async () => {
+  test("ignores files of other programs", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     await store.check();
@@ -215,7 +215,7 @@ describe("a live store", () => {
 });
 
 describe("two processes over one folder", () => {
-  test("commit the same content at once: one blob, only successes", async () => {
+  test("commit the same content concurrently into one blob, and all succeed", async () => {
     await using folder = await StoreFolder.make();
     await using one = await StoreProcess.start(folder.path);
     await using other = await StoreProcess.start(folder.path);

@@ -18,7 +18,7 @@ const BYTES = content(WHOLE.size, WHOLE.seed);
 const { hex: BLOB } = digestOf(BYTES);
 
 describe("a commit of an upload", () => {
-  test("makes a blob of its file without a copy; repeated, it finds its own", async () => {
+  test("makes a blob of its file without a copy, and recognises it when repeated", async () => {
     await using folder = await StoreFolder.make();
     await using store = diskStore({ root: folder.path });
     const uploads = uploadsOf(store);
@@ -70,7 +70,7 @@ describe("a commit of an upload", () => {
   }
 
   test(
-    "works for a user who may not write to read-only files; who writes on begins a new one",
+    "works for a user who may not write to read-only files, and a later append begins a new file",
     { skip: !isRoot && "needs root" },
     async () => {
       await using folder = await StoreFolder.make();
@@ -100,7 +100,7 @@ describe("a commit of an upload", () => {
   );
 });
 
-test("a file of an upload that got shorter is told, and makes no blob", async () => {
+test("a truncated file of an upload is reported and makes no blob", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   const uploads = uploadsOf(store);
@@ -114,7 +114,7 @@ test("a file of an upload that got shorter is told, and makes no blob", async ()
   assert.equal(await store.stat(digestOf(BYTES)), null);
 });
 
-test("what the folder of uploads holds besides is passed over and left alone", async () => {
+test("other files in the folder of uploads are ignored and left unchanged", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   const uploads = uploadsOf(store);
@@ -131,7 +131,7 @@ test("what the folder of uploads holds besides is passed over and left alone", a
   }
 });
 
-test("what was never saved is written over, and cut off behind the bytes that count", async () => {
+test("unsaved bytes are overwritten, and cut off after the bytes that count", async () => {
   await using folder = await StoreFolder.make();
   await using store = diskStore({ root: folder.path });
   const uploads = uploadsOf(store);

@@ -44,7 +44,7 @@ async function doWith(folder: StoreFolder, call: Stage["call"], inject?: string)
 describe("a system call that fails", needing("strace"), () => {
   for (const stage of STAGES) {
     for (const error of ["EIO", "ENOSPC"] as const) {
-      test(`with ${error} in a ${stage.call}: it is told, and the upload goes on from what is saved`, async (t) => {
+      test(`with ${error} in a ${stage.call}: it is reported, and the upload continues from the last save`, async (t) => {
         await using folder = await StoreFolder.make();
         await using store = diskStore({ root: folder.path });
         await store.check();

@@ -51,7 +51,7 @@ async function finish(folder: StoreFolder, id: string): Promise<void> {
 }
 
 describe("an upload that another process holds", () => {
-  test("is given up when it is asked for, with all that had come in", async () => {
+  test("is released on request, with everything that had arrived", async () => {
     await using folder = await StoreFolder.make();
     const id = newId();
     await using other = await StoreProcess.start(folder.path);
@@ -68,7 +68,7 @@ describe("an upload that another process holds", () => {
     await finish(folder, id);
   });
 
-  test("is taken at once where that process is dead, and written on in its place", async () => {
+  test("is taken at once if that process is dead, and continues in the same file", async () => {
     await using folder = await StoreFolder.make();
     const id = newId();
     await using dying = await holding(folder, id);
@@ -78,7 +78,7 @@ describe("an upload that another process holds", () => {
     {
       await using held = await take(uploadsOf(store), idOf(id));
       assert.deepEqual([held.record, held.offset], ["one", MIB]);
-      // nobody is asked who cannot hear it
+      // A dead process is not asked.
       assert.deepEqual(await folder.uploadLeftovers(), []);
       await bring(held, content(OURS.size, OURS.seed).subarray(MIB, MIB + 10));
       await held.save("two");
@@ -92,7 +92,7 @@ describe("an upload that another process holds", () => {
     await finish(folder, id);
   });
 
-  test("is taken from one that is stopped, and what that one does when it goes on mixes with nothing", async () => {
+  test("is taken from a stopped process, and what that process does later affects nothing", async () => {
     await using folder = await StoreFolder.make();
     const id = newId();
     await using stopped = await holding(folder, id);
@@ -118,7 +118,7 @@ describe("an upload that another process holds", () => {
     await finish(folder, id);
   });
 
-  test("whose holder was stopped goes on with one file where nothing had been saved", async () => {
+  test("whose stopped holder had saved nothing continues with one file", async () => {
     await using folder = await StoreFolder.make();
     const id = newId();
     await using stopped = await StoreProcess.start(folder.path);
@@ -153,9 +153,9 @@ async function standsStill(pid: number): Promise<boolean> {
 /** The calls of a save after which a holder is stopped, before the next one. */
 const STOPS = ["write", "pwritev", "pwrite64", "fdatasync", "fsync", "openat", "close", "rename"];
 
-describe("a holder that is stopped in the midst", needing("strace"), () => {
+describe("a holder that is stopped in the middle", needing("strace"), () => {
   for (const call of ["save", "commit", "conclude"] as const) {
-    test(`of a ${call}, after whatever system call, changes nothing for its successor`, async () => {
+    test(`of a ${call}, after any system call, changes nothing for its successor`, async () => {
       let stops = 0;
       for (const stop of call === "commit" ? ["openat", "fchmod", "ftruncate", "fsync", "link"] : STOPS) {
         await using folder = await StoreFolder.make();

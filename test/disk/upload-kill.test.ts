@@ -29,7 +29,7 @@ async function doTraced(folder: StoreFolder, call: Stage["call"], inject?: strin
 
 describe("a process that is killed at any call", needing("strace"), () => {
   for (const stage of STAGES) {
-    test(`of a ${stage.call} leaves the upload as it was or as it was to be`, async (t) => {
+    test(`of a ${stage.call} leaves the upload in its old or its new state`, async (t) => {
       await using folder = await StoreFolder.make();
       await using store = diskStore({ root: folder.path });
       await store.check();

@@ -93,7 +93,7 @@ describe("uploads in a folder, as they are listed", () => {
     });
   }
 
-  test("which uploads have ended is told, and how old they are by the clock of the file system", async () => {
+  test("report which have ended, and their age by the clock of the file system", async () => {
     await using place = await Place.make();
     await place.shift(await place.upload(true), -2 * HOUR);
     const [finished, ...others] = await place.listed();
@@ -107,7 +107,7 @@ describe("uploads in a folder, as they are listed", () => {
     assert.deepEqual(names, [], "nothing is left of looking at the clock");
   });
 
-  test("a removal that was begun is finished, however young the upload is", async () => {
+  test("a removal that was begun is finished, however recent the upload is", async () => {
     await using place = await Place.make();
     const id = await place.upload(true);
     const folder = join(place.uploads, id.hex);
@@ -118,7 +118,7 @@ describe("uploads in a folder, as they are listed", () => {
     assert.deepEqual(await place.listed(), []);
   });
 
-  test("what is no folder in the place of an upload is told, and hides no other", async () => {
+  test("something that is not a folder in the place of an upload is reported and hides no other upload", async () => {
     await using place = await Place.make(1);
     await writeFile(join(place.uploads, "0".repeat(32)), "");
     await place.upload(false).catch(() => null);
@@ -128,7 +128,7 @@ describe("uploads in a folder, as they are listed", () => {
     });
   });
 
-  test("finished and unfinished uploads are removed once they have expired", async () => {
+  test("ended and unfinished uploads are removed once they have expired", async () => {
     await using place = await Place.make(100);
     await place.upload(true);
     await place.fixity.uploads?.create({});

@@ -183,7 +183,7 @@ describe("the order of durability of an upload", needing("strace"), () => {
     await scene.folder.wholeBlobs();
   });
 
-  test("bytes are given back only after the record says that they are", async () => {
+  test("bytes are removed only after the record of the conclusion is durable", async () => {
     await using scene = await Scene.set();
     await scene.do(create, hold, write(0, MIB), save("one"));
     const story = await scene.traced({ call: "conclude", record: "refused" });
@@ -202,7 +202,7 @@ describe("the order of durability of an upload", needing("strace"), () => {
     story.assertFlushed(join(scene.folder.path, "uploads"), gone, story.acknowledged("remove"));
   });
 
-  test("what a holder that died has left is flushed before another tells of it", async () => {
+  test("what a dead holder has left is flushed before another process reports it", async () => {
     await using scene = await Scene.set();
     await scene.do(create, hold, write(0, MIB), save("one"));
     await scene.store.kill();

@@ -56,16 +56,20 @@ async function upload(route: Route, content: Buffer, status: number): Promise<vo
 const statusBy = (route: Route, status: number): number => (route === "page form" ? 303 : status);
 
 for (const route of ROUTES) {
-  test(`${route}: durable in the right order before it is acknowledged, small or large`, withStrace, async () => {
-    for (const size of [1, 5 * KIB, 300 * KIB, 3 * KIB * KIB]) {
-      const content = newContent(size);
-      const trace = await traced(() => upload(route, content, 201));
-      trace.assertDurableBefore(trace.answer(statusBy(route, 201), content), content);
-      trace.assertBlobsUntouched();
-    }
-  });
+  test(
+    `${route}: small and large files are durable, in the right order, before they are acknowledged`,
+    withStrace,
+    async () => {
+      for (const size of [1, 5 * KIB, 300 * KIB, 3 * KIB * KIB]) {
+        const content = newContent(size);
+        const trace = await traced(() => upload(route, content, 201));
+        trace.assertDurableBefore(trace.answer(statusBy(route, 201), content), content);
+        trace.assertBlobsUntouched();
+      }
+    },
+  );
 
-  test(`${route}: a duplicate is made durable before it is acknowledged, and not written`, withStrace, async () => {
+  test(`${route}: a duplicate is made durable before it is acknowledged, and is not written`, withStrace, async () => {
     const content = newContent(20 * KIB);
     await upload("raw", content, 201);
     const trace = await traced(() => upload(route, content, 200));
@@ -82,7 +86,7 @@ test("an empty file is made as durable as any other", withStrace, async () => {
   trace.assertDurableBefore(trace.answer(201, content), content);
 });
 
-test("an upload that is flushed on its way is flushed again at its end", withStrace, async () => {
+test("an upload that is flushed early is flushed again at its end", withStrace, async () => {
   const content = randomBytes(40 * KIB * KIB);
   const trace = await traced(() => upload("raw", content, 201));
   trace.assertDurableBefore(trace.answer(201, content), content);
@@ -92,7 +96,7 @@ test("an upload that is flushed on its way is flushed again at its end", withStr
   );
 });
 
-test("what another process has published is not trusted to be durable", withStrace, async () => {
+test("a blob that another process has published is not assumed to be durable", withStrace, async () => {
   const content = newContent();
   await upload("raw", content, 201);
   for (const route of ["form", "put"] as const) {
@@ -106,7 +110,7 @@ test("what another process has published is not trusted to be durable", withStra
   }
 });
 
-test("a fan-out folder that another process has made is not trusted to be durable", withStrace, async () => {
+test("a fan-out folder that another process has created is not assumed to be durable", withStrace, async () => {
   const content = newContent();
   await mkdir(folder.fanOut(sha256(content)));
   const trace = await traced(() => upload("raw", content, 201));
@@ -116,7 +120,7 @@ test("a fan-out folder that another process has made is not trusted to be durabl
 });
 
 test(
-  "uploads at once into one folder share flushes, but none is acknowledged by an earlier one",
+  "concurrent uploads into one folder share flushes, but none is acknowledged by an earlier flush",
   withStrace,
   async () => {
     const first = newContent();
@@ -128,7 +132,7 @@ test(
   },
 );
 
-test("small uploads of a crowd go through two threads, each in the order of any other", withStrace, async () => {
+test("many concurrent small uploads go through two threads, each in the usual order", withStrace, async () => {
   const first = newContent();
   const crowd = (): Buffer[] => Array.from({ length: 24 }, () => besides(sha256(first)));
   const uploadAll = async (contents: readonly Buffer[]): Promise<void> => {
@@ -144,23 +148,27 @@ test("small uploads of a crowd go through two threads, each in the order of any 
   });
 });
 
-test("the same content at once from many is published once, and all wait until it is durable", withStrace, async () => {
-  const content = newContent(100 * KIB);
-  const links = new Set<string | null>();
-  const trace = await traced(async () => {
-    const told = await Promise.all(Array.from({ length: 12 }, () => uploadBy("raw", server.port, content)));
-    for (const { link, status } of told) {
-      links.add(link);
-      assert.ok(status === 201 || status === 200);
-    }
-  });
-  assert.deepEqual([...links], [linkTo(content)]);
-  const publication = trace.publicationOf(content);
-  assert.ok(publication);
-  trace.assertFolderFlushed({ since: publication, before: trace.firstAnswer(), content });
-});
+test(
+  "concurrent uploads of the same content publish it once, and all wait until it is durable",
+  withStrace,
+  async () => {
+    const content = newContent(100 * KIB);
+    const links = new Set<string | null>();
+    const trace = await traced(async () => {
+      const told = await Promise.all(Array.from({ length: 12 }, () => uploadBy("raw", server.port, content)));
+      for (const { link, status } of told) {
+        links.add(link);
+        assert.ok(status === 201 || status === 200);
+      }
+    });
+    assert.deepEqual([...links], [linkTo(content)]);
+    const publication = trace.publicationOf(content);
+    assert.ok(publication);
+    trace.assertFolderFlushed({ since: publication, before: trace.firstAnswer(), content });
+  },
+);
 
-test("a blob put in the place of a damaged one is durable in the same order", withStrace, async () => {
+test("a blob that replaces a damaged one is durable in the same order", withStrace, async () => {
   const content = newContent(50 * KIB);
   await upload("raw", content, 201);
   const blob = folder.blob(sha256(content));
@@ -184,7 +192,7 @@ test("a removal is durable before it is acknowledged", withStrace, async () => {
   trace.assertFolderFlushed({ since: unlinked, before: trace.answer(204), content });
 });
 
-test("without durability nothing is flushed", withStrace, async () => {
+test("with durability none nothing is flushed", withStrace, async () => {
   await using quick = await ServerProcess.start({ dir: folder.path, env: { UPLOAD_DURABILITY: "none" } });
   const contents = ROUTES.map(() => newContent(300 * KIB));
   const trace = await traced(async () => {

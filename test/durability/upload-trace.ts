@@ -97,7 +97,7 @@ export class UploadTrace {
     if (made !== undefined) this.assertFlushed([this.#folder.blobs], { since: made, before: step.before });
   }
 
-  /** Asserts that nobody has opened a blob for writing: what is published does not change. */
+  /** Asserts that no blob was opened for writing: published bytes do not change. */
   assertBlobsUntouched(): void {
     const opened = this.#calls.filter(
       ({ name, args }) => name === "openat" && args.includes(`"${this.#folder.blobs}/`) && /O_WRONLY|O_RDWR/.test(args),
