@@ -9,15 +9,13 @@ import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { RESUMABLE } from "../http/resumable/tus.ts";
-import { ClientErrors } from "./client-errors.ts";
-import { connectionLimit, limitConnections } from "./connections.ts";
 import type { Config } from "../settings/config.ts";
+import { connectionLimit, limitConnections } from "./connections.ts";
 import { Health } from "./health.ts";
-import { makeServer } from "./http-server.ts";
+import { ClientErrors, makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
-import { isPagePath, type PageFacts, servePage } from "./page.ts";
-import { PageFiles } from "./page-files.ts";
-import { logAnswered, logExchanges } from "./request-log.ts";
+import { logExchanges, logRequest } from "./log.ts";
+import { isPagePath, type PageFacts, PageFiles, servePage } from "./page.ts";
 
 const HEALTH_PATH = "/healthz";
 
@@ -91,7 +89,7 @@ export async function buildApp(
     // Successful health checks come every few seconds and must not fill the log.
     const isHealthCheck = target.split("?")[0] === HEALTH_PATH && status < 400;
     const answered = { id, method, target, status, durationMs, error: failures.get(request) };
-    logAnswered(log, answered, isHealthCheck ? "debug" : "info");
+    logRequest(log, answered, isHealthCheck ? "debug" : "info");
   }
 }
 

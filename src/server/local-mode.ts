@@ -4,23 +4,25 @@ import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/
 import { type Config, isLoopbackHost } from "../settings/config.ts";
 
 /**
- * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts whoever reaches it. The
- * browser of a developer reaches it too, with every page that is open there. Two rules keep these pages out: requests that
- * they make the browser send are refused (`http/cross-site.ts`), and so are requests for hosts that are not known. Without
- * the latter a page could let its own name point to 127.0.0.1 and be of the same site (DNS rebinding).
+ * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts everybody who can reach it.
+ * A developer's browser can, and with it every web page that is open there. Two rules keep those pages out: cross-site requests
+ * are refused (`http/cross-site.ts`), and so are requests for unknown hosts. Without the second rule, a page could point its own
+ * host name at 127.0.0.1 and become same-origin (DNS rebinding).
  */
 export function isLocalMode({ tokens, open }: Pick<Config, "tokens" | "open">): boolean {
   return tokens.length === 0 && !open;
 }
 
-/** Whether a server with this configuration is used from this machine only. */
+/** Whether only this machine uses a server with this configuration. */
 export function isLocalOnly(config: Pick<Config, "tokens" | "open" | "publicUrl">): boolean {
   return isLocalMode(config) && (config.publicUrl === undefined || isLoopbackHost(new URL(config.publicUrl).hostname));
 }
 
+type CheckHost = (exchange: Pick<Exchange, "authority">) => FixityError | null;
+
 /**
- * The check of `Host` in local mode: addresses and `localhost` always pass, because no other site can have them as its
- * host; names have to be known. HTTP/1.0 without `Host` passes: no browser sends it.
+ * The check of `Host` in local mode. IP addresses and `localhost` always pass, because no other site can have them as its host;
+ * other names have to be known. HTTP/1.0 without `Host` passes, because no browser sends it.
  */
 export function hostCheck({ hosts = [], publicUrl }: Pick<Config, "hosts" | "publicUrl">): CheckHost {
   const known = new Set(hosts);
@@ -35,7 +37,7 @@ export function hostCheck({ hosts = [], publicUrl }: Pick<Config, "hosts" | "pub
   };
 }
 
-/** What whoever starts a server with this configuration should know. */
+/** Warnings for the operator about who can reach a server with this configuration. */
 export function accessWarnings(config: Pick<Config, "tokens" | "open" | "publicUrl" | "hosts">): readonly string[] {
   const warnings: string[] = [];
   if (isLocalMode(config) && !isLocalOnly(config)) {
@@ -50,16 +52,14 @@ export function accessWarnings(config: Pick<Config, "tokens" | "open" | "publicU
   return warnings;
 }
 
-type CheckHost = (exchange: Pick<Exchange, "authority">) => FixityError | null;
-
 function unknownHost(host: string | null): FixityError {
-  const named = host === null ? "a host that is empty or no host name" : `the host ${host}`;
+  const requested = host === null ? "an empty or invalid host" : `the host ${host}`;
   const setting = host === null ? "UPLOAD_HOSTS" : `UPLOAD_HOSTS=${host}`;
   return new FixityError(
     "unknown-host",
-    `The request is for ${named}. Without tokens this server answers only to IP addresses, localhost, the host of ` +
+    `The request is for ${requested}. Without tokens this server responds only to IP addresses, localhost, the host of ` +
       `UPLOAD_PUBLIC_URL and those of UPLOAD_HOSTS, so that no web site can reach it under a name of its own. If this is a ` +
-      `name of this server, set ${setting} and start it again. If a proxy is in front, let it pass on the Host of the client.`,
+      `name of this server, set ${setting} and restart it. If a proxy is in front, it must pass on the Host of the client.`,
     { facts: host === null ? {} : { host } },
   );
 }

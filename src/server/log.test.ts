@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { loggedPath } from "./log.ts";
+import { loggedPath, LogOutput } from "./log.ts";
 
-test("a logged path has no query, and nothing that moves a cursor or breaks a line", () => {
+test("a logged path has no query and only visible ASCII", () => {
   assert.equal(loggedPath("/uploads?filename=secret"), "/uploads");
   assert.equal(loggedPath("/a\u001b[2Jb\nc\u0085d é"), "/a%1B[2Jb%0Ac%C2%85d%20%C3%A9");
   assert.equal(loggedPath("/\ud800"), "/%EF%BF%BD");
@@ -12,4 +13,57 @@ test("a long path is cut", () => {
   const logged = loggedPath(`/${"x".repeat(10_000)}`);
   assert.equal(logged.length, 201);
   assert.ok(logged.endsWith("…"));
+});
+
+const LINE = `${"x".repeat(1023)}\n`;
+
+/** An output without a reader, and the numbers of dropped lines that it reports. */
+function unread(): { stream: PassThrough; output: LogOutput; dropped: number[] } {
+  const stream = new PassThrough();
+  const dropped: number[] = [];
+  return { stream, output: new LogOutput(stream, (lines) => dropped.push(lines)), dropped };
+}
+
+function flushed(output: LogOutput): Promise<void> {
+  return new Promise((resolve) => output.flush(resolve));
+}
+
+test("lines are written at once", () => {
+  const { stream, output, dropped } = unread();
+  output.write("one\n");
+  output.write("two\n");
+  assert.equal(String(stream.read()), "one\ntwo\n");
+  assert.deepEqual(dropped, []);
+});
+
+test("a slow reader gets a mebibyte; further lines are dropped, counted, and reported when it reads again", async () => {
+  const { stream, output, dropped } = unread();
+  for (let line = 0; line < 3000; line += 1) output.write(LINE);
+  assert.deepEqual(dropped, []);
+  let read = 0;
+  stream.on("data", (bytes: Buffer) => (read += bytes.length));
+  await flushed(output);
+  const held = read / LINE.length;
+  assert.ok(held >= 1024 && held < 1100, `${held}`);
+  output.write("again\n");
+  output.write("and again\n");
+  assert.deepEqual(dropped, [3000 - held]);
+});
+
+test("a reader that is gone is not an error, and lines for it are dropped", async () => {
+  const { stream, output } = unread();
+  output.write(LINE);
+  stream.destroy(new Error("EPIPE"));
+  await new Promise((resolve) => {
+    stream.once("close", resolve);
+  });
+  for (let line = 0; line < 100; line += 1) output.write(LINE);
+  await flushed(output);
+});
+
+test("a flush waits for the last lines, but only for a short time", async () => {
+  const { stream, output } = unread();
+  for (let line = 0; line < 100; line += 1) output.write(LINE);
+  await flushed(output);
+  assert.ok(stream.writableLength > 0);
 });

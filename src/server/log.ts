@@ -1,12 +1,23 @@
+import type { Writable } from "node:stream";
 import util from "node:util";
 import { type Logger, pino } from "pino";
+import type { Answer, Exchange } from "../http/exchange.ts";
+import type { Report } from "../http/options.ts";
 import type { Config } from "../settings/config.ts";
-import { LogOutput } from "./log-output.ts";
-import { type LogRecord, type Paint, prettyLine } from "./pretty.ts";
+import { type LogRecord, type Paint, prettyLine } from "./pretty-line.ts";
+
+/** Unwritten bytes that are kept for a slow reader of the log. Lines beyond that are dropped. */
+const UNREAD_MAX_BYTES = 1024 * 1024;
+
+/** How long `flush` waits for a slow reader. */
+const FLUSH_TIMEOUT_MS = 500;
+
+/** Longer paths are cut in the log. */
+const PATH_MAX_LENGTH = 200;
 
 /**
- * The server's log: one JSON object a line for programs, or a readable line on a terminal. What comes from outside is logged
- * as a JSON string or percent-encoded, so that no text breaks a line or moves the cursor.
+ * The server's log: one JSON object per line for programs, or a readable line on a terminal. Text from outside is logged as a
+ * JSON string or percent-encoded, so that it can neither break a line nor move the cursor.
  */
 export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">): Logger {
   const options = {
@@ -15,27 +26,124 @@ export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "lo
     formatters: { level: (level: string) => ({ level }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  const pretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
+  const isPretty = logFormat === "pretty" || (logFormat === "auto" && process.stdout.isTTY);
   const output = new LogOutput(process.stdout, (lines) =>
-    log.warn({ lines }, `nobody read this log: ${lines} lines are missing here`),
+    log.warn({ lines }, `${lines} lines were dropped here because this log was not read`),
   );
   const destination = {
-    write: (line: string): void => output.write(pretty ? prettyLine(JSON.parse(line) as LogRecord, paint) : line),
+    write: (line: string): void => output.write(isPretty ? prettyLine(JSON.parse(line) as LogRecord, paint) : line),
     flush: (done: () => void): void => output.flush(done),
   };
   const log = pino(options, destination);
   return log;
 }
 
-/** A request target for a log: without its query, which may hold names, and with everything unusual percent-encoded. */
-export function loggedPath(target: string): string {
-  const mark = target.indexOf("?");
-  const path = mark === -1 ? target : target.slice(0, mark);
-  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
-  return shown.replace(/[^\x21-\x7e…]/g, (character) => encodeURIComponent(character.toWellFormed()));
-}
-
-/** In colours where the terminal has some and the user wants them (`NO_COLOR`). */
+/** In colors if the terminal supports them and the user wants them (`NO_COLOR`). */
 function paint(style: Parameters<Paint>[0], text: string): string {
   return util.styleText(style, text, { stream: process.stdout });
 }
+
+/** The end of a request that was answered. */
+export interface AnsweredRequest {
+  readonly id: string;
+  readonly method: string;
+  readonly target: string;
+  readonly status: number;
+  readonly durationMs: number;
+  /** The failure that the answer reports. */
+  readonly error: Error | undefined;
+  /** Further fields of the log line. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+/** Writes the line of one request: internal errors as errors with their cause, everything else at `level`. */
+export function logRequest(log: Logger, request: AnsweredRequest, level: "info" | "debug" = "info"): void {
+  const { id, method, target, status, durationMs, error, facts } = request;
+  const entry = {
+    id,
+    method,
+    path: loggedPath(target),
+    status,
+    ms: Math.round(durationMs * 10) / 10,
+    ...facts,
+    ...(error !== undefined && "code" in error && { code: error.code }),
+  };
+  if (status >= 500 && !isExpected(error)) log.error({ ...entry, err: error?.cause ?? error }, "failed");
+  else log[level](entry, "answered");
+}
+
+/** The `onAnswer` hook of the service, which logs every exchange. */
+export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, report: Report) => void {
+  return ({ id, method, target }, { status, note }, { durationMs, bytesReceived, bytesSent, aborted }) => {
+    const { error, ...facts } = note ?? {};
+    const more = {
+      ...facts,
+      ...(bytesReceived > 0 && { received: bytesReceived }),
+      ...(bytesSent > 0 && { sent: bytesSent }),
+      ...(aborted && { aborted }),
+    };
+    logRequest(log, { id, method, target, status, durationMs, error, facts: more });
+  };
+}
+
+/** Whether a failure with a status of 500 or above is not an error of the server, so that its code says everything. */
+function isExpected(error: Error | undefined): boolean {
+  if (error === undefined || !("code" in error)) return false;
+  // A shutdown is not an error, unless something could not be saved.
+  if (error.code === "shutting-down") return error.cause === undefined;
+  return error.code === "unsupported-transfer-coding" || error.code === "too-many-uploads";
+}
+
+/** A request target for the log: without its query, which may contain names, and percent-encoded except for visible ASCII. */
+export function loggedPath(target: string): string {
+  const mark = target.indexOf("?");
+  const path = mark === -1 ? target : target.slice(0, mark);
+  const shown = path.length > PATH_MAX_LENGTH ? `${path.slice(0, PATH_MAX_LENGTH)}…` : path;
+  return shown.replace(/[^\x21-\x7e…]/g, (character) => encodeURIComponent(character.toWellFormed()));
+}
+
+/**
+ * The stream that a log is written to. It neither waits nor fails: a server must not stop working because its log is not read,
+ * nor exit because the reader is gone.
+ */
+export class LogOutput {
+  readonly #stream: Writable;
+  readonly #onDropped: (lines: number) => void;
+  #dropped = 0;
+
+  /** @param onDropped receives the number of dropped lines as soon as the next line can be written */
+  constructor(stream: Writable, onDropped: (lines: number) => void) {
+    this.#stream = stream;
+    this.#onDropped = onDropped;
+    // Without a listener an error would end the process. All outputs of a stream share one listener.
+    stream.off("error", ignoreError).on("error", ignoreError);
+  }
+
+  write(line: string): void {
+    if (this.#stream.writableLength >= UNREAD_MAX_BYTES) {
+      this.#dropped += 1;
+      return;
+    }
+    if (this.#dropped > 0) {
+      const lines = this.#dropped;
+      this.#dropped = 0;
+      this.#onDropped(lines);
+    }
+    this.#stream.write(line);
+  }
+
+  /** Calls `done` once, when all lines have been read, their reader is gone, or a short time has passed. */
+  flush(done: () => void): void {
+    let timer: NodeJS.Timeout | null = null;
+    const finish = (): void => {
+      if (timer === null) return;
+      clearTimeout(timer);
+      timer = null;
+      done();
+    };
+    timer = setTimeout(finish, FLUSH_TIMEOUT_MS);
+    this.#stream.write("", finish);
+  }
+}
+
+function ignoreError(): void {}

@@ -7,8 +7,7 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import Fastify, { type FastifyInstance } from "fastify";
-import { PageFiles } from "./page-files.ts";
-import { fillPage, isPagePath, type PageFacts, servePage } from "./page.ts";
+import { fillPage, isPagePath, type PageFacts, PageFiles, servePage } from "./page.ts";
 
 const FACTS: PageFacts = { uploads: "/uploads", address: null, maxSize: 1024, needsToken: false, view: true };
 

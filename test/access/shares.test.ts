@@ -188,7 +188,7 @@ test("one client cannot take all running requests: with a quarter left, it is li
 async function limitedServer(most: number, trustedProxies: readonly string[], peers: () => string | undefined) {
   const lines: string[] = [];
   const log = pino({ base: null }, { write: (line: string) => void lines.push(line) });
-  const server = limitConnections(createServer(), { most, trustedProxies, log, peerOf: peers });
+  const server = limitConnections(createServer(), { maxConnections: most, trustedProxies, log, peerOf: peers });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const open: Socket[] = [];

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { prettyLine } from "./pretty.ts";
+import { prettyLine } from "./pretty-line.ts";
 
 const time = new Date(2026, 10, 23, 6, 5, 4).toISOString();
 const plain = (_style: unknown, text: string): string => text;
 const digest = `sha256:${"ab".repeat(32)}`;
 
-test("a request is its time, status, method, path, what it was about, and its id", () => {
+test("a request shows its time, status, method, path, facts and id", () => {
   const upload = { time, status: 201, method: "POST", path: "/uploads", digest, size: 2880, existed: false, ms: 10.3 };
   assert.equal(
     prettyLine({ ...upload, id: "a-1" }, plain),
@@ -24,7 +24,7 @@ test("a request that could not be read has no method", () => {
   assert.equal(prettyLine(record, plain), "06:05:04   400 a request could not be read  invalid-request  a-3\n");
 });
 
-test("other lines have their level, and errors their stack, indented", () => {
+test("other lines show their level, and errors their indented stack", () => {
   const err = { message: "EIO", stack: "Error: EIO\n    at write" };
   const indent = " ".repeat(15);
   assert.equal(
@@ -40,7 +40,7 @@ test("colours follow the level and the status", () => {
   assert.match(prettyLine({ time, status: 503, method: "GET", path: "/" }, named), /<red> {2}503 GET/);
 });
 
-test("no text moves the cursor, breaks a line or turns its direction", () => {
+test("no text moves the cursor, breaks a line or reverses the writing direction", () => {
   const hostile = "a\u001b[2Jb\nc\r\u0085\u009bd\u202e\u2028\u2066";
   const record = { time, msg: hostile, level: "info", err: { stack: hostile } };
   for (const line of [
