@@ -14,7 +14,7 @@ import { abortMultipartUpload, createMultipartUpload, uploadPart } from "../../s
 import { deleteObject, putObject } from "../../src/stores/s3/api/objects.ts";
 import { type ResolvedS3Options, resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { S3Store } from "../../src/stores/s3/s3-store.ts";
-import { sha256Hex } from "../../src/stores/s3/api/signer.ts";
+import { payloadOf } from "../../src/stores/s3/api/signer.ts";
 import { Records } from "../../src/stores/s3/uploads/records.ts";
 import type { Gateway } from "./gateway.ts";
 
@@ -80,7 +80,7 @@ export class S3Place implements AsyncDisposable {
 
   /** Stores bytes under a key, whatever they are. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    const payload = payloadOf(bytes);
     await putObject(this.client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
   }
 
@@ -98,7 +98,7 @@ export class S3Place implements AsyncDisposable {
   async beginUpload(key: string, parts: readonly Uint8Array[]): Promise<void> {
     const upload = await createMultipartUpload(this.client, key, { contentType: "application/octet-stream" });
     for (const [index, bytes] of parts.entries()) {
-      const payload = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+      const payload = payloadOf(bytes);
       await uploadPart(this.client, upload, index + 1, { payload, signal: new AbortController().signal });
     }
   }

@@ -10,7 +10,7 @@ import { append, take, uploadsOf } from "../../src/stores/contract/upload-tools.
 import { UploadId } from "../../src/core/upload-id.ts";
 import { S3Client } from "../../src/stores/s3/api/client.ts";
 import { resolveS3Options } from "../../src/stores/s3/options.ts";
-import { sha256Hex } from "../../src/stores/s3/api/signer.ts";
+import { payloadOf } from "../../src/stores/s3/api/signer.ts";
 import { runCommand } from "../helpers/command.ts";
 import { someOf } from "../helpers/full-run.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -42,7 +42,7 @@ async function makeBucket(gateway: Gateway, kind: "versioned" | "locked"): Promi
 
   async function configure(what: string, content: string, root: string): Promise<void> {
     const bytes = Buffer.from(`<${root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${root}>`);
-    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    const body = payloadOf(bytes);
     await client.call({ operation: "Configure", method: "PUT", key: null, query: { [what]: "" }, body }, () => null);
   }
 }
@@ -58,7 +58,7 @@ async function keepsRulesOfDocs(bucket: Gateway): Promise<void> {
   const common = { operation: "Lifecycle", key: null, query: { lifecycle: "" } };
   try {
     const md5 = createHash("md5").update(bytes).digest("base64");
-    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    const body = payloadOf(bytes);
     await client.call({ ...common, method: "PUT", headers: { "content-md5": md5 }, body }, () => null);
     const kept = await client.call({ ...common, method: "GET" }, ({ text }) => text);
     for (const rule of Rules) assert.match(kept, new RegExp(`<ID>${(rule as { ID: string }).ID}</ID>`));

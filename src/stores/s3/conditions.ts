@@ -114,7 +114,7 @@ export class Conditions {
   async isIfMatchUseless(refusal: S3Error): Promise<boolean> {
     if (!this.usesIfMatch) return true;
     if (isUnsupported(refusal)) this.#noteIfMatchUseless(refusal);
-    else if (await this.#prove()) this.#noteIfMatchUseless(refusal);
+    else if (await this.#refusesEveryIfMatch()) this.#noteIfMatchUseless(refusal);
     return !this.usesIfMatch;
   }
 
@@ -135,7 +135,7 @@ export class Conditions {
   }
 
   /** Uploads that need the proof at the same time share it. */
-  async #prove(): Promise<boolean> {
+  async #refusesEveryIfMatch(): Promise<boolean> {
     this.#proof ??= this.#client
       .retry({}, () => this.#refusesItsOwnTag())
       .finally(() => {

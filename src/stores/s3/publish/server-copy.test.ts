@@ -5,7 +5,7 @@ import { ScriptedServer } from "../../../../test/s3/scripted-server.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { content } from "../../contract/tools.ts";
 import { headObject, putObject } from "../api/objects.ts";
-import { sha256Hex } from "../api/signer.ts";
+import { payloadOf } from "../api/signer.ts";
 import type { CopyLimits } from "../options.ts";
 import { CopyRate, ServerCopier } from "./server-copy.ts";
 
@@ -37,7 +37,7 @@ async function setUp(
   const options = { ...server.options({ attempts: 1 }), copyLimits: limits, idleLimit: 1e9 };
   const client = server.client({ attempts: 1 });
   const bytes = content(size);
-  const payload = { chunks: [bytes], length: size, digest: sha256Hex([bytes]) };
+  const payload = payloadOf(bytes);
   await putObject(client, key, payload, { contentType: "image/png", ifAbsent: false });
   return { bytes, client, copier: new ServerCopier(client, options, rate) };
 }

@@ -10,7 +10,7 @@ import type { Part, MultipartId } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
 import { Retrier } from "../api/retry.ts";
 import { failedWith, type S3Error } from "../api/s3-error.ts";
-import { sha256Hex } from "../api/signer.ts";
+import { payloadOf } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
 import type { PartLimits } from "../send/part-writer.ts";
@@ -277,8 +277,7 @@ export class Records {
   /** @returns the entity tag, or why the condition was refused */
   async #put(id: UploadId, state: RecordState, condition: Readonly<Record<string, string>>): Promise<string | S3Error> {
     const operation = "PutObject";
-    const bytes = formatState(state);
-    const body = { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
+    const body = payloadOf(formatState(state));
     const headers = { "content-type": "application/json", ...condition };
     const request = { operation, method: "PUT", key: this.#layout.record(id), headers, body };
     try {
