@@ -3,9 +3,9 @@ import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader, OpenOptions } from "../../core/store.ts";
 import type { S3Client } from "./api/client.ts";
-import type { S3Download } from "./api/transport.ts";
 import { getObject, headObject } from "./api/objects.ts";
 import { failedWith, S3Error } from "./api/s3-error.ts";
+import type { S3Download } from "./api/transport.ts";
 import { toFixityError } from "./store-error.ts";
 
 /** Consecutive failures, without a byte between them, after which a read fails. */

@@ -11,7 +11,6 @@ import { deleteObject, headObject } from "./api/objects.ts";
 import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
 import { Collector, S3CollectionMark } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
-import { checkBucket, toFixityError, withStoreErrors } from "./store-error.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
@@ -19,6 +18,7 @@ import { ServerCopier } from "./publish/server-copy.ts";
 import { openObject } from "./s3-reader.ts";
 import { type PartLimits, PartPlan } from "./send/part-writer.ts";
 import { S3StagedBlob } from "./send/s3-staged-blob.ts";
+import { checkBucket, toFixityError, withStoreErrors } from "./store-error.ts";
 import { Records } from "./uploads/records.ts";
 import { S3Uploads } from "./uploads/s3-uploads.ts";
 
@@ -41,18 +41,20 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  * - Content that fits one part is held in memory and stored by one conditional PUT.
  * - Larger content with an announced digest is a multipart upload at the blob's key, completed only
  *   if the digest holds.
- * - Larger content without one is a multipart upload at a staging key, which the server then copies.
- * - Resumable uploads take the same ways; their state is in a record, and their last bytes in a tail.
+ * - Larger content without one is a multipart upload at a staging key, which the server then
+ *   copies.
+ * - Resumable uploads take the same ways; their state is in a record, and their last bytes in a
+ *   tail.
  *
- * `buffers/` bounds the memory of all of them, and makes senders wait. `api/` speaks the protocol and
- * knows no blobs.
+ * `buffers/` bounds the memory of all of them, and makes senders wait. `api/` speaks the protocol
+ * and knows no blobs.
  *
  * ## Who may delete
  *
- * - A multipart upload is aborted by its `MultipartUpload`, only while no completion may be running,
- *   and by the collector, only after a day without a sign of life and if no record names it. Its
- *   process completes nothing that has been idle for half a day, so the two never meet. On Ceph an
- *   abort that meets a completion loses the bytes.
+ * - A multipart upload is aborted by its `MultipartUpload`, only while no completion may be
+ *   running, and by the collector, only after a day without a sign of life and if no record names
+ *   it. Its process completes nothing that has been idle for half a day, so the two never meet. On
+ *   Ceph an abort that meets a completion loses the bytes.
  * - A staged object is removed by its publisher after the copy was confirmed, or by the collector.
  * - A tail is removed by the holder that has replaced it in the record, or by the collector.
  * - A record is removed when the engine removes the upload. The record names nothing by then.
@@ -60,9 +62,9 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  *
  * ## After a crash
  *
- * A blob is whole or absent, because S3 shows an object only once it is complete. What remains besides
- * is a multipart upload, a staged object or a tail that no record names: the collector removes them a
- * day later. A resumable upload continues from its record, on any instance.
+ * A blob is whole or absent, because S3 shows an object only once it is complete. What remains
+ * besides is a multipart upload, a staged object or a tail that no record names: the collector
+ * removes them a day later. A resumable upload continues from its record, on any instance.
  */
 export class S3Store implements BlobStore, Diagnosable {
   readonly kind = "s3";
@@ -105,7 +107,10 @@ export class S3Store implements BlobStore, Diagnosable {
     return this.#look(digest, { signal, retryPolicy: "short" });
   }
 
-  /** S3 shows no object that is not durable. A part of an upload, so it is retried for as long as one. */
+  /**
+   * S3 shows no object that is not durable. A part of an upload, so it is retried for as long as
+   * one.
+   */
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     return this.#look(digest, { signal });
   }
@@ -123,7 +128,10 @@ export class S3Store implements BlobStore, Diagnosable {
     return withStoreErrors(() => openObject(this.#client, this.#layout.blob(digest), options));
   }
 
-  /** `says` becomes part of what is signed ("GetObject" in the S3 API reference, `response-…` parameters). */
+  /**
+   * `says` becomes part of what is signed ("GetObject" in the S3 API reference, `response-…`
+   * parameters).
+   */
   async presign(digest: Digest, { lifetime, says }: PresignOptions): Promise<PresignedUrl> {
     const key = this.#layout.blob(digest);
     const query = {

@@ -3,11 +3,11 @@ import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { S3Client } from "../api/client.ts";
-import type { Payload } from "../api/signer.ts";
 import { listParts } from "../api/listing.ts";
 import type { Part, MultipartId } from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
+import type { Payload } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
 import type { Log } from "../options.ts";
@@ -17,12 +17,18 @@ import type { ServerCopier } from "./server-copy.ts";
 /** Milliseconds for which a blob that was not found is taken for absent without another look. */
 export const ABSENCE_TRUSTED_MS = 60_000;
 
-/** Milliseconds before each further look for an object that seems to be lost: some servers show objects late. */
+/**
+ * Milliseconds before each further look for an object that seems to be lost: some servers show
+ * objects late.
+ */
 export const LOOK_AGAIN_AFTER_MS = [250, 1_000, 2_000] as const;
 
 const NO_SUCH_UPLOAD = "NoSuchUpload";
 
-/** Codes of refusals that concern the parts of an upload ("CompleteMultipartUpload" in the S3 API reference). */
+/**
+ * Codes of refusals that concern the parts of an upload ("CompleteMultipartUpload" in the S3 API
+ * reference).
+ */
 const ABOUT_PARTS: ReadonlySet<string | null> = new Set(["InvalidPart", "InvalidPartOrder", "EntityTooSmall"]);
 
 /** A multipart upload that is to become a blob. */
@@ -36,15 +42,18 @@ export interface Publication {
   readonly isKnownAbsent: boolean;
   /** Ends the work, unless the completion has been sent. */
   readonly signal?: AbortSignal | undefined;
-  /** Sends the bytes that are still held. Of a resumable upload it also saves that the completion begins. */
+  /**
+   * Sends the bytes that are still held. Of a resumable upload it also saves that the completion
+   * begins.
+   */
   readonly sendLast: () => Promise<void>;
   /** Present if the upload is resumable. */
   readonly resumable?: ResumablePublication;
 }
 
 /**
- * A publication that a later holder repeats if this one fails: what it needs for that stays in place
- * until the blob exists, and nothing is aborted.
+ * A publication that a later holder repeats if this one fails: what it needs for that stays in
+ * place until the blob exists, and nothing is aborted.
  */
 export interface ResumablePublication {
   /** An earlier holder began the completion and may have done any of its steps. */
@@ -57,10 +66,10 @@ export interface ResumablePublication {
  * Makes blobs of complete content. Every way ends with an object at the blob's own key:
  *
  * - content that fits a part: one conditional PUT ({@link putWhole});
- * - larger, digest known before the first part: a multipart upload at that key, completed only if the
- *   digest holds ({@link publish});
- * - larger, digest unknown: a multipart upload at a staging key, completed, copied by the server and
- *   removed ({@link publish});
+ * - larger, digest known before the first part: a multipart upload at that key, completed only if
+ *   the digest holds ({@link publish});
+ * - larger, digest unknown: a multipart upload at a staging key, completed, copied by the server
+ *   and removed ({@link publish});
  * - resumable uploads: the same two, repeatable from any point.
  *
  * docs/decisions/0005 and 0007 give the reasons.
@@ -85,9 +94,9 @@ export class Publisher {
   }
 
   /**
-   * Stores a blob by one conditional PUT. The condition saves work and leaves a stored blob as it is,
-   * but proves nothing: the payload's digest, which S3 checks, proves that the bytes are right, and
-   * only a HEAD with the right size that the blob existed.
+   * Stores a blob by one conditional PUT. The condition saves work and leaves a stored blob as it
+   * is, but proves nothing: the payload's digest, which S3 checks, proves that the bytes are right,
+   * and only a HEAD with the right size that the blob existed.
    *
    * @param options once `signal` is aborted, no further attempt is made
    * @returns whether the blob existed, whole
@@ -153,10 +162,12 @@ export class Publisher {
       const isDoubtful = await this.#complete(publication);
       isCompleted = true;
       const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful });
-      // A copy that was found before it was confirmed may still be reading. Its source is left to the collector.
+      // A copy that was found before it was confirmed may still be reading. Its source is left to
+      // the collector.
       if (!isInferred) await this.#discard(from);
     } catch (error) {
-      // The staged object stays if a later holder needs it, or if a copy without an answer may still be reading it.
+      // The staged object stays if a later holder needs it, or if a copy without an answer may
+      // still be reading it.
       if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.#discard(from);
       else if ((resumable === undefined || isCompleted) && (await this.#isStored(key, size))) return;
       throw error;
@@ -175,7 +186,8 @@ export class Publisher {
    * | `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall` | the parts are listed. Another tag than the part was sent with is final. Otherwise the completion is sent once more, and the same refusal is final |
    * | `NoSuchUpload` | the object is looked for, for some seconds. If it is not found, and listing the parts fails in the same way, that is final |
    *
-   * @returns whether the object is doubtful: its completion was never confirmed, or it has more bytes
+   * @returns whether the object is doubtful: its completion was never confirmed, or it has more
+   *   bytes
    * @throws FixityError `upload-damaged` if the failure is final
    */
   async #complete(publication: Publication): Promise<boolean> {
@@ -210,9 +222,9 @@ export class Publisher {
   }
 
   /**
-   * Parts behind the last one that the record names, sent by a holder that died before it saved them.
-   * AWS leaves out the parts that a completion does not list, Ceph refuses such a list: so they are
-   * listed, and left out of the copy.
+   * Parts behind the last one that the record names, sent by a holder that died before it saved
+   * them. AWS leaves out the parts that a completion does not list, Ceph refuses such a list: so
+   * they are listed, and left out of the copy.
    */
   async #strayParts(sent: SentParts): Promise<readonly Part[]> {
     const strays: Part[] = [];

@@ -1,20 +1,22 @@
 import { mapConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { S3Client } from "../api/client.ts";
+import { MIN_PART_BYTES } from "../api/multipart.ts";
 import { copyObject, headObject, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
-import { TOO_LARGE_TO_COPY } from "../store-error.ts";
-import { MIN_PART_BYTES } from "../api/multipart.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import { answeredOrFound, type Completion, MultipartUpload } from "../send/multipart-upload.ts";
+import { TOO_LARGE_TO_COPY } from "../store-error.ts";
 
-/** Statuses by which servers refuse to copy parts (Google Cloud Storage, others behind gateways). */
+/**
+ * Statuses by which servers refuse to copy parts (Google Cloud Storage, others behind gateways).
+ */
 const NO_PART_COPIES = [400, 405, 501] as const;
 
 /**
- * Milliseconds that one CopyObject may take, at the best rate of the server, for an object that could
- * also be copied in parts. Part copies move every byte even where the server could share them: on
- * Ceph 512 MiB take 3 s of processor time that way.
+ * Milliseconds that one CopyObject may take, at the best rate of the server, for an object that
+ * could also be copied in parts. Part copies move every byte even where the server could share
+ * them: on Ceph 512 MiB take 3 s of processor time that way.
  */
 const WHOLE_COPY_MAX_MS = 2_000;
 
@@ -25,14 +27,16 @@ export interface Copy {
   readonly size: number;
   readonly contentType: string;
   /**
-   * The completion of the source was never confirmed. Some servers (Ceph) let a whole copy share the
-   * bytes of its source, and lose them should that upload be aborted after all. Parts are copied in
-   * earnest.
+   * The completion of the source was never confirmed. Some servers (Ceph) let a whole copy share
+   * the bytes of its source, and lose them should that upload be aborted after all. Parts are
+   * copied in earnest.
    */
   readonly isDoubtful: boolean;
 }
 
-/** Copies objects inside the bucket, whole or in parallel parts, whichever the server does faster. */
+/**
+ * Copies objects inside the bucket, whole or in parallel parts, whichever the server does faster.
+ */
 export class ServerCopier {
   readonly #client: S3Client;
   readonly #options: ResolvedS3Options;
@@ -45,8 +49,8 @@ export class ServerCopier {
   }
 
   /**
-   * When it returns, the copy exists; when it throws, perhaps. There must have been no object of this
-   * size at the new key.
+   * When it returns, the copy exists; when it throws, perhaps. There must have been no object of
+   * this size at the new key.
    */
   async copy(copy: Copy): Promise<Completion> {
     const { copyLimits } = this.#options;
@@ -62,9 +66,9 @@ export class ServerCopier {
   }
 
   /**
-   * Replaces an object by a copy of itself with another number of parts. Readers see no difference but
-   * the entity tag, which proves that the object no longer shares the bytes of the upload that it was
-   * made of.
+   * Replaces an object by a copy of itself with another number of parts. Readers see no difference
+   * but the entity tag, which proves that the object no longer shares the bytes of the upload that
+   * it was made of.
    *
    * @param count parts that the object was made of
    * @throws FixityError `store-unavailable` if the object has not been replaced

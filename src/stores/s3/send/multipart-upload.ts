@@ -82,7 +82,10 @@ export class MultipartUpload {
   readonly #parts: Part[];
   /** Requests for parts; none of them rejects. */
   readonly #inFlight = new Set<Promise<unknown>>();
-  /** Aborted by the first part that fails, by {@link leave} and by {@link abort}: no further attempt is made. */
+  /**
+   * Aborted by the first part that fails, by {@link leave} and by {@link abort}: no further attempt
+   * is made.
+   */
   readonly #stop = new AbortController();
   #created: Promise<MultipartId> | null = null;
   #state: "open" | "completing" | "completed" | "aborted" | "unknown" = "open";
@@ -108,7 +111,7 @@ export class MultipartUpload {
     if (resumed.mayBeCompleting) this.#state = "unknown";
   }
 
-  /** Parts are signed with their digests. Computing a digest while the part is filled is cheaper than afterwards. */
+  /** Parts are signed with their digests, which are best computed while a part is filled. */
   get signsParts(): boolean {
     return this.#options.signParts;
   }
@@ -118,7 +121,10 @@ export class MultipartUpload {
     return this.#count + 1;
   }
 
-  /** Starts to send the next part. A failure is reported by the next {@link waitForCapacity} or {@link flush}. */
+  /**
+   * Starts to send the next part. A failure is reported by the next {@link waitForCapacity} or
+   * {@link flush}.
+   */
   send(part: FilledPart): void {
     this.#count += 1;
     this.sendAs(this.#count, part);
@@ -151,13 +157,16 @@ export class MultipartUpload {
     return { id: await this.#create(), parts: this.#parts.slice(0, count) };
   }
 
-  /** Sends one part and waits for the answer. Once `signal` is aborted, no further attempt is made. */
+  /** Sends one part and waits. Once `signal` is aborted, no further attempt is made. */
   async upload(number: number, payload: Payload, signal: AbortSignal = this.#stop.signal): Promise<Part> {
     const id = await this.#create();
     return this.#confirm(uploadPart(this.#client, id, number, { payload, signal }));
   }
 
-  /** Makes a part of bytes `first` to `last` of an object. Once `signal` is aborted, no further attempt is made. */
+  /**
+   * Makes a part of bytes `first` to `last` of an object. Once `signal` is aborted, no further
+   * attempt is made.
+   */
   async copy(
     number: number,
     source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
@@ -296,7 +305,8 @@ export class MultipartUpload {
         });
       } catch (error) {
         const isRefusal = error instanceof S3Error && error.isRefusal;
-        // Only the first answer can prove that nothing was done. A later "no such upload" may mean that all was.
+        // Only the first answer can prove that nothing was done. A later "no such upload" may mean
+        // that all was.
         if (isFirst && isRefusal && error.status !== 404) {
           this.#state = "open";
           throw error;
@@ -362,8 +372,8 @@ export async function answeredOrFound({ send, find, intervalMs }: UncertainReque
 }
 
 /**
- * Keys, and ids of multipart uploads, that this process works on, with the number of their users. The
- * collectors of all stores in this process leave them alone, however old they are. What other
+ * Keys, and ids of multipart uploads, that this process works on, with the number of their users.
+ * The collectors of all stores in this process leave them alone, however old they are. What other
  * processes work on is known by its age only.
  */
 const inUse = new Map<string, number>();
@@ -373,7 +383,7 @@ export function isInUse(name: string): boolean {
   return inUse.has(name);
 }
 
-/** Protects a key or an id from collectors until the returned function is called, which is idempotent. */
+/** Protects a key or an id from collectors until the returned, idempotent function is called. */
 export function protect(name: string): () => void {
   let isProtected = true;
   inUse.set(name, (inUse.get(name) ?? 0) + 1);

@@ -11,8 +11,9 @@ const MIB = 1024 * 1024;
 const GROWTH_STEPS = 10;
 
 /**
- * Chunks below this size are copied together. A chunk costs some 200 bytes besides its own and keeps the whole buffer alive
- * that it is a slice of, so a sender of single bytes could otherwise make the store hold many times what it has sent.
+ * Chunks below this size are copied together. A chunk costs some 200 bytes besides its own and
+ * keeps the whole buffer alive that it is a slice of, so a sender of single bytes could otherwise
+ * make the store hold many times what it has sent.
  */
 const MIN_CHUNK_BYTES = 2 * 1024;
 
@@ -33,8 +34,8 @@ export interface PartLimits {
 }
 
 /**
- * The sizes of an upload's parts. If its length is known, all parts but the last have the same size,
- * as large as the length requires. If not, parts double after each tenth of the possible part
+ * The sizes of an upload's parts. If its length is known, all parts but the last have the same
+ * size, as large as the length requires. If not, parts double after each tenth of the possible part
  * numbers, up to what memory allows: small files have small parts, and the largest ones still fit.
  */
 export class PartPlan {
@@ -128,8 +129,9 @@ export class PartBuffer {
   }
 
   /**
-   * Hashes what is added from now on, up to the next {@link take}; the buffer must be empty. Hashing bytes as they arrive,
-   * while they are in the processor's cache, costs seven tenths of hashing a full part.
+   * Hashes what is added from now on, up to the next {@link take}; the buffer must be empty.
+   * Hashing bytes as they arrive, while they are in the processor's cache, costs seven tenths of
+   * hashing a full part.
    */
   hashNext(): void {
     this.#hash = createHash("sha256");
@@ -163,16 +165,19 @@ export interface PartWriterOptions {
   readonly plan: PartPlan;
   /** The most bytes that can come, if known. */
   readonly atMost: number | undefined;
-  /** Where parts go already; `null` if {@link createMultipartUpload} is to make it with the first part. */
+  /**
+   * Where parts go already; `null` if {@link createMultipartUpload} is to make it with the first
+   * part.
+   */
   readonly multipart: MultipartUpload | null;
   readonly createMultipartUpload: () => MultipartUpload;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Cuts bytes into parts. A part is held until one more byte arrives; then it is sent and the next one
- * begins. What fits the admission needs no other memory; for more, the memory of a whole part is taken
- * before its first byte is read.
+ * Cuts bytes into parts. A part is held until one more byte arrives; then it is sent and the next
+ * one begins. What fits the admission needs no other memory; for more, the memory of a whole part
+ * is taken before its first byte is read.
  */
 export class PartWriter {
   readonly #options: PartWriterOptions;
@@ -182,7 +187,10 @@ export class PartWriter {
   #multipart: MultipartUpload | null;
   /** A reader of the held bytes is at work; never rejects. */
   #lent: Promise<unknown> | null = null;
-  /** Makes the error to throw. Most writers end well, and making an error costs a fortieth of a small upload. */
+  /**
+   * Makes the error to throw. Most writers end well, and making an error costs a fortieth of a
+   * small upload.
+   */
   #closed: (() => unknown) | null = null;
 
   constructor(options: PartWriterOptions) {
@@ -242,7 +250,10 @@ export class PartWriter {
     return this.#multipart;
   }
 
-  /** Sends the held bytes again under the number that they had before, padded with zeros to at least `minSize` bytes. */
+  /**
+   * Sends the held bytes again under the number that they had before, padded with zeros to at least
+   * `minSize` bytes.
+   */
   sendPadded(number: number, minSize: number): void {
     for (let missing = minSize - this.#buffer.length; missing > 0; missing -= ZEROS.length) {
       this.#buffer.add(ZEROS.subarray(0, missing));

@@ -3,9 +3,9 @@ import { FixityError } from "../../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../../core/staged-blob.ts";
 import type { S3Client } from "../api/client.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
-import { toFixityError } from "../store-error.ts";
 import type { Layout } from "../layout.ts";
 import type { Publisher } from "../publish/publisher.ts";
+import { toFixityError } from "../store-error.ts";
 import { type MultipartSettings, MultipartUpload } from "./multipart-upload.ts";
 import { type PartPlan, PartWriter, writerEnded } from "./part-writer.ts";
 
@@ -27,8 +27,8 @@ export interface StagedBlobOptions {
 }
 
 /**
- * Bytes on their way into a bucket. They are held until it is known how they are sent: what fits one
- * part is put whole by the commit; with one more byte the part is sent and the next one begins.
+ * Bytes on their way into a bucket. They are held until it is known how they are sent: what fits
+ * one part is put whole by the commit; with one more byte the part is sent and the next one begins.
  */
 export class S3StagedBlob implements StagedBlob {
   readonly #options: StagedBlobOptions;
@@ -50,7 +50,10 @@ export class S3StagedBlob implements StagedBlob {
     options.admission.onTooSlow = () => this.#endSlowSender();
   }
 
-  /** Takes the memory of a part before anything is read, so that what waits for memory waits in the client. */
+  /**
+   * Takes the memory of a part before anything is read, so that what waits for memory waits in the
+   * client.
+   */
   async reserve(): Promise<void> {
     await this.#run(() => this.#writer.reserve());
   }
@@ -87,7 +90,9 @@ export class S3StagedBlob implements StagedBlob {
     await this.abort();
   }
 
-  /** Called once there is more than one part: a new staging key costs a twentieth of a small upload. */
+  /**
+   * Called once there is more than one part: a new staging key costs a twentieth of a small upload.
+   */
   #createMultipartUpload(): MultipartUpload {
     const { client, layout, settings, digest, contentType } = this.#options;
     const key = digest === undefined ? layout.newStaging() : layout.blob(digest);
@@ -114,7 +119,10 @@ export class S3StagedBlob implements StagedBlob {
     });
   }
 
-  /** One call at a time. After a failure the bytes are of no use, and their memory is returned at once. */
+  /**
+   * One call at a time. After a failure the bytes are of no use, and their memory is returned at
+   * once.
+   */
   async #run<T>(work: () => Promise<T>): Promise<T> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#running = promise;

@@ -4,16 +4,18 @@ import { Lease, type Sighting, superseded, type TakeoverTarget, Untaken } from "
 import type { Log } from "../options.ts";
 import { newToken, type Records, type RecordState, type StoredRecord } from "./records.ts";
 
-/** Milliseconds between looks at the record for whether the former holder has released the upload. */
+/**
+ * Milliseconds between looks at the record for whether the former holder has released the upload.
+ */
 const RELEASE_POLL_MS = 150;
 
 /** Milliseconds between looks at the record for whether another instance wants the upload. */
 const TAKEOVER_POLL_MS = 500;
 
 /**
- * Bytes received since the last look that make the next look unnecessary: 2 MiB/s. A client that has
- * lost its connection sends nothing on it, so another instance wants an upload almost only while it
- * stands still.
+ * Bytes received since the last look that make the next look unnecessary: 2 MiB/s. A client that
+ * has lost its connection sends nothing on it, so another instance wants an upload almost only
+ * while it stands still.
  */
 const BRISK_BYTES = 1024 * 1024;
 
@@ -22,9 +24,9 @@ interface SeenRecord extends Sighting {
 }
 
 /**
- * A takeover in terms of the record. A holder in another process is asked by a flag in it, and fenced
- * off by replacing it: that holder's next save fails. The look finds `null` if there is no upload, and
- * the record of one that was concluded.
+ * A takeover in terms of the record. A holder in another process is asked by a flag in it, and
+ * fenced off by replacing it: that holder's next save fails. The look finds `null` if there is no
+ * upload, and the record of one that was concluded.
  *
  * @param options `read` is the record as it was read a moment ago
  */
@@ -76,9 +78,9 @@ export function recordTarget(
 /**
  * A holder's lease on an upload as the record enforces it: the right to replace the record, until
  * another holder has replaced it. An instance that wants the upload sets a flag in the record. The
- * holder sees it at its next save, or when it looks at the record in between: each half second while
- * the sender is slow or silent, and not while bytes arrive briskly or S3 is waited for. A holder that
- * is asked in that time may not notice, and loses what it has not saved.
+ * holder sees it at its next save, or when it looks at the record in between: each half second
+ * while the sender is slow or silent, and not while bytes arrive briskly or S3 is waited for. A
+ * holder that is asked in that time may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;
@@ -199,7 +201,8 @@ export class Fence {
         this.lease.lose();
         throw superseded();
       }
-      // Another instance asks for the upload, or a save that seemed lost has arrived: continue from that record.
+      // Another instance asks for the upload, or a save that seemed lost has arrived: continue from
+      // that record.
       this.#etag = current.etag;
       this.#state = current.state;
       if (current.state.isWanted) this.lease.requestRelease();
@@ -231,7 +234,8 @@ export class Fence {
     const current = await this.#records.read(this.id, signal);
     if (isOvertaken()) return;
     if (current !== null && current.state.revision === this.#revisionInDoubt) {
-      // The replacement was written although its answer was lost: there is no other holder, even if the upload has ended.
+      // The replacement was written although its answer was lost: there is no other holder, even if
+      // the upload has ended.
       this.#state = current.state;
       this.#etag = current.etag;
       this.#revisionInDoubt = null;

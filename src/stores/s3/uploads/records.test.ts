@@ -3,9 +3,9 @@ import { describe, test } from "node:test";
 import { failure, type ScriptedAnswer, type ScriptedRequest } from "../../../../test/s3/scripted-bucket.ts";
 import { ScriptedServer, type Step } from "../../../../test/s3/scripted-server.ts";
 import { UploadId } from "../../../core/upload-id.ts";
+import { failedWith } from "../api/s3-error.ts";
 import { Conditions } from "../conditions.ts";
 import { Layout } from "../layout.ts";
-import { failedWith } from "../api/s3-error.ts";
 import {
   endedState,
   formatState,

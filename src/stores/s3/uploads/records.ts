@@ -3,12 +3,12 @@ import { forEachConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/staged-blob.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
-import { expectTag } from "../api/s3-error.ts";
 import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
 import type { Part, MultipartId } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
 import { Retrier } from "../api/retry.ts";
+import { expectTag } from "../api/s3-error.ts";
 import { failedWith, type S3Error } from "../api/s3-error.ts";
 import { payloadOf } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
@@ -24,7 +24,10 @@ export interface RecordState {
   readonly version: 1;
   /** Different in every record ever written, so that a writer recognizes its own. */
   readonly revision: string;
-  /** The token of the holder, which may have more bytes than are saved; `null` once it has released the upload. */
+  /**
+   * The token of the holder, which may have more bytes than are saved; `null` once it has released
+   * the upload.
+   */
   readonly holder: string | null;
   /** The holder is asked to let go. */
   readonly isWanted: boolean;
@@ -37,11 +40,14 @@ export interface RecordState {
   /** Announced bytes. */
   readonly length: number | null;
   readonly mediaType: string | null;
-  /** When the announced blob was looked for and not found: milliseconds since 1970, by the clock of that instance. */
+  /**
+   * When the announced blob was looked for and not found: milliseconds since 1970, by the clock of
+   * that instance.
+   */
   readonly absentAt?: number;
   /**
-   * What the sizes of parts follow from, the same for all holders: a part that is sent again then has
-   * the same bytes under the same number.
+   * What the sizes of parts follow from, the same for all holders: a part that is sent again then
+   * has the same bytes under the same number.
    */
   readonly limits: PartLimits;
   /** The multipart upload, once there is one. */
@@ -49,9 +55,9 @@ export interface RecordState {
   readonly parts: readonly Part[];
   readonly tail: Tail | null;
   /**
-   * Set before the completion is sent. From then on it may be running, for this holder or an earlier
-   * one: no bytes are added, and the multipart upload is never aborted. `last` is the tail, sent as
-   * the last part.
+   * Set before the completion is sent. From then on it may be running, for this holder or an
+   * earlier one: no bytes are added, and the multipart upload is never aborted. `last` is the tail,
+   * sent as the last part.
    */
   readonly completing: { readonly last: Part | null } | null;
   /** A holder was fenced off or has died: there may be parts and tails that no record names. */
@@ -115,9 +121,9 @@ export function newToken(): string {
 }
 
 /**
- * The record of a concluded upload fills blocks of this size (bytes), and no other record does, so a
- * listing shows by its sizes which uploads have ended. Records of older versions may have any size.
- * The size only decides what need not be read: nothing is removed because of it.
+ * The record of a concluded upload fills blocks of this size (bytes), and no other record does, so
+ * a listing shows by its sizes which uploads have ended. Records of older versions may have any
+ * size. The size only decides what need not be read: nothing is removed because of it.
  */
 const ENDED_BLOCK_BYTES = 4096;
 
@@ -162,10 +168,11 @@ export type Replaced =
 const CONCURRENT_READS = 16;
 
 /**
- * The records of uploads. Only the writer that has read a record last replaces it (`If-Match`), so of
- * two instances that hold an upload one is fenced off. Where the server never meets the condition,
- * the record is read again before it is replaced, which leaves a gap between the two. A server that
- * accepts the condition and ignores it cannot be recognized here; `fixity doctor` reports it.
+ * The records of uploads. Only the writer that has read a record last replaces it (`If-Match`), so
+ * of two instances that hold an upload one is fenced off. Where the server never meets the
+ * condition, the record is read again before it is replaced, which leaves a gap between the two. A
+ * server that accepts the condition and ignores it cannot be recognized here; `fixity doctor`
+ * reports it.
  */
 export class Records {
   readonly #client: S3Client;
@@ -256,8 +263,8 @@ export class Records {
   }
 
   /**
-   * Everything that the records name: ids of multipart uploads, keys of tails and of staged objects.
-   * Reads every record, so it is called only if something looks abandoned.
+   * Everything that the records name: ids of multipart uploads, keys of tails and of staged
+   * objects. Reads every record, so it is called only if something looks abandoned.
    *
    * @throws if one record cannot be read: it could name anything
    */

@@ -6,9 +6,9 @@ import type { HeldUpload } from "../../../core/upload-store.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { superseded } from "../../takeover.ts";
 import { failedWith } from "../api/s3-error.ts";
-import { toFixityError } from "../store-error.ts";
 import { ABSENCE_TRUSTED_MS, type Publisher } from "../publish/publisher.ts";
 import type { MultipartUpload, SentParts } from "../send/multipart-upload.ts";
+import { toFixityError } from "../store-error.ts";
 import type { Fence } from "./fence.ts";
 import { endedState } from "./records.ts";
 import type { UploadWriter } from "./upload-writer.ts";
@@ -16,19 +16,24 @@ import type { UploadWriter } from "./upload-writer.ts";
 /** What the last save changes in addition: the upload has no holder any more. */
 const RELEASED = { holder: null, isWanted: false } as const;
 
-/** Milliseconds that a failed call may spend on learning whether the upload is still this holder's. */
+/**
+ * Milliseconds that a failed call may spend on learning whether the upload is still this holder's.
+ */
 const LOOK_TIMEOUT_MS = 3_000;
 
 /**
- * An upload in the hands of its holder: its bytes go through a writer, its record through a fence. S3
- * does not return the parts of an upload that is not completed, so there is no `read`.
+ * An upload in the hands of its holder: its bytes go through a writer, its record through a fence.
+ * S3 does not return the parts of an upload that is not completed, so there is no `read`.
  */
 export class S3HeldUpload implements HeldUpload {
   readonly status = "held";
   readonly #fence: Fence;
   readonly #writer: UploadWriter;
   readonly #publisher: Publisher;
-  /** Ends the protection from the collectors of this process: a tail exists before the record names it. */
+  /**
+   * Ends the protection from the collectors of this process: a tail exists before the record names
+   * it.
+   */
   readonly #unprotect: () => void;
   /** Calls, and removals that only the release waits for; none of them rejects. */
   readonly #running = new Set<Promise<unknown>>();
@@ -112,7 +117,8 @@ export class S3HeldUpload implements HeldUpload {
   async commitUnsaved(digest: Digest, record: string): Promise<Committed> {
     this.#assertUsable();
     this.#assertOpen();
-    // After a holder was fenced off there may be parts behind the last one, and the tail may have to be sent again.
+    // After a holder was fenced off there may be parts behind the last one, and the tail may have
+    // to be sent again.
     if (this.#fence.state.isUntidy) {
       await this.save(record);
       return this.commit(digest);
@@ -187,7 +193,8 @@ export class S3HeldUpload implements HeldUpload {
       },
       resumable: {
         isRepeated: completing !== null,
-        // Unsaved bytes are gone once sent. They need no padding: no holder was fenced off, so no parts follow.
+        // Unsaved bytes are gone once sent. They need no padding: no holder was fenced off, so no
+        // parts follow.
         resendLast: () => (unsavedRecord === null ? this.#writer.resendTail(parts.length + 1, tail) : multipart.sent()),
       },
     });
@@ -208,7 +215,8 @@ export class S3HeldUpload implements HeldUpload {
     const { tail, isUntidy, completing } = this.#fence.state;
     await this.#fence.replace((state) => endedState(state, ended, record));
     this.#writer.close(superseded());
-    // A completion that was refused for good is not running. In every other state MultipartUpload does not abort.
+    // A completion that was refused for good is not running. In every other state MultipartUpload
+    // does not abort.
     await this.#letGo(completing !== null && this.#damage === null);
     if (isUntidy) await this.#writer.removeAllTails();
     else if (tail !== null) await this.#writer.removeTail(tail);
@@ -216,7 +224,9 @@ export class S3HeldUpload implements HeldUpload {
     this.#fence.lease.release();
   }
 
-  /** Discards parts that no record will name. An upload that may become an object is never aborted. */
+  /**
+   * Discards parts that no record will name. An upload that may become an object is never aborted.
+   */
   async #letGo(isKept: boolean): Promise<void> {
     const { multipart } = this.#writer;
     await (isKept ? multipart?.leave(superseded()) : multipart?.abort(superseded()));
@@ -237,8 +247,8 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   /**
-   * What to report of a failure. If another holder has taken the upload over, only that matters: its
-   * completion, for example, removes the parts and the tail that this holder works with.
+   * What to report of a failure. If another holder has taken the upload over, only that matters:
+   * its completion, for example, removes the parts and the tail that this holder works with.
    */
   async #reasonOf(thrown: unknown): Promise<unknown> {
     const { lease, isNamed } = this.#fence;
@@ -253,7 +263,9 @@ export class S3HeldUpload implements HeldUpload {
     }
   }
 
-  /** Whether a failure shows that saved parts are lost, because the multipart upload was removed. */
+  /**
+   * Whether a failure shows that saved parts are lost, because the multipart upload was removed.
+   */
   async #isDamage(thrown: unknown): Promise<boolean> {
     if (thrown instanceof FixityError) return thrown.code === "upload-damaged";
     const { upload, completing } = this.#fence.state;
@@ -283,7 +295,10 @@ export class S3HeldUpload implements HeldUpload {
     return this.#failure.reason;
   }
 
-  /** Asks first, so that what has arrived is saved. A holder that does not let go then loses the rest. */
+  /**
+   * Asks first, so that what has arrived is saved. A holder that does not let go then loses the
+   * rest.
+   */
   #endSlowSender(): void {
     const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its memory.");
     if (this.takeover.aborted) this.#fail(reason);

@@ -12,12 +12,12 @@ import { Lease, Takeovers } from "../../takeover.ts";
 import type { S3Client } from "../api/client.ts";
 import { ageOf, listObjects } from "../api/listing.ts";
 import type { BufferPool } from "../buffers/buffer-pool.ts";
-import { withStoreErrors, toFixityError } from "../store-error.ts";
 import type { Layout } from "../layout.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { protect } from "../send/multipart-upload.ts";
 import { type PartLimits, PartPlan } from "../send/part-writer.ts";
+import { withStoreErrors, toFixityError } from "../store-error.ts";
 import { Fence, recordTarget } from "./fence.ts";
 import {
   endedState,
@@ -31,7 +31,10 @@ import {
 import { S3HeldUpload } from "./s3-held-upload.ts";
 import { UploadWriter } from "./upload-writer.ts";
 
-/** What `read` returns: the record with what is needed to take the upload over without reading it again. */
+/**
+ * What `read` returns: the record with what is needed to take the upload over without reading it
+ * again.
+ */
 class ReadRecord implements ReadUpload {
   readonly record: string;
   readonly offset: number;
@@ -61,8 +64,8 @@ export interface S3UploadsOptions {
 /**
  * Uploads that this process, or another over the same bucket, can resume. The pieces:
  *
- * - `records.ts`: one record object per upload, replaced under `If-Match`. What it does not name does
- *   not count.
+ * - `records.ts`: one record object per upload, replaced under `If-Match`. What it does not name
+ *   does not count.
  * - `fence.ts`: taking an upload over, and a holder's lease on its record.
  * - `upload-writer.ts`: the bytes, as parts of one multipart upload and a tail.
  * - `s3-held-upload.ts`: the calls of the port, in terms of these and of the publisher.

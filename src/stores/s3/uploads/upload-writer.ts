@@ -5,13 +5,13 @@ import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
-import { digestOfChunks } from "../api/signer.ts";
 import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
+import { MIN_PART_BYTES } from "../api/multipart.ts";
 import { deleteObject, putObject } from "../api/objects.ts";
+import { digestOfChunks } from "../api/signer.ts";
 import type { Admission, BufferPool } from "../buffers/buffer-pool.ts";
 import type { Layout } from "../layout.ts";
-import { MIN_PART_BYTES } from "../api/multipart.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import { LOOK_AGAIN_AFTER_MS } from "../publish/publisher.ts";
 import { openObject } from "../s3-reader.ts";
@@ -29,15 +29,18 @@ const BYTES_PER_ANSWER_TIME = 8 * 1024 * 1024;
 export type Saved = Pick<RecordState, "offset" | "upload" | "parts" | "tail">;
 
 /**
- * The bytes of an upload in the hands of its holder: whole parts of one multipart upload, and behind
- * them the tail, which does not fill a part yet.
+ * The bytes of an upload in the hands of its holder: whole parts of one multipart upload, and
+ * behind them the tail, which does not fill a part yet.
  *
  * A tail is an object at a key of its own that is never replaced, so the tail that a record names
  * stays what it is until another record names another one. The next holder loads it and fills the
  * part up. The writer takes no memory before the first byte is written.
  */
 export class UploadWriter {
-  /** Called again and again while the sender is too slow and others wait for its memory, until it is returned. */
+  /**
+   * Called again and again while the sender is too slow and others wait for its memory, until it is
+   * returned.
+   */
   onTooSlow: (() => void) | null = null;
   readonly #id: UploadId;
   /** As the previous holder has left it. */
@@ -95,7 +98,10 @@ export class UploadWriter {
     return this.#writer === null ? this.#resumed : this.#writer.multipart;
   }
 
-  /** The first end of a part past what is written that is at least {@link SAVE_INTERVAL_BYTES} after the last save. */
+  /**
+   * The first end of a part past what is written that is at least {@link SAVE_INTERVAL_BYTES} after
+   * the last save.
+   */
   nextSave(savedOffset: number): number {
     const { limits, tail } = this.#state;
     let number = this.multipart?.nextNumber ?? 1;
@@ -107,7 +113,10 @@ export class UploadWriter {
     return end;
   }
 
-  /** Takes ownership of bytes. Returns a promise if it has to wait for memory, the tail or a connection. */
+  /**
+   * Takes ownership of bytes. Returns a promise if it has to wait for memory, the tail or a
+   * connection.
+   */
   write(bytes: Uint8Array): Promise<void> | void {
     this.#size += bytes.length;
     this.#admission?.countReceived(bytes.length);
@@ -116,7 +125,10 @@ export class UploadWriter {
     if (writing !== undefined) return this.#whileBusy(() => writing);
   }
 
-  /** Waits until S3 has everything that was written before this call: whole parts, and the rest as a tail. */
+  /**
+   * Waits until S3 has everything that was written before this call: whole parts, and the rest as a
+   * tail.
+   */
   async save(): Promise<Saved> {
     return this.#whileBusy(async () => {
       const writer = this.#ready;
@@ -170,7 +182,10 @@ export class UploadWriter {
     this.#writer?.close(reason);
   }
 
-  /** Removes a tail that no record names any more. Does not fail: the collector removes what is left over. */
+  /**
+   * Removes a tail that no record names any more. Does not fail: the collector removes what is left
+   * over.
+   */
   async removeTail({ key }: Tail): Promise<void> {
     try {
       await deleteObject(this.#client, key, { retryPolicy: "short" });
@@ -222,7 +237,10 @@ export class UploadWriter {
     return writer;
   }
 
-  /** Parts go to the blob's own key, without a copy at the end, only if the digest and the length are known. */
+  /**
+   * Parts go to the blob's own key, without a copy at the end, only if the digest and the length
+   * are known.
+   */
   #newKey(): string {
     const { digest: hex, length } = this.#state;
     const digest = hex === null || length === null ? null : Digest.fromHex(hex);
