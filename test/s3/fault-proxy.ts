@@ -188,7 +188,8 @@ export class FaultProxy implements AsyncDisposable {
     const upstream = request(this.#upstream(incoming)).on("error", () => null);
     upstream.flushHeaders();
     let sent = 0;
-    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    // Destroying the request here would wait until its client gives up.
+    for await (const chunk of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       upstream.write(chunk.subarray(0, Math.max(1, Math.floor(chunk.length / 2))));
       sent += chunk.length;
       if (sent >= length / 2) break;
