@@ -4,17 +4,17 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** A site whose page has the client, under a policy as strict as it can be. */
+/** A site whose page has the client, under a Content-Security-Policy as strict as possible. */
 export interface ClientSite extends AsyncDisposable {
   readonly port: number;
-  /** Whether the worker's script is there. */
+  /** Whether the site serves the worker's script. */
   hasWorker: boolean;
 }
 
-/** The page's own policy: scripts and a worker from its origin, requests to services on this machine, and nothing else. */
+/** The policy of the page: scripts and a worker from its origin, requests to services on this machine, and nothing else. */
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:; connect-src http://127.0.0.1:*";
-/** The worker has one of its own, and may compile what hashes. */
+/** The policy of the worker, which compiles WebAssembly. */
 const WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
 
 const PAGE =
@@ -23,13 +23,17 @@ const PAGE =
 const CLIENT_PAGE = new URL("client-page.ts", import.meta.url);
 const WORKER = new URL("../../src/client/hash-worker.ts", import.meta.url);
 
-/** @param module what the page does */
-export async function openClientSite(module: URL = CLIENT_PAGE): Promise<ClientSite> {
+/**
+ * @param module the page's script
+ * @param directives are added to the page's policy
+ */
+export async function openClientSite(module: URL = CLIENT_PAGE, directives = ""): Promise<ClientSite> {
+  const pagePolicy = `${PAGE_POLICY}; ${directives}`;
   const script = await moduleOf(module);
   const worker = await moduleOf(WORKER);
   const server = createServer((request, response) => {
     const files: Record<string, readonly [type: string, policy: string, text: string]> = {
-      "/": ["text/html", PAGE_POLICY, `${PAGE}<script type="module" src="/script.js"></script>`],
+      "/": ["text/html", pagePolicy, `${PAGE}<script type="module" src="/script.js"></script>`],
       "/script.js": ["text/javascript", PAGE_POLICY, script],
       ...(site.hasWorker && { "/client/hash-worker.js": ["text/javascript", WORKER_POLICY, worker] as const }),
     };

@@ -1,11 +1,12 @@
 /** The client in a real browser, from pages of another origin with a strict Content-Security-Policy. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFileSync } from "node:fs";
+import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page, Request } from "playwright-core";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
 import { listen } from "../helpers/listen.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -199,6 +200,24 @@ browserTest("without its worker the client uploads, and reads nothing that it ca
   }
 });
 
+browserTest("a page that requires Trusted Types passes its worker, and without it nothing is verified", async () => {
+  const directives = "require-trusted-types-for 'script'; trusted-types fixity-worker";
+  await using trusting = await openClientSite(new URL("trusted-types-page.ts", import.meta.url), directives);
+  const origins = `http://127.0.0.1:${trusting.port}`;
+  const env = { UPLOAD_CORS_ORIGINS: origins };
+  await using allowing = await ServerProcess.start({ dir: join(folder, "trusting"), env });
+  await using browser = await openBrowser();
+  const { page, complaints } = await openWatchedPage(browser.context, `${origins}/`);
+  const roundTrip = (withWorker: boolean): Promise<string> =>
+    page.evaluate(([endpoint, withWorker]) => window.roundTrip(endpoint, withWorker), [
+      `${allowing.url}/uploads`,
+      withWorker,
+    ] as const);
+  assert.equal(await roundTrip(true), "verified");
+  assert.deepEqual(complaints, []);
+  assert.equal(await roundTrip(false), "cannot-verify");
+});
+
 browserTest(
   "the worker stops hashing a file that is not wanted any more, however much of it is read ahead",
   async () => {
@@ -243,6 +262,27 @@ browserTest("a chosen file that has gone is an error at once, and is not tried a
       assert.ok(methods.filter((method) => method === "PATCH").length <= 1, methods.join());
       assert.ok(methods.filter((method) => method === "POST").length <= 1, methods.join());
     }
+  }
+});
+
+browserTest("a chosen file that grows while it is uploaded is an error", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  for (const declare of [undefined, false] as const) {
+    const path = await chosen(page, "growing", randomBytes(5 * MIB));
+    const time = new Date(2026, 1, 1);
+    await utimes(path, time, time);
+    await page.setInputFiles("#file", path);
+    const grow = (request: Request): void => {
+      if (request.method() === "PATCH") appendFileSync(path, "x");
+    };
+    page.on("request", grow);
+    const code = await page.evaluate(([endpoint, declare]) => window.failure({ endpoint }, { declare }), [
+      `${server.url}/uploads`,
+      declare,
+    ] as const);
+    page.off("request", grow);
+    assert.equal(code, "source-changed", String(declare));
   }
 });
 

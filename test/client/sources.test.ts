@@ -84,6 +84,29 @@ test("a file that changes between two of its parts is an error at once", { timeo
   }
 });
 
+test("a file that grows while its last byte is on the way is an error, although the server has stored it", async () => {
+  const path = join(folder, "growing-late");
+  for (const [byte, open] of [
+    [3, async () => path],
+    [4, () => openAsBlob(path)],
+  ] as const) {
+    writeFileSync(path, Buffer.alloc(2 * MIB, byte));
+    const opened = await open();
+    let hasStored = false;
+    const growing: typeof fetch = async (url, init) => {
+      const response = await fetch(url, init);
+      const { "Upload-Complete": complete } = { ...(init?.headers as Record<string, string>) };
+      if (complete === "?1") {
+        hasStored = response.ok;
+        appendFileSync(path, "x");
+      }
+      return response;
+    };
+    assert.equal(await outcome(opened, {}, { fetch: growing }), "source-changed");
+    assert.equal(hasStored, true);
+  }
+});
+
 test("a stream of which nothing can be read is refused", { timeout: 60_000 }, async () => {
   const failing = new Readable({ read: () => undefined });
   failing.destroy(new Error("broken"));
