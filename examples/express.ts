@@ -12,7 +12,7 @@ const app = express();
 
 app.use(
   nodeHandler(fixity, {
-    // whoever is signed in may upload, everybody may read, nobody may remove
+    // Signed-in users may upload, everybody may read, nobody may remove.
     authorize(exchange, action) {
       if (action === "delete") throw new FixityError("forbidden", "Files are kept.");
       if (action === "upload" && exchange.fields.get("authorization") !== "Bearer let-me-in-please") {
@@ -27,7 +27,7 @@ const server = app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
   console.log(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
 });
 
-// saves what running uploads have brought, before the process ends
+// Saves what running uploads have received before the process exits.
 process.once("SIGTERM", async () => {
   const gone = new Promise((resolve) => server.close(resolve));
   await fixity.close();

@@ -12,5 +12,5 @@ await app.register(fixityPlugin, {
 app.get("/", async () => "my own page");
 console.log(await app.listen({ port: Number(process.env.PORT ?? 3000), host: "127.0.0.1" }));
 
-// closes the service too: what running uploads have brought is saved
+// Closes the service, too, which saves what running uploads have received.
 process.once("SIGTERM", () => void app.close());

@@ -17,7 +17,7 @@ const server = serve(
   },
 );
 
-// saves what running uploads have brought, before the process ends
+// Saves what running uploads have received before the process exits.
 process.once("SIGTERM", async () => {
   const gone = new Promise((resolve) => server.close(resolve));
   await fixity.close();

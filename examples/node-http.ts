@@ -14,7 +14,7 @@ server.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
   console.log(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
 });
 
-// saves what running uploads have brought, before the process ends
+// Saves what running uploads have received before the process exits.
 process.once("SIGTERM", async () => {
   const gone = new Promise((resolve) => server.close(resolve));
   await fixity.close();

@@ -1,4 +1,4 @@
-// A store of your own, here in an SQLite table, and the suite that tells whether it keeps the port's promises:
+// A custom store in an SQLite table, and the test suite that verifies it:
 //     node examples/own-store.ts
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ function sqliteStore(file: string): BlobStore {
   const facts = database.prepare("SELECT hex, length(bytes) AS size, modified FROM blobs WHERE hex = ?");
   const all = database.prepare("SELECT hex, length(bytes) AS size, modified FROM blobs");
   const slice = database.prepare("SELECT substr(bytes, ? + 1, ?) AS bytes FROM blobs WHERE hex = ?");
-  // what is there stays, unless its size is wrong: one statement, so that of many at once one is the first
+  // An existing blob stays, unless its size is wrong. One statement, so that exactly one of several concurrent commits inserts.
   const insert = database.prepare(
     "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (hex) DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified " +
       "WHERE length(bytes) <> length(excluded.bytes)",

@@ -21,7 +21,7 @@ export type { HandlerOptions, Report } from "./http/options.ts";
 
 /**
  * The service as a request listener: `createServer(nodeHandler(fixity))`, or `app.use(nodeHandler(fixity))` in Express,
- * Connect and Nest, which hand over what is not under the service's prefix to the next in line.
+ * Connect and Nest, where requests outside the service's prefix go to the next handler.
  */
 export function nodeHandler(fixity: Fixity, options: HandlerOptions = {}): NodeListener {
   return nodeListener(createHandler(fixity, options));
