@@ -29,11 +29,11 @@ export interface S3StoreOptions {
    * @default `endpoint`
    */
   readonly publicEndpoint?: string;
-  /** @default AWS's credential chain: environment, profile, SSO, web identity, container, instance */
+  /** Id of the access key. @default AWS's credential chain: environment, profile, SSO, web identity, container, instance */
   readonly accessKey?: string;
-  /** Belongs to `accessKey`. */
+  /** Secret of the `accessKey`; both are set, or neither. */
   readonly secretKey?: string;
-  /** Third part of temporary credentials. */
+  /** Session token of temporary credentials. */
   readonly sessionToken?: string;
   /** Prefix of every key; a slash is added. @default none */
   readonly keyPrefix?: string;
@@ -47,7 +47,7 @@ export interface S3StoreOptions {
   readonly partSize?: number;
   /** Whether all parts but the last have `partSize` bytes, as R2 requires. Parts of huge files do not grow then. @default false */
   readonly fixedPartSize?: boolean;
-  /** Parts of one upload. @default 10,000 */
+  /** The most parts of one upload. @default 10,000 */
   readonly maxParts?: number;
   /** Bytes of memory for all uploads together. @default 96 MiB, or four parts if that is more */
   readonly memoryBudget?: number;
