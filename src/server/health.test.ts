@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { FixityError } from "../core/errors.ts";
 import { Health } from "./health.ts";
 
-test("however many ask, the store is asked once in a while", async (context) => {
+test("any number of health checks asks the store at most once per second", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   let asked = 0;
   const health = new Health(async () => void asked++);
@@ -15,7 +15,7 @@ test("however many ask, the store is asked once in a while", async (context) => 
   assert.equal(asked, 2);
 });
 
-test("a store that fails is told with its reason, and asked again", async (context) => {
+test("a failing store is reported with its reason, and asked again", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const reason = new FixityError("store-misconfigured", "The store's folder is read-only.");
   let failing = true;
@@ -30,7 +30,7 @@ test("a store that fails is told with its reason, and asked again", async (conte
   await health.confirm();
 });
 
-test("a store that hangs is told after a while, and is not asked a second time meanwhile", async (context) => {
+test("a store that hangs is reported after a timeout, and not asked again meanwhile", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   let asked = 0;
   const store = Promise.withResolvers<void>();

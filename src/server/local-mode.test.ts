@@ -119,7 +119,7 @@ for (const [env, mode] of [
   });
 }
 
-test("UPLOAD_HOSTS where Host is not checked is worth a warning", () => {
+test("UPLOAD_HOSTS without a check of Host causes a warning", () => {
   const warnings = (env: Record<string, string>) =>
     accessWarnings(readConfig({ env: { UPLOAD_HOSTS: "fixity", ...env } }));
   assert.deepEqual(warnings({}), []);

@@ -29,7 +29,7 @@ async function named(server: FastifyInstance): Promise<readonly string[]> {
   return [...body.matchAll(/(?:src|href)="\.(\/page\/[^"]+)"/g)].map(([, path = ""]) => path);
 }
 
-test("the page is told the path, the limit, and whether a token is needed", async () => {
+test("the page contains the path, the limit, and whether a token is required", async () => {
   const { body, headers } = await (await app({ ...FACTS, needsToken: true })).inject("/");
   assert.match(headers["content-type"] ?? "", /^text\/html/);
   for (const part of [
@@ -43,13 +43,13 @@ test("the page is told the path, the limit, and whether a token is needed", asyn
   assert.ok(!body.includes("{{"));
 });
 
-test("what is filled in is text, whatever it is", () => {
+test("filled-in facts are escaped as text", () => {
   const address = `"><script>alert('x')</script>&amp;`;
   const filled = fillPage('<form action="{{address}}">{{unknown}}</form>', { ...FACTS, address });
   assert.equal(filled, '<form action="&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;"></form>');
 });
 
-test("every file that the page names is there, with its type, for ever", async () => {
+test("every file that the page names is served with its type and cached for ever", async () => {
   const server = await app();
   const types: Record<string, string> = { svg: "image/svg+xml", css: "text/css", js: "text/javascript" };
   const paths = await named(server);
@@ -62,7 +62,7 @@ test("every file that the page names is there, with its type, for ever", async (
   }
 });
 
-test("a file is sent in the smallest form that the client takes", async () => {
+test("a file is sent in the smallest coding that the client accepts", async () => {
   const server = await app();
   const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
   const plain = await server.inject(script);
@@ -78,7 +78,7 @@ test("a file is sent in the smallest form that the client takes", async () => {
   }
 });
 
-test("no address leads out of the page's folder", async () => {
+test("no path leads out of the page's folder", async () => {
   const server = await app();
   const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
   for (const path of [
@@ -96,12 +96,12 @@ test("no address leads out of the page's folder", async () => {
   }
 });
 
-test("the page's own addresses are known, for the uploads to stay away from", () => {
+test("the paths of the page are recognized, so that the uploads cannot use them", () => {
   for (const path of ["/", "/page", "/page/uploads"]) assert.ok(isPagePath(path), path);
   for (const path of ["/uploads", "/pages", "/a/page"]) assert.ok(!isPagePath(path), path);
 });
 
-test("a page that the browser has is not sent again", async () => {
+test("an unchanged page is not sent again", async () => {
   const server = await app();
   const etag = (await server.inject("/")).headers.etag ?? "";
   for (const field of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
@@ -123,7 +123,7 @@ test("the page may load its own files and nothing else, and only its worker may 
   assert.equal(asset.headers["content-security-policy"], "default-src 'none'; script-src 'wasm-unsafe-eval'");
 });
 
-test("the policy names the script in the page by its digest, and that starts another with its digest", async () => {
+test("the policy allows the inline script by its digest, and that script loads another by its digest", async () => {
   const server = await app();
   const { body, headers } = await server.inject("/");
   const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
@@ -139,7 +139,7 @@ test("the policy names the script in the page by its digest, and that starts ano
   assert.ok(String(headers["content-security-policy"]).includes(`script-src 'sha256-${starter}' 'strict-dynamic'`));
 });
 
-test("no other page gets a handle on the page's window, or shows it in a frame", async () => {
+test("no other page can access the page's window or frame it", async () => {
   const server = await app();
   const etag = (await server.inject("/")).headers.etag ?? "";
   for (const sent of [{}, { "if-none-match": etag }]) {
@@ -149,7 +149,7 @@ test("no other page gets a handle on the page's window, or shows it in a frame",
   }
 });
 
-test("where the page was not built a plain form stands in for it", async () => {
+test("without a built page a plain form is served", async () => {
   await mkdir(join(folder, "empty"));
   const files = await PageFiles.load(pathToFileURL(join(folder, "empty/")));
   assert.equal(files, null);
@@ -162,14 +162,14 @@ test("where the page was not built a plain form stands in for it", async () => {
   assert.doesNotMatch(String((await server.inject("/")).headers["content-security-policy"]), /script-src/);
 });
 
-test("a page that cannot be read is an error, not one that was not built", async () => {
+test("an unreadable page is an error, not a missing build", async () => {
   await mkdir(join(folder, "broken/index.html"), { recursive: true });
   await writeFile(join(folder, "broken/page"), "");
   await assert.rejects(PageFiles.load(pathToFileURL(join(folder, "broken/"))));
 });
 
 // Uppy's core and Dashboard, the client, and all that the page does itself: 93 kB when this was written
-test("what a browser loads first is at most 105 kB", async () => {
+test("a browser loads at most 105 kB first", async () => {
   const server = await app();
   let sum = 0;
   for (const path of await named(server)) {

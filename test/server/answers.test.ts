@@ -23,7 +23,7 @@ async function logLines(server: ServerProcess, count: number): Promise<readonly 
   return found.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-test("an upload is logged with what it was, in one line", async () => {
+test("an upload is logged in one line with its facts", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "log") });
   await fetch(`${server.url}/uploads`, { method: "POST", body: "hello" });
   const [line] = await logLines(server, 1);
@@ -45,7 +45,7 @@ test("an upload is logged with what it was, in one line", async () => {
   assert.equal(typeof ms, "number");
 });
 
-test("a request of tus gets Tus-Resumable wherever it goes, and others do not", async () => {
+test("a tus request gets Tus-Resumable on every path, and other requests do not", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "tus") });
   for (const [method, path, status] of [
     ["GET", "/uploads", 405],
@@ -63,7 +63,7 @@ test("a request of tus gets Tus-Resumable wherever it goes, and others do not", 
   }
 });
 
-test("what went wrong can be found again by the id in the answer", async () => {
+test("a failure can be found in the log by the id in the response", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "ids") });
   const failures = [
     ["GET", "/uploads/nonsense", {}, "not-found"],
@@ -119,7 +119,7 @@ for (const format of ["json", "pretty"]) {
   });
 }
 
-test("answers tell neither server nor framework, and all of them guard the browser", async () => {
+test("responses name neither server nor framework, and all have the security fields", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "headers") });
   for (const path of ["/", "/healthz", "/nowhere", `/uploads/${sha256("x")}`]) {
     const { headers } = await fetch(server.url + path);
@@ -132,7 +132,7 @@ test("answers tell neither server nor framework, and all of them guard the brows
   }
 });
 
-test("every error is a problem, also of what is not the service's", async () => {
+test("every error is a problem document, outside the uploads, too", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "errors") });
   const code = async (request: string): Promise<[number, string | undefined, string]> => {
     await using client = await RawClient.open(server.port);
@@ -173,7 +173,7 @@ test("every error is a problem, also of what is not the service's", async () => 
   assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"), [400, type, "invalid-request"]);
 });
 
-test("healthz says whether the store can be used, and soon when that changes", async () => {
+test("healthz reports whether the store works, and soon when that changes", async () => {
   const dir = join(folder, "health");
   await using server = await ServerProcess.start({ dir });
   const ask = async (): Promise<unknown[]> => {
@@ -191,7 +191,7 @@ test("healthz says whether the store can be used, and soon when that changes", a
   assert.match(server.output, /ENOTDIR|EEXIST/, "the log tells why");
 });
 
-test("what cannot be read is told with an id that is in the log", async () => {
+test("an unreadable request is refused with an id that is in the log", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "unreadable") });
   await using client = await RawClient.open(server.port);
   await client.send("NONSENSE\u001b[2J\r\n\r\n");
@@ -202,7 +202,7 @@ test("what cannot be read is told with an id that is in the log", async () => {
   assert.equal(line?.["code"], "invalid-request");
 });
 
-test("a sender who ends in the middle is told so, and is one line in the log", async () => {
+test("a truncated upload is refused, and is one line in the log", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "cut") });
   await using client = await RawClient.open(server.port);
   await client.send("POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234");
@@ -219,7 +219,7 @@ test("a sender who ends in the middle is told so, and is one line in the log", a
   );
 });
 
-test("what cannot be read, behind a request whose answer is being sent, is never mixed into that answer", async () => {
+test("the refusal of an unreadable request is never mixed into a response that is being sent", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "mixed") });
   const content = Buffer.alloc(64 * 1024 ** 2, "fixity");
   const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
@@ -237,7 +237,7 @@ test("what cannot be read, behind a request whose answer is being sent, is never
   assert.ok(body.equals(content.subarray(0, body.length)), "nothing but the file's own bytes");
 });
 
-test("content for an address that takes none is refused, and read no longer than an upload's", async () => {
+test("content for a path without uploads is refused, and read no longer than that of an upload", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "elsewhere") });
   for (const method of ["POST", "PUT", "DELETE"]) {
     for (const type of ["application/json", "image/png", "multipart/form-data; boundary=x"]) {
@@ -256,7 +256,7 @@ test("content for an address that takes none is refused, and read no longer than
   }
 });
 
-test("the page knows the service's prefix and limit, and is not sent twice", async () => {
+test("the page has the service's prefix and limit, and is revalidated", async () => {
   const env = { UPLOAD_PREFIX: "/files", UPLOAD_MAX_SIZE: "10MiB" };
   await using server = await ServerProcess.start({ dir: join(folder, "page"), env });
   const page = await fetch(server.url);
@@ -268,7 +268,7 @@ test("the page knows the service's prefix and limit, and is not sent twice", asy
   assert.equal((await fetch(server.url, { headers })).status, 304);
 });
 
-test("tokens of the configuration are asked for", async () => {
+test("the tokens of the configuration are required", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "tokens"), env: { UPLOAD_TOKENS: TOKEN } });
   const post = async (headers: Record<string, string>): Promise<number> =>
     (await fetch(`${server.url}/uploads`, { method: "POST", body: "x", headers })).status;
@@ -277,7 +277,7 @@ test("tokens of the configuration are asked for", async () => {
   assert.match(server.output, /Authorization: Bearer \$TOKEN/);
 });
 
-test("an absolute target is the same as its path", async () => {
+test("an absolute request target means the same as its path", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "absolute"), env: { UPLOAD_HOSTS: "a.example" } });
   const ask = async (head: string, body = ""): Promise<number> => {
     await using client = await RawClient.open(server.port);
@@ -292,7 +292,7 @@ test("an absolute target is the same as its path", async () => {
   for (const other of ["GET ftp://a.example/uploads", "GET *", "POST *"]) assert.equal(await ask(other), 404, other);
 });
 
-test("the server as a whole tells its methods, and waits for no content", async () => {
+test("OPTIONS * lists the methods, and waits for no content", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "whole") });
   await using client = await RawClient.open(server.port);
   await client.send("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -306,7 +306,7 @@ test("the server as a whole tells its methods, and waits for no content", async 
   await client.closed();
 });
 
-test("every answer that is no file says that nothing of it is to be run or framed", async () => {
+test("every response that is not a file forbids running or framing it", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "safety") });
   const unread = async (text: string) => {
     await using client = await RawClient.open(server.port);
@@ -328,7 +328,7 @@ test("every answer that is no file says that nothing of it is to be run or frame
   }
 });
 
-test("a reader who takes no byte for too long is ended, and the file is closed", async () => {
+test("a stalled download is closed, and its file with it", async () => {
   const env = { UPLOAD_IDLE_TIMEOUT: "400ms" };
   await using server = await ServerProcess.start({ dir: join(folder, "idle"), env });
   const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: Buffer.alloc(64 * 1024 ** 2) });
@@ -341,7 +341,7 @@ test("a reader who takes no byte for too long is ended, and the file is closed",
   await until(async () => (await server.openFiles()) <= before);
 });
 
-test("what is asked for and what is not there is logged; that all is well is not", async () => {
+test("requests and missing files are logged; successful health checks are not", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "asked") });
   const paths = ["/healthz", "/healthz?probe=readiness", "/", "/nowhere"];
   for (const path of paths) await (await fetch(server.url + path)).arrayBuffer();
@@ -355,7 +355,7 @@ test("what is asked for and what is not there is logged; that all is well is not
   );
 });
 
-test("that not all is well is one line for each who asked, with the reason", async () => {
+test("each failed health check is one line in the log, with the reason", async () => {
   const dir = join(folder, "unwell");
   await using server = await ServerProcess.start({ dir });
   await rm(dir, { recursive: true });

@@ -9,7 +9,7 @@ import { ServerProcess } from "../helpers/server-process.ts";
 import { until } from "../helpers/settled.ts";
 
 test(
-  "connections whose header section does not arrive in time are answered, and hold nothing",
+  "connections whose header section is overdue get a response, and hold no resources",
   needing("/proc"),
   async () => {
     const dir = await mkdtemp(join(tmpdir(), "fixity-test-"));

@@ -47,7 +47,7 @@ const ENDING: readonly (readonly [what: string, text: string, status: number])[]
 ];
 
 test(
-  "whoever keeps their side of an ended connection open reads the answer, and holds nothing",
+  "a client that keeps its side of a closed connection open can read the response, and holds no resources",
   needing("/proc"),
   async () => {
     await using server = await ServerProcess.start({ dir: join(folder, "half-open") });

@@ -102,7 +102,7 @@ for (const [what, line, status] of [
   });
 }
 
-test("an upload for another host is refused before its content is asked for", async () => {
+test("an upload for another host is refused before its content is requested", async () => {
   await using client = await RawClient.open(local.port);
   for (const path of ["/uploads", LINK]) {
     const method = path === LINK ? "PUT" : "POST";
@@ -151,7 +151,7 @@ for (const [lines, inLocalMode, elsewhere] of [
   });
 }
 
-test("HTTP/1.0 passes without Host, and with one that passes otherwise", async () => {
+test("HTTP/1.0 passes without Host, and with an accepted Host", async () => {
   for (const [lines, status] of [
     [[], 200],
     [["Host: localhost"], 200],
@@ -164,7 +164,7 @@ test("HTTP/1.0 passes without Host, and with one that passes otherwise", async (
   }
 });
 
-test("the host of an absolute target counts, and not Host", async () => {
+test("the host of an absolute target replaces Host", async () => {
   for (const [target, host, status] of [
     ["http://localhost:3000/healthz", "localhost", 200],
     ["http://localhost/healthz", "evil.example", 200],
@@ -184,7 +184,7 @@ test("the host of an absolute target counts, and not Host", async () => {
   assert.equal((await send(local, "GET http://evil.example/ HTTP/1.0")).status, 421);
 });
 
-test("UPLOAD_HOSTS and the host of UPLOAD_PUBLIC_URL are answered", async () => {
+test("UPLOAD_HOSTS and the host of UPLOAD_PUBLIC_URL are accepted", async () => {
   const env = { UPLOAD_HOSTS: "fixity,dev.example.com", UPLOAD_PUBLIC_URL: `${FILES}/sub` };
   await using server = await start("hosts", env);
   for (const host of ["fixity:3000", "DEV.example.com.", "files.example.com"])
@@ -192,7 +192,7 @@ test("UPLOAD_HOSTS and the host of UPLOAD_PUBLIC_URL are answered", async () => 
   for (const host of ["fixity.example", "example.com"]) assert.equal(await health(server, `Host: ${host}`), 421, host);
 });
 
-test("a browser is shown a page that says which setting helps", async () => {
+test("a browser gets a page that names the setting to change", async () => {
   const { status, detail } = await send(local, "GET / HTTP/1.1\r\nHost: fixity\r\nAccept: text/html,*/*;q=0.8");
   assert.deepEqual([status, detail], [421, ""]);
   await using client = await RawClient.open(local.port);
@@ -202,7 +202,7 @@ test("a browser is shown a page that says which setting helps", async () => {
   assert.match(body.toString(), /UPLOAD_HOSTS=fixity/);
 });
 
-test("refusals are logged like all answers, and what allows them once", async () => {
+test("refusals are logged like all responses, and the setting that allows them once", async () => {
   await using server = await start("log");
   for (const host of ["one.example", "two.example"]) await health(server, `Host: ${host}`);
   for (const origin of ["https://one.example", "https://two.example"])
