@@ -1,4 +1,4 @@
-/** What a page with the client does; it runs in the browser. */
+/** The script of a page with the client; it runs in the browser. */
 import { type ClientOptions, createClient, FixityClientError, type UploadOptions } from "../../src/client.ts";
 
 /** How an upload in the page ended. */
@@ -7,15 +7,15 @@ export interface PageOutcome {
   readonly digest: string;
   readonly existed: boolean;
   readonly sent: number;
-  /** Of progress, in its order, without repetitions. */
+  /** The phases of progress in their order, without repetitions. */
   readonly phases: readonly string[];
-  /** Of the first progress. */
+  /** The bytes of the first progress. */
   readonly from: number;
-  /** Milliseconds of the longest task of the page. */
+  /** Milliseconds of the page's longest task. */
   readonly longest: number;
 }
 
-/** A stored file as the page gets it, or the code of the error. */
+/** A downloaded file, or the code of the error. */
 export interface PageDownload {
   readonly text: string;
   readonly code: string | null;
@@ -23,7 +23,7 @@ export interface PageDownload {
 
 export type PageOptions = Pick<ClientOptions, "endpoint" | "retry" | "headers">;
 
-/** Uploads what was chosen in the page's input. */
+/** Uploads the file that is chosen in the page's input. */
 async function upload(options: PageOptions, told: Pick<UploadOptions, "declare"> = {}): Promise<PageOutcome> {
   const [file] = document.querySelector<HTMLInputElement>("#file")?.files ?? [];
   if (file === undefined) throw new Error("no file was chosen");
@@ -46,7 +46,7 @@ async function upload(options: PageOptions, told: Pick<UploadOptions, "declare">
   return { url, digest, existed, sent, phases, from: from ?? 0, longest };
 }
 
-/** The code of the error that an upload of what was chosen ends with. */
+/** The code of the error with which the upload of the chosen file ends. */
 async function failure(options: PageOptions, told: Pick<UploadOptions, "declare">): Promise<string> {
   try {
     await upload(options, told);

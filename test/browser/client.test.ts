@@ -55,7 +55,7 @@ async function until(isSo: () => boolean): Promise<void> {
   }
 }
 
-browserTest("a file is sent in parts with its digest, and its link is that of the bytes", async () => {
+browserTest("a file is sent in appends with its digest, and its link names its bytes", async () => {
   await using browser = await openBrowser();
   const { page, sent, complaints } = await openPage(browser.context);
   const bytes = randomBytes(40 * MIB);
@@ -88,7 +88,7 @@ browserTest("sending stops when the server has the content", async () => {
   assert.ok(outcome.sent <= 16 * MIB, `${outcome.sent}`);
 });
 
-browserTest("a server that is killed in the middle and started again: the upload goes on by itself", async () => {
+browserTest("an upload resumes by itself after the server was killed and started again", async () => {
   const dir = join(folder, "killed");
   const env = { UPLOAD_CORS_ORIGINS: `http://127.0.0.1:${site.port}` };
   await using first = await ServerProcess.start({ dir, env });
@@ -111,7 +111,7 @@ browserTest("a server that is killed in the middle and started again: the upload
   assert.ok(sent.filter((request) => request.method() === "HEAD").length > 0);
 });
 
-browserTest("a page that is loaded again goes on from where the server stands", async () => {
+browserTest("a reloaded page resumes from the server's offset", async () => {
   await using browser = await openBrowser();
   const { page, sent } = await openPage(browser.context);
   await using proxy = await BreakingProxy.start(server.port, { up: 20 * MIB, holds: true, times: 1 });
@@ -132,7 +132,7 @@ browserTest("a page that is loaded again goes on from where the server stands", 
   assert.equal(await page.evaluate(() => localStorage.length), 0);
 });
 
-browserTest("without a network an upload waits, and goes on when it is back", async () => {
+browserTest("an upload waits while the browser is offline, and resumes", async () => {
   await using browser = await openBrowser();
   const { page } = await openPage(browser.context);
   await using proxy = await BreakingProxy.start(server.port, { up: 4 * MIB, holds: true, times: 1 });
@@ -150,7 +150,7 @@ browserTest("without a network an upload waits, and goes on when it is back", as
   assert.equal(outcome.digest, `sha256:${sha256(bytes)}`);
 });
 
-browserTest("on an origin of plain http, files are hashed all the same", async () => {
+browserTest("files are hashed on an origin of plain http, too", async () => {
   const args = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP plain.test 127.0.0.1"];
   await using browser = await openBrowser({ args });
   const { page, sent, complaints } = await openPage(browser.context, "plain.test");
@@ -180,7 +180,7 @@ browserTest("downloads are verified in the page", async () => {
   assert.deepEqual(await download(), { text: "", code: "digest-mismatch" });
 });
 
-browserTest("without its worker the client uploads, and reads nothing that it cannot verify", async () => {
+browserTest("without its worker the client uploads, but downloads nothing", async () => {
   await using browser = await openBrowser();
   site.hasWorker = false;
   try {
@@ -200,7 +200,7 @@ browserTest("without its worker the client uploads, and reads nothing that it ca
   }
 });
 
-browserTest("a page that requires Trusted Types passes its worker, and without it nothing is verified", async () => {
+browserTest("a page that requires Trusted Types must pass the worker", async () => {
   const directives = "require-trusted-types-for 'script'; trusted-types fixity-worker";
   await using trusting = await openClientSite(new URL("trusted-types-page.ts", import.meta.url), directives);
   const origins = `http://127.0.0.1:${trusting.port}`;
@@ -218,35 +218,32 @@ browserTest("a page that requires Trusted Types passes its worker, and without i
   assert.equal(await roundTrip(false), "cannot-verify");
 });
 
-browserTest(
-  "the worker stops hashing a file that is not wanted any more, however much of it is read ahead",
-  async () => {
-    await using browser = await openBrowser();
-    const { page } = await openPage(browser.context);
-    const told = await page.evaluate(async () => {
-      const worker = new Worker("/client/hash-worker.js", { type: "module" });
-      const block = new Blob([new Uint8Array(16 * 1024 ** 2)]);
-      let toldOfFirst = 0;
-      let isDropped = false;
-      const done = new Promise<number>((resolve) => {
-        worker.addEventListener("message", ({ data }: MessageEvent<{ id: number; hex?: string }>) => {
-          if (data.id === 2 && data.hex !== undefined) resolve(toldOfFirst);
-          if (data.id !== 1) return;
-          if (isDropped) toldOfFirst += 1;
-          else worker.postMessage({ id: 1, say: "drop" });
-          isDropped = true;
-        });
+browserTest("the worker stops hashing a dropped file, however much of it is read ahead", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  const told = await page.evaluate(async () => {
+    const worker = new Worker("/client/hash-worker.js", { type: "module" });
+    const block = new Blob([new Uint8Array(16 * 1024 ** 2)]);
+    let toldOfFirst = 0;
+    let isDropped = false;
+    const done = new Promise<number>((resolve) => {
+      worker.addEventListener("message", ({ data }: MessageEvent<{ id: number; hex?: string }>) => {
+        if (data.id === 2 && data.hex !== undefined) resolve(toldOfFirst);
+        if (data.id !== 1) return;
+        if (isDropped) toldOfFirst += 1;
+        else worker.postMessage({ id: 1, say: "drop" });
+        isDropped = true;
       });
-      worker.postMessage({ id: 1, say: "hash", blob: new Blob(Array.from({ length: 32 }, () => block)) });
-      // by the time that this is hashed, the first would have been, too
-      worker.postMessage({ id: 2, say: "hash", blob: new Blob(Array.from({ length: 16 }, () => block)) });
-      return await done;
     });
-    assert.ok(told < 10, `${told} times more`);
-  },
-);
+    worker.postMessage({ id: 1, say: "hash", blob: new Blob(Array.from({ length: 32 }, () => block)) });
+    // by the time that this is hashed, the first would have been, too
+    worker.postMessage({ id: 2, say: "hash", blob: new Blob(Array.from({ length: 16 }, () => block)) });
+    return await done;
+  });
+  assert.ok(told < 10, `${told} times more`);
+});
 
-browserTest("a chosen file that has gone is an error at once, and is not tried again", async () => {
+browserTest("a chosen file that has disappeared fails at once, without a retry", async () => {
   await using browser = await openBrowser();
   const { page, sent } = await openPage(browser.context);
   for (const size of [1000, 5 * MIB]) {
@@ -265,7 +262,7 @@ browserTest("a chosen file that has gone is an error at once, and is not tried a
   }
 });
 
-browserTest("a chosen file that grows while it is uploaded is an error", async () => {
+browserTest("a chosen file that grows while it is uploaded fails", async () => {
   await using browser = await openBrowser();
   const { page } = await openPage(browser.context);
   for (const declare of [undefined, false] as const) {
@@ -286,7 +283,7 @@ browserTest("a chosen file that grows while it is uploaded is an error", async (
   }
 });
 
-browserTest("an answer without end is given up, and its connection closed", async () => {
+browserTest("an endless response is aborted, and its connection closed", async () => {
   let poured = 0;
   const closed = Promise.withResolvers<void>();
   await using endless = await listen((request, response) => {

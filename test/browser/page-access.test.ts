@@ -45,7 +45,7 @@ async function tabTo(opened: UploadPage, text: string): Promise<void> {
   assert.fail(`${text} was not reached`);
 }
 
-browserTest("the keyboard alone is enough from an empty page to a copied link", async () => {
+browserTest("the keyboard suffices from an empty page to a copied link", async () => {
   await using opened = await UploadPage.open(server.url);
   const { page } = opened;
   // asked for beforehand: the browser has to be told that somebody takes the dialog's place
@@ -63,7 +63,7 @@ browserTest("the keyboard alone is enough from an empty page to a copied link", 
   await tabTo(opened, "Copy: Markdown (keys.txt)");
 });
 
-browserTest("who cannot see the page is told what becomes of files", async () => {
+browserTest("screen readers announce what becomes of files", async () => {
   await using opened = await UploadPage.open(server.url);
   const status = opened.page.getByRole("status").last();
   await opened.choose(file("told.txt", "told"));
@@ -75,7 +75,7 @@ browserTest("who cannot see the page is told what becomes of files", async () =>
 });
 
 for (const colorScheme of ["light", "dark"] as const) {
-  browserTest(`axe finds nothing to complain of in the ${colorScheme} theme`, async () => {
+  browserTest(`axe finds no violation in the ${colorScheme} theme`, async () => {
     await using opened = await UploadPage.open(server.url, { colorScheme, bypassCSP: true });
     assert.deepEqual(await opened.violations(), [], "empty");
     await opened.throttle(100 * 1024);
@@ -106,7 +106,7 @@ for (const colorScheme of ["light", "dark"] as const) {
 }
 
 browserTest(
-  "a token is asked for, a wrong one told, a right one used for what waited and kept for the tab",
+  "the page asks for a token, reports a wrong one, uses a right one for waiting files, and keeps it for the tab",
   async () => {
     await using opened = await UploadPage.open(guarded.url);
     const { page } = opened;
@@ -135,7 +135,7 @@ for (const [locale, own, uppys] of [
   ["ja-JP", "Upload a file", "ファイル"],
   ["xx", "Upload a file", "Drop files here"],
 ] as const) {
-  browserTest(`a browser that prefers ${locale} gets that as far as it is there`, async () => {
+  browserTest(`a browser that prefers ${locale} gets that language as far as it exists`, async () => {
     await using opened = await UploadPage.open(server.url, { locale });
     await opened.page.locator("header", { hasText: own }).waitFor();
     await opened.page.locator(".uppy-Dashboard-AddFiles-title", { hasText: uppys }).waitFor();
@@ -145,7 +145,7 @@ for (const [locale, own, uppys] of [
   });
 }
 
-browserTest("nothing sticks out of a narrow screen, however long the names", async () => {
+browserTest("nothing overflows a narrow screen, however long the names", async () => {
   const viewport = { width: 360, height: 700 };
   await using opened = await UploadPage.open(server.url, { viewport, hasTouch: true, isMobile: true });
   await opened.page.getByRole("tab", { name: "Take Picture" }).waitFor();
@@ -158,7 +158,7 @@ browserTest("nothing sticks out of a narrow screen, however long the names", asy
   assert.equal(await width(), 360);
 });
 
-browserTest("a path of its own is where the page uploads to", async () => {
+browserTest("the page uploads to the configured path", async () => {
   await using other = await ServerProcess.start({ dir: join(folder, "other"), env: { UPLOAD_PREFIX: "/a/b" } });
   await using opened = await UploadPage.open(other.url);
   await opened.choose(file("elsewhere.txt", "elsewhere"));
@@ -175,13 +175,13 @@ browserTest("without JavaScript the form leads to the file", async () => {
   await opened.page.waitForURL(`${server.url}/uploads/${sha256("no script")}.txt`);
 });
 
-browserTest("where a token is needed, a browser without JavaScript is told that it cannot send one", async () => {
+browserTest("if a token is needed, a browser without JavaScript is told that it cannot send one", async () => {
   await using opened = await UploadPage.open(guarded.url, { javaScriptEnabled: false });
   await opened.page.getByText("which this page can only send with JavaScript").waitFor();
   assert.equal(await opened.page.getByRole("button").count(), 0, "what cannot work is not offered");
 });
 
-browserTest("a script that does not come leaves the form", async () => {
+browserTest("the form appears if the script does not load", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.page.route("**/page/*.js", (route) => route.abort());
   await opened.page.reload();

@@ -32,7 +32,7 @@ async function underWay({ page }: UploadPage): Promise<void> {
   await page.getByText(/^Uploading: [1-9]\d?%$/).waitFor();
 }
 
-browserTest("progress is told with the rate and the time that is left", async () => {
+browserTest("progress shows the rate and the remaining time", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.throttle(MIB);
   await opened.choose((await newFile("progress.bin")).path);
@@ -42,7 +42,7 @@ browserTest("progress is told with the rate and the time that is left", async ()
   assert.deepEqual(opened.complaints, []);
 });
 
-browserTest("an upload that is paused stops, and goes on when it is resumed", async () => {
+browserTest("a paused upload stops, and resumes", async () => {
   const { path, segment } = await newFile("paused.bin");
   await using opened = await UploadPage.open(server.url);
   await opened.throttle(MIB);
@@ -59,7 +59,7 @@ browserTest("an upload that is paused stops, and goes on when it is resumed", as
   assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
 });
 
-browserTest("an upload that is cancelled is gone from the page, and can be begun again", async () => {
+browserTest("a cancelled upload disappears from the page, and can be started again", async () => {
   const { path } = await newFile("cancelled.bin");
   await using opened = await UploadPage.open(server.url);
   const devtools = await opened.throttle(MIB);
@@ -73,7 +73,7 @@ browserTest("an upload that is cancelled is gone from the page, and can be begun
   await opened.stored(1);
 });
 
-browserTest("what is chosen without a network is uploaded when there is one", async () => {
+browserTest("files that are chosen while offline are uploaded once online", async () => {
   const { path, segment } = await newFile("offline.bin");
   await using opened = await UploadPage.open(server.url);
   await opened.context.setOffline(true);
@@ -87,31 +87,28 @@ browserTest("what is chosen without a network is uploaded when there is one", as
   assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
 });
 
-browserTest(
-  "after a reload the page says what was interrupted, and the same file goes on from where it stopped",
-  async () => {
-    const { path, segment } = await newFile("reloaded.bin", 6 * MIB);
-    await using opened = await UploadPage.open(server.url);
-    opened.page.on("dialog", (dialog) => void dialog.accept());
-    const devtools = await opened.throttle(2 * MIB);
-    await opened.choose(path);
-    await opened.page.getByText(/^Uploading: [4-9]\d%$/).waitFor();
-    await opened.page.reload();
-    await devtools.detach();
-    await opened.page.locator("#interrupted", { hasText: "reloaded.bin" }).waitFor();
-    const offsets: number[] = [];
-    opened.page.on("request", (request) => {
-      if (request.method() === "PATCH") offsets.push(Number(request.headers()["upload-offset"]));
-    });
-    await opened.choose(path);
-    await opened.stored(1);
-    assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
-    assert.ok((offsets[0] ?? 0) > 0, `went on at ${offsets[0]}`);
-    assert.equal(await opened.page.locator("#interrupted").isVisible(), false);
-  },
-);
+browserTest("after a reload the page names the interrupted files, and the same file resumes", async () => {
+  const { path, segment } = await newFile("reloaded.bin", 6 * MIB);
+  await using opened = await UploadPage.open(server.url);
+  opened.page.on("dialog", (dialog) => void dialog.accept());
+  const devtools = await opened.throttle(2 * MIB);
+  await opened.choose(path);
+  await opened.page.getByText(/^Uploading: [4-9]\d%$/).waitFor();
+  await opened.page.reload();
+  await devtools.detach();
+  await opened.page.locator("#interrupted", { hasText: "reloaded.bin" }).waitFor();
+  const offsets: number[] = [];
+  opened.page.on("request", (request) => {
+    if (request.method() === "PATCH") offsets.push(Number(request.headers()["upload-offset"]));
+  });
+  await opened.choose(path);
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [`${server.url}/uploads/${segment}`]);
+  assert.ok((offsets[0] ?? 0) > 0, `went on at ${offsets[0]}`);
+  assert.equal(await opened.page.locator("#interrupted").isVisible(), false);
+});
 
-browserTest("links are there after a reload as well, until the list is cleared", async () => {
+browserTest("links survive a reload until the list is cleared", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.choose(file("kept.txt", "kept"), file("kept too.txt", "kept too"));
   await opened.stored(2);
@@ -125,7 +122,7 @@ browserTest("links are there after a reload as well, until the list is cleared",
   assert.equal(await opened.page.locator("#results").isVisible(), false);
 });
 
-browserTest("a server that is killed and started again gets the rest", async () => {
+browserTest("a server that is killed and started again receives the rest", async () => {
   const dir = join(folder, "killed");
   const first = await ServerProcess.start({ dir });
   const { path, segment } = await newFile("killed.bin");

@@ -51,13 +51,13 @@ async function assertWorks(page: Page, url: string): Promise<void> {
 }
 
 for (const [how, script] of Object.entries(STORAGES)) {
-  browserTest(`the page uploads and shows links where storage is ${how}`, async () => {
+  browserTest(`the page uploads and shows links if storage is ${how}`, async () => {
     await using opened = await UploadPage.open(server.url, {}, script);
     await assertWorks(opened.page, server.url);
     assert.deepEqual(opened.complaints, []);
   });
 
-  browserTest(`a token is used for as long as the page is open where storage is ${how}`, async () => {
+  browserTest(`a token is used while the page is open if storage is ${how}`, async () => {
     await using opened = await UploadPage.open(guarded.url, {}, script);
     await opened.page.locator("#token").fill(TOKEN);
     await opened.page.getByRole("button", { name: "Use token" }).click();
@@ -93,7 +93,7 @@ browserTest("the page works in a browser that blocks all cookies and site data",
   }
 });
 
-browserTest("links that were kept are shown again, but for an entry that is broken", async () => {
+browserTest("remembered links are shown again, except for a broken entry", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.choose(file("kept.txt", "kept"));
   await opened.stored(1);
@@ -108,7 +108,7 @@ browserTest("links that were kept are shown again, but for an entry that is brok
 });
 
 void test(
-  "below a path that the proxy takes off, the page, its form and its command upload there",
+  "behind a proxy that strips a path, the page, its form and its command upload below that path",
   needing("nginx"),
   async () => {
     const env = { UPLOAD_PUBLIC_URL: "http://files.example.com/share/" };

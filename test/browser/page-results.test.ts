@@ -47,7 +47,7 @@ async function copied(opened: UploadPage, name: string): Promise<string> {
 const linkOf = (content: string | Buffer, extension: string, at: ServerProcess = server): string =>
   `${at.url}/uploads/${sha256(content)}.${extension}`;
 
-browserTest("links are copied, one and all, as they are, as Markdown and as HTML", async () => {
+browserTest("one link or all links are copied as they are, as Markdown and as HTML", async () => {
   await using opened = await withStored(file("a [1].txt", "copy a"), file('b "2".png', PNG, "image/png"));
   const a = linkOf("copy a", "txt");
   const b = linkOf(PNG, "png");
@@ -80,7 +80,7 @@ for (const [name, type, start, end] of [
   });
 }
 
-browserTest("where files are no scripts and style sheets, their HTML is a link", async () => {
+browserTest("if scripts and style sheets are not served as such, their HTML is a link", async () => {
   for (const [name, type] of [
     ["app.js", "text/javascript"],
     ["site.css", "text/css"],
@@ -94,7 +94,7 @@ browserTest("where files are no scripts and style sheets, their HTML is a link",
   }
 });
 
-browserTest("a script with its integrity runs, and one that was changed does not", async () => {
+browserTest("a script with its integrity runs, and a changed one does not", async () => {
   await using opened = await withStoredAt(scripting, file("title.js", 'document.title = "it ran"', "text/javascript"));
   await opened.page.locator("summary").click();
   const html = await copied(opened, "Copy: HTML (title.js)");
@@ -119,7 +119,7 @@ browserTest("a script with its integrity runs, and one that was changed does not
   assert.equal(await run(html), "it ran");
 });
 
-browserTest("a broken entry among the kept links costs no other link", async () => {
+browserTest("a broken entry among the remembered links loses no other link", async () => {
   await using opened = await withStored(file("kept.txt", "kept"));
   const broken = [{ url: "http://[" }, { url: "javascript:alert(1)" }, { url: "//" }, { url: 1 }, {}, null, "text", []];
   await opened.page.evaluate((broken) => {
@@ -132,7 +132,7 @@ browserTest("a broken entry among the kept links costs no other link", async () 
   assert.deepEqual(opened.complaints, []);
 });
 
-browserTest("the digest is told, and the file's own page is linked to", async () => {
+browserTest("the digest and a link to the file's page are shown", async () => {
   await using opened = await withStored(file("own.txt", "a page of its own"));
   await opened.page.locator("summary").click();
   assert.equal(await copied(opened, "Copy: Digest (own.txt)"), `sha256:${sha256("a page of its own")}`);
@@ -166,7 +166,7 @@ browserTest("the QR code is that of the link, in both themes", async () => {
   }
 });
 
-browserTest("links are copied without https as well", async () => {
+browserTest("links can be copied without https, too", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.context.addInitScript(() => {
     // what a page without https finds

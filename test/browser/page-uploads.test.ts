@@ -31,7 +31,7 @@ browserTest("chosen files are stored, and their links show them", async () => {
   assert.equal(await opened.page.locator("body").textContent(), "first");
 });
 
-browserTest("several files are dropped, in the Dashboard and beside it", async () => {
+browserTest("several files can be dropped, in the Dashboard and beside it", async () => {
   await using opened = await UploadPage.open(server.url);
   for (const [place, name] of [
     [".uppy-Dashboard-AddFiles", "inside"],
@@ -50,7 +50,7 @@ browserTest("several files are dropped, in the Dashboard and beside it", async (
   assert.deepEqual(opened.complaints, []);
 });
 
-browserTest("a dropped folder is the files in it, wherever they are", async () => {
+browserTest("a dropped folder yields all files in it, at any depth", async () => {
   const dropped = join(folder, "dropped");
   await mkdir(join(dropped, "deep", "empty"), { recursive: true });
   await writeFile(join(dropped, "top.txt"), "in a folder");
@@ -80,7 +80,7 @@ browserTest("dropped text is left alone", async () => {
   assert.deepEqual(opened.complaints, []);
 });
 
-browserTest("pasted files are stored, once", async () => {
+browserTest("pasted files are stored once", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.page.evaluate(() => {
     const clipboardData = new DataTransfer();
@@ -91,29 +91,26 @@ browserTest("pasted files are stored, once", async () => {
   assert.equal(await opened.page.locator(".name").textContent(), "pasted.txt");
 });
 
-browserTest(
-  "what is stored already is hashed in a worker, said to be there, and next to nothing of it is sent",
-  async () => {
-    const content = Buffer.alloc(8 * MIB, "a large one");
-    await writeFile(join(folder, "large.bin"), content);
-    const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
-    assert.equal(stored.status, 201);
-    await using opened = await UploadPage.open(server.url);
-    // all of it would take a quarter of a minute
-    await opened.throttle(MIB / 2);
-    const [worker] = await Promise.all([opened.page.waitForEvent("worker"), opened.choose(join(folder, "large.bin"))]);
-    assert.match(worker.url(), /\/page\/hash-worker-/);
-    await opened.stored(1);
-    assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already stored/);
-    const [{ sent = NaN }] = (await opened.page.evaluate(() =>
-      JSON.parse(sessionStorage.getItem("results") ?? "[]"),
-    )) as [{ sent?: number }];
-    assert.ok(sent < 4 * MIB, String(sent));
-    assert.deepEqual(opened.complaints, []);
-  },
-);
+browserTest("existing content is hashed in a worker, reported as stored, and hardly any of it is sent", async () => {
+  const content = Buffer.alloc(8 * MIB, "a large one");
+  await writeFile(join(folder, "large.bin"), content);
+  const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: content });
+  assert.equal(stored.status, 201);
+  await using opened = await UploadPage.open(server.url);
+  // all of it would take a quarter of a minute
+  await opened.throttle(MIB / 2);
+  const [worker] = await Promise.all([opened.page.waitForEvent("worker"), opened.choose(join(folder, "large.bin"))]);
+  assert.match(worker.url(), /\/page\/hash-worker-/);
+  await opened.stored(1);
+  assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already stored/);
+  const [{ sent = NaN }] = (await opened.page.evaluate(() =>
+    JSON.parse(sessionStorage.getItem("results") ?? "[]"),
+  )) as [{ sent?: number }];
+  assert.ok(sent < 4 * MIB, String(sent));
+  assert.deepEqual(opened.complaints, []);
+});
 
-browserTest("a file over the limit is refused before it is sent, and why is said", async () => {
+browserTest("a file over the limit is refused before it is sent, with the reason", async () => {
   await using opened = await UploadPage.open(server.url);
   let posts = 0;
   opened.page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
@@ -143,7 +140,7 @@ browserTest("a 413 can be read in a browser, however much is still being sent", 
   }
 });
 
-browserTest("what the server says of an error is what the page says, until another attempt goes well", async () => {
+browserTest("the page shows the server's error text until another attempt succeeds", async () => {
   await using opened = await UploadPage.open(server.url);
   const { page } = opened;
   for (const { status, code, detail } of [
@@ -185,7 +182,7 @@ for (const [what, name] of [
   });
 }
 
-browserTest("an uploaded page runs nothing, opened from its link or embedded", async () => {
+browserTest("an uploaded page runs nothing, whether opened from its link or embedded", async () => {
   await using opened = await UploadPage.open(server.url);
   const { page } = opened;
   const evil = `<svg xmlns="http://www.w3.org/2000/svg"><script>parent.document.title = document.title = "owned"</script></svg>`;
@@ -204,7 +201,7 @@ browserTest("an uploaded page runs nothing, opened from its link or embedded", a
   }
 });
 
-browserTest("a chosen picture is shown in small, and a file that only claims to be one does no harm", async () => {
+browserTest("a chosen picture has a thumbnail, and a file that only claims to be one does no harm", async () => {
   await using opened = await UploadPage.open(server.url);
   await opened.choose(file("real.png", PNG, "image/png"), file("false.png", "no picture", "image/png"));
   await opened.stored(2);

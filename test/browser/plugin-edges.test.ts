@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => place[Symbol.asyncDispose]());
 
-browserTest("what the server has is not sent at all where hashing is far quicker than the network", async () => {
+browserTest("existing content is not sent at all if hashing is far faster than the network", async () => {
   const bytes = randomBytes(96 * MIB);
   assert.equal((await fetch(endpointOf(place.server), { method: "POST", body: bytes })).status, 201);
   await using browser = await openBrowser();
@@ -40,7 +40,7 @@ browserTest("what the server has is not sent at all where hashing is far quicker
 
 for (const isTooEarly of [false, true]) {
   const when = isTooEarly ? "after an upload without it" : "and the upload is taken up";
-  browserTest(`a file too large for Golden Retriever goes on when it is chosen again, ${when}`, async () => {
+  browserTest(`a file too large for Golden Retriever resumes when it is chosen again, ${when}`, async () => {
     await using browser = await openBrowser();
     await using proxy = await BreakingProxy.start(place.server.port, { up: 12 * MIB, holds: true, times: 1 });
     const options = { endpoint: endpointOf(proxy), restores: true, keeps: MIB };
@@ -74,30 +74,33 @@ for (const isTooEarly of [false, true]) {
   });
 }
 
-browserTest("a file that is removed and added again is uploaded, and told nothing of its first upload", async () => {
-  await using browser = await openBrowser();
-  await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
-  const { page } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
-  const bytes = randomBytes(24 * MIB);
-  await place.add(page, { "again.bin": bytes });
-  const others = await place.unfinished();
-  const first = upload(page);
-  await until(async () => proxy.broken === 1);
-  const begun = (await place.unfinished()).find((id) => !others.includes(id));
-  assert.ok(begun !== undefined);
-  const stories = await page.evaluate(() => {
-    window.uppy.removeFile(window.uppy.getFiles()[0]?.id ?? "");
-    window.plugin.add();
-    return window.plugin.upload();
-  });
-  const { url, error } = only(stories);
-  assert.equal(error, null);
-  assert.equal(await stored(url ?? ""), sha256(bytes));
-  assert.equal(only(await first).error, null);
-  await until(async () => !(await place.unfinished()).includes(begun));
-});
+browserTest(
+  "a file that is removed and added again is uploaded, and receives no events of its first upload",
+  async () => {
+    await using browser = await openBrowser();
+    await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
+    const { page } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
+    const bytes = randomBytes(24 * MIB);
+    await place.add(page, { "again.bin": bytes });
+    const others = await place.unfinished();
+    const first = upload(page);
+    await until(async () => proxy.broken === 1);
+    const begun = (await place.unfinished()).find((id) => !others.includes(id));
+    assert.ok(begun !== undefined);
+    const stories = await page.evaluate(() => {
+      window.uppy.removeFile(window.uppy.getFiles()[0]?.id ?? "");
+      window.plugin.add();
+      return window.plugin.upload();
+    });
+    const { url, error } = only(stories);
+    assert.equal(error, null);
+    assert.equal(await stored(url ?? ""), sha256(bytes));
+    assert.equal(only(await first).error, null);
+    await until(async () => !(await place.unfinished()).includes(begun));
+  },
+);
 
-browserTest("files that are sent when the plugin is taken away fail, and go on with another one", async () => {
+browserTest("running uploads fail when the plugin is removed, and resume with another one", async () => {
   await using browser = await openBrowser();
   await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
   const options = { endpoint: endpointOf(proxy) };
@@ -117,7 +120,7 @@ browserTest("files that are sent when the plugin is taken away fail, and go on w
   assert.ok(!sent.some((request) => request.method() === "POST"), "it did not begin anew");
 });
 
-browserTest("a token that is set later is sent with the next attempt", async () => {
+browserTest("a token that is set later is used by the next attempt", async () => {
   await using server = await place.anotherServer({ UPLOAD_TOKENS: "the-right-token-of-the-test" });
   await using browser = await openBrowser();
   const headers = { authorization: "Bearer a-wrong-token-of-the-test" };
@@ -133,7 +136,7 @@ browserTest("a token that is set later is sent with the next attempt", async () 
   assert.equal(only(await page.evaluate(() => window.plugin.stories())).body?.digest, `sha256:${sha256("secret")}`);
 });
 
-browserTest("a service that is not there is a failure of the network", async () => {
+browserTest("an unreachable service is a network error", async () => {
   await using browser = await openBrowser();
   const gone = await place.anotherServer();
   await gone.stop();
@@ -143,7 +146,7 @@ browserTest("a service that is not there is a failure of the network", async () 
   assert.deepEqual([error?.isNetworkError, error?.status], [true, null]);
 });
 
-browserTest("files of other services are refused in words, and others are uploaded all the same", async () => {
+browserTest("remote files are refused with a message, and the others are uploaded", async () => {
   await using browser = await openBrowser();
   const { page } = await place.openPage(browser.context, { endpoint: endpointOf(place.server) });
   await place.add(page, { "local.txt": Buffer.from("local") });

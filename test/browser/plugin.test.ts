@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => place[Symbol.asyncDispose]());
 
-browserTest("several files are uploaded, each with its progress, its link and what the server says of it", async () => {
+browserTest("several files are uploaded, each with its progress, its link and its receipt", async () => {
   await using browser = await openBrowser();
   const { page, complaints } = await place.openPage(browser.context, { endpoint: endpointOf(place.server) });
   const files = { "a.txt": Buffer.from("a"), "b.png": randomBytes(300_000), "c.bin": randomBytes(20 * MIB) };
@@ -43,7 +43,7 @@ browserTest("several files are uploaded, each with its progress, its link and wh
   assert.deepEqual(complaints, []);
 });
 
-browserTest("what the server has is told to exist, and not sent to its end", async () => {
+browserTest("existing content is reported as such, and not sent to its end", async () => {
   const bytes = randomBytes(32 * MIB);
   assert.equal((await fetch(endpointOf(place.server), { method: "POST", body: bytes })).status, 201);
   await using browser = await openBrowser();
@@ -58,7 +58,7 @@ browserTest("what the server has is told to exist, and not sent to its end", asy
 });
 
 for (const whole of [false, true]) {
-  browserTest(`${whole ? "all files are" : "one file is"} paused, and sent on from where it stood`, async () => {
+  browserTest(`${whole ? "all files are" : "one file is"} paused, and resumed from the server's offset`, async () => {
     await using browser = await openBrowser();
     await using proxy = await BreakingProxy.start(place.server.port, { up: 6 * MIB, holds: true, times: 1 });
     const { page } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
@@ -87,7 +87,7 @@ for (const whole of [false, true]) {
   });
 }
 
-browserTest("without a network an upload waits, and goes on when it is back", async () => {
+browserTest("an upload waits while the browser is offline, and resumes", async () => {
   await using browser = await openBrowser();
   await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
   // who did not wait would have given up at once
@@ -107,7 +107,7 @@ browserTest("without a network an upload waits, and goes on when it is back", as
 });
 
 for (const way of ["removed", "cancelled", "destroyed"] as const) {
-  browserTest(`a file that is ${way} while it is sent is given up here and at the server`, async () => {
+  browserTest(`a file that is ${way} while it is sent is cancelled here and at the server`, async () => {
     await using browser = await openBrowser();
     await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });
     const { page, sent, complaints } = await place.openPage(browser.context, { endpoint: endpointOf(proxy) });
@@ -145,7 +145,7 @@ browserTest("a file above the limit fails with the server's text and code", asyn
   assert.equal(await page.evaluate(() => window.uppy.getFiles().filter(({ error }) => error).length), 1);
 });
 
-browserTest("after a failure another attempt goes on from where the server stands", async () => {
+browserTest("a retry after a failure resumes from the server's offset", async () => {
   await using browser = await openBrowser();
   const proxy = await BreakingProxy.start(place.server.port, 6 * MIB);
   const { port } = new URL(proxy.url);
@@ -164,7 +164,7 @@ browserTest("after a failure another attempt goes on from where the server stand
   assert.ok(!sent.some((request) => request.method() === "POST"), "it did not begin anew");
 });
 
-browserTest("a server that is killed and started again is gone on with", async () => {
+browserTest("an upload survives a server that is killed and started again", async () => {
   let killed = await place.anotherServer();
   const { port } = killed;
   await using browser = await openBrowser();
@@ -181,7 +181,7 @@ browserTest("a server that is killed and started again is gone on with", async (
   assert.equal(await stored(url ?? ""), sha256(bytes));
 });
 
-browserTest("a file that Golden Retriever restores after a reload goes on from where the server stands", async () => {
+browserTest("a file that Golden Retriever restores after a reload resumes from the server's offset", async () => {
   await using browser = await openBrowser();
   await using proxy = await BreakingProxy.start(place.server.port, { up: 12 * MIB, holds: true, times: 1 });
   const options = { endpoint: endpointOf(proxy), restores: true };

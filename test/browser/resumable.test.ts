@@ -104,7 +104,7 @@ browserTest("tus-js-client: a file in chunks, whose link can be read, and the en
   await stored(server.url + link);
 });
 
-browserTest("tus-js-client: an upload that was left goes on after the page was loaded anew", async () => {
+browserTest("tus-js-client: an abandoned upload resumes after the page was reloaded", async () => {
   await using browser = await openBrowser();
   const { page, sent } = await openPage(browser.context, tusSite);
   const bytes = randomBytes(6 * MIB);
@@ -170,7 +170,7 @@ browserTest("tus-js-client: connections that are cut in the middle of a chunk", 
   assert.deepEqual(await stored(server.url + link), { hash: sha256(bytes), type: "image/png" });
 });
 
-browserTest("tus-js-client: a page of an origin that is not listed is not let in", async () => {
+browserTest("tus-js-client: a page of an unlisted origin is refused", async () => {
   await using browser = await openBrowser();
   await using site = await openSite("");
   const { page } = await openPage(browser.context, site);
@@ -204,7 +204,7 @@ browserTest("Uppy: several files, with their names and types", async () => {
   }
 });
 
-browserTest("Uppy: a pause, and on from there", async () => {
+browserTest("Uppy: an upload is paused and resumed", async () => {
   await using browser = await openBrowser();
   const { page, sent } = await openPage(browser.context, uppySite);
   const bytes = randomBytes(8 * MIB);

@@ -12,7 +12,7 @@ export const PNG: Buffer = Buffer.from(
   "base64",
 );
 
-/** One for all tests of a file: starting it takes longer than most of them. */
+/** One browser for all tests of a file, because starting it takes longer than most of them. */
 let browser: Promise<Browser> | null = null;
 after(async () => {
   await (await browser)?.close();
@@ -29,11 +29,11 @@ export function file(name: string, content: string | Buffer, mimeType = ""): Cho
   return { name, mimeType, buffer: Buffer.from(content) };
 }
 
-/** The upload page, open in a browser that has never been there. */
+/** The upload page, opened in a new browser context. */
 export class UploadPage implements AsyncDisposable {
   readonly page: Page;
   readonly context: BrowserContext;
-  /** Whatever the browser finds wrong, a breach of the policy included, and every request to somewhere else. */
+  /** Everything that the browser reports, including violations of the policy, and every request to another origin. */
   readonly complaints: string[] = [];
 
   private constructor(page: Page, context: BrowserContext) {
@@ -59,7 +59,7 @@ export class UploadPage implements AsyncDisposable {
   #watch(origin: string): void {
     const { page, complaints } = this;
     page.on("console", (message) => {
-      // what the server refuses, and what it is asked for and does not have
+      // except refusals of the server, and requests for what it does not have
       if (message.type() === "error" && !/Failed to load resource/.test(message.text()))
         complaints.push(message.text());
     });
@@ -77,7 +77,7 @@ export class UploadPage implements AsyncDisposable {
     await input.setInputFiles(files as ChosenFile[]);
   }
 
-  /** Resolves when so many links stand in the list. */
+  /** Resolves when the list has `count` links. */
   async stored(count: number): Promise<void> {
     await this.page.waitForFunction((count) => document.querySelectorAll(".file").length === count, count);
   }
@@ -95,7 +95,7 @@ export class UploadPage implements AsyncDisposable {
     return this.page.evaluate(() => navigator.clipboard.readText());
   }
 
-  /** Bytes a second that go out, at most. */
+  /** Limits what the page sends, in bytes per second. */
   async throttle(uploadThroughput: number): Promise<CDPSession> {
     const devtools = await this.context.newCDPSession(this.page);
     const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput };
@@ -103,7 +103,7 @@ export class UploadPage implements AsyncDisposable {
     return devtools;
   }
 
-  /** What axe finds wrong, by its rules' names. */
+  /** The violations that axe finds, by the names of its rules. */
   async violations(): Promise<readonly string[]> {
     const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
     await this.page.addScriptTag({ content: axe });

@@ -15,7 +15,7 @@ interface UppyRun {
   readonly pauses: boolean;
 }
 
-/** Uploads what was chosen in the page's input. */
+/** Uploads the file that is chosen in the page's input. */
 async function uppyUpload({ endpoint, pauses }: UppyRun): Promise<UppyOutcome> {
   const uppy = new Uppy().use(Tus, { endpoint, chunkSize: 256 * 1024, retryDelays: [0, 100, 200] });
   const input = document.querySelector<HTMLInputElement>("#file");

@@ -1,11 +1,11 @@
 import type { BrowserContext, Page, Request } from "playwright-core";
 
-/** A page, and what it asks of a service. */
+/** A page, and its requests to a service. */
 export interface WatchedPage {
   readonly page: Page;
   /** Requests to the service. */
   readonly sent: Request[];
-  /** What the browser finds wrong: a policy that was broken, an error that nobody caught. */
+  /** What the browser reports: violations of the policy, and uncaught errors. */
   readonly complaints: string[];
 }
 

@@ -19,7 +19,7 @@ async function read(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(stream));
 }
 
-test("a file is found by its URL, its path, its last segment and its digest", async () => {
+test("a file is found by URL, path, last segment or digest", async () => {
   await using service = await Service.start();
   const client = clientOf(service);
   const { url, digest, integrity } = await client.upload(Buffer.from("hello"), { filename: "a.txt" });
@@ -35,7 +35,7 @@ test("a file is found by its URL, its path, its last segment and its digest", as
   assert.deepEqual(bare, { url: url.replace(".txt", ""), type: "application/octet-stream", ...facts });
 });
 
-test("what is not there is null to stat, and an error to download", async () => {
+test("stat returns null for a missing file, and download fails", async () => {
   await using service = await Service.start();
   const client = clientOf(service);
   const absent = sha256("absent");
@@ -43,7 +43,7 @@ test("what is not there is null to stat, and an error to download", async () => 
   await assert.rejects(client.download(absent), { name: "FixityClientError", code: "blob-not-found", status: 404 });
 });
 
-test("what answers, and is no fixity, is not taken for one that stores nothing, or all", async () => {
+test("stat takes another kind of server neither for an empty service nor for a full one", async () => {
   await using service = await Service.start();
   const absent = sha256("absent");
   const elsewhere = createClient({ endpoint: `${service.url}/elsewhere` });
@@ -60,7 +60,7 @@ test("what answers, and is no fixity, is not taken for one that stores nothing, 
   }
 });
 
-test("a question that is answered with another address is asked there, and a token stays at home", async () => {
+test("a redirected read is followed, and the token stays at its origin", async () => {
   const bytes = Buffer.from("moved");
   const seen: (string | undefined)[] = [];
   const fields = { ETag: `"${sha256(bytes)}"`, "Content-Length": bytes.length };
@@ -84,7 +84,7 @@ test("a question that is answered with another address is asked there, and a tok
   assert.deepEqual(seen, ["Bearer secret"]);
 });
 
-test("what is no link is refused", async () => {
+test("an invalid link is refused", async () => {
   const client = clientOf({ url: "http://127.0.0.1:1" });
   for (const link of [
     "",
@@ -99,7 +99,7 @@ test("what is no link is refused", async () => {
   }
 });
 
-test("a download goes on where its connection broke", async () => {
+test("a download resumes where its connection broke", async () => {
   await using service = await Service.start();
   await using proxy = await BreakingProxy.start(service.port, { down: 700_000 });
   const bytes = randomBytes(4 * MIB);
@@ -109,7 +109,7 @@ test("a download goes on where its connection broke", async () => {
   assert.ok(proxy.broken >= 4, `${proxy.broken}`);
 });
 
-test("a download whose connection stands still goes on over another", async () => {
+test("a stalled download resumes over another connection", async () => {
   await using service = await Service.start();
   await using proxy = await BreakingProxy.start(service.port, { down: 100_000, holds: true, times: 1 });
   const bytes = randomBytes(4 * MIB);
@@ -118,7 +118,7 @@ test("a download whose connection stands still goes on over another", async () =
   assert.ok((await read(stream)).equals(bytes));
 });
 
-test("bytes that are there are verified, and not fetched again", async () => {
+test("bytes of an earlier download are verified, and not fetched again", async () => {
   await using service = await Service.start();
   const client = clientOf(service);
   const bytes = randomBytes(2 * MIB);
@@ -148,7 +148,7 @@ test("bytes that are there are verified, and not fetched again", async () => {
   );
 });
 
-test("bytes that are not those of the link are an error at the end", async () => {
+test("a download of wrong bytes fails at its end", async () => {
   const right = randomBytes(100_000);
   const wrong = Buffer.from(right);
   wrong[99_999] = (wrong[99_999] ?? 0) ^ 1;
@@ -161,7 +161,7 @@ test("bytes that are not those of the link are an error at the end", async () =>
   });
 });
 
-test("a server that knows no ranges sends all of it again, and that is well", async () => {
+test("a download resumes from a server that ignores ranges", async () => {
   const bytes = randomBytes(300_000);
   let requests = 0;
   await using server = await listen((_request, response) => {
@@ -175,7 +175,7 @@ test("a server that knows no ranges sends all of it again, and that is well", as
   assert.equal(requests, 2);
 });
 
-test("a token goes to the service's own origin, and to no other", async () => {
+test("a token is sent to the service's origin only", async () => {
   const seen: (string | undefined)[] = [];
   const listener: RequestListener = (request, response) => {
     seen.push(request.headers.authorization);
@@ -192,7 +192,7 @@ test("a token goes to the service's own origin, and to no other", async () => {
   assert.deepEqual(seen, ["Bearer secret", undefined, "Bearer secret", undefined]);
 });
 
-test("a download ends when it is stopped, or read no more", async () => {
+test("a download ends when it is aborted or its stream is cancelled", async () => {
   await using service = await Service.start();
   const client = clientOf(service);
   const { digest } = await client.upload(randomBytes(8 * MIB));

@@ -62,7 +62,7 @@ for (const complete of ["?0", undefined]) {
   }
 }
 
-test("content goes with Incremental: ?1, and a request without content does not", async () => {
+test("only requests with content carry Incremental: ?1", async () => {
   await using service = await Service.start();
   const refusing = refusingOnce("nothing", { status: 500 });
   const client = createClient({ endpoint: `${service.url}/uploads`, fetch: refusing.fetch });
@@ -77,7 +77,7 @@ test("content goes with Incremental: ?1, and a request without content does not"
 });
 
 for (const code of ["append-too-small", "append-limit-exceeded"]) {
-  test(`${code} below the limit asks for larger parts, although the limits were not told`, async () => {
+  test(`${code} below the limit leads to larger appends, even without Upload-Limit`, async () => {
     const received: number[] = [];
     await using service = await Service.start({
       onAnswer: ({ method }, _answer, { bytesReceived }) => {
@@ -94,7 +94,7 @@ for (const code of ["append-too-small", "append-limit-exceeded"]) {
   });
 }
 
-test("a server that refuses every size as too small is an error, and not asked for ever", async () => {
+test("an upload fails if the server refuses every size as too small", async () => {
   await using service = await Service.start();
   let asked = 0;
   const refuse: typeof fetch = async (url, init) => {
@@ -107,7 +107,7 @@ test("a server that refuses every size as too small is an error, and not asked f
   assert.ok(asked <= RETRY.attempts + 2, `${asked}`);
 });
 
-test("an unfinished upload of an earlier run that has failed for good is begun anew", async () => {
+test("an upload of an earlier run that has failed for good starts over", async () => {
   await using service = await Service.start();
   const endpoint = `${service.url}/uploads`;
   const bytes = randomBytes(3 * MIB);

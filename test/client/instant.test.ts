@@ -1,4 +1,4 @@
-/** The client in Node where the server has the content already, and what it finds out about that at which price. */
+/** The client in Node if the server has the content already, and what it costs to find out. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -23,7 +23,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Each request's method, path without ids, and whether it tells a digest. */
+/** Records each request's method, its path without ids, and whether it declares a digest. */
 function recording(): { requests: string[]; fetch: typeof fetch } {
   const requests: string[] = [];
   return {
@@ -37,7 +37,7 @@ function recording(): { requests: string[]; fetch: typeof fetch } {
   };
 }
 
-/** A file that cannot be hashed before something has happened; parts of it can be sent. */
+/** A file whose bytes can be sent at once, but hashed only after `until`. */
 class SlowlyHashed extends Blob {
   readonly #until: Promise<void>;
 
@@ -59,7 +59,7 @@ async function unfinished(): Promise<number> {
   return names.filter((name) => /in-progress.*[0-9a-f]{32}$/.test(name)).length;
 }
 
-test("sending stops when the digest is known and the content is there", async () => {
+test("sending stops once the digest is known and the content is stored", async () => {
   const bytes = randomBytes(24 * MIB);
   const { url } = await createClient({ endpoint: `${server.url}/uploads` }).upload(bytes);
   // the connection that sends stands still: the upload can end in no other way
@@ -85,7 +85,7 @@ test("sending stops when the digest is known and the content is there", async ()
   ]);
 });
 
-test("a digest that is told beforehand is asked for before anything is sent", async () => {
+test("a declared digest is checked with the server before anything is sent", async () => {
   const bytes = randomBytes(2 * MIB);
   const declare = `sha256:${sha256(bytes)}`;
   const { requests, fetch } = recording();
@@ -98,7 +98,7 @@ test("a digest that is told beforehand is asked for before anything is sent", as
   assert.equal(requests.at(-1), "POST /uploads with a digest");
 });
 
-test("where the network is much slower than hashing, the server is asked first", async () => {
+test("if the network is much slower than hashing, the server is asked first", async () => {
   const { requests, fetch: recorded } = recording();
   // 2 MiB/s, as if the network took so long
   const slow: typeof fetch = async (url, init) => {
@@ -160,7 +160,7 @@ function slowed(ms: number): ReturnType<typeof recording> & { readonly parted: P
   return { requests, fetch, parted };
 }
 
-test("on a slow network nothing is sent behind the first part while the digest is computed", async () => {
+test("on a slow network nothing is sent after the first append while the digest is computed", async () => {
   const bytes = randomBytes(64 * MIB);
   const { url } = await createClient({ endpoint: `${server.url}/uploads` }).upload(bytes);
   const { requests, fetch, parted } = slowed(2000);
@@ -179,7 +179,7 @@ test("on a slow network nothing is sent behind the first part while the digest i
   assert.deepEqual([phases[0], phases.at(-1)], ["sending", "hashing"]);
 });
 
-test("an upload does not wait for a digest that comes long after its bytes, unless it shall", async () => {
+test("an upload waits for a digest that comes long after its bytes only with declare: true", async () => {
   const never = Promise.withResolvers<void>();
   for (const declare of [undefined, true]) {
     const bytes = randomBytes(64 * MIB);
@@ -196,7 +196,7 @@ test("an upload does not wait for a digest that comes long after its bytes, unle
   }
 });
 
-test("every upload declares its digest, unless it shall not", async () => {
+test("every upload declares its digest, except with declare: false", async () => {
   const { requests, fetch } = recording();
   const client = createClient({ endpoint: `${server.url}/uploads`, fetch });
   const stream = (): ReadableStream<Uint8Array> => new Blob([randomBytes(3 * MIB)]).stream();
@@ -214,7 +214,7 @@ test("every upload declares its digest, unless it shall not", async () => {
   );
 });
 
-test("bytes that are damaged on the way are not stored, and sent once more", async () => {
+test("bytes that were damaged on the way are not stored, but sent once more", async () => {
   let damaged = 0;
   const damaging: typeof fetch = async (url, init) => {
     if (init?.method !== "PATCH" || damaged > 0) return fetch(url, init);
@@ -230,6 +230,6 @@ test("bytes that are damaged on the way are not stored, and sent once more", asy
   assert.equal(damaged, 1);
 });
 
-test("nothing unfinished is left of all that", async () => {
+test("no unfinished upload is left behind", async () => {
   assert.equal(await unfinished(), 0);
 });

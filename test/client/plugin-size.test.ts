@@ -1,4 +1,4 @@
-/** What a page has to load for the plugin, besides Uppy. */
+/** The size of the plugin in a page that has Uppy. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { build, type Metafile } from "esbuild";
 
 const ENTRY = fileURLToPath(new URL("../../src/uppy.ts", import.meta.url));
-const MOST = 16_000;
+const MAX_GZIP_BYTES = 16_000;
 
 interface Bundle {
   readonly code: Uint8Array;
@@ -30,15 +30,15 @@ async function bundled(contents: string, external: string[] = []): Promise<Bundl
 
 const compressed = ({ code }: Bundle): number => gzipSync(code, { level: 9 }).length;
 
-test(`the plugin and its client have ${MOST} bytes at most, minified and compressed`, async () => {
+test(`the plugin and its client have ${MAX_GZIP_BYTES} bytes at most, minified and compressed`, async () => {
   const size = compressed(await bundled(`export { default } from ${JSON.stringify(ENTRY)}`, ["@uppy/core"]));
-  assert.ok(size <= MOST, `${size} bytes`);
+  assert.ok(size <= MAX_GZIP_BYTES, `${size} bytes`);
 });
 
-test("to a page that has Uppy the plugin brings nothing but itself and the client", async () => {
+test("the plugin adds nothing but itself and the client to a page that has Uppy", async () => {
   const uppy = await bundled('export { Uppy } from "@uppy/core"');
   const both = await bundled(`export { Uppy } from "@uppy/core"; export { default } from ${JSON.stringify(ENTRY)}`);
-  assert.ok(compressed(both) - compressed(uppy) <= MOST, `${compressed(both) - compressed(uppy)} bytes`);
+  assert.ok(compressed(both) - compressed(uppy) <= MAX_GZIP_BYTES, `${compressed(both) - compressed(uppy)} bytes`);
   const own = Object.keys(both.metafile.inputs).filter((path) => !path.includes("node_modules/") && path !== "<stdin>");
   assert.ok(own.some((path) => path.endsWith("src/uppy/fixity.ts")));
   assert.deepEqual(
@@ -47,7 +47,7 @@ test("to a page that has Uppy the plugin brings nothing but itself and the clien
   );
 });
 
-test("a page that imports the plugin and does not use it gets nothing of it", async () => {
+test("a page that imports the plugin without using it gets nothing of it", async () => {
   const { code } = await bundled(`import Fixity from ${JSON.stringify(ENTRY)}; console.log("page")`, ["@uppy/core"]);
   assert.ok(code.length < 200, `${code.length} bytes`);
 });

@@ -19,8 +19,8 @@ const HEAD = { ETag: `"${HEX}"`, "Content-Length": BYTES.length, "Content-Type":
 
 /** Each way in which the client sends requests. */
 const WAYS: Readonly<Record<string, Partial<ClientOptions>>> = {
-  "Node's own client": {},
-  "an own fetch": { fetch: (...given) => fetch(...given) },
+  "Node's HTTP client": {},
+  "a custom fetch": { fetch: (...given) => fetch(...given) },
 };
 
 /** What a server was asked: the method, and whether anything in the request was the client's own. */
@@ -52,7 +52,7 @@ function redirecting(to: () => string): RequestListener {
 }
 
 for (const [way, options] of Object.entries(WAYS)) {
-  test(`questions are followed to another origin without the client's fields, by ${way}`, async () => {
+  test(`redirected reads are followed to another origin without the client's fields, by ${way}`, async () => {
     const there: Seen[] = [];
     const here: Seen[] = [];
     await using target = await listen(seeing(there, serve));
@@ -81,7 +81,7 @@ for (const [way, options] of Object.entries(WAYS)) {
     ]);
   });
 
-  test(`fields go out again where a redirect leads back, and for redirects within the origin, by ${way}`, async () => {
+  test(`the fields are sent again when a redirect leads back, and for redirects within the origin, by ${way}`, async () => {
     const there: Seen[] = [];
     const here: Seen[] = [];
     await using target = await listen(
@@ -110,7 +110,7 @@ for (const [way, options] of Object.entries(WAYS)) {
     );
   });
 
-  test(`content is never sent on, by ${way}`, async () => {
+  test(`a redirect of content is never followed, by ${way}`, async () => {
     const there: Seen[] = [];
     await using target = await listen(seeing(there, (_, response) => void response.writeHead(500).end()));
     await using service = await listen(redirecting(() => target.url));
@@ -121,7 +121,7 @@ for (const [way, options] of Object.entries(WAYS)) {
     assert.deepEqual(there, []);
   });
 
-  test(`an upload whose address is at another origin is sent there without the client's fields, by ${way}`, async () => {
+  test(`an upload whose Location is at another origin is sent there without the client's fields, by ${way}`, async () => {
     const there: Seen[] = [];
     await using target = await listen(
       seeing(there, (request, response) => {
@@ -140,7 +140,7 @@ for (const [way, options] of Object.entries(WAYS)) {
     assert.ok(there.every(([, hasSecret]) => !hasSecret));
   });
 
-  test(`a redirect that leads in a circle, or to no http address, is an error, by ${way}`, async () => {
+  test(`a redirect in a circle, or to a URL that is not http, is an error, by ${way}`, async () => {
     const seen: Seen[] = [];
     await using circle = await listen(
       seeing(seen, ({ url }, response) => {

@@ -1,4 +1,4 @@
-/** The client in Node where connections break, proxies refuse, servers die, and uploads are paused, stopped and taken up again. */
+/** The client in Node when connections break, proxies refuse, servers die, and uploads are paused, stopped and resumed. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
@@ -36,7 +36,7 @@ function clientOf({ url }: { readonly url: string }, options: Partial<ClientOpti
   return createClient({ endpoint: `${url}/uploads`, retry: RETRY, ...options });
 }
 
-/** Requests as they are sent, but for the question whether a file is there. */
+/** Records the requests, except the one that asks whether the content is stored. */
 function recording(): { requests: string[]; fetch: typeof fetch } {
   const requests: string[] = [];
   return {
@@ -53,7 +53,7 @@ function recording(): { requests: string[]; fetch: typeof fetch } {
 const aborted = (error: unknown): boolean => error instanceof FixityClientError && error.code === "aborted";
 
 for (const kind of ["a file", "a stream"]) {
-  test(`connections that break again and again: ${kind}`, async () => {
+  test(`an upload survives connections that break again and again: ${kind}`, async () => {
     await using server = await serverOn("breaking");
     await using proxy = await BreakingProxy.start(server.port, 700_000);
     const bytes = randomBytes(6 * MIB);
@@ -62,12 +62,12 @@ for (const kind of ["a file", "a stream"]) {
     assert.equal(result.digest, `sha256:${sha256(bytes)}`);
     assert.equal(await stored(result.url.replace(proxy.url, server.url)), sha256(bytes));
     assert.ok(proxy.broken >= 4, `${proxy.broken}`);
-    // what had arrived was not sent again
+    // bytes that had arrived were not sent again
     assert.ok(result.sent < 3 * bytes.length, `${result.sent}`);
   });
 }
 
-test("parts shrink until a proxy lets them through", async () => {
+test("appends shrink until a proxy passes them", async () => {
   await using server = await serverOn("limited");
   await using proxy = await LimitingProxy.start({ port: server.port, limit: MIB });
   const bytes = randomBytes(20 * MIB);
@@ -81,14 +81,14 @@ test("parts shrink until a proxy lets them through", async () => {
   assert.equal(Math.max(...proxy.passed), MIB);
 });
 
-test("a small file that a proxy refuses goes in parts", async () => {
+test("a small file that a proxy refuses is sent in appends", async () => {
   await using server = await serverOn("limited-small");
   await using proxy = await LimitingProxy.start({ port: server.port, limit: 100_000 });
   const bytes = randomBytes(900_000);
   assert.equal((await clientOf(proxy).upload(bytes)).digest, `sha256:${sha256(bytes)}`);
 });
 
-test("a proxy that lets nothing through is an error, not an endless loop", async () => {
+test("a proxy that passes nothing is an error, not an endless loop", async () => {
   await using server = await serverOn("limited-all");
   await using proxy = await LimitingProxy.start({ port: server.port, limit: 1000 });
   await assert.rejects(clientOf(proxy).upload(randomBytes(2 * MIB)), (error: unknown) => {
@@ -100,7 +100,7 @@ test("a proxy that lets nothing through is an error, not an endless loop", async
   assert.ok(Math.min(...proxy.refused) >= 32 * 1024);
 });
 
-test("parts fit the limits that the server tells", async () => {
+test("appends fit the server's limits", async () => {
   await using server = await serverOn("append-limits", {
     UPLOAD_MAX_APPEND_SIZE: "1MiB",
     UPLOAD_MIN_APPEND_SIZE: "128KiB",
@@ -112,7 +112,7 @@ test("parts fit the limits that the server tells", async () => {
   assert.deepEqual(requests, ["POST", "PATCH 0", `PATCH ${MIB}`, `PATCH ${2 * MIB}`, `PATCH ${3 * MIB}`]);
 });
 
-test("a server that is killed and started again", async () => {
+test("an upload survives a server that is killed and started again", async () => {
   const first = await serverOn("killed");
   const { reached, onProgress } = reaching(40 * MIB);
   const bytes = randomBytes(96 * MIB);
@@ -126,7 +126,7 @@ test("a server that is killed and started again", async () => {
   assert.ok(sent < 2 * bytes.length, `${sent}`);
 });
 
-test("a connection that stands still is given up", async () => {
+test("a stalled connection is aborted", async () => {
   await using server = await serverOn("stalled");
   await using proxy = await BreakingProxy.start(server.port, { up: 700_000, holds: true, times: 1 });
   const bytes = randomBytes(12 * MIB);
@@ -135,7 +135,7 @@ test("a connection that stands still is given up", async () => {
   assert.equal(proxy.broken, 1);
 });
 
-test("a server that is not there for a while", async () => {
+test("an upload waits for a server that is down", async () => {
   const gone = await serverOn("away");
   await gone.stop();
   const bytes = randomBytes(100);
@@ -145,7 +145,7 @@ test("a server that is not there for a while", async () => {
   assert.equal(back.port, gone.port);
 });
 
-test("a wait that the server asks for is kept", async () => {
+test("Retry-After is respected", async () => {
   await using service = await Service.start();
   let refused = 0;
   const busy: typeof fetch = async (url, init) => {
@@ -159,7 +159,7 @@ test("a wait that the server asks for is kept", async () => {
   await assert.rejects(clientOf(service, { fetch: long }).upload(Buffer.from("a")), { status: 503, retryAfter: 1e8 });
 });
 
-test("a paused upload sends nothing, lets others go on, and goes on itself", async () => {
+test("a paused upload sends nothing, lets others run, and resumes", async () => {
   await using server = await serverOn("paused");
   const { requests, fetch } = recording();
   const { reached, onProgress } = reaching(4 * MIB);
@@ -180,7 +180,7 @@ test("a paused upload sends nothing, lets others go on, and goes on itself", asy
   assert.ok(sent < 2 * bytes.length);
 });
 
-test("an upload can be paused before it begins, and while its stream brings nothing", async () => {
+test("an upload can be paused before it starts, and while its stream yields nothing", async () => {
   await using service = await Service.start();
   const upload = clientOf(service).start(Buffer.from("early"));
   upload.pause();
@@ -198,7 +198,7 @@ test("an upload can be paused before it begins, and while its stream brings noth
   assert.equal((await waiting.done).digest, `sha256:${sha256("first second")}`);
 });
 
-test("an upload that is given up leaves nothing at the server", async () => {
+test("a cancelled upload leaves nothing at the server", async () => {
   await using server = await serverOn("given-up");
   const { reached, onProgress } = reaching(2 * MIB);
   const { requests, fetch } = recording();
@@ -213,7 +213,7 @@ test("an upload that is given up leaves nothing at the server", async () => {
   assert.equal(await readFile(join(folder, "given-up.json"), "utf8"), "{}");
 });
 
-test("an upload that was stopped is taken up by the next process", async () => {
+test("an upload that was stopped is resumed by the next process", async () => {
   await using server = await serverOn("stopped");
   const storage = fileStorage(join(folder, "memory", "uploads.json"));
   const path = join(folder, "stopped.bin");
@@ -243,7 +243,7 @@ test("an upload that was stopped is taken up by the next process", async () => {
 });
 
 for (const fingerprint of ["the scan of page 7", undefined]) {
-  test(`bytes ${fingerprint === undefined ? "without" : "with"} a fingerprint, after their upload was stopped`, async () => {
+  test(`bytes ${fingerprint === undefined ? "without" : "with"} a fingerprint after their upload was stopped`, async () => {
     await using server = await serverOn(`bytes-${fingerprint}`);
     const storage = fileStorage(join(folder, `bytes-${fingerprint}.json`));
     const bytes = randomBytes(64 * MIB);
@@ -257,14 +257,14 @@ for (const fingerprint of ["the scan of page 7", undefined]) {
     await assert.rejects(first, aborted);
 
     const { requests, fetch } = recording();
-    // equal, and not the same
+    // equal bytes in another buffer
     const { digest } = await clientOf(server, { storage, fetch }).upload(Uint8Array.from(bytes), given);
     assert.equal(digest, `sha256:${sha256(bytes)}`);
     assert.equal(requests.includes("POST"), fingerprint === undefined, requests.join());
   });
 }
 
-test("another file with the same fingerprint is stored as it is", async () => {
+test("another file with the same fingerprint is stored with its own bytes", async () => {
   await using server = await serverOn("same-fingerprint");
   const storage = fileStorage(join(folder, "same-fingerprint.json"));
   const stop = new AbortController();
@@ -279,7 +279,7 @@ test("another file with the same fingerprint is stored as it is", async () => {
   assert.equal(await stored(url), sha256(other));
 });
 
-test("an upload that the server has forgotten begins anew", async () => {
+test("an upload that the server has forgotten starts over", async () => {
   await using server = await serverOn("forgotten");
   const path = join(folder, "forgotten.bin");
   const bytes = randomBytes(2 * MIB);
@@ -292,7 +292,7 @@ test("an upload that the server has forgotten begins anew", async () => {
   assert.deepEqual(requests.slice(0, 2), ["HEAD", "POST"]);
 });
 
-test("a file that looks like the one before, and is another, is stored as it is", async () => {
+test("another file of the same name, size and time is stored with its own bytes", async () => {
   await using server = await serverOn("changed");
   const path = join(folder, "changed.bin");
   const storage = fileStorage(join(folder, "changed.json"));
@@ -326,7 +326,7 @@ test("a file that changes while it is uploaded is an error", async () => {
   await assert.rejects(uploaded, { code: "source-changed" });
 });
 
-test("an answer that was lost is asked for again, and nothing is sent twice", async () => {
+test("a lost response is requested again, and nothing is sent twice", async () => {
   await using server = await serverOn("lost-answer");
   const bytes = randomBytes(2 * MIB);
   const { requests, fetch: recorded } = recording();
@@ -344,7 +344,7 @@ test("an answer that was lost is asked for again, and nothing is sent twice", as
   assert.deepEqual(requests.slice(-2), ["HEAD", "GET"]);
 });
 
-test("two uploads of one file at a time do not take over each other", async () => {
+test("two simultaneous uploads of one file do not take over each other", async () => {
   await using server = await serverOn("twice");
   const path = join(folder, "twice.bin");
   const bytes = randomBytes(8 * MIB);
@@ -356,7 +356,7 @@ test("two uploads of one file at a time do not take over each other", async () =
   assert.ok(requests.filter((request) => request === "POST").length >= 2);
 });
 
-test("a storage that fails does not fail uploads", async () => {
+test("a failing storage does not fail uploads", async () => {
   await using service = await Service.start();
   const path = join(folder, "no-storage.bin");
   const bytes = randomBytes(2 * MIB);

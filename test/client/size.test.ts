@@ -1,4 +1,4 @@
-/** What a page has to load for the client. */
+/** The size of the client in a page. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const ENTRY = fileURLToPath(new URL("../../src/client.ts", import.meta.url));
-const MOST = 15_000;
+const MAX_GZIP_BYTES = 15_000;
 
 async function bundled(contents: string): Promise<{ code: Uint8Array; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
@@ -22,13 +22,13 @@ async function bundled(contents: string): Promise<{ code: Uint8Array; inputs: st
   return { code: outputFiles[0]?.contents ?? assert.fail("nothing was built"), inputs: Object.keys(metafile.inputs) };
 }
 
-test(`the client for browsers has ${MOST} bytes at most, minified and compressed`, async () => {
+test(`the client for browsers has ${MAX_GZIP_BYTES} bytes at most, minified and compressed`, async () => {
   const { code } = await bundled(`export * from ${JSON.stringify(ENTRY)}`);
   const size = gzipSync(code, { level: 9 }).length;
-  assert.ok(size <= MOST, `${size} bytes`);
+  assert.ok(size <= MAX_GZIP_BYTES, `${size} bytes`);
 });
 
-test("the client for browsers holds nothing of Node and of the server", async () => {
+test("the client for browsers contains nothing of Node and of the server", async () => {
   const { inputs } = await bundled(`export * from ${JSON.stringify(ENTRY)}`);
   assert.ok(inputs.some((path) => path.endsWith("src/client/resumable-upload.ts")));
   assert.deepEqual(
@@ -37,7 +37,7 @@ test("the client for browsers holds nothing of Node and of the server", async ()
   );
 });
 
-test("a page that imports nothing of the client but its error gets nothing else of it", async () => {
+test("a page that imports only the client's error gets nothing else of it", async () => {
   const { code } = await bundled(
     `import { FixityClientError } from ${JSON.stringify(ENTRY)}; console.log(FixityClientError)`,
   );

@@ -12,8 +12,8 @@ import { Service } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
 const WAYS: Readonly<Record<string, Partial<ClientOptions>>> = {
-  "Node's own client": {},
-  "an own fetch": { fetch: (...given) => fetch(...given) },
+  "Node's HTTP client": {},
+  "a custom fetch": { fetch: (...given) => fetch(...given) },
 };
 
 let folder = "";
@@ -27,7 +27,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The code of the error that an upload ends with, or its digest. With the usual retries, which would take minutes. */
+/** The code of the error with which an upload ends, or its digest. Retries with the defaults, which would take minutes. */
 async function outcome(
   source: UploadSource,
   options: UploadOptions = {},
@@ -51,7 +51,7 @@ const CHANGES: Readonly<Record<string, (path: string) => void>> = {
 };
 
 for (const [way, client] of Object.entries(WAYS)) {
-  test(`a file that has changed since it was opened is an error at once, by ${way}`, { timeout: 60_000 }, async () => {
+  test(`a file that has changed since it was opened fails at once, by ${way}`, { timeout: 60_000 }, async () => {
     for (const [change, apply] of Object.entries(CHANGES)) {
       for (const size of [100, 300_000, 3 * MIB]) {
         for (const declare of [undefined, true, false]) {
@@ -69,7 +69,7 @@ for (const [way, client] of Object.entries(WAYS)) {
   });
 }
 
-test("a file that changes between two of its parts is an error at once", { timeout: 60_000 }, async () => {
+test("a file that changes between two appends fails at once", { timeout: 60_000 }, async () => {
   for (const way of Object.values(WAYS)) {
     const path = join(folder, "growing");
     writeFileSync(path, Buffer.alloc(20 * MIB, 2));
@@ -84,7 +84,7 @@ test("a file that changes between two of its parts is an error at once", { timeo
   }
 });
 
-test("a file that grows while its last byte is on the way is an error, although the server has stored it", async () => {
+test("a file that grows while its last byte is sent fails, although the server has stored it", async () => {
   const path = join(folder, "growing-late");
   for (const [byte, open] of [
     [3, async () => path],
@@ -107,7 +107,7 @@ test("a file that grows while its last byte is on the way is an error, although 
   }
 });
 
-test("a stream of which nothing can be read is refused", { timeout: 60_000 }, async () => {
+test("a stream that cannot be read is refused", { timeout: 60_000 }, async () => {
   const failing = new Readable({ read: () => undefined });
   failing.destroy(new Error("broken"));
   await once(failing, "error");
@@ -149,7 +149,7 @@ test("a stream of which nothing can be read is refused", { timeout: 60_000 }, as
   reader.releaseLock();
 });
 
-test("an empty stream, and the rest of one that was begun elsewhere, are files", async () => {
+test("an empty stream, and the rest of a stream that was begun elsewhere, are files", async () => {
   const EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
   const B = "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d";
   assert.equal(await outcome(Readable.from([])), EMPTY);

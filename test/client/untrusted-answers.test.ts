@@ -1,4 +1,4 @@
-/** Answers that no fixity gives: of any length, with receipts of something else, compressed on their way. */
+/** Responses that fixity does not send: endless ones, receipts of something else, bodies that a proxy has compressed. */
 import assert from "node:assert/strict";
 import type { RequestListener, ServerResponse } from "node:http";
 import { after, before, test } from "node:test";
@@ -11,8 +11,8 @@ import { Service, sha256 } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
 const WAYS: Readonly<Record<string, Partial<ClientOptions>>> = {
-  "Node's own client": {},
-  "an own fetch": { fetch: (...given) => fetch(...given) },
+  "Node's HTTP client": {},
+  "a custom fetch": { fetch: (...given) => fetch(...given) },
 };
 
 let service: Service;
@@ -21,7 +21,7 @@ before(async () => {
 });
 after(async () => service[Symbol.asyncDispose]());
 
-/** Sends without end, as fast as it is read, and counts the bytes. */
+/** Sends endlessly, as fast as the client reads, and counts the bytes. */
 function pour(response: ServerResponse, counted: { bytes: number }): void {
   const chunk = Buffer.alloc(65_536, " ");
   const more = (): void => {
@@ -34,7 +34,7 @@ function pour(response: ServerResponse, counted: { bytes: number }): void {
 }
 
 for (const [way, options] of Object.entries(WAYS)) {
-  test(`an answer without end is given up after 1 MiB, by ${way}`, { timeout: 60_000 }, async () => {
+  test(`an endless response is aborted after 1 MiB, by ${way}`, { timeout: 60_000 }, async () => {
     for (const [method, status] of [
       ["POST", 201],
       ["POST", 500],
@@ -57,7 +57,7 @@ for (const [way, options] of Object.entries(WAYS)) {
       await assert.rejects(work, { code: "unexpected-answer", status }, `${method}, ${status}`);
       if (method === "GET")
         await assert.rejects(client.stat(sha256("a")), { code: /^(?:unexpected-answer|not-found)$/ });
-      // what the system buffers between the two ends comes on top
+      // the system's buffers between the two ends add to it
       assert.ok(counted.bytes < 64 * MIB, `${method}, ${status}: ${counted.bytes}`);
     }
   });
@@ -124,7 +124,7 @@ for (const [way, options] of Object.entries(WAYS)) {
 
 const TEXT = "a line of text that compresses well\n".repeat(10_000);
 
-test("behind nginx that compresses text, files are fetched and looked up as they are", needing("nginx"), async () => {
+test("behind an nginx that compresses text, files are read uncompressed", needing("nginx"), async () => {
   const config =
     "server { listen 80; gzip on; gzip_types *; gzip_proxied any; location / { proxy_pass http://127.0.0.1:3000; } }";
   await using front = await FrontServer.nginxWith(config, { "http://127.0.0.1:3000": service.url });
@@ -153,7 +153,7 @@ test("behind nginx that compresses text, files are fetched and looked up as they
   }
 });
 
-test("the digest decides over a file of unknown length, and over one that is longer than announced", async () => {
+test("the digest decides about a file of unknown length, and about one that is longer than announced", async () => {
   const hex = sha256(TEXT);
   const zipped = gzipSync(TEXT);
   const etag = { ETag: `"${hex}"` };

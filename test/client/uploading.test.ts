@@ -1,4 +1,4 @@
-/** The client in Node against a server process on a folder: what can be uploaded, and what is told of it. */
+/** The client in Node against a server process on a folder: what can be uploaded, and what the client reports. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -45,7 +45,7 @@ function failsWith(code: string, facts: Partial<FixityClientError> = {}): (error
   };
 }
 
-test("a small file is told of as the server knows it", async () => {
+test("the result of a small file is the server's receipt", async () => {
   const client = createClient({ endpoint, headers });
   const bytes = randomBytes(100);
   const digest = sha256(bytes);
@@ -86,25 +86,25 @@ for (const size of [0, 1, MIB, MIB + 1, 5 * MIB]) {
   }
 }
 
-test("uploadFile gives the permanent link", async () => {
+test("uploadFile returns the permanent link", async () => {
   const { uploadFile } = createClient({ endpoint, headers });
   assert.equal(await uploadFile(new File(["a file"], "a.txt")), `${endpoint}/${sha256("a file")}.txt`);
   assert.equal(await uploadFile(new File(["a file"], "a.txt"), "b.md"), `${endpoint}/${sha256("a file")}.md`);
 });
 
-test("the media type gives the link an extension where the name has none", async () => {
+test("the media type gives the link an extension if the name has none", async () => {
   const client = createClient({ endpoint, headers });
   assert.match((await client.upload(new Blob(["a"], { type: "image/png" }))).url, /\.png$/);
   assert.match((await client.upload(Buffer.from("a"), { type: "image/gif", filename: "no extension" })).url, /\.gif$/);
 });
 
-test("a file that says to be a form is stored as it is", async () => {
+test("a file of the type of a form is stored as it is", async () => {
   const client = createClient({ endpoint, headers });
   const { digest } = await client.upload(Buffer.from("no form"), { type: "multipart/form-data; boundary=x" });
   assert.equal(digest, `sha256:${sha256("no form")}`);
 });
 
-test("progress goes from nothing to all, and ends with storing", async () => {
+test("progress goes from 0 to the total, and ends with storing", async () => {
   const heard: UploadProgress[] = [];
   const bytes = randomBytes(8 * MIB);
   await createClient({ endpoint, headers }).upload(bytes, { onProgress: (progress) => heard.push(progress) });
@@ -116,7 +116,7 @@ test("progress goes from nothing to all, and ends with storing", async () => {
   }
 });
 
-test("what the server refuses is an error with its code", async () => {
+test("a refusal of the server is an error with its code", async () => {
   const file = Buffer.from("refused");
   const large = randomBytes(17 * MIB);
   const client = createClient({ endpoint, headers });
@@ -130,7 +130,7 @@ test("what the server refuses is an error with its code", async () => {
   await assert.rejects(client.upload(file, { declare }), failsWith("digest-mismatch", { status: 422 }));
 });
 
-test("header fields are asked for each request", async () => {
+test("the headers function is called for each request", async () => {
   let asked = 0;
   const client = createClient({
     endpoint,
@@ -143,7 +143,7 @@ test("header fields are asked for each request", async () => {
   assert.ok(asked >= 2, `${asked}`);
 });
 
-test("what cannot be uploaded is refused before anything is sent", async () => {
+test("an invalid source is refused before anything is sent", async () => {
   const client = createClient({ endpoint, headers });
   await mkdir(join(folder, "a folder"));
   for (const source of [join(folder, "not there"), join(folder, "a folder"), new URL("http://a/"), null, 7, {}]) {
@@ -165,7 +165,7 @@ test("what cannot be uploaded is refused before anything is sent", async () => {
   await assert.rejects(client.upload(Buffer.from("a"), { declare: "sha256:0" }), failsWith("invalid-option"));
 });
 
-test("wrong options are refused when the client is made", () => {
+test("invalid options are refused when the client is created", () => {
   const wrong = [
     { endpoint: "nothing" },
     { endpoint: "ftp://a/" },
@@ -175,7 +175,7 @@ test("wrong options are refused when the client is made", () => {
   for (const options of wrong) assert.throws(() => createClient(options), failsWith("invalid-option"));
 });
 
-test("a server that is no fixity is told from one", async () => {
+test("another kind of server is recognised as such", async () => {
   const file = Buffer.from("a");
   const large = randomBytes(2 * MIB);
   for (const [status, code] of [
@@ -199,7 +199,7 @@ test("a server that is no fixity is told from one", async () => {
   await assert.rejects(closed.upload(file), failsWith("network-error", { status: null, retryable: true }));
 });
 
-test("so many uploads run at a time as are allowed", async () => {
+test("no more uploads run at the same time than concurrency allows", async () => {
   let running = 0;
   let most = 0;
   const counted: typeof fetch = async (...args) => {
@@ -217,14 +217,14 @@ test("so many uploads run at a time as are allowed", async () => {
   assert.equal(most, 2);
 });
 
-test("a closed client ends what is under way", async () => {
+test("closing the client ends everything that is running", async () => {
   const client = createClient({ endpoint, headers });
   const waiting = client.start(new ReadableStream());
   client.close();
   await assert.rejects(waiting.done, failsWith("aborted"));
 });
 
-test("a headers function that fails ends the upload at once, with its own error", async () => {
+test("a headers function that fails ends the call at once, with its own error", async () => {
   const cause = new Error("the token service is down");
   for (const fail of [
     () => {
@@ -249,7 +249,7 @@ test("a headers function that fails ends the upload at once, with its own error"
   }
 });
 
-test("header fields that HTTP does not allow are refused at once, and not shown", async () => {
+test("header fields that HTTP does not allow are refused at once, and their values are not shown", async () => {
   for (const wrong of [{ Authorization: "Bearer\nsecret" }, { "a b": "secret" }, null] as const) {
     const client = createClient({ endpoint, headers: () => wrong as Record<string, string> });
     await assert.rejects(client.upload(Buffer.from("a")), (error: unknown) => {

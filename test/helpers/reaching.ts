@@ -1,4 +1,4 @@
-import type { UploadProgress } from "../../src/client/types.ts";
+import type { UploadProgress } from "../../src/client/node.ts";
 
 /** Resolves at the first report with so many bytes. */
 export function reaching(bytes: number): { reached: Promise<void>; onProgress: (progress: UploadProgress) => void } {
