@@ -1,5 +1,5 @@
 import "./core/require-supported-node.ts";
 export type * from "./index.ts";
-export { type Config, type ConfigSources, readConfig } from "./settings/config.ts";
+export { type Config, type ConfigSources, type Environment, readConfig } from "./settings/config.ts";
 export { type RunningServer, startServer } from "./server/server.ts";
 export type { Settings } from "./settings/settings.ts";
