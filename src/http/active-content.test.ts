@@ -34,7 +34,7 @@ test("code is served as plain text", () => {
   }
 });
 
-test("with the setting every type is served as it is", () => {
+test("with scripts enabled, every type is served as it is", () => {
   for (const extension of EXTENSIONS) {
     assert.equal(servedType(linkOf(extension), true), linkOf(extension).mediaType, extension);
   }
@@ -42,7 +42,7 @@ test("with the setting every type is served as it is", () => {
   assert.equal(servedType(linkOf("css"), true), "text/css; charset=utf-8");
 });
 
-test("no extension at all leads to a type that a browser runs", () => {
+test("no extension leads to a type that a browser runs", () => {
   assert.ok(EXTENSIONS.length > 1000);
   for (const extension of EXTENSIONS) {
     assert.doesNotMatch(

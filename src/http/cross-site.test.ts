@@ -12,7 +12,7 @@ function isRefused(fields: Fields, authority: string | undefined, trusted: Trust
   return isCrossSite({ fields: { get: (name) => fields[name] }, authority }, trusted);
 }
 
-test("clients that are no browsers pass: they send neither Origin nor Sec-Fetch-Site", () => {
+test("clients other than browsers pass: they send neither Origin nor Sec-Fetch-Site", () => {
   for (const authority of ["localhost:3000", "files.example.com", "", undefined]) {
     assert.ok(!isRefused({}, authority, NONE));
     assert.ok(!isRefused({ referer: "https://evil.example/", cookie: "a=b" }, authority, NONE));
@@ -84,7 +84,7 @@ for (const [origin, authority, passes] of [
   });
 }
 
-test("an origin that is allowed passes, whatever Sec-Fetch-Site says", () => {
+test("an allowed origin passes, whatever Sec-Fetch-Site says", () => {
   for (const site of [{}, { "sec-fetch-site": "cross-site" }, { "sec-fetch-site": "same-site" }] as Fields[]) {
     for (const origin of [APP, "https://files.example.com"]) {
       assert.ok(!isRefused({ ...site, origin }, "fixity:3000", LISTED), origin);
@@ -110,7 +110,7 @@ test("an origin that is allowed passes, whatever Sec-Fetch-Site says", () => {
   assert.ok(!isRefused({ "sec-fetch-site": "cross-site" }, "fixity:3000", { origins: "*", own: null }));
 });
 
-test("a bearer token exempts, and other credentials do not", () => {
+test("a bearer token exempts a request, other credentials do not", () => {
   const foreign = { origin: "https://evil.example", "sec-fetch-site": "cross-site" };
   for (const authorization of ["Bearer a-token", "bearer a-token"]) {
     assert.ok(!isRefused({ ...foreign, authorization }, "localhost", NONE), authorization);
@@ -121,7 +121,7 @@ test("a bearer token exempts, and other credentials do not", () => {
   assert.ok(isRefused({ ...foreign, cookie: "session=1" }, "localhost", NONE));
 });
 
-test("only GET, HEAD and OPTIONS change nothing", () => {
+test("only GET, HEAD and OPTIONS are safe", () => {
   for (const method of ["GET", "HEAD", "OPTIONS"]) assert.ok(areSafe("GET", method), method);
   for (const method of ["POST", "PUT", "PATCH", "DELETE", "TRACE", "get", ""]) {
     assert.ok(!areSafe("GET", method), method);
@@ -129,13 +129,13 @@ test("only GET, HEAD and OPTIONS change nothing", () => {
   }
 });
 
-test("long origins and hosts are refused without being parsed", () => {
+test("long origins and hosts are refused without parsing", () => {
   const long = `http://xn--${"a".repeat(16_000)}`;
   assert.ok(isRefused({ origin: long }, long.slice(7), NONE));
   assert.ok(isRefused({ origin: "http://a" }, `a${" ".repeat(16_000)}`, NONE));
 });
 
-test("a refusal names the origin where it is one, and what allows it", () => {
+test("a refusal names the origin, if it is valid, and what allows it", () => {
   const refusal = (origin: string) =>
     crossSiteRefusal(
       { fields: { get: (name) => (name === "origin" ? origin : undefined) }, authority: "a" },

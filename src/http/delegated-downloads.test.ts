@@ -10,11 +10,11 @@ const disk = diskStore({ root: "/nowhere" });
 const s3 = s3Store({ bucket: "files", region: "eu-central-1", accessKey: "key", secretKey: "secret" });
 const memory = memoryStore();
 
-test("without anybody else, we send", () => {
+test("in stream mode there is no delegate", () => {
   for (const store of [disk, s3, memory]) assert.equal(delegateFor({ mode: "stream" }, store), null);
 });
 
-test("what a store cannot do is refused when the service is set up", () => {
+test("a mode that the store does not support is refused at the start", () => {
   const refused = { code: "invalid-option", message: /needs a store/ };
   for (const store of [disk, memory]) assert.throws(() => delegateFor({ mode: "redirect" }, store), refused);
   assert.throws(() => delegateFor({ mode: "accelerated" }, memory), refused);
@@ -22,14 +22,14 @@ test("what a store cannot do is refused when the service is set up", () => {
   for (const store of [disk, s3]) assert.notEqual(delegateFor({ mode: "accelerated" }, store), null);
 });
 
-test("lifetimes are whole seconds up to a week", () => {
+test("lifetimes are integer seconds up to a week", () => {
   for (const lifetime of [1, 300, 604_800]) assert.notEqual(delegateFor({ mode: "redirect", lifetime }, s3), null);
   for (const lifetime of [0, 0.5, -1, 604_801, Number.NaN, Infinity]) {
     assert.throws(() => delegateFor({ mode: "redirect", lifetime }, s3), { code: "invalid-option" }, String(lifetime));
   }
 });
 
-test("an internal location is a path without a slash at its end, and without a way out", () => {
+test("an internal location is a path without a trailing slash and without dot segments", () => {
   for (const location of ["/a", "/internal/files", "/.well"]) {
     assert.notEqual(delegateFor({ mode: "accelerated", location }, disk), null);
   }
@@ -39,7 +39,7 @@ test("an internal location is a path without a slash at its end, and without a w
   }
 });
 
-test("a mode that is none is refused", () => {
+test("an unknown mode is refused", () => {
   const options = { mode: "fast" } as unknown as DownloadOptions;
   assert.throws(() => delegateFor(options, s3), { code: "invalid-option" });
 });

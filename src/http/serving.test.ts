@@ -7,7 +7,7 @@ import { savedName } from "./serving.ts";
 const nameFor = (extension: string | null, name: string): string | null =>
   savedName(Link.to(Digest.parse("ab".repeat(32)), extension), name);
 
-test("a name cannot make a program of a picture: the link's extension is added", () => {
+test("a name cannot make a picture a program: the link's extension is appended", () => {
   for (const [name, saved] of [
     ["setup.exe", "setup.exe.png"],
     ["setup.EXE", "setup.EXE.png"],
@@ -46,16 +46,16 @@ test("a name keeps an extension that is the link's, of the same type, or inert",
   }
 });
 
-test("unknown types are not the same type", () => assert.equal(nameFor("bin", "setup.exe"), "setup.exe.bin"));
+test("unknown types do not count as the same type", () => assert.equal(nameFor("bin", "setup.exe"), "setup.exe.bin"));
 
-test("a link without an extension has none to keep", () => assert.equal(nameFor(null, "Report.pdf"), "Report.pdf"));
+test("without an extension of the link, a name keeps its own", () => assert.equal(nameFor(null, "Report.pdf"), "Report.pdf"));
 
-test("a long name keeps the extension that was added", () => {
+test("a long name keeps the appended extension", () => {
   const saved = nameFor("png", `${"a".repeat(300)}.exe`);
   assert.equal(saved?.length, 255);
   assert.match(saved ?? "", /a\.png$/);
 });
 
-test("what is no name is none", () => {
+test("an invalid name is null", () => {
   for (const name of ["", "..", "/", "\u202e"]) assert.equal(nameFor("png", name), null);
 });

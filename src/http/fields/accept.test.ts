@@ -17,18 +17,18 @@ test("a type that no range covers is not acceptable", () => {
   assert.equal(qualityOf("text/html", ""), 0);
 });
 
-test("types and weights have no case, and white space does not count", () => {
+test("types and weights are case-insensitive, and white space is ignored", () => {
   assert.equal(qualityOf("text/html", " TEXT/Html ; Q=0.5 ,"), 0.5);
   assert.equal(qualityOf("text/html", "text/html;charset=UTF-8"), 1);
 });
 
-test("malformed elements are passed over, the others count", () => {
+test("malformed elements are ignored, the others count", () => {
   assert.equal(qualityOf("text/html", "text, /html, text/html;q=high, text/html;q=2, ;q=1, text/*;q=0.2"), 0.2);
   assert.equal(qualityOf("text/html", 'text/html;q=0.4, a/b;c="d, text/html;q=0.9'), 0.4);
   assert.equal(qualityOf("text/html", 'a/b;c="x\\", text/html;q=0.9", text/html;q=0.4'), 0.4);
 });
 
-test("a browser that sends a form prefers HTML", () => {
+test("a browser that submits a form prefers HTML", () => {
   const chrome =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8," +
     "application/signed-exchange;v=b3;q=0.7";
@@ -38,14 +38,14 @@ test("a browser that sends a form prefers HTML", () => {
   }
 });
 
-test("a program that takes anything, or JSON, or says nothing does not", () => {
+test("a program that accepts anything or JSON, or sends no Accept, does not prefer HTML", () => {
   const others = [undefined, "", "*/*", "application/json", "application/json, text/html", "text/html;q=0, */*"];
   for (const accept of [...others, "application/json, text/plain, */*"]) {
     assert.equal(prefersHtml(accept), false, accept);
   }
 });
 
-test("whatever the text, a quality lies between 0 and 1", () => {
+test("a quality is between 0 and 1 for any text", () => {
   const pieces = fc.constantFrom("text/html", "*/*", "text/*", ";", ",", "q=", "0.5", "1", "-1", '"', "\\", " ", "é");
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {
@@ -74,7 +74,7 @@ for (const [field, coding] of [
   ["br;q, ;;, ,gzip", "gzip"],
   ["brotli, x-gzip", null],
 ] as const) {
-  test(`Accept-Encoding ${field === undefined ? "that is absent" : JSON.stringify(field)} gets ${coding ?? "plain content"}`, () => {
+  test(`Accept-Encoding ${field === undefined ? "(absent)" : JSON.stringify(field)} selects ${coding ?? "identity"}`, () => {
     assert.equal(chooseCoding(CODINGS, field), coding);
   });
 }

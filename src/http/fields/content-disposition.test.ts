@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { cleanFileName } from "../../core/file-name.ts";
 import { fileNameOf, formatDisposition } from "./content-disposition.ts";
 
-test("the file name is read in each of its forms", () => {
+test("the file name is parsed in each of its forms", () => {
   assert.equal(fileNameOf('attachment; filename="a b.txt"'), "a b.txt");
   assert.equal(fileNameOf("attachment; filename=a.txt"), "a.txt");
   assert.equal(fileNameOf('ATTACHMENT; FileName="a \\"b\\" \\\\ c.txt"'), 'a "b" \\ c.txt');
@@ -12,7 +12,7 @@ test("the file name is read in each of its forms", () => {
   assert.equal(fileNameOf("attachment; filename*=ISO-8859-1'de'%FCber.txt"), "über.txt");
 });
 
-test("filename* wins over filename in either order, and loses where it cannot be decoded", () => {
+test("filename* takes precedence over filename in either order, unless it cannot be decoded", () => {
   assert.equal(fileNameOf("attachment; filename=\"e.txt\"; filename*=UTF-8''%C3%A9.txt"), "é.txt");
   assert.equal(fileNameOf("attachment; filename*=UTF-8''%C3%A9.txt; filename=\"e.txt\""), "é.txt");
   for (const malformed of ["UTF-8''%ZZ", "UTF-8''%C3", "EBCDIC''a", "a.txt", "UTF-8'%41"]) {
@@ -20,27 +20,27 @@ test("filename* wins over filename in either order, and loses where it cannot be
   }
 });
 
-test("UTF-8 that is sent as it is becomes the text it is; other bytes are Latin-1", () => {
+test("raw UTF-8 is decoded; other bytes are Latin-1", () => {
   const onTheWire = (text: string): string => Buffer.from(text, "utf8").toString("latin1");
   assert.equal(fileNameOf(onTheWire('attachment; filename="写真 🙂.png"')), "写真 🙂.png");
   assert.equal(fileNameOf('attachment; filename="r\u00e9sum\u00e9.txt"'), "résumé.txt");
 });
 
-test("without a name there is none", () => {
+test("a field without a name has none", () => {
   const nameless = [undefined, "", "attachment", "attachment;", "attachment; name=a", 'inline; filename=""'];
   for (const text of [...nameless, "attachment; filename=", "attachment; filename*=UTF-8''%ZZ"]) {
     assert.equal(fileNameOf(text), null, text);
   }
 });
 
-test("the type may be missing, and be any", () => {
+test("the type is ignored and may be missing", () => {
   for (const type of ["", "attachment; ", "inline;", 'form-data; name="upload"; ', "x; "]) {
     assert.equal(fileNameOf(`${type}filename="a.png"`), "a.png");
   }
   assert.equal(fileNameOf("filename*=UTF-8''%C3%A9.png"), "é.png");
 });
 
-test("names are read as those in forms are: paths, quotes that are not escaped, a filename* in quotes", () => {
+test("names are parsed as in forms: paths, unescaped quotes, a quoted filename*", () => {
   assert.equal(fileNameOf('attachment; filename="C:\\dir\\new.png"'), "C:\\dir\\new.png");
   assert.equal(fileNameOf('attachment; filename="te"st.png"'), 'te"st.png');
   assert.equal(fileNameOf("attachment; filename*=\"UTF-8''%C3%A9.png\""), "é.png");
@@ -64,13 +64,13 @@ test("a field that is malformed or gives two names is refused", () => {
   }
 });
 
-test("an answer names a plain ASCII file plainly", () => {
+test("a plain ASCII name is sent as it is", () => {
   assert.equal(formatDisposition("inline", null), "inline");
   assert.equal(formatDisposition("attachment", "photo.jpg"), "attachment; filename=photo.jpg");
   assert.equal(formatDisposition("inline", "my photo.jpg"), 'inline; filename="my photo.jpg"');
 });
 
-test("an answer has other names twice: exact, and in ASCII", () => {
+test("other names are sent twice: exactly, and as an ASCII fallback", () => {
   const photo = formatDisposition("attachment", "写真🙂.png");
   assert.equal(photo, "attachment; filename=___.png; filename*=UTF-8''%E5%86%99%E7%9C%9F%F0%9F%99%82.png");
   const quoted = formatDisposition("inline", '100% "a".txt');
@@ -90,7 +90,7 @@ test("a name cannot end the field, add a parameter or break the encoding", () =>
   assert.ok(formatDisposition("attachment", `${"é".repeat(10_000)}.png`).length < 2000);
 });
 
-test("any name comes back from the field that was written for it", () => {
+test("any formatted name is parsed back", () => {
   const name = fc.string({ unit: "binary", maxLength: 300 });
   fc.assert(
     fc.property(name, (name) => {
@@ -101,7 +101,7 @@ test("any name comes back from the field that was written for it", () => {
   );
 });
 
-test("any text is read or refused, nothing else", () => {
+test("any text is either parsed or refused", () => {
   const pieces = fc.constantFrom("filename", "filename*", "=", ";", '"', "\\", "UTF-8''", "%", "41", " ", "é", "写");
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {

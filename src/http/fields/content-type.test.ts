@@ -8,12 +8,12 @@ const read = (text: string): unknown => {
   return type === null ? null : [type.essence, Object.fromEntries(type.parameters)];
 };
 
-test("type, subtype and parameter names have no case; values keep theirs", () => {
+test("type, subtype and parameter names are case-insensitive; values are not", () => {
   assert.deepEqual(read("Text/HTML; Charset=UTF-8"), ["text/html", { charset: "UTF-8" }]);
   assert.deepEqual(read("image/svg+xml"), ["image/svg+xml", {}]);
 });
 
-test("boundaries are read quoted, and unquoted even where that takes quotes", () => {
+test("boundaries are parsed quoted, and unquoted even if they would need quotes", () => {
   const form = (text: string): unknown => parseContentType(`multipart/form-data; ${text}`)?.parameters.get("boundary");
   assert.equal(form("boundary=----WebKitFormBoundary7MA4"), "----WebKitFormBoundary7MA4");
   assert.equal(form('boundary="a b;c=\\"d\\""'), 'a b;c="d"');
@@ -26,7 +26,7 @@ test("a parameter may be repeated, but not with another value", () => {
   assert.equal(read("multipart/form-data; boundary=a; boundary=b"), null);
 });
 
-test("what is absent or malformed says nothing", () => {
+test("an absent or malformed field is null", () => {
   assert.equal(parseContentType(undefined), null);
   const malformed = [
     "",
@@ -43,7 +43,7 @@ test("what is absent or malformed says nothing", () => {
   }
 });
 
-test("any value comes back from its quoted form", () => {
+test("any quoted value is parsed back", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary-ascii" }), (value) => {
       const quoted = value.replace(/["\\]/g, "\\$&");

@@ -8,11 +8,11 @@ const hex = "ab".repeat(32);
 const digest = Digest.parse(hex);
 const etag = `"${hex}"`;
 
-test("a blob's tag is its digest, quoted", () => {
+test("a blob's entity tag is its quoted digest", () => {
   assert.equal(etagOf(digest), etag);
 });
 
-test("lists are read with weak tags, empty elements and commas inside of tags", () => {
+test("lists may have weak tags, empty elements and commas within tags", () => {
   assert.deepEqual(parseEntityTags('"a"'), [{ weak: false, tag: '"a"' }]);
   assert.deepEqual(parseEntityTags(' , W/"a,b" ,,""\t, "\u00e9\\" ,'), [
     { weak: true, tag: '"a,b"' },
@@ -57,7 +57,7 @@ test("If-Match compares strongly, If-None-Match weakly", () => {
   }
 });
 
-test("any list of tags is read back as it was written", () => {
+test("any formatted list of tags is parsed back", () => {
   const tag = fc.stringMatching(/^[\x21\x23-\x7e\x80-\xff]*$/).map((text) => `"${text}"`);
   const entry = fc.tuple(fc.boolean(), tag).map(([weak, tag]) => ({ weak, tag }));
   fc.assert(
@@ -68,7 +68,7 @@ test("any list of tags is read back as it was written", () => {
   );
 });
 
-test("If-Range holds for the blob's own strong tag only", () => {
+test("If-Range holds only for the blob's own strong tag", () => {
   assert.equal(ifRangeHolds(etag, etag), true);
   assert.equal(ifRangeHolds(` ${etag} `, etag), true);
   for (const text of ["", "*", '"x"', hex, `W/${etag}`, `${etag}, "x"`, "Mon, 23 Nov 2026 10:00:00 GMT"]) {

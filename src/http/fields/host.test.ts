@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { authorityInTarget, canonicalHost, hostIn, isIpLiteral, isLocalhost } from "./host.ts";
 
-test("a well-formed Host field is a host and perhaps a port", () => {
+test("a well-formed Host field is a host and an optional port", () => {
   for (const [field, host] of [
     ["localhost", "localhost"],
     ["localhost:3000", "localhost"],
@@ -23,7 +23,7 @@ test("a well-formed Host field is a host and perhaps a port", () => {
   }
 });
 
-test("a malformed Host field has no host", () => {
+test("a malformed Host field is null", () => {
   for (const field of [
     "a b",
     "a, b",
@@ -60,7 +60,7 @@ test("a malformed Host field has no host", () => {
   }
 });
 
-test("a host has one form, in which browsers write it", () => {
+test("a host has one canonical form, as browsers serialize it", () => {
   for (const [host, canonical] of [
     ["Files.Example.COM", "files.example.com"],
     ["localhost.", "localhost"],
@@ -80,7 +80,7 @@ test("a host has one form, in which browsers write it", () => {
   }
 });
 
-test("what browsers take for no host has no such form", () => {
+test("what browsers do not accept as a host has no canonical form", () => {
   for (const host of [
     "",
     ".",
@@ -102,7 +102,7 @@ test("what browsers take for no host has no such form", () => {
   assert.equal(canonicalHost(`${"a.".repeat(127)}aa`), null);
 });
 
-test("addresses and names below localhost are recognized", () => {
+test("IP addresses and names below localhost are recognized", () => {
   for (const host of ["127.0.0.1", "8.8.8.8", "[::1]", "[fe80::1]"]) assert.ok(isIpLiteral(host), host);
   for (const host of ["localhost", "127.0.0.1.example", "127.0.0.1.", "::1"]) assert.ok(!isIpLiteral(host), host);
   for (const host of ["localhost", "app.localhost", "a.b.localhost"]) assert.ok(isLocalhost(host), host);
@@ -118,7 +118,7 @@ test("addresses and names below localhost are recognized", () => {
   }
 });
 
-test("a target in absolute form names its authority, and no other form does", () => {
+test("only a target in absolute form has an authority", () => {
   for (const [target, authority] of [
     ["http://a.example/uploads", "a.example"],
     ["HTTPS://a.example:8443", "a.example:8443"],

@@ -17,7 +17,7 @@ function sent(text: string, size: number): readonly string[] | null {
 const isUnsatisfiable = (error: unknown): boolean =>
   error instanceof FixityError && error.code === "range-not-satisfiable" && error.facts["size"] === 100;
 
-test("range sets are read, with white space, empty elements and any case of the unit", () => {
+test("range sets may have white space, empty elements and a unit in any case", () => {
   assert.deepEqual(parsed("bytes=0-0"), ["0-0"]);
   assert.deepEqual(parsed("Bytes=,0-1, 5-\t,-7 ,"), ["0-1", "5-", "-7"]);
 });
@@ -30,7 +30,7 @@ test("another unit or a malformed set is ignored", () => {
   assert.equal(parsed("bytes=0-1, x"), null);
 });
 
-test("single ranges are answered as nginx answers them", () => {
+test("single ranges are resolved as nginx resolves them", () => {
   assert.deepEqual(sent("bytes=0-0", 100), ["0-0"]);
   assert.deepEqual(sent("bytes=99-", 100), ["99-99"]);
   assert.deepEqual(sent("bytes=90-1000", 100), ["90-99"]);
@@ -40,18 +40,18 @@ test("single ranges are answered as nginx answers them", () => {
   }
 });
 
-test("numbers of any length are positions behind the end", () => {
+test("numbers of any length are positions beyond the end", () => {
   const huge = "9".repeat(400);
   assert.deepEqual(sent(`bytes=1-${huge}`, 100), ["1-99"]);
   assert.deepEqual(sent(`bytes=-${huge}`, 100), ["0-99"]);
   assert.throws(() => sent(`bytes=${huge}-`, 100), isUnsatisfiable);
 });
 
-test("ranges that cannot be satisfied are left out where others can", () => {
+test("unsatisfiable ranges are dropped if others can be satisfied", () => {
   assert.deepEqual(sent("bytes=200-, 5-2, 1-2", 100), ["1-2"]);
 });
 
-test("ranges that overlap or touch are joined, the others keep their order", () => {
+test("overlapping and adjacent ranges are joined, the others keep their order", () => {
   assert.deepEqual(sent("bytes=50-59, 0-9, 10-19, 55-64, 30-39", 100), ["50-64", "0-19", "30-39"]);
   assert.deepEqual(sent("bytes=0-9, 20-29, 40-49, 5-44", 100), ["0-49"]);
   assert.deepEqual(sent("bytes=0-9, 11-19", 100), ["0-9", "11-19"]);
@@ -72,7 +72,7 @@ test("more than 16 ranges, or a flood of overlapping ones, give the whole blob",
   );
 });
 
-test("what is sent is exactly what was asked for, and no byte twice", () => {
+test("exactly the requested bytes are sent, and none twice", () => {
   const size = 40;
   const spec = fc.oneof(
     fc.tuple(fc.nat(50), fc.nat(50)).map(([first, last]) => `${first}-${last}`),
@@ -122,7 +122,7 @@ function countRuns(positions: ReadonlySet<number>): number {
   return [...positions].filter((position) => !positions.has(position - 1)).length;
 }
 
-test("a plain range is one that nobody reads in another way", () => {
+test("a plain range is one that every server parses alike", () => {
   for (const text of ["bytes=0-0", "bytes=5-", "bytes=-5", "bytes=0-999999999999999"]) assert(isPlainRange(text), text);
   for (const text of [
     "bytes=0-0,2-3",

@@ -34,7 +34,7 @@ for (const [text, value] of [
   ["1000000000000000", null],
   ["", null],
 ] as const) {
-  test(`${JSON.stringify(text)} is ${value === null ? "no Integer" : `the Integer ${value}`}`, () => {
+  test(`${JSON.stringify(text)} is ${value === null ? "not an Integer" : `the Integer ${value}`}`, () => {
     const found = parseIntegerField(text);
     assert.ok(found === value, String(found));
   });
@@ -54,7 +54,7 @@ for (const [text, value] of [
   ["?1;", null],
   ["", null],
 ] as const) {
-  test(`${JSON.stringify(text)} is ${value === null ? "no Boolean" : `the Boolean ${value}`}`, () => {
+  test(`${JSON.stringify(text)} is ${value === null ? "not a Boolean" : `the Boolean ${value}`}`, () => {
     assert.equal(parseBooleanField(text), value);
   });
 }

@@ -36,7 +36,7 @@ for (const delimiter of [delimiterOf("-a"), delimiterOf("--"), HEAD_END]) {
   });
 }
 
-test("slices are those of the chunk, not copies", async () => {
+test("slices share memory with the chunk", async () => {
   const chunk = Buffer.from("one\r\n--bone two\r\n--b");
   const scanner = new ByteScanner(
     (async function* () {
@@ -51,7 +51,7 @@ test("slices are those of the chunk, not copies", async () => {
   assert.equal(slice.byteOffset, chunk.byteOffset);
 });
 
-test("an implied line break is part of a delimiter, and never handed out", async () => {
+test("an implied line break is part of a delimiter and is never returned", async () => {
   const delimiter = delimiterOf("b");
   for (const [text, pieces] of [
     ["--b.", ["", "."]],

@@ -31,20 +31,20 @@ const FORMS: Readonly<Record<string, readonly SentPart[]>> = {
 for (const [name, parts] of Object.entries(FORMS)) {
   const bytes = formOf(BOUNDARY, parts);
 
-  test(`a form ${name} is read alike wherever one chunk ends`, async () => {
+  test(`a form ${name} is parsed alike wherever a chunk ends`, async () => {
     for (let border = 0; border <= bytes.length; border += 1) {
       assert.deepEqual(await readForm(inChunks(bytes, [border]), BOUNDARY), parts, `border at ${border}`);
     }
   });
 
-  test(`a form ${name} is read alike in chunks of any one size`, async () => {
+  test(`a form ${name} is parsed alike in chunks of any size`, async () => {
     for (let size = 1; size < 50; size += 1) {
       const borders = Array.from({ length: Math.floor(bytes.length / size) }, (_, index) => (index + 1) * size);
       assert.deepEqual(await readForm(inChunks(bytes, borders), BOUNDARY), parts, `chunks of ${size}`);
     }
   });
 
-  test(`a form ${name} that is cut off anywhere is malformed, and its last part never ends`, async () => {
+  test(`a form ${name} truncated anywhere is malformed, and its last part never ends`, async () => {
     // the line break behind the closing boundary may be missing
     for (let length = 0; length < bytes.length - 2; length += 1) {
       for (const borders of [[], Array.from({ length }, (_, index) => index)]) {
@@ -57,7 +57,7 @@ for (const [name, parts] of Object.entries(FORMS)) {
   });
 }
 
-test("any form is read as it was sent, whatever the chunks", async () => {
+test("any form is parsed as it was sent, however it is split into chunks", async () => {
   const boundary = fc.stringMatching(/^[A-Za-z0-9'()+_,\-./:=? ]{0,20}[A-Za-z0-9_-]$/);
   const form = boundary.chain((boundary) =>
     fc.tuple(fc.constant(boundary), fc.array(partOf(boundary), { maxLength: 5 })),
@@ -72,7 +72,7 @@ test("any form is read as it was sent, whatever the chunks", async () => {
   );
 });
 
-test("any bytes are read or refused, nothing else", async () => {
+test("any bytes are either parsed or refused", async () => {
   const piece = fc.oneof(
     fc.constantFrom("\r\n", "\r", "\n", "--", `--${BOUNDARY}`, `\r\n--${BOUNDARY}--`, "\r\n\r\n", ":", "; ", "="),
     fc.constantFrom(

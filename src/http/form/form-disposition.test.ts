@@ -7,18 +7,18 @@ import { parseFormDisposition } from "./part-head.ts";
 const fileNameIn = (parameters: string): string | null =>
   parseFormDisposition(`form-data; name=f; ${parameters}`).fileName;
 
-test("fields and files are told apart by the file name, be it empty", () => {
+test("a file name, even an empty one, distinguishes files from fields", () => {
   assert.deepEqual(parseFormDisposition('form-data; name="a"'), { name: "a", fileName: null });
   assert.deepEqual(parseFormDisposition('form-data; name="a"; filename="b.txt"'), { name: "a", fileName: "b.txt" });
   assert.deepEqual(parseFormDisposition('form-data; name=""; filename=""'), { name: "", fileName: "" });
 });
 
-test("names without quotes, in any case and with stray white space are read", () => {
+test("names are parsed without quotes, in any case and with stray white space", () => {
   const read = parseFormDisposition(" Form-Data ;\tNAME = upload ; FileName=my photo.jpg ;");
   assert.deepEqual(read, { name: "upload", fileName: "my photo.jpg" });
 });
 
-test("quotes and line breaks come back as browsers escape them, backslashes and other percent signs as they are", () => {
+test("quotes and line breaks are unescaped as browsers escape them; backslashes and other percent signs stay", () => {
   assert.equal(fileNameIn('filename="a%22b%0D%0Ac%25%20.txt"'), 'a"b\r\nc%25%20.txt');
   assert.equal(fileNameIn('filename="C:\\new\\table.txt"'), "C:\\new\\table.txt");
   assert.equal(fileNameIn('filename="ends with \\"'), "ends with \\");
@@ -26,11 +26,11 @@ test("quotes and line breaks come back as browsers escape them, backslashes and 
   assert.deepEqual(name, { name: "ends with \\", fileName: "b" });
 });
 
-test("backslash escapes of old curl are understood where nothing else makes sense", () => {
+test("backslash escapes of old curl are decoded if the field is malformed otherwise", () => {
   assert.equal(fileNameIn('filename="a\\"b\\\\c;d%22.txt"'), 'a"b\\c;d%22.txt');
 });
 
-test("quotes that are not escaped are part of the file name where both grammars fail", () => {
+test("unescaped quotes are part of the file name if both grammars fail", () => {
   const names: readonly (readonly [parameters: string, name: string])[] = [
     ['filename="my "best" photo.png"', 'my "best" photo.png'],
     ['filename="12" record.png"', '12" record.png'],
@@ -47,7 +47,7 @@ test("quotes that are not escaped are part of the file name where both grammars 
   assert.deepEqual(before, { name: "f", fileName: 'a "b".txt' });
 });
 
-test("nothing is smuggled in by quotes that are not escaped", () => {
+test("unescaped quotes cannot inject parameters", () => {
   for (const parameters of [
     'filename="a" b"; name="g"',
     'filename="a" b"; filename="c.exe"',
@@ -65,7 +65,7 @@ test("nothing is smuggled in by quotes that are not escaped", () => {
   assert.throws(() => parseFormDisposition('form-data; name="a" b"; filename="c"'), { code: "malformed-form" });
 });
 
-test("a name that is encoded as in mail is decoded where it is nothing else", () => {
+test("a name that consists of encoded words is decoded", () => {
   const names: readonly (readonly [sent: string, name: string])[] = [
     ["=?utf-8?B?5YaZLnBuZw==?=", "写.png"],
     ["=?UTF-8?b?5YaZLnBuZw?=", "写.png"],
@@ -90,7 +90,7 @@ test("a name that is encoded as in mail is decoded where it is nothing else", ()
   assert.equal(fileNameIn("filename=\"=?utf-8?Q?a?=\"; filename*=UTF-8''b"), "b");
 });
 
-test("filename* wins where it can be decoded, before or after filename", () => {
+test("filename* takes precedence if it can be decoded, before or after filename", () => {
   const extended = "filename*=UTF-8''%E5%86%99.png";
   assert.equal(fileNameIn(extended), "写.png");
   assert.equal(fileNameIn(`${extended}; filename="a.png"`), "写.png");
@@ -102,7 +102,7 @@ test("filename* wins where it can be decoded, before or after filename", () => {
   }
 });
 
-test("what is not of the grammar is refused", () => {
+test("a malformed disposition is refused", () => {
   const malformed = ['name="a', 'name="a"b', 'name="a" filename="b"', "name", "=a", 'name="a"; name="b"', "filename=a"];
   for (const text of ["", "form-data", ...malformed.map((part) => `form-data; ${part}`), 'attachment; name="a"']) {
     assert.throws(
@@ -113,7 +113,7 @@ test("what is not of the grammar is refused", () => {
   }
 });
 
-test("any text is read or refused, nothing else", () => {
+test("any text is either parsed or refused", () => {
   const pieces = fc.constantFrom("name", "filename", "filename*", "=", ";", '"', "\\", "%22", "%", "UTF-8''", " ", "é");
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {

@@ -44,7 +44,7 @@ for (const [what, form] of [
   }
 }
 
-test("a header section that is too large in lines that end as they should is over the limit", async () => {
+test("a header section that is too large is over the limit if its lines end with CRLF", async () => {
   const form = `--b\r\n${HEAD}\r\nX-Long: ${LARGE}\r\n\r\nhello\r\n--b--\r\n`;
   await assert.rejects(read(form, form.length), { code: "form-limit-exceeded" });
 });

@@ -35,25 +35,25 @@ function fails(code: ErrorCode, facts: Record<string, number> = {}): (error: unk
 const read = async (text: string, boundary = BOUNDARY): Promise<SentPart[]> =>
   readForm(inChunks(Buffer.from(text, "latin1")), boundary);
 
-test("parts come in order, with what was said about them", async () => {
+test("parts are returned in order with their metadata", async () => {
   const parts = [NOTE, FILE, part("empty", ""), part("upload", "", { fileName: "" })];
   assert.deepEqual(await readForm(inChunks(formOf(BOUNDARY, parts)), BOUNDARY), parts);
 });
 
-test("the fields of a part can be asked for", async () => {
+test("the header fields of a part can be read", async () => {
   const form = reader([FILE]);
   const { fields } = await nextOf(form);
   assert.equal(fields.get("content-type"), "text/plain");
   assert.equal(fields.get("repr-digest"), undefined);
 });
 
-test("a form without parts is whole, and stays at its end", async () => {
+test("a form without parts is complete, and next() keeps returning null", async () => {
   const form = reader([]);
   assert.equal(await form.next(), null);
   assert.equal(await form.next(), null);
 });
 
-test("a preamble, an epilogue and white space behind boundaries are read over", async () => {
+test("a preamble, an epilogue and white space after boundaries are skipped", async () => {
   const head = 'Content-Disposition: form-data; name="a"\r\n\r\n';
   const text = `preamble\r\n--${BOUNDARY} \t\r\n${head}1\r\n--${BOUNDARY} \r\n${head}2\r\n--${BOUNDARY}--`;
   for (const epilogue of ["", "\r\n", "\r\nepilogue\r\n\r\n", `\r\n--${BOUNDARY}\r\n${head}`]) {
@@ -77,13 +77,13 @@ test("content that looks like a boundary is content", async () => {
   assert.deepEqual(await readForm(inChunks(formOf(BOUNDARY, parts)), BOUNDARY), parts);
 });
 
-test("the text of a field may be asked for twice", async () => {
+test("the text of a field can be read twice", async () => {
   const note = await nextOf(reader([NOTE]));
   assert.equal(await note.text(), "some text");
   assert.equal(await note.text(), "some text");
 });
 
-test("a field is in the charset it declares, else in that of the field _charset_", async () => {
+test("a field is decoded in the charset it declares, otherwise in that of _charset_", async () => {
   const japanese = Buffer.from([0x95, 0x5c]);
   const declared = part("b", Buffer.from([0xa4]), { mediaType: "text/plain; charset=iso-8859-15" });
   for (const asked of [true, false]) {
@@ -97,7 +97,7 @@ test("a field is in the charset it declares, else in that of the field _charset_
   assert.equal(await unknown.text(), "1");
 });
 
-test("a part that is not read, or not to its end, is read over", async () => {
+test("the unread rest of a part is skipped", async () => {
   const large = part("upload", Buffer.alloc(300_000, `\r\n--${BOUNDARY.slice(1)}`), { fileName: "a" });
   const bytes = formOf(BOUNDARY, [large, large, NOTE]);
   const borders = Array.from({ length: 9 }, (_, index) => (index + 1) * 65_536);
@@ -113,7 +113,7 @@ test("a part that is not read, or not to its end, is read over", async () => {
   assert.equal(await form.next(), null);
 });
 
-test("whether a part is empty can be asked before its body is read, wherever chunks end", async () => {
+test("isEmpty() works before the body is read, wherever chunks end", async () => {
   const parts = [part("a", "", { fileName: "a" }), part("b", "bytes", { fileName: "b" }), part("c", "")];
   const bytes = formOf(BOUNDARY, parts);
   for (let border = 0; border < bytes.length; border += 1) {
@@ -131,7 +131,7 @@ test("whether a part is empty can be asked before its body is read, wherever chu
   }
 });
 
-test("a part that was found to have bytes is read over where they are not wanted", async () => {
+test("a part that is not empty is skipped if its body is not read", async () => {
   const form = reader([FILE, NOTE]);
   const file = await nextOf(form);
   assert.equal(await file.isEmpty(), false);
@@ -140,7 +140,7 @@ test("a part that was found to have bytes is read over where they are not wanted
   await assert.rejects(file.isEmpty(), fails("internal-error"));
 });
 
-test("nothing is pulled before it is asked for", async () => {
+test("nothing is pulled before it is needed", async () => {
   const bytes = formOf(BOUNDARY, [FILE, NOTE]);
   const at = bytes.indexOf("hello");
   let pulled = 0;
@@ -158,7 +158,7 @@ test("nothing is pulled before it is asked for", async () => {
   assert.equal(pulled, 2);
 });
 
-test("the content is not closed from here, and its failure is passed on", async () => {
+test("the reader does not close the content, and passes its failure on", async () => {
   let closed = false;
   const failure = new FixityError("upload-aborted", "gone");
   const chunks = [formOf(BOUNDARY, [FILE]).subarray(0, -12)];
@@ -181,13 +181,13 @@ test("the content is not closed from here, and its failure is passed on", async 
   assert.equal(closed, false);
 });
 
-test("a form that has failed cannot be read on", async () => {
+test("a form cannot be read further after a failure", async () => {
   const form = new FormReader(inChunks(Buffer.from(`--${BOUNDARY}\r\nnonsense\r\n\r\n--${BOUNDARY}--`)), BOUNDARY);
   await assert.rejects(form.next(), fails("malformed-form"));
   await assert.rejects(form.next(), fails("internal-error"));
 });
 
-test("a body is read once, and not after the form has gone on", async () => {
+test("a body can be read once, and not after the next part has been requested", async () => {
   const form = reader([FILE, FILE, FILE]);
   const first = await nextOf(form);
   for await (const _ of first.body);
@@ -199,7 +199,7 @@ test("a body is read once, and not after the form has gone on", async () => {
   await assert.rejects(third.text(), fails("internal-error"));
 });
 
-test("two readers at once are refused rather than given half of the bytes each", async () => {
+test("two concurrent readers are refused", async () => {
   const { promise: never } = Promise.withResolvers<IteratorResult<Uint8Array>>();
   const form = new FormReader({ [Symbol.asyncIterator]: () => ({ next: () => never }) }, BOUNDARY);
   void form.next();
@@ -213,7 +213,7 @@ test("two readers at once are refused rather than given half of the bytes each",
   await pending;
 });
 
-test("a boundary that is missing or another than the form's is refused", async () => {
+test("a missing or wrong boundary is refused", async () => {
   assert.throws(() => new FormReader(inChunks(Buffer.alloc(0)), undefined), fails("malformed-form"));
   const bytes = formOf(BOUNDARY, [part("upload", Buffer.alloc(100_000), { fileName: "a" })]);
   await assert.rejects(readForm(inChunks(bytes), "----y"), fails("malformed-form"));
@@ -221,7 +221,7 @@ test("a boundary that is missing or another than the form's is refused", async (
   await assert.rejects(readForm(inChunks(bytes), "----"), fails("malformed-form"), "the beginning of the boundary");
 });
 
-test("line feeds alone do not end lines", async () => {
+test("bare line feeds do not end lines", async () => {
   const text = formOf(BOUNDARY, [FILE]).toString().replaceAll("\r\n", "\n");
   await assert.rejects(read(text), fails("malformed-form"));
 });
@@ -233,7 +233,7 @@ const LIMITS: readonly (readonly [limit: keyof FormLimits, within: SentPart[], o
 ];
 
 for (const [limit, within, over] of LIMITS) {
-  test(`${limit}: as many as the limit are taken, one more is refused`, async () => {
+  test(`${limit}: the limit is accepted, one more is refused`, async () => {
     const limits = { [limit]: 3 };
     assert.deepEqual(await readForm(inChunks(formOf(BOUNDARY, within)), BOUNDARY, limits), within);
     await assert.rejects(
@@ -243,13 +243,13 @@ for (const [limit, within, over] of LIMITS) {
   });
 }
 
-test("fieldSize: a field over the limit is refused as well where nobody reads it", async () => {
+test("fieldSize: a field over the limit is refused even if it is not read", async () => {
   const form = reader([part("a", "1234"), FILE], { fieldSize: 3 });
   await form.next();
   await assert.rejects(form.next(), fails("form-limit-exceeded", { limit: 3 }));
 });
 
-test("headSize: a header section is bounded, whole or in pieces", async () => {
+test("headSize: a header section is limited, in one chunk or in several", async () => {
   const bytes = formOf(BOUNDARY, [FILE]);
   const size = bytes.indexOf("\r\n\r\n") - `--${BOUNDARY}`.length;
   for (const borders of [[], [20, 40, 60]]) {
@@ -261,7 +261,7 @@ test("headSize: a header section is bounded, whole or in pieces", async () => {
   }
 });
 
-test("outsideSize: what stands before and behind the boundaries is bounded", async () => {
+test("outsideSize: preamble and epilogue are limited", async () => {
   const bytes = formOf(BOUNDARY, [FILE]);
   const limits = { outsideSize: 10 };
   const after = (text: string): Buffer => Buffer.concat([bytes, Buffer.from(text)]);
@@ -278,18 +278,18 @@ test("outsideSize: what stands before and behind the boundaries is bounded", asy
   }
 });
 
-test("a limit that is no number is refused", () => {
+test("a limit that is not a number is refused", () => {
   assert.throws(() => reader([], { parts: Number.NaN }), fails("invalid-option"));
   assert.throws(() => reader([], { fieldSize: -1 }), fails("invalid-option"));
 });
 
-test("boundaries are taken as senders make them", () => {
+test("boundaries of real senders are accepted", () => {
   for (const boundary of ["x", "----WebKitFormBoundary7MA4", "=_Part 1:2/3?(4)'5+6,7.8", "#".repeat(200)]) {
     assert.equal(delimiterOf(boundary).toString(), `\r\n--${boundary}`);
   }
 });
 
-test("a boundary that is missing or cannot be one is refused", () => {
+test("a missing or invalid boundary is refused", () => {
   for (const boundary of [undefined, "", " ", "a ", "a\r\nb", "a\u0000", "é", "#".repeat(201)]) {
     assert.throws(
       () => delimiterOf(boundary),

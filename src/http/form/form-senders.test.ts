@@ -45,7 +45,7 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-test("forms of fetch are read as they were made", async () => {
+test("forms of fetch are parsed as they were built", async () => {
   const form = new FormData();
   form.append("note", "one\ntwo 写");
   form.append('na"me\r\n', new File([CONTENT], '写"\r\n🙂\\.png', { type: "image/png" }));
@@ -59,7 +59,7 @@ test("forms of fetch are read as they were made", async () => {
   ]);
 });
 
-test("forms of curl are read as they were made, with quotes escaped in either way", withCurl, async () => {
+test("forms of curl are parsed as they were built, with quotes escaped in either way", withCurl, async () => {
   const path = join(folder, "写 b.txt");
   await writeFile(path, CONTENT);
   const file = (escape: readonly string[]): readonly string[] => [
@@ -77,7 +77,7 @@ test("forms of curl are read as they were made, with quotes escaped in either wa
   }
 });
 
-test("a large file of curl is read as it was made", withCurl, async () => {
+test("a large file of curl arrives unchanged", withCurl, async () => {
   const path = join(folder, "large.bin");
   const content = Buffer.alloc(3_000_000, "\r\n--------------------------0123456789");
   await writeFile(path, content);

@@ -6,7 +6,7 @@ import { charsetOfForm, decodeText, type PartHead, parsePartHead } from "./part-
 const DISPOSITION = 'Content-Disposition: form-data; name="upload"; filename="a.txt"';
 const parse = (head: string): PartHead => parsePartHead(Buffer.from(head), null);
 
-test("media type, charset and all fields of a part are read", () => {
+test("media type, charset and all header fields of a part are parsed", () => {
   const head = parse(`\r\n${DISPOSITION}\r\nContent-Type: Text/Plain; charset="iso-8859-15"\r\nX-One:1\r\nx-one:  2 `);
   const { name, fileName, mediaType, charset, fields } = head;
   assert.deepEqual(
@@ -22,7 +22,7 @@ test("media type, charset and all fields of a part are read", () => {
   assert.equal(fields.get("x-two"), undefined);
 });
 
-test("without a file name, the media type tells files, data and fields apart", () => {
+test("without a file name, the media type distinguishes files, data and fields", () => {
   const kindOf = (type: string): unknown => {
     const { kind, fileName } = parse(`\r\nContent-Disposition: form-data; name="upload"\r\nContent-Type: ${type}`);
     return [kind, fileName];
@@ -45,17 +45,17 @@ test("the encoding of a field does not matter", () => {
   assert.equal(parse(head).kind, "field");
 });
 
-test("without a media type, or with a malformed one, there is none", () => {
+test("a missing or malformed media type is null", () => {
   assert.equal(parse(`\r\n${DISPOSITION}`).mediaType, null);
   assert.equal(parse(`\r\n${DISPOSITION}\r\nContent-Type: image`).mediaType, null);
 });
 
-test("white space behind the boundary and folded lines are accepted", () => {
+test("white space after the boundary and folded lines are accepted", () => {
   const head = parse(' \t\r\nContent-Disposition: form-data;\r\n\tname="upload";\r\n filename="a.txt"');
   assert.equal(head.fileName, "a.txt");
 });
 
-test("bytes that are not UTF-8 are of the form's charset, or Latin-1", () => {
+test("bytes that are not UTF-8 are decoded in the form's charset, or as Latin-1", () => {
   const head = Buffer.from(`\r\n${DISPOSITION.replace("a.txt", "\u00e9\u0080.txt")}`, "latin1");
   assert.equal(parsePartHead(head, null).fileName, "é€.txt");
   // in Shift_JIS, the second byte of this character is a backslash
@@ -63,7 +63,7 @@ test("bytes that are not UTF-8 are of the form's charset, or Latin-1", () => {
   assert.equal(parsePartHead(japanese, "shift_jis").fileName, "表.txt");
 });
 
-test("bytes that stay as they are may be declared so; any other encoding is refused", () => {
+test("an identity transfer encoding may be declared; any other is refused", () => {
   for (const encoding of ["binary", "8BIT", "7bit"]) {
     assert.equal(parse(`\r\n${DISPOSITION}\r\nContent-Transfer-Encoding: ${encoding}`).name, "upload");
   }
@@ -94,7 +94,7 @@ for (const [what, head] of MALFORMED) {
   });
 }
 
-test("text without a charset is UTF-8, or Latin-1 where it cannot be", () => {
+test("text without a charset is UTF-8, or Latin-1 if it is not valid UTF-8", () => {
   assert.equal(decodeText(Buffer.from("写 🙂"), null), "写 🙂");
   assert.equal(decodeText(Buffer.from("r\u00e9sum\u00e9 \u0080", "latin1"), null), "résumé €");
   assert.equal(decodeText(Buffer.alloc(0), null), "");
@@ -105,12 +105,12 @@ test("a declared charset is used", () => {
   assert.equal(decodeText(Buffer.from("写"), "UTF-8"), "写");
 });
 
-test("a byte order mark is text like any other", () => {
+test("a byte order mark is preserved", () => {
   assert.equal(decodeText(Buffer.from("\ufeffa"), "utf-8"), "\ufeffa");
   assert.equal(decodeText(Buffer.from("\ufeffa"), null), "\ufeffa");
 });
 
-test("an unknown charset counts as none, and bytes that are not in the declared one are replaced", () => {
+test("an unknown charset counts as undeclared, and bytes that are invalid in the declared one are replaced", () => {
   assert.equal(decodeText(Buffer.from("写"), "klingon"), "写");
   assert.equal(decodeText(Buffer.from([0xe9]), ""), "é");
   assert.equal(decodeText(Buffer.from([0x61, 0xff]), "utf-8"), "a\ufffd");

@@ -60,7 +60,7 @@ for (const [name, image] of Object.entries(IMAGES)) {
   });
 }
 
-test("what is no image has no size", () => {
+test("a file that is not an image has no size", () => {
   for (const text of [
     "neither an image nor anything else",
     "<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -70,7 +70,7 @@ test("what is no image has no size", () => {
   }
 });
 
-test("no bytes make it fail or take long", () => {
+test("no bytes make it throw or take long", () => {
   const starts = Object.values(IMAGES).map((image) => fc.constant(image.subarray(0, 12)));
   fc.assert(
     fc.property(fc.oneof(...starts), fc.uint8Array({ maxLength: 2000 }), fc.boolean(), (start, rest, isWhole) => {
