@@ -6,7 +6,6 @@ import { createHandler } from "./http/handler.ts";
 import type { HandlerOptions } from "./http/options.ts";
 
 export { expectContinue, type NodeListener } from "./http/adapters/node.ts";
-export type { RateLimits } from "./http/adapters/rate-limited-body.ts";
 export { type Action, bearerTokens } from "./http/authorize.ts";
 export type { Handler } from "./http/handler.ts";
 export type {
@@ -15,7 +14,7 @@ export type {
   RedirectedDownloads,
   StreamedDownloads,
 } from "./http/delegated-downloads.ts";
-export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RequestBody } from "./http/exchange.ts";
+export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RateLimits, RequestBody } from "./http/exchange.ts";
 export type { FormLimits } from "./http/form/form-reader.ts";
 export type { HandlerOptions, Report } from "./http/options.ts";
 

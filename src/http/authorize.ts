@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { FixityError } from "../core/errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { bearerToken } from "./fields/authorization.ts";
 
 /** What a client wants to do, for `authorize`. */
 export type Action = "upload" | "read" | "delete";
@@ -50,6 +49,11 @@ export function bearerTokens(tokens: readonly string[]): (exchange: Exchange, ac
     for (const candidate of known) isKnown = timingSafeEqual(candidate, print) || isKnown;
     if (!isKnown) throw new Unauthorized("The token is not valid here.", BEARER);
   };
+}
+
+/** The token in `Authorization: Bearer …` (RFC 6750, section 2.1). `null` for other schemes and malformed fields. */
+export function bearerToken(text: string | undefined): string | null {
+  return /^[ \t]*bearer +([A-Za-z0-9\-._~+/]+=*)[ \t]*$/i.exec(text ?? "")?.[1] ?? null;
 }
 
 function fingerprint(token: string): Buffer {

@@ -23,18 +23,16 @@ import { FairShare } from "../base/fair-share.ts";
 import { downloadEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import type { RateLimits } from "./adapters/rate-limited-body.ts";
 import { authorize } from "./authorize.ts";
-import { withCors } from "./cors.ts";
-import { areSafe, crossSiteRefusal, isCrossSite } from "./cross-site.ts";
 import { downloadOutcome } from "./delegated-downloads.ts";
-import { type Answer, type Exchange, withFields } from "./exchange.ts";
+import { type Answer, type Exchange, type RateLimits, withFields } from "./exchange.ts";
 import {
   type Report,
   type ResolvedHandlerOptions,
   resolveHandlerOptions,
   type ServerHandlerOptions,
 } from "./options.ts";
+import { areSafe, crossSiteRefusal, isCrossSite, withCors } from "./origins.ts";
 import { failureOf, problemAnswer } from "./problem.ts";
 import type { AdmittedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";

@@ -1,12 +1,11 @@
 import { TrustedProxies } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
-import type { RateLimits } from "./adapters/rate-limited-body.ts";
 import { type Action, type Authorizer, refuseRemoval } from "./authorize.ts";
-import { type AllowedOrigins, isOrigin } from "./cors.ts";
 import { type Delegate, delegateFor, type DownloadOptions } from "./delegated-downloads.ts";
-import type { Answer, Exchange } from "./exchange.ts";
+import type { Answer, Exchange, RateLimits } from "./exchange.ts";
 import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-reader.ts";
+import { type AllowedOrigins, isOrigin } from "./origins.ts";
 import type { ResourcePolicy } from "./serving.ts";
 
 /** Measurements of an exchange that has ended. */

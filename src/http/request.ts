@@ -1,7 +1,5 @@
 import type { Admission } from "../core/admissions.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { uploadNotFound } from "../core/upload-id.ts";
-import type { Uploads } from "../core/uploads/uploads.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ResolvedHandlerOptions } from "./options.ts";
 
@@ -20,9 +18,3 @@ export interface AdmittedRequest {
 
 /** The parameters of a target. */
 export type Query = Pick<URLSearchParams, "get" | "has" | typeof Symbol.iterator>;
-
-/** The resumable uploads of the service. @throws FixityError `upload-not-found` if its store cannot hold any */
-export function uploadsOf({ fixity: { uploads } }: AdmittedRequest): Uploads {
-  if (uploads === null) throw uploadNotFound();
-  return uploads;
-}

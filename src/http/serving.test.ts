@@ -48,7 +48,8 @@ test("a name keeps an extension that is the link's, of the same type, or inert",
 
 test("unknown types do not count as the same type", () => assert.equal(nameFor("bin", "setup.exe"), "setup.exe.bin"));
 
-test("without an extension of the link, a name keeps its own", () => assert.equal(nameFor(null, "Report.pdf"), "Report.pdf"));
+test("without an extension of the link, a name keeps its own", () =>
+  assert.equal(nameFor(null, "Report.pdf"), "Report.pdf"));
 
 test("a long name keeps the appended extension", () => {
   const saved = nameFor("png", `${"a".repeat(300)}.exe`);

@@ -10,11 +10,10 @@ import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
 import { closeGracefully, Drain, drainLimits, isClosing } from "../http/adapters/drain.ts";
-import { isDraining, sendAnswer } from "../http/adapters/node-answer.ts";
-import { NodeBody, originForm } from "../http/adapters/node-exchange.ts";
-import { expectContinue, nodeListener } from "../http/adapters/node.ts";
+import { authorityInTarget, NodeBody, originForm } from "../http/adapters/node-exchange.ts";
+import { expectContinue, isDraining, nodeListener, sendAnswer } from "../http/adapters/node.ts";
 import { nextRequestId } from "../http/exchange.ts";
-import { authorityInTarget, hostIn } from "../http/fields/host.ts";
+import { hostIn } from "../http/fields/host.ts";
 import type { Handler } from "../http/handler.ts";
 import { problemAnswer } from "../http/problem.ts";
 

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { TrustedProxies } from "../access/client-address.ts";
-import { isOrigin } from "../http/cors.ts";
+import { isOrigin } from "../http/origins.ts";
 import { canonicalHost } from "../http/fields/host.ts";
 
 /** The kind of value that a setting takes: how its text is parsed, and how it is described when that fails. */

@@ -5,7 +5,7 @@ import { createFixity } from "../../src/index.ts";
 import { fetchHandler } from "../../src/fetch.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { ERRORS } from "../../src/core/errors.ts";
-import { reasonOf } from "../../src/http/adapters/node-answer.ts";
+import { reasonOf } from "../../src/http/adapters/node.ts";
 import { ask } from "../resumable/client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 

@@ -1,9 +1,16 @@
 import { FixityError } from "../../core/errors.ts";
-import { type Answer, type AnswerStream, type Exchange, type Fields, nextRequestId } from "../exchange.ts";
+import {
+  type Answer,
+  type AnswerStream,
+  type Exchange,
+  type Fields,
+  nextRequestId,
+  type RateLimits,
+  RateLimitedBody,
+} from "../exchange.ts";
 import type { Handler } from "../handler.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
-import { reasonOf } from "./node-answer.ts";
-import { type RateLimits, RateLimitedBody } from "./rate-limited-body.ts";
+import { reasonOf } from "./node.ts";
 
 type Result = IteratorResult<Uint8Array, undefined>;
 

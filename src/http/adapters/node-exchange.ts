@@ -1,8 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { FixityError } from "../../core/errors.ts";
-import type { Exchange, Fields } from "../exchange.ts";
-import { authorityInTarget } from "../fields/host.ts";
-import { type RateLimits, RateLimitedBody } from "./rate-limited-body.ts";
+import { type Exchange, type Fields, type RateLimits, RateLimitedBody } from "../exchange.ts";
 
 /** A Node request, and the response to it, as an exchange. */
 export class NodeExchange implements Exchange {
@@ -84,6 +82,11 @@ export function targetOf(request: MountedRequest): string {
  */
 function authorityOf({ originalUrl, url = "/", headers }: MountedRequest): string | undefined {
   return authorityInTarget(originalUrl ?? url) ?? headers.host ?? (headers[":authority"] as string | undefined);
+}
+
+/** The authority in a request target in absolute form (RFC 9112, section 3.2.2); `null` for the other forms. */
+export function authorityInTarget(target: string): string | null {
+  return /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target)?.[1] ?? null;
 }
 
 /** A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112, section 3.2.2). */

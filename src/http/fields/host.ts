@@ -38,8 +38,3 @@ export function isIpLiteral(host: string): boolean {
 export function isLocalhost(host: string): boolean {
   return /(?:^|[^.]\.)localhost$/.test(host);
 }
-
-/** The authority in a request target in absolute form (RFC 9112, section 3.2.2); `null` for the other forms. */
-export function authorityInTarget(target: string): string | null {
-  return /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target)?.[1] ?? null;
-}

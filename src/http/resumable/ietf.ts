@@ -11,12 +11,12 @@ import { type Answer, type Exchange, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { formatBoolean, parseBooleanField, parseIntegerField } from "../fields/upload-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import { type AdmittedRequest, uploadsOf } from "../request.ts";
+import type { AdmittedRequest } from "../request.ts";
 import { announcedLength } from "../request-content.ts";
 import { announcedDigests, DIGEST_FIELDS, DigestedContent, trailerDigests } from "../request-digests.ts";
 import { type FileToStore, receiptAnswer } from "../routes/upload.ts";
 import { type Interop, interopOf, sendInterim, uploadLimit } from "./interop.ts";
-import { noteOf, uploadFailureAnswer } from "./upload-answers.ts";
+import { noteOf, uploadFailureAnswer, uploadsOf } from "./upload-answers.ts";
 
 /** The media type of appended content. */
 export const PARTIAL_UPLOAD = "application/partial-upload";

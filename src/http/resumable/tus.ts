@@ -19,9 +19,9 @@ import {
   type UploadChecksum,
 } from "../fields/tus-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import { type AdmittedRequest, uploadsOf } from "../request.ts";
+import type { AdmittedRequest } from "../request.ts";
 import { announcedLength } from "../request-content.ts";
-import { noteOf, uploadFailureAnswer } from "./upload-answers.ts";
+import { noteOf, uploadFailureAnswer, uploadsOf } from "./upload-answers.ts";
 
 const VERSION = "1.0.0";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { areSafe, crossSiteRefusal, isCrossSite, type TrustedOrigins } from "./cross-site.ts";
+import { areSafe, crossSiteRefusal, isCrossSite, type TrustedOrigins } from "./origins.ts";
 
 type Fields = Readonly<Record<string, string>>;
 

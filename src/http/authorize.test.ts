@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bearerToken } from "./authorization.ts";
+import { bearerToken } from "./authorize.ts";
 
 test("a bearer token is parsed, whatever the case of its scheme", () => {
   assert.equal(bearerToken("Bearer mF_9.B5f-4.1JqM"), "mF_9.B5f-4.1JqM");
