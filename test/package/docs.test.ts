@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** The Markdown files of the repository that people read. */
+async function pages(): Promise<readonly string[]> {
+  const below = await Promise.all(
+    ["docs", "docs/decisions"].map(async (folder) =>
+      (await readdir(join(ROOT, folder))).filter((name) => name.endsWith(".md")).map((name) => `${folder}/${name}`),
+    ),
+  );
+  return ["README.md", "CONTRIBUTING.md", "SECURITY.md", "test/README.md", "bench/README.md", ...below.flat()];
+}
+
+test("every source file and folder that the documentation names exists", async () => {
+  const missing: string[] = [];
+  for (const page of await pages()) {
+    const text = await readFile(join(ROOT, page), "utf8");
+    const named = text.matchAll(/`((?:src|test|bench|scripts|examples|docs)\/[\w./-]*)`/g);
+    for (const [, path = ""] of named) if (!existsSync(join(ROOT, path))) missing.push(`${page}: ${path}`);
+  }
+  assert.deepEqual(missing, []);
+});
+
+/** The anchors that GitHub gives to the headings of a page. */
+function anchors(text: string): ReadonlySet<string> {
+  const headings = text.matchAll(/^#+ (.+)$/gm);
+  return new Set(
+    Array.from(headings, ([, heading = ""]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .trim()
+        .replaceAll(" ", "-"),
+    ),
+  );
+}
+
+test("every relative link of the documentation leads to a file, and to a heading in it", async () => {
+  const broken: string[] = [];
+  for (const page of await pages()) {
+    const text = (await readFile(join(ROOT, page), "utf8")).replace(/```[^]*?```|`[^`\n]*`/g, "");
+    for (const [, link = "", anchor] of text.matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)]*))?\)/g)) {
+      const target = link === "" ? join(ROOT, page) : join(ROOT, dirname(page), link);
+      const isThere =
+        existsSync(target) && (anchor === undefined || anchors(await readFile(target, "utf8")).has(anchor));
+      if (!isThere) broken.push(`${page}: ${link}${anchor === undefined ? "" : `#${anchor}`}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
