@@ -87,13 +87,13 @@ test("an append that fails without ending its upload is not published", async ()
   assert.deepEqual(events, []);
 });
 
-test("the end of a collection is published, whatever its outcome", async () => {
+test("the end of a collection is published, whatever its outcome", async (context) => {
   const store = memoryStore();
-  const fixity = createFixity({ store, uploads: { expiry: 1 } });
+  const fixity = createFixity({ store, uploads: { expiry: 60_000 } });
   const { id } = await uploadsOf(fixity).create({});
   const append = uploadsOf(fixity).append(id, { offset: 0, source: [HELLO], completes: false });
   const { expires } = await append;
-  while (Date.now() <= expires.getTime()) await new Promise(setImmediate);
+  context.mock.timers.enable({ apis: ["Date"], now: expires.getTime() + 1 });
   const events = await eventsOf<CleanupEvent>("fixity:cleanup", async () => {
     await fixity.collect();
     store.collect = () => Promise.reject(new Error("a bad disk"));

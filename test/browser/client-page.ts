@@ -60,8 +60,14 @@ async function download(options: PageOptions, link: string): Promise<PageDownloa
   const client = createClient(options);
   try {
     const { stream } = await client.download(link);
-    // not `for await`, which WebKit does not know for streams
-    return { text: await new Response(stream).text(), code: null };
+    // WebKit has no `for await` over streams, and `new Response(stream).text()` replaces the stream's error by its own.
+    const reader = stream.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += decoder.decode(read.value, { stream: true });
+    }
+    return { text: text + decoder.decode(), code: null };
   } catch (error) {
     return { text: "", code: error instanceof FixityClientError ? error.code : String(error) };
   } finally {
