@@ -5,7 +5,7 @@ import type { UploadId } from "../core/upload-id.ts";
 /**
  * How an upload goes from one holder to the next, in every store:
  *
- * 1. Look who holds it. Nobody, or a process that is known to be dead: take it.
+ * 1. Look up the holder. If there is none, or its process is known to be dead, take the upload.
  * 2. Ask the holder to release it. A holder in this process learns of the request at once (its
  *    lease's `takeover` signal is aborted), one in another process when it next looks for requests.
  * 3. Wait until it has released the upload, for at most {@link TAKEOVER_GRACE_MS}.
@@ -78,14 +78,12 @@ export class Lease {
 
 /** An upload as a look finds it. */
 export interface Sighting {
-  /**
-   * Whoever has to release the upload before it can be taken; `null` if it can be taken at once.
-   */
+  /** The holder that must release the upload first; `null` if it can be taken at once. */
   readonly holder: string | null;
 }
 
 /**
- * The result of a look that found nothing to take: no upload, one that has ended, one being
+ * The result of a look that found nothing to take: no upload, an ended one, or one that is being
  * removed.
  */
 export class Untaken<T> {
@@ -106,7 +104,7 @@ export interface TakeoverTarget<Seen extends Sighting, Taken extends { readonly 
   /**
    * Looks at the upload.
    *
-   * @param isFirst nothing has been waited for yet, so what the caller has read just before may do
+   * @param isFirst no wait came before it, so what the caller read just before is fresh enough
    */
   look(isFirst: boolean): Promise<Seen | Untaken<Other>>;
 
@@ -126,7 +124,7 @@ export interface TakeoverTarget<Seen extends Sighting, Taken extends { readonly 
 /** The takeovers and leases of one store in this process. */
 export class Takeovers {
   readonly #leases = new Map<string, Lease>();
-  /** For each upload that is being taken over, when the last of its takeovers is through. */
+  /** By upload: settles when the last of its queued takeovers has ended. */
   readonly #queues = new Map<string, Promise<void>>();
   /** By upload: a former holder of this process that the store may still name. */
   readonly #departed = new Map<string, string>();

@@ -4,7 +4,7 @@ import type { UploadStore } from "../../core/upload-store.ts";
 
 /**
  * An empty place with a store over it, made for each rule. The optional members let the suite do
- * what the port cannot; a rule that needs a missing one is skipped and says so.
+ * what the port cannot; a rule that needs a missing one is skipped, with the reason.
  */
 export interface ContractPlace {
   readonly store: BlobStore;

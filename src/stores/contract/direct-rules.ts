@@ -7,10 +7,9 @@ import type { BlobStore } from "../../core/store.ts";
 import type { Rule } from "./contract-place.ts";
 import { content, digestOf, keep, writeAll } from "./tools.ts";
 
-/** Seconds. */
-const LIFETIME = 60;
+const LIFETIME_SECONDS = 60;
 
-const SAYS = {
+const RESPONSE_FIELDS = {
   contentType: "image/png",
   contentDisposition: 'attachment; filename="a b.png"',
   cacheControl: "no-cache",
@@ -24,7 +23,7 @@ function pathOf(store: BlobStore, folder: string, digest: Digest): string {
 }
 
 async function presigned(store: BlobStore, digest: Digest): Promise<PresignedUrl> {
-  return (await store.presign?.(digest, { lifetime: LIFETIME, says: SAYS })) ?? assert.fail();
+  return (await store.presign?.(digest, { lifetime: LIFETIME_SECONDS, says: RESPONSE_FIELDS })) ?? assert.fail();
 }
 
 /** How other programs read blobs directly. */
@@ -55,9 +54,9 @@ export const DIRECT_RULES: readonly Rule[] = [
         const { url } = await presigned(store, digestOf(bytes));
         const answer = await fetch(url);
         assert.equal(answer.status, 200);
-        assert.equal(answer.headers.get("content-type"), SAYS.contentType);
-        assert.equal(answer.headers.get("content-disposition"), SAYS.contentDisposition);
-        assert.equal(answer.headers.get("cache-control"), SAYS.cacheControl);
+        assert.equal(answer.headers.get("content-type"), RESPONSE_FIELDS.contentType);
+        assert.equal(answer.headers.get("content-disposition"), RESPONSE_FIELDS.contentDisposition);
+        assert.equal(answer.headers.get("cache-control"), RESPONSE_FIELDS.cacheControl);
         assert(Buffer.from(await answer.arrayBuffer()).equals(bytes));
       }
       const { url } = await presigned(store, digestOf(content(10)));
@@ -72,7 +71,7 @@ export const DIRECT_RULES: readonly Rule[] = [
     run: async ({ store }) => {
       const before = Date.now();
       const { expires } = await presigned(store, digestOf(content(10)));
-      assert(expires.getTime() > before && expires.getTime() <= Date.now() + LIFETIME * 1000);
+      assert(expires.getTime() > before && expires.getTime() <= Date.now() + LIFETIME_SECONDS * 1000);
     },
   },
   {

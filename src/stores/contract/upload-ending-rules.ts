@@ -105,11 +105,11 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
         const held = await take(uploads, id);
         const reads = [1, 2, 3, 4, 5].map(() => uploads.read(id));
         const removal = held.remove();
-        const wanted = uploads.hold(id);
+        const waiting = uploads.hold(id);
         reads.push(uploads.read(id));
         for (const saved of await Promise.all(reads)) assert.ok(saved === null || saved.record === "begun");
         await removal;
-        assert.equal(await wanted, null);
+        assert.equal(await waiting, null);
         await assertGone(uploads, id);
       }
     },
@@ -169,7 +169,7 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
         }
         {
           await using held = await take(uploads, id);
-          // These may fail: nobody appends to an upload after its commit on purpose.
+          // These may fail: appending after a commit is never intended.
           await bring(held, content(largest, 9)).catch(() => null);
           await held.save("more").catch(() => null);
         }

@@ -50,28 +50,28 @@ async function checkRelease(first: UploadStore, second: UploadStore, largest: nu
 }
 
 /**
- * The holder ignores the request: what it has written, and does from then on, does not affect its
- * successor.
+ * The holder ignores the request: neither what it has written nor what it does from then on affects
+ * its successor.
  */
 async function checkFencing(context: RuleContext, first: UploadStore, second: UploadStore): Promise<void> {
   const { store, largest } = context;
   const bytes = content(largest, 1);
   const id = await begin(first);
   await append(first, id, { bytes: bytes.subarray(0, 100_000), record: "before" });
-  await using deaf = await take(first, id);
-  await bring(deaf, content(largest, 2));
+  await using unresponsive = await take(first, id);
+  await bring(unresponsive, content(largest, 2));
   await using held = await take(second, id);
   assert.deepEqual([held.record, held.offset], ["before", 100_000]);
   assert.equal(held.takeover.aborted, false);
-  await assertFencedOff(deaf, content(100_000, 3));
+  await assertFencedOff(unresponsive, content(100_000, 3));
   await bring(held, bytes.subarray(100_000, 200_000));
   await held.save("between");
-  await assertFencedOff(deaf, content(100_000, 4));
+  await assertFencedOff(unresponsive, content(100_000, 4));
   await bring(held, bytes.subarray(200_000));
-  await deaf[Symbol.asyncDispose]();
+  await unresponsive[Symbol.asyncDispose]();
   await held.save("whole");
   assert((await savedBytes(held))?.equals(bytes) ?? true);
-  await assert.rejects(deaf.commit(digestOf(bytes)), SUPERSEDED);
+  await assert.rejects(unresponsive.commit(digestOf(bytes)), SUPERSEDED);
   assert.deepEqual(await held.commit(digestOf(bytes)), { existed: false });
   await assertKept(store, bytes);
   await held.conclude("done");
@@ -80,7 +80,7 @@ async function checkFencing(context: RuleContext, first: UploadStore, second: Up
 
 /**
  * Many concurrent holders, each of which appends one byte and releases: no byte is lost or
- * duplicated. A waiting caller may learn that a later one has overtaken it.
+ * duplicated. A waiting caller may be superseded by a later one.
  */
 async function checkTurns(first: UploadStore, second: UploadStore): Promise<void> {
   const id = await begin(first, "0");
@@ -91,13 +91,13 @@ async function checkTurns(first: UploadStore, second: UploadStore): Promise<void
     await held.save(String(held.offset + 1));
   };
   const turns = await Promise.allSettled(Array.from({ length: 12 }, (_, n) => turn(n % 2 === 0 ? first : second)));
-  let had = 0;
+  let appended = 0;
   for (const result of turns) {
-    if (result.status === "fulfilled") had += 1;
+    if (result.status === "fulfilled") appended += 1;
     else assert.equal(codeOf(result.reason), SUPERSEDED.code);
   }
-  assert(had > 0);
-  await assertSaved(first, id, { bytes: Uint8Array.from({ length: had }, (_, n) => n), record: String(had) });
+  assert(appended > 0);
+  await assertSaved(first, id, { bytes: Uint8Array.from({ length: appended }, (_, n) => n), record: String(appended) });
 }
 
 /** Who holds a resumable upload. */
@@ -136,16 +136,16 @@ export const UPLOAD_HOLDING_RULES: readonly Rule[] = [
       for (const ends of ["concludes", "removes"] as const) {
         const id = await begin(uploads);
         await append(uploads, id, { bytes: content(100_000, 1), record: "before" });
-        await using deaf = await take(uploads, id);
+        await using unresponsive = await take(uploads, id);
         {
           await using held = await take(uploadsOf(second), id);
           if (ends === "removes") await held.remove();
           else await held.conclude("done");
         }
-        // A store that does not look may still return its bytes; if it fails, then not with a fault
-        // of the store.
-        await savedBytes(deaf).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
-        await assertFencedOff(deaf, content(largest, 2));
+        // A store that does not check may still return its bytes. A failure must not be reported as
+        // a fault of the store.
+        await savedBytes(unresponsive).catch((error: unknown) => assert.equal(codeOf(error), SUPERSEDED.code));
+        await assertFencedOff(unresponsive, content(largest, 2));
       }
     },
   },

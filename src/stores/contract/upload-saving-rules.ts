@@ -6,7 +6,7 @@ import { append, assertRead, assertGone, assertSaved, begin, bring, idsIn, saved
 
 const GONE = new Error("the client is gone");
 
-/** How much a clock that counts seconds may add to an age. */
+/** What a clock with a resolution of one second may add to an age. */
 const CLOCK_STEP_MS = 2_000;
 
 const NOTHING = new Uint8Array();
@@ -192,8 +192,8 @@ const SAVING: readonly Rule[] = [
   },
 ];
 
-/** How uploads live beside the rest of a store. */
-const LIVING: readonly Rule[] = [
+/** How uploads coexist with the rest of a store. */
+const COEXISTENCE: readonly Rule[] = [
   {
     name: "every upload is listed, and creations and removals meanwhile hide no other",
     needs: ["uploads"],
@@ -337,5 +337,5 @@ const LIVING: readonly Rule[] = [
   },
 ];
 
-/** What is kept of resumable uploads, and how they live beside the rest of a store. */
-export const UPLOAD_SAVING_RULES: readonly Rule[] = [...SAVING, ...LIVING];
+/** What resumable uploads keep, and how they coexist with the rest of a store. */
+export const UPLOAD_SAVING_RULES: readonly Rule[] = [...SAVING, ...COEXISTENCE];

@@ -20,8 +20,8 @@ const NOT_A_FILE = ["ENXIO", "ENODEV", "ELOOP"] as const;
  */
 const NOT_A_FOLDER = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
 
-/** Directory entries that are looked at together. */
-const WALK_BATCH = 64;
+/** Directory entries that are examined together. */
+const WALK_BATCH_ENTRIES = 64;
 
 /** The facts of a blob from those of its file. */
 export function statOf(digest: Digest, facts: Stats): BlobStat {
@@ -133,7 +133,7 @@ async function* walkFolder(layout: Layout, folder: string, signal: AbortSignal |
   for await (const { name } of entriesIn(join(layout.blobs, folder), NOT_A_FOLDER)) {
     const digest = digestIn(folder, name);
     if (digest !== null) batch.push(digest);
-    if (batch.length < WALK_BATCH) continue;
+    if (batch.length < WALK_BATCH_ENTRIES) continue;
     yield* statsOf(layout, batch, signal);
     batch = [];
   }
@@ -182,7 +182,7 @@ async function isOther(path: string, entry: Dirent, kind: "isFile" | "isDirector
 async function* entriesIn(path: string, absent: readonly string[] = ["ENOENT"]): AsyncGenerator<Dirent> {
   let folder: Dir;
   try {
-    folder = await opendir(path, { bufferSize: WALK_BATCH });
+    folder = await opendir(path, { bufferSize: WALK_BATCH_ENTRIES });
   } catch (error) {
     if (failedWith(error, ...absent)) return;
     throw error;

@@ -12,9 +12,7 @@ const READ_CHUNK_BYTES = 256 * 1024;
 
 type Result = IteratorResult<Uint8Array, undefined>;
 
-/**
- * What a reader is made of. The descriptor belongs to the reader from then on.
- */
+/** What a reader reads. It owns the descriptor from then on. */
 export interface DiskReaderOptions {
   readonly fd: number;
   readonly size: number;
@@ -24,7 +22,7 @@ export interface DiskReaderOptions {
 
 /**
  * Reads a blob's file. Written as an iterator, because an aborted signal has to end the read and
- * close the file even while nobody pulls, which a generator cannot do.
+ * close the file even between two pulls, which a generator cannot do.
  */
 export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   readonly size: number;

@@ -11,7 +11,7 @@ import type { SmallBlobs } from "./write-threads.ts";
 /** Bytes after which an early flush begins. */
 const EARLY_FLUSH_BYTES = 32 * 1024 * 1024;
 
-/** The parts of a store that a staged blob passes through. */
+/** What a staged blob shares with its store. */
 export interface StagedBlobOptions {
   readonly staging: Staging;
   readonly publisher: Publisher;

@@ -35,8 +35,8 @@ import { SmallBlobs } from "./write-threads.ts";
  * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
  * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
  *
- * The way in (`DiskStagedBlob`): bytes gather (`BatchWriter`) and go to a staging file (`Staging`),
- * which is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs
+ * A write (`DiskStagedBlob`) gathers bytes (`BatchWriter`) into a staging file (`Staging`), which is
+ * flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs
  * at once go through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of
  * their own, which becomes a blob by a second link.
  *
@@ -85,8 +85,8 @@ export class DiskStore implements BlobStore, Diagnosable {
   }
 
   /**
-   * Does once, on a small scale, what every upload will do, and collects. A full disk passes: what
-   * is stored can be read, and space may be freed.
+   * Does once, on a small scale, what every upload will do, and collects. A full disk passes:
+   * stored blobs can be read, and space may be freed.
    */
   async check(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
@@ -173,7 +173,7 @@ export class DiskStore implements BlobStore, Diagnosable {
     return withStoreErrors(() => this.#collect(signal));
   }
 
-  /** Tries what the store needs of its folder, with small files that are thrown away. */
+  /** Probes what the store needs from its folder, with small files that are removed again. */
   async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
     const { diagnoseFolder } = await import("./doctor/diagnose.ts");
     yield* diagnoseFolder(this.#options, options);

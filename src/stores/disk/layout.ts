@@ -130,14 +130,14 @@ interface ModeSet {
   readonly gid: number | null;
 }
 
-/** For the server's user alone. */
-const PRIVATE: ModeSet = { root: 0o700, blobFolder: 0o700, folder: 0o700, blob: 0o400, file: 0o600, gid: null };
+/** For the server's user only. */
+const PRIVATE_MODES: ModeSet = { root: 0o700, blobFolder: 0o700, folder: 0o700, blob: 0o400, file: 0o600, gid: null };
 
 /**
- * The modes of earlier versions, less the process's umask: usually, all users of the machine may
+ * The modes of earlier versions, before the process's umask: usually, all users of the machine may
  * read.
  */
-const SHARED: ModeSet = { root: 0o777, blobFolder: 0o777, folder: 0o777, blob: 0o444, file: 0o644, gid: null };
+const SHARED_MODES: ModeSet = { root: 0o777, blobFolder: 0o777, folder: 0o777, blob: 0o444, file: 0o644, gid: null };
 
 /** A group, such as that of a web server that sends the files, may read blobs and nothing else. */
 const readableBy = (gid: number): ModeSet => ({ root: 0o710, blobFolder: 0o2750, folder: 0o700, blob: 0o440, file: 0o600, gid }); // prettier-ignore
@@ -145,7 +145,7 @@ const readableBy = (gid: number): ModeSet => ({ root: 0o710, blobFolder: 0o2750,
 /** Whether group or others may do anything with a folder. */
 const isWide = (mode: number): boolean => (mode & 0o077) !== 0;
 
-/** The part of a layout that decides about modes. */
+/** The paths that determine modes. */
 interface Places {
   readonly root: string;
   readonly blobs: string;
@@ -188,7 +188,7 @@ export class Modes {
 
   /** The mode of a file that becomes a blob, from the mode it has. */
   sealed(mode: number): number {
-    return this.#set === SHARED ? mode & this.blob : this.blob;
+    return this.#set === SHARED_MODES ? mode & this.blob : this.blob;
   }
 
   /** The group of blobs; `null` for that of the process. */
@@ -204,7 +204,7 @@ export class Modes {
   async excess(): Promise<ModeExcess | null> {
     const { root, blobs, staging, uploads } = this.#places;
     const group = this.#group ?? this.gid;
-    const expected = group === null ? PRIVATE : readableBy(group);
+    const expected = group === null ? PRIVATE_MODES : readableBy(group);
     const others: string[] = [];
     for (const [path, mode] of [
       [root, expected.root],
@@ -292,11 +292,11 @@ export class Modes {
 
   #find(): ModeSet {
     const facts = fs.statSync(this.#places.blobs, { throwIfNoEntry: false });
-    if (process.platform === "win32") return SHARED;
-    if (facts === undefined) return this.#group === null ? PRIVATE : readableBy(this.#group);
-    if (!isWide(facts.mode)) return PRIVATE;
+    if (process.platform === "win32") return SHARED_MODES;
+    if (facts === undefined) return this.#group === null ? PRIVATE_MODES : readableBy(this.#group);
+    if (!isWide(facts.mode)) return PRIVATE_MODES;
     const isOfGroup = (facts.mode & 0o2000) !== 0 && (facts.mode & 0o027) === 0;
-    return isOfGroup ? readableBy(facts.gid) : SHARED;
+    return isOfGroup ? readableBy(facts.gid) : SHARED_MODES;
   }
 }
 

@@ -69,8 +69,8 @@ export class Publisher {
 
   /** Like {@link confirm}, for bytes that are most likely new: then it costs one call. */
   async confirmIfStored(digest: Digest, size: number): Promise<BlobStat | null> {
-    // The look pays by the flush that it may save. If nothing is flushed, the link below finds out
-    // the same.
+    // The look costs less than the flush that it may save. If nothing is flushed, the later link
+    // reports the same.
     if (!this.#files.isDurable) return null;
     const facts = await look(this.#layout.blob(digest));
     return facts === null ? null : this.confirm(digest, size);
@@ -125,7 +125,7 @@ export class Publisher {
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
     }
-    // Either the folder is missing, or the file is: then this fails as well.
+    // Either the folder is missing or the file is; in the second case this fails as well.
     await this.folders.create(digest);
     return work();
   }
@@ -149,8 +149,8 @@ export class Publisher {
  * The folders that hold blobs and uploads. A blob is durable when its own entry is and so are the
  * entries of all folders above it, up to the root of the file system: the entry of each folder is
  * in the one above, which has to be flushed after the folder was created. That is done once in the
- * life of a store, whoever created them: another process may have created one a moment ago and not
- * flushed it yet.
+ * life of a store, whichever process created them: another one may have created a folder a moment
+ * ago and not flushed it yet.
  */
 export class Folders {
   readonly #layout: Layout;
@@ -228,7 +228,7 @@ export class Folders {
     await this.#settleAbove();
   }
 
-  /** As far as this process may: it has created nothing in a folder that it may not open. */
+  /** Skips folders that this process may not open: it has created nothing in them. */
   async #settleAbove(): Promise<void> {
     let path = this.#layout.root;
     while (dirname(path) !== path) {

@@ -12,7 +12,7 @@ import type { Layout } from "./layout.ts";
  */
 const SIGN_OF_LIFE_INTERVAL_MS = 5 * 60 * 1000;
 
-const NOTHING: Collected = { staged: 0, bytes: 0 };
+const NONE_COLLECTED: Collected = { staged: 0, bytes: 0 };
 
 /** The time by the clock of the file system, in milliseconds since 1970. */
 export type FileClock = () => number;
@@ -47,7 +47,7 @@ export class Staging {
     this.#path = layout.instance(newName(owner));
   }
 
-  /** The path of a file that does not exist yet, and that nobody else creates. */
+  /** The path of a file that does not exist yet; no other call returns it. */
   async place(): Promise<string> {
     this.#count += 1;
     const path = join(this.#path, String(this.#count));
@@ -80,7 +80,7 @@ export class Staging {
 
   /**
    * Whether an owner is dead. One that cannot be observed counts as dead after an hour of silence:
-   * `lastSign`, the time of a file or folder of its, is compared with the time of a new file. Both
+   * `lastSign`, the time of one of its files or folders, is compared with the time of a new file. Both
    * are the file system's, so no machine's clock matters.
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
@@ -93,7 +93,7 @@ export class Staging {
    * removed itself.
    */
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
-    let total = NOTHING;
+    let total = NONE_COLLECTED;
     for (const name of await namesOrNone(this.#layout.staging)) {
       signal?.throwIfAborted();
       const owner = ownerOf(name);
@@ -112,7 +112,7 @@ export class Staging {
       await this.#created;
       if (this.#signs !== null) clearInterval(this.#signs);
       const removals = (await readdir(this.#path)).map((name) => unlinkIfThere(join(this.#path, name)));
-      // A file that cannot be removed does not keep the others.
+      // One file that cannot be removed must not prevent the removal of the others.
       await Promise.allSettled(removals);
       await Promise.all(removals);
       await rmdir(this.#path);
@@ -188,9 +188,12 @@ export class Staging {
     }
   }
 
-  /** A folder that cannot be removed must keep neither the others nor the start of a server. */
+  /**
+   * Logs a failure: a folder that cannot be removed must prevent neither the removal of the others
+   * nor the start of a server.
+   */
   async #removeAbandoned(path: string): Promise<Collected> {
-    let total = NOTHING;
+    let total = NONE_COLLECTED;
     try {
       for (const file of await namesOrNone(path)) total = sum(total, await removeStaged(join(path, file)));
       await rmdir(path);
@@ -206,9 +209,9 @@ async function removeStaged(path: string): Promise<Collected> {
     const { size, nlink } = await lstat(path);
     await unlink(path);
     // A file with a second name had become a blob: nothing half-written, and no space is freed.
-    return nlink > 1 ? NOTHING : { staged: 1, bytes: size };
+    return nlink > 1 ? NONE_COLLECTED : { staged: 1, bytes: size };
   } catch (error) {
-    if (failedWith(error, "ENOENT")) return NOTHING;
+    if (failedWith(error, "ENOENT")) return NONE_COLLECTED;
     throw error;
   }
 }

@@ -17,22 +17,22 @@ import type {
   WriteStep,
 } from "./write-worker.ts";
 
-/** The largest blob that goes to a thread. A larger one is worth calls of its own. */
+/** The largest blob that goes to a thread. A larger one justifies calls of its own. */
 const SMALL_BLOB_MAX_BYTES = 64 * 1024;
 
 /**
- * Uploads at once from which threads pay. A process that stores a file now and then never starts
- * them.
+ * Concurrent uploads from which threads pay off. A process that stores a file now and then never
+ * starts them.
  */
 const THREADED_UPLOADS_MIN = 4;
 
 /**
- * One thread keeps up with everything that arrives; with two, a call that hangs does not hold up
- * all of it.
+ * One thread keeps up with everything that arrives; with two, a call that hangs does not block all
+ * of it.
  */
-const THREADS = 2;
+const THREAD_COUNT = 2;
 
-/** The size of a batch: what one call that hangs can hold up. */
+/** The limits of a batch, which is what one hanging call can block. */
 const BATCH_MAX_BLOBS = 16;
 const BATCH_MAX_BYTES = 256 * 1024;
 
@@ -43,7 +43,7 @@ export interface BlobBytes {
   readonly size: number;
 }
 
-/** The parts of a store that small blobs pass through. */
+/** What small blobs share with their store. */
 export interface SmallBlobsOptions {
   readonly layout: Layout;
   readonly staging: Staging;
@@ -52,9 +52,9 @@ export interface SmallBlobsOptions {
 }
 
 /**
- * The short way of small new blobs when many arrive together: one message to a thread and one back
+ * The fast path for small new blobs when many arrive together: one message to a thread and one back
  * (two of each around the flush of a durable file), instead of five to ten calls that each pass
- * through Node's thread pool. It handles the usual course only; `Publisher` handles all others.
+ * through Node's thread pool. It handles only the common case; `Publisher` handles all others.
  */
 export class SmallBlobs implements AsyncDisposable {
   readonly #options: SmallBlobsOptions;
@@ -73,8 +73,8 @@ export class SmallBlobs implements AsyncDisposable {
   }
 
   /**
-   * Writes and publishes a blob. `false` if it has to go the long way: nothing was done then, or
-   * (by a thread that died) nothing that the long way would not find. The chunks remain the
+   * Writes and publishes a blob. `false` if it must take the slow path: then nothing was done, or
+   * (by a thread that died) nothing that the slow path would not find. The chunks remain the
    * caller's.
    */
   async publish(digest: Digest, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
@@ -148,7 +148,7 @@ export class WriteThreads implements AsyncDisposable {
     if (this.#threads !== null) return;
     this.#threads = [];
     try {
-      while (this.#threads.length < THREADS) this.#threads.push(new WriteThread(this.#files, () => this.#send()));
+      while (this.#threads.length < THREAD_COUNT) this.#threads.push(new WriteThread(this.#files, () => this.#send()));
     } catch (error) {
       // Node's permission model may forbid threads.
       this.#files.log("no thread for small files can be started; they are written without", error);
@@ -183,7 +183,7 @@ export class WriteThreads implements AsyncDisposable {
       this.#queue.push({ ...job, done });
       if (this.#isSending) return;
       this.#isSending = true;
-      // Everything else that has just arrived goes with it.
+      // Batched with everything else that arrives in this turn of the event loop.
       setImmediate(() => {
         this.#isSending = false;
         this.#send();
@@ -291,7 +291,7 @@ class WriteThread {
   }
 
   /**
-   * A thread that has died may or may not have done its jobs. The caller then goes the long way,
+   * A thread that has died may or may not have done its jobs. The caller then takes the slow path,
    * which finds out.
    */
   #finish(outcomes: readonly BlobOutcome[]): void {

@@ -5,7 +5,7 @@ import { flushFolderBlocking } from "./file-system.ts";
 
 /**
  * The script of a write thread: writes small blobs by blocking system calls, a batch at a time. It
- * knows the usual course only; anything unusual is declined and left to `Publisher`.
+ * handles only the common case; anything unusual is declined and left to `Publisher`.
  */
 
 /**
@@ -17,7 +17,7 @@ export type WriteStep = "make" | "stage" | "publish";
 
 /** Where a small blob is created. */
 export interface BlobPaths {
-  /** The staging file, under a name that nobody else uses. */
+  /** The staging file, under a name that is used once. */
   readonly staged: string;
   readonly place: string;
   /** The mode of the file, and its group if that is not the process's. */

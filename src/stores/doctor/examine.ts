@@ -1,7 +1,8 @@
 /**
- * The doctor's engine, for all stores. A store has a table of probes. {@link examine} runs them in its order on a context, in
- * which probes keep what later ones need, and turns each outcome into a finding. Whatever the probes made is then removed
- * by the store, which reports that with {@link cleanupFinding}.
+ * The doctor's engine, for all stores. A store has a table of probes. {@link examine} runs them in
+ * order on a context, in which probes keep what later ones need, and turns each outcome into a
+ * finding. The store then removes what the probes created and reports that with
+ * {@link cleanupFinding}.
  */
 import type { DiagnoseOptions, Finding, Verdict } from "./finding.ts";
 
@@ -61,14 +62,17 @@ export interface Explanation {
   readonly found: string;
   /** The permission that is missing. */
   readonly permission: string | null;
-  /** What to do, if that is known better than the probe knows. */
+  /** What to do, if the error shows it better than the probe's own remedy. */
   readonly remedy?: string;
 }
 
 /** What an examination needs besides its probes. */
 export interface ExamineOptions<Context> extends DiagnoseOptions {
   readonly context: Context;
-  /** Explains what a probe threw, with requests to the store if necessary. Rethrows errors that the store did not cause. */
+  /**
+   * Explains what a probe threw, with requests to the store if necessary. Rethrows errors that the
+   * store did not cause.
+   */
   readonly explain: (error: unknown) => Explanation | Promise<Explanation>;
 }
 
@@ -103,7 +107,7 @@ async function runProbe<Context>(
   try {
     return { outcome: await probe.run(context), permission: null };
   } catch (error) {
-    // A probe that was stopped has shown nothing.
+    // An interrupted probe proves nothing.
     if (signal?.aborted === true) return { outcome: untried("stopped"), permission: null };
     const { found, permission, remedy } = await explain(error);
     return { outcome: fails(found, remedy === undefined ? {} : { remedy }), permission };

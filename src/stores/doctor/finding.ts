@@ -2,7 +2,7 @@
  * The result of a probe:
  *
  * - `ok`: what its title states is true;
- * - `note`: it is not true, or only in some way, and fixity works as well without it;
+ * - `note`: it is not true, or only in part, and fixity works as well without it;
  * - `warning`: it is not true, or true late, so something costs more, is slower or is not cleaned up;
  * - `failure`: it is not true, and fixity cannot use the store;
  * - `skipped`: it could not be tried, usually because another probe failed.
@@ -36,8 +36,11 @@ export interface DiagnoseOptions {
   readonly onBegin?: ((title: string) => void) | undefined;
 }
 
-/** A store that can be tried out with small objects that are removed afterwards. */
+/** A store that can be probed with small objects, which are removed afterwards. */
 export interface Diagnosable {
-  /** Runs the probes one after another. Problems are findings; the last one reports whether anything was left behind. */
+  /**
+   * Runs the probes one after another. Problems are findings; the last finding reports whether
+   * anything was left behind.
+   */
   diagnose(options?: DiagnoseOptions): AsyncIterable<Finding>;
 }

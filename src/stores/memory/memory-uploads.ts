@@ -14,7 +14,7 @@ import type {
 import { Lease, Takeovers, type TakeoverTarget, Untaken } from "../takeover.ts";
 import type { MemoryBlobs } from "./memory-blobs.ts";
 
-/** The distance of `nextSave` from the last save. A save costs nothing here but its call. */
+/** The distance of `nextSave` from the last save. A save costs no more than its call here. */
 const SAVE_INTERVAL_BYTES = 1024 * 1024;
 
 /** An upload as its last save has left it. */
@@ -100,7 +100,7 @@ export class MemoryUploads implements UploadStore {
   }
 }
 
-/** An upload in memory, in the hands of its holder. */
+/** A held upload in memory. */
 class MemoryHeldUpload implements HeldUpload {
   readonly status = "held";
   readonly #upload: MemoryUpload;

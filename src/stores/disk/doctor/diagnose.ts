@@ -6,7 +6,7 @@ import type { ResolvedDiskOptions } from "../options.ts";
 import { Bench } from "./bench.ts";
 import { PROBES } from "./probes.ts";
 
-/** Tries what the store needs of its folder, in a folder of its own that is removed at the end. */
+/** Probes what the store needs, in a folder of its own that is removed at the end. */
 export async function* diagnoseFolder(
   options: ResolvedDiskOptions,
   diagnosis: DiagnoseOptions,
@@ -21,9 +21,7 @@ export async function* diagnoseFolder(
   if (leftovers !== null) yield cleanupFinding(leftovers);
 }
 
-/**
- * What a failed system call means to the operator, with the system's own code.
- */
+/** What a failed system call means to the operator, with the system's own code. */
 function explain(error: unknown): Explanation {
   const fault = toFixityError(error);
   if (!(fault instanceof FixityError)) throw error;

@@ -1,10 +1,10 @@
 import { constants } from "node:fs";
 import { access, readFile, statfs } from "node:fs/promises";
+import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
 import { fails, holds, type Outcome, type Probe, untried } from "../../doctor/examine.ts";
 import { close, fchmod, fsync, link, mkdir, open, rename, stat, statOrNull, unlink, writev } from "../calls.ts";
 import { failedWith, FileSystem } from "../file-system.ts";
 import { assertKnownLayout, MODES_UNSUPPORTED } from "../layout.ts";
-import { HARD_LINKS_UNSUPPORTED } from "../../../base/system-errors.ts";
 import type { Bench } from "./bench.ts";
 
 const GIB = 1024 ** 3;
@@ -18,7 +18,7 @@ const FREE_SPACE_MIN_SHARE = 0.05;
 const CLOCK_SKEW_MAX_MS = 5 * 60_000;
 
 const CONTENT = Buffer.from("fixity doctor was here.\n");
-const FULL = "Reads continue; uploads are refused with store-full until space is freed.";
+const FULL_REMEDY = "Reads continue; uploads are refused with store-full until space is freed.";
 
 const folderGroup = "Folder";
 const fileGroup = "A file in it";
@@ -62,7 +62,7 @@ export const PROBES: readonly Probe<Bench>[] = [
     id: "room",
     group: folderGroup,
     title: "There is free space",
-    otherwise: { verdict: "warning", remedy: FULL },
+    otherwise: { verdict: "warning", remedy: FULL_REMEDY },
     run: hasRoom,
   },
   {
@@ -182,7 +182,7 @@ async function writes(bench: Bench): Promise<Outcome> {
     await write(bench.file("written"));
   } catch (error) {
     if (!failedWith(error, "ENOSPC", "EDQUOT")) throw error;
-    return fails("No space is left.", { verdict: "warning", remedy: FULL });
+    return fails("No space is left.", { verdict: "warning", remedy: FULL_REMEDY });
   }
   const found = await readFile(bench.file("written"));
   return found.equals(CONTENT) ? holds() : fails("The bytes that were read differ from those that were written.");

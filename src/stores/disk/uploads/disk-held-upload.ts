@@ -26,7 +26,7 @@ import type { DiskTakeovers, Taken } from "./upload-takeover.ts";
 /** Bytes between two saves during a request: 32 MiB. A save flushes them and waits for the disk. */
 const SAVE_INTERVAL_BYTES = 32 * 1024 * 1024;
 
-/** The parts of a store that its held uploads use. */
+/** What held uploads share with their store. */
 export interface HeldUploadOptions {
   readonly folders: UploadFolders;
   readonly takeovers: DiskTakeovers;
@@ -36,7 +36,7 @@ export interface HeldUploadOptions {
   readonly storeCopy: (bytes: AsyncIterable<Uint8Array>, digest: Digest) => Promise<Committed>;
 }
 
-/** An upload in a folder, in the hands of its holder. */
+/** A held upload on disk. */
 export class DiskHeldUpload implements HeldUpload {
   readonly status = "held";
   readonly #taken: Taken;

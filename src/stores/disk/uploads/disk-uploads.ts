@@ -14,13 +14,13 @@ import type { FileClock } from "../staging.ts";
 import { DiskHeldUpload, type HeldUploadOptions } from "./disk-held-upload.ts";
 import { lengthOf, restingToken, type SavedState } from "./upload-folder.ts";
 
-/** Folders that a listing looks at together. */
-const LIST_BATCH = 64;
+/** Folders that a listing examines together. */
+const LIST_BATCH_FOLDERS = 64;
 
 /**
  * Resumable uploads on disk: a folder for each, with its bytes, a record and a token that names its
- * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides who
- * holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save,
+ * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides which
+ * process holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save,
  * or a scratch folder that `UploadFolders.collect` removes.
  */
 export class DiskUploads implements UploadStore {
@@ -76,7 +76,7 @@ export class DiskUploads implements UploadStore {
     });
   }
 
-  /** One look at the names in each folder, and one at the time of its record. */
+  /** Costs two calls for each upload: the names in its folder and the time of its record. */
   async *list(signal?: AbortSignal): AsyncGenerator<UploadSummary> {
     signal?.throwIfAborted();
     const clock = await this.#options.folders.staging.clock();
@@ -85,7 +85,7 @@ export class DiskUploads implements UploadStore {
       for await (const name of namesIn(this.#layout.uploads)) {
         const id = UploadId.fromHex(name);
         if (id !== null) batch.push(id);
-        if (batch.length < LIST_BATCH) continue;
+        if (batch.length < LIST_BATCH_FOLDERS) continue;
         yield* this.#summaries(batch, clock, signal);
         batch = [];
       }
@@ -133,7 +133,7 @@ export class DiskUploads implements UploadStore {
     }
   }
 
-  /** A removal that was begun is finished, also if its process has died. */
+  /** Finishes a removal that another caller has begun; its process may have died. */
   async #finishRemoval(id: UploadId): Promise<null> {
     await this.#options.folders.finishRemoval(id);
     return null;

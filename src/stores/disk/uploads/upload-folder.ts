@@ -41,8 +41,8 @@ export interface Segment {
 }
 
 /**
- * - `free`: nobody holds the upload, and everything that can be read of it is durable.
- * - `left`: nobody holds it, and its last holder failed: what can be read may not be durable.
+ * - `free`: no process holds the upload, and everything that can be read of it is durable.
+ * - `left`: no process holds it, and its last holder failed: what can be read may not be durable.
  * - `held`: a process holds it.
  * - `gone`: it is being removed.
  */
@@ -181,7 +181,7 @@ export class UploadFolder {
 
   /**
    * Whether the files have at least the bytes that a state counts. True for an upload that has
-   * changed meanwhile: the state is outdated then, and whoever acts on it looks again.
+   * changed meanwhile: the state is outdated then, and a caller that acts on it looks again.
    */
   async hasBytesOf({ segments }: SavedState): Promise<boolean> {
     for (const { name, length } of segments) {
@@ -319,7 +319,7 @@ export function heldToken(generation: number, owner: Owner): Token {
   return tokenOf(generation, "held", newName(owner));
 }
 
-/** A new token of an upload that nobody holds. */
+/** A new token of an upload that is not held. */
 export function restingToken(generation: number, state: "free" | "left" | "gone"): Token {
   return tokenOf(generation, state, randomBytes(8).toString("hex"));
 }

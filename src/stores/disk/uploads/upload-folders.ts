@@ -35,7 +35,7 @@ export class UploadFolders {
   }
 
   /**
-   * Creates an upload of zero bytes, durably. Nobody holds it.
+   * Creates an upload of zero bytes, durably and not held.
    *
    * @param isEnded it has already ended
    */
@@ -61,8 +61,7 @@ export class UploadFolders {
   }
 
   /**
-   * Removes an upload whose token says that it is gone; durably, also if another process has
-   * removed it.
+   * Removes an upload whose token is `gone`: durably, even if another process has removed it.
    */
   async finishRemoval(id: UploadId): Promise<void> {
     const scratch = this.#newScratch();

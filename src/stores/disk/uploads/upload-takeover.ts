@@ -36,8 +36,8 @@ export interface Ended {
 }
 
 /**
- * A look that found an upload to take; `holder` is `null` if its process is dead or nobody holds
- * it.
+ * A look that found an upload to take; `holder` is `null` if its process is dead or the upload is
+ * not held.
  */
 interface Seen {
   readonly view: FolderView;
@@ -152,7 +152,7 @@ export class DiskTakeovers {
  */
 async function settledState(folder: UploadFolder, before: FolderView, token: Token): Promise<SavedState> {
   const isSettled = before.token.state === "free";
-  // A holder that was not asked, or did not notice, may have gone on until a moment ago.
+  // A holder that was not asked, or did not notice, may have written until a moment ago.
   const view = isSettled ? before : await folder.view();
   // A view after another process's claim is that process's: tidying by it would remove its record.
   if (view !== before && view?.token.name !== token.name) throw superseded();
