@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import { openBrowser } from "../../test/browser/browser.ts";
+import { startBrowser } from "../../test/browser/browser.ts";
 import { type ClientSite, openClientSite } from "../../test/browser/client-site.ts";
 import type { LargeFile } from "./large-file.ts";
 
@@ -33,8 +33,9 @@ export class UploadPage implements AsyncDisposable {
   static async open(): Promise<UploadPage> {
     await using stack = new AsyncDisposableStack();
     const site = stack.use(await openClientSite(new URL("speed-page.ts", import.meta.url)));
-    const { context } = stack.use(await openBrowser());
-    return new UploadPage(await context.newPage(), site, stack.move());
+    const browser = await startBrowser();
+    stack.defer(() => browser.close());
+    return new UploadPage(await browser.newPage(), site, stack.move());
   }
 
   /** Uploads a file by a page that has done nothing before. */

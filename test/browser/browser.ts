@@ -1,7 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { after } from "node:test";
 import { type Browser, type BrowserContext, chromium } from "playwright-core";
 
 const FLAGS = [
@@ -30,28 +28,31 @@ export function needingChromium(): { readonly skip: string | false } {
 }
 
 /** A Chromium for many pages, each with a context of its own. */
-export async function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: chromiumPath() ?? "chromium", args: FLAGS });
+export async function startBrowser(args: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumPath() ?? "chromium", args: [...FLAGS, ...args] });
 }
 
-type ContextOptions = NonNullable<Parameters<typeof chromium.launchPersistentContext>[1]>;
+type ContextOptions = NonNullable<Parameters<Browser["newContext"]>[0]>;
 
-/** A Chromium of its own, with a new profile. `args` are added to those of all tests. */
-export async function openBrowser({ args = [], ...options }: ContextOptions = {}): Promise<
+/** The Chromium that the tests of one file share. To start one takes longer than most of these tests. */
+let shared: Promise<Browser> | null = null;
+after(async () => (await shared)?.close());
+
+/** A profile of its own, empty, with its own cache and storage. `args` start another Chromium for it. */
+export async function openBrowser({
+  args,
+  ...options
+}: ContextOptions & { readonly args?: readonly string[] } = {}): Promise<
   { context: BrowserContext } & AsyncDisposable
 > {
-  const profile = await mkdtemp(join(tmpdir(), "fixity-chromium-"));
-  const executablePath = chromiumPath() ?? "chromium";
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    args: [...FLAGS, ...args],
-    ...options,
-  });
+  const own = args === undefined ? null : await startBrowser(args);
+  const browser = own ?? (await (shared ??= startBrowser()));
+  const context = await browser.newContext(options);
   return {
     context,
     async [Symbol.asyncDispose]() {
       await context.close();
-      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+      await own?.close();
     },
   };
 }

@@ -130,10 +130,9 @@ void describe("waiting for an unreachable object store", () => {
         const tried = server.refused;
         server.breakDown(0);
         await staged.abort();
-        assert.deepEqual(
-          server.operations.filter((operation) => operation !== "HeadObject" && operation !== "AbortMultipartUpload"),
-          [],
-        );
+        // An attempt that was under way may still have created an upload. Then it was aborted.
+        const operations = server.operations.filter((operation) => operation !== "HeadObject");
+        if (operations.length > 0) assert.deepEqual(operations, ["CreateMultipartUpload", "AbortMultipartUpload"]);
         assert(tried >= 3);
       }));
   }

@@ -98,8 +98,11 @@ export function versionedSuite(gateway: Gateway): void {
         }
         const { code, out } = await runCommand(["doctor"], { env });
         assert.equal(code, 0, out);
-        assert.match(out, /warn .*Of two who change an object.*\n.*It is never met/);
-        assert.match(out, /note .*What is removed is gone.*\n.*\n[^]*?"Versioned\s+buckets" in docs\/s3\.md/);
+        assert.match(out, /warn .*Of two concurrent changes to an object.*\n.*It is always refused/);
+        assert.match(
+          out,
+          /note .*A removed object leaves no version behind.*\n.*\n[^]*?"Versioned\s+buckets" in docs\/s3\.md/,
+        );
       });
 
       test("takes the lifecycle rules of docs/s3.md", async () => keepsRulesOfDocs(await makeBucket(gateway, kind)));
