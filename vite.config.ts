@@ -7,11 +7,11 @@ import { defineConfig, type Plugin } from "vite";
 
 const PAGE = new URL("src/web/", import.meta.url);
 
-/** What gets smaller by being compressed, and is worth a second copy. */
+/** Files that compress well. */
 const COMPRESSIBLE = /\.(?:css|js|svg)$/;
-const LEAST = 512;
+const COMPRESSED_FILE_MIN_BYTES = 512;
 
-/** Puts a `.br` and a `.gz` beside each file with a name of its own: compressed once, not for each visitor. */
+/** Writes a `.br` and a `.gz` beside each file: compressed once, not for each visitor. */
 function precompressed(): Plugin {
   return {
     name: "precompressed",
@@ -25,12 +25,12 @@ function precompressed(): Plugin {
 
 async function compress(path: string): Promise<void> {
   const content = await readFile(path);
-  if (content.length < LEAST) return;
-  const [small, smaller] = await Promise.all([
+  if (content.length < COMPRESSED_FILE_MIN_BYTES) return;
+  const [gzipped, brotli] = await Promise.all([
     promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION }),
     promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }),
   ]);
-  await Promise.all([writeFile(`${path}.gz`, small), writeFile(`${path}.br`, smaller)]);
+  await Promise.all([writeFile(`${path}.gz`, gzipped), writeFile(`${path}.br`, brotli)]);
 }
 
 /** Starts the page's script. Its text is constant, and the page's policy knows its digest. */
@@ -63,7 +63,7 @@ function startedScript(): Plugin {
   };
 }
 
-/** The client names its worker as it is called when compiled; from source it is still TypeScript. */
+/** The client names its compiled worker; in the source tree the worker is TypeScript. */
 function workerFromSource(): Plugin {
   return {
     name: "worker-from-source",
@@ -80,7 +80,7 @@ function workerFromSource(): Plugin {
 
 export default defineConfig({
   root: fileURLToPath(PAGE),
-  // beside the page, wherever a proxy puts it
+  // Relative to the page, so that a proxy may serve it below any path.
   base: "./",
   publicDir: false,
   plugins: [workerFromSource(), startedScript(), precompressed()],
@@ -89,14 +89,14 @@ export default defineConfig({
     outDir: fileURLToPath(new URL("dist/web/", import.meta.url)),
     emptyOutDir: true,
     assetsDir: "page",
-    // the page's policy allows no `data:`
+    // The page's policy allows no `data:`.
     assetsInlineLimit: 0,
-    // of what is bundled: it is given away with the package
+    // The licenses of bundled packages, for the published package.
     license: { fileName: "licenses.md" },
     modulePreload: { polyfill: false },
     target: "es2023",
     reportCompressedSize: false,
-    // compressing takes most of the time, and is what was asked for
+    // Compression takes most of the time, as expected.
     rolldownOptions: { checks: { pluginTimings: false } },
   },
 });

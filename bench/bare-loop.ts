@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { SmallLoad } from "./load.ts";
 
-/** What a run tells its parent process. */
+/** What a run reports to its parent process. */
 export interface BareResult {
   /** Files per second. */
   readonly rate: number;

@@ -5,8 +5,8 @@ import { type SmallLoad, uniqueBlocks } from "./load.ts";
 import type { S3Target } from "./servers/s3-target.ts";
 
 /**
- * The bucket's own limit: the one request by which a small file is stored, signed and over bare sockets, without a server in
- * front and without a client for S3. Uploads per second.
+ * The bucket's own limit: only the signed request that stores a small file, over bare sockets,
+ * without a server in front and without an S3 client. Returns uploads per second.
  */
 export async function putBarely(target: S3Target, { size, connections, count }: SmallLoad): Promise<number> {
   const keys = { accessKeyId: target.accessKey, secretAccessKey: target.secretKey };
@@ -46,7 +46,7 @@ async function open(host: string, port: number): Promise<Socket> {
   return socket;
 }
 
-/** Waits for an answer, which has no content where all went well. */
+/** Waits for the response, which has no content after a success. */
 async function stored(socket: Socket): Promise<void> {
   let answer = "";
   while (!answer.includes("\r\n\r\n")) {

@@ -9,8 +9,8 @@ import { undoneIfStopped } from "./stopping.ts";
 const run = promisify(execFile);
 
 /**
- * The benchmark and what it measures as JavaScript, in a folder of its own: servers run as users run them, not with a
- * compiler in their memory that takes the types out.
+ * The benchmark and what it measures, compiled to JavaScript in a folder of its own: servers run as
+ * users run them, without type stripping in their process.
  */
 export class Build implements AsyncDisposable {
   readonly #folder: string;
@@ -29,7 +29,7 @@ export class Build implements AsyncDisposable {
       await compile(folder);
       await copyFile(inRepository("package.json"), join(folder, "package.json"));
       await symlink(inRepository("node_modules"), join(folder, "node_modules"));
-      // beside `src`, where the server looks for the page
+      // Beside `src`, where the server looks for the page.
       await mkdir(join(folder, "dist"));
       await symlink(inRepository("dist/web"), join(folder, "dist/web"));
       return build;
@@ -66,7 +66,7 @@ async function compile(folder: string): Promise<void> {
       folder,
     ]);
   } catch (error) {
-    // what the compiler complains of
+    // The compiler prints its errors to standard output.
     throw new Error((error as { readonly stdout: string }).stdout, { cause: error });
   }
 }

@@ -1,10 +1,11 @@
 /**
- * How long a collection takes that finds nothing to remove, over a disk store with many finished uploads:
+ * Measures a collection that finds nothing to remove, over a disk store with many finished uploads:
  *
  *     node bench/collect.ts [uploads, 11000]
  *
- * The store is made in the system's folder for temporary files, and removed afterwards. The first collection reads what
- * lies in the page cache, since the uploads have just been written; drop that cache for a cold one.
+ * The store is created in the system's folder for temporary files and removed afterwards. The
+ * uploads have just been written, so even the first collection reads from the page cache; drop the
+ * cache to measure a cold one.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -12,8 +13,8 @@ import { join } from "node:path";
 import { diskStore } from "../src/disk.ts";
 import { createFixity } from "../src/index.ts";
 
-const COLLECTIONS = 3;
-const MADE_AT_ONCE = 16;
+const COLLECTION_COUNT = 3;
+const CONCURRENT_UPLOADS = 16;
 
 const count = Number(process.argv[2] ?? 11_000);
 const root = await mkdtemp(join(tmpdir(), "fixity-collect-"));
@@ -29,8 +30,8 @@ try {
       await uploads.append(id, { offset: 0, source: [Buffer.from(`content ${n}`)], completes: true });
     }
   };
-  await Promise.all(Array.from({ length: MADE_AT_ONCE }, make));
-  for (let round = 1; round <= COLLECTIONS; round += 1) {
+  await Promise.all(Array.from({ length: CONCURRENT_UPLOADS }, make));
+  for (let round = 1; round <= COLLECTION_COUNT; round += 1) {
     const [began, used] = [performance.now(), process.cpuUsage()];
     await fixity.collect();
     const { user, system } = process.cpuUsage(used);

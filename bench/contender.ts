@@ -12,21 +12,22 @@ import type { Usage } from "./servers/serve.ts";
 const folders = new Set<string>();
 
 /**
- * Removes what ended contenders have left; when a case is over, not between two that are compared: some file systems are
- * slow to make files for a while after many were removed (ext4 does not use an inode again at once).
+ * Removes what ended contenders left behind. Called after a case, not between two contenders that
+ * are compared: some file systems create files slowly for a while after many were removed (ext4
+ * does not reuse an inode at once).
  */
 export async function removeFolders(): Promise<void> {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
   folders.clear();
 }
 
-/** Threads for file work, as `fixity serve` sets them; for every contender. */
+/** The environment of every contender, with as many threads for file work as `fixity serve` sets. */
 const ENVIRONMENT = { ...process.env, UV_THREADPOOL_SIZE: "8", NODE_ENV: "production" };
 
-/** What the `fixity` command is started with; the peers are started as their users start them. */
+/** Node's flags for the `fixity` command; the peers are started as their users start them. */
 export const OWN_FLAGS: readonly string[] = ["--max-semi-space-size=4", "--no-incremental-marking"];
 
-/** Makes small files durable without any HTTP, in a process like the contenders'. Files per second. */
+/** Makes small files durable without HTTP, in a process like the contenders'. Returns files per second. */
 export async function runBareLoop(parent: string, load: SmallLoad): Promise<number> {
   const child = fork(new URL("bare-loop.ts", import.meta.url), [parent, JSON.stringify(load)], { env: ENVIRONMENT });
   const [{ rate, root }] = (await once(child, "message")) as [BareResult];
@@ -35,21 +36,21 @@ export async function runBareLoop(parent: string, load: SmallLoad): Promise<numb
   return rate;
 }
 
-/** What a contender is, to be started. */
+/** How a contender is started. */
 export interface Start {
   readonly name: string;
   /** Its script, `bench/servers/<script>.ts`. */
   readonly script: string;
   /** Given to the script after the folder. */
   readonly args?: readonly string[];
-  /** A folder that another contender has left; a new one without it. */
+  /** The folder of an earlier contender. @default a new folder */
   readonly root?: string;
 }
 
-/** What contenders are started with. */
+/** The build and the place for contenders. */
 export interface Place {
   readonly build: Build;
-  /** Where the folders of contenders are made. */
+  /** Where the folders of contenders are created. */
   readonly parent: string;
 }
 
@@ -57,7 +58,7 @@ export interface Place {
 export class Contender implements AsyncDisposable {
   readonly name: string;
   readonly port: number;
-  /** Where it keeps its files. */
+  /** The folder with its files. */
   readonly root: string;
   readonly #child: ChildProcess;
   readonly #isStopped: () => void;
@@ -73,7 +74,7 @@ export class Contender implements AsyncDisposable {
     });
   }
 
-  /** Starts a server over its folder, where its temporary files go as well. */
+  /** Starts a server over its folder, which is also its folder for temporary files. */
   static async start({ build, parent }: Place, { name, script, args = [], root: left }: Start): Promise<Contender> {
     const root = left ?? (await mkdtemp(join(parent, "fixity-bench-")));
     const child = fork(build.server(script), [root, ...args], {
@@ -84,14 +85,14 @@ export class Contender implements AsyncDisposable {
     return new Contender(name, root, { port: message.port, child });
   }
 
-  /** What its process has used so far. */
+  /** The resources that its process has used so far. */
   async usage(): Promise<Usage> {
     this.#child.send("usage");
     const [usage] = (await once(this.#child, "message")) as [Usage];
     return usage;
   }
 
-  /** Removes the files that it has stored, so that gigabytes do not pile up. */
+  /** Removes the files that it has stored, so that they do not fill the disk. */
   async clear(): Promise<void> {
     for (const name of await readdir(this.root)) await rm(join(this.root, name), { recursive: true, force: true });
   }

@@ -1,4 +1,4 @@
-/** Figures of one contender, one a round. */
+/** One contender's results, one per round. */
 export interface Series {
   readonly name: string;
   readonly values: number[];
@@ -11,7 +11,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** Prints medians with their spread, and the first contender's ratio to each: above 1 it is the better one. */
+/** Prints medians with their spread, and the ratio of the first contender to each other one. */
 export function report(title: string, unit: string, series: readonly Series[]): void {
   const [own] = series;
   printTable(title, unit, series, (one) => {
@@ -19,7 +19,7 @@ export function report(title: string, unit: string, series: readonly Series[]): 
   });
 }
 
-/** The same where the last contender is the peer, and all others are ours: the ratio of each of them to it. */
+/** Like {@link report}, where the last contender is the peer: prints the ratio of each other one to it. */
 export function reportOwn(title: string, unit: string, series: readonly Series[]): void {
   const peer = series.at(-1);
   printTable(title, unit, series, (one) => {

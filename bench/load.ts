@@ -7,10 +7,10 @@ const BOUNDARY = "----benchmark-boundary-7d1f";
 const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="upload"; filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n`;
 const TAIL = `\r\n--${BOUNDARY}--\r\n`;
 
-/** What large content is made of; shared, for there may be many at once. */
+/** The block that large content repeats; shared, because many uploads may run at once. */
 const BLOCK = Buffer.alloc(256 * 1024, 7);
 
-/** What stands around the content of an upload. */
+/** The bytes before and after the content of an upload. */
 interface Envelope {
   readonly head: Buffer;
   readonly tail: Buffer;
@@ -44,10 +44,10 @@ async function open(port: number): Promise<Socket> {
   return socket;
 }
 
-/** An answer that is no success. */
+/** A response without success. */
 class Refused extends Error {
   readonly status: number;
-  /** Seconds after which it may be tried again, where the server says so. */
+  /** Seconds of `Retry-After`; `null` if the response has none. */
   readonly retryAfter: number | null;
 
   constructor(head: string) {
@@ -58,7 +58,7 @@ class Refused extends Error {
   }
 }
 
-/** Waits for one answer, throws unless it is a success, and reads its content to the end. */
+/** Waits for one response and reads its content to the end. Throws unless it is a success. */
 function answer(socket: Socket): Promise<number> {
   return new Promise((resolve, reject) => {
     let rest = -1;
@@ -92,26 +92,26 @@ function answer(socket: Socket): Promise<number> {
   });
 }
 
-/** Uploads `size` bytes that no earlier upload had, as a form, over a connection of its own. Seconds. */
+/** Uploads `size` new bytes as a form, over a connection of its own. Returns seconds. */
 export async function uploadLarge(port: number, path: string, size: number): Promise<number> {
   return send(port, formEnvelope(size, path), uniqueBlocks(size));
 }
 
-/** Like {@link uploadLarge}, but as a raw upload to the link of the content's digest, which was computed beforehand. */
+/** Like {@link uploadLarge}, but as a `PUT` to the link of the content, hashed beforehand. */
 export async function uploadDeclared(port: number, path: string, size: number): Promise<number> {
   const blocks = uniqueBlocks(size);
   return send(port, declaredEnvelope(blocks, path), blocks);
 }
 
-/** How an upload went that was made again as often as the server asked for that. */
+/** The outcome of an upload that was retried as often as the server requested. */
 export interface PatientUpload {
-  /** How often it did. */
+  /** How often the server requested a retry. */
   readonly refusals: number;
-  /** The status by which it ended; `null` where it was stored. */
+  /** The final status; `null` if the file was stored. */
   readonly failure: number | null;
 }
 
-/** Like {@link uploadLarge}, again where the server says when (503 with `Retry-After`). */
+/** Like {@link uploadLarge}, and retries after each 503 with `Retry-After`. */
 export async function uploadPatiently(port: number, path: string, size: number): Promise<PatientUpload> {
   for (let refusals = 0; ; refusals++) {
     try {
@@ -142,7 +142,7 @@ async function send(port: number, { head, tail }: Envelope, blocks: readonly Buf
   }
 }
 
-/** Only the first block is unlike any other: enough for another digest. */
+/** Blocks of which only the first is unique: enough for a new digest. */
 export function uniqueBlocks(size: number): readonly Buffer[] {
   const count = Math.ceil(size / BLOCK.length);
   return Array.from({ length: count }, (_, index) =>
@@ -153,8 +153,8 @@ export function uniqueBlocks(size: number): readonly Buffer[] {
 }
 
 /**
- * Uploads files of `size` bytes, each unlike any other, over so many connections. Uploads per second. The load runs on the same
- * processors as the server, so it is as light as it can be.
+ * Uploads distinct files of `size` bytes over `connections` connections. Returns uploads per second.
+ * The load runs on the same processors as the server, so it is kept as light as possible.
  */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
   const { size, connections, count } = load;
@@ -199,7 +199,7 @@ export interface SmallLoad {
   readonly count: number;
 }
 
-/** Downloads once. Seconds. */
+/** Downloads a file once. Returns seconds. */
 export async function download(port: number, path: string): Promise<number> {
   const socket = await open(port);
   const started = performance.now();

@@ -8,14 +8,14 @@ import { Contender, OWN_FLAGS, type Place } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { ROUNDS } from "./rounds.ts";
 
-/** What people have in a folder: so many files, of so many bytes each. */
-const COUNT = 1000;
-const SIZE = 100_000;
+/** A typical folder. */
+const FILE_COUNT = 1000;
+const FILE_BYTES = 100_000;
 
 /** The usual way to send a folder without a tool for it. */
-const LOOP = 'for file in "$0"/*; do curl -sSf -F "upload=@$file" "$1" -o /dev/null || exit 1; done';
+const CURL_LOOP = 'for file in "$0"/*; do curl -sSf -F "upload=@$file" "$1" -o /dev/null || exit 1; done';
 
-/** Sends a folder of new files by `fixity put` and by a shell loop over curl, in turns, to one server. */
+/** Sends a folder of new files to one server, alternately by `fixity put` and by a shell loop over curl. */
 export async function putFolder(build: Build, parent: string): Promise<void> {
   const place: Place = { build, parent };
   await using contender = await Contender.start(place, { name: "fixity", script: "fixity" });
@@ -38,26 +38,26 @@ export async function putFolder(build: Build, parent: string): Promise<void> {
           endpoint,
         ],
       ],
-      [loop, (folder: string) => ["sh", "-c", LOOP, folder, endpoint]],
+      [loop, (folder: string) => ["sh", "-c", CURL_LOOP, folder, endpoint]],
     ] as const) {
       const folder = await newFiles(parent);
       const seconds = await timeOf(command(folder));
-      if (round > 0) values.push(COUNT / seconds);
+      if (round > 0) values.push(FILE_COUNT / seconds);
       await rm(folder, { recursive: true });
     }
   }
-  report(`${COUNT} new files of ${SIZE / 1000} kB`, "files per second", [own, loop]);
+  report(`${FILE_COUNT} new files of ${FILE_BYTES / 1000} kB`, "files per second", [own, loop]);
 }
 
-/** Each unlike any other. */
+/** Creates a folder of distinct files. */
 async function newFiles(parent: string): Promise<string> {
   const folder = await mkdtemp(join(parent, "fixity-bench-files-"));
-  const bytes = Buffer.alloc(SIZE);
-  for (let index = 0; index < COUNT; index++) await writeFile(join(folder, `${index}.bin`), randomFillSync(bytes));
+  const bytes = Buffer.alloc(FILE_BYTES);
+  for (let index = 0; index < FILE_COUNT; index++) await writeFile(join(folder, `${index}.bin`), randomFillSync(bytes));
   return folder;
 }
 
-/** Seconds from the start of a command to its end, its own start-up included. */
+/** Seconds from the start of a command to its end, including its start-up. */
 async function timeOf([program = "", ...args]: readonly string[]): Promise<number> {
   const started = performance.now();
   const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });

@@ -3,16 +3,16 @@ import { Agent, type ClientRequest, type IncomingMessage, request } from "node:h
 import { setTimeout as sleep } from "node:timers/promises";
 import { uniqueBlocks } from "./load.ts";
 
-/** The protocol that is spoken: tus 1.0, or the IETF's in interop version 8. */
+/** The protocol: tus 1.0, or the IETF draft in interop version 8. */
 export type Dialect = "tus" | "ietf";
 
-/** Requests of one upload that may fail, of who goes on where the server says so, until he gives up. */
-const PATIENCE = 100;
+/** Failed requests of one upload after which the client gives up. */
+const FAILED_REQUESTS_MAX = 100;
 
-/** An answer that is no success. */
+/** A response without success. */
 export class Refusal extends Error {
   readonly status: number;
-  /** Seconds after which it may be tried again, where the server says so. */
+  /** Seconds of `Retry-After`; `null` if the response has none. */
   readonly retryAfter: number | null;
 
   constructor({ statusCode = 0, headers }: IncomingMessage) {
@@ -23,14 +23,14 @@ export class Refusal extends Error {
   }
 }
 
-/** A client's side of an upload that can be resumed, of bytes that no upload before had. */
+/** The client side of a resumable upload of new bytes. */
 export class ResumableUpload implements Disposable {
   readonly size: number;
-  /** Told of every offset that the server calls durable on the way. */
+  /** Called with every durable offset that the server reports. */
   onProgress: ((offset: number) => void) | null = null;
   readonly #dialect: Dialect;
   readonly #blocks: readonly Buffer[];
-  /** One connection after another, as a client has them. */
+  /** One connection at a time, as a client has. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   #port: number;
   #path: string | null = null;
@@ -43,22 +43,22 @@ export class ResumableUpload implements Disposable {
     this.#blocks = uniqueBlocks(size);
   }
 
-  /** As the last answer told it. */
+  /** As the last response stated it. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** The server has another port now. */
+  /** Continues at another port of the server. */
   moveTo(port: number): void {
     this.#port = port;
   }
 
-  /** Creates it, without any bytes. */
+  /** Creates the upload without content. */
   async create(): Promise<void> {
     await this.#exchange("POST", this.#creationFields(0), 0);
   }
 
-  /** Sends the bytes up to `end` in one request; creates the upload with them, where its protocol is made for that. */
+  /** Sends the bytes up to `end` in one request. In the IETF dialect, that request creates the upload. */
   async send(end: number): Promise<void> {
     if (this.#path === null && this.#dialect === "ietf") {
       await this.#exchange("POST", this.#creationFields(end), end);
@@ -69,7 +69,7 @@ export class ResumableUpload implements Disposable {
     this.#offset = end;
   }
 
-  /** Asks how far it is. */
+  /** Requests the offset. */
   async find(): Promise<number> {
     const { headers } = await this.#exchange("HEAD", this.#fields(), this.#offset);
     this.#offset = Number(headers["upload-offset"]);
@@ -77,8 +77,8 @@ export class ResumableUpload implements Disposable {
   }
 
   /**
-   * Sends everything, and goes on where it was interrupted or asked to come back later. The statuses by which it was; 0 for
-   * a connection that broke off.
+   * Sends everything, and resumes after interruptions and refusals. Returns their statuses; 0 for a
+   * broken connection.
    */
   async sendPatiently(): Promise<readonly number[]> {
     const statuses: number[] = [];
@@ -88,7 +88,7 @@ export class ResumableUpload implements Disposable {
         await this.send(this.size);
         return statuses;
       } catch (error) {
-        if (statuses.length === PATIENCE) throw error;
+        if (statuses.length === FAILED_REQUESTS_MAX) throw error;
         const { status = 0, retryAfter } = error as Partial<Refusal>;
         statuses.push(status);
         await sleep(1000 * (retryAfter ?? 1));
@@ -120,14 +120,14 @@ export class ResumableUpload implements Disposable {
     return end === this.size ? "?1" : "?0";
   }
 
-  /** Makes a request with the bytes up to `end`, and reads the answer to its end. */
+  /** Sends a request with the bytes up to `end` and reads the response to its end. */
   async #exchange(method: string, headers: Record<string, string>, end: number): Promise<IncomingMessage> {
     const path = this.#path ?? "/uploads";
     const outgoing = request({ host: "127.0.0.1", port: this.#port, agent: this.#agent, method, path, headers });
     outgoing.setNoDelay(true);
     outgoing.on("information", (interim) => this.#note(interim.headers));
     const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
-    // the answer may come, or the connection break off, before all is sent
+    // The response may arrive, or the connection break, before everything is sent.
     const [[answer]] = await Promise.all([answered, Promise.race([this.#write(outgoing, end), answered])]);
     this.#note(answer.headers);
     answer.resume();

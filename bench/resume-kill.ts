@@ -9,13 +9,13 @@ import { withGateway } from "./s3.ts";
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
-/** The server is killed when it has told that this much, or more, is durable. */
-const KILL_AT = 880 * MIB;
+/** The server is killed once it has reported this offset, or a higher one, as durable. */
+const KILL_OFFSET_BYTES = 880 * MIB;
 
-/** What is sent first when the server is back. */
-const FIRST = 64 * 1024;
+/** Bytes that are sent first after the restart. */
+const FIRST_APPEND_BYTES = 64 * 1024;
 
-/** From the start of a server that was killed near the end of an upload to the first new bytes that it has saved. */
+/** Measures the time from the restart of a killed server to the first new bytes that it has saved. */
 export async function resumeKill(build: Build, parent: string): Promise<void> {
   await measure("disk", { build, parent }, { name: "fixity", script: "fixity" });
   await withGateway("resume-kill on S3", async (target) => {
@@ -25,7 +25,7 @@ export async function resumeKill(build: Build, parent: string): Promise<void> {
 }
 
 async function measure(where: string, place: Place, start: Start): Promise<void> {
-  const heads: Series = { name: "the offset is told", values: [] };
+  const heads: Series = { name: "the offset is reported", values: [] };
   const appends: Series = { name: "the first new bytes are saved", values: [] };
   for (let round = 0; round <= ROUNDS; round++) {
     const { head, append } = await killOnce(place, start);
@@ -46,7 +46,7 @@ async function killOnce(place: Place, start: Start): Promise<{ readonly head: nu
   await upload.create();
   const { promise: isFar, resolve } = Promise.withResolvers<void>();
   upload.onProgress = (offset) => {
-    if (offset >= KILL_AT) resolve();
+    if (offset >= KILL_OFFSET_BYTES) resolve();
   };
   const sending = upload.send(GIB).then(
     () => Promise.reject(new Error("the upload ended before the server was killed")),
@@ -60,8 +60,8 @@ async function killOnce(place: Place, start: Start): Promise<{ readonly head: nu
   const listening = performance.now();
   const offset = await upload.find();
   const head = performance.now() - listening;
-  if (offset < KILL_AT) throw new Error(`${offset} bytes are left, fewer than were told to be durable`);
-  await upload.send(offset + FIRST);
+  if (offset < KILL_OFFSET_BYTES) throw new Error(`${offset} bytes are left, fewer than were reported as durable`);
+  await upload.send(offset + FIRST_APPEND_BYTES);
   const append = performance.now() - listening;
   await upload.send(GIB);
   await again.clear();

@@ -11,15 +11,15 @@ import type { S3Target } from "./servers/s3-target.ts";
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
-/** A server, and what it is spoken to in. */
+/** A server and the protocol of its uploads. */
 interface Speaker extends Start {
   readonly dialect: Dialect;
 }
 
-/** In how many requests an upload is made. */
+/** The number of requests of one upload. */
 type Requests = 1 | 64;
 
-/** Uploads of 1 GiB to a disk, with and without the durability that the peer does not have. */
+/** Uploads 1 GiB to a disk, with durability and, like the peer, without. */
 export async function resumeDisk(build: Build, parent: string): Promise<void> {
   const none = { script: "fixity", args: ["none"] };
   const speakers: readonly Speaker[] = [
@@ -39,14 +39,14 @@ export async function resumeDisk(build: Build, parent: string): Promise<void> {
   }
 }
 
-/** Uploads to S3 in one request; and which files the servers make meanwhile where temporary ones go. */
+/** Uploads to S3 in one request, and counts the temporary files that the servers create meanwhile. */
 export async function resumeS3(build: Build): Promise<void> {
   const size = 512 * MIB;
   await withGateway("resume-s3", async (target) => {
     const speakers = speakersOnS3(target);
     const files = new Map<string, number>(speakers.map(({ name }) => [name, 0]));
     const series = await rounds({ build, parent: tmpdir() }, speakers, async (contender) => {
-      // a contender's folder is its temporary folder as well
+      // A contender's folder is also its folder for temporary files.
       const watcher = watch(contender.root, (event) => {
         if (event === "rename") files.set(contender.name, (files.get(contender.name) ?? 0) + 1);
       });
@@ -58,11 +58,12 @@ export async function resumeS3(build: Build): Promise<void> {
       }
     });
     reportOwn(`Resumable upload of ${size / MIB} MiB to S3 in one request`, "MiB/s", series);
-    for (const [name, count] of files) console.log(`  ${name}: ${count} files made or removed in the temporary folder`);
+    for (const [name, count] of files)
+      console.log(`  ${name}: ${count} files created or removed in the temporary folder`);
   });
 }
 
-/** Peak memory during many uploads at once, on S3; half of them in each dialect. */
+/** Measures peak memory during many concurrent uploads to S3, half of them in each dialect. */
 export async function resumeMemory(build: Build): Promise<void> {
   const [count, size] = [100, 64 * MIB];
   await withGateway("resume-memory", async (target) => {
@@ -78,7 +79,7 @@ export async function resumeMemory(build: Build): Promise<void> {
     const interrupted = statuses.flat();
     console.log(
       `\n${count} resumable uploads of ${size / MIB} MiB to S3 at once: fixity ${(peakMemory / MIB).toFixed(0)} MiB at peak; ` +
-        `interrupted, or told to come back later, ${interrupted.length} times ${[...new Set(interrupted)].join(" ")}`.trimEnd(),
+        `interrupted or refused ${interrupted.length} times ${[...new Set(interrupted)].join(" ")}`.trimEnd(),
     );
   });
 }
@@ -96,7 +97,7 @@ function dialectOf(speakers: readonly Speaker[], { name }: Contender): Dialect {
   return speakers.find((speaker) => speaker.name === name)?.dialect ?? "tus";
 }
 
-/** Seconds for one upload with all its requests, the creation as well. */
+/** Seconds for one upload with all its requests, including the creation. */
 async function uploadOnce(
   { port }: Contender,
   dialect: Dialect,

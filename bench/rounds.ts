@@ -1,10 +1,10 @@
 import { Contender, type Place, type Start } from "./contender.ts";
 import type { Series } from "./figures.ts";
 
-/** How often everything is measured. */
+/** How often each contender is measured. */
 export const ROUNDS: number = Number(process.env["BENCH_ROUNDS"] ?? 5);
 
-/** Runs one measurement on every contender in turn, round after round. The first round warms up and does not count. */
+/** Measures every contender in turn, round after round. The first round is a warm-up and does not count. */
 export async function rounds(
   place: Place,
   starts: readonly Start[],

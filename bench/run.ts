@@ -13,13 +13,13 @@ import { startTimes } from "./start.ts";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
-/** A folder on the disk to be measured. */
+/** A folder on the disk that is measured. */
 const DISK = process.env["BENCH_DIR"] ?? tmpdir();
-/** A folder in memory, where the disk is not the limit. */
+/** A folder in memory, so that the disk is not the limit. */
 const MEMORY = "/dev/shm";
 
-const DURABLE: Start = { name: "fixity", script: "fixity" };
-const NOT_DURABLE: Start = { name: "fixity, durability none", script: "fixity", args: ["none"] };
+const DURABLE_FIXITY: Start = { name: "fixity", script: "fixity" };
+const UNFLUSHED_FIXITY: Start = { name: "fixity, durability none", script: "fixity", args: ["none"] };
 const MULTER: Start = { name: "multer (no hash, no fsync)", script: "multer" };
 const FASTIFY: Start = { name: "@fastify/multipart (hash, no fsync)", script: "fastify-multipart" };
 const STATIC: Start = { name: "@fastify/static", script: "fastify-static" };
@@ -32,7 +32,7 @@ async function large(build: Build): Promise<void> {
       ]
     : [["disk", DISK]];
   for (const [place, parent] of places) {
-    const series = await rounds({ build, parent }, [DURABLE, MULTER, FASTIFY], async (contender) => {
+    const series = await rounds({ build, parent }, [DURABLE_FIXITY, MULTER, FASTIFY], async (contender) => {
       const seconds = await uploadLarge(contender.port, "/uploads", GIB);
       await contender.clear();
       return GIB / MIB / seconds;
@@ -48,10 +48,10 @@ async function small(build: Build): Promise<void> {
   report(
     "Form uploads of 4 KiB, 32 connections, not durable",
     "per second",
-    await rounds(place, [NOT_DURABLE, MULTER, FASTIFY], measure),
+    await rounds(place, [UNFLUSHED_FIXITY, MULTER, FASTIFY], measure),
   );
   const bare: Series = { name: "bare system calls, no HTTP", values: [] };
-  const durable = await rounds(place, [DURABLE], async (contender) => {
+  const durable = await rounds(place, [DURABLE_FIXITY], async (contender) => {
     bare.values.push(await runBareLoop(DISK, load));
     return measure(contender);
   });
@@ -64,7 +64,7 @@ async function memory(build: Build): Promise<void> {
     [100, 64 * MIB],
     [10, GIB],
   ] as const) {
-    for (const start of [DURABLE, MULTER, FASTIFY]) {
+    for (const start of [DURABLE_FIXITY, MULTER, FASTIFY]) {
       await using contender = await Contender.start({ build, parent: DISK }, start);
       await Promise.all(Array.from({ length: count }, () => uploadLarge(contender.port, "/uploads", size)));
       const { peakMemory } = await contender.usage();
@@ -77,7 +77,7 @@ async function memory(build: Build): Promise<void> {
 
 async function downloads(build: Build): Promise<void> {
   const paths = new Map<Contender, string>();
-  const series = await rounds({ build, parent: DISK }, [DURABLE, STATIC], async (contender) => {
+  const series = await rounds({ build, parent: DISK }, [DURABLE_FIXITY, STATIC], async (contender) => {
     const path = paths.get(contender) ?? (await prepare(contender));
     paths.set(contender, path);
     return GIB / MIB / (await download(contender.port, path));
@@ -85,7 +85,7 @@ async function downloads(build: Build): Promise<void> {
   report("Download of 1 GiB, 1 connection", "MiB/s", series);
 }
 
-/** Puts a file of 1 GiB where the contender serves it. */
+/** Stores a file of 1 GiB where the contender serves it. */
 async function prepare({ name, port, root }: Contender): Promise<string> {
   const { createFixedFile, uploadFixed } = await import("./fixed-file.ts");
   return name === "fixity" ? uploadFixed(port, GIB) : createFixedFile(root, GIB);
@@ -96,7 +96,7 @@ async function start(): Promise<void> {
   report("Start of `fixity serve` to its first answer", "ms", [{ name: "fixity", values }]);
 }
 
-/** In a browser; loaded when it is run, since it is compiled with the types of the DOM, which have no place in what runs in Node. */
+/** A case in a browser. It is imported when it runs, because it is compiled with the types of the DOM. */
 function inBrowser(name: string): (build: Build) => Promise<void> {
   return async (build) => {
     const module: string = new URL(`browser/${name}.ts`, import.meta.url).href;

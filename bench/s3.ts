@@ -15,7 +15,7 @@ const SMALL = { size: 4096, connections: 32, count: 1000 };
 
 const DECLARED = "fixity, digest declared";
 
-/** The servers, all of them storing in one bucket. */
+/** The servers, which all store in one bucket. */
 function contenders(target: S3Target): Readonly<Record<"fixity" | "declared" | "multer" | "usual", Start>> {
   const args = [JSON.stringify(target)];
   return {
@@ -26,14 +26,14 @@ function contenders(target: S3Target): Readonly<Record<"fixity" | "declared" | "
   };
 }
 
-/** Runs a case over a gateway of its own, or the server that TEST_S3_… variables name. */
+/** Runs a case over a gateway of its own, or over the server that the variables TEST_S3_… name. */
 export async function withGateway(name: string, run: (target: S3Target) => Promise<void>): Promise<void> {
   const lacking = whyNoGateway();
-  if (lacking !== null) return console.log(`\n${name} was left out: it ${lacking}`);
+  if (lacking !== null) return console.log(`\n${name} was skipped: it ${lacking}`);
   const starting = startGateway();
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => (stopping ??= starting.then((gateway) => gateway.stop()));
-  // from the beginning: a start takes seconds
+  // Registered before the start, which takes seconds.
   const isStopped = undoneIfStopped(stop);
   try {
     const { collectGarbage: _, stop: _stop, ...target } = await starting;
@@ -44,7 +44,7 @@ export async function withGateway(name: string, run: (target: S3Target) => Promi
   }
 }
 
-/** Runs a case over a server that keeps nothing. */
+/** Runs a case over a server that discards everything. */
 async function withSink(build: Build, run: (target: S3Target) => Promise<void>): Promise<void> {
   await using sink = await Contender.start({ build, parent: tmpdir() }, { name: "sink", script: "s3-sink" });
   const endpoint = `http://127.0.0.1:${sink.port}`;
@@ -59,7 +59,7 @@ export async function s3Small(build: Build): Promise<void> {
       if (name === fixity.name) bare.values.push(await putBarely(target, SMALL));
       return uploadSmall(port, "/uploads", SMALL);
     });
-    // what warms up does not count
+    // The first round is a warm-up.
     bare.values.shift();
     report("Form uploads of 4 KiB to S3, 32 connections", "per second", [...series, bare]);
   });
@@ -87,11 +87,11 @@ export async function s3Cpu(build: Build): Promise<void> {
       const cpu = await cpuDuring(contender, () => uploadSmall(contender.port, "/uploads", load));
       return (1000 * cpu) / load.count;
     });
-    report("CPU of the server for a form upload of 4 KiB to S3, less is better", "ms", small);
+    report("CPU of the server for a form upload of 4 KiB to S3, lower is better", "ms", small);
     const large = await rounds(place, [fixity, declared, multer, usual], async (contender) =>
       cpuDuring(contender, () => uploadOnce(contender, GIB)),
     );
-    report("CPU of the server for an upload of 1 GiB to S3, less is better", "s", large);
+    report("CPU of the server for an upload of 1 GiB to S3, lower is better", "s", large);
   });
 }
 
@@ -107,17 +107,17 @@ export async function s3Memory(build: Build): Promise<void> {
     const failures = ends.filter((end) => end.failure !== null).map((end) => end.failure);
     console.log(
       `\n${count} uploads of ${size / MIB} MiB to S3 at once: fixity ${(peakMemory / MIB).toFixed(0)} MiB at peak; ` +
-        `told to come back later ${refusals} times, ${failures.length} failed ${[...new Set(failures)].join(" ")}`.trimEnd(),
+        `refused with Retry-After ${refusals} times, ${failures.length} failed ${[...new Set(failures)].join(" ")}`.trimEnd(),
     );
   });
 }
 
-/** Uploads in the contender's own way. Seconds. */
+/** Uploads in the contender's own way. Returns seconds. */
 async function uploadOnce({ name, port }: Contender, size: number): Promise<number> {
   return name === DECLARED ? uploadDeclared(port, "/uploads", size) : uploadLarge(port, "/uploads", size);
 }
 
-/** Seconds of CPU that a server takes for some work. */
+/** Seconds of CPU that a server spends on `work`. */
 async function cpuDuring(contender: Contender, work: () => Promise<unknown>): Promise<number> {
   const before = await contender.usage();
   await work();

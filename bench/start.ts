@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 
-/** Milliseconds from the start of the process to the first answer of `/healthz`, one a round. */
+/** Milliseconds from the start of the process to the first response of `/healthz`, one per round. */
 export async function startTimes(parent: string, rounds: number): Promise<number[]> {
   const values: number[] = [];
   for (let round = 0; round <= rounds; round++) {
@@ -29,7 +29,7 @@ async function firstAnswer(port: number): Promise<void> {
     try {
       if ((await fetch(`http://127.0.0.1:${port}/healthz`)).ok) return;
     } catch {
-      // not listening yet
+      // The server does not listen yet.
     }
     await new Promise((resolve) => {
       setTimeout(resolve, 2);

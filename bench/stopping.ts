@@ -1,24 +1,24 @@
 import { constants } from "node:os";
 
-/** What is to be undone where a signal ends the benchmark. */
-const undoing = new Set<() => Promise<unknown> | void>();
+/** Cleanups to run when a signal ends the benchmark. */
+const cleanups = new Set<() => Promise<unknown> | void>();
 
 /**
- * Has something undone if the benchmark is ended by a signal: `SIGTERM` reaches this process alone, and no scope that it
- * ends is left in an orderly way.
+ * Registers a cleanup for the case that a signal ends the benchmark: `SIGTERM` reaches only this
+ * process, and no `finally` or `using` runs then.
  *
- * @returns what to call when it has been undone otherwise
+ * @returns removes the registration
  */
 export function undoneIfStopped(undo: () => Promise<unknown> | void): () => void {
-  undoing.add(undo);
-  return () => void undoing.delete(undo);
+  cleanups.add(undo);
+  return () => void cleanups.delete(undo);
 }
 
 async function stop(signal: "SIGINT" | "SIGTERM"): Promise<never> {
-  // what is being measured fails when its server goes, and that is no news
+  // The running measurement fails when its server ends; that need not be reported.
   process.on("uncaughtException", () => undefined);
-  // the last first, as scopes do it: servers before the bucket that they store in
-  for (const undo of [...undoing].toReversed()) {
+  // In reverse order, like nested scopes: servers before the bucket that they store in.
+  for (const undo of [...cleanups].toReversed()) {
     try {
       await undo();
     } catch (error) {

@@ -31,7 +31,7 @@ install_packages() {
     command -v "$name" >/dev/null || missing+=("$name")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  # Debian's packages start what they install, unless this file says no.
+  # Debian's packages start what they install, unless this script refuses.
   local policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' >$policy
@@ -55,7 +55,7 @@ ms_bind_ipv6 = false
 ms_bind_msgr1 = false
 ms_bind_port_min = $((port + 10))
 ms_bind_port_max = $((port + 49))
-# No cephx on loopback. The gateway would ask for encrypted connections all the same, and hang for 300 seconds.
+# No cephx on loopback. The gateway would still request encrypted connections, and hang for 300 s.
 auth_cluster_required = none
 auth_service_required = none
 auth_client_required = none
@@ -90,7 +90,7 @@ osd_memory_target = 939524096
 bluestore_cache_autotune = false
 bluestore_cache_size = 268435456
 bluestore_block_size = $((20 << 30))
-# The file lies on a disk that is taken for a spinning one; and its every opening waits for this long.
+# Ceph takes the disk for a spinning one; and each opening of the file waits for this long.
 bluestore_debug_enforce_settings = ssd
 bdev_aio_poll_ms = 10
 osd_op_num_shards = 2
@@ -99,17 +99,17 @@ osd_class_update_on_start = false
 
 [client.rgw.a]
 rgw_data = $dir/rgw
-# Without tcp_nodelay small answers come 40 ms late.
+# Without tcp_nodelay small responses are 40 ms late.
 rgw_frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw_enable_apis = s3
 rgw_dynamic_resharding = false
-# Room of removed objects is given back at once by "gc", and by itself after a minute.
+# "gc" frees the space of removed objects at once; otherwise Ceph does so after a minute.
 rgw_gc_obj_min_wait = 60
 rgw_gc_processor_period = 60
 EOF
 }
 
-# One chain: "set -e" does not hold where the outcome is asked for.
+# One chain of commands: "set -e" has no effect in a condition.
 start_daemons() {
   local fsid osd_uuid
   fsid=$(sed -n 's/^fsid = //p' "$conf")
@@ -136,7 +136,7 @@ stop_daemons() {
   local name pid
   for name in client.rgw.a osd.0 mon.a; do
     pid=$(cat "$dir/$name.pid" 2>/dev/null) || continue
-    # The number may be another process's by now: it must still be one of ours. What it holds is thrown away.
+    # The id may have been reused: the process must still be one of ours. Its data is discarded.
     grep -qzxF -- "$conf" "/proc/$pid/cmdline" 2>/dev/null || continue
     kill -KILL "$pid"
     while [ -d "/proc/$pid" ]; do sleep 0.05; done

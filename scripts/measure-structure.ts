@@ -72,7 +72,7 @@ async function filesOfThreeParts(coverage: Coverage): Promise<readonly string[]>
     await using staged = await store.stage();
     await coverage.take();
     for (const chunk of chunks) await staged.write(chunk);
-    // the third part is sent by the byte after it
+    // The third part is sent by the byte after it.
     await staged.write(digest.copy().digest());
     while (server.operations.filter((operation) => operation === "UploadPart").length < 3 * (round + 1)) {
       await new Promise(setImmediate);
@@ -110,7 +110,7 @@ async function filesOfPatch(coverage: Coverage): Promise<readonly string[]> {
     const patched = await fetch(base + pathname, { method: "PATCH", headers, body: randomBytes(12 * MIB) });
     await patched.arrayBuffer();
     files = await coverage.take();
-    if (patched.status !== 204 && patched.status !== 201) throw new Error(`PATCH was answered with ${patched.status}`);
+    if (patched.status !== 204 && patched.status !== 201) throw new Error(`PATCH returned status ${patched.status}`);
   }
   http.closeAllConnections();
   http.close();

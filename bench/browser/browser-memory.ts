@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Milliseconds between two looks. */
-const TICK = 100;
+/** Milliseconds between two samples. */
+const SAMPLE_INTERVAL_MS = 100;
 
-/** Watches the memory that the browsers of this process have of their own, all their processes together. Linux only. */
+/** Samples the private memory of all processes of the browsers that this process started. Linux only. */
 export class BrowserMemory implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #peak = 0;
@@ -11,10 +11,10 @@ export class BrowserMemory implements Disposable {
   constructor() {
     this.#timer = setInterval(() => {
       this.#peak = Math.max(this.#peak, memoryBelow(process.pid));
-    }, TICK);
+    }, SAMPLE_INTERVAL_MS);
   }
 
-  /** Bytes, since the beginning of the watch. */
+  /** Peak in bytes since the start. */
   get peak(): number {
     return this.#peak;
   }
@@ -24,7 +24,7 @@ export class BrowserMemory implements Disposable {
   }
 }
 
-/** Bytes of all browser processes that this one has started, or that those have. */
+/** Bytes of all browser processes below `root` in the process tree. */
 function memoryBelow(root: number): number {
   const children = Map.groupBy(browserProcesses(), ({ parent }) => parent);
   const memoryOf = (pid: number): number =>
@@ -46,6 +46,6 @@ function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return ""; // it has ended
+    return ""; // The process has ended.
   }
 }

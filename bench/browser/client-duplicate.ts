@@ -6,19 +6,19 @@ import { UploadPage } from "./upload-page.ts";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
-const SIZE = 2 * GIB;
+const FILE_BYTES = 2 * GIB;
 
-/** Bits per second of networks that people have. */
+/** Typical networks, in bits per second. */
 const LINES: readonly (readonly [name: string, bits: number])[] = [
   ["100 Mbit/s", 100e6],
   ["1 Gbit/s", 1e9],
 ];
 
-/** Sends a file of 2 GiB that the server has already, over lines of usual speeds; what comes is counted before the server. */
+/** Sends a file of 2 GiB that is already stored, over typical networks, and counts the bytes on the line. */
 export async function run(build: Build, parent: string): Promise<void> {
   await using contender = await Contender.start({ build, parent }, { name: "fixity", script: "fixity-pages" });
   await using page = await UploadPage.open();
-  await using file = await LargeFile.make(parent, SIZE);
+  await using file = await LargeFile.make(parent, FILE_BYTES);
   await page.upload(file, { endpoint: `http://127.0.0.1:${contender.port}/uploads`, sender: "fixity" });
   console.log("\nA file of 2 GiB from a page, which the server has already");
   for (const [name, bits] of LINES) {
@@ -27,7 +27,7 @@ export async function run(build: Build, parent: string): Promise<void> {
     const { seconds } = await page.upload(file, { endpoint, sender: "fixity" });
     console.log(
       `  ${name.padEnd(12)} ${(line.up / MIB).toFixed(0)} MiB sent in ${seconds.toFixed(0)} s; ` +
-        `all of it would take ${(SIZE / (bits / 8)).toFixed(0)} s`,
+        `all of it would take ${(FILE_BYTES / (bits / 8)).toFixed(0)} s`,
     );
   }
 }

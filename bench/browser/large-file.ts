@@ -2,9 +2,9 @@ import { randomFillSync } from "node:crypto";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-const BLOCK = 8 * 1024 ** 2;
+const BLOCK_BYTES = 8 * 1024 ** 2;
 
-/** A file to be uploaded, which can be made another one. */
+/** A file to upload, whose content can be renewed. */
 export class LargeFile implements AsyncDisposable {
   readonly path: string;
   readonly size: number;
@@ -19,13 +19,13 @@ export class LargeFile implements AsyncDisposable {
   static async make(parent: string, size: number): Promise<LargeFile> {
     const made = new LargeFile(await mkdtemp(join(parent, "fixity-bench-file-")), size);
     await using file = await open(made.path, "w");
-    const block = randomFillSync(Buffer.alloc(BLOCK));
-    for (let at = 0; at < size; at += BLOCK) await file.write(block);
+    const block = randomFillSync(Buffer.alloc(BLOCK_BYTES));
+    for (let at = 0; at < size; at += BLOCK_BYTES) await file.write(block);
     await file.sync();
     return made;
   }
 
-  /** Gives it a content that no server has. */
+  /** Changes the content to one that no server has. */
   async renew(): Promise<void> {
     await using file = await open(this.path, "r+");
     await file.write(randomFillSync(Buffer.alloc(4096)), 0, 4096, 0);

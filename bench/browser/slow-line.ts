@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
 /** Milliseconds between two grants. */
-const TICK = 5;
+const GRANT_INTERVAL_MS = 5;
 
-/** Between a browser and a server on loopback: lets so many bytes a second through to the server, of all connections together. */
+/** A proxy on loopback that limits the bytes per second to the server, over all connections. */
 export class SlowLine implements AsyncDisposable {
-  /** Bytes that have come from clients. */
+  /** Bytes received from clients. */
   up = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -19,7 +19,7 @@ export class SlowLine implements AsyncDisposable {
     this.#server = server;
     this.#rate = rate;
     server.on("connection", (client) => this.#join(client, target));
-    this.#timer = setInterval(() => this.#grant(), TICK);
+    this.#timer = setInterval(() => this.#grant(), GRANT_INTERVAL_MS);
   }
 
   /** @param rate bytes per second */
@@ -39,7 +39,7 @@ export class SlowLine implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Time that nobody has used is not saved up for later. */
+  /** Unused bandwidth does not accumulate, apart from a tenth of a second. */
   #grant(): void {
     const now = ((performance.now() - this.#began) * this.#rate) / 1000;
     this.#granted = Math.max(this.#granted, now - this.#rate / 10);

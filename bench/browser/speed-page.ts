@@ -1,10 +1,10 @@
-/** What the page of the benchmark does; it runs in the browser. */
+/** The script of the benchmark's page. It runs in the browser. */
 import { Uppy } from "@uppy/core";
 import XHRUpload from "@uppy/xhr-upload";
 import { createClient } from "../../src/client.ts";
 import type { PageRun, PageSpeed } from "./upload-page.ts";
 
-/** Uploads what was chosen in the page's input. */
+/** Uploads the file that was chosen in the page's input. */
 async function speedOf({ endpoint, sender }: PageRun): Promise<PageSpeed> {
   const [file] = document.querySelector<HTMLInputElement>("#file")?.files ?? [];
   if (file === undefined) throw new Error("no file was chosen");

@@ -3,18 +3,18 @@ import { startBrowser } from "../../test/browser/browser.ts";
 import { type ClientSite, openClientSite } from "../../test/browser/client-site.ts";
 import type { LargeFile } from "./large-file.ts";
 
-/** What a page is to send its file by, and where. */
+/** How a page sends its file, and where. */
 export interface PageRun {
   readonly endpoint: string;
   readonly sender: "fixity" | "uppy";
 }
 
-/** How that went. */
+/** The result of a run. */
 export interface PageSpeed {
   readonly seconds: number;
-  /** Milliseconds of the longest task of the page, of those of more than 50; 0 where there was none. */
+  /** Milliseconds of the page's longest task; 0 if no task took more than 50. */
   readonly longest: number;
-  /** Bytes of content. */
+  /** Bytes of content that were sent. */
   readonly sent: number;
 }
 
@@ -38,7 +38,7 @@ export class UploadPage implements AsyncDisposable {
     return new UploadPage(await browser.newPage(), site, stack.move());
   }
 
-  /** Uploads a file by a page that has done nothing before. */
+  /** Uploads a file from a freshly loaded page. */
   async upload(file: LargeFile, run: PageRun): Promise<PageSpeed> {
     await this.#page.goto(`http://127.0.0.1:${this.#site.port}/`);
     await this.#page.setInputFiles("#file", file.path);

@@ -8,7 +8,7 @@ import Fastify from "fastify";
 import { serve } from "./serve.ts";
 
 // https://github.com/fastify/fastify-multipart, "pipeline(data.file, createWriteStream(…))", with a hash on the way and a
-// name by content at the end: what one writes to get links like ours. No fsync.
+// name by content at the end: what an application needs for links like ours. No fsync.
 const root = process.argv[2] ?? "data";
 const app = Fastify();
 await app.register(multipart, { limits: { fileSize: 5 * 1024 ** 3 } });

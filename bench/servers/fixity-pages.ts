@@ -4,7 +4,7 @@ import { createFixity } from "../../src/index.ts";
 import { nodeHandler } from "../../src/node.ts";
 import { serve } from "./serve.ts";
 
-// for pages of another origin
+// For pages of another origin.
 const root = process.argv[2] ?? "data";
 const durability = process.argv[3] === "none" ? "none" : "full";
 const fixity = createFixity({ store: diskStore({ root, durability }) });

@@ -5,7 +5,7 @@ import { s3Store } from "../../src/s3.ts";
 import { targetOfArguments } from "./s3-target.ts";
 import { serve } from "./serve.ts";
 
-// as `fixity serve` sets it up, less logs and page
+// As `fixity serve` sets it up, without logs and page.
 const { endpoint, region, bucket, accessKey, secretKey } = targetOfArguments();
 const store = s3Store({ endpoint, region, bucket, accessKey, secretKey });
 await serve(createServer({ requestTimeout: 0 }, nodeHandler(createFixity({ store }))));

@@ -4,7 +4,7 @@ import { createFixity } from "../../src/index.ts";
 import { nodeHandler } from "../../src/node.ts";
 import { serve } from "./serve.ts";
 
-// as `fixity serve` sets it up, less logs and page
+// As `fixity serve` sets it up, without logs and page.
 const root = process.argv[2] ?? "data";
 const durability = process.argv[3] === "none" ? "none" : "full";
 await serve(createServer(nodeHandler(createFixity({ store: diskStore({ root, durability }) }))));

@@ -7,8 +7,8 @@ import Fastify from "fastify";
 import { awsClient, targetOfArguments } from "./s3-target.ts";
 import { serve } from "./serve.ts";
 
-// The usual way to links by content: to a temporary key while it is hashed, and then, as S3 cannot rename, a copy to the
-// key of the hash and a removal. Made of the usual parts, each as its readme shows it.
+// The usual way to content-addressed links: upload to a temporary key and hash meanwhile, then, since
+// S3 cannot rename, copy to the key of the hash and delete. Each library is used as its readme shows.
 const target = targetOfArguments();
 const { bucket: Bucket } = target;
 const client = awsClient(target);

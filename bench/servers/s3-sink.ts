@@ -4,8 +4,8 @@ import { serve } from "./serve.ts";
 const ETAG = '"d41d8cd98f00b204e9800998ecf8427e"';
 
 /**
- * An S3 server that throws everything away and says that it has stored it, so that only the cost of its client is
- * measured. Nothing is ever there.
+ * An S3 server that discards everything and reports success, so that only the cost of its client is
+ * measured. Every read is a 404.
  */
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { pathname, searchParams: query } = new URL(request.url ?? "/", "http://sink");

@@ -9,12 +9,12 @@ export interface S3Target {
   readonly secretKey: string;
 }
 
-/** What the parent process has said. */
+/** The target that the parent process passed as an argument. */
 export function targetOfArguments(): S3Target {
   return JSON.parse(process.argv[3] ?? "{}") as S3Target;
 }
 
-/** A client of the AWS SDK with its defaults, so also with its checksums. */
+/** A client of the AWS SDK with its defaults, including its checksums. */
 export function awsClient({ endpoint, region, accessKey, secretKey }: S3Target): S3Client {
   return new S3Client({
     endpoint,

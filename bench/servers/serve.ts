@@ -1,15 +1,15 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** What a process has used so far. */
+/** The resources that a process has used so far. */
 export interface Usage {
   /** Peak resident memory, in bytes. */
   readonly peakMemory: number;
-  /** Seconds of CPU, its own and the system's on its behalf, all threads together. */
+  /** Seconds of CPU, user and system, of all threads. */
   readonly cpu: number;
 }
 
-/** Listens on loopback, tells the port to the parent, and what has been used when asked. */
+/** Listens on loopback, and reports the port and, on request, the usage to the parent process. */
 export async function serve(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);

@@ -11,7 +11,7 @@ const s3ClientConfig = {
   region,
   credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
   forcePathStyle: true,
-  // Ceph refuses a part whose checksum follows it, as the SDK sends files by default
+  // Ceph refuses parts with a trailing checksum, which the SDK sends by default.
   requestChecksumCalculation: "WHEN_REQUIRED" as const,
 };
 await serve(tusServer(new S3Store({ partSize: 8 * 1024 * 1024, s3ClientConfig })));

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import type { FileStore } from "@tus/file-store";
 import type { S3Store } from "@tus/s3-store";
 
-/** Of `@tus/server` what is needed here. Its own declarations name those of other runtimes, which are not installed. */
+/** The part of `@tus/server` that is used here. Its own types need those of runtimes that are not installed. */
 interface TusModule {
   readonly Server: new (options: { readonly path: string; readonly datastore: FileStore | S3Store }) => {
     readonly handle: RequestListener;
@@ -12,7 +12,7 @@ interface TusModule {
 
 const tus = createRequire(import.meta.url)("@tus/server") as TusModule;
 
-/** `@tus/server` over one of its stores, as its readme shows it, and without Node's limit on the length of a request. */
+/** `@tus/server` over one of its stores, as its readme shows, without Node's time limit on requests. */
 export function tusServer(datastore: FileStore | S3Store): Server {
   const server = new tus.Server({ path: "/uploads", datastore });
   return createServer({ requestTimeout: 0 }, (request, response) => server.handle(request, response));
