@@ -63,7 +63,7 @@ function formatFinding({ verdict, title, found, remedy }: Finding): string {
   return `${[first, ...below].join("\n")}\n`;
 }
 
-/** The end of the report: the number of findings per verdict, the permissions that the keys lack, and the conclusion. */
+/** The end of the report: the number of findings per verdict, the permissions that the credentials lack, and the conclusion. */
 function summaryOf(findings: readonly Finding[], isComplete: boolean): string {
   const count = (verdict: Verdict) => findings.filter((finding) => finding.verdict === verdict).length;
   const counts = [
@@ -75,7 +75,7 @@ function summaryOf(findings: readonly Finding[], isComplete: boolean): string {
   ].filter((part) => !part.startsWith("0 "));
   const lines = [`${counted(findings.length, "probe")}: ${counts.join(", ")}`];
   const lacking = [...new Set(findings.map(({ permission }) => permission).filter((action) => action !== null))];
-  if (lacking.length > 0) lines.push(`The keys lack ${lacking.join(", ")}.`);
+  if (lacking.length > 0) lines.push(`The credentials lack ${lacking.join(", ")}.`);
   lines.push(conclusion());
   return `\n${lines.join("\n")}\n`;
 

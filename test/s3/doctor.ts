@@ -81,7 +81,7 @@ export function doctorSuite(gateway: Gateway): void {
         const { code, of, err } = await examine(envOf(place, proxy.endpoint));
         const { verdict, permission, found } = of(probe);
         assert.deepEqual([verdict, permission], [isVital ? "failure" : "warning", action]);
-        assert.equal(found, `${operation} was refused (AccessDenied): the keys lack ${action}.`);
+        assert.equal(found, `${operation} was refused (AccessDenied): the credentials lack ${action}.`);
         assert.deepEqual([code, err], [isVital ? 1 : 0, ""]);
         const left = [...(await place.objects()), ...(await place.uploads())].map(({ key }) => key);
         const told = of("clear").found ?? "";

@@ -156,7 +156,7 @@ for (const [field, accepted, told, remedy] of [
 test("keys that may not store anything, whatever the header: the permission is missing", async () => {
   const { findings } = await examine({ PutObject: () => failure(403, "AccessDenied") });
   const finding = findings.find(({ probe }) => probe === "put");
-  assert.equal(finding?.found, "PutObject was refused (AccessDenied): the keys lack s3:PutObject.");
+  assert.equal(finding?.found, "PutObject was refused (AccessDenied): the credentials lack s3:PutObject.");
   assert.equal(finding?.permission, "s3:PutObject");
 });
 

@@ -19,7 +19,7 @@ import type { ServerCopier } from "./publish/server-copy.ts";
 import { isInUse } from "./send/multipart-upload.ts";
 import type { Records } from "./uploads/records.ts";
 
-const NOTHING: Collected = { staged: 0, bytes: 0 };
+const NONE_COLLECTED: Collected = { staged: 0, bytes: 0 };
 
 /** What a collector needs. */
 export interface CollectorOptions {
@@ -32,7 +32,7 @@ export interface CollectorOptions {
   readonly log: Log;
 }
 
-/** What S3 knows of a multipart upload. */
+/** What S3 reports about a multipart upload. */
 interface MultipartState {
   /** When it was begun, or its last part arrived. */
   readonly lastActivity: Date;
@@ -79,11 +79,11 @@ export class Collector {
       await this.#collectObjects(this.#layout.staging, walk),
       await this.#collectObjects(this.#layout.uploads, walk),
     ];
-    return collected.reduce(sum, NOTHING);
+    return collected.reduce(sum, NONE_COLLECTED);
   }
 
   async #collectMultipartUploads(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
-    let total = NOTHING;
+    let total = NONE_COLLECTED;
     for await (const { items, now } of listMultipartUploads(this.#client, prefix, signal)) {
       for (const upload of items) {
         signal?.throwIfAborted();
@@ -98,7 +98,7 @@ export class Collector {
 
   async #collectMultipartUpload(upload: ListedMultipartUpload, now: Date | null): Promise<Collected> {
     const state = await this.#stateOf(upload);
-    if (state === null || !this.#isAbandoned(state.lastActivity, now)) return NOTHING;
+    if (state === null || !this.#isAbandoned(state.lastActivity, now)) return NONE_COLLECTED;
     const object = await headObject(this.#client, upload.key);
     // A server that died during a completion may have made the object and kept the multipart upload (Ceph). The object then
     // shares the parts, and an abort would remove its bytes. An object of the same content that was made by another upload
@@ -107,7 +107,7 @@ export class Collector {
       await this.#options.copier.remake(upload.key, object, state.partCount);
     }
     const isRemoved = await abortMultipartUpload(this.#client, upload);
-    return isRemoved ? { staged: 1, bytes: state.bytes } : NOTHING;
+    return isRemoved ? { staged: 1, bytes: state.bytes } : NONE_COLLECTED;
   }
 
   /** Returns `null` if the multipart upload is gone. */
@@ -133,7 +133,7 @@ export class Collector {
   }
 
   async #collectObjects(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
-    let total = NOTHING;
+    let total = NONE_COLLECTED;
     for await (const { items, now } of listObjects(this.#client, prefix, signal)) {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
@@ -157,13 +157,13 @@ export class Collector {
     return (now?.getTime() ?? Date.now()) - lastActivity.getTime() >= this.#options.abandonedAfter;
   }
 
-  /** A failure must not keep the rest from being removed. */
+  /** Logs a failure, which must not prevent the removal of the rest. */
   async #orNothing(work: () => Promise<Collected>): Promise<Collected> {
     try {
       return await work();
     } catch (error) {
       this.#options.log("an abandoned upload could not be removed", error);
-      return NOTHING;
+      return NONE_COLLECTED;
     }
   }
 }
@@ -178,7 +178,7 @@ function sum(a: Collected, b: Collected): Collected {
 
 const MARK_TEXT = "A collection of garbage was complete when this object was last modified.\n";
 
-/** An object whose `Last-Modified`, compared with the `Date` of the response, tells when the last collection ended. */
+/** An object whose `Last-Modified`, compared with the `Date` of the response, shows when the last collection ended. */
 export class S3CollectionMark implements CollectionMark {
   readonly #client: S3Client;
   readonly #key: string;

@@ -88,7 +88,7 @@ export class Conditions {
     return performance.now() >= this.#ifMatchOmittedUntil;
   }
 
-  /** `If-None-Match: *` held. Only this is evidence that it works: some servers refuse everything, rightly or not. */
+  /** `If-None-Match: *` held. Only this proves that it works: some servers refuse every conditional request. */
   noteIfAbsentMet(): void {
     this.#falseRefusals = 0;
   }

@@ -71,7 +71,7 @@ export interface S3StoreOptions {
   readonly attempts?: number;
   /** Hours without activity after which an upload counts as abandoned and `collect` removes it. @default 24 */
   readonly abandonedAfter?: number;
-  /** Receives trouble that fails no call. @default Node's process warnings, of type `FixityWarning` */
+  /** Receives failures that fail no call. @default Node's process warnings, of type `FixityWarning` */
   readonly log?: Log;
 }
 
@@ -121,8 +121,8 @@ const RATE_WINDOW_MS = 5_000;
 
 /**
  * A single CopyObject is faster where the server only notes that two objects share their bytes, and for small objects. AWS
- * copies the bytes one after another, so large objects are faster in parallel parts. One copy tells which it is: at 100 MB/s,
- * slow for S3, copying a gigabyte takes ten seconds, once.
+ * copies the bytes one after another, so large objects are faster in parallel parts. One copy shows which kind of server it is: at
+ * 100 MB/s, slow for S3, copying a gigabyte takes ten seconds, once.
  */
 const COPY_LIMITS = {
   wholeUpTo: 256 * MIB,

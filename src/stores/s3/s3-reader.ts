@@ -37,12 +37,12 @@ export async function openObject(
   const expected = ByteRange.resolve(range, size);
   if (span.start !== expected.start || span.end !== expected.end) {
     discard(download.body);
-    throw new S3Error({ operation: OPERATION, status: download.status, detail: "the answer has another range" });
+    throw new S3Error({ operation: OPERATION, status: download.status, detail: "the response has another range" });
   }
   return new S3Reader(download.body, { size, span }, { client, key, signal });
 }
 
-/** A refusal states the blob's size, which a HEAD tells. */
+/** A refusal states the blob's size, which takes a HEAD. */
 async function refuseRange(
   client: S3Client,
   key: string,
@@ -58,7 +58,7 @@ async function refuseRange(
 interface Extent {
   /** Bytes of the whole object. */
   readonly size: number;
-  /** Which of them the answer has. */
+  /** Which of them the response has. */
   readonly span: ByteSpan;
 }
 
@@ -71,7 +71,7 @@ function extentOf({ status, header, body }: S3Download): Extent {
     return { size: Number(total), span: { start: Number(first), end: Number(last) + 1 } };
   }
   discard(body);
-  throw new S3Error({ operation: OPERATION, status, detail: "the answer does not say which bytes it has" });
+  throw new S3Error({ operation: OPERATION, status, detail: "the response does not state which bytes it has" });
 }
 
 /** Ends the request. Errors of the stream do not matter any more. */

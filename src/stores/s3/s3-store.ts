@@ -32,7 +32,7 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  * digest is not known yet, `uploads/…` are the records and tails of resumable uploads. Multipart
  * uploads in progress exist at keys below `blobs/` and `tmp/`; S3 does not show them as objects.
  *
- * ## Ways in
+ * ## Upload paths
  *
  *     stage() ─> send/s3-staged-blob ─> send/part-writer ─> send/multipart-upload ─┐
  *                                                                                  ├─> publish/publisher ─> blobs/<digest>
@@ -43,7 +43,7 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  *   if the digest holds.
  * - Larger content without one is a multipart upload at a staging key, which the server then
  *   copies.
- * - Resumable uploads take the same ways; their state is in a record, and their last bytes in a
+ * - Resumable uploads take the same paths; their state is in a record, and their last bytes in a
  *   tail.
  *
  * `buffers/` bounds the memory of all of them, and makes senders wait. `api/` speaks the protocol
@@ -108,8 +108,8 @@ export class S3Store implements BlobStore, Diagnosable {
   }
 
   /**
-   * S3 shows no object that is not durable. A part of an upload, so it is retried for as long as
-   * one.
+   * S3 shows no object that is not durable. The call is part of an upload, so it is retried for as
+   * long as one.
    */
   async confirm(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     return this.#look(digest, { signal });
@@ -195,7 +195,7 @@ export class S3Store implements BlobStore, Diagnosable {
     return withStoreErrors(() => this.#collector.collect(signal));
   }
 
-  /** Tries what fixity needs of the bucket, with small objects that are removed afterwards. */
+  /** Probes what fixity needs from the bucket, with small objects that are removed afterwards. */
   async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
     const { diagnoseBucket } = await import("./doctor/diagnose.ts");
     yield* diagnoseBucket(this.#options, options);

@@ -14,9 +14,9 @@ interface Explanation {
   readonly advice: ((error: S3Error, client: S3Client) => string) | null;
 }
 
-const FORBIDDEN = "The store's credentials or their permissions are wrong.";
-const ELSEWHERE = "The store's bucket is in another place.";
-const FULL = "No room is left in the store.";
+const FORBIDDEN_MESSAGE = "The store's credentials or their permissions are wrong.";
+const OTHER_REGION_MESSAGE = "The store's bucket is in another place.";
+const FULL_MESSAGE = "No room is left in the store.";
 
 function misconfigured(message: string, advice: (error: S3Error, client: S3Client) => string): Explanation {
   return { code: "store-misconfigured", message, advice };
@@ -29,28 +29,34 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     () => "No credentials for S3 are configured, and AWS's credential chain has none either.",
   ),
   AccessDenied: misconfigured(
-    FORBIDDEN,
+    FORBIDDEN_MESSAGE,
     (_, { bucket }) => `The credentials are valid, but may not list the bucket ${bucket}: grant them s3:ListBucket.`,
   ),
-  AuthorizationHeaderMalformed: misconfigured(FORBIDDEN, (error) => `The region is wrong${rightRegion(error)}.`),
-  ExpiredToken: misconfigured(FORBIDDEN, () => "The temporary credentials for S3 have expired."),
-  InvalidAccessKeyId: misconfigured(FORBIDDEN, (_, client) => `The access key is unknown at ${addressOf(client)}.`),
-  InvalidToken: misconfigured(FORBIDDEN, () => "The session token of the temporary credentials is wrong."),
-  SignatureDoesNotMatch: misconfigured(FORBIDDEN, () => "The secret key does not match the access key."),
+  AuthorizationHeaderMalformed: misconfigured(
+    FORBIDDEN_MESSAGE,
+    (error) => `The region is wrong${rightRegion(error)}.`,
+  ),
+  ExpiredToken: misconfigured(FORBIDDEN_MESSAGE, () => "The temporary credentials for S3 have expired."),
+  InvalidAccessKeyId: misconfigured(
+    FORBIDDEN_MESSAGE,
+    (_, client) => `The access key is unknown at ${addressOf(client)}.`,
+  ),
+  InvalidToken: misconfigured(FORBIDDEN_MESSAGE, () => "The session token of the temporary credentials is wrong."),
+  SignatureDoesNotMatch: misconfigured(FORBIDDEN_MESSAGE, () => "The secret key does not match the access key."),
   NoSuchBucket: misconfigured(
     "The store's bucket does not exist.",
     (_, client) => `There is no bucket ${client.bucket} at ${addressOf(client)}.`,
   ),
   PermanentRedirect: misconfigured(
-    ELSEWHERE,
+    OTHER_REGION_MESSAGE,
     (error, { bucket }) => `The bucket ${bucket} is in another region${rightRegion(error)}.`,
   ),
   RequestTimeTooSkewed: misconfigured(
     "The store's clock and this machine's differ too much.",
     (_, client) => `The clocks of this machine and of ${addressOf(client)} differ by more than 15 minutes.`,
   ),
-  QuotaExceeded: { code: "store-full", message: FULL, advice: null },
-  XMinioStorageFull: { code: "store-full", message: FULL, advice: null },
+  QuotaExceeded: { code: "store-full", message: FULL_MESSAGE, advice: null },
+  XMinioStorageFull: { code: "store-full", message: FULL_MESSAGE, advice: null },
   SlowDown: { code: "store-busy", message: "The store is overloaded. Try again soon.", advice: null },
   [TOO_LARGE_TO_COPY]: {
     code: "size-limit-exceeded",
@@ -61,13 +67,13 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
 
 /** For responses without a code, such as those to a HEAD. */
 function explanationByStatus(status: number | null): Pick<Explanation, "code" | "message"> {
-  if (status === 401 || status === 403) return { code: "store-misconfigured", message: FORBIDDEN };
-  if (status === 301) return { code: "store-misconfigured", message: ELSEWHERE };
-  if (status === 507) return { code: "store-full", message: FULL };
+  if (status === 401 || status === 403) return { code: "store-misconfigured", message: FORBIDDEN_MESSAGE };
+  if (status === 301) return { code: "store-misconfigured", message: OTHER_REGION_MESSAGE };
+  if (status === 507) return { code: "store-full", message: FULL_MESSAGE };
   return { code: "store-unavailable", message: "The store is not working properly. Try again soon." };
 }
 
-/** The error to throw for `thrown`: a failed request becomes a `FixityError`, and everything else stays what it is. */
+/** The error to throw for `thrown`: a failed request becomes a `FixityError`; anything else is kept. */
 export function toFixityError(thrown: unknown): unknown {
   if (!(thrown instanceof S3Error)) return thrown;
   const { code, message } = EXPLANATIONS[thrown.code ?? ""] ?? explanationByStatus(thrown.status);

@@ -23,7 +23,7 @@ export interface S3Timeouts {
   readonly retries?: number;
 }
 
-/** Receives trouble that fails no call: an upload that could not be aborted, a damaged blob that was replaced. */
+/** Receives failures that fail no call: an upload that could not be aborted, a damaged blob that was replaced. */
 export type Log = (message: string, error?: unknown) => void;
 
 /** How an {@link S3Client} reaches its bucket. */

@@ -36,7 +36,7 @@ import { readText, type S3Download, type S3Response, Transport, type WireRequest
 /**
  * How long a request is retried while S3 is unreachable or overloaded.
  *
- * - `upload`: for `timeouts.retries`. For all that an upload needs: its bytes are in memory, and the client would have to
+ * - `upload`: for `timeouts.retries`. For everything that an upload needs: its bytes are in memory, and the client would have to
  *   send them again.
  * - `short`: for 10 seconds. For what is cheap to request again (downloads, lookups), and for cleaning up that the collector
  *   does otherwise: a clear 503 is more useful than a request that hangs.
@@ -180,7 +180,7 @@ export class S3Client {
   }
 
   /**
-   * A URL with which anybody may send a request, for at most `lifetime` seconds.
+   * A URL with which any client may send a request, for at most `lifetime` seconds.
    *
    * @throws S3Error
    * @throws FixityError `invalid-option` for a lifetime that S3 does not accept

@@ -4,7 +4,7 @@ import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 
 const BACKOFF = { firstMs: 100, maxMs: 5_000 };
 
-/** Attempts at what either succeeds within a second or not at all, such as a conflict with another writer. */
+/** Attempts after failures that pass within a second or not at all, such as a conflict with another writer. */
 const MAX_QUICK_ATTEMPTS = 5;
 
 /** How long a request is retried. */

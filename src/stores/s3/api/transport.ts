@@ -287,7 +287,7 @@ const USELESS_IDS_TO_LOG = 8;
 
 /**
  * Detects responses that arrive twice. A broken proxy may send an old response in reply to the next request on a connection,
- * and nothing in HTTP/1.1 tells it from the right one. S3 does: each response has its own `x-amz-request-id` ("Common
+ * and nothing in HTTP/1.1 distinguishes it from the right one. S3 does: each response has its own `x-amz-request-id` ("Common
  * Response Headers" in the S3 API reference). A request that receives a known id fails as one without a response, whether or
  * not S3 carried it out. Its connection is closed, because the right response may still follow on it.
  *
@@ -333,7 +333,7 @@ class DuplicateDetector {
       if (this.#seen.size === 0 && this.#withoutId === USELESS_IDS_TO_LOG) this.#logUseless("no x-amz-request-id");
       return null;
     }
-    // x-amz-id-2 belongs to the id on AWS; where two servers number their responses alike, it may tell them apart.
+    // x-amz-id-2 belongs to the id on AWS; where two servers number their responses alike, it may distinguish them.
     const fullId = `${id} ${fieldOf(headers, "x-amz-id-2") ?? ""}`.slice(0, 256);
     if (!this.#seen.has(fullId)) {
       this.#remember(fullId);

@@ -8,7 +8,7 @@ import { type Bench, type BucketProbe, vital, wanted } from "./bench.ts";
 
 /** S3 refuses requests whose clock is off by more; a third of that is worth a warning. */
 const MAX_SKEW_MS = 15 * 60_000;
-const SKEW_TO_REPORT_MS = MAX_SKEW_MS / 3;
+const REPORTED_SKEW_MIN_MS = MAX_SKEW_MS / 3;
 
 const LOOPBACK = /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/;
 
@@ -42,10 +42,10 @@ export const CONNECTION_PROBES: readonly BucketProbe[] = [
   {
     id: "keys",
     group,
-    title: "The keys are accepted, and the bucket exists",
+    title: "The credentials are accepted, and the bucket exists",
     isGate: true,
     otherwise: vital("fixity serve does not start like this."),
-    run: keysAreAccepted,
+    run: credentialsAreAccepted,
   },
 ];
 
@@ -73,16 +73,16 @@ async function clocksAgree(bench: Bench): Promise<Outcome> {
   const { aheadMs, uncertaintyMs } = clock;
   const skew = Math.abs(aheadMs);
   const seconds = (skew / 1000).toFixed(0);
-  if (skew < SKEW_TO_REPORT_MS) return holds(skew <= uncertaintyMs ? null : `${seconds} s apart`);
+  if (skew < REPORTED_SKEW_MIN_MS) return holds(skew <= uncertaintyMs ? null : `${seconds} s apart`);
   const found = `This machine is ${seconds} s ${aheadMs < 0 ? "ahead" : "behind"}.`;
   return fails(found, skew < MAX_SKEW_MS ? {} : { verdict: "failure" });
 }
 
-async function keysAreAccepted({ client, options }: Bench): Promise<Outcome> {
+async function credentialsAreAccepted({ client, options }: Bench): Promise<Outcome> {
   try {
     await checkBucket(client, new Layout(options.keyPrefix).blobs, undefined);
   } catch (error) {
-    // Which permissions the keys lack, the other probes find out one by one.
+    // The other probes report, one by one, which permissions the credentials lack.
     const isKnown =
       error instanceof FixityError && error.cause instanceof S3Error && error.cause.code === "AccessDenied";
     if (!isKnown) throw error;

@@ -1,5 +1,5 @@
 /**
- * `fixity doctor` for a bucket. The probes of this folder try, in a small way, everything that fixity needs of a bucket.
+ * `fixity doctor` for a bucket. The probes in this folder try everything that fixity needs from a bucket, on a small scale.
  * They share a {@link Bench}, whose objects have keys below `tmp/doctor-` and are removed at the end, also after a failure.
  * A crashed doctor's objects are removed by a later one, an hour afterwards.
  */
@@ -58,7 +58,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
 
 /**
  * Explains a failed request. Storing something may be refused because a permission is missing, or because the bucket's policy
- * demands a header field: only a request with the field can tell.
+ * demands a header field: only a request with the field shows which.
  *
  * @throws whatever is neither a FixityError nor an S3Error: a defect of fixity
  */
@@ -81,7 +81,7 @@ async function explain(error: unknown, bench: Bench): Promise<Explanation> {
       return { found, permission: null, remedy: `No file can be stored. ${first.remedy}` };
     }
   }
-  return { found: `${refused}: the keys lack ${permission}.`, permission };
+  return { found: `${refused}: the credentials lack ${permission}.`, permission };
 }
 
 const REMOVE_STATEMENT = "Remove the statement that demands it from the bucket's policy (PutBucketPolicy), and";

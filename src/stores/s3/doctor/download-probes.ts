@@ -9,7 +9,7 @@ const TYPE = "application/x-fixity-doctor";
 const DISPOSITION = 'attachment; filename="a b.txt"';
 const LIFETIME_SECONDS = 60;
 
-const OWN_DOWNLOADS =
+const STREAM_REMEDY =
   "Do not delegate downloads to the bucket: fixity then serves every file itself, which is the default.";
 
 export const DOWNLOAD_PROBES: readonly BucketProbe[] = [
@@ -18,7 +18,7 @@ export const DOWNLOAD_PROBES: readonly BucketProbe[] = [
     group,
     title: "A presigned URL returns the object, with the requested type and name",
     needs: ["get"],
-    otherwise: welcome(OWN_DOWNLOADS),
+    otherwise: welcome(STREAM_REMEDY),
     run: returnsObject,
   },
   {
@@ -26,7 +26,7 @@ export const DOWNLOAD_PROBES: readonly BucketProbe[] = [
     group,
     title: "So does one for a range of it",
     needs: ["presigned"],
-    otherwise: welcome(OWN_DOWNLOADS),
+    otherwise: welcome(STREAM_REMEDY),
     run: returnsRange,
   },
   {

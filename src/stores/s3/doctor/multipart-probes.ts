@@ -8,14 +8,14 @@ import { failedWith, S3Error } from "../api/s3-error.ts";
 import { BufferPool } from "../buffers/buffer-pool.ts";
 import { PartPlan } from "../send/part-writer.ts";
 import { type Bench, type BucketProbe, holdsInTime, LAST_PART_BYTES, vital, wanted } from "./bench.ts";
-import { HEAD_LATE, LISTED_LATE, readText } from "./object-probes.ts";
+import { LATE_HEAD_MEANING, LATE_LISTING_MEANING, readText } from "./object-probes.ts";
 
 const group = "Large files";
 
 /** Milliseconds for which aborted parts may still be listed, as some servers do. */
 const ABORT_GRACE_MS = 1_000;
 
-const ABANDONED =
+const ABANDONED_REMEDY =
   "Parts that crashed servers leave behind stay and cost money. A lifecycle rule with AbortIncompleteMultipartUpload removes them.";
 
 export const MULTIPART_PROBES: readonly BucketProbe[] = [
@@ -46,14 +46,14 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
     id: "list-uploads",
     group,
     title: "Unfinished uploads are listed (ListMultipartUploads)",
-    otherwise: wanted(ABANDONED),
+    otherwise: wanted(ABANDONED_REMEDY),
     run: listsUploads,
   },
   {
     id: "list-parts",
     group,
     title: "Their parts are listed (ListParts)",
-    otherwise: wanted(ABANDONED),
+    otherwise: wanted(ABANDONED_REMEDY),
     run: listsParts,
   },
   {
@@ -76,7 +76,7 @@ export const MULTIPART_PROBES: readonly BucketProbe[] = [
     id: "abort",
     group,
     title: "An abort removes all parts (AbortMultipartUpload)",
-    otherwise: wanted(ABANDONED),
+    otherwise: wanted(ABANDONED_REMEDY),
     run: aborts,
   },
 ];
@@ -107,7 +107,7 @@ async function completes(bench: Bench): Promise<Outcome> {
   const seen = await bench.eventually("objects", () => headObject(bench.client, bench.key("large")));
   if (seen === null) return fails("The object is not shown seconds after the response.");
   if (seen.found.size !== size) return fails(`It has ${seen.found.size} bytes, not ${size}.`);
-  return holdsInTime(seen, "shown", HEAD_LATE);
+  return holdsInTime(seen, "shown", LATE_HEAD_MEANING);
 }
 
 async function keepsOrder(bench: Bench): Promise<Outcome> {
@@ -131,7 +131,7 @@ async function listsUploads(bench: Bench): Promise<Outcome> {
     return null;
   });
   if (seen === null) return fails("One that was begun seconds ago is not listed.");
-  return holdsInTime(seen, "listed", LISTED_LATE);
+  return holdsInTime(seen, "listed", LATE_LISTING_MEANING);
 }
 
 async function listsParts(bench: Bench): Promise<Outcome> {
@@ -143,7 +143,7 @@ async function listsParts(bench: Bench): Promise<Outcome> {
     return null;
   });
   if (seen === null) return fails("One that was sent seconds ago is not listed.");
-  return holdsInTime(seen, "listed", LISTED_LATE);
+  return holdsInTime(seen, "listed", LATE_LISTING_MEANING);
 }
 
 async function aborts(bench: Bench): Promise<Outcome> {

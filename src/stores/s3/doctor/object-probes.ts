@@ -15,26 +15,26 @@ const SMALL_FILES = "Small files";
 const LISTING = "Listing";
 const CONDITIONS = "Conditions";
 
-export const HEAD_LATE: string =
+export const LATE_HEAD_MEANING: string =
   "Files are stored and acknowledged all the same. Until they are shown, HEAD of their links responds with 404, and a file " +
   "that is sent again is stored once more, with the same bytes.";
-const GET_LATE =
+const LATE_GET_MEANING =
   "Files are stored and acknowledged all the same. Until they are shown, their links respond with 404, and appends to a " +
   "resumable upload that was created or saved just before are refused with 404: clients must retry or start again.";
-export const LISTED_LATE: string =
+export const LATE_LISTING_MEANING: string =
   "Nothing is lost: uploads and downloads work without listings. Cleaning up comes that much later, and gc and verify do " +
   "not see what is that new.";
-const NOT_LISTED =
+const UNLISTED_REMEDY =
   "Files are stored and read all the same. If the listing is only late, cleaning up comes later and nothing is lost. If it " +
   "stays incomplete, gc and verify miss files, what crashed servers leave behind stays and costs money, and resumable " +
   "uploads that pause for more than a day may be removed.";
 
 const CONDITION_UNKNOWN = "The server does not know the condition.";
-const LOOKS_FIRST = "fixity omits it and looks before it stores, with one more request for each small file.";
-const READS_FIRST =
+const LOOKS_FIRST_REMEDY = "fixity omits it and looks before it stores, with one more request for each small file.";
+const READS_FIRST_REMEDY =
   "fixity reads the upload's record first instead. Two servers that take over an upload at the same moment may not notice " +
   "each other.";
-const NEVER_MET = `${READS_FIRST} Route each client to one server, run only one, or use a bucket without versioning and object lock.`;
+const NEVER_MET_REMEDY = `${READS_FIRST_REMEDY} Route each client to one server, run only one, or use a bucket without versioning and object lock.`;
 
 export const OBJECT_PROBES: readonly BucketProbe[] = [
   {
@@ -57,7 +57,7 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     group: SMALL_FILES,
     title: "An absent object is reported as absent (404)",
     otherwise: vital(
-      "fixity could not tell an absent object from a forbidden one. S3 responds with 404 to keys with s3:ListBucket.",
+      "fixity could not tell an absent object from a forbidden one. S3 responds with 404 if the credentials permit s3:ListBucket.",
     ),
     run: reportsAbsence,
   },
@@ -157,7 +157,7 @@ async function reportsMetadata(bench: Bench): Promise<Outcome> {
   if (seen === null) return fails("An object is not shown seconds after it was stored.");
   const { size } = seen.found;
   return size === TEXT.length
-    ? holdsInTime(seen, "shown", HEAD_LATE)
+    ? holdsInTime(seen, "shown", LATE_HEAD_MEANING)
     : fails(`It has ${size} bytes, not ${TEXT.length}.`);
 }
 
@@ -171,7 +171,7 @@ async function returnsBytes(bench: Bench): Promise<Outcome> {
   const key = await bench.put("read", TEXT);
   const seen = await bench.eventually("objects", () => readText(bench, key));
   if (seen === null) return fails("An object cannot be read seconds after it was stored: 404.");
-  return seen.found === TEXT ? holdsInTime(seen, "shown", GET_LATE) : fails("Other bytes are returned.");
+  return seen.found === TEXT ? holdsInTime(seen, "shown", LATE_GET_MEANING) : fails("Other bytes are returned.");
 }
 
 async function returnsRange(bench: Bench): Promise<Outcome> {
@@ -222,8 +222,8 @@ export async function readText(bench: Bench, key: string, range?: ByteRange): Pr
 async function lists(bench: Bench): Promise<Outcome> {
   const key = await bench.put("listed", "listed\n");
   const seen = await bench.eventually("listings", () => trueIfListed(bench, [key]));
-  if (seen !== null) return holdsInTime(seen, "listed", LISTED_LATE);
-  return fails("An object that was stored seconds ago is not listed.", wanted(NOT_LISTED));
+  if (seen !== null) return holdsInTime(seen, "listed", LATE_LISTING_MEANING);
+  return fails("An object that was stored seconds ago is not listed.", wanted(UNLISTED_REMEDY));
 }
 
 async function listsInPages(bench: Bench): Promise<Outcome> {
@@ -273,8 +273,9 @@ async function readPage({ client, prefix }: Bench, token: string | null): Promis
 async function keepsExistingObject(bench: Bench): Promise<Outcome> {
   const key = bench.key("conditional");
   const absent = await putIf(bench, key, "first", { "if-none-match": "*" });
-  if (absent.outcome === "unknown") return fails(CONDITION_UNKNOWN, { remedy: LOOKS_FIRST });
-  if (absent.outcome === "refused") return fails("It is refused although there is no object.", { remedy: LOOKS_FIRST });
+  if (absent.outcome === "unknown") return fails(CONDITION_UNKNOWN, { remedy: LOOKS_FIRST_REMEDY });
+  if (absent.outcome === "refused")
+    return fails("It is refused although there is no object.", { remedy: LOOKS_FIRST_REMEDY });
   const again = await putIf(bench, key, "second", { "if-none-match": "*" });
   if (again.outcome !== "refused") return fails("It is ignored: the object was overwritten.");
   const left = await bench.eventually("objects", () => readText(bench, key));
@@ -289,14 +290,14 @@ async function fencesChanges(bench: Bench): Promise<Outcome> {
   const understood: string[] = [];
   for (const [form, write] of TAG_FORMS) {
     const late = await putIf(bench, key, "version 1 again", { "if-match": write(old) });
-    if (late.outcome === "unknown") return fails(CONDITION_UNKNOWN, { remedy: READS_FIRST });
+    if (late.outcome === "unknown") return fails(CONDITION_UNKNOWN, { remedy: READS_FIRST_REMEDY });
     if (late.outcome === "stored") return fails("It is ignored: a change to an old version was accepted.");
     const next = await putIf(bench, key, `version after ${form}`, { "if-match": write(current) });
     if (next.outcome !== "stored") continue;
     understood.push(form);
     current = next.etag;
   }
-  if (understood.length === 0) return fails("It is always refused, in either form.", { remedy: NEVER_MET });
+  if (understood.length === 0) return fails("It is always refused, in either form.", { remedy: NEVER_MET_REMEDY });
   return holds(understood.length === TAG_FORMS.length ? null : `only with the ETag ${understood[0]}`);
 }
 

@@ -4,7 +4,7 @@ import { FixityError } from "../../../core/errors.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { S3Client } from "../api/client.ts";
 import { listParts } from "../api/listing.ts";
-import type { Part, MultipartId } from "../api/multipart.ts";
+import type { MultipartId, Part } from "../api/multipart.ts";
 import { deleteObject, headObject, putObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import type { Payload } from "../api/signer.ts";
@@ -43,7 +43,7 @@ export interface Publication {
   /** Ends the work, unless the completion has been sent. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Sends the bytes that are still held. Of a resumable upload it also saves that the completion
+   * Sends the bytes that are still held. For a resumable upload, also saves that the completion
    * begins.
    */
   readonly sendLast: () => Promise<void>;
@@ -63,7 +63,7 @@ export interface ResumablePublication {
 }
 
 /**
- * Makes blobs of complete content. Every way ends with an object at the blob's own key:
+ * Makes blobs of complete content. Every path ends with an object at the blob's own key:
  *
  * - content that fits a part: one conditional PUT ({@link putWhole});
  * - larger, digest known before the first part: a multipart upload at that key, completed only if
@@ -116,7 +116,7 @@ export class Publisher {
         conditions.noteIfAbsentMet();
         return false;
       } catch (error) {
-        // The blob exists, or the server means something else by it.
+        // The blob exists, or the server refuses for another reason.
         if (!mayRefuseCondition(error)) throw error;
         refusal = error;
       }
@@ -238,7 +238,7 @@ export class Publisher {
     return strays;
   }
 
-  /** Returns if an upload that S3 does not know any more was completed. */
+  /** Returns if an upload that S3 no longer knows was completed; throws otherwise. */
   async #findCompleted(multipart: MultipartUpload, size: number, error: S3Error): Promise<void> {
     for (const pause of LOOK_AGAIN_AFTER_MS) {
       await delay(pause);

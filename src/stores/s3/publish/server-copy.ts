@@ -28,14 +28,14 @@ export interface Copy {
   readonly contentType: string;
   /**
    * The completion of the source was never confirmed. Some servers (Ceph) let a whole copy share
-   * the bytes of its source, and lose them should that upload be aborted after all. Parts are
-   * copied in earnest.
+   * the bytes of its source, and lose them should that upload be aborted after all. Part
+   * copies always copy the bytes.
    */
   readonly isDoubtful: boolean;
 }
 
 /**
- * Copies objects inside the bucket, whole or in parallel parts, whichever the server does faster.
+ * Copies objects inside the bucket, whole or in parallel parts, whichever is faster on the server.
  */
 export class ServerCopier {
   readonly #client: S3Client;

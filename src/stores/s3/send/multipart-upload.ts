@@ -19,7 +19,7 @@ import { S3Error } from "../api/s3-error.ts";
 import { digestOfChunks, type Payload, UNSIGNED_PAYLOAD } from "../api/signer.ts";
 import type { ResolvedS3Options } from "../options.ts";
 
-/** The settings of a store that apply to all of its multipart uploads. */
+/** The settings of a store that apply to all its multipart uploads. */
 export type MultipartSettings = Pick<ResolvedS3Options, "concurrency" | "signParts" | "idleLimit" | "log">;
 
 export interface MultipartUploadOptions extends MultipartSettings {
@@ -62,7 +62,7 @@ export interface Completion {
  *
  *     open ── complete() ──┬── 200 with the result in the body ─────────────> completed
  *       │                  ├── refused (4xx), nothing was done ─────────────> open
- *       │                  └── no answer or a doubtful one: look, retry ────> unknown
+ *       │                  └── no response or a doubtful one: look, retry ──> unknown
  *       └── abort() ──> aborted
  *
  * **An abort is sent only in the state `open`, never while a completion may be running.** On Ceph a
@@ -217,7 +217,7 @@ export class MultipartUpload {
   }
 
   /**
-   * Discards all parts if that is safe. Does not fail: trouble is logged, and the collector removes
+   * Discards all parts if that is safe. Does not fail: errors are logged, and the collector removes
    * what is left over.
    */
   async abort(reason: unknown): Promise<void> {
@@ -305,8 +305,8 @@ export class MultipartUpload {
         });
       } catch (error) {
         const isRefusal = error instanceof S3Error && error.isRefusal;
-        // Only the first answer can prove that nothing was done. A later "no such upload" may mean
-        // that all was.
+        // Only the first response can prove that nothing was done. A later "no such upload" may mean
+        // that everything was.
         if (isFirst && isRefusal && error.status !== 404) {
           this.#state = "open";
           throw error;

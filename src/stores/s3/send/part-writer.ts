@@ -163,7 +163,7 @@ export class PartBuffer {
 export interface PartWriterOptions {
   readonly admission: Admission;
   readonly plan: PartPlan;
-  /** The most bytes that can come, if known. */
+  /** The most bytes that can arrive, if known. */
   readonly atMost: number | undefined;
   /**
    * Where parts go already; `null` if {@link createMultipartUpload} is to make it with the first

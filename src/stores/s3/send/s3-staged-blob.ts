@@ -16,7 +16,7 @@ export interface StagedBlobOptions {
   readonly publisher: Publisher;
   readonly admission: Admission;
   readonly plan: PartPlan;
-  /** The most bytes that can come, if known. */
+  /** The most bytes that can arrive, if known. */
   readonly atMost: number | undefined;
   /** As announced. Parts then go to the blob's own key. */
   readonly digest: Digest | undefined;
@@ -51,8 +51,8 @@ export class S3StagedBlob implements StagedBlob {
   }
 
   /**
-   * Takes the memory of a part before anything is read, so that what waits for memory waits in the
-   * client.
+   * Takes the memory of a part before anything is read, so that bytes that wait for memory stay in
+   * the client.
    */
   async reserve(): Promise<void> {
     await this.#run(() => this.#writer.reserve());

@@ -9,15 +9,15 @@ import { newToken, type Records, type RecordState, type StoredRecord } from "./r
  */
 const RELEASE_POLL_MS = 150;
 
-/** Milliseconds between looks at the record for whether another instance wants the upload. */
+/** Milliseconds between looks at the record for a takeover request of another instance. */
 const TAKEOVER_POLL_MS = 500;
 
 /**
  * Bytes received since the last look that make the next look unnecessary: 2 MiB/s. A client that
- * has lost its connection sends nothing on it, so another instance wants an upload almost only
- * while it stands still.
+ * has lost its connection sends nothing on it, so another instance requests an upload almost only
+ * while no bytes arrive.
  */
-const BRISK_BYTES = 1024 * 1024;
+const BRISK_SENDER_MIN_BYTES = 1024 * 1024;
 
 interface SeenRecord extends Sighting {
   readonly stored: StoredRecord;
@@ -48,7 +48,7 @@ export function recordTarget(
       const { ended, holder } = stored.state;
       if (ended === "concluded") return new Untaken(stored);
       if (ended === null) return { holder, stored };
-      // A removal that was begun is finished.
+      // Finish a removal that another caller has begun.
       await records.remove(id);
       return new Untaken(null);
     },
@@ -77,10 +77,10 @@ export function recordTarget(
 
 /**
  * A holder's lease on an upload as the record enforces it: the right to replace the record, until
- * another holder has replaced it. An instance that wants the upload sets a flag in the record. The
- * holder sees it at its next save, or when it looks at the record in between: each half second
- * while the sender is slow or silent, and not while bytes arrive briskly or S3 is waited for. A
- * holder that is asked in that time may not notice, and loses what it has not saved.
+ * another holder has replaced it. An instance that takes the upload over sets a flag in the record. The
+ * holder sees it at its next save, or when it polls the record in between: each half second while
+ * the sender is slow or silent, but not while bytes arrive briskly or S3 is working. A holder that
+ * is asked during that time may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;
@@ -178,7 +178,7 @@ export class Fence {
     }
   }
 
-  /** Removes the record, whoever holds the upload. */
+  /** Removes the record, even if another holder has the upload. */
   async removeRecord(): Promise<void> {
     await this.#records.remove(this.id);
   }
@@ -210,17 +210,17 @@ export class Fence {
   }
 
   async #watch(): Promise<void> {
-    // A holder that knows that it has to let go need not look any more.
+    // A holder that knows that it must release the upload need not poll any more.
     const signal = AbortSignal.any([this.#ended.signal, this.lease.takeover]);
     while (!signal.aborted) {
       try {
         await sleep(TAKEOVER_POLL_MS, undefined, { signal, ref: false });
-        const isBrisk = this.#bytes >= BRISK_BYTES;
+        const isBrisk = this.#bytes >= BRISK_SENDER_MIN_BYTES;
         this.#bytes = 0;
         const isDue = performance.now() - this.#lastContact >= TAKEOVER_POLL_MS && !this.#isReplacing;
         if (isDue && !isBrisk && this.#pauses === 0) await this.#look(signal);
       } catch (error) {
-        if (!signal.aborted) this.#log("the record of an upload could not be looked at", error);
+        if (!signal.aborted) this.#log("the record of an upload could not be checked for takeover requests", error);
       }
     }
   }

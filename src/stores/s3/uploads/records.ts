@@ -5,11 +5,10 @@ import type { StageOptions } from "../../../core/staged-blob.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
-import type { Part, MultipartId } from "../api/multipart.ts";
+import type { MultipartId, Part } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
 import { Retrier } from "../api/retry.ts";
-import { expectTag } from "../api/s3-error.ts";
-import { failedWith, type S3Error } from "../api/s3-error.ts";
+import { expectTag, failedWith, type S3Error } from "../api/s3-error.ts";
 import { payloadOf } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
@@ -29,7 +28,7 @@ export interface RecordState {
    * the upload.
    */
   readonly holder: string | null;
-  /** The holder is asked to let go. */
+  /** The holder is asked to release the upload. */
   readonly isWanted: boolean;
   /** The engine's record. */
   readonly text: string;
@@ -99,7 +98,7 @@ export function newState(text: string, limits: PartLimits, options: StageOptions
   };
 }
 
-/** The last record of an upload, which names nothing any more. */
+/** The last record of an upload, which no longer names anything. */
 export function endedState(state: RecordState, ended: "concluded" | "removed", text: string): RecordState {
   return {
     ...state,
@@ -165,7 +164,7 @@ export type Replaced =
   | { readonly isWritten: false; readonly current: StoredRecord | null };
 
 /** Records that {@link Records.names} reads at the same time. */
-const CONCURRENT_READS = 16;
+const CONCURRENT_READS_MAX = 16;
 
 /**
  * The records of uploads. Only the writer that has read a record last replaces it (`If-Match`), so
@@ -228,7 +227,7 @@ export class Records {
   /**
    * Replaces the record with this entity tag.
    *
-   * @throws S3Error if it is not known whether it was replaced; a later read tells by the revision
+   * @throws S3Error if it is not known whether it was replaced; a later read shows it by the revision
    */
   async replace(id: UploadId, etag: string, state: RecordState): Promise<Replaced> {
     const conditions = this.#conditions;
@@ -257,7 +256,7 @@ export class Records {
     return { isWritten: true, etag: await this.#putUnconditionally(id, state) };
   }
 
-  /** Removes a record, whoever holds the upload. */
+  /** Removes a record, even if a holder has the upload. */
   async remove(id: UploadId): Promise<void> {
     await deleteObject(this.#client, this.#layout.record(id));
   }
@@ -272,7 +271,7 @@ export class Records {
     const names = new Set<string>();
     for await (const { items } of listObjects(this.#client, this.#layout.uploads, signal)) {
       const ids = items.map(({ key }) => this.#layout.uploadIdOf(key)).filter((id) => id !== null);
-      await forEachConcurrent(ids, CONCURRENT_READS, async (id) => {
+      await forEachConcurrent(ids, CONCURRENT_READS_MAX, async (id) => {
         const state = (await this.read(id, signal))?.state;
         if (state?.tail) names.add(state.tail.key);
         if (state?.upload) names.add(state.upload.uploadId).add(state.upload.key);

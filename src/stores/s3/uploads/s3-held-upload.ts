@@ -13,7 +13,7 @@ import type { Fence } from "./fence.ts";
 import { endedState } from "./records.ts";
 import type { UploadWriter } from "./upload-writer.ts";
 
-/** What the last save changes in addition: the upload has no holder any more. */
+/** What the last save changes in addition: the upload no longer has a holder. */
 const RELEASED = { holder: null, isWanted: false } as const;
 
 /**
@@ -22,7 +22,7 @@ const RELEASED = { holder: null, isWanted: false } as const;
 const LOOK_TIMEOUT_MS = 3_000;
 
 /**
- * An upload in the hands of its holder: its bytes go through a writer, its record through a fence.
+ * A held upload in a bucket: its bytes go through a writer, its record through a fence.
  * S3 does not return the parts of an upload that is not completed, so there is no `read`.
  */
 export class S3HeldUpload implements HeldUpload {
@@ -147,7 +147,7 @@ export class S3HeldUpload implements HeldUpload {
     this.#isReleasing = true;
     this.#writer.close(superseded());
     await Promise.all(this.#running);
-    await this.#letGo(this.#isNamed);
+    await this.#leaveOrAbort(this.#isNamed);
     await this.#fence.release({ isUntidy: this.#failure !== null });
     this.#unprotect();
     lease.release(this.#fence.isNamed);
@@ -217,7 +217,7 @@ export class S3HeldUpload implements HeldUpload {
     this.#writer.close(superseded());
     // A completion that was refused for good is not running. In every other state MultipartUpload
     // does not abort.
-    await this.#letGo(completing !== null && this.#damage === null);
+    await this.#leaveOrAbort(completing !== null && this.#damage === null);
     if (isUntidy) await this.#writer.removeAllTails();
     else if (tail !== null) await this.#writer.removeTail(tail);
     // The next holder need not wait for this one.
@@ -227,7 +227,7 @@ export class S3HeldUpload implements HeldUpload {
   /**
    * Discards parts that no record will name. An upload that may become an object is never aborted.
    */
-  async #letGo(isKept: boolean): Promise<void> {
+  async #leaveOrAbort(isKept: boolean): Promise<void> {
     const { multipart } = this.#writer;
     await (isKept ? multipart?.leave(superseded()) : multipart?.abort(superseded()));
   }
@@ -253,7 +253,7 @@ export class S3HeldUpload implements HeldUpload {
   async #reasonOf(thrown: unknown): Promise<unknown> {
     const { lease, isNamed } = this.#fence;
     if (lease.isLost) return superseded();
-    // This holder has let go itself.
+    // This holder has released the upload itself.
     if (!isNamed) return thrown;
     try {
       await this.#fence.confirm(AbortSignal.timeout(LOOK_TIMEOUT_MS));
@@ -274,7 +274,7 @@ export class S3HeldUpload implements HeldUpload {
     return this.#publisher.isGone(upload).catch(() => false);
   }
 
-  /** While S3 works, letting go would not make it finish earlier, so the record is not watched. */
+  /** Releasing the upload would not make S3 finish earlier, so the record is not watched. */
   async #whileS3Works<T>(work: () => Promise<T>): Promise<T> {
     const resumeWatch = this.#fence.pauseWatch();
     try {
@@ -296,8 +296,8 @@ export class S3HeldUpload implements HeldUpload {
   }
 
   /**
-   * Asks first, so that what has arrived is saved. A holder that does not let go then loses the
-   * rest.
+   * Requests a release first, so that what has arrived is saved. A holder that does not release the
+   * upload then loses the rest.
    */
   #endSlowSender(): void {
     const reason = new FixityError("upload-stalled", "The upload was too slow while others waited for its memory.");

@@ -17,7 +17,7 @@ import type { ResolvedS3Options } from "../options.ts";
 import type { Publisher } from "../publish/publisher.ts";
 import { protect } from "../send/multipart-upload.ts";
 import { type PartLimits, PartPlan } from "../send/part-writer.ts";
-import { withStoreErrors, toFixityError } from "../store-error.ts";
+import { toFixityError, withStoreErrors } from "../store-error.ts";
 import { Fence, recordTarget } from "./fence.ts";
 import {
   endedState,

@@ -29,8 +29,8 @@ const BYTES_PER_ANSWER_TIME = 8 * 1024 * 1024;
 export type Saved = Pick<RecordState, "offset" | "upload" | "parts" | "tail">;
 
 /**
- * The bytes of an upload in the hands of its holder: whole parts of one multipart upload, and
- * behind them the tail, which does not fill a part yet.
+ * The bytes of a held upload: whole parts of one multipart upload, and
+ * after them the tail, which does not fill a part yet.
  *
  * A tail is an object at a key of its own that is never replaced, so the tail that a record names
  * stays what it is until another record names another one. The next holder loads it and fills the
@@ -161,8 +161,8 @@ export class UploadWriter {
   }
 
   /**
-   * Sends the tail again, which is the last part already: as large as a part with others behind it
-   * must be.
+   * Sends the tail, which is the last part already, again: padded to the size that a part with
+   * others behind it must have.
    *
    * @param tail as it was saved last
    */
@@ -176,7 +176,7 @@ export class UploadWriter {
     });
   }
 
-  /** Returns all memory. Nothing is taken or sent any more, for this reason. */
+  /** Returns all memory. Later calls throw `reason`, and nothing more is sent. */
   close(reason: unknown): void {
     this.#stop.abort(reason);
     this.#writer?.close(reason);
@@ -251,7 +251,7 @@ export class UploadWriter {
     return { ...this.#options, key, contentType: this.#state.mediaType ?? OCTET_STREAM };
   }
 
-  /** Time that the sender spends waiting is no sign of a slow sender. */
+  /** Excludes the time that the sender spends waiting from the measurement of its rate. */
   async #whileBusy<T>(work: () => Promise<T>): Promise<T> {
     this.#busy += 1;
     if (this.#admission !== null) this.#admission.busy = true;
