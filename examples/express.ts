@@ -12,7 +12,7 @@ const app = express();
 
 app.use(
   nodeHandler(fixity, {
-    // Signed-in users may upload, everybody may read, nobody may remove.
+    // Signed-in users may upload, everyone may read, and no one may remove.
     authorize(exchange, action) {
       if (action === "delete") throw new FixityError("forbidden", "Files are kept.");
       if (action === "upload" && exchange.fields.get("authorization") !== "Bearer let-me-in-please") {
