@@ -37,9 +37,10 @@ async function compress(path: string): Promise<void> {
 const STARTER = 'document.head.append(document.importNode(document.querySelector("template").content, true));';
 
 /**
- * Lets a small script in the page start the entry script, which stands in a template. What a script inserts may load more by
- * `import()` under `'strict-dynamic'`; a script that the parser has inserted may not. Both stand at the end of the page, because
- * an inserted script does not wait for the rest. The entry script has its digest beside it.
+ * Lets a small script in the page start the entry script, which stands in a template. What a script
+ * inserts may load more by `import()` under `'strict-dynamic'`; a script that the parser has
+ * inserted may not. Both stand at the end of the page, because an inserted script does not wait for
+ * the rest. The entry script has its digest beside it.
  */
 function startedScript(): Plugin {
   return {

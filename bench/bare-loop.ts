@@ -22,7 +22,10 @@ const calls = {
   mkdir: promisify(mkdir) as (path: string, options: { recursive: true }) => Promise<unknown>,
 };
 
-/** The disk's own limit: the calls by which a file is made durable under its final name, and nothing else. */
+/**
+ * The disk's own limit: the calls by which a file is made durable under its final name, and nothing
+ * else.
+ */
 async function bareLoop(parent: string, load: SmallLoad): Promise<BareResult> {
   const root = await mkdtemp(join(parent, "fixity-bare-"));
   const folders = Array.from({ length: 256 }, (_, index) => join(root, index.toString(16).padStart(2, "0")));

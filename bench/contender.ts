@@ -21,13 +21,18 @@ export async function removeFolders(): Promise<void> {
   folders.clear();
 }
 
-/** The environment of every contender, with as many threads for file work as `fixity serve` sets. */
+/**
+ * The environment of every contender, with as many threads for file work as `fixity serve` sets.
+ */
 const ENVIRONMENT = { ...process.env, UV_THREADPOOL_SIZE: "8", NODE_ENV: "production" };
 
 /** Node's flags for the `fixity` command; the peers are started as their users start them. */
 export const OWN_FLAGS: readonly string[] = ["--max-semi-space-size=4", "--no-incremental-marking"];
 
-/** Makes small files durable without HTTP, in a process like the contenders'. Returns files per second. */
+/**
+ * Makes small files durable without HTTP, in a process like the contenders'. Returns files per
+ * second.
+ */
 export async function runBareLoop(parent: string, load: SmallLoad): Promise<number> {
   const child = fork(new URL("bare-loop.ts", import.meta.url), [parent, JSON.stringify(load)], { env: ENVIRONMENT });
   const [{ rate, root }] = (await once(child, "message")) as [BareResult];

@@ -19,7 +19,10 @@ export function report(title: string, unit: string, series: readonly Series[]): 
   });
 }
 
-/** Like {@link report}, where the last contender is the peer: prints the ratio of each other one to it. */
+/**
+ * Like {@link report}, where the last contender is the peer: prints the ratio of each other one to
+ * it.
+ */
 export function reportOwn(title: string, unit: string, series: readonly Series[]): void {
   const peer = series.at(-1);
   printTable(title, unit, series, (one) => {

@@ -153,8 +153,8 @@ export function uniqueBlocks(size: number): readonly Buffer[] {
 }
 
 /**
- * Uploads distinct files of `size` bytes over `connections` connections. Returns uploads per second.
- * The load runs on the same processors as the server, so it is kept as light as possible.
+ * Uploads distinct files of `size` bytes over `connections` connections. Returns uploads per
+ * second. The load runs on the same processors as the server, so it is kept as light as possible.
  */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
   const { size, connections, count } = load;

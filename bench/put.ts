@@ -15,7 +15,10 @@ const FILE_BYTES = 100_000;
 /** The usual way to send a folder without a tool for it. */
 const CURL_LOOP = 'for file in "$0"/*; do curl -sSf -F "upload=@$file" "$1" -o /dev/null || exit 1; done';
 
-/** Sends a folder of new files to one server, alternately by `fixity put` and by a shell loop over curl. */
+/**
+ * Sends a folder of new files to one server, alternately by `fixity put` and by a shell loop over
+ * curl.
+ */
 export async function putFolder(build: Build, parent: string): Promise<void> {
   const place: Place = { build, parent };
   await using contender = await Contender.start(place, { name: "fixity", script: "fixity" });

@@ -58,7 +58,10 @@ export class ResumableUpload implements Disposable {
     await this.#exchange("POST", this.#creationFields(0), 0);
   }
 
-  /** Sends the bytes up to `end` in one request. In the IETF dialect, that request creates the upload. */
+  /**
+   * Sends the bytes up to `end` in one request. In the IETF dialect, that request creates the
+   * upload.
+   */
   async send(end: number): Promise<void> {
     if (this.#path === null && this.#dialect === "ietf") {
       await this.#exchange("POST", this.#creationFields(end), end);

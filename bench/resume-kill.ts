@@ -15,7 +15,9 @@ const KILL_OFFSET_BYTES = 880 * MIB;
 /** Bytes that are sent first after the restart. */
 const FIRST_APPEND_BYTES = 64 * 1024;
 
-/** Measures the time from the restart of a killed server to the first new bytes that it has saved. */
+/**
+ * Measures the time from the restart of a killed server to the first new bytes that it has saved.
+ */
 export async function resumeKill(build: Build, parent: string): Promise<void> {
   await measure("disk", { build, parent }, { name: "fixity", script: "fixity" });
   await withGateway("resume-kill on S3", async (target) => {

@@ -39,7 +39,9 @@ export async function resumeDisk(build: Build, parent: string): Promise<void> {
   }
 }
 
-/** Uploads to S3 in one request, and counts the temporary files that the servers create meanwhile. */
+/**
+ * Uploads to S3 in one request, and counts the temporary files that the servers create meanwhile.
+ */
 export async function resumeS3(build: Build): Promise<void> {
   const size = 512 * MIB;
   await withGateway("resume-s3", async (target) => {

@@ -4,7 +4,10 @@ import type { Series } from "./figures.ts";
 /** How often each contender is measured. */
 export const ROUNDS: number = Number(process.env["BENCH_ROUNDS"] ?? 5);
 
-/** Measures every contender in turn, round after round. The first round is a warm-up and does not count. */
+/**
+ * Measures every contender in turn, round after round. The first round is a warm-up and does not
+ * count.
+ */
 export async function rounds(
   place: Place,
   starts: readonly Start[],

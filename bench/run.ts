@@ -96,7 +96,10 @@ async function start(): Promise<void> {
   report("Start of `fixity serve` to its first answer", "ms", [{ name: "fixity", values }]);
 }
 
-/** A case in a browser. It is imported when it runs, because it is compiled with the types of the DOM. */
+/**
+ * A case in a browser. It is imported when it runs, because it is compiled with the types of the
+ * DOM.
+ */
 function inBrowser(name: string): (build: Build) => Promise<void> {
   return async (build) => {
     const module: string = new URL(`browser/${name}.ts`, import.meta.url).href;

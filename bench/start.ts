@@ -4,7 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 
-/** Milliseconds from the start of the process to the first response of `/healthz`, one per round. */
+/**
+ * Milliseconds from the start of the process to the first response of `/healthz`, one per round.
+ */
 export async function startTimes(parent: string, rounds: number): Promise<number[]> {
   const values: number[] = [];
   for (let round = 0; round <= rounds; round++) {

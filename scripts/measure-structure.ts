@@ -1,9 +1,11 @@
 /**
- * Measures the structure of the source: how many files take part in three requests, which import cycles exist, and how large
- * the modules are. `npm run measure:structure`; `-- --files` lists the files of each request.
+ * Measures the structure of the source: how many files take part in three requests, which import
+ * cycles exist, and how large the modules are. `npm run measure:structure`; `-- --files` lists the
+ * files of each request.
  *
- * Files are counted by V8's precise coverage: a file takes part if one of its functions ran between two points of time. Each
- * request runs once before, so that files which only start something do not count.
+ * Files are counted by V8's precise coverage: a file takes part if one of its functions ran between
+ * two points of time. Each request runs once before, so that files which only start something do
+ * not count.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -37,7 +39,9 @@ class Coverage implements AsyncDisposable {
     return coverage;
   }
 
-  /** The source files with a function that was called since the last call, below `src/` and sorted. */
+  /**
+   * The source files with a function that was called since the last call, below `src/` and sorted.
+   */
   async take(): Promise<readonly string[]> {
     const { result } = await this.#session.post("Profiler.takePreciseCoverage");
     const files = result
@@ -56,7 +60,8 @@ class Coverage implements AsyncDisposable {
 }
 
 function hasRun({ functionName, ranges }: { functionName: string; ranges: readonly { count: number }[] }): boolean {
-  // The function without a name and with the whole file as its range is the module itself, which runs once.
+  // The function without a name and with the whole file as its range is the module itself, which
+  // runs once.
   return functionName !== "" && ranges.some(({ count }) => count > 0);
 }
 
@@ -83,7 +88,9 @@ async function filesOfThreeParts(coverage: Coverage): Promise<readonly string[]>
   return files;
 }
 
-/** The files of one `PATCH` (IETF draft) that brings 12 MiB to an upload on S3 and does not end it. */
+/**
+ * The files of one `PATCH` (IETF draft) that brings 12 MiB to an upload on S3 and does not end it.
+ */
 async function filesOfPatch(coverage: Coverage): Promise<readonly string[]> {
   await using server = await ScriptedServer.start();
   await using store = storeOn(server);
@@ -160,7 +167,10 @@ async function imports(): Promise<ReadonlyMap<string, readonly string[]>> {
   return graph;
 }
 
-/** Groups of files that import each other (Tarjan's strongly connected components of more than one file). */
+/**
+ * Groups of files that import each other (Tarjan's strongly connected components of more than one
+ * file).
+ */
 function cyclesIn(graph: ReadonlyMap<string, readonly string[]>): readonly (readonly string[])[] {
   const index = new Map<string, number>();
   const low = new Map<string, number>();

@@ -3,7 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 /** Milliseconds between two samples. */
 const SAMPLE_INTERVAL_MS = 100;
 
-/** Samples the private memory of all processes of the browsers that this process started. Linux only. */
+/**
+ * Samples the private memory of all processes of the browsers that this process started. Linux
+ * only.
+ */
 export class BrowserMemory implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #peak = 0;

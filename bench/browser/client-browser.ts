@@ -9,7 +9,10 @@ import { UploadPage } from "./upload-page.ts";
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
-/** Sends a new file of 1 GiB from a page to one server, alternately by the client and by Uppy's XHR upload. */
+/**
+ * Sends a new file of 1 GiB from a page to one server, alternately by the client and by Uppy's XHR
+ * upload.
+ */
 export async function run(build: Build, parent: string): Promise<void> {
   await using contender = await Contender.start({ build, parent }, { name: "fixity", script: "fixity-pages" });
   await using page = await UploadPage.open();

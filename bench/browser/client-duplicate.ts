@@ -14,7 +14,10 @@ const LINES: readonly (readonly [name: string, bits: number])[] = [
   ["1 Gbit/s", 1e9],
 ];
 
-/** Sends a file of 2 GiB that is already stored, over typical networks, and counts the bytes on the line. */
+/**
+ * Sends a file of 2 GiB that is already stored, over typical networks, and counts the bytes on the
+ * line.
+ */
 export async function run(build: Build, parent: string): Promise<void> {
   await using contender = await Contender.start({ build, parent }, { name: "fixity", script: "fixity-pages" });
   await using page = await UploadPage.open();

@@ -7,8 +7,9 @@ import Fastify from "fastify";
 import { awsClient, targetOfArguments } from "./s3-target.ts";
 import { serve } from "./serve.ts";
 
-// The usual way to content-addressed links: upload to a temporary key and hash meanwhile, then, since
-// S3 cannot rename, copy to the key of the hash and delete. Each library is used as its readme shows.
+// The usual way to content-addressed links: upload to a temporary key and hash meanwhile, then,
+// since S3 cannot rename, copy to the key of the hash and delete. Each library is used as its
+// readme shows.
 const target = targetOfArguments();
 const { bucket: Bucket } = target;
 const client = awsClient(target);

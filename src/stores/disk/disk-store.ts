@@ -35,9 +35,9 @@ import { SmallBlobs } from "./write-threads.ts";
  * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
  * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
  *
- * A write (`DiskStagedBlob`) gathers bytes (`BatchWriter`) into a staging file (`Staging`), which is
- * flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs
- * at once go through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of
+ * A write (`DiskStagedBlob`) gathers bytes (`BatchWriter`) into a staging file (`Staging`), which
+ * is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs at
+ * once go through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of
  * their own, which becomes a blob by a second link.
  *
  * A crash leaves staging files and scratch folders under the name of the dead process, an

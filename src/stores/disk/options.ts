@@ -20,8 +20,8 @@ export interface DiskStoreOptions {
   readonly root: string;
   /**
    * `full`: what is acknowledged survives a power failure. `none`: nothing is flushed to the disk,
-   * which is faster and loses acknowledged blobs in a power failure; for tests and for data that can
-   * be regenerated.
+   * which is faster and loses acknowledged blobs in a power failure; for tests and for data that
+   * can be regenerated.
    *
    * @default "full"
    */

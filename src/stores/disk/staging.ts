@@ -80,8 +80,8 @@ export class Staging {
 
   /**
    * Whether an owner is dead. One that cannot be observed counts as dead after an hour of silence:
-   * `lastSign`, the time of one of its files or folders, is compared with the time of a new file. Both
-   * are the file system's, so no machine's clock matters.
+   * `lastSign`, the time of one of its files or folders, is compared with the time of a new file.
+   * Both are the file system's, so no machine's clock matters.
    */
   async isDead(owner: Owner, lastSign: Date): Promise<boolean> {
     const life = lifeOf(owner, this.owner);

@@ -3,7 +3,8 @@
  *
  * - `ok`: what its title states is true;
  * - `note`: it is not true, or only in part, and fixity works as well without it;
- * - `warning`: it is not true, or true late, so something costs more, is slower or is not cleaned up;
+ * - `warning`: it is not true, or true late, so something costs more, is slower or is not cleaned
+ *   up;
  * - `failure`: it is not true, and fixity cannot use the store;
  * - `skipped`: it could not be tried, usually because another probe failed.
  */

@@ -50,9 +50,10 @@ interface Walk {
 }
 
 /**
- * Removes what dead processes left behind: multipart uploads and staged objects without activity for a long time. It cannot
- * see whether their owner is alive, but a living owner completes nothing that was inactive for half as long
- * (multipart-upload.ts), so no abort meets a completion. Whatever the record of an upload names stays, however old it is.
+ * Removes what dead processes left behind: multipart uploads and staged objects without activity
+ * for a long time. It cannot see whether their owner is alive, but a living owner completes nothing
+ * that was inactive for half as long (multipart-upload.ts), so no abort meets a completion.
+ * Whatever the record of an upload names stays, however old it is.
  */
 export class Collector {
   readonly #options: CollectorOptions;
@@ -100,9 +101,10 @@ export class Collector {
     const state = await this.#stateOf(upload);
     if (state === null || !this.#isAbandoned(state.lastActivity, now)) return NONE_COLLECTED;
     const object = await headObject(this.#client, upload.key);
-    // A server that died during a completion may have made the object and kept the multipart upload (Ceph). The object then
-    // shares the parts, and an abort would remove its bytes. An object of the same content that was made by another upload
-    // looks the same from here, so both are made anew.
+    // A server that died during a completion may have made the object and kept the multipart upload
+    // (Ceph). The object then shares the parts, and an abort would remove its bytes. An object of
+    // the same content that was made by another upload looks the same from here, so both are made
+    // anew.
     if (object !== null && object.etag === state.etag && object.modified >= floorToSecond(state.lastActivity)) {
       await this.#options.copier.remake(upload.key, object, state.partCount);
     }
@@ -178,7 +180,10 @@ function sum(a: Collected, b: Collected): Collected {
 
 const MARK_TEXT = "A collection of garbage was complete when this object was last modified.\n";
 
-/** An object whose `Last-Modified`, compared with the `Date` of the response, shows when the last collection ended. */
+/**
+ * An object whose `Last-Modified`, compared with the `Date` of the response, shows when the last
+ * collection ended.
+ */
 export class S3CollectionMark implements CollectionMark {
   readonly #client: S3Client;
   readonly #key: string;

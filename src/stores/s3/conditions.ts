@@ -14,15 +14,21 @@ export type TagForm =
   | "bare";
 
 /**
- * Milliseconds for which a condition is omitted after it proved useless. Versioning may be suspended meanwhile, or a proxy
- * that refused conditions repaired.
+ * Milliseconds for which a condition is omitted after it proved useless. Versioning may be
+ * suspended meanwhile, or a proxy that refused conditions repaired.
  */
 const CONDITION_OMITTED_MS = 600_000;
 
-/** Refusals in a row of `If-None-Match: *` for keys without an object, after which the condition is omitted. */
+/**
+ * Refusals in a row of `If-None-Match: *` for keys without an object, after which the condition is
+ * omitted.
+ */
 const MAX_FALSE_REFUSALS = 3;
 
-/** Codes of status 400 that are about the content or the signature of a request, never about its condition. */
+/**
+ * Codes of status 400 that are about the content or the signature of a request, never about its
+ * condition.
+ */
 const NOT_ABOUT_CONDITIONS: ReadonlySet<string> = new Set([
   "AuthorizationHeaderMalformed",
   "BadDigest",
@@ -37,8 +43,9 @@ const NOT_ABOUT_CONDITIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether a conditional PutObject may have been refused because of its condition. Providers that do not support conditions
- * disagree on how to say so: 501 (Backblaze B2), 400 with various codes, 405, 412 or 409 to everything.
+ * Whether a conditional PutObject may have been refused because of its condition. Providers that do
+ * not support conditions disagree on how to say so: 501 (Backblaze B2), 400 with various codes,
+ * 405, 412 or 409 to everything.
  */
 export function mayRefuseCondition(error: unknown): error is S3Error {
   if (failedWith(error, 405, 409, 412, 501)) return true;
@@ -53,10 +60,11 @@ function isUnsupported(error: S3Error): boolean {
 /**
  * What this process has learned about conditional writes to its bucket.
  *
- * - `If-None-Match: *` only saves work: blobs are named by their digest, and uploads by random ids. It is omitted after a few
- *   refusals that a read contradicts.
- * - `If-Match` fences off a second writer, so it is omitted only on proof: {@link isIfMatchUseless} writes to a key that no
- *   other instance knows. A refusal for an actual record proves nothing, because another instance may have replaced it.
+ * - `If-None-Match: *` only saves work: blobs are named by their digest, and uploads by random ids.
+ *   It is omitted after a few refusals that a read contradicts.
+ * - `If-Match` fences off a second writer, so it is omitted only on proof: {@link isIfMatchUseless}
+ *   writes to a key that no other instance knows. A refusal for an actual record proves nothing,
+ *   because another instance may have replaced it.
  */
 export class Conditions {
   /** The form that the server accepted last. */
@@ -88,12 +96,18 @@ export class Conditions {
     return performance.now() >= this.#ifMatchOmittedUntil;
   }
 
-  /** `If-None-Match: *` held. Only this proves that it works: some servers refuse every conditional request. */
+  /**
+   * `If-None-Match: *` held. Only this proves that it works: some servers refuse every conditional
+   * request.
+   */
   noteIfAbsentMet(): void {
     this.#falseRefusals = 0;
   }
 
-  /** `If-None-Match: *` was refused although a read found no object, or the server does not implement it. */
+  /**
+   * `If-None-Match: *` was refused although a read found no object, or the server does not
+   * implement it.
+   */
   noteIfAbsentRefused(refusal: S3Error): void {
     this.#falseRefusals += 1;
     if (!isUnsupported(refusal) && this.#falseRefusals < MAX_FALSE_REFUSALS) return;
@@ -107,9 +121,9 @@ export class Conditions {
   }
 
   /**
-   * Whether this bucket refuses every `If-Match`. To be called after it refused the condition in both forms although a read
-   * returns that very tag (Ceph 16: every bucket with versioning or object lock). If so, the condition is omitted for ten
-   * minutes.
+   * Whether this bucket refuses every `If-Match`. To be called after it refused the condition in
+   * both forms although a read returns that very tag (Ceph 16: every bucket with versioning or
+   * object lock). If so, the condition is omitted for ten minutes.
    */
   async isIfMatchUseless(refusal: S3Error): Promise<boolean> {
     if (!this.usesIfMatch) return true;

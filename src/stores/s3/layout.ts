@@ -3,7 +3,8 @@ import { Digest } from "../../core/digest.ts";
 import { UploadId } from "../../core/upload-id.ts";
 
 /**
- * The keys in a bucket. Keys are made only here, and only from digests, upload ids and random bytes:
+ * The keys in a bucket. Keys are made only here, and only from digests, upload ids and random
+ * bytes:
  *
  *     <keyPrefix>
  *       blobs/
@@ -20,8 +21,8 @@ import { UploadId } from "../../core/upload-id.ts";
  *       documents/           reserved for small texts with conditional writes
  *       damaged/             reserved for blobs that were moved out of the way
  *
- * Flat, because S3 partitions by any part of a key, and these are as good as random. Nothing that lists, verifies or
- * collects looks at the reserved names.
+ * Flat, because S3 partitions by any part of a key, and these are as good as random. Nothing that
+ * lists, verifies or collects looks at the reserved names.
  */
 export class Layout {
   /** The prefix of all blobs. */

@@ -14,22 +14,31 @@ const MIB = 1024 * KIB;
 export interface S3StoreOptions {
   /** Name of the bucket, which must exist. */
   readonly bucket: string;
-  /** Region of the bucket, such as `eu-central-1`. Required for AWS. @default `us-east-1` elsewhere */
+  /**
+   * Region of the bucket, such as `eu-central-1`. Required for AWS.
+   *
+   * @default `us-east-1` elsewhere
+   */
   readonly region?: string;
   /**
-   * Address of the S3 server, such as `https://minio.example.com`. Without a scheme, `https` is used.
+   * Address of the S3 server, such as `https://minio.example.com`. Without a scheme, `https` is
+   * used.
    *
    * @default AWS's, by the region
    */
   readonly endpoint?: string;
   /**
-   * Address at which clients reach S3, if it differs from `endpoint` (a service in the same cluster, say). Presigned URLs
-   * point there.
+   * Address at which clients reach S3, if it differs from `endpoint` (a service in the same
+   * cluster, say). Presigned URLs point there.
    *
    * @default `endpoint`
    */
   readonly publicEndpoint?: string;
-  /** Id of the access key. @default AWS's credential chain: environment, profile, SSO, web identity, container, instance */
+  /**
+   * Id of the access key.
+   *
+   * @default AWS's credential chain: environment, profile, SSO, web identity, container, instance
+   */
   readonly accessKey?: string;
   /** Secret of the `accessKey`; both are set, or neither. */
   readonly secretKey?: string;
@@ -40,28 +49,44 @@ export interface S3StoreOptions {
   /**
    * Whether the bucket's name stands in the path instead of the host name.
    *
-   * @default `true` with an `endpoint`, or if the name has a dot, which no certificate for such a host would match
+   * @default `true` with an `endpoint`, or if the name has a dot, which no certificate for such a
+   *   host would match
    */
   readonly forcePathStyle?: boolean;
   /** Bytes of a part. A file that fits in one is stored with one request. @default 8 MiB */
   readonly partSize?: number;
-  /** Whether all parts but the last have `partSize` bytes, as R2 requires. Parts of huge files do not grow then. @default false */
+  /**
+   * Whether all parts but the last have `partSize` bytes, as R2 requires. Parts of huge files do
+   * not grow then.
+   *
+   * @default false
+   */
   readonly fixedPartSize?: boolean;
   /** The most parts of one upload. @default 10,000 */
   readonly maxParts?: number;
   /** Bytes of memory for all uploads together. @default 96 MiB, or four parts if that is more */
   readonly memoryBudget?: number;
-  /** Uploads that may wait for memory before the next one is refused with `store-busy`. @default 1,000 */
+  /**
+   * Uploads that may wait for memory before the next one is refused with `store-busy`.
+   *
+   * @default 1,000
+   */
   readonly queueLimit?: number;
-  /** Bytes per second below which a sender is dropped while other uploads wait for the memory it holds. @default 64 KiB */
+  /**
+   * Bytes per second below which a sender is dropped while other uploads wait for the memory it
+   * holds.
+   *
+   * @default 64 KiB
+   */
   readonly minRate?: number;
   /** Parts of one upload that are sent at the same time. @default 4 */
   readonly concurrency?: number;
   /** Connections for all requests but downloads, each of which has its own. @default 128 */
   readonly connections?: number;
   /**
-   * How S3 verifies that a part arrived intact: `signed` by its SHA-256, for which each part is hashed a second time, or
-   * `unsigned` by TLS alone. Files of one part are always signed, because their digest is known anyway.
+   * How S3 verifies that a part arrived intact: `signed` by its SHA-256, for which each part is
+   * hashed a second time, or `unsigned` by TLS alone. Files of one part are always signed, because
+   * their digest is known anyway.
    *
    * @default "unsigned" over https, "signed" over http
    */
@@ -69,9 +94,17 @@ export interface S3StoreOptions {
   readonly timeouts?: S3Timeouts;
   /** Attempts per request, as a second limit beside `timeouts.retries`. @default unlimited */
   readonly attempts?: number;
-  /** Hours without activity after which an upload counts as abandoned and `collect` removes it. @default 24 */
+  /**
+   * Hours without activity after which an upload counts as abandoned and `collect` removes it.
+   *
+   * @default 24
+   */
   readonly abandonedAfter?: number;
-  /** Receives failures that fail no call. @default Node's process warnings, of type `FixityWarning` */
+  /**
+   * Receives failures that fail no call.
+   *
+   * @default Node's process warnings, of type `FixityWarning`
+   */
   readonly log?: Log;
 }
 
@@ -103,7 +136,10 @@ export interface ResolvedS3Options extends S3ClientOptions {
   readonly signParts: boolean;
   /** Milliseconds without activity after which an upload is collected. */
   readonly abandonedAfter: number;
-  /** Milliseconds without activity after which its own process gives an upload up: well before it is collected. */
+  /**
+   * Milliseconds without activity after which its own process gives an upload up: well before it is
+   * collected.
+   */
   readonly idleLimit: number;
 }
 
@@ -120,9 +156,10 @@ const DEFAULT_TIMEOUTS_MS: Required<S3Timeouts> = {
 const RATE_WINDOW_MS = 5_000;
 
 /**
- * A single CopyObject is faster where the server only notes that two objects share their bytes, and for small objects. AWS
- * copies the bytes one after another, so large objects are faster in parallel parts. One copy shows which kind of server it is: at
- * 100 MB/s, slow for S3, copying a gigabyte takes ten seconds, once.
+ * A single CopyObject is faster where the server only notes that two objects share their bytes, and
+ * for small objects. AWS copies the bytes one after another, so large objects are faster in
+ * parallel parts. One copy shows which kind of server it is: at 100 MB/s, slow for S3, copying a
+ * gigabyte takes ten seconds, once.
  */
 const COPY_LIMITS = {
   wholeUpTo: 256 * MIB,
@@ -186,7 +223,10 @@ function staticCredentials({ accessKey, secretKey, sessionToken }: S3StoreOption
   };
 }
 
-/** Only characters that need no encoding in a URL, so that keys never do. S3 limits a key to 1,024 bytes. */
+/**
+ * Only characters that need no encoding in a URL, so that keys never do. S3 limits a key to 1,024
+ * bytes.
+ */
 function cleanPrefix(prefix: string): string {
   if (prefix === "") return "";
   const clean = prefix.endsWith("/") ? prefix : `${prefix}/`;

@@ -2,15 +2,23 @@ import { type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { S3Client } from "./api/client.ts";
 import { expectRoot, NO_CREDENTIALS, S3Error } from "./api/s3-error.ts";
 
-/** A code of fixity's own: the server copies no parts, and the object is too large to be copied whole. */
+/**
+ * A code of fixity's own: the server copies no parts, and the object is too large to be copied
+ * whole.
+ */
 export const TOO_LARGE_TO_COPY = "TooLargeToCopy";
 
-/** What a failed request means to the caller of the store, and to the operator who set the store up. */
+/**
+ * What a failed request means to the caller of the store, and to the operator who set the store up.
+ */
 interface Explanation {
   readonly code: ErrorCode;
   /** Names no bucket and no address: clients read it. */
   readonly message: string;
-  /** What is wrong and what to do, with names; `null` if only the address that failed is worth stating. */
+  /**
+   * What is wrong and what to do, with names; `null` if only the address that failed is worth
+   * stating.
+   */
   readonly advice: ((error: S3Error, client: S3Client) => string) | null;
 }
 
@@ -73,7 +81,9 @@ function explanationByStatus(status: number | null): Pick<Explanation, "code" | 
   return { code: "store-unavailable", message: "The store is not working properly. Try again soon." };
 }
 
-/** The error to throw for `thrown`: a failed request becomes a `FixityError`; anything else is kept. */
+/**
+ * The error to throw for `thrown`: a failed request becomes a `FixityError`; anything else is kept.
+ */
 export function toFixityError(thrown: unknown): unknown {
   if (!(thrown instanceof S3Error)) return thrown;
   const { code, message } = EXPLANATIONS[thrown.code ?? ""] ?? explanationByStatus(thrown.status);
@@ -90,7 +100,8 @@ export async function withStoreErrors<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Finds out with one small request whether the bucket can be reached and the credentials are accepted.
+ * Finds out with one small request whether the bucket can be reached and the credentials are
+ * accepted.
  *
  * @throws FixityError `store-misconfigured` or `store-unavailable`, with one line for the operator
  */

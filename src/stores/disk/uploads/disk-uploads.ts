@@ -19,9 +19,9 @@ const LIST_BATCH_FOLDERS = 64;
 
 /**
  * Resumable uploads on disk: a folder for each, with its bytes, a record and a token that names its
- * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides which
- * process holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves the last save,
- * or a scratch folder that `UploadFolders.collect` removes.
+ * holder (upload-folder.ts). `UploadFolders` creates and removes them, `DiskTakeovers` decides
+ * which process holds one, `DiskHeldUpload` appends to it and makes a blob of it. A crash leaves
+ * the last save, or a scratch folder that `UploadFolders.collect` removes.
  */
 export class DiskUploads implements UploadStore {
   readonly #layout: Layout;

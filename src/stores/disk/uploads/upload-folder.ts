@@ -78,7 +78,9 @@ export interface FolderGlance {
    * When the record that counts was written, in milliseconds since 1970 by the file system's clock.
    */
   readonly modified: number;
-  /** No file of bytes is left: the upload has ended, unless another program has removed its bytes. */
+  /**
+   * No file of bytes is left: the upload has ended, unless another program has removed its bytes.
+   */
   readonly isEnded: boolean;
 }
 

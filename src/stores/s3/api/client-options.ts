@@ -6,24 +6,39 @@ export interface S3Timeouts {
   /** For a connection. @default 5,000 */
   readonly connect?: number;
   /**
-   * For a response to begin once the request is sent, or while the server reads nothing of the request; and as long again
-   * for the whole response, however slowly it trickles in. @default 30,000
+   * For a response to begin once the request is sent, or while the server reads nothing of the
+   * request; and as long again for the whole response, however slowly it trickles in.
+   *
+   * @default 30,000
    */
   readonly answer?: number;
   /** For the next bytes of a file that is read. @default 30,000 */
   readonly idle?: number;
-  /** For the whole response to a completion or a copy, which may work through terabytes. @default 300,000 */
+  /**
+   * For the whole response to a completion or a copy, which may work through terabytes.
+   *
+   * @default 300,000
+   */
   readonly completion?: number;
-  /** Between looks for the object of a completion or copy that S3 has not answered yet. @default 20,000 */
+  /**
+   * Between looks for the object of a completion or copy that S3 has not answered yet.
+   *
+   * @default 20,000
+   */
   readonly look?: number;
   /**
-   * From the first failure of a request on, during which it is sent again; at most 10,000 for requests that read or clean
-   * up. Running uploads therefore survive an outage of a minute. @default 75,000
+   * From the first failure of a request on, during which it is sent again; at most 10,000 for
+   * requests that read or clean up. Running uploads therefore survive an outage of a minute.
+   *
+   * @default 75,000
    */
   readonly retries?: number;
 }
 
-/** Receives failures that fail no call: an upload that could not be aborted, a damaged blob that was replaced. */
+/**
+ * Receives failures that fail no call: an upload that could not be aborted, a damaged blob that was
+ * replaced.
+ */
 export type Log = (message: string, error?: unknown) => void;
 
 /** How an {@link S3Client} reaches its bucket. */
@@ -45,7 +60,10 @@ export interface S3ClientOptions {
 
 /** The URLs of a bucket ("Virtual hosting of buckets" in the S3 user guide). */
 export interface Endpoint {
-  /** `https://bucket.s3.eu-central-1.amazonaws.com`, or the server's own origin if the bucket stands in the path. */
+  /**
+   * `https://bucket.s3.eu-central-1.amazonaws.com`, or the server's own origin if the bucket stands
+   * in the path.
+   */
   readonly origin: string;
   /** As in a `Host` field. */
   readonly host: string;
@@ -71,7 +89,8 @@ export interface EndpointOptions {
  */
 export function parseEndpoint(options: EndpointOptions, name: "endpoint" | "publicEndpoint" = "endpoint"): Endpoint {
   const { bucket, region, [name]: endpoint } = options;
-  // AWS's rules and a little more: older and other servers also accept capitals, underscores and longer names.
+  // AWS's rules and a little more: older and other servers also accept capitals, underscores and
+  // longer names.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket) || bucket.includes("..")) {
     throw new FixityError("invalid-option", "bucket must be the name of a bucket.");
   }

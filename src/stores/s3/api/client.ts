@@ -1,11 +1,16 @@
 /**
- * S3 as a protocol. Nothing in this folder knows of blobs, or of what the store's keys mean; the linter enforces it.
+ * S3 as a protocol. Nothing in this folder knows of blobs, or of what the store's keys mean; the
+ * linter enforces it.
  *
- * - client.ts signs, sends and retries requests, and turns error responses into errors. Every request passes through it.
- * - signer.ts signs (AWS Signature Version 4), with credentials of the configuration or of AWS's chain.
- * - transport.ts has the connections, their deadlines, and the detection of responses that arrive twice.
+ * - client.ts signs, sends and retries requests, and turns error responses into errors. Every
+ *   request passes through it.
+ * - signer.ts signs (AWS Signature Version 4), with credentials of the configuration or of AWS's
+ *   chain.
+ * - transport.ts has the connections, their deadlines, and the detection of responses that arrive
+ *   twice.
  * - retry.ts decides whether and when a failed request is sent again.
- * - s3-error.ts is the error of a failed request, and how a response becomes one; xml.ts parses responses.
+ * - s3-error.ts is the error of a failed request, and how a response becomes one; xml.ts parses
+ *   responses.
  * - objects.ts, multipart.ts and listing.ts are the operations, a function each.
  * - client-options.ts has the options, and the URLs of a bucket.
  */
@@ -36,10 +41,11 @@ import { readText, type S3Download, type S3Response, Transport, type WireRequest
 /**
  * How long a request is retried while S3 is unreachable or overloaded.
  *
- * - `upload`: for `timeouts.retries`. For everything that an upload needs: its bytes are in memory, and the client would have to
- *   send them again.
- * - `short`: for 10 seconds. For what is cheap to request again (downloads, lookups), and for cleaning up that the collector
- *   does otherwise: a clear 503 is more useful than a request that hangs.
+ * - `upload`: for `timeouts.retries`. For everything that an upload needs: its bytes are in memory,
+ *   and the client would have to send them again.
+ * - `short`: for 10 seconds. For what is cheap to request again (downloads, lookups), and for
+ *   cleaning up that the collector does otherwise: a clear 503 is more useful than a request that
+ *   hangs.
  * - `check`: for about a second. For checks that are to report a wrong setting.
  */
 export type RetryPolicy = "upload" | "short" | "check";
@@ -82,7 +88,10 @@ export interface PresignedRequest {
 /** Counts the attempts of a call for `fixity:store-request`. */
 type CallTrace = { -readonly [Name in "attempts" | "status"]: StoreRequestEvent[Name] };
 
-/** Speaks S3 with one bucket: signs, sends and retries requests, and turns every response that is not 2xx into an error. */
+/**
+ * Speaks S3 with one bucket: signs, sends and retries requests, and turns every response that is
+ * not 2xx into an error.
+ */
 export class S3Client {
   readonly endpoint: Endpoint;
   readonly bucket: string;
@@ -120,8 +129,8 @@ export class S3Client {
   }
 
   /**
-   * Whether the bucket has refused to store anything without `Content-MD5`, as AWS does for object lock with a default
-   * retention. All requests since then carry it.
+   * Whether the bucket has refused to store anything without `Content-MD5`, as AWS does for object
+   * lock with a default retention. All requests since then carry it.
    */
   get sendsMd5(): boolean {
     return this.#sendsMd5;
@@ -135,7 +144,8 @@ export class S3Client {
   /**
    * Sends a request, and again after transient failures, so the operation must be idempotent.
    *
-   * @param read extracts the result from the response; an `S3Error` that it throws counts as a failure of the request
+   * @param read extracts the result from the response; an `S3Error` that it throws counts as a
+   *   failure of the request
    * @throws S3Error
    * @throws the reason of `signal`, or of `retrySignal`
    */
@@ -149,9 +159,11 @@ export class S3Client {
   }
 
   /**
-   * Sends a request and returns its response while the content is still arriving. Retries end with the header section.
+   * Sends a request and returns its response while the content is still arriving. Retries end with
+   * the header section.
    *
-   * @param check looks at the header section; an `S3Error` that it throws counts as a failure of the request
+   * @param check looks at the header section; an `S3Error` that it throws counts as a failure of
+   *   the request
    * @throws S3Error
    */
   async download(request: S3Request, check: (download: S3Download) => void): Promise<S3Download> {
@@ -285,14 +297,17 @@ export class S3Client {
   }
 }
 
-/** The path of an object, or of the bucket. Keys consist of characters that need no encoding (layout.ts). */
+/**
+ * The path of an object, or of the bucket. Keys consist of characters that need no encoding
+ * (layout.ts).
+ */
 export function urlPath({ bucketPath }: Endpoint, key: string | null): string {
   return key === null ? bucketPath || "/" : `${bucketPath}/${key}`;
 }
 
 /**
- * AWS responds with 400 InvalidRequest: "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with
- * Object Lock parameters". Other servers word it differently.
+ * AWS responds with 400 InvalidRequest: "Content-MD5 OR x-amz-checksum- HTTP header is required for
+ * Put Object requests with Object Lock parameters". Other servers word it differently.
  */
 function demandsMd5({ status, code, message }: S3Error): boolean {
   if (status !== 400 && status !== 411) return false;
@@ -305,7 +320,10 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-/** A failure of the connection becomes an `S3Error`; the reason of an aborted signal is thrown as it is. */
+/**
+ * A failure of the connection becomes an `S3Error`; the reason of an aborted signal is thrown as it
+ * is.
+ */
 function lost({ operation, signal }: S3Request, status: number | null, error: unknown): unknown {
   return signal?.aborted === true ? signal.reason : lostResponse(operation, status, error);
 }

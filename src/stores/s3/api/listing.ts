@@ -23,7 +23,10 @@ export interface ListedPart extends Part {
 /** One page of a listing. */
 export interface Page<T> {
   readonly items: readonly T[];
-  /** The server's time, by the clock that the items' times are from; `null` if the server does not send it. */
+  /**
+   * The server's time, by the clock that the items' times are from; `null` if the server does not
+   * send it.
+   */
   readonly now: Date | null;
 }
 
@@ -140,8 +143,9 @@ export function serverTime(response: ResponseHead): Date | null {
 const DATE_RESOLUTION_MS = 1_000;
 
 /**
- * Milliseconds since an object was modified, by the server's clock, rounded up. `null` if the server does not send its time,
- * or one before the object's: a clock that was set back must not make an object look young for long.
+ * Milliseconds since an object was modified, by the server's clock, rounded up. `null` if the
+ * server does not send its time, or one before the object's: a clock that was set back must not
+ * make an object look young for long.
  */
 export function ageOf(modified: Date, now: Date | null): number | null {
   const age = now === null ? -1 : now.getTime() + DATE_RESOLUTION_MS - modified.getTime();

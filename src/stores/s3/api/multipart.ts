@@ -38,7 +38,8 @@ export async function createMultipartUpload(
 ): Promise<MultipartId> {
   const operation = "CreateMultipartUpload";
   const headers = { "content-type": contentType };
-  // A retry after a lost response begins a second multipart upload. The collector removes the first one, whose id is unknown.
+  // A retry after a lost response begins a second multipart upload. The collector removes the first
+  // one, whose id is unknown.
   const request = { operation, method: "POST", key, query: { uploads: "" }, headers, retrySignal };
   return client.call(request, (response) => {
     const root = expectRoot(operation, response, "InitiateMultipartUploadResult");
@@ -47,8 +48,9 @@ export async function createMultipartUpload(
 }
 
 /**
- * Stores one part; it replaces an earlier part of that number. An aborted signal prevents retries but cancels nothing: a part
- * that arrives after its multipart upload was aborted may be kept for ever.
+ * Stores one part; it replaces an earlier part of that number. An aborted signal prevents retries
+ * but cancels nothing: a part that arrives after its multipart upload was aborted may be kept for
+ * ever.
  */
 export async function uploadPart(
   client: S3Client,
@@ -87,7 +89,8 @@ export async function uploadPartCopy(
     retrySignal: source.signal,
   };
   return client.call(request, (response) => {
-    // A server that ignores x-amz-copy-source reads this as an empty UploadPart, and reports success.
+    // A server that ignores x-amz-copy-source reads this as an empty UploadPart, and reports
+    // success.
     if (response.text === "" && response.header("etag") !== null) throw new S3Error({ operation, status: 501 });
     const root = expectRoot(operation, response, "CopyPartResult");
     const etag = entityTag(expectText(operation, root, "ETag")) ?? "";
@@ -95,7 +98,10 @@ export async function uploadPartCopy(
   });
 }
 
-/** Makes an object of all parts. Sent once: the caller must find out what a failure means (multipart-upload.ts). */
+/**
+ * Makes an object of all parts. Sent once: the caller must find out what a failure means
+ * (multipart-upload.ts).
+ */
 export async function completeMultipartUpload(
   client: S3Client,
   upload: MultipartId,
@@ -120,8 +126,8 @@ export async function completeMultipartUpload(
 }
 
 /**
- * Discards a multipart upload; `false` if there was none. Only multipart-upload.ts and collector.ts may call it, because only
- * they know when that is safe.
+ * Discards a multipart upload; `false` if there was none. Only multipart-upload.ts and collector.ts
+ * may call it, because only they know when that is safe.
  */
 export async function abortMultipartUpload(client: S3Client, { key, uploadId }: MultipartId): Promise<boolean> {
   const request = {

@@ -45,8 +45,8 @@ export async function headObject(client: S3Client, key: string, options: CallOpt
 }
 
 /**
- * Opens an object for reading. A response without an entity tag is not an object, whatever its status (an `<Error>` with
- * status 200), and counts as a failure.
+ * Opens an object for reading. A response without an entity tag is not an object, whatever its
+ * status (an `<Error>` with status 200), and counts as a failure.
  *
  * @param range as in a `Range` field, without the unit
  */

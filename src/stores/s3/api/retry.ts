@@ -4,7 +4,10 @@ import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 
 const BACKOFF = { firstMs: 100, maxMs: 5_000 };
 
-/** Attempts after failures that pass within a second or not at all, such as a conflict with another writer. */
+/**
+ * Attempts after failures that pass within a second or not at all, such as a conflict with another
+ * writer.
+ */
 const MAX_QUICK_ATTEMPTS = 5;
 
 /** How long a request is retried. */
@@ -21,16 +24,20 @@ export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
   /** The client is closed: the call then fails with its last failure. */
   readonly closed?: AbortSignal | undefined;
-  /** An attempt may take minutes by itself, so `time` counts from the first attempt instead of its failure. */
+  /**
+   * An attempt may take minutes by itself, so `time` counts from the first attempt instead of its
+   * failure.
+   */
   readonly isLongRunning?: boolean | undefined;
   /** Called before each further attempt, with the failure of the one before. */
   readonly onRetry?: ((failure: S3Error) => void) | undefined;
 }
 
 /**
- * Decides whether a request is tried again, and waits in between. Time limits the retries, not their number: a gateway that
- * restarts refuses connections within a millisecond, which would use up any number of attempts, while the bytes to be sent
- * are in memory and can wait. The last attempt is made at the very end of the time.
+ * Decides whether a request is tried again, and waits in between. Time limits the retries, not
+ * their number: a gateway that restarts refuses connections within a millisecond, which would use
+ * up any number of attempts, while the bytes to be sent are in memory and can wait. The last
+ * attempt is made at the very end of the time.
  */
 export class Retrier {
   readonly #limits: RetryLimits;

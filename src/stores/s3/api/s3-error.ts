@@ -29,12 +29,15 @@ export interface S3Failure {
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 429]);
 
 /**
- * Statuses from 500 on that are final. All others, including those of no RFC, leave open what was done: behind Cloudflare's
- * 524 or the 504 of a load balancer, the server may still be at work.
+ * Statuses from 500 on that are final. All others, including those of no RFC, leave open what was
+ * done: behind Cloudflare's 524 or the 504 of a load balancer, the server may still be at work.
  */
 const FINAL_SERVER_STATUS: ReadonlySet<number> = new Set([501, 505, 507]);
 
-/** Codes that mean "not now" with any status, 200 included ("Error responses" in the S3 API reference). */
+/**
+ * Codes that mean "not now" with any status, 200 included ("Error responses" in the S3 API
+ * reference).
+ */
 const TRANSIENT_CODE: ReadonlySet<string> = new Set([
   "InternalError",
   "OperationAborted",
@@ -49,8 +52,8 @@ const TRANSIENT_CODE: ReadonlySet<string> = new Set([
 const MAX_DETAIL_LENGTH = 300;
 
 /**
- * A failed request to S3. Never leaves the store: store-error.ts turns it into the cause of a `FixityError`. Contains no
- * credentials and no signatures, so it may be logged as it is.
+ * A failed request to S3. Never leaves the store: store-error.ts turns it into the cause of a
+ * `FixityError`. Contains no credentials and no signatures, so it may be logged as it is.
  */
 export class S3Error extends Error {
   override readonly name = "S3Error";
@@ -71,7 +74,9 @@ export class S3Error extends Error {
     this.retryAfter = failure.retryAfter ?? null;
   }
 
-  /** Whether the same request may succeed later. It may also have been carried out, or may still be. */
+  /**
+   * Whether the same request may succeed later. It may also have been carried out, or may still be.
+   */
   get isTransient(): boolean {
     if (this.code !== null && TRANSIENT_CODE.has(this.code)) return true;
     const { status } = this;
@@ -157,12 +162,15 @@ export function redactor({ accessKeyId, secretAccessKey, sessionToken }: StaticC
 }
 
 /**
- * How an error document begins. S3 sends white space in front of it to keep a connection open while it completes an upload.
- * The test saves parsing long listings twice.
+ * How an error document begins. S3 sends white space in front of it to keep a connection open while
+ * it completes an upload. The test saves parsing long listings twice.
  */
 const ERROR_DOCUMENT = /^\uFEFF?\s*(?:<\?xml[^>]*>\s*)?<(?:[\w.-]+:)?Error[\s/>]/;
 
-/** Throws if a response of status 2xx contains an `<Error>`. Servers, and proxies in front of them, do that for any operation. */
+/**
+ * Throws if a response of status 2xx contains an `<Error>`. Servers, and proxies in front of them,
+ * do that for any operation.
+ */
 export function rejectErrorDocument(operation: string, response: S3Response): void {
   if (!ERROR_DOCUMENT.test(response.text)) return;
   const root = parseXml(response.text);
@@ -176,9 +184,9 @@ export function rejectErrorDocument(operation: string, response: S3Response): vo
 }
 
 /**
- * The root element of a response of status 200, which must have this name. Completions and copies may fail after the status
- * line was sent ("CompleteMultipartUpload" in the S3 API reference). Any other or incomplete document is therefore a failure
- * that leaves open what was done.
+ * The root element of a response of status 200, which must have this name. Completions and copies
+ * may fail after the status line was sent ("CompleteMultipartUpload" in the S3 API reference). Any
+ * other or incomplete document is therefore a failure that leaves open what was done.
  */
 export function expectRoot(operation: string, response: S3Response, name: string): XmlElement {
   const root = parseXml(response.text);
@@ -200,7 +208,9 @@ export function expectTag(operation: string, response: ResponseHead): string {
   throw unexpectedResponse(operation, response, "the response has no ETag");
 }
 
-/** An entity tag in quotation marks, which Ceph omits from some responses. `null` if there is none. */
+/**
+ * An entity tag in quotation marks, which Ceph omits from some responses. `null` if there is none.
+ */
 export function entityTag(text: string | null): string | null {
   const bare = text?.replace(/^"|"$/g, "") ?? "";
   return bare === "" ? null : `"${bare}"`;

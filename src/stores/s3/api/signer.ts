@@ -12,13 +12,22 @@ export const EMPTY_PAYLOAD_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 const ALGORITHM = "AWS4-HMAC-SHA256";
 const SCOPE_SUFFIX = "aws4_request";
 
-/** Derived keys that are kept: today's, and those of presigned URLs whose validity began before midnight. */
+/**
+ * Derived keys that are kept: today's, and those of presigned URLs whose validity began before
+ * midnight.
+ */
 const MAX_DERIVED_KEYS = 8;
 
-/** The longest validity of a presigned URL ("Authenticating Requests: Using Query Parameters" in the S3 API reference). */
+/**
+ * The longest validity of a presigned URL ("Authenticating Requests: Using Query Parameters" in the
+ * S3 API reference).
+ */
 const MAX_PRESIGN_SECONDS = 7 * 24 * 3600;
 
-/** Bytes hashed without a pause: a few hundred microseconds, during which the event loop stands still. */
+/**
+ * Bytes hashed without a pause: a few hundred microseconds, during which the event loop stands
+ * still.
+ */
 const HASH_SLICE_BYTES = 1024 * 1024;
 
 /** Credentials of the configuration, as AWS names their parts. */
@@ -38,8 +47,9 @@ export interface Credentials extends StaticCredentials {
 export type CredentialSource = () => Promise<Credentials>;
 
 /**
- * The credentials of the configuration, or those of AWS's credential chain. The chain consists of a few hundred files, so it
- * is loaded with the first request that needs it. It caches credentials and renews them five minutes before they expire.
+ * The credentials of the configuration, or those of AWS's credential chain. The chain consists of a
+ * few hundred files, so it is loaded with the first request that needs it. It caches credentials
+ * and renews them five minutes before they expire.
  */
 export function credentialSource(configured: StaticCredentials | null): CredentialSource {
   if (configured !== null) return async () => configured;
@@ -80,7 +90,10 @@ export function payloadOf(content: string | Uint8Array): Payload {
   return { chunks: [bytes], length: bytes.length, digest: sha256Hex([bytes]) };
 }
 
-/** SHA-256 in hex, as signatures contain it. For a few bytes; larger payloads are hashed by {@link digestOfChunks}. */
+/**
+ * SHA-256 in hex, as signatures contain it. For a few bytes; larger payloads are hashed by {@link
+ * digestOfChunks}.
+ */
 export function sha256Hex(chunks: Iterable<Uint8Array>): string {
   const hash = createHash("sha256");
   for (const chunk of chunks) hash.update(chunk);
@@ -128,7 +141,10 @@ export interface SignableRequest extends PresignableRequest {
   readonly payload: string;
 }
 
-/** When a presigned URL is valid: S3 reads a start in whole seconds, and a number of seconds from there. */
+/**
+ * When a presigned URL is valid: S3 reads a start in whole seconds, and a number of seconds from
+ * there.
+ */
 export interface Validity {
   readonly from: Date;
   readonly seconds: number;
@@ -136,9 +152,10 @@ export interface Validity {
 }
 
 /**
- * The validity of a URL presigned now: at most `lifetime` seconds, and not beyond the expiry of the credentials. It begins
- * at the last multiple of half the lifetime. All URLs that any instance makes for an object in that half are therefore the
- * same text, and browsers and caches, which key an object by its URL, recognise it. At least half the lifetime remains.
+ * The validity of a URL presigned now: at most `lifetime` seconds, and not beyond the expiry of the
+ * credentials. It begins at the last multiple of half the lifetime. All URLs that any instance
+ * makes for an object in that half are therefore the same text, and browsers and caches, which key
+ * an object by its URL, recognise it. At least half the lifetime remains.
  *
  * @throws FixityError `invalid-option`, or `store-misconfigured` if the credentials have expired
  */
@@ -173,7 +190,10 @@ export class Signer {
     this.#region = region;
   }
 
-  /** Returns all header fields to send: the given ones, those that the signature needs, and the signature. */
+  /**
+   * Returns all header fields to send: the given ones, those that the signature needs, and the
+   * signature.
+   */
   async sign({ host, payload, headers: given, ...request }: SignableRequest): Promise<Record<string, string>> {
     const credentials = await this.#credentials();
     const time = timestamp(new Date());
@@ -243,7 +263,9 @@ export class Signer {
   }
 }
 
-/** A query as it is signed and sent: sorted by name, with all but the unreserved characters encoded. */
+/**
+ * A query as it is signed and sent: sorted by name, with all but the unreserved characters encoded.
+ */
 export function queryString(query: Readonly<Record<string, string>>): string {
   return Object.entries(query)
     .map(([name, value]) => [percentEncode(name), percentEncode(value)] as const)
@@ -252,7 +274,9 @@ export function queryString(query: Readonly<Record<string, string>>): string {
     .join("&");
 }
 
-/** The canonical form of a request whose query is encoded, and the list of its signed header fields. */
+/**
+ * The canonical form of a request whose query is encoded, and the list of its signed header fields.
+ */
 function canonicalRequest({
   method,
   path,

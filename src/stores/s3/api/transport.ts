@@ -3,14 +3,15 @@ import { type Dispatcher, Pool } from "undici";
 import type { Log, S3ClientOptions, S3Timeouts } from "./client-options.ts";
 
 /**
- * Milliseconds for which an idle connection is kept. Servers close theirs after 60 seconds or so (Ceph after 65), and a
- * request that crosses with the closing is lost.
+ * Milliseconds for which an idle connection is kept. Servers close theirs after 60 seconds or so
+ * (Ceph after 65), and a request that crosses with the closing is lost.
  */
 const KEEP_ALIVE_MS = 30_000;
 
 /**
- * Bytes handed to a connection at a time. Each slice restarts the wait for the response, so that wait needs no allowance for
- * slow lines: a server that stops reading is noticed as soon as one that does not respond.
+ * Bytes handed to a connection at a time. Each slice restarts the wait for the response, so that
+ * wait needs no allowance for slow lines: a server that stops reading is noticed as soon as one
+ * that does not respond.
  */
 const BODY_SLICE_BYTES = 256 * 1024;
 
@@ -82,7 +83,8 @@ export class Transport {
   /** Sends a request once and reads its response to the end. */
   send(request: WireRequest): ResponseReader {
     const { answer, completion } = this.#timeouts;
-    // A long-running request has little content, so all of its time counts. The content of others may be slow to send.
+    // A long-running request has little content, so all of its time counts. The content of others
+    // may be slow to send.
     const deadline: ResponseDeadline = request.isLongRunning
       ? { ms: completion, from: "request" }
       : { ms: answer, from: "response" };
@@ -91,7 +93,9 @@ export class Transport {
     return reader;
   }
 
-  /** Sends a request once, on a connection of its own. Resolves with the response's header section. */
+  /**
+   * Sends a request once, on a connection of its own. Resolves with the response's header section.
+   */
   async open(request: WireRequest): Promise<S3Download> {
     const options = { ...this.#dispatchOptions(request), signal: request.signal ?? null };
     const { statusCode, headers, body } = await this.#checkedDownloads.request(options);
@@ -115,15 +119,17 @@ export class Transport {
       body: content,
       headersTimeout: isLongRunning ? completion : answer,
       bodyTimeout: isLongRunning ? completion : idle,
-      // Without this, undici closes the connection after each HEAD, in case the server sends content with the response.
+      // Without this, undici closes the connection after each HEAD, in case the server sends
+      // content with the response.
       reset: false,
     };
   }
 }
 
 /**
- * The chunks in slices; undici iterates over them anew each time it sends them. A single slice is passed as it is: undici
- * sends it together with the header section, without the cost of an iteration.
+ * The chunks in slices; undici iterates over them anew each time it sends them. A single slice is
+ * passed as it is: undici sends it together with the header section, without the cost of an
+ * iteration.
  */
 function slicedBody(chunks: readonly Uint8Array[]): NonNullable<Dispatcher.DispatchOptions["body"]> {
   const [only] = chunks;
@@ -143,15 +149,18 @@ function* slicesOf(chunks: readonly Uint8Array[]): Generator<Uint8Array, void> {
 /** By when a response must be complete. Bytes that trickle in do not extend it. */
 interface ResponseDeadline {
   readonly ms: number;
-  /** Counted from the sending of the request, or from the beginning of the response (until then undici's limit holds). */
+  /**
+   * Counted from the sending of the request, or from the beginning of the response (until then
+   * undici's limit holds).
+   */
   readonly from: "request" | "response";
 }
 
 const UTF8 = new TextDecoder();
 
 /**
- * Reads one response to its end. undici's own `request` makes a stream of each response, which costs more than everything
- * else for the few bytes that S3 usually sends.
+ * Reads one response to its end. undici's own `request` makes a stream of each response, which
+ * costs more than everything else for the few bytes that S3 usually sends.
  */
 class ResponseReader implements Dispatcher.DispatchHandler {
   readonly #response = Promise.withResolvers<S3Response>();
@@ -173,7 +182,10 @@ class ResponseReader implements Dispatcher.DispatchHandler {
     signal?.addEventListener("abort", this.#cancel, { once: true });
   }
 
-  /** Rejects with the signal's reason, or with undici's error if the response does not come to its end. */
+  /**
+   * Rejects with the signal's reason, or with undici's error if the response does not come to its
+   * end.
+   */
   get response(): Promise<S3Response> {
     return this.#response.promise;
   }
@@ -192,7 +204,8 @@ class ResponseReader implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     const duplicate = this.#duplicates.check(status, headers);
     if (duplicate !== null) return controller.abort(duplicate);
-    // Informational responses count as a beginning, so that a server cannot extend the deadline by sending more of them.
+    // Informational responses count as a beginning, so that a server cannot extend the deadline by
+    // sending more of them.
     this.#startTimer();
     if (status < 200) return;
     this.#status = status;
@@ -217,7 +230,10 @@ class ResponseReader implements Dispatcher.DispatchHandler {
     this.#response.reject(error);
   }
 
-  /** Rejects at once, even if the request waits for a connection; undici then drops it when its turn comes. */
+  /**
+   * Rejects at once, even if the request waits for a connection; undici then drops it when its turn
+   * comes.
+   */
   readonly #cancel = (): void => {
     this.#stopTimer();
     const reason = this.#signal?.reason as Error;
@@ -240,7 +256,9 @@ class ResponseReader implements Dispatcher.DispatchHandler {
   }
 }
 
-/** Reads the rest of a download as text, within `ms` milliseconds: the content of an error response. */
+/**
+ * Reads the rest of a download as text, within `ms` milliseconds: the content of an error response.
+ */
 export async function readText(content: Readable, ms: number): Promise<string> {
   const timer = setTimeout(() => content.destroy(incomplete(ms)), ms);
   const chunks: Uint8Array[] = [];
@@ -270,29 +288,38 @@ function fieldOf(headers: Headers, name: string): string | null {
   return (Array.isArray(value) ? value[0] : value) ?? null;
 }
 
-/** Request ids that are remembered. A duplicate follows the first response soon; this many ids take some 400 KiB. */
+/**
+ * Request ids that are remembered. A duplicate follows the first response soon; this many ids take
+ * some 400 KiB.
+ */
 const MAX_REMEMBERED_IDS = 4_096;
 
 /** Different ids after which the server is trusted to give each response an id of its own. */
 const MIN_IDS_TO_TRUST = 3;
 
 /**
- * Different ids that come a second time in a row, without a new one between them, after which the server must have restarted
- * its numbering: some (rclone) number their responses from their start on.
+ * Different ids that come a second time in a row, without a new one between them, after which the
+ * server must have restarted its numbering: some (rclone) number their responses from their start
+ * on.
  */
 const MAX_DUPLICATES_IN_A_ROW = 16;
 
-/** Responses with one and the same id, or without any, after which the log states that duplicates cannot be detected. */
+/**
+ * Responses with one and the same id, or without any, after which the log states that duplicates
+ * cannot be detected.
+ */
 const USELESS_IDS_TO_LOG = 8;
 
 /**
- * Detects responses that arrive twice. A broken proxy may send an old response in reply to the next request on a connection,
- * and nothing in HTTP/1.1 distinguishes it from the right one. S3 does: each response has its own `x-amz-request-id` ("Common
- * Response Headers" in the S3 API reference). A request that receives a known id fails as one without a response, whether or
- * not S3 carried it out. Its connection is closed, because the right response may still follow on it.
+ * Detects responses that arrive twice. A broken proxy may send an old response in reply to the next
+ * request on a connection, and nothing in HTTP/1.1 distinguishes it from the right one. S3 does:
+ * each response has its own `x-amz-request-id` ("Common Response Headers" in the S3 API reference).
+ * A request that receives a known id fails as one without a response, whether or not S3 carried it
+ * out. Its connection is closed, because the right response may still follow on it.
  *
- * Ids are compared across connections, because one connection of a proxy serves several of ours. A server that sends no id,
- * or always the same one (S3Proxy), is never trusted to number its responses, and all of its responses are accepted.
+ * Ids are compared across connections, because one connection of a proxy serves several of ours. A
+ * server that sends no id, or always the same one (S3Proxy), is never trusted to number its
+ * responses, and all of its responses are accepted.
  */
 class DuplicateDetector {
   readonly #address: string;
@@ -309,7 +336,10 @@ class DuplicateDetector {
     this.#log = log;
   }
 
-  /** Fails a download whose response is a duplicate before its content is read, so that its connection is not reused. */
+  /**
+   * Fails a download whose response is a duplicate before its content is read, so that its
+   * connection is not reused.
+   */
   readonly interceptor: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
     dispatch(options, {
       onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
@@ -323,7 +353,10 @@ class DuplicateDetector {
       onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
     });
 
-  /** Notes the id of a response. Returns an error, with which to abort the request at once, if it is a duplicate. */
+  /**
+   * Notes the id of a response. Returns an error, with which to abort the request at once, if it is
+   * a duplicate.
+   */
   check(status: number, headers: Headers): Error | null {
     // An informational response may have the id of the final one.
     if (status < 200) return null;
@@ -333,7 +366,8 @@ class DuplicateDetector {
       if (this.#seen.size === 0 && this.#withoutId === USELESS_IDS_TO_LOG) this.#logUseless("no x-amz-request-id");
       return null;
     }
-    // x-amz-id-2 belongs to the id on AWS; where two servers number their responses alike, it may distinguish them.
+    // x-amz-id-2 belongs to the id on AWS; where two servers number their responses alike, it may
+    // distinguish them.
     const fullId = `${id} ${fieldOf(headers, "x-amz-id-2") ?? ""}`.slice(0, 256);
     if (!this.#seen.has(fullId)) {
       this.#remember(fullId);

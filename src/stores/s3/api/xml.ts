@@ -23,7 +23,10 @@ export class XmlElement {
     this.#content = content;
   }
 
-  /** The text of the first child element of that name; `null` if there is none, or if it contains elements. */
+  /**
+   * The text of the first child element of that name; `null` if there is none, or if it contains
+   * elements.
+   */
   text(name: string): string | null {
     const [first] = this.#contents(name);
     return typeof first === "string" ? first : null;
@@ -43,8 +46,8 @@ export class XmlElement {
 }
 
 /**
- * The root element of a document; `null` for anything that is not a complete XML document. Document types are refused: S3
- * sends none, and they may define entities.
+ * The root element of a document; `null` for anything that is not a complete XML document. Document
+ * types are refused: S3 sends none, and they may define entities.
  */
 export function parseXml(document: string): XmlElement | null {
   const text = document.trim();
@@ -59,7 +62,10 @@ export function parseXml(document: string): XmlElement | null {
   }
 }
 
-/** The parser silently closes what a truncated document leaves open, so the document must end with the root's end tag. */
+/**
+ * The parser silently closes what a truncated document leaves open, so the document must end with
+ * the root's end tag.
+ */
 function isClosed(text: string, root: string): boolean {
   const name = `([\\w.-]+:)?${RegExp.escape(root)}`;
   return new RegExp(`<(/${name}|${name}(\\s[^<>]*)?/)\\s*>$`).test(text);

@@ -2,8 +2,9 @@ import { type Permit, Semaphore } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
 
 /**
- * Bytes that an admitted upload may hold from its beginning to its end. A small file needs no more, so it never waits behind
- * a large one; a large file holds no more than this while it waits for its first buffer.
+ * Bytes that an admitted upload may hold from its beginning to its end. A small file needs no more,
+ * so it never waits behind a large one; a large file holds no more than this while it waits for its
+ * first buffer.
  */
 export const ADMISSION_BYTES: number = 64 * 1024;
 
@@ -16,21 +17,27 @@ export interface BufferPoolLimits {
   readonly budget: number;
   /** Uploads that may wait for admission before the next one is refused. */
   readonly queue: number;
-  /** Bytes per second below which a sender is dropped while other uploads wait for the memory it holds. */
+  /**
+   * Bytes per second below which a sender is dropped while other uploads wait for the memory it
+   * holds.
+   */
   readonly minRate: number;
   /** Milliseconds over which a sender's rate is measured. */
   readonly window: number;
 }
 
 /**
- * The memory of all uploads of a store: an admission for each upload, and a buffer of one part for each upload whose file
- * is larger than that.
+ * The memory of all uploads of a store: an admission for each upload, and a buffer of one part for
+ * each upload whose file is larger than that.
  *
- * There is no deadlock. An upload that waits for admission holds nothing; an upload that waits for a buffer holds an
- * admission, for which no holder of a buffer waits. A buffer is released when its part has been sent, or has failed.
+ * There is no deadlock. An upload that waits for admission holds nothing; an upload that waits for
+ * a buffer holds an admission, for which no holder of a buffer waits. A buffer is released when its
+ * part has been sent, or has failed.
  */
 export class BufferPool {
-  /** Bytes of the largest buffer: half of what there is, so that two uploads make progress at once. */
+  /**
+   * Bytes of the largest buffer: half of what there is, so that two uploads make progress at once.
+   */
   readonly maxBufferBytes: number;
   readonly #limits: BufferPoolLimits;
   readonly #admissions: Semaphore;
@@ -109,9 +116,15 @@ export class BufferPool {
   }
 }
 
-/** One upload's place in the pool. It measures the sender's rate, because a slow sender keeps memory from others. */
+/**
+ * One upload's place in the pool. It measures the sender's rate, because a slow sender keeps memory
+ * from others.
+ */
 export class Admission {
-  /** Called once per window in which the sender is the slowest; the upload must then release all that it holds. */
+  /**
+   * Called once per window in which the sender is the slowest; the upload must then release all
+   * that it holds.
+   */
   onTooSlow: (() => void) | null = null;
   /** Whether a buffer is being filled. */
   holdsBuffer = false;
@@ -121,7 +134,10 @@ export class Admission {
   readonly #acquireBuffer: (bytes: number, signal: AbortSignal | undefined) => Promise<Permit>;
   readonly #onRelease: () => void;
   #received = 0;
-  /** `performance.now()` from when on the sender's silence counts; `null` while the store keeps the sender waiting. */
+  /**
+   * `performance.now()` from when on the sender's silence counts; `null` while the store keeps the
+   * sender waiting.
+   */
   #countsFrom: number | null = performance.now();
   #busySince = performance.now();
   /** Whether the sender could have sent during the whole of the current window so far. */
@@ -143,8 +159,9 @@ export class Admission {
   }
 
   /**
-   * `true` while the store keeps the sender waiting, `false` while it waits for the sender. After a wait, the sender is
-   * excused for as long again: TCP probes a closed window less and less often, so the sender resumes late.
+   * `true` while the store keeps the sender waiting, `false` while it waits for the sender. After a
+   * wait, the sender is excused for as long again: TCP probes a closed window less and less often,
+   * so the sender resumes late.
    */
   set busy(busy: boolean) {
     const now = performance.now();
@@ -158,7 +175,10 @@ export class Admission {
     return this.#acquireBuffer(bytes, signal);
   }
 
-  /** Starts a window. Returns the bytes received in the one before, or `null` if the sender had to wait during it. */
+  /**
+   * Starts a window. Returns the bytes received in the one before, or `null` if the sender had to
+   * wait during it.
+   */
   startWindow(): number | null {
     const wasValid = this.#isWindowValid;
     this.lastWindowBytes = this.#received;

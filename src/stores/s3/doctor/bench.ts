@@ -57,7 +57,10 @@ export function holdsInTime({ lateMs }: Seen<unknown>, verb: string, meaning: st
 /** Prefix of the last part of every probe's key, below the staging area. */
 const MARK = "doctor-";
 
-/** Milliseconds after which another doctor's objects are abandoned: far longer than a diagnosis takes. */
+/**
+ * Milliseconds after which another doctor's objects are abandoned: far longer than a diagnosis
+ * takes.
+ */
 const ABANDONED_AFTER_MS = 3_600_000;
 
 /** Limits of a diagnosis, for whose result a person waits. */
@@ -65,7 +68,9 @@ const TIMEOUTS_MS = { answer: 10_000, idle: 10_000, completion: 60_000 };
 const MAX_RETRIES_MS = 15_000;
 const MAX_ATTEMPTS = 3;
 
-/** For how long the doctor looks for what it has just made, and for how long once it did so in vain. */
+/**
+ * For how long the doctor looks for what it has just made, and for how long once it did so in vain.
+ */
 const MAX_LATENESS_MS = 15_000;
 const MAX_LATENESS_AFTER_FAILURE_MS = 1_000;
 const MAX_POLL_MS = 1_000;
@@ -75,7 +80,10 @@ const TYPE = "text/plain; charset=utf-8";
 /** Bytes of the last part of an upload, for which S3 has no minimum. */
 export const LAST_PART_BYTES = 1024;
 
-/** A header field that a bucket's policy can demand for everything that is stored, and that fixity does not send. */
+/**
+ * A header field that a bucket's policy can demand for everything that is stored, and that fixity
+ * does not send.
+ */
 export interface DemandedField {
   readonly name: string;
   readonly value: string;
@@ -95,7 +103,10 @@ export interface LargeObject {
   readonly parts: readonly Part[];
 }
 
-/** The part of a bucket that probes work in: it hands out keys, knows what was made, and removes all of it. */
+/**
+ * The part of a bucket that probes work in: it hands out keys, knows what was made, and removes all
+ * of it.
+ */
 export class Bench {
   readonly options: ResolvedS3Options;
   readonly client: S3Client;
@@ -121,7 +132,10 @@ export class Bench {
   /** Keys of what could not be removed. */
   readonly #stuck = new Set<string>();
 
-  /** @param signal prevents retries; requests under way are never cancelled, because S3 may carry them out unseen */
+  /**
+   * @param signal prevents retries; requests under way are never cancelled, because S3 may carry
+   *   them out unseen
+   */
   constructor(given: ResolvedS3Options, signal: AbortSignal = new AbortController().signal) {
     this.signal = signal;
     const retries = Math.min(given.timeouts.retries, MAX_RETRIES_MS);
@@ -148,7 +162,10 @@ export class Bench {
     return key;
   }
 
-  /** A multipart upload that is to be completed, as for large files: it knows when it may be aborted. */
+  /**
+   * A multipart upload that is to be completed, as for large files: it knows when it may be
+   * aborted.
+   */
   multipartUpload(name: string): MultipartUpload {
     const key = this.key(name);
     const log = () => void this.#stuck.add(key);
@@ -179,7 +196,8 @@ export class Bench {
   }
 
   /**
-   * Looks for what was just made until it is there: some servers show or list objects seconds after they were stored.
+   * Looks for what was just made until it is there: some servers show or list objects seconds after
+   * they were stored.
    *
    * @param look returns `null` while it is not there
    * @returns `null` if it was not there within some seconds
@@ -209,7 +227,8 @@ export class Bench {
   }
 
   /**
-   * Removes everything that was made, and what interrupted doctors left behind. `null` if nothing was made. Does not fail.
+   * Removes everything that was made, and what interrupted doctors left behind. `null` if nothing
+   * was made. Does not fail.
    */
   async clear(): Promise<Leftovers | null> {
     if (this.#keys.size === 0) {
@@ -229,7 +248,10 @@ export class Bench {
     return { names: [...left].sort(), swept };
   }
 
-  /** Lists what is left of this bench (`null` if listing fails), and removes what is left of abandoned ones. */
+  /**
+   * Lists what is left of this bench (`null` if listing fails), and removes what is left of
+   * abandoned ones.
+   */
   async #listLeftovers(): Promise<{ readonly own: Set<string> | null; readonly swept: number }> {
     const own = new Set<string>();
     let swept = 0;

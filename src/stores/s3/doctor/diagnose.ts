@@ -1,7 +1,8 @@
 /**
- * `fixity doctor` for a bucket. The probes in this folder try everything that fixity needs from a bucket, on a small scale.
- * They share a {@link Bench}, whose objects have keys below `tmp/doctor-` and are removed at the end, also after a failure.
- * A crashed doctor's objects are removed by a later one, an hour afterwards.
+ * `fixity doctor` for a bucket. The probes in this folder try everything that fixity needs from a
+ * bucket, on a small scale. They share a {@link Bench}, whose objects have keys below `tmp/doctor-`
+ * and are removed at the end, also after a failure. A crashed doctor's objects are removed by a
+ * later one, an hour afterwards.
  */
 import { FixityError } from "../../../core/errors.ts";
 import { cleanupFinding, examine, type Explanation, type Leftovers } from "../../doctor/examine.ts";
@@ -39,7 +40,10 @@ export async function* diagnoseBucket(
   if (leftovers !== null) yield cleanupFinding(leftovers);
 }
 
-/** The IAM action that an operation requires ("Actions, resources, and condition keys for Amazon S3"). */
+/**
+ * The IAM action that an operation requires ("Actions, resources, and condition keys for Amazon
+ * S3").
+ */
 const ACTIONS: Readonly<Record<string, string>> = {
   PutObject: "s3:PutObject",
   CreateMultipartUpload: "s3:PutObject",
@@ -57,8 +61,8 @@ const ACTIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Explains a failed request. Storing something may be refused because a permission is missing, or because the bucket's policy
- * demands a header field: only a request with the field shows which.
+ * Explains a failed request. Storing something may be refused because a permission is missing, or
+ * because the bucket's policy demands a header field: only a request with the field shows which.
  *
  * @throws whatever is neither a FixityError nor an S3Error: a defect of fixity
  */

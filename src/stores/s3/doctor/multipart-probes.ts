@@ -166,7 +166,10 @@ async function countParts({ client }: Bench, upload: MultipartId): Promise<numbe
   }
 }
 
-/** Sends a small part with the last number that fixity uses. Providers limit the parts to fewer than AWS (Scaleway: 1,000). */
+/**
+ * Sends a small part with the last number that fixity uses. Providers limit the parts to fewer than
+ * AWS (Scaleway: 1,000).
+ */
 async function acceptsLastNumber(bench: Bench): Promise<Outcome> {
   const { maxParts } = bench.options;
   const refusal = await refusalOfNumber(bench, maxParts);
@@ -228,7 +231,9 @@ async function refusalOfNumber(bench: Bench, number: number): Promise<S3Error | 
   }
 }
 
-/** The refusal of a completion with a single part of this number; `null` if it becomes an object. */
+/**
+ * The refusal of a completion with a single part of this number; `null` if it becomes an object.
+ */
 async function refusalOfCompletion(bench: Bench, number: number): Promise<S3Error | null> {
   const upload = bench.multipartUpload(`numbered-${number}`);
   try {
@@ -242,8 +247,9 @@ async function refusalOfCompletion(bench: Bench, number: number): Promise<S3Erro
 }
 
 /**
- * An upload of one part, whose completion names more parts than it has and is therefore refused. The function that is
- * returned does so for a count: if that is too large, the refusal differs. `null` once the server made an object of it.
+ * An upload of one part, whose completion names more parts than it has and is therefore refused.
+ * The function that is returned does so for a count: if that is too large, the refusal differs.
+ * `null` once the server made an object of it.
  */
 async function countedCompletions(bench: Bench): Promise<(count: number) => Promise<S3Error | null>> {
   const upload = bench.multipartUpload("counted");

@@ -301,13 +301,18 @@ async function fencesChanges(bench: Bench): Promise<Outcome> {
   return holds(understood.length === TAG_FORMS.length ? null : `only with the ETag ${understood[0]}`);
 }
 
-/** RFC 9110, section 13.1.1, requires quotation marks; Ceph compares the field with the bare tag. */
+/**
+ * RFC 9110, section 13.1.1, requires quotation marks; Ceph compares the field with the bare tag.
+ */
 const TAG_FORMS: readonly (readonly [form: string, write: (etag: string) => string])[] = [
   ["in quotation marks", (etag) => etag],
   ["without quotation marks", (etag) => etag.replaceAll('"', "")],
 ];
 
-/** The outcome of a conditional PutObject; `unknown` if the server states that it knows no conditions (Backblaze B2). */
+/**
+ * The outcome of a conditional PutObject; `unknown` if the server states that it knows no
+ * conditions (Backblaze B2).
+ */
 type ConditionalPut =
   | { readonly outcome: "stored"; readonly etag: string }
   | { readonly outcome: "refused" | "unknown" };

@@ -305,8 +305,8 @@ export class MultipartUpload {
         });
       } catch (error) {
         const isRefusal = error instanceof S3Error && error.isRefusal;
-        // Only the first response can prove that nothing was done. A later "no such upload" may mean
-        // that everything was.
+        // Only the first response can prove that nothing was done. A later "no such upload" may
+        // mean that everything was.
         if (isFirst && isRefusal && error.status !== 404) {
           this.#state = "open";
           throw error;

@@ -77,10 +77,10 @@ export function recordTarget(
 
 /**
  * A holder's lease on an upload as the record enforces it: the right to replace the record, until
- * another holder has replaced it. An instance that takes the upload over sets a flag in the record. The
- * holder sees it at its next save, or when it polls the record in between: each half second while
- * the sender is slow or silent, but not while bytes arrive briskly or S3 is working. A holder that
- * is asked during that time may not notice, and loses what it has not saved.
+ * another holder has replaced it. An instance that takes the upload over sets a flag in the record.
+ * The holder sees it at its next save, or when it polls the record in between: each half second
+ * while the sender is slow or silent, but not while bytes arrive briskly or S3 is working. A holder
+ * that is asked during that time may not notice, and loses what it has not saved.
  */
 export class Fence {
   readonly id: UploadId;

@@ -227,7 +227,8 @@ export class Records {
   /**
    * Replaces the record with this entity tag.
    *
-   * @throws S3Error if it is not known whether it was replaced; a later read shows it by the revision
+   * @throws S3Error if it is not known whether it was replaced; a later read shows it by the
+   *   revision
    */
   async replace(id: UploadId, etag: string, state: RecordState): Promise<Replaced> {
     const conditions = this.#conditions;

@@ -56,7 +56,7 @@ export class UploadWriter {
   /** Calls that keep the sender waiting. */
   #busy = 0;
   #writer: PartWriter | null = null;
-  /** {@link #writer}, once the tail is loaded into it. */
+  /** `#writer`, once the tail is loaded into it. */
   #ready: PartWriter | null = null;
   #size: number;
 
