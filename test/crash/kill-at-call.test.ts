@@ -89,30 +89,34 @@ for (const [route, size] of [
   );
 }
 
+/** @returns `false` if the server was killed at another call than the one that sends its response */
+async function killAtResponse(): Promise<boolean> {
+  await using folder = await StoreFolder.make();
+  const ledger = new Ledger(folder);
+  const content = new Random(1).bytes(400 * KIB);
+  {
+    await using server = await ServerProcess.start({ dir: folder.path });
+    const inject = ["write:signal=SIGKILL", "writev:signal=SIGKILL"];
+    await using strace = await Strace.attach(server.pid, { calls: ["write", "writev"], mainThreadOnly: true, inject });
+    assert.equal(await ledger.upload(server, "raw", content), null);
+    await server.exit;
+    const [call] = await strace.calls();
+    if (!/"HTTP\/1\.1 201 /.test(call?.args ?? "")) return false;
+    assert.deepEqual(await folder.staged(), []);
+  }
+  await using server = await ServerProcess.start({ dir: folder.path });
+  assert.equal((await fetch(server.url + linkTo(content))).status, 200);
+  assert.deepEqual(await folder.wholeBlobs(), new Set([sha256(content)]));
+  await ledger.proveRecent(server);
+  return true;
+}
+
 test(
-  "a server killed at the first byte of its answer has stored what it was about to acknowledge",
+  "a server killed at the first byte of its response has stored what it was about to acknowledge",
   withStrace,
   async () => {
-    await using folder = await StoreFolder.make();
-    const ledger = new Ledger(folder);
-    const content = new Random(1).bytes(400 * KIB);
-    {
-      await using server = await ServerProcess.start({ dir: folder.path });
-      const inject = ["write:signal=SIGKILL", "writev:signal=SIGKILL"];
-      await using strace = await Strace.attach(server.pid, {
-        calls: ["write", "writev"],
-        mainThreadOnly: true,
-        inject,
-      });
-      assert.equal(await ledger.upload(server, "raw", content), null);
-      await server.exit;
-      const [call] = await strace.calls();
-      assert.match(call?.args ?? "", /"HTTP\/1\.1 201 /);
-      assert.deepEqual(await folder.staged(), []);
-    }
-    await using server = await ServerProcess.start({ dir: folder.path });
-    assert.equal((await fetch(server.url + linkTo(content))).status, 200);
-    assert.deepEqual(await folder.wholeBlobs(), new Set([sha256(content)]));
-    await ledger.proveRecent(server);
+    // On a busy machine the main thread may write something else first, such as a wakeup of another thread.
+    for (let tries = 1; !(await killAtResponse()); tries += 1)
+      assert.ok(tries < 5, "it was never killed at its response");
   },
 );
