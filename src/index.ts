@@ -1,12 +1,12 @@
 import "./core/require-supported-node.ts";
-export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
 export type { Admission, Admissions, Ending } from "./core/admissions.ts";
+export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
 export { Digest } from "./core/digest.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
 export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
+export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
 export { Link, type Receipt } from "./core/link.ts";
-export type { Naming } from "./core/file-name.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { Committed, StagedBlob, StageOptions } from "./core/staged-blob.ts";
@@ -29,7 +29,12 @@ export type {
   UploadStore,
   UploadSummary,
 } from "./core/upload-store.ts";
-export type { Announced, AppendLimits, AppendOptions, Expectation } from "./core/uploads/upload-options.ts";
+export type {
+  Announced,
+  AppendLimits,
+  AppendOptions,
+  CreateOptions,
+  Expectation,
+} from "./core/uploads/upload-options.ts";
 export type { UploadState } from "./core/uploads/upload-record.ts";
-export type { CreateOptions } from "./core/uploads/upload-options.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";

@@ -20,7 +20,7 @@ test("abortRace rejects with the signal's own reason, and a later failure of the
     const race = abortRace(work.promise, stop.signal);
     stop.abort(reason);
     await assert.rejects(race, (error) => error === reason);
-    work.reject(new Error("nobody waits for this"));
+    work.reject(new Error("dropped"));
     await new Promise(setImmediate);
   }
 });

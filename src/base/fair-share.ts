@@ -1,33 +1,34 @@
-/** From which part of the total on the shares of single users count. */
-const NEARLY_USED = 3 / 4;
-/** The share of one user, of the total and at least. */
-const SHARE = 1 / 20;
-const MIN_SHARE = 16;
+/** The fraction of the total above which shares apply. */
+const SHARING_THRESHOLD = 3 / 4;
+/** One user's share, as a fraction of the total. */
+const SHARE_FRACTION = 1 / 20;
+/** The smallest share, unless the total is smaller than twice as much. */
+const SHARE_MIN_COUNT = 16;
 
 /**
- * Counts who uses how much of something of which there is a total, so that one user cannot take all of it. As long as
- * there is plenty, everyone can have as much as they want. When three quarters are in use, a user that has a twentieth of
- * the total, or 16 where that is more, gets no more. (Of a small total, a share is at most half.)
+ * Shares a limited number of something among users, so that one of them cannot take it all. While less than three quarters
+ * are in use, a user may have any number. Above that, a user that has its share (a twentieth of the total or 16, whichever
+ * is larger, but at most half) gets no more.
  */
 export class FairShare {
   readonly total: number;
-  /** What one user can have when little is left. */
+  /** How many one user may have once shares apply. */
   readonly share: number;
   readonly #counts = new Map<string, number>();
   #used = 0;
 
   constructor(total: number) {
     this.total = total;
-    this.share = Math.min(Math.ceil(total / 2), Math.max(MIN_SHARE, Math.floor(total * SHARE)));
+    this.share = Math.min(Math.ceil(total / 2), Math.max(SHARE_MIN_COUNT, Math.floor(total * SHARE_FRACTION)));
   }
 
   get used(): number {
     return this.#used;
   }
 
-  /** Little is left, and this user has its share of it. `null` is a user without a limit of its own. */
+  /** Shares apply, and this user has its own. `null` is a user without a limit. */
   isExceededBy(user: string | null): boolean {
-    if (user === null || this.#used < this.total * NEARLY_USED) return false;
+    if (user === null || this.#used < this.total * SHARING_THRESHOLD) return false;
     return (this.#counts.get(user) ?? 0) >= this.share;
   }
 

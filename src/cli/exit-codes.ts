@@ -11,5 +11,5 @@ export const EXIT = {
 /** Exit codes of a process that stopped because of a signal: 128 plus the number of the signal. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Exit code of a process whose output nobody reads any more, as in `fixity verify | head` (128 plus SIGPIPE). */
+/** Exit code of a process whose reader has closed the pipe, as in `fixity verify | head` (128 plus SIGPIPE). */
 export const SIGPIPE_EXIT = 141;

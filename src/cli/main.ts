@@ -27,7 +27,7 @@ if (refusal === null) {
 
 /**
  * Keeps compiled code for the next start, which halves the time of a start. The folder is in the user's own cache, not in Node's
- * default place below the shared temporary folder: whoever creates that folder first decides what code other users run.
+ * default place below the shared temporary folder: the user who creates that folder first decides what code other users run.
  * `NODE_COMPILE_CACHE` and `NODE_DISABLE_COMPILE_CACHE` take precedence.
  */
 async function cacheCompiledCode(): Promise<void> {

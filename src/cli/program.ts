@@ -83,7 +83,7 @@ function makeProgram(env: Environment): Command {
   addPut(program, env);
   addGet(program, env);
   addStat(program, env);
-  addStoreCommand(program, "gc", "remove unfinished uploads that nobody can resume", isCollectionSetting).action(
+  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed", isCollectionSetting).action(
     async ({ json, ...flags }: StoreFlags) => {
       const { collectGarbage } = await import("./gc.ts");
       process.exitCode = await collectGarbage({ flags, env }, json === true);

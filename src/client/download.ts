@@ -112,7 +112,7 @@ export async function download(
   }
 }
 
-/** Pulled, so that nothing is fetched that nobody reads. */
+/** Pulled, so that nothing is fetched before it is read. */
 function streamOf(
   reader: BlobReader,
   hash: RunningHash,

@@ -144,7 +144,7 @@ export interface UploadOptions {
    */
   readonly resume?: boolean | undefined;
   /**
-   * What identifies the file later, besides its size, name and type. For sources that cannot be told apart otherwise.
+   * What identifies the file later, besides its size, name and type. For sources that are otherwise indistinguishable.
    *
    * @default the name or path of a file, and its modification time
    */

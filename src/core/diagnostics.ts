@@ -2,7 +2,7 @@ import { channel, type Channel } from "node:diagnostics_channel";
 import { FixityError } from "./errors.ts";
 
 /**
- * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost nothing while nobody
+ * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost nothing while nothing
  * subscribes, and a subscriber cannot change or delay what it observes. Durations are in milliseconds, sizes in bytes.
  *
  *     import { subscribe } from "node:diagnostics_channel";
@@ -60,7 +60,7 @@ export class Seam<Event> {
     this.#channel = channel(name);
   }
 
-  /** Whether anybody subscribes. If not, callers need not create an event. */
+  /** Whether there are subscribers. Without any, callers need not create an event. */
   get isObserved(): boolean {
     return this.#channel.hasSubscribers;
   }

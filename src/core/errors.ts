@@ -168,7 +168,7 @@ export interface FixityErrorOptions {
 }
 
 /**
- * The only error that fixity throws. The message is written for whoever made the request: it reveals no folder, no system
+ * The only error that fixity throws. The message is written for the client that made the request: it reveals no folder, no system
  * error and no other user's data. Those are in `cause`, for the log.
  */
 export class FixityError extends Error {

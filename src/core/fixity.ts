@@ -16,14 +16,15 @@ import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { asFixityError } from "./errors.ts";
+import { type Naming, settleNaming } from "./file-name.ts";
+import { findStored } from "./find-stored.ts";
 import { type ByteSource, digestOf, type Received, receive } from "./intake.ts";
+import { InterruptibleSource } from "./interruptible-source.ts";
 import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
-import { type Naming, settleNaming } from "./file-name.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
-import { InterruptibleSource } from "./interruptible-source.ts";
 import { Uploads } from "./uploads/uploads.ts";
 
 /** The path segment between the prefix and the id of a resumable upload. No link has this form. */
@@ -154,19 +155,18 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Like {@link claim}, but distinguishes the reasons for no receipt: `absent` if the store has no such blob, which
-   * {@link put} can be told, and `unknown` without a length or if the blob has another size.
+   * Like {@link claim}, but distinguishes why there is no receipt: `absent` if the store has no such blob (pass
+   * `isKnownAbsent` to {@link put} then), `unknown` without a length or if the blob has another size.
    */
   async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const startedAt = performance.now();
-    if (options.length === undefined) return "unknown";
-    const stat = await this.store.confirm(digest, options.signal);
-    if (stat === null) return "absent";
-    if (stat.size !== options.length) return "unknown";
+    const found = await findStored(this.store, digest, options);
+    if (typeof found === "string") return found;
+    const { size } = found;
     const { name, extension } = settleNaming(options);
     const link = Link.to(digest, extension);
-    const receipt = receiptOf(this.#options.linkBase, { link, size: stat.size, name, existed: true });
+    const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;
   }

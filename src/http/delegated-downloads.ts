@@ -148,7 +148,7 @@ class Redirector implements Delegate {
     const says = {
       contentType: fields["Content-Type"] ?? "",
       ...(contentDisposition !== undefined && { contentDisposition }),
-      // The bytes never change, but nobody requests them by this URL after it expires.
+      // The bytes never change, but this URL is of no use after it expires.
       cacheControl: `private, max-age=${this.#lifetimeSeconds}, immutable`,
     };
     const { url, expires } = await this.#store.presign(digest, { lifetime: this.#lifetimeSeconds, says });

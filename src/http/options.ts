@@ -26,7 +26,7 @@ export interface HandlerOptions {
    * Called before any content is read, served or removed. Throws a `FixityError` `unauthorized` or `forbidden` to refuse the
    * request.
    *
-   * @default everybody may upload and read, nobody may remove
+   * @default uploads and reads are allowed, removals are refused
    */
   readonly authorize?: (exchange: Exchange, action: Action) => Promise<void> | void;
   /**

@@ -4,7 +4,7 @@ import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/
 import { type Config, isLoopbackHost } from "../settings/config.ts";
 
 /**
- * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts everybody who can reach it.
+ * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts every client that can reach it.
  * A developer's browser can, and with it every web page that is open there. Two rules keep those pages out: cross-site requests
  * are refused (`http/origins.ts`), and so are requests for unknown hosts. Without the second rule, a page could point its own
  * host name at 127.0.0.1 and become same-origin (DNS rebinding).

@@ -105,7 +105,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_DIR_GROUP",
     kind: groupName,
     value: "group",
-    help: "group that may read the files of a new store, such as that of a web server; nobody else may",
+    help: "group that may read the files of a new store, such as a web server's; other users may not",
   },
   durability: {
     env: "UPLOAD_DURABILITY",

@@ -49,7 +49,7 @@ async function read(file: string): Promise<Entries> {
 async function replace(file: string, entries: Entries): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}`;
-  // whoever knows the URL of an upload can append to it
+  // the URL of an upload is all that is needed to append to it
   await writeFile(temporary, JSON.stringify(entries), { mode: 0o600 });
   await rename(temporary, file);
 }

@@ -299,7 +299,7 @@ export class Append {
       return isClosing ? shuttingDown(this.#held.offset) : error;
     } catch (failure) {
       // Normally the first failure is the one to report: the durable offset has not changed. When the service closes, nothing
-      // was wrong until the save failed, and its failure tells the client, or the log, what became of the bytes.
+      // was wrong until the save failed, and its failure explains to the client, or in the log, what became of the bytes.
       if (!isClosing) return error;
       const isSuperseded = failure instanceof FixityError && failure.code === "upload-superseded";
       return isSuperseded ? failure : shuttingDown(undefined, failure);
@@ -349,8 +349,8 @@ function excessOf(
 }
 
 /** The record with what a request announces about the whole file. @throws FixityError if it contradicts the record */
-function withExpectations(record: UploadRecord, told: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {
-  const { lengths = [], digest, sha512 } = told;
+function withExpectations(record: UploadRecord, announced: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {
+  const { lengths = [], digest, sha512 } = announced;
   const length = [record.length, ...lengths].reduce(agreedLength, null);
   const hex = digest?.hex ?? record.sha256;
   const base64 = sha512?.toString("base64") ?? record.sha512;

@@ -14,24 +14,8 @@ import {
   type HeldRecord,
   isFinalFailure,
   type Outcome,
-  type StoredOutcome,
   type UploadRecord,
 } from "./upload-record.ts";
-
-/**
- * Looks for content that would complete a new upload at once: `absent` if the store has no such blob, `unknown` without a
- * length, since a blob of the wrong size would look like the right one, or if the sizes differ.
- */
-export async function findStored(
-  blobs: BlobStore,
-  digest: Digest,
-  length: number | undefined,
-): Promise<StoredOutcome | "absent" | "unknown"> {
-  if (length === undefined) return "unknown";
-  const stat = await blobs.confirm(digest);
-  if (stat?.size !== length) return stat === null ? "absent" : "unknown";
-  return { stored: digest.hex, size: stat.size, existed: true };
-}
 
 /** Makes blobs of sealed uploads: those whose last byte has arrived. */
 export class Completions {

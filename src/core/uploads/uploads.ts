@@ -25,6 +25,7 @@ import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import { publishUpload } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
+import { findStored } from "../find-stored.ts";
 import { type Hashes, sizeLimitExceeded } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import { mediaTypeOf } from "../media-type.ts";
@@ -33,7 +34,7 @@ import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
 import { Append, assertAnnounced } from "./append.ts";
-import { assertReplay, Completions, findStored } from "./completion.ts";
+import { assertReplay, Completions } from "./completion.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
 import { UploadHashes } from "./upload-hashes.ts";
 import type { AppendLimits, AppendOptions, CreateOptions } from "./upload-options.ts";
@@ -136,9 +137,10 @@ export class Uploads {
     const startedAt = performance.now();
     const { length, digest, sha512, first, keepsComplete = true, client = null } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
-    const found =
-      digest === undefined || sha512 !== undefined ? "unknown" : await findStored(this.#blobs, digest, length);
-    const outcome = typeof found === "string" ? null : found;
+    const isClaimable = digest !== undefined && sha512 === undefined;
+    const found = isClaimable ? await findStored(this.#blobs, digest, { length }) : "unknown";
+    const outcome =
+      typeof found === "string" ? null : { stored: found.digest.hex, size: found.size, existed: true as const };
     if (outcome === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
     const id = UploadId.random();
     const record = newRecord(options, outcome, this.limits.expiry);
