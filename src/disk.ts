@@ -7,7 +7,8 @@ import { type DiskStoreOptions, resolveDiskOptions } from "./stores/disk/options
 export type { DiskStoreOptions, DurabilityLevel, Log } from "./stores/disk/options.ts";
 
 /**
- * A store that keeps blobs as files in a folder. Nothing is touched before the first use; `check` finds out whether the folder is usable.
+ * A store that keeps blobs as files in a folder. Nothing is touched before the first use; `check`
+ * finds out whether the folder is usable.
  *
  * @throws FixityError `invalid-option`
  */

@@ -17,7 +17,10 @@ export type { Answer, AnswerNote, AnswerStream, Exchange, Fields, RequestBody } 
 export type { FormLimits } from "./http/form/form-reader.ts";
 export type { HandlerOptions, Report } from "./http/options.ts";
 
-/** The service as a Fetch handler, for Hono, Next, Bun and Deno: use `app.mount`, or one route for everything below the prefix. */
+/**
+ * The service as a Fetch handler, for Hono, Next, Bun and Deno: use `app.mount`, or one route for
+ * everything below the prefix.
+ */
 export function fetchHandler(fixity: Fixity, options: HandlerOptions & FetchHostOptions = {}): FetchHandler {
   return fetchListener(createHandler(fixity, options), options);
 }

@@ -19,8 +19,9 @@ export type { FormLimits } from "./http/form/form-reader.ts";
 export type { HandlerOptions, Report } from "./http/options.ts";
 
 /**
- * The service as a request listener: `createServer(nodeHandler(fixity))`, or `app.use(nodeHandler(fixity))` in Express,
- * Connect and Nest, where requests outside the service's prefix go to the next handler.
+ * The service as a request listener: `createServer(nodeHandler(fixity))`, or
+ * `app.use(nodeHandler(fixity))` in Express, Connect and Nest, where requests outside the service's
+ * prefix go to the next handler.
  */
 export function nodeHandler(fixity: Fixity, options: HandlerOptions = {}): NodeListener {
   return nodeListener(createHandler(fixity, options));

@@ -7,8 +7,8 @@ import { S3Store } from "./stores/s3/s3-store.ts";
 export type { Log, S3StoreOptions, S3Timeouts } from "./stores/s3/options.ts";
 
 /**
- * A store that keeps blobs as objects in a bucket of any S3-compatible service. It sends no request before
- * its first use; `check` reports whether the bucket can be used.
+ * A store that keeps blobs as objects in a bucket of any S3-compatible service. It sends no request
+ * before its first use; `check` reports whether the bucket can be used.
  *
  * @throws FixityError `invalid-option`
  */

@@ -1,7 +1,10 @@
 import { BlockList, isIP } from "node:net";
 import { FixityError } from "../core/errors.ts";
 
-/** Characters of `X-Forwarded-For` that are read, from the right: room for more hops than any real request has. */
+/**
+ * Characters of `X-Forwarded-For` that are read, from the right: room for more hops than any real
+ * request has.
+ */
 const MAX_FORWARDED_FOR_LENGTH = 1024;
 
 const LOOPBACK = new BlockList();
@@ -37,16 +40,18 @@ export class TrustedProxies {
 }
 
 /**
- * The network of the client that sent a request, which is the key of limits per client: an IPv4 address, or the /64 of an
- * IPv6 address, since every subscriber has at least that many addresses.
+ * The network of the client that sent a request, which is the key of limits per client: an IPv4
+ * address, or the /64 of an IPv6 address, since every subscriber has at least that many addresses.
  *
- * Behind trusted proxies the client is the rightmost hop of `X-Forwarded-For` that is not trusted: each proxy appends the
- * address of its own client, and anything further left may be made up by the client.
+ * Behind trusted proxies the client is the rightmost hop of `X-Forwarded-For` that is not trusted:
+ * each proxy appends the address of its own client, and anything further left may be made up by the
+ * client.
  *
  * @param peer the address at the other end of the connection, if the server knows it
  * @param forwardedFor the `X-Forwarded-For` field
- * @returns `null` for a client without an address of its own: a loopback or trusted peer that names none, or an address that
- *   cannot be parsed. Many clients may share that address, so no limit may apply to it.
+ * @returns `null` for a client without an address of its own: a loopback or trusted peer that names
+ *   none, or an address that cannot be parsed. Many clients may share that address, so no limit may
+ *   apply to it.
  */
 export function clientNetwork(
   peer: string | undefined,
@@ -68,7 +73,10 @@ export function clientNetwork(
   return isLoopback(address) ? null : networkOf(address);
 }
 
-/** Whether connections from this peer carry requests of many clients, so that no limit per client may apply to them. */
+/**
+ * Whether connections from this peer carry requests of many clients, so that no limit per client
+ * may apply to them.
+ */
 export function isSharedPeer(peer: string | undefined, trusted: TrustedProxies): boolean {
   const address = peer === undefined ? null : normalize(peer);
   return address === null || isLoopback(address) || trusted.includes(address);
@@ -83,13 +91,19 @@ function familyOf(address: string): "ipv4" | "ipv6" {
   return isIP(address) === 4 ? "ipv4" : "ipv6";
 }
 
-/** The address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`, with or without quotes. */
+/**
+ * The address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`, with or without
+ * quotes.
+ */
 function hopAddress(hop: string): string {
   const text = hop.trim().replace(/^"(.*)"$/, "$1");
   return /^\[([^\]]*)\](?::\d{1,5})?$/.exec(text)?.[1] ?? /^([\d.]+):\d{1,5}$/.exec(text)?.[1] ?? text;
 }
 
-/** An address without its zone, IPv4-mapped IPv6 (`::ffff:192.0.2.1`) as IPv4; `null` for anything else. */
+/**
+ * An address without its zone, IPv4-mapped IPv6 (`::ffff:192.0.2.1`) as IPv4; `null` for anything
+ * else.
+ */
 function normalize(text: string): string | null {
   const address = text.replace(/%.*$/, "");
   if (isIP(address) !== 6) return isIP(address) === 4 ? address : null;
@@ -107,7 +121,8 @@ function networkOf(address: string): string {
 
 /** The eight groups of an IPv6 address. */
 function groupsOf(address: string): readonly number[] {
-  // the URL parser serialises to the shortest form, in hex groups only (WHATWG URL, "IPv6 serializer")
+  // the URL parser serialises to the shortest form, in hex groups only (WHATWG URL, "IPv6
+  // serializer")
   const [head = "", tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
   const parse = (text: string): number[] => text.split(":").filter(Boolean).map((group) => Number.parseInt(group, 16)); // prettier-ignore
   const [left, right] = [parse(head), parse(tail ?? "")];

@@ -1,6 +1,6 @@
 /**
- * Waits for `work`, but no longer than until `signal` is aborted. `work` itself is not stopped; a later failure of it is
- * dropped. Leaves no listener behind.
+ * Waits for `work`, but no longer than until `signal` is aborted. `work` itself is not stopped; a
+ * later failure of it is dropped. Leaves no listener behind.
  *
  * @throws the signal's reason, as it is
  */
@@ -18,8 +18,8 @@ export async function abortRace<T>(work: Promise<T>, signal: AbortSignal | undef
 }
 
 /**
- * Waits `ms` milliseconds. Unlike the one of node:timers, it runs in browsers too, and rejects with the signal's reason
- * itself instead of an `AbortError` around it.
+ * Waits `ms` milliseconds. Unlike the one of node:timers, it runs in browsers too, and rejects with
+ * the signal's reason itself instead of an `AbortError` around it.
  *
  * @throws the signal's reason
  */

@@ -6,9 +6,9 @@ const SHARE_FRACTION = 1 / 20;
 const SHARE_MIN_COUNT = 16;
 
 /**
- * Shares a limited number of something among users, so that one of them cannot take it all. While less than three quarters
- * are in use, a user may have any number. Above that, a user that has its share (a twentieth of the total or 16, whichever
- * is larger, but at most half) gets no more.
+ * Shares a limited number of something among users, so that one of them cannot take it all. While
+ * less than three quarters are in use, a user may have any number. Above that, a user that has its
+ * share (a twentieth of the total or 16, whichever is larger, but at most half) gets no more.
  */
 export class FairShare {
   readonly total: number;

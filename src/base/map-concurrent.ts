@@ -1,7 +1,8 @@
 /**
- * Calls `work` for each item, `concurrency` calls at a time. After the first failure, or once `signal` is aborted, no further
- * item is started. The promise settles only when no call is running any more, so that the caller may then undo what they did.
- * (p-map rejects while other calls are still running.)
+ * Calls `work` for each item, `concurrency` calls at a time. After the first failure, or once
+ * `signal` is aborted, no further item is started. The promise settles only when no call is running
+ * any more, so that the caller may then undo what they did. (p-map rejects while other calls are
+ * still running.)
  *
  * @throws the first failure, or the signal's reason
  */

@@ -1,6 +1,7 @@
 /**
- * `text` for a terminal or a log line: control and format characters and line separators become `\u{…}`, so that no text from
- * outside moves the cursor, breaks the line or reverses the direction of writing.
+ * `text` for a terminal or a log line: control and format characters and line separators become
+ * `\u{…}`, so that no text from outside moves the cursor, breaks the line or reverses the direction
+ * of writing.
  */
 export function printable(text: string): string {
   return text.replace(

@@ -2,15 +2,24 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname, uptime } from "node:os";
 
-/** An owner that cannot be observed (because it runs on another machine, say) counts as dead after this silence: one hour. */
+/**
+ * An owner that cannot be observed (because it runs on another machine, say) counts as dead after
+ * this silence: one hour.
+ */
 const SILENCE_MAX_MS = 60 * 60 * 1000;
 
-/** `<host>-<pid>-<start>-<random>`: the name of something that belongs to a process. It identifies the owner. */
+/**
+ * `<host>-<pid>-<start>-<random>`: the name of something that belongs to a process. It identifies
+ * the owner.
+ */
 const OWNED_NAME = /^([0-9a-f]{16})-(\d{1,10})-(\d{1,20})-[0-9a-f]{8}$/;
 
 /** The process that owns something, such as a staging folder or an upload that it holds. */
 export interface Owner {
-  /** 16 hex digits, shared exactly by the processes that see the same process ids: one machine (or PID namespace) since its last boot. */
+  /**
+   * 16 hex digits, shared exactly by the processes that see the same process ids: one machine (or
+   * PID namespace) since its last boot.
+   */
   readonly host: string;
   readonly pid: number;
   /** When the process started, in clock ticks since boot; `0` if the system does not say. */
@@ -22,7 +31,10 @@ export function thisProcess(): Owner {
   return { host: hostId(), pid: process.pid, start: processState(process.pid)?.start ?? "0" };
 }
 
-/** A unique name for something that `owner` owns. One process may run several stores, so the process alone is not unique. */
+/**
+ * A unique name for something that `owner` owns. One process may run several stores, so the process
+ * alone is not unique.
+ */
 export function newName(owner: Owner): string {
   return `${owner.host}-${owner.pid}-${owner.start}-${randomBytes(4).toString("hex")}`;
 }
@@ -33,13 +45,17 @@ export function ownerOf(name: string): Owner | null {
   return host === undefined || pid === undefined || start === undefined ? null : { host, pid: Number(pid), start };
 }
 
-/** Whether `owner` is alive, as far as `observer` can see: `unknown` if it runs on another machine, for example. */
+/**
+ * Whether `owner` is alive, as far as `observer` can see: `unknown` if it runs on another machine,
+ * for example.
+ */
 export function lifeOf(owner: Owner, observer: Owner): "alive" | "dead" | "unknown" {
   if (owner.host !== observer.host) return "unknown";
   if (!processExists(owner.pid)) return "dead";
   const state = processState(owner.pid);
   if (state === null || owner.start === "0") return "unknown";
-  // A different start time means that the process id was reused. A zombie is dead; its parent has not collected it yet.
+  // A different start time means that the process id was reused. A zombie is dead; its parent has
+  // not collected it yet.
   return state.start !== owner.start || state.ended ? "dead" : "alive";
 }
 
@@ -49,8 +65,8 @@ export function isSilent(lastSign: Date, now: Date): boolean {
 }
 
 /**
- * Whether `owner` is dead. An owner that cannot be observed is judged by `lastSign`, the time at which it last touched its
- * files, by this machine's clock. In doubt it is alive.
+ * Whether `owner` is dead. An owner that cannot be observed is judged by `lastSign`, the time at
+ * which it last touched its files, by this machine's clock. In doubt it is alive.
  */
 export function isDead(owner: Owner, observer: Owner, lastSign: Date): boolean {
   const life = lifeOf(owner, observer);
@@ -67,10 +83,14 @@ function processExists(pid: number): boolean {
   }
 }
 
-/** From `/proc/<pid>/stat` (proc_pid_stat(5)); `null` if there is no such file, as everywhere but on Linux. */
+/**
+ * From `/proc/<pid>/stat` (proc_pid_stat(5)); `null` if there is no such file, as everywhere but on
+ * Linux.
+ */
 function processState(pid: number): { readonly start: string; readonly ended: boolean } | null {
   const stat = readText(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  // Field 2 is the command in parentheses, which may contain anything; the fields after it are plain. The start time is field 22.
+  // Field 2 is the command in parentheses, which may contain anything; the fields after it are
+  // plain. The start time is field 22.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
   const [state] = fields;
   const start = fields[19];
@@ -79,9 +99,9 @@ function processState(pid: number): { readonly start: string; readonly ended: bo
 }
 
 /**
- * On Linux, boot id and PID namespace: a process id means the same to two processes exactly when both are equal. Elsewhere
- * the host name and the time of boot, to the minute; if that is off, two processes on one machine cannot observe each other
- * and wait for the hour of silence.
+ * On Linux, boot id and PID namespace: a process id means the same to two processes exactly when
+ * both are equal. Elsewhere the host name and the time of boot, to the minute; if that is off, two
+ * processes on one machine cannot observe each other and wait for the hour of silence.
  */
 function hostId(): string {
   const boot = readText(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());

@@ -7,14 +7,18 @@ export interface BackoffLimits {
 }
 
 /**
- * Milliseconds to wait after `failures` failures in a row: exponential backoff with full jitter ("Exponential Backoff And
- * Jitter", AWS Architecture Blog), so that callers that failed together do not come back together.
+ * Milliseconds to wait after `failures` failures in a row: exponential backoff with full jitter
+ * ("Exponential Backoff And Jitter", AWS Architecture Blog), so that callers that failed together
+ * do not come back together.
  */
 export function retryDelay(failures: number, { firstMs, maxMs }: BackoffLimits): number {
   return Math.random() * Math.min(maxMs, firstMs * 2 ** (failures - 1));
 }
 
-/** `Retry-After` (RFC 9110, section 10.2.3: seconds, or a date) in milliseconds from `now`; `null` for anything else. */
+/**
+ * `Retry-After` (RFC 9110, section 10.2.3: seconds, or a date) in milliseconds from `now`; `null`
+ * for anything else.
+ */
 export function parseRetryAfter(value: string | null, now: number = Date.now()): number | null {
   if (value === null) return null;
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;

@@ -9,8 +9,8 @@ interface Waiter {
 }
 
 /**
- * A counting semaphore. Waiters are served first come, first served: a large request is not overtaken by smaller ones, so
- * none starves.
+ * A counting semaphore. Waiters are served first come, first served: a large request is not
+ * overtaken by smaller ones, so none starves.
  */
 export class Semaphore {
   readonly permits: number;

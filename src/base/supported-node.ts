@@ -1,4 +1,6 @@
-/** The oldest major version of Node that fixity runs on; package.json's `engines` states the same. */
+/**
+ * The oldest major version of Node that fixity runs on; package.json's `engines` states the same.
+ */
 const MIN_NODE_MAJOR = 24;
 
 /** The part of `process.versions` that decides. */
@@ -9,11 +11,13 @@ interface RuntimeVersions {
 }
 
 /**
- * `null` where this runtime can run fixity, otherwise a sentence that states the required version. Bun and Deno report the
- * version of Node whose API they imitate, which says nothing about what they can do, so they are not refused.
+ * `null` where this runtime can run fixity, otherwise a sentence that states the required version.
+ * Bun and Deno report the version of Node whose API they imitate, which says nothing about what
+ * they can do, so they are not refused.
  *
- * This module and all that loads it before the answer is known must run on any Node that can load modules: no static
- * import of a name that older versions lack, since that fails before the first line is executed.
+ * This module and all that loads it before the answer is known must run on any Node that can load
+ * modules: no static import of a name that older versions lack, since that fails before the first
+ * line is executed.
  */
 export function unsupportedRuntime(versions: RuntimeVersions = process.versions): string | null {
   const { node, bun, deno } = versions;

@@ -1,4 +1,7 @@
-/** The code of a failed system call, such as `ENOENT`, from the error or its causes; `null` if no system call failed. */
+/**
+ * The code of a failed system call, such as `ENOENT`, from the error or its causes; `null` if no
+ * system call failed.
+ */
 export function systemErrorCode(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
   if ("code" in error && "errno" in error && typeof error.code === "string") return error.code;
@@ -16,7 +19,8 @@ export function systemErrorCode(error: unknown): string | null {
  * - EMLINK: file systems that allow a single name per file
  * - EISDIR: Windows, where libuv maps "invalid function" of FAT and exFAT to this code
  *
- * EACCES and EPERM can also mean a missing permission. The fallback, a rename, then fails with the same code.
+ * EACCES and EPERM can also mean a missing permission. The fallback, a rename, then fails with the
+ * same code.
  */
 export const HARD_LINKS_UNSUPPORTED = [
   "EPERM",

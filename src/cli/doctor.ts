@@ -19,7 +19,10 @@ const VERDICT_WORDS: Readonly<Record<Verdict, readonly [word: string, style: Par
 const REPORT_MAX_COLUMNS = 100;
 const DETAIL_INDENT = 8;
 
-/** `fixity doctor`: probes the configured store, and reports what works, what does not, and what follows from that. */
+/**
+ * `fixity doctor`: probes the configured store, and reports what works, what does not, and what
+ * follows from that.
+ */
 export async function examineStore(sources: StoreCommandSources, isJson: boolean): Promise<number> {
   return withStore(sources, async ({ store, signal }) => {
     if (!isDiagnosable(store)) throw new FixityError("invalid-option", "This store has no probes.");
@@ -51,7 +54,10 @@ function isDiagnosable(store: BlobStore): store is BlobStore & Diagnosable {
   return "diagnose" in store;
 }
 
-/** The verdict and title of a finding and, unless all is well, what was found and what follows on the lines below. */
+/**
+ * The verdict and title of a finding and, unless all is well, what was found and what follows on
+ * the lines below.
+ */
 function formatFinding({ verdict, title, found, remedy }: Finding): string {
   const [word, style] = VERDICT_WORDS[verdict];
   const isOneLine = verdict === "ok" || verdict === "skipped";
@@ -63,7 +69,10 @@ function formatFinding({ verdict, title, found, remedy }: Finding): string {
   return `${[first, ...below].join("\n")}\n`;
 }
 
-/** The end of the report: the number of findings per verdict, the permissions that the credentials lack, and the conclusion. */
+/**
+ * The end of the report: the number of findings per verdict, the permissions that the credentials
+ * lack, and the conclusion.
+ */
 function summaryOf(findings: readonly Finding[], isComplete: boolean): string {
   const count = (verdict: Verdict) => findings.filter((finding) => finding.verdict === verdict).length;
   const counts = [

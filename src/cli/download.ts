@@ -14,12 +14,18 @@ const READ_CHUNK_BYTES = 1 << 20;
 /** The longest file name of the usual file systems, in bytes of UTF-8. */
 const NAME_MAX_BYTES = 255;
 
-/** What Windows interprets in names: drives and streams (`:`), wildcards, devices, and trailing characters that it drops. */
+/**
+ * What Windows interprets in names: drives and streams (`:`), wildcards, devices, and trailing
+ * characters that it drops.
+ */
 const WINDOWS_CHARACTERS = /[<>:"|?*]/g;
 const WINDOWS_DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)/i;
 const WINDOWS_ENDING = /[. ]$/;
 
-/** What exists at a path: `same` is a file with exactly the expected bytes, `other` is not a file but a folder or device. */
+/**
+ * What exists at a path: `same` is a file with exactly the expected bytes, `other` is not a file
+ * but a folder or device.
+ */
 export type ExistingContent = "nothing" | "same" | "file" | "other";
 
 /** How a file is downloaded. */
@@ -63,8 +69,9 @@ export class Download implements Disposable {
   }
 
   /**
-   * Downloads what an earlier run did not get, and gives the file its name when all of it is verified. After a failure the
-   * received bytes stay for the next run, in a file beside `path`; wrong bytes do not.
+   * Downloads what an earlier run did not get, and gives the file its name when all of it is
+   * verified. After a failure the received bytes stay for the next run, in a file beside `path`;
+   * wrong bytes do not.
    *
    * @returns the number of bytes received in this run
    * @throws FixityClientError, also `digest-mismatch`; and system errors
@@ -82,7 +89,8 @@ export class Download implements Disposable {
       } catch (error) {
         if (!isMismatch(error)) throw error;
         await partial.restart();
-        // The bytes of an earlier run were not made durable, so they may be the wrong ones: fetch them again, once.
+        // The bytes of an earlier run were not made durable, so they may be the wrong ones: fetch
+        // them again, once.
         if (kept === 0) throw error;
       }
     }
@@ -118,8 +126,9 @@ export function isMismatch(error: unknown): boolean {
 }
 
 /**
- * The path for the file of a link: `output`, or a name of its own if `output` is a folder or `null`. That name is `?filename=`
- * in the link, as in a browser, or else the last segment of the link.
+ * The path for the file of a link: `output`, or a name of its own if `output` is a folder or
+ * `null`. That name is `?filename=` in the link, as in a browser, or else the last segment of the
+ * link.
  */
 export async function destinationOf({ url, link }: RemoteLink, output: string | null): Promise<string> {
   const name = localName(url.searchParams.get("filename")) ?? link.toString();
@@ -128,8 +137,9 @@ export async function destinationOf({ url, link }: RemoteLink, output: string | 
 }
 
 /**
- * A name from a server or a link as the name of a new file: the last segment if it is a path, never a hidden file (`.bashrc`) or
- * something that a command would take for an option (`-rf`), and short enough. `null` if nothing is left of it.
+ * A name from a server or a link as the name of a new file: the last segment if it is a path, never
+ * a hidden file (`.bashrc`) or something that a command would take for an option (`-rf`), and short
+ * enough. `null` if nothing is left of it.
  */
 export function localName(name: string | null, platform: NodeJS.Platform = process.platform): string | null {
   const clean = cleanFileName(name);

@@ -1,15 +1,26 @@
-/** Exit codes of all commands except `serve`, as documented in docs/cli.md and docs/operations.md. */
+/**
+ * Exit codes of all commands except `serve`, as documented in docs/cli.md and docs/operations.md.
+ */
 export const EXIT = {
   /** The command did its work, and everything is in order. */
   ok: 0,
-  /** The command did its work, and something is not in order: files are missing or damaged, or were not stored. */
+  /**
+   * The command did its work, and something is not in order: files are missing or damaged, or were
+   * not stored.
+   */
   notOk: 1,
-  /** The command could not do its work, or not all of it: wrong settings, or a service or store that cannot be reached. */
+  /**
+   * The command could not do its work, or not all of it: wrong settings, or a service or store that
+   * cannot be reached.
+   */
   failed: 2,
 } as const;
 
 /** Exit codes of a process that stopped because of a signal: 128 plus the number of the signal. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Exit code of a process whose reader has closed the pipe, as in `fixity verify | head` (128 plus SIGPIPE). */
+/**
+ * Exit code of a process whose reader has closed the pipe, as in `fixity verify | head` (128 plus
+ * SIGPIPE).
+ */
 export const SIGPIPE_EXIT = 141;

@@ -5,7 +5,10 @@ import { print, printJson } from "./output.ts";
 import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
 
-/** `fixity gc`: removes what dead processes left half-written and uploads that have expired, and reports how much that was. */
+/**
+ * `fixity gc`: removes what dead processes left half-written and uploads that have expired, and
+ * reports how much that was.
+ */
 export async function collectGarbage(sources: StoreCommandSources, isJson: boolean): Promise<number> {
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);

@@ -16,7 +16,10 @@ import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
 export interface GetRequest {
   readonly link: string;
-  /** A file, a folder, `-` for standard output, or `null` for the file's own name in the current folder. */
+  /**
+   * A file, a folder, `-` for standard output, or `null` for the file's own name in the current
+   * folder.
+   */
   readonly output: string | null;
   readonly mayReplace: boolean;
   readonly isQuiet: boolean;

@@ -5,13 +5,18 @@ export interface OrderedWork<Item, Result> {
   readonly concurrency: number;
   /** Should not reject: a rejection ends the whole run. */
   readonly work: (item: Item) => Promise<Result>;
-  /** Called with each result in the order of the items, as soon as all results before it are known. */
+  /**
+   * Called with each result in the order of the items, as soon as all results before it are known.
+   */
   readonly onResult: (result: Result) => void;
   /** Once aborted, no more items are started. */
   readonly signal: AbortSignal;
 }
 
-/** Works on several items concurrently, and delivers the results one by one in the order of the items. */
+/**
+ * Works on several items concurrently, and delivers the results one by one in the order of the
+ * items.
+ */
 export async function inOrder<Item, Result>(
   items: Iterable<Item>,
   { concurrency, work, onResult, signal }: OrderedWork<Item, Result>,

@@ -2,8 +2,9 @@ import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 import { onOutputFailure, outputExitCode } from "./output.ts";
 
 /**
- * Asks the work of a command to stop at the first signal to the process, and exits at the second. Output that can no longer be
- * written counts as a signal: a command that simply died of it would leave behind what it was working on.
+ * Asks the work of a command to stop at the first signal to the process, and exits at the second.
+ * Output that can no longer be written counts as a signal: a command that simply died of it would
+ * leave behind what it was working on.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();

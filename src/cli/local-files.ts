@@ -26,7 +26,10 @@ export function fileErrorText(error: unknown): string {
   return FILE_ERRORS[code] ?? `it cannot be read or written (${code})`;
 }
 
-/** `false` if the file that `call` moves or removes no longer exists, because another process was faster. */
+/**
+ * `false` if the file that `call` moves or removes no longer exists, because another process was
+ * faster.
+ */
 export async function unlessGone(call: Promise<void>): Promise<boolean> {
   try {
     await call;
@@ -47,7 +50,11 @@ export async function lastModified(path: string): Promise<Date | null> {
   }
 }
 
-/** Whether a file belongs to a dead process. @param ownerName the part of its name that `newName` of base/process-identity made */
+/**
+ * Whether a file belongs to a dead process.
+ *
+ * @param ownerName the part of its name that `newName` of base/process-identity made
+ */
 export async function isAbandoned(path: string, ownerName: string): Promise<boolean> {
   const owner = ownerOf(ownerName);
   if (owner === null) return false;

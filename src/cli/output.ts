@@ -44,12 +44,19 @@ export function printProblem(text: string): void {
   process.stderr.write(`fixity: ${printable(text)}\n`);
 }
 
-/** Text in a style for standard output, if the terminal supports styles and the user wants them (`NO_COLOR`). */
+/**
+ * Text in a style for standard output, if the terminal supports styles and the user wants them
+ * (`NO_COLOR`).
+ */
 export function paint(style: Parameters<typeof styleText>[0], text: string): string {
   return styleText(style, text, { stream: process.stdout });
 }
 
-/** Writes bytes to standard output. Resolves when there is room for more. @throws the error of the system */
+/**
+ * Writes bytes to standard output. Resolves when there is room for more.
+ *
+ * @throws the error of the system
+ */
 export async function printBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   watchOutput();
   signal.throwIfAborted();
@@ -101,7 +108,10 @@ function reportFailure(name: string, error: unknown): void {
   for (const listener of failureListeners) listener();
 }
 
-/** Whether standard output is a file or a device: Node writes to those synchronously, and ignores partial writes. */
+/**
+ * Whether standard output is a file or a device: Node writes to those synchronously, and ignores
+ * partial writes.
+ */
 function isSynchronous(): boolean {
   const stats = fstatSync(STDOUT_FD);
   return stats.isFile() || (stats.isCharacterDevice() && !isatty(STDOUT_FD));

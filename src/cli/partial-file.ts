@@ -17,8 +17,9 @@ const NO_HARD_LINKS: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
  *     .fixity-<digest>.part            left by a run that ended early, for the next run
  *     .fixity-<digest>-<owner>.part    held by a running process
  *
- * Taking over a file is a rename, so that exactly one of several processes gets it; files of dead processes are taken over,
- * too. Disposal leaves the bytes for the next run, unless they were published or discarded.
+ * Taking over a file is a rename, so that exactly one of several processes gets it; files of dead
+ * processes are taken over, too. Disposal leaves the bytes for the next run, unless they were
+ * published or discarded.
  */
 export class PartialFile implements AsyncDisposable {
   readonly #handle: FileHandle;
@@ -37,14 +38,18 @@ export class PartialFile implements AsyncDisposable {
     this.#size = size;
   }
 
-  /** Takes over the bytes of an earlier run, or starts with none. All methods reject with system errors. */
+  /**
+   * Takes over the bytes of an earlier run, or starts with none. All methods reject with system
+   * errors.
+   */
   static async open(folder: string, digest: Digest): Promise<PartialFile> {
     const freePath = join(folder, `.fixity-${digest.hex}${ENDING}`);
     const heldPath = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${ENDING}`);
     for (const left of [freePath, ...(await abandonedPaths(folder, digest))]) {
       if (await unlessGone(rename(left, heldPath))) break;
     }
-    // In a folder that others can write to, the file may have been replaced by a link to a file of the user.
+    // In a folder that others can write to, the file may have been replaced by a link to a file of
+    // the user.
     const handle = await open(heldPath, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0));
     try {
       return new PartialFile(handle, { heldPath, freePath, size: (await handle.stat()).size });
@@ -79,7 +84,10 @@ export class PartialFile implements AsyncDisposable {
     this.#size = 0;
   }
 
-  /** Makes the bytes durable and gives them their name. Rejects with `EEXIST` if `path` exists and may not be replaced. */
+  /**
+   * Makes the bytes durable and gives them their name. Rejects with `EEXIST` if `path` exists and
+   * may not be replaced.
+   */
   async publish(path: string, { mayReplace }: { readonly mayReplace: boolean }): Promise<void> {
     await this.#handle.sync();
     if (mayReplace) await rename(this.#heldPath, path);

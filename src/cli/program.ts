@@ -57,7 +57,9 @@ Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
 type Flags = Readonly<Record<string, string | undefined>>;
 type StoreFlags = { readonly json?: true } & Flags;
 
-/** Runs the command in `argv`. Mistakes of the user are printed one per line and set the exit code. */
+/**
+ * Runs the command in `argv`. Mistakes of the user are printed one per line and set the exit code.
+ */
 export async function runProgram(argv: readonly string[], env: Environment): Promise<void> {
   // A server writes its log to standard output and handles failures of that itself.
   if (argv[2] !== "serve") watchOutput();
@@ -198,7 +200,10 @@ function addStat(program: Command, env: Environment): void {
     });
 }
 
-/** A command that works on the store that `serve` would use. It takes the settings that `isTaken` selects as flags. */
+/**
+ * A command that works on the store that `serve` would use. It takes the settings that `isTaken`
+ * selects as flags.
+ */
 function addStoreCommand(program: Command, name: string, description: string, isTaken = isStoreSetting): Command {
   const command = exitsWithFailed(addCommand(program, name, description)).option(
     "--json",
@@ -217,7 +222,10 @@ function addCommand(program: Command, name: string, description: string): Comman
   return program.command(name).description(description).showHelpAfterError(`See 'fixity ${name} --help'.`);
 }
 
-/** Exit code 1 answers the question that a command asks ("some are missing"), so a mistake in the arguments must exit with 2. */
+/**
+ * Exit code 1 answers the question that a command asks ("some are missing"), so a mistake in the
+ * arguments must exit with 2.
+ */
 function exitsWithFailed(command: Command): Command {
   return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.failed));
 }
@@ -241,7 +249,9 @@ function settingOptions(isTaken: (name: string) => boolean): Option[] {
     });
 }
 
-/** Secrets have no flags, because other users of the machine can read the arguments of a process. */
+/**
+ * Secrets have no flags, because other users of the machine can read the arguments of a process.
+ */
 function secretsHelp(isTaken: (name: string) => boolean): string {
   const secrets = (Object.entries(SETTINGS) as [string, Setting<unknown>][])
     .filter(([name, { secret }]) => secret === true && isTaken(name))

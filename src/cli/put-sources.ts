@@ -39,8 +39,9 @@ export interface SourceOptions {
 }
 
 /**
- * What `args` name, in their order; the files of folders in the order of their names. Symbolic links are followed if the user
- * names them, but not in folders: uploading a folder must not upload what lies elsewhere.
+ * What `args` name, in their order; the files of folders in the order of their names. Symbolic
+ * links are followed if the user names them, but not in folders: uploading a folder must not upload
+ * what lies elsewhere.
  */
 export async function* findSources(
   args: readonly string[],
@@ -85,7 +86,8 @@ function skipReason(entry: Dirent): string {
 }
 
 function inspectErrorText(name: string, error: unknown): string {
-  // Node decodes arguments as UTF-8 and replaces invalid bytes with this character, so the file cannot be found.
+  // Node decodes arguments as UTF-8 and replaces invalid bytes with this character, so the file
+  // cannot be found.
   const isGarbled = name.includes("\ufffd");
   return isGarbled ? "its name is not UTF-8: rename it, or send it as - with --name" : fileErrorText(error);
 }

@@ -181,7 +181,8 @@ class PutRun implements Disposable {
     if (source.kind === "stream") return this.#uploadStream(source);
     const path = resolve(source.name);
     const running = this.#results.get(path);
-    // A file that is named twice gets two links from one upload; two uploads would take each other over.
+    // A file that is named twice gets two links from one upload; two uploads would take each other
+    // over.
     if (running !== undefined) return { ...(await running), existed: true, sent: 0 };
     const result = this.#uploadFile(path, source);
     this.#results.set(path, result);
@@ -196,7 +197,8 @@ class PutRun implements Disposable {
     const before = await stat(path);
     const result = await this.#client.upload(path, this.#optionsFor(source));
     const after = await stat(path);
-    // The link is that of the bytes that were read. The user would take it for the link of the file as it is now.
+    // The link is that of the bytes that were read. The user would take it for the link of the file
+    // as it is now.
     if (before.size === after.size && before.mtimeMs === after.mtimeMs && before.ino === after.ino) return result;
     throw new FixityClientError("source-changed", "The file changed during the upload.");
   }

@@ -5,7 +5,9 @@ import type { Remote } from "./remote.ts";
 
 /** A failure of a request to a service, explained to the user. */
 export interface RemoteFailure {
-  /** A stable code of docs/errors.md or of the client; the system's own (`ENOSPC`) for a local file. */
+  /**
+   * A stable code of docs/errors.md or of the client; the system's own (`ENOSPC`) for a local file.
+   */
   readonly code: string;
   /** One line: what went wrong, and what to do about it. */
   readonly reason: string;
@@ -56,7 +58,10 @@ const CONNECTION_FAILURES: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: `its certificate is signed by an unknown authority: ${TRUST_REMEDY}`,
 };
 
-/** Asks for a file once, without retries, so that a mistyped address or a missing token is reported at once. */
+/**
+ * Asks for a file once, without retries, so that a mistyped address or a missing token is reported
+ * at once.
+ */
 export async function statOnce(remote: Remote, link: URL | string, signal: AbortSignal): Promise<StatOutcome> {
   const { endpoint, headers } = remote;
   const client = createClient({ endpoint, headers, storage: null, retry: { attempts: 0 } });

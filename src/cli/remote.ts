@@ -22,8 +22,9 @@ export interface Remote {
 }
 
 /**
- * The service that the user has chosen with a flag or `FIXITY_URL`, or the default one, with the token of `FIXITY_TOKEN`. The
- * token has no flag, because other users of the machine can read the arguments of a process.
+ * The service that the user has chosen with a flag or `FIXITY_URL`, or the default one, with the
+ * token of `FIXITY_TOKEN`. The token has no flag, because other users of the machine can read the
+ * arguments of a process.
  *
  * @throws FixityError `invalid-option`
  */
@@ -45,8 +46,9 @@ export function remoteOf({ endpoint, env }: RemoteSources): Remote {
 }
 
 /**
- * An address with its scheme: `host:port` alone means http on this machine, where TLS is unusual, and https elsewhere, so that
- * a token never crosses a network in clear text unless the user writes `http://`.
+ * An address with its scheme: `host:port` alone means http on this machine, where TLS is unusual,
+ * and https elsewhere, so that a token never crosses a network in clear text unless the user writes
+ * `http://`.
  */
 function withScheme(text: string): string {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
@@ -70,8 +72,8 @@ export interface RemoteLink extends Remote {
 }
 
 /**
- * Resolves a link, given as a URL, a path, its last segment or a digest. The token is sent to the chosen service only, never to
- * another origin that a link points to.
+ * Resolves a link, given as a URL, a path, its last segment or a digest. The token is sent to the
+ * chosen service only, never to another origin that a link points to.
  *
  * @throws FixityError `invalid-link`, or `invalid-option` if the settings are wrong
  */
@@ -81,7 +83,8 @@ export function remoteLink(text: string, sources: RemoteSources): RemoteLink {
   if (url === null || !/^https?:$/.test(url.protocol)) throw invalidLink(text);
   const link = linkIn(url, text);
   url.hash = "";
-  // With `view`, as in the address of the file's page in a browser, the service would send that page.
+  // With `view`, as in the address of the file's page in a browser, the service would send that
+  // page.
   if (url.searchParams.has("view")) url.searchParams.delete("view");
   const endpoint = new URL(".", url);
   endpoint.pathname = endpoint.pathname.replace(/\/+$/, "");

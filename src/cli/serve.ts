@@ -2,7 +2,10 @@ import { type RunningServer, startServer } from "../server.ts";
 import { type Config, type ConfigSources, readConfig } from "../settings/config.ts";
 import { SIGNAL_EXITS } from "./exit-codes.ts";
 
-/** `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A second signal exits at once. */
+/**
+ * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A
+ * second signal exits at once.
+ */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
   const server = await startServer(config);

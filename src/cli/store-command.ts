@@ -23,8 +23,8 @@ export interface OpenedStore {
 }
 
 /**
- * Opens the configured store, calls `work`, and closes the store. What the store logs goes to standard error. The first signal
- * aborts `signal`, the second one ends the process.
+ * Opens the configured store, calls `work`, and closes the store. What the store logs goes to
+ * standard error. The first signal aborts `signal`, the second one ends the process.
  *
  * @returns the exit code: that of `work`, or of the signal
  */
@@ -55,7 +55,8 @@ function messagesOf(error: unknown): string[] {
 }
 
 /**
- * Makes sure that the store exists: nothing is created, and a mistyped folder must not pass for an empty store.
+ * Makes sure that the store exists: nothing is created, and a mistyped folder must not pass for an
+ * empty store.
  *
  * @throws FixityError `store-misconfigured` or `store-unavailable`
  */

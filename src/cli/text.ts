@@ -1,6 +1,9 @@
 const SEGMENTER = new Intl.Segmenter();
 
-/** Characters that take two columns on a terminal: roughly Unicode's East Asian Width W and F, by the first code point. */
+/**
+ * Characters that take two columns on a terminal: roughly Unicode's East Asian Width W and F, by
+ * the first code point.
+ */
 const WIDE =
   /^[\p{Emoji_Presentation}\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 
@@ -9,7 +12,10 @@ export function counted(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Text in lines of at most `width` characters, each indented by `indent` spaces. Longer words stay whole. */
+/**
+ * Text in lines of at most `width` characters, each indented by `indent` spaces. Longer words stay
+ * whole.
+ */
 export function wrapped(text: string, indent: number, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -31,7 +37,10 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
-/** A text in exactly `columns` columns: padded with spaces, or with `…` for its middle, because both ends of names matter. */
+/**
+ * A text in exactly `columns` columns: padded with spaces, or with `…` for its middle, because both
+ * ends of names matter.
+ */
 export function fitted(text: string, columns: number): string {
   const width = columnsOf(text);
   if (width <= columns) return text + " ".repeat(columns - width);

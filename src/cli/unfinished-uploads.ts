@@ -26,8 +26,9 @@ export function unfinishedUploadsFolder(env: Environment): string | null {
  *
  *     <digest of the key>-<owner>    readable only by the user, because the address of an upload is enough to continue it
  *
- * An entry of a running process belongs to it: another process that sends the same file starts its own upload. An entry of a
- * dead process is taken over by a rename, which succeeds for exactly one of several processes.
+ * An entry of a running process belongs to it: another process that sends the same file starts its
+ * own upload. An entry of a dead process is taken over by a rename, which succeeds for exactly one
+ * of several processes.
  */
 export class UnfinishedUploads implements UploadStorage {
   readonly #folder: string;

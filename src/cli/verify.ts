@@ -27,7 +27,9 @@ interface VerifiedBlob {
   readonly status: "intact" | "damaged" | "missing" | "unreadable";
   /** `null` for something in the place of a folder of blobs. */
   readonly digest: Digest | null;
-  /** The path, below the store's folder, of something that is not a blob but has the place of one. */
+  /**
+   * The path, below the store's folder, of something that is not a blob but has the place of one.
+   */
   readonly path?: string;
   /** Bytes read. */
   readonly size?: number;
@@ -111,7 +113,8 @@ async function verifyBlob({ store, signal }: OpenedStore, fixity: Fixity, digest
     signal.throwIfAborted();
     if (!(error instanceof FixityError)) throw error;
     if (error.code === "blob-damaged") return { status: "damaged", digest, reason: error.message };
-    // A disk may fail for a single file. A bucket that cannot be reached would fail for all of them, so the command ends.
+    // A disk may fail for a single file. A bucket that cannot be reached would fail for all of
+    // them, so the command ends.
     if (store.kind === "s3") await store.check(signal);
     return { status: "unreadable", digest, reason: error.message };
   }

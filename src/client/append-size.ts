@@ -4,14 +4,20 @@ const FIRST_BYTES = 16 * 1024 * 1024;
 const MAX_BYTES = 1024 * 1024 * 1024;
 /** An append of this size or less is refused for another reason than its size. */
 const MIN_BYTES = 64 * 1024;
-/** How long an append should take: a proxy that buffers whole requests loses all of one when the connection breaks. */
+/**
+ * How long an append should take: a proxy that buffers whole requests loses all of one when the
+ * connection breaks.
+ */
 const TARGET_MS = 10_000;
 /** How many times as large as the append before an append may be. */
 const GROWTH = 4;
 /** The same after a broken connection, which may recur. */
 const GROWTH_AFTER_BREAK = 2;
 
-/** How many bytes go into one append: what limits, proxies and the network have proved to let through. */
+/**
+ * How many bytes go into one append: what limits, proxies and the network have proved to let
+ * through.
+ */
 export class AppendSize {
   #size: number;
   #max: number;
@@ -33,7 +39,11 @@ export class AppendSize {
     return this.#min;
   }
 
-  /** Applies limits of the server. The stricter one of two holds. @returns whether anything has changed */
+  /**
+   * Applies limits of the server. The stricter one of two holds.
+   *
+   * @returns whether anything has changed
+   */
   limit({ max, min }: Pick<UploadLimits, "max" | "min">): boolean {
     const hasChanged = max < this.#max || min > this.#min;
     this.#max = Math.min(this.#max, max);
@@ -48,13 +58,19 @@ export class AppendSize {
     this.#size = Math.max(MIN_BYTES, Math.min(fitting, bytes * this.#growth, this.#max));
   }
 
-  /** Learns from an append whose connection broke: something in between may not let as much through. */
+  /**
+   * Learns from an append whose connection broke: something in between may not let as much through.
+   */
   broke(bytes: number): void {
     this.#growth = GROWTH_AFTER_BREAK;
     this.#size = Math.max(MIN_BYTES, Math.min(this.#size, Math.ceil(bytes / 2)));
   }
 
-  /** Learns from an append that was refused for its size. @returns whether a smaller one is possible */
+  /**
+   * Learns from an append that was refused for its size.
+   *
+   * @returns whether a smaller one is possible
+   */
   refused(bytes: number): boolean {
     if (bytes <= Math.max(MIN_BYTES, this.#min)) return false;
     this.#max = Math.max(MIN_BYTES, Math.ceil(bytes / 2));

@@ -1,4 +1,7 @@
-/** Reads what is stored: `stat` asks what stands behind a link, `download` reads the bytes and verifies them. */
+/**
+ * Reads what is stored: `stat` asks what stands behind a link, `download` reads the bytes and
+ * verifies them.
+ */
 import { abortError, asClientError, FixityClientError } from "./errors.ts";
 import { headOf, textOf } from "./fetch-transport.ts";
 import { formatIntegrity, formatReprDigest, type ParsedLink, parseInteger, parseLink } from "./formats.ts";
@@ -9,8 +12,8 @@ import type { Service } from "./service.ts";
 import type { BlobInfo, Download, DownloadOptions } from "./types.ts";
 
 /**
- * Requests the bytes as they are, because the size of a compressed response is not known in advance. Browsers do not let a
- * page set this field.
+ * Requests the bytes as they are, because the size of a compressed response is not known in
+ * advance. Browsers do not let a page set this field.
  */
 const UNCOMPRESSED: Readonly<Record<string, string>> = { "Accept-Encoding": "identity" };
 
@@ -42,7 +45,8 @@ export async function stat(service: Service, link: string | URL, signal: AbortSi
     return { ...info, size: info.size ?? (await readSize(service, parsed, signal)) };
   } catch (error) {
     if (!(error instanceof FixityClientError) || error.status !== 404) throw error;
-    // a response to HEAD has no problem that would tell a missing file from a URL that is none of a service
+    // a response to HEAD has no problem that would tell a missing file from a URL that is none of a
+    // service
     if (await isFixity(service, parsed, signal)) return null;
     throw error;
   }
@@ -71,7 +75,11 @@ async function isFixity(service: Service, link: ParsedLink, signal: AbortSignal)
   }
 }
 
-/** Requests one byte of a file, and reads nothing but the header section. @throws FixityClientError */
+/**
+ * Requests one byte of a file, and reads nothing but the header section.
+ *
+ * @throws FixityClientError
+ */
 async function requestByte(service: Service, { url }: ParsedLink, signal: AbortSignal): Promise<ResponseHead> {
   try {
     const response = await service.open(url, { ...UNCOMPRESSED, Range: "bytes=0-0" }, signal);
@@ -159,7 +167,9 @@ type Reception =
   /** Everything has arrived, although its size is not known. */
   | { readonly kind: "ended" };
 
-/** Reads a blob to its end, over as many requests as that takes, and compares it with its digest. */
+/**
+ * Reads a blob to its end, over as many requests as that takes, and compares it with its digest.
+ */
 class BlobReader {
   readonly #options: BlobReaderOptions;
   /** Ends the current request. */
@@ -187,12 +197,20 @@ class BlobReader {
     }
   }
 
-  /** Sends the first request, and returns what it says about the file. @throws FixityClientError also `blob-not-found` */
+  /**
+   * Sends the first request, and returns what it says about the file.
+   *
+   * @throws FixityClientError also `blob-not-found`
+   */
   open(): Promise<BlobHead> {
     return this.#options.retrier.run((signal) => this.#requestRest(signal));
   }
 
-  /** Returns the next bytes, or `null` after the last if the digest is right. @throws FixityClientError also `digest-mismatch` */
+  /**
+   * Returns the next bytes, or `null` after the last if the digest is right.
+   *
+   * @throws FixityClientError also `digest-mismatch`
+   */
   async next(): Promise<Uint8Array<ArrayBuffer> | null> {
     const { retrier, hash, link } = this.#options;
     const chunk = await retrier.run((signal) => this.#read(signal));
@@ -204,7 +222,10 @@ class BlobReader {
     throw mismatch("The bytes that arrived are not those that the link names.");
   }
 
-  /** Returns the next bytes, or `null` at the end. Whether the end is the right one is for the digest to decide. */
+  /**
+   * Returns the next bytes, or `null` at the end. Whether the end is the right one is for the
+   * digest to decide.
+   */
   async #read(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
     for (;;) {
       if (this.#isComplete) return this.#end();
@@ -268,7 +289,8 @@ class BlobReader {
     if (response.status === 416 && from > 0) return this.#confirmEnd(head.field("content-range"));
     if (!response.ok || response.body === null) throw errorIn({ ...head, text: await textOf(response) });
     const info = headIn(link, head);
-    // a page sees no Content-Encoding of another origin, so the length may be that of compressed bytes
+    // a page sees no Content-Encoding of another origin, so the length may be that of compressed
+    // bytes
     this.#size = isPartial || response.type !== "cors" ? info.size : null;
     this.#reception = { kind: "open", body: response.body.getReader(), surplus: isPartial ? 0 : from };
     return info;

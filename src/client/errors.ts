@@ -1,6 +1,9 @@
 import type { ErrorCode } from "../core/errors.ts";
 
-/** Codes of failures that the client finds by itself. All others come from the server (docs/errors.md). */
+/**
+ * Codes of failures that the client finds by itself. All others come from the server
+ * (docs/errors.md).
+ */
 export type ClientErrorCode =
   /** The caller stopped the upload or download, or closed the client. */
   | "aborted"
@@ -38,7 +41,10 @@ export interface FixityClientErrorOptions {
 /** The only error that the client throws. */
 export class FixityClientError extends Error {
   override readonly name = "FixityClientError";
-  /** The code of the server's problem (docs/errors.md), or one of the client's own. Programs decide by it. */
+  /**
+   * The code of the server's problem (docs/errors.md), or one of the client's own. Programs decide
+   * by it.
+   */
   readonly code: ErrorCode | ClientErrorCode;
   /** The status of the response; `null` if there was none. */
   readonly status: number | null;
@@ -47,8 +53,9 @@ export class FixityClientError extends Error {
   /** Whether the same call may succeed later. */
   readonly retryable: boolean;
   /**
-   * The server has sent its final response to this upload (`Upload-Complete: ?1`), so the client has neither resumed nor
-   * retried it. Another upload of the file may still succeed if `retryable` is set.
+   * The server has sent its final response to this upload (`Upload-Complete: ?1`), so the client
+   * has neither resumed nor retried it. Another upload of the file may still succeed if `retryable`
+   * is set.
    */
   readonly final: boolean;
   /** The problem's other members, such as `limit`. */

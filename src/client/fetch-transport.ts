@@ -49,7 +49,11 @@ export function headOf({ status, headers }: Response): Omit<WireResponse, "text"
   return { status, field: (name) => headers.get(name) };
 }
 
-/** Reads the text of a response. @throws FixityClientError `unexpected-answer` if it exceeds {@link RESPONSE_MAX_BYTES} */
+/**
+ * Reads the text of a response.
+ *
+ * @throws FixityClientError `unexpected-answer` if it exceeds {@link RESPONSE_MAX_BYTES}
+ */
 export async function textOf({ body, status }: Response): Promise<string> {
   if (body === null) return "";
   const reader = body.getReader();
@@ -68,16 +72,18 @@ export async function textOf({ body, status }: Response): Promise<string> {
 }
 
 /**
- * Reads the first bytes of a content to find out whether its file has changed or disappeared. Browsers compare the file's
- * modification time at every read, so the first read suffices. It must be a read of the very object that was sent: a slice
- * that is taken now may be one of the file as it is now. After a failed request this tells a change from a broken
- * connection, which browsers report alike.
+ * Reads the first bytes of a content to find out whether its file has changed or disappeared.
+ * Browsers compare the file's modification time at every read, so the first read suffices. It must
+ * be a read of the very object that was sent: a slice that is taken now may be one of the file as
+ * it is now. After a failed request this tells a change from a broken connection, which browsers
+ * report alike.
  *
  * @throws FixityClientError `source-changed`
  */
 export async function assertUnchanged(content: Content): Promise<void> {
   try {
-    // Blobs are not iterable in all browsers. An empty one is read, too: Chromium reports size 0 for a file that is gone.
+    // Blobs are not iterable in all browsers. An empty one is read, too: Chromium reports size 0
+    // for a file that is gone.
     if (content instanceof Blob) await readFirst(content.stream());
     else for await (const _chunk of content.stream()) return;
   } catch (cause) {

@@ -1,4 +1,7 @@
-/** Reads and writes what stands in requests and responses: header fields, links and JSON. All functions are pure. */
+/**
+ * Reads and writes what stands in requests and responses: header fields, links and JSON. All
+ * functions are pure.
+ */
 import { FixityClientError } from "./errors.ts";
 import type { WireResponse } from "./platform.ts";
 
@@ -31,13 +34,19 @@ export function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A non-negative integer whose parameters are ignored (RFC 9651, section 3.3); `null` for anything else. */
+/**
+ * A non-negative integer whose parameters are ignored (RFC 9651, section 3.3); `null` for anything
+ * else.
+ */
 export function parseInteger(text: string | null): number | null {
   const [, digits] = /^(\d{1,15})(?:;.*)?$/.exec(text ?? "") ?? [];
   return digits === undefined ? null : Number(digits);
 }
 
-/** Whether a response is the final one to its upload (`Upload-Complete: ?1`), whether the upload succeeded or not. */
+/**
+ * Whether a response is the final one to its upload (`Upload-Complete: ?1`), whether the upload
+ * succeeded or not.
+ */
 export function isComplete({ field }: Pick<WireResponse, "field">): boolean {
   return /^ *\?1 *(?:;|$)/.test(field("upload-complete") ?? "");
 }

@@ -1,4 +1,7 @@
-/** The worker that hashes, in browsers: SHA-256 of whole files, and of bytes that are passed to it one by one. */
+/**
+ * The worker that hashes, in browsers: SHA-256 of whole files, and of bytes that are passed to it
+ * one by one.
+ */
 import { createSHA256, type IHasher } from "hash-wasm";
 
 /** A message to the worker about one hash, which its number identifies. */
@@ -76,7 +79,10 @@ async function answer(hash: Hash, message: ToWorker): Promise<void> {
   scope.postMessage({ id, hex: hash.hasher.digest("hex") });
 }
 
-/** Reads the blob as a stream, which the browser reads ahead: reading it in slices takes 50 % longer. */
+/**
+ * Reads the blob as a stream, which the browser reads ahead: reading it in slices takes 50 %
+ * longer.
+ */
 async function hashBlob(id: number, hash: Hash, blob: Blob): Promise<void> {
   const reader = blob.stream().getReader();
   let reported = 0;
@@ -100,8 +106,8 @@ const { port1: sender, port2: receiver } = new MessageChannel();
 receiver.start();
 
 /**
- * Waits until the messages that have arrived are handled. Reads of what a browser has read ahead resolve at once, so without
- * this wait a blob that was dropped would be hashed to its end.
+ * Waits until the messages that have arrived are handled. Reads of what a browser has read ahead
+ * resolve at once, so without this wait a blob that was dropped would be hashed to its end.
  */
 function messagesHandled(): Promise<unknown> {
   return new Promise((resolve) => {

@@ -34,7 +34,10 @@ export class Meter {
     this.#report("hashing", bytes);
   }
 
-  /** Reports where the upload stands: the bytes that the server has, and those that were sent on top. */
+  /**
+   * Reports where the upload stands: the bytes that the server has, and those that were sent on
+   * top.
+   */
   reached(offset: number): void {
     this.#report(offset === this.#total ? "storing" : "sending", offset);
   }

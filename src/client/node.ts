@@ -13,8 +13,8 @@ export type * from "./types.ts";
 /**
  * Creates a client of a fixity service.
  *
- * @throws FixityClientError `invalid-option`, or `unsupported-runtime` if Node is too old. Importing this entry does not
- *   throw, so pages that are rendered on a server may import it.
+ * @throws FixityClientError `invalid-option`, or `unsupported-runtime` if Node is too old.
+ *   Importing this entry does not throw, so pages that are rendered on a server may import it.
  */
 export function createClient(options: ClientOptions): Client {
   const refusal = unsupportedRuntime();

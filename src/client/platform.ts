@@ -26,7 +26,10 @@ export interface WireRequest {
   /** Receives the number of content bytes that were handed over so far. */
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
-  /** What a transport that can follow redirects does with one. With `manual` the redirect is the response. */
+  /**
+   * What a transport that can follow redirects does with one. With `manual` the redirect is the
+   * response.
+   */
   readonly redirect: "manual" | "follow";
 }
 
@@ -40,8 +43,9 @@ export interface WireResponse {
 }
 
 /**
- * Sends one request. Rejects if there was no response: with a `FixityClientError` if the content could not be read or the
- * response exceeds `RESPONSE_MAX_BYTES`, and otherwise with whatever reports the cause.
+ * Sends one request. Rejects if there was no response: with a `FixityClientError` if the content
+ * could not be read or the response exceeds `RESPONSE_MAX_BYTES`, and otherwise with whatever
+ * reports the cause.
  */
 export type Transport = (request: WireRequest) => Promise<WireResponse>;
 

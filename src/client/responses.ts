@@ -1,4 +1,7 @@
-/** Reads the server's responses: the receipt of a stored file, or the problem (RFC 9457) of a request that failed. */
+/**
+ * Reads the server's responses: the receipt of a stored file, or the problem (RFC 9457) of a
+ * request that failed.
+ */
 import { parseRetryAfter } from "../base/retry-delay.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { FixityClientError } from "./errors.ts";
@@ -6,11 +9,14 @@ import { digestIn, formatIntegrity, isComplete, parseObject } from "./formats.ts
 import type { WireResponse } from "./platform.ts";
 import type { UploadResult } from "./types.ts";
 
-/** The limit of a response that is not a file. Problems and receipts are far smaller; more is not read into memory. */
+/**
+ * The limit of a response that is not a file. Problems and receipts are far smaller; more is not
+ * read into memory.
+ */
 export const RESPONSE_MAX_BYTES: number = 1024 * 1024;
 
-// Which failures a retry may help against. The error catalogue itself (core/errors.ts) is too large for a page to load;
-// test/client/retry-advice.test.ts compares these sets with it.
+// Which failures a retry may help against. The error catalogue itself (core/errors.ts) is too large
+// for a page to load; test/client/retry-advice.test.ts compares these sets with it.
 
 /** Statuses after which the same request may succeed later. */
 const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([
@@ -107,7 +113,8 @@ export interface ExpectedFile {
 /**
  * Reads the response that reports a stored file.
  *
- * @throws FixityClientError `digest-mismatch` if another file was stored than was sent, `unexpected-answer`
+ * @throws FixityClientError `digest-mismatch` if another file was stored than was sent,
+ *   `unexpected-answer`
  */
 export function receiptIn({ status, text }: WireResponse, endpoint: string, expected: ExpectedFile): Receipt {
   const { url, digest, size, type, name, integrity } = parseObject(text) ?? {};
@@ -140,8 +147,9 @@ export function receiptIn({ status, text }: WireResponse, endpoint: string, expe
 }
 
 /**
- * The link of a receipt, absolute; `null` if it is not a bare http(s) link to the digest. Links are printed, copied and put
- * into pages, so nothing else may pass. The origin may be another one, which `UPLOAD_PUBLIC_URL` names.
+ * The link of a receipt, absolute; `null` if it is not a bare http(s) link to the digest. Links are
+ * printed, copied and put into pages, so nothing else may pass. The origin may be another one,
+ * which `UPLOAD_PUBLIC_URL` names.
  */
 function linkIn(url: string, endpoint: string, hex: string): string | null {
   const link = URL.parse(url, endpoint);

@@ -47,9 +47,13 @@ type State =
 
 /** What is known about whether the server has the content already. */
 type Presence =
-  /** The server knows the digest, so it has answered the question; or the answer no longer matters. */
+  /**
+   * The server knows the digest, so it has answered the question; or the answer no longer matters.
+   */
   | "settled"
-  /** The upload was created without a digest. The server is asked as soon as the digest is known. */
+  /**
+   * The upload was created without a digest. The server is asked as soon as the digest is known.
+   */
   | "open"
   /** The server has the content. */
   | "stored";
@@ -64,12 +68,13 @@ const MAX_RESTARTS = 2;
 const CANCEL_TIMEOUT_MS = 5000;
 
 /**
- * An upload over the IETF protocol (draft-ietf-httpbis-resumable-upload, interop version 9): an empty request creates it,
- * and others append to it. It is created empty because `fetch` does not show the 104 response that carries the URL while
- * content is being sent. No interop version is announced, because its only effect would be such responses.
+ * An upload over the IETF protocol (draft-ietf-httpbis-resumable-upload, interop version 9): an
+ * empty request creates it, and others append to it. It is created empty because `fetch` does not
+ * show the 104 response that carries the URL while content is being sent. No interop version is
+ * announced, because its only effect would be such responses.
  *
- * Each step sends one request and moves to the next state. A step that fails leaves a state from which the next attempt
- * finds out where the server stands.
+ * Each step sends one request and moves to the next state. A step that fails leaves a state from
+ * which the next attempt finds out where the server stands.
  */
 export class ResumableUpload {
   readonly #run: UploadRun;
@@ -201,7 +206,8 @@ export class ResumableUpload {
           "Content-Type": "application/partial-upload",
           "Upload-Offset": String(offset),
           "Upload-Complete": completes ? "?1" : "?0",
-          // asks proxies not to buffer the content (RFC 10036): what has not reached the server is lost with the connection
+          // asks proxies not to buffer the content (RFC 10036): what has not reached the server is
+          // lost with the connection
           ...(content.size > 0 && { Incremental: "?1" }),
           ...(completes && this.#digestFields()),
         },
@@ -241,7 +247,10 @@ export class ResumableUpload {
     return null;
   }
 
-  /** Counts the bytes of an append. On the way it judges the digest, since a long append may outlast its use. */
+  /**
+   * Counts the bytes of an append. On the way it judges the digest, since a long append may outlast
+   * its use.
+   */
   #counter(offset: number): (bytes: number) => void {
     const count = this.#run.meter.counter(offset);
     return (bytes) => {
@@ -265,8 +274,8 @@ export class ResumableUpload {
   }
 
   /**
-   * A 500 says that the server fails at this upload, not that it is unreachable: after a few in a row the upload starts
-   * over. An outage (502, 503, no connection) is waited for.
+   * A 500 says that the server fails at this upload, not that it is unreachable: after a few in a
+   * row the upload starts over. An outage (502, 503, no connection) is waited for.
    *
    * @throws FixityClientError
    */
@@ -278,7 +287,11 @@ export class ResumableUpload {
     return this.#restart(error);
   }
 
-  /** The server may have forgotten or lost the upload. @throws FixityClientError `error`, if it has not */
+  /**
+   * The server may have forgotten or lost the upload.
+   *
+   * @throws FixityClientError `error`, if it has not
+   */
   #afterLoss(error: unknown): null {
     if (!(error instanceof FixityClientError)) throw error;
     if (error.code === "upload-damaged") return this.#restart(error);
@@ -313,7 +326,10 @@ export class ResumableUpload {
     }
   }
 
-  /** Creates an upload with the digest, which is complete at once because the server has the content. Drops the other one. */
+  /**
+   * Creates an upload with the digest, which is complete at once because the server has the
+   * content. Drops the other one.
+   */
   async #claim(signal: AbortSignal): Promise<Receipt | null> {
     const response = await this.#requestCreation(signal);
     if (isComplete(response)) {

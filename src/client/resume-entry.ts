@@ -26,10 +26,16 @@ export const KEY_PREFIX = "fixity:";
 /** How long an entry lives if the server does not say how long it keeps the upload. */
 const DEFAULT_AGE_MS = 24 * 3_600_000;
 
-/** Keys of uploads that run in this page or process: a second upload of the same file must not take over the first. */
+/**
+ * Keys of uploads that run in this page or process: a second upload of the same file must not take
+ * over the first.
+ */
 export type KeysInUse = Set<string>;
 
-/** The entry of one upload in the storage, by which a later run resumes it. Failures of the storage are ignored. */
+/**
+ * The entry of one upload in the storage, by which a later run resumes it. Failures of the storage
+ * are ignored.
+ */
 export class ResumeEntry {
   readonly #storage: UploadStorage;
   readonly #key: string;

@@ -27,7 +27,10 @@ export interface RetrierOptions {
   readonly policy: RetryPolicy;
 }
 
-/** Repeats a step until it succeeds: through interruptions, broken connections, times without network, and busy servers. */
+/**
+ * Repeats a step until it succeeds: through interruptions, broken connections, times without
+ * network, and busy servers.
+ */
 export class Retrier {
   readonly #control: AttemptControl;
   readonly #network: Network;
@@ -42,9 +45,11 @@ export class Retrier {
   }
 
   /**
-   * Runs a step until it succeeds. An interrupted step runs again at once, and finds out by itself what has changed.
+   * Runs a step until it succeeds. An interrupted step runs again at once, and finds out by itself
+   * what has changed.
    *
-   * @throws FixityClientError `aborted`, an error that is not retryable, or the last one after too many attempts
+   * @throws FixityClientError `aborted`, an error that is not retryable, or the last one after too
+   *   many attempts
    */
   async run<T>(step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     for (;;) {

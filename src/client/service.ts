@@ -12,8 +12,9 @@ const MAX_REDIRECTS = 5;
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Fields that a browser may keep while it follows a redirect by itself: it removes `Authorization` when the origin changes
- * (Fetch, HTTP-redirect fetch), and the others hold no secret. Every other field would reach the target.
+ * Fields that a browser may keep while it follows a redirect by itself: it removes `Authorization`
+ * when the origin changes (Fetch, HTTP-redirect fetch), and the others hold no secret. Every other
+ * field would reach the target.
  */
 const SAFE_WHEN_FOLLOWED: ReadonlySet<string> = new Set([
   "accept",
@@ -49,13 +50,14 @@ interface Hop {
 }
 
 /**
- * The service at an endpoint. Sends requests with the client's own fields, and turns every unsuccessful response into an
- * error.
+ * The service at an endpoint. Sends requests with the client's own fields, and turns every
+ * unsuccessful response into an error.
  *
- * The client's fields (`headers`) may be secrets, so only the endpoint's origin receives them. Redirects of `GET` and
- * `HEAD` are followed here, one at a time, with the fields that belong to each URL. A redirect of any other request is an
- * error. Browsers hide where a redirect leads: there, a request with fields that a browser would pass on is first sent
- * with `redirect: "manual"`, and after a redirect once more without them.
+ * The client's fields (`headers`) may be secrets, so only the endpoint's origin receives them.
+ * Redirects of `GET` and `HEAD` are followed here, one at a time, with the fields that belong to
+ * each URL. A redirect of any other request is an error. Browsers hide where a redirect leads:
+ * there, a request with fields that a browser would pass on is first sent with
+ * `redirect: "manual"`, and after a redirect once more without them.
  */
 export class Service {
   /** Without a slash at its end. */
@@ -101,7 +103,10 @@ export class Service {
     }
   }
 
-  /** Sends a `GET` whose body is read as it arrives, whatever the status. Rejects with the errors of `fetch`. */
+  /**
+   * Sends a `GET` whose body is read as it arrives, whatever the status. Rejects with the errors of
+   * `fetch`.
+   */
   async open(url: string, headers: Fields, signal: AbortSignal): Promise<Response> {
     const { response } = await this.#follow("GET", url, async ({ url, own, redirect }) => {
       const response = await this.#platform.fetch(url, { headers: { ...own, ...headers }, signal, redirect });
@@ -137,7 +142,8 @@ export class Service {
   /**
    * The client's own fields for a URL: none for another origin.
    *
-   * @throws FixityClientError `headers-failed`, `invalid-option`: neither is a failure of the network, so nothing is retried
+   * @throws FixityClientError `headers-failed`, `invalid-option`: neither is a failure of the
+   *   network, so nothing is retried
    */
   async #headersFor(url: string): Promise<Fields> {
     if (new URL(url).origin !== this.#origin) return {};
@@ -163,7 +169,10 @@ async function callHeaders(headers: () => Fields | Promise<Fields>): Promise<Fie
   }
 }
 
-/** Aborts a request that sends no byte for too long. It does not watch before the first byte, nor after the last. */
+/**
+ * Aborts a request that sends no byte for too long. It does not watch before the first byte, nor
+ * after the last.
+ */
 class StallWatch {
   readonly #controller = new AbortController();
   readonly #timeout: number;

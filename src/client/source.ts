@@ -7,7 +7,10 @@ import type { UploadSource } from "./types.ts";
 export interface SourceFacts {
   readonly name: string | null;
   readonly type: string | null;
-  /** Distinguishes the file from others of its size and time; `null` if the source cannot be recognised later. */
+  /**
+   * Distinguishes the file from others of its size and time; `null` if the source cannot be
+   * recognised later.
+   */
   readonly identity: string | null;
   /** Milliseconds since 1970, or `null`. */
   readonly lastModified: number | null;
@@ -51,7 +54,10 @@ function factsOf(blob: Blob): SourceFacts {
   return { name, type, identity: webkitRelativePath || name, lastModified };
 }
 
-/** @throws FixityClientError `invalid-source` for a buffer that was transferred away, which would be an empty file */
+/**
+ * @throws FixityClientError `invalid-source` for a buffer that was transferred away, which would be
+ *   an empty file
+ */
 function bytesOf(source: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const buffer = source instanceof ArrayBuffer ? source : source.buffer;
   if (buffer.detached) throw new FixityClientError("invalid-source", "The buffer is detached: its bytes are gone.");
@@ -60,7 +66,8 @@ function bytesOf(source: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array
 }
 
 /**
- * Refuses a Node stream that has ended or failed: iterating it yields no bytes, which would be an empty file.
+ * Refuses a Node stream that has ended or failed: iterating it yields no bytes, which would be an
+ * empty file.
  *
  * @throws FixityClientError `invalid-source`
  */
@@ -100,7 +107,10 @@ function chunksOf(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array>
   })();
 }
 
-/** Whether a web stream was read from or cancelled. The constructor of a response refuses such a stream (Fetch, 5.3). */
+/**
+ * Whether a web stream was read from or cancelled. The constructor of a response refuses such a
+ * stream (Fetch, 5.3).
+ */
 function isDisturbed(stream: ReadableStream<Uint8Array>): boolean {
   try {
     void new Response(stream);
@@ -117,7 +127,9 @@ export interface Append {
   readonly isLast: boolean;
 }
 
-/** Yields an upload's appends in the order of their offsets, and bytes that got lost a second time. */
+/**
+ * Yields an upload's appends in the order of their offsets, and bytes that got lost a second time.
+ */
 export interface AppendSource {
   /** Bytes of the file; `null` while that is unknown. */
   readonly total: number | null;
@@ -152,7 +164,10 @@ export interface StreamAppendsOptions {
   readonly concat: Platform["concat"];
 }
 
-/** The appends of a stream. Bytes that the server has not acknowledged are kept in memory: those of one append. */
+/**
+ * The appends of a stream. Bytes that the server has not acknowledged are kept in memory: those of
+ * one append.
+ */
 export class StreamAppends implements AppendSource {
   /** Resolves when the stream was read to its end. */
   readonly ended: Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * What can be uploaded. In Node a string is the path of a file, and a `URL` is one of the scheme `file:`. A stream is read
- * once: its upload survives a broken connection, but cannot be resumed by another page or process.
+ * What can be uploaded. In Node a string is the path of a file, and a `URL` is one of the scheme
+ * `file:`. A stream is read once: its upload survives a broken connection, but cannot be resumed by
+ * another page or process.
  */
 export type UploadSource =
   | Blob
@@ -11,7 +12,10 @@ export type UploadSource =
   | string
   | URL;
 
-/** Header fields for every request, or a function that returns them. It is called for each request, so it can renew tokens. */
+/**
+ * Header fields for every request, or a function that returns them. It is called for each request,
+ * so it can renew tokens.
+ */
 export type ClientHeaders =
   | Readonly<Record<string, string>>
   | (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>);
@@ -25,7 +29,8 @@ export interface RetryOptions {
    */
   readonly attempts?: number | undefined;
   /**
-   * Milliseconds: the upper limit of the first delay. It doubles with each failure; the delay is a random part of it.
+   * Milliseconds: the upper limit of the first delay. It doubles with each failure; the delay is a
+   * random part of it.
    *
    * @default 500
    */
@@ -37,8 +42,8 @@ export interface RetryOptions {
    */
   readonly maxDelay?: number | undefined;
   /**
-   * Milliseconds without a byte sent after which a request is aborted, as when a phone changes networks. The time that the
-   * server takes after the last byte does not count.
+   * Milliseconds without a byte sent after which a request is aborted, as when a phone changes
+   * networks. The time that the server takes after the last byte does not count.
    *
    * @default 60000
    */
@@ -46,8 +51,8 @@ export interface RetryOptions {
 }
 
 /**
- * Remembers interrupted uploads, so that another page or process can resume them. Its failures are ignored: the upload then
- * starts over.
+ * Remembers interrupted uploads, so that another page or process can resume them. Its failures are
+ * ignored: the upload then starts over.
  */
 export interface UploadStorage {
   get(key: string): string | null | Promise<string | null>;
@@ -57,15 +62,19 @@ export interface UploadStorage {
 
 /** Options of a client. */
 export interface ClientOptions {
-  /** The collection, such as `https://files.example.com/uploads`. In browsers it may be relative to the page. */
+  /**
+   * The collection, such as `https://files.example.com/uploads`. In browsers it may be relative to
+   * the page.
+   */
   readonly endpoint: string | URL;
   /** Sent to the endpoint's origin only. */
   readonly headers?: ClientHeaders | undefined;
   /**
    * Sends all requests.
    *
-   * @default in browsers `XMLHttpRequest` for content, because `fetch` does not report how much of it was sent, and
-   *   `fetch` for everything else; in Node its HTTP client, and `fetch` for downloads
+   * @default in browsers `XMLHttpRequest` for content, because `fetch` does not report how much of
+   *   it was sent, and `fetch` for everything else; in Node its HTTP client, and `fetch` for
+   *   downloads
    */
   readonly fetch?: typeof globalThis.fetch | undefined;
   /**
@@ -82,8 +91,9 @@ export interface ClientOptions {
    */
   readonly storage?: UploadStorage | null | undefined;
   /**
-   * Browsers only: creates the worker that hashes, from a script of the page's own origin. `null` for none: then uploads
-   * declare no digest, no content is found to be stored already, and downloads fail, because they cannot be verified.
+   * Browsers only: creates the worker that hashes, from a script of the page's own origin. `null`
+   * for none: then uploads declare no digest, no content is found to be stored already, and
+   * downloads fail, because they cannot be verified.
    *
    * @default `new Worker(new URL("./hash-worker.js", import.meta.url), { type: "module" })`
    */
@@ -98,8 +108,8 @@ export interface HashWorker {
 }
 
 /**
- * What an upload is doing. `hashing`: it computes the digest, and sends nothing meanwhile. `sending`: it sends. `storing`:
- * all bytes are sent, and the server makes them durable.
+ * What an upload is doing. `hashing`: it computes the digest, and sends nothing meanwhile.
+ * `sending`: it sends. `storing`: all bytes are sent, and the server makes them durable.
  */
 export type UploadPhase = "hashing" | "sending" | "storing";
 
@@ -128,33 +138,37 @@ export interface UploadOptions {
    * @default that of a `Blob`
    */
   readonly type?: string | undefined;
-  /** An error that it throws does not affect the upload: it is an uncaught error of the page or process. */
+  /**
+   * An error that it throws does not affect the upload: it is an uncaught error of the page or
+   * process.
+   */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
   /**
-   * Stops the upload, with the error `aborted`. If the client remembers the upload, the server keeps what has arrived, and
-   * the next upload of the same file resumes from there; otherwise the upload is cancelled. {@link Upload.abort} cancels it
-   * in any case.
+   * Stops the upload, with the error `aborted`. If the client remembers the upload, the server
+   * keeps what has arrived, and the next upload of the same file resumes from there; otherwise the
+   * upload is cancelled. {@link Upload.abort} cancels it in any case.
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to resume what an earlier run has sent, and to remember this one. Needs a storage, and a file or a
-   * `fingerprint`.
+   * Whether to resume what an earlier run has sent, and to remember this one. Needs a storage, and
+   * a file or a `fingerprint`.
    *
    * @default true
    */
   readonly resume?: boolean | undefined;
   /**
-   * What identifies the file later, besides its size, name and type. For sources that are otherwise indistinguishable.
+   * What identifies the file later, besides its size, name and type. For sources that are otherwise
+   * indistinguishable.
    *
    * @default the name or path of a file, and its modification time
    */
   readonly fingerprint?: string | undefined;
   /**
-   * The digest by which the server verifies the bytes, and finds out whether it has them: `sha256:<hex>` if it is known,
-   * `true` to compute it in any case, `false` for none.
+   * The digest by which the server verifies the bytes, and finds out whether it has them:
+   * `sha256:<hex>` if it is known, `true` to compute it in any case, `false` for none.
    *
-   * @default computed, unless the network turns out to be about as fast as hashing: then it would save next to nothing, and
-   *   the upload does not wait for it
+   * @default computed, unless the network turns out to be about as fast as hashing: then it would
+   *   save next to nothing, and the upload does not wait for it
    */
   readonly declare?: boolean | string | undefined;
 }
@@ -184,7 +198,10 @@ export interface Upload {
   /** Rejects with a `FixityClientError`. */
   readonly done: Promise<UploadResult>;
   readonly isPaused: boolean;
-  /** Stops sending. The server keeps what has arrived until it expires; another upload may run meanwhile. */
+  /**
+   * Stops sending. The server keeps what has arrived until it expires; another upload may run
+   * meanwhile.
+   */
   pause(): void;
   /** Continues from what the server has. */
   resume(): void;
@@ -209,19 +226,26 @@ export interface BlobInfo {
 /** Options of one download. */
 export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** The file's first bytes, from an earlier download: they are verified with the rest, and not fetched again. */
+  /**
+   * The file's first bytes, from an earlier download: they are verified with the rest, and not
+   * fetched again.
+   */
   readonly have?: AsyncIterable<Uint8Array> | undefined;
 }
 
 /** A file that is being fetched. */
 export interface Download extends Omit<BlobInfo, "size"> {
-  /** Bytes; `null` in browsers behind a proxy that compresses the file, and if the server sends no length. */
+  /**
+   * Bytes; `null` in browsers behind a proxy that compresses the file, and if the server sends no
+   * length.
+   */
   readonly size: number | null;
   /** The number of bytes in `have`, behind which the stream begins. */
   readonly offset: number;
   /**
-   * The bytes from `offset` on. A broken connection is resumed. If the bytes are not those that the link names, the stream
-   * fails at its end with the code `digest-mismatch`: use nothing of it before it has ended well.
+   * The bytes from `offset` on. A broken connection is resumed. If the bytes are not those that the
+   * link names, the stream fails at its end with the code `digest-mismatch`: use nothing of it
+   * before it has ended well.
    */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
@@ -241,7 +265,11 @@ export interface Client {
    * @throws `FixityClientError` also `blob-not-found`
    */
   readonly download: (link: string | URL, options?: DownloadOptions) => Promise<Download>;
-  /** Returns what is stored under a link, or `null` if the service says that nothing is. @throws `FixityClientError` */
+  /**
+   * Returns what is stored under a link, or `null` if the service says that nothing is.
+   *
+   * @throws `FixityClientError`
+   */
   readonly stat: (
     link: string | URL,
     options?: { readonly signal?: AbortSignal | undefined },

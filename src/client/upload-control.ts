@@ -3,8 +3,8 @@ import type { Permit, Semaphore } from "../base/semaphore.ts";
 import { abortError } from "./errors.ts";
 
 /**
- * What a user does to one upload: pause, resume and cancel. It also holds the upload's permit among those that run at the
- * same time: a paused upload releases it, so that others run meanwhile.
+ * What a user does to one upload: pause, resume and cancel. It also holds the upload's permit among
+ * those that run at the same time: a paused upload releases it, so that others run meanwhile.
  */
 export class UploadControl {
   readonly #semaphore: Semaphore;
@@ -22,7 +22,9 @@ export class UploadControl {
     return this.#cancelled.signal;
   }
 
-  /** The signal of the current attempt: aborted when the upload is paused, cancelled or interrupted. */
+  /**
+   * The signal of the current attempt: aborted when the upload is paused, cancelled or interrupted.
+   */
   get current(): AbortSignal {
     return this.#attempt.signal;
   }
@@ -73,7 +75,11 @@ export class UploadControl {
     this.#permit = null;
   }
 
-  /** Waits for `work`, which knows no signal, within the current attempt. @throws the reason of its signal */
+  /**
+   * Waits for `work`, which knows no signal, within the current attempt.
+   *
+   * @throws the reason of its signal
+   */
   wait<T>(work: Promise<T>): Promise<T> {
     return abortRace(work, this.current);
   }

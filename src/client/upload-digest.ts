@@ -6,13 +6,18 @@ import type { UploadControl } from "./upload-control.ts";
 const MEASURED_MIN_BYTES = 256 * 1024;
 /** Milliseconds below which a measurement of hashing says more about the start of the worker. */
 const WARM_UP_MS = 300;
-/** How many times as long as hashing all sending must take for the digest to be worth waiting for. */
+/**
+ * How many times as long as hashing all sending must take for the digest to be worth waiting for.
+ */
 const WORTHWHILE_FACTOR = 8;
-/** Seconds below which a file is sent at once: asking the server first costs a round trip of its own. */
+/**
+ * Seconds below which a file is sent at once: asking the server first costs a round trip of its
+ * own.
+ */
 const ASKING_MIN_S = 0.5;
 /**
- * The share of the sending time that hashing may take. Above it less than half of the bytes can be saved, and on machines
- * with few cores hashing and sending slow each other down.
+ * The share of the sending time that hashing may take. Above it less than half of the bytes can be
+ * saved, and on machines with few cores hashing and sending slow each other down.
  */
 const TOO_LATE_SHARE = 1 / 2;
 /** Seconds that hashing may take in any case. */
@@ -22,14 +27,20 @@ const REPORT_INTERVAL_MS = 100;
 
 /** What to do about a digest that is being computed. */
 export type DigestAdvice =
-  /** Send nothing before it is known: that takes little time, and saves much if the server has the content. */
+  /**
+   * Send nothing before it is known: that takes little time, and saves much if the server has the
+   * content.
+   */
   | "wait"
   /** Send while it is computed. */
   | "proceed"
   /** Do without it: all bytes will be sent before it is known, or soon after. */
   | "give-up";
 
-/** How fast this machine hashes and the network sends, in bytes per second. One for all uploads of a client. */
+/**
+ * How fast this machine hashes and the network sends, in bytes per second. One for all uploads of a
+ * client.
+ */
 export class TransferRates {
   #hashing: number | null = null;
   #sending: number | null = null;
@@ -49,7 +60,10 @@ export class TransferRates {
     this.#sending = averaged(this.#sending, bytes, ms);
   }
 
-  /** Advises about a file of which `toHash` bytes are still to be hashed and `toSend` bytes to be sent. */
+  /**
+   * Advises about a file of which `toHash` bytes are still to be hashed and `toSend` bytes to be
+   * sent.
+   */
   advice({ toHash, toSend }: { readonly toHash: number; readonly toSend: number }): DigestAdvice {
     if (this.#hashing === null || this.#sending === null) return "proceed";
     const hashing = toHash / this.#hashing;
@@ -65,7 +79,10 @@ function averaged(rate: number | null, bytes: number, ms: number): number | null
   return rate === null ? measured : (rate + measured) / 2;
 }
 
-/** Computes a digest in hex. Reports the bytes that were hashed so far, and stops when the signal is aborted. */
+/**
+ * Computes a digest in hex. Reports the bytes that were hashed so far, and stops when the signal is
+ * aborted.
+ */
 export type DigestWork = (onHashed: (bytes: number) => void, signal: AbortSignal) => Promise<string> | string;
 
 type DigestState =
@@ -76,7 +93,10 @@ type DigestState =
 
 /** The digest that an upload declares to the server. */
 export class UploadDigest {
-  /** Resolves with the digest in hex, or with `null` if there will be none. Rejects if the bytes cannot be read. */
+  /**
+   * Resolves with the digest in hex, or with `null` if there will be none. Rejects if the bytes
+   * cannot be read.
+   */
   readonly settled: Promise<string | null>;
   /** Whether the digest must be declared even if computing it takes longer than sending. */
   isRequired = false;
@@ -90,7 +110,8 @@ export class UploadDigest {
     this.#state = state;
     this.#rates = rates;
     this.settled = work === null ? Promise.resolve(this.hex) : this.#run(work);
-    // a failure reaches those that await the digest; until then it must not be an unhandled rejection
+    // a failure reaches those that await the digest; until then it must not be an unhandled
+    // rejection
     this.settled.catch(() => null);
   }
 
@@ -113,7 +134,8 @@ export class UploadDigest {
   }
 
   /**
-   * Decides whether to wait for the digest while the upload stands at an offset. Gives it up if it would come too late.
+   * Decides whether to wait for the digest while the upload stands at an offset. Gives it up if it
+   * would come too late.
    *
    * @param total `null` for a stream, which is hashed as it is read
    */
@@ -133,7 +155,9 @@ export class UploadDigest {
     this.#givenUp.abort();
   }
 
-  /** Waits for what follows from the digest, while nothing is sent, and reports how far hashing is. */
+  /**
+   * Waits for what follows from the digest, while nothing is sent, and reports how far hashing is.
+   */
   async wait(outcome: Promise<unknown>, { meter, control }: { meter: Meter; control: UploadControl }): Promise<void> {
     meter.hashed(this.#hashedBytes);
     const reports = setInterval(() => meter.hashed(this.#hashedBytes), REPORT_INTERVAL_MS);

@@ -1,4 +1,7 @@
-/** One upload, from the source that the caller passes to the result: opens the source and decides how it is sent. */
+/**
+ * One upload, from the source that the caller passes to the result: opens the source and decides
+ * how it is sent.
+ */
 import type { Semaphore } from "../base/semaphore.ts";
 import { AppendSize } from "./append-size.ts";
 import { asClientError, FixityClientError } from "./errors.ts";
@@ -125,7 +128,10 @@ export class UploadHandle implements Upload {
 
 interface SendingOptions {
   readonly platform: Platform;
-  /** The digest in hex, or whether to compute it; `null` to compute it as long as that does not delay the upload. */
+  /**
+   * The digest in hex, or whether to compute it; `null` to compute it as long as that does not
+   * delay the upload.
+   */
   readonly declare: boolean | string | null;
   readonly entry: ResumeEntry | null;
   /** Whether the server should keep the bytes of an upload that is stopped. */
@@ -146,7 +152,8 @@ class Sending {
   async send({ content, stream }: OpenedSource): Promise<Receipt> {
     if (stream !== null) return this.#sendStream(stream);
     const receipt = await this.#sendFile(content);
-    // A browser may read a file as it was when it was chosen, although it has grown or changed since.
+    // A browser may read a file as it was when it was chosen, although it has grown or changed
+    // since.
     await assertUnchanged(content);
     return receipt;
   }
@@ -155,7 +162,8 @@ class Sending {
     try {
       return await this.#sendFileOnce(content);
     } catch (error) {
-      // An earlier run may have sent another file, or bytes were damaged on the way: once more, from the beginning.
+      // An earlier run may have sent another file, or bytes were damaged on the way: once more,
+      // from the beginning.
       if (!(error instanceof FixityClientError) || error.code !== "digest-mismatch") throw error;
       if (typeof this.#options.declare === "string") throw error;
       return this.#sendFileOnce(content);
@@ -181,7 +189,8 @@ class Sending {
       }
       return await this.#sendAppends(new FileAppends(content), digest, new AppendSize());
     } catch (error) {
-      // a store without resumable uploads: the server takes an empty creation for a form without a file
+      // a store without resumable uploads: the server takes an empty creation for a form without a
+      // file
       if (!(error instanceof FixityClientError) || error.code !== "missing-file" || size === 0) throw error;
       return await this.#sendPlain(content, digest.hex);
     } finally {

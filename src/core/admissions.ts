@@ -27,13 +27,18 @@ export class Admission implements Disposable {
     return this.#ending;
   }
 
-  /** Sets the listener that is called, once, when the work must end; immediately if it already must. */
+  /**
+   * Sets the listener that is called, once, when the work must end; immediately if it already must.
+   */
   onInterrupt(listener: (reason: FixityError) => void): void {
     this.#listener = listener;
     if (this.#interrupted !== null) listener(this.#interrupted);
   }
 
-  /** The work can be continued later from now on, so it is interrupted as soon as the service is closing. */
+  /**
+   * The work can be continued later from now on, so it is interrupted as soon as the service is
+   * closing.
+   */
   endAtOnce(listener: (reason: FixityError) => void): void {
     this.#ending = "at-once";
     this.onInterrupt(listener);
@@ -83,10 +88,11 @@ export class Admissions {
   }
 
   /**
-   * Refuses new work and resolves when all running work has ended: by itself within `timeout` milliseconds, or interrupted.
-   * Later calls wait for the first one.
+   * Refuses new work and resolves when all running work has ended: by itself within `timeout`
+   * milliseconds, or interrupted. Later calls wait for the first one.
    *
-   * @throws FixityError `store-unavailable` if work is still running {@link SAVE_TIMEOUT_MS} after it was interrupted
+   * @throws FixityError `store-unavailable` if work is still running {@link SAVE_TIMEOUT_MS} after
+   *   it was interrupted
    */
   close(timeout: number): Promise<void> {
     // A microtask later, so that listeners of an interruption already see the service closing.

@@ -7,8 +7,8 @@ export interface ByteSpan {
 }
 
 /**
- * One range of bytes as requested, before the size of the blob is known (RFC 9110, section 14.1.2): a first and a last
- * byte, a first byte and everything after it, or a suffix.
+ * One range of bytes as requested, before the size of the blob is known (RFC 9110, section 14.1.2):
+ * a first and a last byte, a first byte and everything after it, or a suffix.
  */
 export class ByteRange {
   /** Position of the first byte; `null` for a suffix range. */

@@ -12,7 +12,10 @@ import type { Uploads } from "./uploads/uploads.ts";
 
 const DIGEST = Digest.fromBytes(createHash("sha256").update("hello").digest()) ?? assert.fail("no digest");
 
-/** A source that stalls after its chunks. `reached` resolves when a reader waits for more, `left` when it gives up. */
+/**
+ * A source that stalls after its chunks. `reached` resolves when a reader waits for more, `left`
+ * when it gives up.
+ */
 class Standstill implements AsyncIterableIterator<Uint8Array> {
   readonly reached = Promise.withResolvers<void>();
   readonly left = Promise.withResolvers<void>();

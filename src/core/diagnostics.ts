@@ -2,21 +2,30 @@ import { channel, type Channel } from "node:diagnostics_channel";
 import { FixityError } from "./errors.ts";
 
 /**
- * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost nothing while nothing
- * subscribes, and a subscriber cannot change or delay what it observes. Durations are in milliseconds, sizes in bytes.
+ * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost
+ * nothing while nothing subscribes, and a subscriber cannot change or delay what it observes.
+ * Durations are in milliseconds, sizes in bytes.
  *
  *     import { subscribe } from "node:diagnostics_channel";
  *     subscribe("fixity:upload", (event) => …);
  */
 
-/** An upload ended: the plain upload of one request, or a resumable upload with its last append. A claim of stored content is an upload too. */
+/**
+ * An upload ended: the plain upload of one request, or a resumable upload with its last append. A
+ * claim of stored content is an upload too.
+ */
 export interface UploadEvent {
   readonly kind: "plain" | "resumable";
-  /** `stored` and `existed` were acknowledged; `failed` covers refusals, disconnects and store errors. */
+  /**
+   * `stored` and `existed` were acknowledged; `failed` covers refusals, disconnects and store
+   * errors.
+   */
   readonly outcome: "stored" | "existed" | "failed";
   /** The error's code; `null` unless the upload failed. */
   readonly code: string | null;
-  /** Bytes of a plain upload that arrived, 0 for a claim; bytes of a resumable upload as a whole. */
+  /**
+   * Bytes of a plain upload that arrived, 0 for a claim; bytes of a resumable upload as a whole.
+   */
   readonly size: number;
   /** Of a resumable upload, the duration of its last request. */
   readonly durationMs: number;
@@ -24,7 +33,9 @@ export interface UploadEvent {
 
 /** The response to a GET of a blob ended. */
 export interface DownloadEvent {
-  /** `complete` if every byte was handed to the socket; `delegated` if another server sends them. */
+  /**
+   * `complete` if every byte was handed to the socket; `delegated` if another server sends them.
+   */
   readonly outcome: "complete" | "aborted" | "failed" | "delegated";
   readonly status: number;
   /** Bytes of content that were sent. */
@@ -78,7 +89,8 @@ export const cleanupEnded: Seam<CleanupEvent> = new Seam("fixity:cleanup");
 /**
  * Publishes that an upload ended.
  *
- * @param startedAt what `performance.now()` returned at its start, or at the start of its last request
+ * @param startedAt what `performance.now()` returned at its start, or at the start of its last
+ *   request
  */
 export function publishUpload(
   kind: UploadEvent["kind"],

@@ -3,7 +3,8 @@ import { FixityError } from "./errors.ts";
 const HEX = /^[0-9a-f]{64}$/;
 
 /**
- * The name of bytes: their SHA-256. Only the parsers below make values, so it is safe to build a path or a key from one.
+ * The name of bytes: their SHA-256. Only the parsers below make values, so it is safe to build a
+ * path or a key from one.
  */
 export class Digest {
   /** 64 lower-case hex digits. */
@@ -25,7 +26,8 @@ export class Digest {
   }
 
   /**
-   * Parses `sha256:<hex>`, the form of the OCI image specification ("Digests"), or the bare hex digits.
+   * Parses `sha256:<hex>`, the form of the OCI image specification ("Digests"), or the bare hex
+   * digits.
    *
    * @throws FixityError `invalid-digest`
    */

@@ -1,7 +1,8 @@
 /**
  * Whether a retry helps after a failure, and which one:
  *
- * - `never`: the same request fails again. Something about it, the file or the service has to change first.
+ * - `never`: the same request fails again. Something about it, the file or the service has to
+ *   change first.
  * - `later`: the same request may succeed later.
  * - `resend`: the content was incomplete or damaged in transit. Send it again.
  * - `resume`: ask the upload for its offset and continue from there.
@@ -14,7 +15,9 @@ export type RetryAdvice = "never" | "later" | "resend" | "resume" | "resize" | "
 export interface ErrorRow {
   /** The HTTP status. */
   readonly status: number;
-  /** The `title` of the problem document (RFC 9457): the same text for every failure of this code. */
+  /**
+   * The `title` of the problem document (RFC 9457): the same text for every failure of this code.
+   */
   readonly title: string;
   readonly retry: RetryAdvice;
   /** The `Retry-After` of the response. */
@@ -24,8 +27,9 @@ export interface ErrorRow {
 }
 
 /**
- * The error catalogue: one row for every failure that fixity reports, by its stable lower-case code. The HTTP responses and
- * the command line read it; tests compare `docs/errors.md` and the client's retry rules with it, in both directions.
+ * The error catalogue: one row for every failure that fixity reports, by its stable lower-case
+ * code. The HTTP responses and the command line read it; tests compare `docs/errors.md` and the
+ * client's retry rules with it, in both directions.
  */
 const CATALOGUE = {
   // Mistakes of the caller.
@@ -73,11 +77,13 @@ const CATALOGUE = {
   "append-limit-exceeded": { status: 413, title: "Content too large", retry: "resize" },
   /** One append has fewer bytes than required, and is not the last. */
   "append-too-small": { status: 400, title: "Content too small", retry: "resize" },
-  /** The content does not have the checksum that `Upload-Checksum` states. 460 is tus's own status. */
+  /**
+   * The content does not have the checksum that `Upload-Checksum` states. 460 is tus's own status.
+   */
   "checksum-mismatch": { status: 460, title: "Checksum mismatch", retry: "resend" },
   /**
-   * Saved bytes of an upload are lost or damaged: it can never be completed. 410 is used for nothing else: clients recognise
-   * this failure by it in responses to HEAD, which have no content.
+   * Saved bytes of an upload are lost or damaged: it can never be completed. 410 is used for
+   * nothing else: clients recognise this failure by it in responses to HEAD, which have no content.
    */
   "upload-damaged": { status: 410, title: "Upload damaged", retry: "restart" },
   /** The limit on unfinished uploads is reached. */
@@ -163,13 +169,17 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = CATALOGUE;
 export interface FixityErrorOptions {
   /** The underlying failure. Never shown to a client. */
   readonly cause?: unknown;
-  /** JSON values for the client, such as `{ limit: 1024 }`. They become members of the problem document. */
+  /**
+   * JSON values for the client, such as `{ limit: 1024 }`. They become members of the problem
+   * document.
+   */
   readonly facts?: Readonly<Record<string, string | number>>;
 }
 
 /**
- * The only error that fixity throws. The message is written for the client that made the request: it reveals no folder, no system
- * error and no other user's data. Those are in `cause`, for the log.
+ * The only error that fixity throws. The message is written for the client that made the request:
+ * it reveals no folder, no system error and no other user's data. Those are in `cause`, for the
+ * log.
  */
 export class FixityError extends Error {
   override readonly name = "FixityError";

@@ -2,9 +2,9 @@ import type { Digest } from "./digest.ts";
 import type { BlobStat, BlobStore } from "./store.ts";
 
 /**
- * Looks for content that need not be sent because it is stored already; a blob that is returned is durable. `absent` if the
- * store has no such blob. `unknown` if the sizes differ, or without a length: a damaged blob of the wrong size would look
- * like the right one.
+ * Looks for content that need not be sent because it is stored already; a blob that is returned is
+ * durable. `absent` if the store has no such blob. `unknown` if the sizes differ, or without a
+ * length: a damaged blob of the wrong size would look like the right one.
  */
 export async function findStored(
   blobs: BlobStore,

@@ -9,8 +9,9 @@
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
  *
- * A plain upload is staged in the store while it is hashed, and committed under its digest. The state of the service is in
- * the store alone: it may be restarted, and run several times over one store, at any moment.
+ * A plain upload is staged in the store while it is hashed, and committed under its digest. The
+ * state of the service is in the store alone: it may be restarted, and run several times over one
+ * store, at any moment.
  */
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts";
@@ -39,11 +40,15 @@ export interface PutOptions extends Naming {
   /** The largest size, if smaller than the service's own limit. */
   readonly maxSize?: number | undefined;
   /**
-   * Called when all bytes are staged and hashed, before they become a blob: the place for checks that need the end of a
-   * request, such as trailer fields. If it throws, the upload fails and nothing is stored.
+   * Called when all bytes are staged and hashed, before they become a blob: the place for checks
+   * that need the end of a request, such as trailer fields. If it throws, the upload fails and
+   * nothing is stored.
    */
   readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
-  /** {@link Fixity.lookUp} has just returned `absent` for `digest`, so the store need not check again. */
+  /**
+   * {@link Fixity.lookUp} has just returned `absent` for `digest`, so the store need not check
+   * again.
+   */
   readonly isKnownAbsent?: boolean | undefined;
   /** Aborts the upload; nothing is stored. */
   readonly signal?: AbortSignal | undefined;
@@ -94,16 +99,20 @@ export class Fixity implements AsyncDisposable {
     return this.#options.prefix;
   }
 
-  /** The origin of the public URL, such as `https://files.example.com`; `null` if links are relative. */
+  /**
+   * The origin of the public URL, such as `https://files.example.com`; `null` if links are
+   * relative.
+   */
   get publicOrigin(): string | null {
     return this.#options.publicOrigin;
   }
 
   /**
-   * Stores the bytes of `source`. When it returns, they are complete, verified and durable; when it throws, nothing is stored
-   * and the source has been closed.
+   * Stores the bytes of `source`. When it returns, they are complete, verified and durable; when it
+   * throws, nothing is stored and the source has been closed.
    *
-   * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…` code
+   * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…`
+   *   code
    */
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
     using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
@@ -145,9 +154,10 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * The receipt for content that is already stored with the announced length, or `null`: an upload that announces its digest
-   * and its length need not send its bytes. Without a length there is no receipt, because a damaged blob of the wrong size
-   * would look like the right one. The blob is durable when this returns.
+   * The receipt for content that is already stored with the announced length, or `null`: an upload
+   * that announces its digest and its length need not send its bytes. Without a length there is no
+   * receipt, because a damaged blob of the wrong size would look like the right one. The blob is
+   * durable when this returns.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
     const found = await this.lookUp(digest, options);
@@ -155,8 +165,9 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Like {@link claim}, but distinguishes why there is no receipt: `absent` if the store has no such blob (pass
-   * `isKnownAbsent` to {@link put} then), `unknown` without a length or if the blob has another size.
+   * Like {@link claim}, but distinguishes why there is no receipt: `absent` if the store has no
+   * such blob (pass `isKnownAbsent` to {@link put} then), `unknown` without a length or if the blob
+   * has another size.
    */
   async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
@@ -206,8 +217,9 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Removes what dead processes have left behind and expired uploads, and completes uploads whose server died after their
-   * last byte. If all of it succeeds, the store is marked for other servers.
+   * Removes what dead processes have left behind and expired uploads, and completes uploads whose
+   * server died after their last byte. If all of it succeeds, the store is marked for other
+   * servers.
    *
    * @throws FixityError the first failure, once everything has been tried
    */
@@ -241,9 +253,9 @@ export class Fixity implements AsyncDisposable {
   }
 
   /**
-   * Admits a request, for a protocol handler. Calls with the admission belong to the request: {@link close} does not refuse
-   * them, and waits until the admission is disposed of. When the time to finish is up, the admission's listener must end
-   * the request.
+   * Admits a request, for a protocol handler. Calls with the admission belong to the request:
+   * {@link close} does not refuse them, and waits until the admission is disposed of. When the time
+   * to finish is up, the admission's listener must end the request.
    *
    * @throws FixityError `shutting-down`
    */
@@ -255,15 +267,17 @@ export class Fixity implements AsyncDisposable {
    * Shuts the service down, before its process exits or its store is disposed of:
    *
    * 1. New work is refused with `shutting-down` from now on.
-   * 2. Appends to resumable uploads are interrupted at once: the bytes that have arrived are saved, and the appends fail with
-   *    `shutting-down` and the durable offset.
-   * 3. Plain uploads may finish within `timeout`. Then they are interrupted too, and nothing of them is stored.
+   * 2. Appends to resumable uploads are interrupted at once: the bytes that have arrived are saved,
+   *    and the appends fail with `shutting-down` and the durable offset.
+   * 3. Plain uploads may finish within `timeout`. Then they are interrupted too, and nothing of
+   *    them is stored.
    *
-   * Resolves when all of them have ended. It does not wait for downloads, which the server has to drain, and does not dispose
-   * of the store, which belongs to its creator. A second call waits for the first.
+   * Resolves when all of them have ended. It does not wait for downloads, which the server has to
+   * drain, and does not dispose of the store, which belongs to its creator. A second call waits for
+   * the first.
    *
-   * @throws FixityError `store-unavailable` if the store has not saved everything 10 s after the interruption: a store that
-   *   does not respond cannot keep the process from exiting
+   * @throws FixityError `store-unavailable` if the store has not saved everything 10 s after the
+   *   interruption: a store that does not respond cannot keep the process from exiting
    */
   close({ timeout = 30_000 }: CloseOptions = {}): Promise<void> {
     return this.#admissions.close(timeout);

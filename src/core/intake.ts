@@ -1,7 +1,8 @@
 /**
- * The one place where incoming bytes are counted, limited and hashed: plain uploads ({@link receive}), appends to resumable
- * uploads ({@link Intake} over {@link Hashes} that outlive a request), and the digests and checksums of a request's content
- * ({@link HashedSource}). Stores and routes do none of the three.
+ * The one place where incoming bytes are counted, limited and hashed: plain uploads
+ * ({@link receive}), appends to resumable uploads ({@link Intake} over {@link Hashes} that outlive
+ * a request), and the digests and checksums of a request's content ({@link HashedSource}). Stores
+ * and routes do none of the three.
  */
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
@@ -29,8 +30,8 @@ export interface Received {
 }
 
 /**
- * Passes a source through to a sink, never faster than the sink accepts it, and compares it with what was announced. A chunk
- * that exceeds a limit does not reach the sink.
+ * Passes a source through to a sink, never faster than the sink accepts it, and compares it with
+ * what was announced. A chunk that exceeds a limit does not reach the sink.
  *
  * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`
  */
@@ -68,7 +69,10 @@ export interface ByteLimit {
   readonly exceeded: (reached: number) => FixityError;
 }
 
-/** Hashes bytes as long as they stay within limits. Positions are those of the hashes: they go on where earlier bytes ended. */
+/**
+ * Hashes bytes as long as they stay within limits. Positions are those of the hashes: they go on
+ * where earlier bytes ended.
+ */
 export class Intake {
   readonly hashes: Hashes;
   readonly #limits: readonly ByteLimit[];
@@ -141,7 +145,10 @@ export class Hashes {
     for (const hash of this.#hashes.values()) hash.update(bytes);
   }
 
-  /** The hash of the bytes so far; more may follow. `null` for an algorithm that is not one of these. */
+  /**
+   * The hash of the bytes so far; more may follow. `null` for an algorithm that is not one of
+   * these.
+   */
   digest(algorithm: HashAlgorithm): Buffer | null {
     return this.#hashes.get(algorithm)?.digest() ?? null;
   }

@@ -6,14 +6,15 @@ type Result = IteratorResult<Uint8Array, undefined>;
 const DONE: Result = { done: true, value: undefined };
 
 /**
- * How long a reader whose upload is being taken over may still wait for its first bytes. Without this grace, several requests
- * for one upload could take it from each other for ever, before any of them has received a byte.
+ * How long a reader whose upload is being taken over may still wait for its first bytes. Without
+ * this grace, several requests for one upload could take it from each other for ever, before any of
+ * them has received a byte.
  */
 const FIRST_BYTES_GRACE_MS = 100;
 
 /**
- * Turns of the event loop without a chunk after which everything that had arrived has been read. A paused socket needs two:
- * one to resume, one to be read.
+ * Turns of the event loop without a chunk after which everything that had arrived has been read. A
+ * paused socket needs two: one to resume, one to be read.
  */
 const QUIET_TURNS = 5;
 
@@ -30,9 +31,9 @@ export interface Interruptions {
 }
 
 /**
- * A source whose reader can be interrupted while it waits for bytes: the read then fails with the signal's reason. It has
- * one listener per signal for its whole life. (Racing each read against the signal would leave one reaction behind per
- * chunk.)
+ * A source whose reader can be interrupted while it waits for bytes: the read then fails with the
+ * signal's reason. It has one listener per signal for its whole life. (Racing each read against the
+ * signal would leave one reaction behind per chunk.)
  */
 export class InterruptibleSource implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;

@@ -12,8 +12,9 @@ export function cleanExtension(extension: string | null): string | null {
 }
 
 /**
- * The last segment of a permanent link, `<digest>[.<extension>]`. The extension is a view of the blob and not part of its
- * name: it decides the media type and nothing else, so all links of one digest serve the same bytes.
+ * The last segment of a permanent link, `<digest>[.<extension>]`. The extension is a view of the
+ * blob and not part of its name: it decides the media type and nothing else, so all links of one
+ * digest serve the same bytes.
  */
 export class Link {
   readonly digest: Digest;
@@ -25,7 +26,9 @@ export class Link {
     this.extension = extension;
   }
 
-  /** A link to `digest`. An extension that is not 1 to 16 of `[a-z0-9]` once lower-cased is dropped. */
+  /**
+   * A link to `digest`. An extension that is not 1 to 16 of `[a-z0-9]` once lower-cased is dropped.
+   */
   static to(digest: Digest, extension: string | null = null): Link {
     return new Link(digest, cleanExtension(extension));
   }
@@ -51,7 +54,10 @@ export class Link {
     );
   }
 
-  /** The media type of the extension. The type served also depends on the setting `scripts` (`http/active-content.ts`). */
+  /**
+   * The media type of the extension. The type served also depends on the setting `scripts`
+   * (`http/active-content.ts`).
+   */
   get mediaType(): string {
     return mediaTypeOf(this.extension);
   }
@@ -70,7 +76,10 @@ export interface Receipt {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** The media type of the link's extension. Handlers serve code as plain text unless their option `scripts` is set. */
+  /**
+   * The media type of the link's extension. Handlers serve code as plain text unless their option
+   * `scripts` is set.
+   */
   readonly type: string;
   /** The file's own name, cleaned, or `null`. */
   readonly name: string | null;

@@ -1,10 +1,11 @@
 /**
- * Media types that the package `mime` (IANA's registry and mime-db) lacks, or lists with an extension that is hardly ever
- * used, by the usual extension of their files.
+ * Media types that the package `mime` (IANA's registry and mime-db) lacks, or lists with an
+ * extension that is hardly ever used, by the usual extension of their files.
  *
- * Sources: the aliases of freedesktop.org's shared-mime-info 2.2, and its own text, image, audio, video and font types;
- * RFC 2361 (audio/vnd.wave), RFC 9512 (application/yaml), RFC 9559 (video/matroska), RFC 9639 (audio/flac); what React Native (image/jpg),
- * Windows (application/x-zip-compressed), Android (audio/x-hx-aac-adts) and others send.
+ * Sources: the aliases of freedesktop.org's shared-mime-info 2.2, and its own text, image, audio,
+ * video and font types; RFC 2361 (audio/vnd.wave), RFC 9512 (application/yaml), RFC 9559
+ * (video/matroska), RFC 9639 (audio/flac); what React Native (image/jpg), Windows
+ * (application/x-zip-compressed), Android (audio/x-hx-aac-adts) and others send.
  */
 const NAMES: Readonly<Record<string, string>> = {
   "123": "application/lotus123 application/wk1 application/x-123 application/x-lotus123",

@@ -5,10 +5,10 @@ import { EXTENSIONS } from "./media-type-names.ts";
 export const OCTET_STREAM = "application/octet-stream";
 
 /**
- * Extensions whose type in the package `mime` is missing or wrong for most files. `.ts` and `.mts` are TypeScript far more
- * often than an MPEG stream, for which a browser would show a video player that cannot play them; streams are `.m2ts`. JPEG
- * has more extensions than the registered ones: Windows and Chrome save `.jfif`, and browsers offer `.pjpeg` and `.pjp` in
- * their file dialogs.
+ * Extensions whose type in the package `mime` is missing or wrong for most files. `.ts` and `.mts`
+ * are TypeScript far more often than an MPEG stream, for which a browser would show a video player
+ * that cannot play them; streams are `.m2ts`. JPEG has more extensions than the registered ones:
+ * Windows and Chrome save `.jfif`, and browsers offer `.pjpeg` and `.pjp` in their file dialogs.
  */
 const TYPES: Readonly<Record<string, string>> = {
   cts: "text/plain",
@@ -23,8 +23,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The media type of an extension (lower-case, without the dot), with `charset=utf-8` for text; `application/octet-stream`
- * for none or an unknown one.
+ * The media type of an extension (lower-case, without the dot), with `charset=utf-8` for text;
+ * `application/octet-stream` for none or an unknown one.
  */
 export function mediaTypeOf(extension: string | null): string {
   if (extension === null) return OCTET_STREAM;
@@ -33,7 +33,10 @@ export function mediaTypeOf(extension: string | null): string {
   return type.startsWith("text/") ? `${type}; charset=utf-8` : type;
 }
 
-/** The usual extension of a media type, or `null`. Everything after the type is ignored, well-formed or not. */
+/**
+ * The usual extension of a media type, or `null`. Everything after the type is ignored, well-formed
+ * or not.
+ */
 export function extensionOf(mediaType: string): string | null {
   const essence = /^[^\s;,]+/.exec(mediaType.trimStart())?.[0].toLowerCase() ?? "";
   if (essence === "" || essence === OCTET_STREAM) return null;

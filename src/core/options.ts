@@ -8,7 +8,9 @@ const DAY_MS = 24 * 3_600_000;
 
 /** The configuration of a fixity service. */
 export interface FixityOptions {
-  /** Where blobs are stored: `diskStore(…)`, `s3Store(…)`, `memoryStore()`, or a store of your own. */
+  /**
+   * Where blobs are stored: `diskStore(…)`, `s3Store(…)`, `memoryStore()`, or a store of your own.
+   */
   readonly store: BlobStore;
   /**
    * The largest size of a file, in bytes.
@@ -23,8 +25,9 @@ export interface FixityOptions {
    */
   readonly prefix?: string;
   /**
-   * The absolute URL in front of `prefix` in every returned link, such as `https://files.example.com`. Without it links are
-   * relative (`/uploads/…`): the host that a request names is never trusted.
+   * The absolute URL in front of `prefix` in every returned link, such as
+   * `https://files.example.com`. Without it links are relative (`/uploads/…`): the host that a
+   * request names is never trusted.
    */
   readonly publicUrl?: string;
   /** Limits on resumable uploads. */
@@ -34,7 +37,8 @@ export interface FixityOptions {
 /** Limits on resumable uploads. */
 export interface UploadLimitOptions {
   /**
-   * Milliseconds for which an unfinished upload is kept after its last save, and the outcome of a finished one.
+   * Milliseconds for which an unfinished upload is kept after its last save, and the outcome of a
+   * finished one.
    *
    * @default 24 h
    */
@@ -55,7 +59,9 @@ export interface ResolvedOptions {
   readonly store: BlobStore;
   readonly maxSize: number;
   readonly prefix: string;
-  /** The URL in front of a link's last segment: `/uploads/` or `https://files.example.com/uploads/`. */
+  /**
+   * The URL in front of a link's last segment: `/uploads/` or `https://files.example.com/uploads/`.
+   */
   readonly linkBase: string;
   /** The origin of `publicUrl`; `null` without one. */
   readonly publicOrigin: string | null;

@@ -13,7 +13,10 @@ export interface BlobSayings {
   readonly cacheControl?: string;
 }
 
-/** A URL that grants its bearer read access to one blob for a while. It is a secret: given to one client, never logged. */
+/**
+ * A URL that grants its bearer read access to one blob for a while. It is a secret: given to one
+ * client, never logged.
+ */
 export interface PresignedUrl {
   readonly url: string;
   /** The end of its validity. */

@@ -4,8 +4,9 @@ import { FixityError } from "./errors.ts";
 const HEX = /^[0-9a-f]{32}$/;
 
 /**
- * The name of a resumable upload: 128 random bits. Whoever knows it can continue the upload, so it must be unguessable.
- * Only this class makes values, so it is safe to build a path or a key from one.
+ * The name of a resumable upload: 128 random bits. Whoever knows it can continue the upload, so it
+ * must be unguessable. Only this class makes values, so it is safe to build a path or a key from
+ * one.
  */
 export class UploadId {
   /** 32 lower-case hex digits. */
@@ -26,7 +27,8 @@ export class UploadId {
   }
 
   /**
-   * Parses 32 lower-case hex digits. A malformed id and an unknown one get the same error, so that probing reveals nothing.
+   * Parses 32 lower-case hex digits. A malformed id and an unknown one get the same error, so that
+   * probing reveals nothing.
    *
    * @throws FixityError `upload-not-found`
    */

@@ -46,8 +46,9 @@ export function servedType(link: Link, scripts: boolean): string {
 }
 
 /**
- * On responses with active types, because the same link is refused for some destinations. Without it, a browser could reuse
- * a cached response for an image, say, as a script. Browsers reuse no response for which these fields differ.
+ * On responses with active types, because the same link is refused for some destinations. Without
+ * it, a browser could reuse a cached response for an image, say, as a script. Browsers reuse no
+ * response for which these fields differ.
  */
 export function varyOf(link: Link): Record<string, string> {
   return isActive(link) ? { Vary: "Sec-Fetch-Dest, Sec-Fetch-Site" } : {};
@@ -59,9 +60,9 @@ const FORBIDDEN_DESTINATION = /(?:worker|worklet)$|^(?:manifest|xslt)$/;
 const SCRIPT_DESTINATIONS: ReadonlySet<string> = new Set(["script", "style"]);
 
 /**
- * Refuses to serve a file as a worker, app manifest or XSLT style sheet and, unless `scripts`, as a script or style sheet of a
- * page on the same origin. Pages of other origins cannot load scripts and style sheets either without the setting, because
- * of the media type.
+ * Refuses to serve a file as a worker, app manifest or XSLT style sheet and, unless `scripts`, as a
+ * script or style sheet of a page on the same origin. Pages of other origins cannot load scripts
+ * and style sheets either without the setting, because of the media type.
  *
  * @throws FixityError `forbidden`
  */
@@ -81,7 +82,9 @@ export function refuseCodeDestination({ fields }: Exchange, scripts: boolean): v
   );
 }
 
-/** The token in a field such as `Sec-Fetch-Dest`: an item (RFC 9651) whose parameters are ignored. */
+/**
+ * The token in a field such as `Sec-Fetch-Dest`: an item (RFC 9651) whose parameters are ignored.
+ */
 function tokenOf(field = ""): string {
   return (field.split(";", 1)[0] ?? "").trim().toLowerCase();
 }

@@ -5,7 +5,10 @@ import type { Exchange } from "./exchange.ts";
 /** What a client wants to do, for `authorize`. */
 export type Action = "upload" | "read" | "delete";
 
-/** Decides whether a request may proceed. Throws a `FixityError` `unauthorized` or `forbidden` to refuse it. */
+/**
+ * Decides whether a request may proceed. Throws a `FixityError` `unauthorized` or `forbidden` to
+ * refuse it.
+ */
 export type Authorizer = (exchange: Exchange, action: Action) => Promise<void> | void;
 
 /** A 401 and its `WWW-Authenticate`, which every 401 must have (RFC 9110, section 15.5.2). */
@@ -19,10 +22,17 @@ export class Unauthorized extends FixityError {
   }
 }
 
-/** The challenge of bearer tokens (RFC 6750, section 3), and of authorizers that throw `unauthorized` without one. */
+/**
+ * The challenge of bearer tokens (RFC 6750, section 3), and of authorizers that throw
+ * `unauthorized` without one.
+ */
 const BEARER = "Bearer";
 
-/** Asks an authorizer. @throws FixityError whatever it throws; an `unauthorized` as {@link Unauthorized} */
+/**
+ * Asks an authorizer.
+ *
+ * @throws FixityError whatever it throws; an `unauthorized` as {@link Unauthorized}
+ */
 export async function authorize(authorizer: Authorizer, exchange: Exchange, action: Action): Promise<void> {
   try {
     await authorizer(exchange, action);
@@ -34,11 +44,12 @@ export async function authorize(authorizer: Authorizer, exchange: Exchange, acti
 }
 
 /**
- * An `authorize` that requires one of `tokens` as `Authorization: Bearer …` (RFC 6750) for uploads and removal. Reading needs
- * no token, because a link is its own permission.
+ * An `authorize` that requires one of `tokens` as `Authorization: Bearer …` (RFC 6750) for uploads
+ * and removal. Reading needs no token, because a link is its own permission.
  */
 export function bearerTokens(tokens: readonly string[]): (exchange: Exchange, action: Action) => void {
-  // Digests have equal lengths and reveal nothing about the token, so every wrong token takes the same time to compare.
+  // Digests have equal lengths and reveal nothing about the token, so every wrong token takes the
+  // same time to compare.
   const known = tokens.map(fingerprint);
   return (exchange, action) => {
     if (action === "read") return;
@@ -51,7 +62,10 @@ export function bearerTokens(tokens: readonly string[]): (exchange: Exchange, ac
   };
 }
 
-/** The token in `Authorization: Bearer …` (RFC 6750, section 2.1). `null` for other schemes and malformed fields. */
+/**
+ * The token in `Authorization: Bearer …` (RFC 6750, section 2.1). `null` for other schemes and
+ * malformed fields.
+ */
 export function bearerToken(text: string | undefined): string | null {
   return /^[ \t]*bearer +([A-Za-z0-9\-._~+/]+=*)[ \t]*$/i.exec(text ?? "")?.[1] ?? null;
 }

@@ -1,8 +1,9 @@
 /**
- * Delegated downloads: another server sends the bytes of blobs. fixity still authorizes each request, evaluates its conditions
- * and reports its errors (`routes/blob.ts`), then passes it on: by a redirect to the store ({@link Redirector}) or by
- * `X-Accel-Redirect` to the web server in front ({@link Accelerator}). A delegate accepts only requests whose response is the
- * same as fixity's own would be. `docs/delegated-download.md` describes the setup of both.
+ * Delegated downloads: another server sends the bytes of blobs. fixity still authorizes each
+ * request, evaluates its conditions and reports its errors (`routes/blob.ts`), then passes it on:
+ * by a redirect to the store ({@link Redirector}) or by `X-Accel-Redirect` to the web server in
+ * front ({@link Accelerator}). A delegate accepts only requests whose response is the same as
+ * fixity's own would be. `docs/delegated-download.md` describes the setup of both.
  */
 import type { DownloadEvent } from "../core/diagnostics.ts";
 import type { Digest } from "../core/digest.ts";
@@ -13,7 +14,10 @@ import type { Answer, Exchange } from "./exchange.ts";
 import { ifRangeHolds } from "./fields/etag.ts";
 import { isPlainRange } from "./fields/range.ts";
 
-/** Which server sends the bytes of blobs. `docs/delegated-download.md` describes the setup of each mode. */
+/**
+ * Which server sends the bytes of blobs. `docs/delegated-download.md` describes the setup of each
+ * mode.
+ */
 export type DownloadOptions = StreamedDownloads | RedirectedDownloads | AcceleratedDownloads;
 
 /** This process sends all bytes. */
@@ -21,12 +25,15 @@ export interface StreamedDownloads {
   readonly mode: "stream";
 }
 
-/** Clients are redirected to the store, by a URL with a limited lifetime: for S3 stores that clients can reach. */
+/**
+ * Clients are redirected to the store, by a URL with a limited lifetime: for S3 stores that clients
+ * can reach.
+ */
 export interface RedirectedDownloads {
   readonly mode: "redirect";
   /**
-   * The longest lifetime of a file's URL in seconds; the shortest is half of it. A download must begin within it. From 1 to
-   * 604,800, a week.
+   * The longest lifetime of a file's URL in seconds; the shortest is half of it. A download must
+   * begin within it. From 1 to 604,800, a week.
    *
    * @default 300
    */
@@ -34,13 +41,15 @@ export interface RedirectedDownloads {
 }
 
 /**
- * The web server in front sends the bytes if it asks for that with `X-Sendfile-Type: X-Accel-Redirect`: nginx or Caddy. It
- * reads the disk store's folder, or fetches from the bucket.
+ * The web server in front sends the bytes if it asks for that with
+ * `X-Sendfile-Type: X-Accel-Redirect`: nginx or Caddy. It reads the disk store's folder, or fetches
+ * from the bucket.
  */
 export interface AcceleratedDownloads {
   readonly mode: "accelerated";
   /**
-   * The prefix of a file's path in `X-Accel-Redirect`: a location of that server that clients cannot reach.
+   * The prefix of a file's path in `X-Accel-Redirect`: a location of that server that clients
+   * cannot reach.
    *
    * @default "/fixity-internal"
    */
@@ -50,8 +59,8 @@ export interface AcceleratedDownloads {
 /** Another server that sends the bytes of blobs. */
 export interface Delegate {
   /**
-   * Whether the delegate's response to a `GET` is the same as fixity's own. fixity answers other requests itself, so clients
-   * see no difference.
+   * Whether the delegate's response to a `GET` is the same as fixity's own. fixity answers other
+   * requests itself, so clients see no difference.
    *
    * @param etag of the requested blob
    */
@@ -60,7 +69,10 @@ export interface Delegate {
   /** The answer that passes the request on. The blob exists. */
   passOn(blob: DelegatedBlob, exchange: Exchange): Promise<Answer>;
 
-  /** The origin from which a browser then loads the blob, which the policy of a page must allow; `null` for this one. */
+  /**
+   * The origin from which a browser then loads the blob, which the policy of a page must allow;
+   * `null` for this one.
+   */
   origin(digest: Digest): Promise<string | null>;
 }
 
@@ -133,7 +145,10 @@ class Redirector implements Delegate {
     this.#lifetimeSeconds = lifetimeSeconds;
   }
 
-  /** The client repeats its request at the store with all conditions. The store has its own entity tags. */
+  /**
+   * The client repeats its request at the store with all conditions. The store has its own entity
+   * tags.
+   */
   accepts({ fields }: Exchange, etag: string): boolean {
     if (fields.get("if-match") !== undefined) return false;
     const range = fields.get("range");
@@ -157,8 +172,9 @@ class Redirector implements Delegate {
       status: 307,
       fields: {
         Location: url,
-        // Cached for half of the remaining time, so that a cached URL is valid for at least as long again, even if clocks
-        // differ. Private, because the URL needs no authorization and a shared cache does not call `authorize`.
+        // Cached for half of the remaining time, so that a cached URL is valid for at least as long
+        // again, even if clocks differ. Private, because the URL needs no authorization and a
+        // shared cache does not call `authorize`.
         "Cache-Control": `private, max-age=${Math.floor(remainingSeconds / 2)}`,
         ...(fields["Vary"] !== undefined && { Vary: fields["Vary"] }),
       },
@@ -180,7 +196,10 @@ type Locator = (digest: Digest, contentType: string) => Promise<string> | string
 /** The lifetime of a URL for the web server in front, which uses it at once. */
 const INTERNAL_LIFETIME_SECONDS = 60;
 
-/** Values of `X-Sendfile-Type`. nginx adds the parameter, because it keeps the Cache-Control of an `X-Accel-Redirect`. */
+/**
+ * Values of `X-Sendfile-Type`. nginx adds the parameter, because it keeps the Cache-Control of an
+ * `X-Accel-Redirect`.
+ */
 const SENDFILE_TYPE = /^x-accel-redirect(?:\s*;\s*keeps-cache-control)?$/i;
 
 /** Conditions that a file server evaluates with its own tags and dates. */
@@ -198,8 +217,9 @@ class Accelerator implements Delegate {
   }
 
   /**
-   * Only requests for which the web server asks for it, by a field that Rack introduced. A client that bypasses that server
-   * gets the bytes from fixity, and not an empty file that is valid forever.
+   * Only requests for which the web server asks for it, by a field that Rack introduced. A client
+   * that bypasses that server gets the bytes from fixity, and not an empty file that is valid
+   * forever.
    */
   accepts({ fields }: Exchange, etag: string): boolean {
     if (!SENDFILE_TYPE.test(fields.get("x-sendfile-type") ?? "")) return false;
@@ -217,10 +237,12 @@ class Accelerator implements Delegate {
       status: 200,
       fields: {
         ...others,
-        // This response is empty: a cache that takes it for the file despite Vary must not store it.
+        // This response is empty: a cache that takes it for the file despite Vary must not store
+        // it.
         ...(!keepsCacheControl && { "Cache-Control": "no-store" }),
-        // The file's own value, which the web server sets on success only. nginx would also apply Cache-Control to an error
-        // of its own: its 404 for a wrong folder would be cached for a year.
+        // The file's own value, which the web server sets on success only. nginx would also apply
+        // Cache-Control to an error of its own: its 404 for a wrong folder would be cached for a
+        // year.
         "X-Blob-Cache-Control": cacheControl,
         "X-Accel-Redirect": `${this.#location}/${await this.#locate(digest, fields["Content-Type"] ?? "")}`,
         Vary: vary === undefined ? "X-Sendfile-Type" : `X-Sendfile-Type, ${vary}`,
@@ -239,7 +261,9 @@ function filePath(store: FileStore, digest: Digest): string {
   return store.filePath(digest).split("/").map(encodeURIComponent).join("/");
 }
 
-/** For an internal location that forwards requests to the store: path and query of a presigned URL. */
+/**
+ * For an internal location that forwards requests to the store: path and query of a presigned URL.
+ */
 async function presignedPath(store: PresigningStore, digest: Digest, contentType: string): Promise<string> {
   const { url } = await store.presign(digest, { lifetime: INTERNAL_LIFETIME_SECONDS, says: { contentType } });
   const { pathname, search } = new URL(url);

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import { FixityError } from "../core/errors.ts";
 
 /**
- * One request and its answer, independent of any server's own types. The HTTP semantics are written over these few types,
- * once, and tested without sockets. An adapter (`http/adapters/`) turns a server's request into an {@link Exchange} and sends
- * the {@link Answer}.
+ * One request and its answer, independent of any server's own types. The HTTP semantics are written
+ * over these few types, once, and tested without sockets. An adapter (`http/adapters/`) turns a
+ * server's request into an {@link Exchange} and sends the {@link Answer}.
  */
 export interface Exchange {
   /** Identifies this exchange in logs, and in `X-Request-Id` of a failure. */
@@ -16,9 +16,9 @@ export interface Exchange {
   /** The IP address of the peer, a client or a proxy, if the server provides it. */
   readonly peerAddress?: string | undefined;
   /**
-   * The requested host and its port, if any, as the client wrote it: `files.example.com:8080`. From the `Host` field, or from
-   * a target in absolute form. `undefined` if an HTTP/1.0 request names none. Its value is arbitrary: links are never made
-   * from it.
+   * The requested host and its port, if any, as the client wrote it: `files.example.com:8080`. From
+   * the `Host` field, or from a target in absolute form. `undefined` if an HTTP/1.0 request names
+   * none. Its value is arbitrary: links are never made from it.
    */
   readonly authority?: string | undefined;
   /** The client's version of HTTP, if the server provides it: `1.0`, `1.1`. */
@@ -27,7 +27,10 @@ export interface Exchange {
   readonly fields: Fields;
   /** Whether the request has content, possibly of length 0 (RFC 9112, section 6.3). */
   readonly hasContent: boolean;
-  /** Whether other code, such as a body parser, has read some of the content: the rest must not be stored. */
+  /**
+   * Whether other code, such as a body parser, has read some of the content: the rest must not be
+   * stored.
+   */
   readonly isContentUsed: boolean;
   /** The request's content. */
   readonly body: RequestBody;
@@ -36,25 +39,31 @@ export interface Exchange {
   /** Aborted if the client disconnects before the answer has been sent. */
   readonly signal: AbortSignal;
   /**
-   * Sends an interim response (RFC 9110, section 15.2), if the client's version of HTTP has them and the final response has
-   * not begun. Absent if the server cannot send any.
+   * Sends an interim response (RFC 9110, section 15.2), if the client's version of HTTP has them
+   * and the final response has not begun. Absent if the server cannot send any.
    */
   readonly interim?: (status: number, fields: Readonly<Record<string, string>>) => void;
-  /** Whether the client waits for `100 Continue`. The adapter sends it when `body` is first pulled. */
+  /**
+   * Whether the client waits for `100 Continue`. The adapter sends it when `body` is first pulled.
+   */
   readonly awaitsContinue: boolean;
 }
 
 /**
- * A request's content as it arrives, pulled chunk by chunk and iterated at most once. Leaving the loop early does not close
- * the connection: the adapter drains the rest. Fails with `upload-aborted` if the client disconnects before the end, and with
- * `upload-stalled` if the client is too slow.
+ * A request's content as it arrives, pulled chunk by chunk and iterated at most once. Leaving the
+ * loop early does not close the connection: the adapter drains the rest. Fails with
+ * `upload-aborted` if the client disconnects before the end, and with `upload-stalled` if the
+ * client is too slow.
  */
 export interface RequestBody extends AsyncIterable<Uint8Array> {
   /** Makes the pending read, and all later ones, fail with `reason`. */
   interrupt(reason: FixityError): void;
 }
 
-/** Header or trailer fields by lower-case name. Repeated fields are joined by `, ` (RFC 9110, section 5.3). */
+/**
+ * Header or trailer fields by lower-case name. Repeated fields are joined by `, ` (RFC 9110,
+ * section 5.3).
+ */
 export interface Fields {
   get(name: string): string | undefined;
 }
@@ -64,7 +73,10 @@ export interface Answer {
   readonly status: number;
   /** By name, as written on the wire. */
   readonly fields: Readonly<Record<string, string>>;
-  /** Text, bytes, or a stream of exactly `Content-Length` bytes that the adapter iterates and closes. */
+  /**
+   * Text, bytes, or a stream of exactly `Content-Length` bytes that the adapter iterates and
+   * closes.
+   */
   readonly body?: string | Uint8Array | AnswerStream | undefined;
   /** For the log: the subject of the exchange and its outcome. Never sent. */
   readonly note?: AnswerNote;
@@ -92,7 +104,10 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
 const processId = randomBytes(5).toString("hex");
 let serial = 0;
 
-/** A unique id for one exchange: random per process, then counted. It never depends on what a client sends. */
+/**
+ * A unique id for one exchange: random per process, then counted. It never depends on what a client
+ * sends.
+ */
 export function nextRequestId(): string {
   serial = (serial + 1) % Number.MAX_SAFE_INTEGER;
   return `${processId}-${serial.toString(36)}`;
@@ -114,9 +129,10 @@ type Result = IteratorResult<Uint8Array, undefined>;
 const CHECK_INTERVAL_MS = 250;
 
 /**
- * A request's content with a lower limit on its rate: if the sender stalls or falls below the minimum rate, reads fail with
- * `upload-stalled`. Only time spent waiting for the sender counts, so a slow store is never held against a client. There is no
- * limit on the total time, which would cut off honest long uploads.
+ * A request's content with a lower limit on its rate: if the sender stalls or falls below the
+ * minimum rate, reads fail with `upload-stalled`. Only time spent waiting for the sender counts, so
+ * a slow store is never held against a client. There is no limit on the total time, which would cut
+ * off honest long uploads.
  */
 export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, RequestBody {
   readonly #source: AsyncIterator<Uint8Array>;
@@ -168,7 +184,9 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
     this.#fail(reason);
   }
 
-  /** Fails the pending read if the sender is too slow. Called at intervals while a read is pending. */
+  /**
+   * Fails the pending read if the sender is too slow. Called at intervals while a read is pending.
+   */
   checkRate(now: number): void {
     const waitedMs = now - this.#pendingSince;
     if (waitedMs >= this.#limits.idleTimeoutMs) return this.#stall("No byte arrived for too long.");
@@ -197,7 +215,8 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
   }
 }
 
-// One timer for all pending reads, running only while there are any: a timer per read would cost more than the read.
+// One timer for all pending reads, running only while there are any: a timer per read would cost
+// more than the read.
 const watched = new Set<RateLimitedBody>();
 let timer: NodeJS.Timeout | null = null;
 

@@ -1,22 +1,24 @@
 /**
  * How a request travels.
  *
- * 1. An adapter (`adapters/`) makes an `Exchange` of a server's own request, with a body that is pulled and must not be too
- *    slow, and calls {@link Handler.handle}.
- * 2. The handler counts the request against its client's share, and refuses it if its host or its origin is not allowed.
- * 3. `route.ts` finds what the path addresses and the row of its table that answers the method. `OPTIONS` and 405 follow from
- *    the same table.
+ * 1. An adapter (`adapters/`) makes an `Exchange` of a server's own request, with a body that is
+ *    pulled and must not be too slow, and calls {@link Handler.handle}.
+ * 2. The handler counts the request against its client's share, and refuses it if its host or its
+ *    origin is not allowed.
+ * 3. `route.ts` finds what the path addresses and the row of its table that answers the method.
+ *    `OPTIONS` and 405 follow from the same table.
  * 4. The embedder's `authorize` decides, before any content is read (`authorize.ts`).
- * 5. The row's function answers: `routes/` for plain requests, `resumable/` for the two resumable protocols. It parses header
- *    fields (`fields/`), forms (`form/`) and conditions (`preconditions.ts`), calls the service in `core/`, and returns an
- *    `Answer`. Failures are thrown as `FixityError` and become problem documents (`problem.ts`), or pages for browsers
+ * 5. The row's function answers: `routes/` for plain requests, `resumable/` for the two resumable
+ *    protocols. It parses header fields (`fields/`), forms (`form/`) and conditions
+ *    (`preconditions.ts`), calls the service in `core/`, and returns an `Answer`. Failures are
+ *    thrown as `FixityError` and become problem documents (`problem.ts`), or pages for browsers
  *    (`view/`).
  * 6. The handler adds the fields of CORS, and `X-Request-Id` to failures.
- * 7. The adapter sends the answer, drains what the client is still sending (`adapters/drain.ts`), and reports the end to
- *    {@link Handler.report}, for logs, metrics and diagnostics.
+ * 7. The adapter sends the answer, drains what the client is still sending (`adapters/drain.ts`),
+ *    and reports the end to {@link Handler.report}, for logs, metrics and diagnostics.
  *
- * The handler keeps no state but the number of running requests. Closing the service interrupts the bodies of uploads; nothing
- * here survives a crash or needs cleanup.
+ * The handler keeps no state but the number of running requests. Closing the service interrupts the
+ * bodies of uploads; nothing here survives a crash or needs cleanup.
  */
 import { clientNetwork } from "../access/client-address.ts";
 import { FairShare } from "../base/fair-share.ts";
@@ -79,7 +81,10 @@ export class Handler {
     return this.#options.rateLimits;
   }
 
-  /** Whether the service is closing, so that no connection is kept for another request. For adapters. */
+  /**
+   * Whether the service is closing, so that no connection is kept for another request. For
+   * adapters.
+   */
   get isClosing(): boolean {
     return this.#fixity.isClosing;
   }
@@ -112,7 +117,10 @@ export class Handler {
     return withCors(exchange, answer, this.#options.origins);
   }
 
-  /** For adapters: must be called once when an exchange has ended, whether or not its answer could be sent. */
+  /**
+   * For adapters: must be called once when an exchange has ended, whether or not its answer could
+   * be sent.
+   */
   report(exchange: Exchange, answer: Answer, report: Report): void {
     const running = this.#running.get(exchange);
     if (running !== undefined) {
@@ -144,8 +152,9 @@ export class Handler {
   }
 
   /**
-   * The answer to a request for another host, or to one that a page of another site made the browser send; otherwise `null`.
-   * Nothing has been read or created by then. The first refusal of each kind is logged, with what would allow the request.
+   * The answer to a request for another host, or to one that a page of another site made the
+   * browser send; otherwise `null`. Nothing has been read or created by then. The first refusal of
+   * each kind is logged, with what would allow the request.
    */
   #refusal(exchange: Exchange): Answer | null {
     const { checkHost, crossSite, crossSiteRemedy, origins, log } = this.#options;
@@ -163,7 +172,8 @@ export class Handler {
   /** Gives a request a place among the running work of the service, and answers it. */
   async #admit(exchange: Exchange, running: Running): Promise<Answer> {
     const { target } = exchange;
-    // "applies to the server in general rather than to a specific resource" (RFC 9110, section 9.3.7)
+    // "applies to the server in general rather than to a specific resource" (RFC 9110, section
+    // 9.3.7)
     if (target === "*" && effectiveMethod(exchange) === "OPTIONS") {
       return { status: 204, fields: { Allow: allowedMethods() } };
     }

@@ -23,8 +23,8 @@ export interface Report {
 /** The configuration of the service over HTTP. */
 export interface HandlerOptions {
   /**
-   * Called before any content is read, served or removed. Throws a `FixityError` `unauthorized` or `forbidden` to refuse the
-   * request.
+   * Called before any content is read, served or removed. Throws a `FixityError` `unauthorized` or
+   * `forbidden` to refuse the request.
    *
    * @default uploads and reads are allowed, removals are refused
    */
@@ -36,16 +36,17 @@ export interface HandlerOptions {
    */
   readonly cors?: { readonly origins: "*" | readonly string[] };
   /**
-   * Whether to refuse cross-site requests: those that change something and that a page of another site made the browser send,
-   * as every page can with a form. They get 403 unless `cors.origins` lists the page's origin, it is that of `publicUrl`, or
-   * the request has a bearer token. `allow` is for services whose `authorize` has its own defence, such as a CSRF token.
+   * Whether to refuse cross-site requests: those that change something and that a page of another
+   * site made the browser send, as every page can with a form. They get 403 unless `cors.origins`
+   * lists the page's origin, it is that of `publicUrl`, or the request has a bearer token. `allow`
+   * is for services whose `authorize` has its own defence, such as a CSRF token.
    *
    * @default "refuse"
    */
   readonly crossSite?: "allow" | "refuse";
   /**
-   * Which server sends the bytes of files. Responses of the delegated modes contain a URL that needs no further authorization
-   * (`Location`, `X-Accel-Redirect`): do not log their fields.
+   * Which server sends the bytes of files. Responses of the delegated modes contain a URL that
+   * needs no further authorization (`Location`, `X-Accel-Redirect`): do not log their fields.
    *
    * @default { mode: "stream" }: this process
    */
@@ -59,8 +60,8 @@ export interface HandlerOptions {
   /** Limits on everything in a form except its file. */
   readonly form?: FormLimits;
   /**
-   * Milliseconds after which an upload that sends no byte ends with 408. On Node, also milliseconds after which a download
-   * that accepts no byte is disconnected.
+   * Milliseconds after which an upload that sends no byte ends with 408. On Node, also milliseconds
+   * after which a download that accepts no byte is disconnected.
    *
    * @default 60000
    */
@@ -78,40 +79,45 @@ export interface HandlerOptions {
    */
   readonly rateWindow?: number;
   /**
-   * Whether clients that support it receive `104 (Upload Resumption Supported)` while they upload. Some proxies mishandle
-   * interim responses: behind nginx such an upload gets no final response, or the 104 as the final one. Set `true` for proxies
-   * that forward them, such as HAProxy and Caddy.
+   * Whether clients that support it receive `104 (Upload Resumption Supported)` while they upload.
+   * Some proxies mishandle interim responses: behind nginx such an upload gets no final response,
+   * or the 104 as the final one. Set `true` for proxies that forward them, such as HAProxy and
+   * Caddy.
    *
    * @default "auto": unless fields of the request show that it came through a proxy
    */
   readonly interimResponses?: boolean | "auto";
   /**
-   * Whether files may be scripts and style sheets of pages, served with their own media type. Otherwise JavaScript, CSS, XSLT
-   * and the like are served as plain text, and no browser receives a file as a script or style sheet of a page on the same
-   * origin. In either case no file can be a worker, service worker, app manifest or XSLT style sheet. Enable it only if
-   * everybody who may upload may also run scripts on the origin of the service.
+   * Whether files may be scripts and style sheets of pages, served with their own media type.
+   * Otherwise JavaScript, CSS, XSLT and the like are served as plain text, and no browser receives
+   * a file as a script or style sheet of a page on the same origin. In either case no file can be a
+   * worker, service worker, app manifest or XSLT style sheet. Enable it only if everybody who may
+   * upload may also run scripts on the origin of the service.
    *
    * @default false
    */
   readonly scripts?: boolean;
   /**
-   * Whether links have a page: `?view` shows a preview of the file, its properties, and snippets to copy. The page contains
-   * nothing of the file and runs nothing of it. Otherwise `?view` is ignored like any unknown parameter.
+   * Whether links have a page: `?view` shows a preview of the file, its properties, and snippets to
+   * copy. The page contains nothing of the file and runs nothing of it. Otherwise `?view` is
+   * ignored like any unknown parameter.
    *
    * @default true
    */
   readonly view?: boolean;
   /**
-   * Addresses and CIDR ranges of trusted proxies in front. The client of their requests is the rightmost hop of
-   * `X-Forwarded-For` that is not itself trusted. Required for limits per client if all requests come through proxies.
+   * Addresses and CIDR ranges of trusted proxies in front. The client of their requests is the
+   * rightmost hop of `X-Forwarded-For` that is not itself trusted. Required for limits per client
+   * if all requests come through proxies.
    *
    * @default none
    */
   readonly trustedProxies?: readonly string[];
   /**
-   * Concurrent requests, downloads included, for which the server is sized. While three quarters of them are running, a client
-   * (an IPv4 address or the /64 of an IPv6 address) that has a twentieth of them, or 16 if that is more, gets
-   * `429 too-many-requests`. Loopback peers and trusted proxies that name no client have no such limit.
+   * Concurrent requests, downloads included, for which the server is sized. While three quarters of
+   * them are running, a client (an IPv4 address or the /64 of an IPv6 address) that has a twentieth
+   * of them, or 16 if that is more, gets `429 too-many-requests`. Loopback peers and trusted
+   * proxies that name no client have no such limit.
    *
    * @default Infinity: no limit
    */
@@ -119,7 +125,8 @@ export interface HandlerOptions {
   /** Called at the end of every exchange, for logs and metrics. Must not throw. */
   readonly onAnswer?: (exchange: Exchange, answer: Answer, report: Report) => void;
   /**
-   * Receives messages for the operator, such as which option allows requests that were refused. Each message is sent once.
+   * Receives messages for the operator, such as which option allows requests that were refused.
+   * Each message is sent once.
    *
    * @default process.emitWarning
    */

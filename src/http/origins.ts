@@ -1,6 +1,7 @@
 /**
- * Pages of other origins. CORS lets those of allowed origins use the service ({@link withCors}). Browsers send some requests
- * without asking CORS first; those that change something are refused if they come from another site ({@link isCrossSite}).
+ * Pages of other origins. CORS lets those of allowed origins use the service ({@link withCors}).
+ * Browsers send some requests without asking CORS first; those that change something are refused if
+ * they come from another site ({@link isCrossSite}).
  */
 import { FixityError } from "../core/errors.ts";
 import { bearerToken } from "./authorize.ts";
@@ -38,8 +39,8 @@ const EXPOSED = [
 const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /**
- * Request fields with a meaning here that pages of other origins may send, in addition to the safelisted ones. Other fields
- * of a preflight are allowed as well, see {@link allowedFields}.
+ * Request fields with a meaning here that pages of other origins may send, in addition to the
+ * safelisted ones. Other fields of a preflight are allowed as well, see {@link allowedFields}.
  */
 const ALLOWED_FIELDS = [
   "Authorization",
@@ -70,8 +71,9 @@ const ALLOWED_FIELDS = [
 ];
 
 /**
- * Whether a text is an origin as browsers serialize it: `http` or `https`, the host in lower case and ASCII, and the port
- * unless it is the default. Origins are compared, not matched: one with a wildcard would equal none.
+ * Whether a text is an origin as browsers serialize it: `http` or `https`, the host in lower case
+ * and ASCII, and the port unless it is the default. Origins are compared, not matched: one with a
+ * wildcard would equal none.
  */
 export function isOrigin(text: string): boolean {
   const url = URL.parse(text);
@@ -80,7 +82,10 @@ export function isOrigin(text: string): boolean {
 
 const ALLOWED_NAMES: ReadonlySet<string> = new Set(ALLOWED_FIELDS.map((name) => name.toLowerCase()));
 
-/** Adds the fields that let pages of the allowed origins use a response (WHATWG Fetch, "CORS protocol"). */
+/**
+ * Adds the fields that let pages of the allowed origins use a response (WHATWG Fetch, "CORS
+ * protocol").
+ */
 export function withCors(exchange: Exchange, answer: Answer, origins: AllowedOrigins): Answer {
   if (origins !== "*" && origins.size === 0) return answer;
   const vary = origins === "*" ? {} : { Vary: addVary(answer.fields["Vary"]) };
@@ -109,9 +114,10 @@ function isPreflight(exchange: Exchange): boolean {
 }
 
 /**
- * The known names, and every other valid name in the preflight. Upload libraries add fields of their own, and one field that
- * is not allowed fails the whole request with an error that the page cannot read. Credentials are not allowed, so a page can
- * send nothing that other clients cannot. `*` would do the same, but does not cover `Authorization`.
+ * The known names, and every other valid name in the preflight. Upload libraries add fields of
+ * their own, and one field that is not allowed fails the whole request with an error that the page
+ * cannot read. Credentials are not allowed, so a page can send nothing that other clients cannot.
+ * `*` would do the same, but does not cover `Authorization`.
  */
 function allowedFields({ fields }: Exchange): string {
   const requested = (fields.get("access-control-request-headers") ?? "").split(",").map((name) => name.trim());
@@ -128,7 +134,10 @@ function addVary(vary: string | undefined): string {
 /** Methods without side effects (RFC 9110, section 9.2.1). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
-/** Host names have at most 253 characters. Longer origins are not parsed: decoding Punycode takes quadratic time. */
+/**
+ * Host names have at most 253 characters. Longer origins are not parsed: decoding Punycode takes
+ * quadratic time.
+ */
 const MAX_ORIGIN_LENGTH = 300;
 
 /** The origins whose pages may make a browser change something here. */
@@ -143,12 +152,14 @@ export interface TrustedOrigins {
 export type CrossSiteFacts = Pick<Exchange, "fields" | "authority">;
 
 /**
- * Whether a page of an untrusted site made the browser send this request. Browsers send forms, `no-cors` requests and beacons
- * to any server they can reach, with cookies and from inside a firewall, without a preflight.
+ * Whether a page of an untrusted site made the browser send this request. Browsers send forms,
+ * `no-cors` requests and beacons to any server they can reach, with cookies and from inside a
+ * firewall, without a preflight.
  *
- * `Sec-Fetch-Site` decides if it is present: a page cannot set it. Browsers before 2023 lack it, and all browsers omit it on
- * plain HTTP to anything but loopback. `Origin` decides then. Its scheme is not compared, because a proxy may have terminated
- * TLS. Clients other than browsers send neither field. A page cannot send a bearer token without a preflight.
+ * `Sec-Fetch-Site` decides if it is present: a page cannot set it. Browsers before 2023 lack it,
+ * and all browsers omit it on plain HTTP to anything but loopback. `Origin` decides then. Its
+ * scheme is not compared, because a proxy may have terminated TLS. Clients other than browsers send
+ * neither field. A page cannot send a bearer token without a preflight.
  */
 export function isCrossSite({ fields, authority }: CrossSiteFacts, { origins, own }: TrustedOrigins): boolean {
   if (origins === "*" || bearerToken(fields.get("authorization")) !== null) return false;
@@ -164,7 +175,10 @@ export function areSafe(...methods: readonly string[]): boolean {
   return methods.every((method) => SAFE_METHODS.has(method));
 }
 
-/** @param remedy returns a sentence that says what allows such requests, for an origin or for `null` if there is none */
+/**
+ * @param remedy returns a sentence that says what allows such requests, for an origin or for `null`
+ *   if there is none
+ */
 export function crossSiteRefusal({ fields }: CrossSiteFacts, remedy: (origin: string | null) => string): FixityError {
   const origin = parseOrigin(fields.get("origin"))?.origin ?? null;
   const page = origin === null ? "A page of another site" : `A page of another site, ${origin},`;
@@ -184,7 +198,10 @@ function isOriginOf(authority: string | undefined, text: string): boolean {
   return URL.parse(`${origin.protocol}//${authority}`)?.host === origin.host;
 }
 
-/** A serialized origin of http or https; `null` for anything else, including the opaque origin `null`. */
+/**
+ * A serialized origin of http or https; `null` for anything else, including the opaque origin
+ * `null`.
+ */
 function parseOrigin(text: string | undefined): URL | null {
   if (text === undefined || text.length > MAX_ORIGIN_LENGTH) return null;
   return /^https?:\/\/[^\s/?#@\\]+$/i.test(text) ? URL.parse(text) : null;

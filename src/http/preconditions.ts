@@ -11,11 +11,11 @@ export function isConditional({ fields }: Exchange): boolean {
 }
 
 /**
- * Evaluates the conditions of a request that changes a link, in the order of RFC 9110, section 13.2.2, before it has any
- * effect.
+ * Evaluates the conditions of a request that changes a link, in the order of RFC 9110, section
+ * 13.2.2, before it has any effect.
  *
- * A malformed entity tag is refused, because ignoring it would do what the client wanted to prevent. A malformed date is
- * ignored, as section 13.1.4 requires.
+ * A malformed entity tag is refused, because ignoring it would do what the client wanted to
+ * prevent. A malformed date is ignored, as section 13.1.4 requires.
  *
  * @param stat the blob stored under the link, or `null`
  * @throws FixityError `precondition-failed`, `invalid-field`
@@ -33,8 +33,8 @@ export function checkPreconditions({ fields }: Exchange, stat: BlobStat | null):
 }
 
 /**
- * Evaluates the conditions of a request that changes an upload in progress. An upload has no entity tag and no modification
- * date: only `*` matches it.
+ * Evaluates the conditions of a request that changes an upload in progress. An upload has no entity
+ * tag and no modification date: only `*` matches it.
  *
  * @throws FixityError as {@link checkPreconditions} does
  */
@@ -54,7 +54,10 @@ function tagsIn(fields: Fields, name: "if-match" | "if-none-match"): EntityTags 
   return tags;
 }
 
-/** The first millisecond after the second of an HTTP date; `Infinity` if the date is absent or malformed. */
+/**
+ * The first millisecond after the second of an HTTP date; `Infinity` if the date is absent or
+ * malformed.
+ */
 function timeAfter(text: string | undefined): number {
   const time = text === undefined || !text.trim().endsWith(" GMT") ? Number.NaN : Date.parse(text);
   return Number.isNaN(time) ? Infinity : time + 1000;

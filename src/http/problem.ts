@@ -2,22 +2,29 @@ import { asFixityError, ERRORS, FixityError } from "../core/errors.ts";
 import { Unauthorized } from "./authorize.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 
-/** On every response whose content is not a file: a browser runs nothing of it, frames it nowhere, and sends no referrer. */
+/**
+ * On every response whose content is not a file: a browser runs nothing of it, frames it nowhere,
+ * and sends no referrer.
+ */
 export const SAFETY = {
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 } as const;
 
-/** On pages, in addition to {@link SAFETY}: an opener gets no handle on the window, and old browsers do not frame the page. */
+/**
+ * On pages, in addition to {@link SAFETY}: an opener gets no handle on the window, and old browsers
+ * do not frame the page.
+ */
 export const PAGE_SAFETY = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "X-Frame-Options": "DENY",
 } as const;
 
 /**
- * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the message, and the failure's facts
- * as members. Anything but a `FixityError` is an `internal-error` to the client; its own text goes to the log only.
+ * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the
+ * message, and the failure's facts as members. Anything but a `FixityError` is an `internal-error`
+ * to the client; its own text goes to the log only.
  */
 export function problemAnswer(thrown: unknown): Answer {
   const error = asFixityError(thrown);
@@ -45,7 +52,10 @@ export function problemAnswer(thrown: unknown): Answer {
   };
 }
 
-/** The failure to report for what an exchange threw. A disconnect is not a server fault, and only the log sees the answer. */
+/**
+ * The failure to report for what an exchange threw. A disconnect is not a server fault, and only
+ * the log sees the answer.
+ */
 export function failureOf({ signal }: Exchange, thrown: unknown): FixityError {
   if (thrown instanceof FixityError || !signal.aborted) return asFixityError(thrown);
   return new FixityError("upload-aborted", "The client disconnected before it was answered.", { cause: thrown });

@@ -8,8 +8,8 @@ const STORING_METHODS: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
 /**
  * Refuses content that is unusable as such, before any of it is read.
  *
- * @throws FixityError `invalid-field` for a media type that is too long; `content-already-read` if a body parser in front has
- *   read what was to be stored
+ * @throws FixityError `invalid-field` for a media type that is too long; `content-already-read` if
+ *   a body parser in front has read what was to be stored
  */
 export function refuseUnusableContent({ method, fields, isContentUsed }: Exchange): void {
   if (!STORING_METHODS.has(method)) return;
@@ -24,8 +24,9 @@ export function refuseUnusableContent({ method, fields, isContentUsed }: Exchang
 }
 
 /**
- * Refuses content with a transfer coding that the server has not decoded: it would be stored as other bytes than the sender's
- * file. Every server decodes `chunked` alone. Proxies disagree about `Transfer-Encoding` in HTTP/1.0.
+ * Refuses content with a transfer coding that the server has not decoded: it would be stored as
+ * other bytes than the sender's file. Every server decodes `chunked` alone. Proxies disagree about
+ * `Transfer-Encoding` in HTTP/1.0.
  *
  * @throws FixityError `unsupported-transfer-coding` (RFC 9112, section 6.1), `invalid-request`
  */
@@ -40,7 +41,10 @@ export function refuseTransferCoding({ fields, httpVersion }: Exchange): void {
   }
 }
 
-/** Refuses what `curl -d`, `wget --post-file` and forms without `enctype` send: it does not have the bytes of a file. */
+/**
+ * Refuses what `curl -d`, `wget --post-file` and forms without `enctype` send: it does not have the
+ * bytes of a file.
+ */
 export function refuseUrlEncoded({ fields }: Exchange): void {
   if (!/^\s*application\/x-www-form-urlencoded\s*(?:[;,]|$)/i.test(fields.get("content-type") ?? "")) return;
   throw new FixityError(
@@ -64,9 +68,10 @@ export function refuseForm(contentType: string | undefined): void {
 /**
  * The announced length of the content, or `undefined` if it is chunked.
  *
- * @throws FixityError `unsupported-content-encoding` for compressed content, `unsupported-expectation` for an `Expect` other
- *   than `100-continue`, `invalid-field` for a malformed length and for `Content-Range`: a part of a file must not be stored
- *   as the whole (RFC 9110, section 14.5)
+ * @throws FixityError `unsupported-content-encoding` for compressed content,
+ *   `unsupported-expectation` for an `Expect` other than `100-continue`, `invalid-field` for a
+ *   malformed length and for `Content-Range`: a part of a file must not be stored as the whole (RFC
+ *   9110, section 14.5)
  */
 export function contentLength({ fields }: { readonly fields: Fields }): number | undefined {
   const coding = fields.get("content-encoding");
@@ -90,7 +95,11 @@ export function contentLength({ fields }: { readonly fields: Fields }): number |
   return size;
 }
 
-/** {@link contentLength} of optional content: 0 if there is none. @throws as {@link contentLength} does */
+/**
+ * {@link contentLength} of optional content: 0 if there is none.
+ *
+ * @throws as {@link contentLength} does
+ */
 export function announcedLength(exchange: Exchange): number | undefined {
   const length = contentLength(exchange);
   return exchange.hasContent ? length : 0;

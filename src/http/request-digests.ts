@@ -11,8 +11,8 @@ export const DIGEST_FIELDS = ["repr-digest", "content-digest"] as const;
 export type DigestField = (typeof DIGEST_FIELDS)[number];
 
 /**
- * The digests that a message's header or trailer section announces for its bytes. Without a content coding and without
- * `Content-Range`, both fields are about the same bytes, so they are combined.
+ * The digests that a message's header or trailer section announces for its bytes. Without a content
+ * coding and without `Content-Range`, both fields are about the same bytes, so they are combined.
  */
 export interface AnnouncedDigests {
   readonly sha256: Digest | null;
@@ -22,8 +22,9 @@ export interface AnnouncedDigests {
 /**
  * Parses `Repr-Digest` and `Content-Digest`, or one of them.
  *
- * @throws FixityError `invalid-field`; `unsupported-digest` if a field has no algorithm that fixity checks, because ignoring
- *   it would silently skip an integrity check that the client asked for; `digest-mismatch` if the fields disagree
+ * @throws FixityError `invalid-field`; `unsupported-digest` if a field has no algorithm that fixity
+ *   checks, because ignoring it would silently skip an integrity check that the client asked for;
+ *   `digest-mismatch` if the fields disagree
  */
 export function announcedDigests(fields: Fields, names: readonly DigestField[] = DIGEST_FIELDS): AnnouncedDigests {
   let announced: AnnouncedDigests = { sha256: null, sha512: null };
@@ -53,9 +54,11 @@ function disagreement(): FixityError {
 /**
  * The digests in the trailer section, once the content has ended.
  *
- * @param isHashed whether the content was hashed as it arrived, as it is if `Trailer` announces a digest
- * @throws FixityError `unsupported-digest` for a digest that cannot be checked because `Trailer` did not announce it, and for
- *   an announced one that did not arrive (or that the server does not pass on); as {@link announcedDigests} does
+ * @param isHashed whether the content was hashed as it arrived, as it is if `Trailer` announces a
+ *   digest
+ * @throws FixityError `unsupported-digest` for a digest that cannot be checked because `Trailer`
+ *   did not announce it, and for an announced one that did not arrive (or that the server does not
+ *   pass on); as {@link announcedDigests} does
  */
 export function trailerDigests(
   { fields, trailers }: Exchange,
@@ -82,8 +85,9 @@ export function expectsTrailerDigest(fields: Fields, names: readonly DigestField
 }
 
 /**
- * A request's content that is compared with the digests in its header and trailer sections. It is hashed only if they
- * announce any. Stored bytes are hashed anyway; this is for other bytes, such as a form around the file.
+ * A request's content that is compared with the digests in its header and trailer sections. It is
+ * hashed only if they announce any. Stored bytes are hashed anyway; this is for other bytes, such
+ * as a form around the file.
  */
 export class DigestedContent {
   readonly source: AsyncIterable<Uint8Array>;
@@ -110,14 +114,22 @@ export class DigestedContent {
     return this.#hashed !== null;
   }
 
-  /** Compares the content with its digests. Call it once the content has ended. @throws FixityError `digest-mismatch` */
+  /**
+   * Compares the content with its digests. Call it once the content has ended.
+   *
+   * @throws FixityError `digest-mismatch`
+   */
   check(): void {
     const trailer = trailerDigests(this.#exchange, this.isHashed, this.#fields);
     if (this.#hashed !== null) assertDigests(this.#hashed, this.#announced, trailer);
   }
 }
 
-/** Compares content that has been read with announced digests, as far as it was hashed. @throws FixityError `digest-mismatch` */
+/**
+ * Compares content that has been read with announced digests, as far as it was hashed.
+ *
+ * @throws FixityError `digest-mismatch`
+ */
 export function assertDigests(content: HashedSource, ...announced: readonly AnnouncedDigests[]): void {
   const received256 = content.digest("sha256");
   const received512 = content.digest("sha512");

@@ -8,7 +8,10 @@ export interface AdmittedRequest {
   readonly fixity: Fixity;
   readonly options: ResolvedHandlerOptions;
   readonly exchange: Exchange;
-  /** The request's place among the running work. Closing the service interrupts the request's body through it. */
+  /**
+   * The request's place among the running work. Closing the service interrupts the request's body
+   * through it.
+   */
   readonly admission: Admission;
   /** The parameters after the `?` of the target. */
   readonly query: Query;

@@ -113,8 +113,9 @@ export function routeFor(request: AdmittedRequest, { kind }: Resource): Route | 
 }
 
 /**
- * The answer to a method that a resource does not support (RFC 9110, section 15.5.6), or `null` if the resource must look
- * nonexistent instead: uploads are all that a name, or the collection's path with a slash, exists for.
+ * The answer to a method that a resource does not support (RFC 9110, section 15.5.6), or `null` if
+ * the resource must look nonexistent instead: uploads are all that a name, or the collection's path
+ * with a slash, exists for.
  */
 export function wrongMethodAnswer(exchange: Exchange, { kind, target }: Resource): Answer | null {
   if (kind === "name" || target === "/") return null;
@@ -149,8 +150,9 @@ export function speaksTus({ fields }: Exchange): boolean {
 }
 
 /**
- * The method that a request means. "The actual method of the request MUST be ignored" if `X-HTTP-Method-Override` names
- * another, in requests of tus and for its `OPTIONS`, which needs no `Tus-Resumable`.
+ * The method that a request means. "The actual method of the request MUST be ignored" if
+ * `X-HTTP-Method-Override` names another, in requests of tus and for its `OPTIONS`, which needs no
+ * `Tus-Resumable`.
  */
 export function effectiveMethod(exchange: Exchange): string {
   const { method, fields } = exchange;

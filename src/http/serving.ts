@@ -13,7 +13,10 @@ const CONTENT_SECURITY_POLICY =
 /** A blob never changes, so a cached response never expires (RFC 8246). */
 const CACHE_CONTROL = "public, max-age=31536000, immutable";
 
-/** Which origins' pages may embed files, as images for example (Fetch Standard, "Cross-Origin-Resource-Policy header"). */
+/**
+ * Which origins' pages may embed files, as images for example (Fetch Standard,
+ * "Cross-Origin-Resource-Policy header").
+ */
 export type ResourcePolicy = "same-origin" | "cross-origin";
 
 /** How to serve a blob. */
@@ -28,8 +31,9 @@ export interface ServingOptions {
 }
 
 /**
- * The fields that 200, 206 and 304 share: which bytes these are, for how long, and what a browser may do with them. A 304
- * updates a cached response, which may lack fields that newer versions send.
+ * The fields that 200, 206 and 304 share: which bytes these are, for how long, and what a browser
+ * may do with them. A 304 updates a cached response, which may lack fields that newer versions
+ * send.
  */
 export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record<string, string> {
   return {
@@ -43,11 +47,12 @@ export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record
 }
 
 /**
- * The fields of a 200 or 206 except length and range. An uploaded file can never act as a page of the site: types are not
- * sniffed, scripts and forms are disabled, and everything but images, audio, video and plain text is downloaded rather than
- * displayed.
+ * The fields of a 200 or 206 except length and range. An uploaded file can never act as a page of
+ * the site: types are not sniffed, scripts and forms are disabled, and everything but images,
+ * audio, video and plain text is downloaded rather than displayed.
  *
- * `Want-Repr-Digest` is a hint and ignored: a shared cache would serve a response without `Repr-Digest` to everybody.
+ * `Want-Repr-Digest` is a hint and ignored: a shared cache would serve a response without
+ * `Repr-Digest` to everybody.
  */
 export function blobFields(
   link: Link,
@@ -67,9 +72,10 @@ export function blobFields(
 }
 
 /**
- * The name under which a link's file is saved and displayed, or `null`. The link's query, and thus the name, may come from an
- * attacker: a picture must not be saved as a program. A name keeps its own extension if that has the same media type as the
- * link's or an inert one; otherwise the link's extension is appended.
+ * The name under which a link's file is saved and displayed, or `null`. The link's query, and thus
+ * the name, may come from an attacker: a picture must not be saved as a program. A name keeps its
+ * own extension if that has the same media type as the link's or an inert one; otherwise the link's
+ * extension is appended.
  */
 export function savedName(link: Link, name: string | null): string | null {
   const clean = cleanFileName(name);
@@ -83,7 +89,10 @@ export function savedName(link: Link, name: string | null): string | null {
   return cleanFileName(`${clean}.${link.extension}`);
 }
 
-/** Whether browsers display a media type without running any of it. SVG is a document with scripts, not an image. */
+/**
+ * Whether browsers display a media type without running any of it. SVG is a document with scripts,
+ * not an image.
+ */
 export function isInert(mediaType: string): boolean {
   return /^(?:image\/(?!svg)|audio\/|video\/|text\/plain(?:;|$))/.test(mediaType);
 }

@@ -28,7 +28,10 @@ export interface AppOptions {
   readonly stopping: AbortSignal;
 }
 
-/** The app of the standalone server: the uploads, the page, `/healthz`, and problem documents for everything else. */
+/**
+ * The app of the standalone server: the uploads, the page, `/healthz`, and problem documents for
+ * everything else.
+ */
 export async function buildApp(
   fixity: Fixity,
   config: Config,
@@ -105,7 +108,10 @@ function pageFacts({ prefix, maxSize }: Fixity, { publicUrl, tokens, view }: Con
   return { uploads: prefix, address, maxSize, needsToken: tokens.length > 0, view };
 }
 
-/** The framework's 4xx errors are mistakes of the client; every other error that is not a `FixityError` is an internal error. */
+/**
+ * The framework's 4xx errors are mistakes of the client; every other error that is not a
+ * `FixityError` is an internal error.
+ */
 function problemOf(thrown: Thrown): FixityError {
   const isClientError = thrown.statusCode !== undefined && thrown.statusCode < 500;
   if (!isClientError) return asFixityError(thrown);

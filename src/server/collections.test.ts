@@ -9,7 +9,10 @@ const HOUR = 3_600_000;
 const MINUTE = 60_000;
 const SECOND = 1_000;
 
-/** The golden ratio: its multiples are spread evenly, so that no two servers look in the same second. */
+/**
+ * The golden ratio: its multiples are spread evenly, so that no two servers look in the same
+ * second.
+ */
 const RATIO = 0.618_033_988_75;
 
 /** Everything that waits for promises only has come to rest. */

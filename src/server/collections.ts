@@ -2,7 +2,10 @@ import type { Logger } from "pino";
 import { delay } from "../base/abort-race.ts";
 import type { Fixity } from "../core/fixity.ts";
 
-/** The random delay added to each wait, as a share of the period, so that several servers do not check at the same moment. */
+/**
+ * The random delay added to each wait, as a share of the period, so that several servers do not
+ * check at the same moment.
+ */
 const JITTER_RATIO = 1 / 4;
 
 export interface CollectionOptions {
@@ -16,10 +19,11 @@ export interface CollectionOptions {
 /**
  * Collects garbage at once, and then once per period, until `signal` is aborted.
  *
- * If the store keeps a mark of its last complete collection, by whatever server, a mark younger than a period delays the next
- * collection until it is due. So about one of several servers over one store collects per period, and a restart does not
- * collect again. A server that dies while it collects leaves no mark, so the next server that checks collects. Without a mark,
- * or if it cannot be read, every server collects.
+ * If the store keeps a mark of its last complete collection, by whatever server, a mark younger
+ * than a period delays the next collection until it is due. So about one of several servers over
+ * one store collects per period, and a restart does not collect again. A server that dies while it
+ * collects leaves no mark, so the next server that checks collects. Without a mark, or if it cannot
+ * be read, every server collects.
  */
 export async function collectPeriodically(fixity: Fixity, options: CollectionOptions): Promise<void> {
   const { periodMs, signal, log } = options;

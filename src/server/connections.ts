@@ -4,9 +4,15 @@ import type { Logger } from "pino";
 import { clientNetwork, isSharedPeer, TrustedProxies } from "../access/client-address.ts";
 import { FairShare } from "../base/fair-share.ts";
 
-/** Descriptors for everything but connections: the log, listening sockets, libraries, idle connections to a bucket. */
+/**
+ * Descriptors for everything but connections: the log, listening sockets, libraries, idle
+ * connections to a bucket.
+ */
 const RESERVED_DESCRIPTORS = 64;
-/** One for the connection; its request may need two for a file and a folder, or for connections to a bucket. */
+/**
+ * One for the connection; its request may need two for a file and a folder, or for connections to a
+ * bucket.
+ */
 const DESCRIPTORS_PER_CONNECTION = 3;
 /** Bounds of the limit, for processes with very few descriptors or without a limit. */
 const [MIN_CONNECTIONS, MAX_CONNECTIONS] = [16, 100_000];
@@ -14,8 +20,8 @@ const [MIN_CONNECTIONS, MAX_CONNECTIONS] = [16, 100_000];
 const LOG_INTERVAL_MS = 60_000;
 
 /**
- * How many connections the server can have without running out of descriptors. It follows from the process's limit of open
- * files, which Node raises to the hard limit at its start.
+ * How many connections the server can have without running out of descriptors. It follows from the
+ * process's limit of open files, which Node raises to the hard limit at its start.
  */
 export function connectionLimit(): number {
   const possible = Math.floor((descriptorLimit() - RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION);
@@ -46,8 +52,9 @@ export interface ConnectionLimits {
 }
 
 /**
- * Bounds a server's connections: in total, and per client to a fair share once most of them are in use. Loopback peers and
- * trusted proxies carry the requests of many clients, so they have no limit of their own.
+ * Bounds a server's connections: in total, and per client to a fair share once most of them are in
+ * use. Loopback peers and trusted proxies carry the requests of many clients, so they have no limit
+ * of their own.
  */
 export function limitConnections<Limited extends Server>(
   server: Limited,

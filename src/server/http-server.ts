@@ -23,7 +23,10 @@ const HEADERS_MAX_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 20_000;
 /** How often connections are checked for overdue header sections. */
 const HEADERS_CHECK_INTERVAL_MS = 2_000;
-/** How long an idle connection stays open: longer than the 60 s of usual proxies, so that the proxy is the one to close it. */
+/**
+ * How long an idle connection stays open: longer than the 60 s of usual proxies, so that the proxy
+ * is the one to close it.
+ */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 
 /** Methods whose requests have no content worth reading (RFC 9110, section 9.3). */
@@ -39,9 +42,9 @@ export interface Listeners {
 }
 
 /**
- * The server's socket side. Uploads are handled before the framework sees them, because its routing costs a tenth of a small
- * upload. They are also the only requests that may have content: the handler of the uploads refuses content for any other
- * path, which bounds how much of it is read.
+ * The server's socket side. Uploads are handled before the framework sees them, because its routing
+ * costs a tenth of a small upload. They are also the only requests that may have content: the
+ * handler of the uploads refuses content for any other path, which bounds how much of it is read.
  */
 export function makeServer({ uploads, others, clientErrors }: Listeners): Server {
   const listener = nodeListener(uploads);
@@ -76,7 +79,10 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
   expectContinue(server, listener);
   return server;
 
-  /** Content has no meaning in these requests (RFC 9110, section 9.3.1), so it is dropped before they are handled. */
+  /**
+   * Content has no meaning in these requests (RFC 9110, section 9.3.1), so it is dropped before
+   * they are handled.
+   */
   async function answerOthers(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = new NodeBody(request);
     if (!body.isExhausted) {
@@ -89,9 +95,9 @@ export function makeServer({ uploads, others, clientErrors }: Listeners): Server
 }
 
 /**
- * Answers requests that Node cannot parse, that arrive too late, or that do not name their host, with problem documents like
- * all other errors. Then the connection is closed: gracefully, so that the client can read the response, and soon, even if the
- * client never closes its side.
+ * Answers requests that Node cannot parse, that arrive too late, or that do not name their host,
+ * with problem documents like all other errors. Then the connection is closed: gracefully, so that
+ * the client can read the response, and soon, even if the client never closes its side.
  */
 export class ClientErrors {
   readonly #log: Logger;
@@ -114,8 +120,9 @@ export class ClientErrors {
   }
 
   /**
-   * Whether a request has exactly one well-formed `Host` (RFC 9112, section 3.2), or none in HTTP/1.0; otherwise it is refused
-   * here. The host of an absolute target has already replaced that of the field.
+   * Whether a request has exactly one well-formed `Host` (RFC 9112, section 3.2), or none in
+   * HTTP/1.0; otherwise it is refused here. The host of an absolute target has already replaced
+   * that of the field.
    */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
     const message = hostMistake(request);
@@ -137,13 +144,17 @@ export class ClientErrors {
     return false;
   }
 
-  /** Ends a connection on which no further request can be parsed, with a response unless another one is being sent. */
+  /**
+   * Ends a connection on which no further request can be parsed, with a response unless another one
+   * is being sent.
+   */
   answer(error: NodeJS.ErrnoException, socket: Socket): void {
     // The parser reports the error again for every further chunk.
     if (isClosing(socket)) return;
     const incomplete = (this.#responses.get(socket) ?? []).filter((response) => !response.writableFinished);
     if (incomplete.some(isDraining)) return closeGracefully(socket, { hasContent: true });
-    // In the middle of a response, a second one would be taken for a part of the file that is being sent.
+    // In the middle of a response, a second one would be taken for a part of the file that is being
+    // sent.
     if (error.code === "ECONNRESET" || !socket.writable || incomplete.some(({ headersSent }) => headersSent)) {
       socket.destroy();
       return;

@@ -4,10 +4,11 @@ import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/
 import { type Config, isLoopbackHost } from "../settings/config.ts";
 
 /**
- * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts every client that can reach it.
- * A developer's browser can, and with it every web page that is open there. Two rules keep those pages out: cross-site requests
- * are refused (`http/origins.ts`), and so are requests for unknown hosts. Without the second rule, a page could point its own
- * host name at 127.0.0.1 and become same-origin (DNS rebinding).
+ * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts
+ * every client that can reach it. A developer's browser can, and with it every web page that is
+ * open there. Two rules keep those pages out: cross-site requests are refused (`http/origins.ts`),
+ * and so are requests for unknown hosts. Without the second rule, a page could point its own host
+ * name at 127.0.0.1 and become same-origin (DNS rebinding).
  */
 export function isLocalMode({ tokens, open }: Pick<Config, "tokens" | "open">): boolean {
   return tokens.length === 0 && !open;
@@ -21,8 +22,9 @@ export function isLocalOnly(config: Pick<Config, "tokens" | "open" | "publicUrl"
 type CheckHost = (exchange: Pick<Exchange, "authority">) => FixityError | null;
 
 /**
- * The check of `Host` in local mode. IP addresses and `localhost` always pass, because no other site can have them as its host;
- * other names have to be known. HTTP/1.0 without `Host` passes, because no browser sends it.
+ * The check of `Host` in local mode. IP addresses and `localhost` always pass, because no other
+ * site can have them as its host; other names have to be known. HTTP/1.0 without `Host` passes,
+ * because no browser sends it.
  */
 export function hostCheck({ hosts = [], publicUrl }: Pick<Config, "hosts" | "publicUrl">): CheckHost {
   const known = new Set(hosts);

@@ -16,8 +16,9 @@ const FLUSH_TIMEOUT_MS = 500;
 const PATH_MAX_LENGTH = 200;
 
 /**
- * The server's log: one JSON object per line for programs, or a readable line on a terminal. Text from outside is logged as a
- * JSON string or percent-encoded, so that it can neither break a line nor move the cursor.
+ * The server's log: one JSON object per line for programs, or a readable line on a terminal. Text
+ * from outside is logged as a JSON string or percent-encoded, so that it can neither break a line
+ * nor move the cursor.
  */
 export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">): Logger {
   const options = {
@@ -56,7 +57,10 @@ export interface AnsweredRequest {
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
-/** Writes the line of one request: internal errors as errors with their cause, everything else at `level`. */
+/**
+ * Writes the line of one request: internal errors as errors with their cause, everything else at
+ * `level`.
+ */
 export function logRequest(log: Logger, request: AnsweredRequest, level: "info" | "debug" = "info"): void {
   const { id, method, target, status, durationMs, error, facts } = request;
   const entry = {
@@ -86,7 +90,10 @@ export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, 
   };
 }
 
-/** Whether a failure with a status of 500 or above is not an error of the server, so that its code says everything. */
+/**
+ * Whether a failure with a status of 500 or above is not an error of the server, so that its code
+ * says everything.
+ */
 function isExpected(error: Error | undefined): boolean {
   if (error === undefined || !("code" in error)) return false;
   // A shutdown is not an error, unless something could not be saved.
@@ -94,7 +101,10 @@ function isExpected(error: Error | undefined): boolean {
   return error.code === "unsupported-transfer-coding" || error.code === "too-many-uploads";
 }
 
-/** A request target for the log: without its query, which may contain names, and percent-encoded except for visible ASCII. */
+/**
+ * A request target for the log: without its query, which may contain names, and percent-encoded
+ * except for visible ASCII.
+ */
 export function loggedPath(target: string): string {
   const mark = target.indexOf("?");
   const path = mark === -1 ? target : target.slice(0, mark);
@@ -103,19 +113,22 @@ export function loggedPath(target: string): string {
 }
 
 /**
- * The stream that a log is written to. It neither waits nor fails: a server must not stop working because its log is not read,
- * nor exit because the reader is gone.
+ * The stream that a log is written to. It neither waits nor fails: a server must not stop working
+ * because its log is not read, nor exit because the reader is gone.
  */
 export class LogOutput {
   readonly #stream: Writable;
   readonly #onDropped: (lines: number) => void;
   #dropped = 0;
 
-  /** @param onDropped receives the number of dropped lines as soon as the next line can be written */
+  /**
+   * @param onDropped receives the number of dropped lines as soon as the next line can be written
+   */
   constructor(stream: Writable, onDropped: (lines: number) => void) {
     this.#stream = stream;
     this.#onDropped = onDropped;
-    // Without a listener an error would end the process. All outputs of a stream share one listener.
+    // Without a listener an error would end the process. All outputs of a stream share one
+    // listener.
     stream.off("error", ignoreError).on("error", ignoreError);
   }
 
@@ -132,7 +145,10 @@ export class LogOutput {
     this.#stream.write(line);
   }
 
-  /** Calls `done` once, when all lines have been read, their reader is gone, or a short time has passed. */
+  /**
+   * Calls `done` once, when all lines have been read, their reader is gone, or a short time has
+   * passed.
+   */
   flush(done: () => void): void {
     let timer: NodeJS.Timeout | null = null;
     const finish = (): void => {

@@ -168,7 +168,8 @@ test("an unreadable page is an error, not a missing build", async () => {
   await assert.rejects(PageFiles.load(pathToFileURL(join(folder, "broken/"))));
 });
 
-// Uppy's core and Dashboard, the client, and all that the page does itself: 93 kB when this was written
+// Uppy's core and Dashboard, the client, and all that the page does itself: 93 kB when this was
+// written
 test("a browser loads at most 105 kB first", async () => {
   const server = await app();
   let sum = 0;

@@ -24,7 +24,10 @@ const ASSET_TYPES: Readonly<Record<string, string>> = {
 const CODINGS = ["br", "gzip"] as const;
 const CODING_ENDINGS = { br: ".br", gzip: ".gz" } as const;
 
-/** The policy of the script of a worker applies to the worker. The one that hashes is WebAssembly, and loads nothing. */
+/**
+ * The policy of the script of a worker applies to the worker. The one that hashes is WebAssembly,
+ * and loads nothing.
+ */
 const ASSET_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'";
 
 /** One year, because the names of the files change with their content. */
@@ -63,7 +66,8 @@ export function servePage(app: FastifyInstance, files: PageFiles | null, facts: 
       ETag: etag,
       "Cache-Control": "no-cache",
       "Content-Security-Policy": policy,
-      // With `no-referrer`, browsers would send the page's own form with `Origin: null`, as if it came from another site.
+      // With `no-referrer`, browsers would send the page's own form with `Origin: null`, as if it
+      // came from another site.
       "Referrer-Policy": "same-origin",
     });
     const known = request.headers["if-none-match"];
@@ -102,9 +106,10 @@ export function fillPage(html: string, { uploads, address, maxSize, needsToken, 
 }
 
 /**
- * The Content-Security-Policy of the page. It may run its inline script and what that loads, load its own files, show images
- * that the user has chosen, and upload to its own server. `script-src 'self'` would also allow every file that was uploaded to
- * this origin. The one Trusted Types policy creates the URL of the worker.
+ * The Content-Security-Policy of the page. It may run its inline script and what that loads, load
+ * its own files, show images that the user has chosen, and upload to its own server.
+ * `script-src 'self'` would also allow every file that was uploaded to this origin. The one Trusted
+ * Types policy creates the URL of the worker.
  */
 function policyOf(html: string): string {
   const scripts = [...html.matchAll(/<script>([^<]*)<\/script>/g)].map(
@@ -149,8 +154,8 @@ export class PageFiles {
   }
 
   /**
-   * Reads the page and the names of its files. Their content is read on request, since most of it is the texts of forty
-   * languages.
+   * Reads the page and the names of its files. Their content is read on request, since most of it
+   * is the texts of forty languages.
    *
    * @returns `null` if the page was not built
    */
@@ -167,7 +172,9 @@ export class PageFiles {
     }
   }
 
-  /** A file in the smallest coding that the client accepts; `null` if there is none of this name. */
+  /**
+   * A file in the smallest coding that the client accepts; `null` if there is none of this name.
+   */
   async read(name: string, acceptEncoding: string | undefined): Promise<PageFile | null> {
     const type = ASSET_TYPES[extname(name)];
     if (type === undefined || !this.#names.has(name)) return null;
@@ -178,7 +185,10 @@ export class PageFiles {
   }
 }
 
-/** Served if the real page was not built, as after `npm ci --ignore-scripts` in a checkout: a form for every browser. */
+/**
+ * Served if the real page was not built, as after `npm ci --ignore-scripts` in a checkout: a form
+ * for every browser.
+ */
 const PLAIN_PAGE = `<!doctype html>
 <html lang="en">
   <head>

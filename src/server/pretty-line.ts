@@ -28,7 +28,10 @@ export type Paint = (style: Style, text: string) => string;
 const LEVEL_STYLES: Readonly<Record<string, Style>> = { debug: "gray", info: "green", warn: "yellow", error: "red" };
 /** By the first digit of the status. */
 const STATUS_STYLES: readonly Style[] = ["gray", "gray", "green", "cyan", "yellow", "red"];
-/** Enough hex digits of a digest to recognize it; the whole digest is in the JSON log and in the link. */
+/**
+ * Enough hex digits of a digest to recognize it; the whole digest is in the JSON log and in the
+ * link.
+ */
 const SHORT_DIGEST_LENGTH = 12;
 /** The width of the time and the status, below which a stack is indented. */
 const STACK_INDENT = 15;

@@ -23,10 +23,16 @@ import { createLog } from "./log.ts";
  *     collections.ts    garbage collection, about once an hour among all servers on one store
  */
 
-/** The longest time between two collections of what dead processes and expired uploads left; shorter if uploads expire sooner. */
+/**
+ * The longest time between two collections of what dead processes and expired uploads left; shorter
+ * if uploads expire sooner.
+ */
 const COLLECTION_PERIOD_MS = 3_600_000;
 
-/** How long clients whose uploads were interrupted have to read the answer before their connections are cut. */
+/**
+ * How long clients whose uploads were interrupted have to read the answer before their connections
+ * are cut.
+ */
 const ANSWER_GRACE_MS = 5_000;
 
 /** How often idle connections are closed while the server stops. */
@@ -40,10 +46,11 @@ export interface RunningServer {
   /** What the store is, and where. */
   readonly storeDescription: string;
   /**
-   * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads finish for at most
-   * `shutdownTimeout`, and frees everything.
+   * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads
+   * finish for at most `shutdownTimeout`, and frees everything.
    *
-   * @throws FixityError `store-unavailable` if not everything could be saved; everything is freed all the same
+   * @throws FixityError `store-unavailable` if not everything could be saved; everything is freed
+   *   all the same
    */
   readonly close: () => Promise<void>;
 }
@@ -51,7 +58,8 @@ export interface RunningServer {
 /**
  * Starts the standalone server.
  *
- * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a message for the operator
+ * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a
+ *   message for the operator
  */
 export async function startServer(config: Config): Promise<RunningServer> {
   await checkDelegation(config);
@@ -100,9 +108,10 @@ function serviceOf(store: BlobStore, config: Config): Fixity {
 }
 
 /**
- * Ends all uploads, then all connections: idle ones at once, busy ones when they have been answered. Connections that are still
- * busy after `timeoutMs` are cut: those of downloads at once, those of interrupted uploads a few seconds later, so that their
- * clients can read the answer. Resolves when nothing works on the store any more, whatever the state of the sockets.
+ * Ends all uploads, then all connections: idle ones at once, busy ones when they have been
+ * answered. Connections that are still busy after `timeoutMs` are cut: those of downloads at once,
+ * those of interrupted uploads a few seconds later, so that their clients can read the answer.
+ * Resolves when nothing works on the store any more, whatever the state of the sockets.
  */
 async function drain(
   app: FastifyInstance,
@@ -128,7 +137,10 @@ async function drain(
   for (const result of ended) if (result.status === "rejected") throw result.reason;
 }
 
-/** The URL for a browser on this machine: a server that listens on all addresses is reached as `localhost`. */
+/**
+ * The URL for a browser on this machine: a server that listens on all addresses is reached as
+ * `localhost`.
+ */
 function urlOf({ address, family, port }: AddressInfo): string {
   const host = address === "0.0.0.0" || address === "::" ? "localhost" : address;
   return `http://${family === "IPv6" && host === address ? `[${host}]` : host}:${port}`;

@@ -20,7 +20,10 @@ export interface Config extends Omit<Settings, "tokens" | "tokensFile"> {
 /** The variables of the process's environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where a configuration comes from: flags override environment variables, and these override defaults. */
+/**
+ * Where a configuration comes from: flags override environment variables, and these override
+ * defaults.
+ */
 export interface ConfigSources {
   /** Texts by the name of the setting, such as `maxSize`. */
   readonly flags?: Readonly<Record<string, string | undefined>>;
@@ -59,8 +62,9 @@ export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
 }
 
 /**
- * Reads the settings of the store and of the uploads in it exactly as a server does. All other settings of a server may be set
- * and are ignored: a command that works on a store does not need to know who may upload.
+ * Reads the settings of the store and of the uploads in it exactly as a server does. All other
+ * settings of a server may be set and are ignored: a command that works on a store does not need to
+ * know who may upload.
  *
  * @throws FixityError `invalid-option`, with one line for each mistake
  */
@@ -79,7 +83,10 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Whether a host is this machine: `localhost`, or a loopback address with or without the brackets that it has in a URL. */
+/**
+ * Whether a host is this machine: `localhost`, or a loopback address with or without the brackets
+ * that it has in a URL.
+ */
 export function isLoopbackHost(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, "$1");
   return isLocalhost(host) || (isIP(address) !== 0 && isLoopback(address));
@@ -96,8 +103,8 @@ function unknownVariables(env: Environment): string[] {
 }
 
 /**
- * Whether Kubernetes, or Docker's links, injected a variable: for a service named "upload" or "upload-api" the names of these
- * variables begin like those of our settings
+ * Whether Kubernetes, or Docker's links, injected a variable: for a service named "upload" or
+ * "upload-api" the names of these variables begin like those of our settings
  * (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
  */
 function isServiceVariable(name: string, value = ""): boolean {
@@ -154,7 +161,10 @@ function crossCheck(settings: Settings): Config {
   return { ...rest, tokens };
 }
 
-/** Bucket settings without a bucket, or half of a key pair, are mistakes: the store would silently be a folder, or fail later. */
+/**
+ * Bucket settings without a bucket, or half of a key pair, are mistakes: the store would silently
+ * be a folder, or fail later.
+ */
 function checkBucket(settings: Settings): void {
   const { bucketName, bucketRegion, bucketEndpoint, bucketAccessKey, bucketSecretKey } = settings;
   if (bucketName === undefined) {

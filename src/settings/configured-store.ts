@@ -77,7 +77,8 @@ export async function checkDelegation(config: Config): Promise<void> {
 }
 
 /**
- * The id of a group. `getent` knows all groups of a machine, including those of a directory service such as LDAP.
+ * The id of a group. `getent` knows all groups of a machine, including those of a directory service
+ * such as LDAP.
  *
  * @throws FixityError `invalid-option`
  */
@@ -94,7 +95,10 @@ function bucketOptions(config: Config): Partial<S3StoreOptions> {
   return Object.fromEntries(options.filter(([, value]) => value !== undefined));
 }
 
-/** The store's error with the name of the setting in place of the option's name, with which the message begins. */
+/**
+ * The store's error with the name of the setting in place of the option's name, with which the
+ * message begins.
+ */
 function withSettingName(error: FixityError): FixityError {
   const settings: Readonly<Record<string, keyof Settings>> = BUCKET_SETTINGS;
   const message = error.message.replace(/^\w+/, (option) => {

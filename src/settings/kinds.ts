@@ -3,7 +3,10 @@ import { TrustedProxies } from "../access/client-address.ts";
 import { isOrigin } from "../http/origins.ts";
 import { canonicalHost } from "../http/fields/host.ts";
 
-/** The kind of value that a setting takes: how its text is parsed, and how it is described when that fails. */
+/**
+ * The kind of value that a setting takes: how its text is parsed, and how it is described when that
+ * fails.
+ */
 export interface Kind<Value> {
   /** Completes the sentence "must be …". */
   readonly expected: string;
@@ -168,7 +171,10 @@ export function parseSize(text: string): number | null {
   return parseQuantity(text, BYTES_PER_UNIT);
 }
 
-/** Milliseconds of a duration such as `500ms`, `60s`, `5m`, `24h` or `7d`; `null` for any other text. `0` needs no unit. */
+/**
+ * Milliseconds of a duration such as `500ms`, `60s`, `5m`, `24h` or `7d`; `null` for any other
+ * text. `0` needs no unit.
+ */
 export function parseDuration(text: string): number | null {
   return text.trim() === "0" ? 0 : parseQuantity(text, MS_PER_UNIT);
 }

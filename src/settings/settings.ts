@@ -80,7 +80,9 @@ export interface Settings {
 /** One setting: its variable, the kind of its value, and its help. */
 export interface Setting<Value> {
   readonly env: string;
-  /** A secret has no flag, because other users of the machine can read the arguments of a process. */
+  /**
+   * A secret has no flag, because other users of the machine can read the arguments of a process.
+   */
   readonly secret?: boolean;
   readonly kind: Kind<NonNullable<Value>>;
   /** The default as a user would write it; without one, the setting is unset by default. */
@@ -90,7 +92,9 @@ export interface Setting<Value> {
   readonly help: string;
 }
 
-/** The table of all settings: flags, their help and the known environment variables derive from it. */
+/**
+ * The table of all settings: flags, their help and the known environment variables derive from it.
+ */
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
   host: { env: "HOST", kind: host, defaultText: "127.0.0.1", value: "address", help: "address to listen on" },
   port: {

@@ -5,7 +5,10 @@ import { Lease, Takeovers, type TakeoverTarget, Untaken } from "./takeover.ts";
 
 const GONE = new Error("the client is gone");
 
-/** One upload in a store that several processes share: who holds it, and who has been asked to release it. */
+/**
+ * One upload in a store that several processes share: who holds it, and who has been asked to
+ * release it.
+ */
 class SharedUpload {
   holder: string | null = null;
   readonly requests = new Set<string>();

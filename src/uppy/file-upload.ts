@@ -26,7 +26,8 @@ export class FileUpload<M extends Meta, B extends Body> {
     this.#upload = client.start(content, {
       filename: file.meta.name,
       type: file.type,
-      // a file that Golden Retriever restores keeps Uppy's id, which also distinguishes files of several folders
+      // a file that Golden Retriever restores keeps Uppy's id, which also distinguishes files of
+      // several folders
       fingerprint: file.id,
       onProgress: (progress) => this.#reportProgress(progress),
     });
@@ -102,7 +103,10 @@ export class FileUpload<M extends Meta, B extends Body> {
     this.#uppy.emit("upload-error", this.#current, reported, this.#responseIn(error));
   }
 
-  /** The response that an error reports, if there was one: its status, and the problem's code, detail and facts. */
+  /**
+   * The response that an error reports, if there was one: its status, and the problem's code,
+   * detail and facts.
+   */
   #responseIn(error: unknown): { status: number; body: B } | undefined {
     if (!(error instanceof FixityClientError) || error.status === null) return undefined;
     const { status, code, detail, facts } = error;

@@ -3,7 +3,10 @@ import { filterFilesToEmitUploadStarted, filterFilesToUpload } from "@uppy/core/
 import { type Client, type ClientHeaders, type ClientOptions, createClient, type UploadResult } from "../client.ts";
 import { FileUpload } from "./file-upload.ts";
 
-/** The options of the client, and Uppy's `id` and `locale`. `setOptions` changes `headers` and `locale` later. */
+/**
+ * The options of the client, and Uppy's `id` and `locale`. `setOptions` changes `headers` and
+ * `locale` later.
+ */
 export interface FixityOptions extends PluginOpts, ClientOptions {}
 
 /** `file.response.body` after an upload: the client's result. */
@@ -33,8 +36,8 @@ interface Installation<M extends Meta, B extends Body> {
 }
 
 /**
- * An uploader for Uppy: `uppy.use(Fixity, { endpoint: "/uploads" })`. Uploads survive interruptions, also a reload of the
- * page, and content that the server has is not sent again.
+ * An uploader for Uppy: `uppy.use(Fixity, { endpoint: "/uploads" })`. Uploads survive
+ * interruptions, also a reload of the page, and content that the server has is not sent again.
  */
 export class Fixity<M extends Meta, B extends Body> extends BasePlugin<FixityOptions, M, B> {
   #installation: Installation<M, B> | null = null;
@@ -97,8 +100,9 @@ async function headersOf(headers: ClientHeaders = {}): Promise<Readonly<Record<s
 }
 
 /**
- * The running uploads, which Uppy's events pause, resume and cancel. There is one listener for all of them: with one for
- * each file, as Uppy's `EventManager` has it, the work for many files grows with the square of their number.
+ * The running uploads, which Uppy's events pause, resume and cancel. There is one listener for all
+ * of them: with one for each file, as Uppy's `EventManager` has it, the work for many files grows
+ * with the square of their number.
  */
 class RunningUploads<M extends Meta, B extends Body> {
   readonly #uploads = new Map<string, FileUpload<M, B>>();

@@ -16,7 +16,10 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Milliseconds for which messages are collected: of two quick changes of a live region, only one is read out. */
+/**
+ * Milliseconds for which messages are collected: of two quick changes of a live region, only one is
+ * read out.
+ */
 const ANNOUNCEMENT_DELAY_MS = 150;
 
 /** Messages that are read out together. The message that ends many uploads states their number. */

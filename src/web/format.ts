@@ -1,6 +1,9 @@
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
-/** Formats a size with the digits of a language: `12.3 MiB`. The server states its limit in the same units. */
+/**
+ * Formats a size with the digits of a language: `12.3 MiB`. The server states its limit in the same
+ * units.
+ */
 export function formatSize(bytes: number, lang: string): string {
   let value = bytes;
   let step = 0;

@@ -1,7 +1,8 @@
 /**
- * The page's script. `startUploader` (uploader/) sets up Uppy's Dashboard with the plugin of `fixity/uppy`; each stored file
- * moves from there to the `ResultList` (results/), which shows its link. Texts come from text/, and what the tab remembers
- * from tab-storage.ts. Without the script the page's form works by itself.
+ * The page's script. `startUploader` (uploader/) sets up Uppy's Dashboard with the plugin of
+ * `fixity/uppy`; each stored file moves from there to the `ResultList` (results/), which shows its
+ * link. Texts come from text/, and what the tab remembers from tab-storage.ts. Without the script
+ * the page's form works by itself.
  */
 import "@uppy/core/css/style.min.css";
 import "@uppy/dashboard/css/style.min.css";

@@ -9,7 +9,9 @@ export interface PageSettings {
   readonly needsToken: boolean;
 }
 
-/** Reads the attributes of the page's body. The page's policy allows no script with values in it. */
+/**
+ * Reads the attributes of the page's body. The page's policy allows no script with values in it.
+ */
 export function readSettings({ dataset }: HTMLElement): PageSettings {
   const { uploads = "/uploads", maxSize = "", maxSizeText = "", needsToken } = dataset;
   return {

@@ -1,6 +1,7 @@
 /**
- * What the page remembers for this tab (`sessionStorage`). In a browser that blocks site data, even accessing the storage
- * throws; a full storage throws at each write. The page then works, and remembers nothing.
+ * What the page remembers for this tab (`sessionStorage`). In a browser that blocks site data, even
+ * accessing the storage throws; a full storage throws at each write. The page then works, and
+ * remembers nothing.
  */
 
 /** Returns the text under a key; `null` if there is none, or it cannot be read. */
@@ -12,7 +13,10 @@ export function recall(key: string): string | null {
   }
 }
 
-/** Replaces the text under a key. If that fails, the old text goes, too, because it is no longer true. */
+/**
+ * Replaces the text under a key. If that fails, the old text goes, too, because it is no longer
+ * true.
+ */
 export function remember(key: string, text: string): void {
   try {
     sessionStorage.setItem(key, text);

@@ -27,8 +27,8 @@ export interface BrowserStorage extends UploadStorage {
 }
 
 /**
- * The part of a browser's global scope that the client uses. Workers do not have all of it. It is declared here because the
- * package's types must not depend on those of the DOM.
+ * The part of a browser's global scope that the client uses. Workers do not have all of it. It is
+ * declared here because the package's types must not depend on those of the DOM.
  */
 export interface BrowserGlobals {
   readonly XMLHttpRequest?: new () => BrowserRequest;

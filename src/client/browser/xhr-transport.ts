@@ -7,9 +7,10 @@ import { type BrowserRequest, browser } from "./globals.ts";
 const MANUAL_REDIRECT_MAX_BYTES = 1024 * 1024;
 
 /**
- * Sends content by `XMLHttpRequest`, which reports how much of it is sent; `fetch` does not. `XMLHttpRequest` always
- * follows redirects: if that must not happen, small content goes by `byFetch`. Larger content goes to an upload that a
- * request by `byFetch` has created, so the endpoint does not redirect.
+ * Sends content by `XMLHttpRequest`, which reports how much of it is sent; `fetch` does not.
+ * `XMLHttpRequest` always follows redirects: if that must not happen, small content goes by
+ * `byFetch`. Larger content goes to an upload that a request by `byFetch` has created, so the
+ * endpoint does not redirect.
  */
 export function xhrTransport(byFetch: Transport): Transport {
   const { XMLHttpRequest } = browser;

@@ -63,7 +63,10 @@ class FileContent implements Content {
     return new FileContent(this.#state, this.#start + start, Math.min(this.#start + end, this.#end));
   }
 
-  /** Rejects with `source-changed` also if another file has taken the place of the one that was opened. */
+  /**
+   * Rejects with `source-changed` also if another file has taken the place of the one that was
+   * opened.
+   */
   async *stream(): AsyncGenerator<Uint8Array, void, undefined> {
     const file = await open(this.#state.path).catch((cause: unknown) => {
       throw sourceChanged(cause);
@@ -103,11 +106,15 @@ export async function openFile(named: string | URL): Promise<NamedFile> {
   }
 }
 
-/** Content on its way into a request body. It is read as the socket accepts it, so the number of bytes sent is known. */
+/**
+ * Content on its way into a request body. It is read as the socket accepts it, so the number of
+ * bytes sent is known.
+ */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   /**
-   * Rejects with a `FixityClientError` when the content cannot be read, and never resolves. The request itself reports such
-   * a failure as a broken connection or, while it has no socket, not at all.
+   * Rejects with a `FixityClientError` when the content cannot be read, and never resolves. The
+   * request itself reports such a failure as a broken connection or, while it has no socket, not at
+   * all.
    */
   readonly failed: Promise<never>;
   readonly #failing = Promise.withResolvers<never>();
@@ -133,7 +140,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     if (sent < size) throw this.#fail();
   }
 
-  /** The chunks of the content. Its own generator keeps errors of reading apart from those that end the iteration. */
+  /**
+   * The chunks of the content. Its own generator keeps errors of reading apart from those that end
+   * the iteration.
+   */
   async *#chunks(): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       yield* this.#content.stream();

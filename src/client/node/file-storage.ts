@@ -7,8 +7,8 @@ import type { UploadStorage } from "../types.ts";
 type Entries = Record<string, string>;
 
 /**
- * Remembers uploads in a JSON file, which is replaced as a whole and loses its expired entries. If two processes write at
- * the same time, the entry of one may get lost; its upload then starts over.
+ * Remembers uploads in a JSON file, which is replaced as a whole and loses its expired entries. If
+ * two processes write at the same time, the entry of one may get lost; its upload then starts over.
  *
  * @param path of the file; its folder is created if necessary
  */

@@ -4,12 +4,16 @@ import type { Transport, WireResponse } from "../platform.ts";
 import { RESPONSE_MAX_BYTES, responseTooLong } from "../responses.ts";
 import { BytesContent, RequestBody } from "./content.ts";
 
-/** Time without a byte in either direction after which a connection counts as dead; `fetch` waits as long. */
+/**
+ * Time without a byte in either direction after which a connection counts as dead; `fetch` waits as
+ * long.
+ */
 const IDLE_TIMEOUT_MS = 300_000;
 
 /**
- * Sends requests by Node's HTTP client, over connections that are kept alive. For small files it takes less than half the
- * CPU time of `fetch`, and it reports how much of the content is sent. A redirect is a response like any other.
+ * Sends requests by Node's HTTP client, over connections that are kept alive. For small files it
+ * takes less than half the CPU time of `fetch`, and it reports how much of the content is sent. A
+ * redirect is a response like any other.
  */
 export const httpTransport: Transport = async ({ method, url, headers, content, onSent, signal }) => {
   // node:https loads TLS, which plain http does not need

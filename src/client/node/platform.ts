@@ -40,7 +40,10 @@ function bodyOf(content: Content, onSent: (bytes: number) => void): FetchBody {
   };
 }
 
-/** SHA-256 on the main thread, between the reads of the file: at 1 GB/s and more, one chunk delays nothing noticeably. */
+/**
+ * SHA-256 on the main thread, between the reads of the file: at 1 GB/s and more, one chunk delays
+ * nothing noticeably.
+ */
 export const nodeHashing: Hashing = {
   async digest(content, { signal, onHashed }) {
     const hash = createHash("sha256");

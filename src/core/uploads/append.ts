@@ -4,28 +4,42 @@ import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { HeldUpload } from "../upload-store.ts";
+import {
+  appendLimitExceeded,
+  assertAnnounced,
+  excessOf,
+  inconsistentLength,
+  offsetMismatch,
+  withExpectations,
+} from "./announcements.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
-import type { Announced, AppendLimits, AppendOptions, Expectation } from "./upload-options.ts";
+import type { AppendLimits, AppendOptions, Expectation } from "./upload-options.ts";
 import { failedRecord, formatRecord, type HeldRecord, parseRecord, type UploadRecord } from "./upload-record.ts";
 
-/** The time after which arrived bytes are saved at the latest: what a killed process loses of a slow sender. */
+/**
+ * The time after which arrived bytes are saved at the latest: what a killed process loses of a slow
+ * sender.
+ */
 const SAVE_INTERVAL_MS = 5_000;
 
 /** The result of an append. */
 export interface Appended {
   readonly record: UploadRecord;
   readonly offset: number;
-  /** The hashes of bytes that are to be committed without having been saved; `null` if bytes and record are saved. */
+  /**
+   * The hashes of bytes that are to be committed without having been saved; `null` if bytes and
+   * record are saved.
+   */
   readonly unsaved: Hashes | null;
 }
 
 /**
- * One append to an upload that is held and has not ended: {@link run} checks what the request announces, receives its bytes
- * and saves them.
+ * One append to an upload that is held and has not ended: {@link run} checks what the request
+ * announces, receives its bytes and saves them.
  *
- * Bytes are saved on the way, so that little is lost with the process: at the offsets where the store says that a save is
- * cheapest, and every few seconds. Saves and renewals run beside the writes, one at a time. The first one that fails makes
- * the next write fail.
+ * Bytes are saved on the way, so that little is lost with the process: at the offsets where the
+ * store says that a save is cheapest, and every few seconds. Saves and renewals run beside the
+ * writes, one at a time. The first one that fails makes the next write fail.
  */
 export class Append {
   readonly #id: UploadId;
@@ -71,10 +85,11 @@ export class Append {
   }
 
   /**
-   * Receives the bytes. When it returns, either they are durable, or they were the last ones and are ready to be committed;
-   * the record says which.
+   * Receives the bytes. When it returns, either they are durable, or they were the last ones and
+   * are ready to be committed; the record says which.
    *
-   * @throws FixityError, once what can be kept of the bytes is durable; a `shutting-down` has the offset among its facts
+   * @throws FixityError, once what can be kept of the bytes is durable; a `shutting-down` has the
+   *   offset among its facts
    */
   async run(): Promise<Appended> {
     const { offset } = this.#options;
@@ -129,11 +144,12 @@ export class Append {
   }
 
   /**
-   * Receives the whole source. Fails if the source does, if another request takes the upload over, or if the service is
-   * closing; what has arrived until then can still be saved.
+   * Receives the whole source. Fails if the source does, if another request takes the upload over,
+   * or if the service is closing; what has arrived until then can still be saved.
    *
-   * Meanwhile the upload cannot expire: arrived bytes are saved every few seconds, and where there is nothing to save (the
-   * bytes count all together, or the sender pauses) the record alone is renewed in time.
+   * Meanwhile the upload cannot expire: arrived bytes are saved every few seconds, and where there
+   * is nothing to save (the bytes count all together, or the sender pauses) the record alone is
+   * renewed in time.
    */
   async #receive(hashes: Hashes): Promise<void> {
     const { expiry } = this.#limits;
@@ -185,7 +201,10 @@ export class Append {
     return this.#held.write(bytes);
   }
 
-  /** Writes up to each offset at which a save is cheapest, and begins one there unless one is running. */
+  /**
+   * Writes up to each offset at which a save is cheapest, and begins one there unless one is
+   * running.
+   */
   async #writePieces(hashes: Hashes, bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (rest.length > 0) {
@@ -237,7 +256,11 @@ export class Append {
     if (this.#backgroundFailure !== null) throw this.#backgroundFailure.reason;
   }
 
-  /** Makes everything durable that has arrived, and keeps its hashes. @param isLast the upload is not used any more */
+  /**
+   * Makes everything durable that has arrived, and keeps its hashes.
+   *
+   * @param isLast the upload is not used any more
+   */
   async #save(hashes: Hashes, isLast: boolean): Promise<void> {
     await this.#background;
     this.#assertBackground();
@@ -269,7 +292,10 @@ export class Append {
     }
   }
 
-  /** A SHA-512 that is announced at the end comes too late if the bytes were not hashed and cannot be read back. */
+  /**
+   * A SHA-512 that is announced at the end comes too late if the bytes were not hashed and cannot
+   * be read back.
+   */
   #assertHashed(hashes: Hashes): void {
     if (this.#record.sha512 === null || hashes.has("sha512") || this.#held.read !== undefined) return;
     throw new FixityError(
@@ -289,7 +315,11 @@ export class Append {
     this.#record = { ...this.#record, length: offset, sealed: true };
   }
 
-  /** After a failure: saves what has arrived, or ends an upload that has failed for good. @returns the error to report */
+  /**
+   * After a failure: saves what has arrived, or ends an upload that has failed for good.
+   *
+   * @returns the error to report
+   */
   async #salvage(hashes: Hashes, error: unknown): Promise<unknown> {
     const isClosing = error === this.#closing.reason;
     try {
@@ -298,88 +328,22 @@ export class Append {
       else if (!this.#isWhole && !this.#isRefused) await this.#save(hashes, true);
       return isClosing ? shuttingDown(this.#held.offset) : error;
     } catch (failure) {
-      // Normally the first failure is the one to report: the durable offset has not changed. When the service closes, nothing
-      // was wrong until the save failed, and its failure explains to the client, or in the log, what became of the bytes.
+      // Normally the first failure is the one to report: the durable offset has not changed. When
+      // the service closes, nothing was wrong until the save failed, and its failure explains to
+      // the client, or in the log, what became of the bytes.
       if (!isClosing) return error;
       const isSuperseded = failure instanceof FixityError && failure.code === "upload-superseded";
       return isSuperseded ? failure : shuttingDown(undefined, failure);
     }
   }
 
-  /** "marking the upload resource invalid and rejecting any further interaction with it" (draft, "Upload Append"). */
+  /**
+   * "marking the upload resource invalid and rejecting any further interaction with it" (draft,
+   * "Upload Append").
+   */
   async #end(error: FixityError): Promise<void> {
     const record = failedRecord(this.#record, error, this.#limits.expiry);
     await this.#held.conclude(formatRecord(record));
     this.#record = record;
   }
-}
-
-/**
- * Refuses content by what is announced about it.
- *
- * @throws FixityError `append-limit-exceeded`, `append-too-small`, `inconsistent-length`, `size-limit-exceeded`
- */
-export function assertAnnounced(
-  announcement: Announced & { readonly length: number | null },
-  limits: AppendLimits,
-): void {
-  const { announced, completes } = announcement;
-  const { maxAppendSize, minAppendSize } = limits;
-  if (announced === undefined) return;
-  if (announced > maxAppendSize) throw appendLimitExceeded(maxAppendSize);
-  if (announced > 0 && announced < minAppendSize && completes === false) {
-    throw new FixityError("append-too-small", `One request must have at least ${minAppendSize} bytes.`, {
-      facts: { limit: minAppendSize },
-    });
-  }
-  const excess = excessOf(announcement, limits);
-  if (excess !== null) throw excess;
-}
-
-/** The error for content that is announced to end past the upload's length or the largest size; `null` if it does not. */
-function excessOf(
-  { offset, announced = 0, length }: Announced & { readonly length: number | null },
-  { maxSize }: AppendLimits,
-): FixityError | null {
-  const end = offset + announced;
-  if (length !== null && end > length) {
-    return inconsistentLength(`The bytes would end at ${end}, past the length ${length}.`);
-  }
-  return end > maxSize ? sizeLimitExceeded(maxSize) : null;
-}
-
-/** The record with what a request announces about the whole file. @throws FixityError if it contradicts the record */
-function withExpectations(record: UploadRecord, announced: Expectation & Pick<AppendOptions, "lengths">): UploadRecord {
-  const { lengths = [], digest, sha512 } = announced;
-  const length = [record.length, ...lengths].reduce(agreedLength, null);
-  const hex = digest?.hex ?? record.sha256;
-  const base64 = sha512?.toString("base64") ?? record.sha512;
-  if (record.sha256 !== null && hex !== record.sha256) throw contradictoryDigest();
-  if (record.sha512 !== null && base64 !== record.sha512) throw contradictoryDigest();
-  return { ...record, length, sha256: hex, sha512: base64 };
-}
-
-/** "If multiple requests include indicators, their indicated values MUST match" (draft, on the length). */
-export function agreedLength(known: number | null, stated: number | null): number | null {
-  if (known === null || stated === null || known === stated) return known ?? stated;
-  throw inconsistentLength(`The length of the upload was ${known} bytes, and is now ${stated}.`);
-}
-
-export function contradictoryDigest(): FixityError {
-  return new FixityError("digest-mismatch", "The upload was announced with another digest.");
-}
-
-export function offsetMismatch(expected: number, provided: number): FixityError {
-  const message = `The upload is at ${expected}, but the bytes begin at ${provided}.`;
-  return new FixityError("offset-mismatch", message, {
-    facts: { "expected-offset": expected, "provided-offset": provided },
-  });
-}
-
-function inconsistentLength(message: string, facts: FixityError["facts"] = {}): FixityError {
-  return new FixityError("inconsistent-length", message, { facts });
-}
-
-function appendLimitExceeded(limit: number): FixityError {
-  return new FixityError("append-limit-exceeded", `One request may have at most ${limit} bytes.`, { facts: { limit } });
 }

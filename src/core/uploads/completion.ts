@@ -3,7 +3,7 @@ import { FixityError } from "../errors.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
 import type { BlobStore } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
-import { agreedLength, contradictoryDigest, offsetMismatch } from "./append.ts";
+import { agreedLength, contradictoryDigest, offsetMismatch } from "./announcements.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
 import type { AppendOptions, Expectation } from "./upload-options.ts";
 import {
@@ -21,7 +21,10 @@ import {
 export class Completions {
   readonly #hashes: UploadHashes;
   readonly #expiryMs: number;
-  /** Running completions by upload id. One of terabytes takes its time; other requests for the upload wait for it. */
+  /**
+   * Running completions by upload id. One of terabytes takes its time; other requests for the
+   * upload wait for it.
+   */
   readonly #running = new Map<string, Promise<UploadRecord | null>>();
 
   /** @param expiryMs how long the outcome of an upload is kept */
@@ -30,13 +33,17 @@ export class Completions {
     this.#expiryMs = expiryMs;
   }
 
-  /** The record that a running completion of an upload ends with; `null` if none is running, or if it failed. */
+  /**
+   * The record that a running completion of an upload ends with; `null` if none is running, or if
+   * it failed.
+   */
   async running(id: UploadId): Promise<UploadRecord | null> {
     return this.#running.get(id.hex) ?? null;
   }
 
   /**
-   * Makes the blob and concludes the upload, or concludes it as failed if its bytes do not have the announced digest.
+   * Makes the blob and concludes the upload, or concludes it as failed if its bytes do not have the
+   * announced digest.
    *
    * @param unsaved the hashes of bytes that are committed without having been saved
    * @throws FixityError `store-…`; then it can be tried again
@@ -91,12 +98,14 @@ function mismatchOf({ sha256, sha512 }: UploadRecord, hashes: Hashes): FixityErr
 }
 
 /**
- * Checks an append to an upload that is already complete, from a client that has lost the response to its last append. Only
- * an append of no bytes at the end may get that response again: whether other bytes are those of the upload is unknown, and
- * success would acknowledge bytes that are not stored. Everything that the append states about the whole file must hold.
+ * Checks an append to an upload that is already complete, from a client that has lost the response
+ * to its last append. Only an append of no bytes at the end may get that response again: whether
+ * other bytes are those of the upload is unknown, and success would acknowledge bytes that are not
+ * stored. Everything that the append states about the whole file must hold.
  *
- * @throws FixityError `offset-mismatch` with the size as the expected offset, `inconsistent-length`, `digest-mismatch`, or
- *   what the source, the check of the request or the store throws
+ * @throws FixityError `offset-mismatch` with the size as the expected offset,
+ *   `inconsistent-length`, `digest-mismatch`, or what the source, the check of the request or the
+ *   store throws
  */
 export async function assertReplay(
   { size, digest }: { readonly size: number; readonly digest: Digest },

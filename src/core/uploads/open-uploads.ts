@@ -6,7 +6,10 @@ import type { UploadRecord } from "./upload-record.ts";
 /** Uploads that are looked up in the store at a time, to find some that have ended. */
 const LOOKUP_BATCH = 20;
 
-/** An upload with fewer durable bytes than this may be evicted to make room for another: little has to be sent again. */
+/**
+ * An upload with fewer durable bytes than this may be evicted to make room for another: little has
+ * to be sent again.
+ */
 const EVICTED_BELOW_BYTES = 1024 * 1024;
 /** How long such an upload must have been without a request. */
 const EVICTED_AFTER_MS = 10 * 60_000;
@@ -36,8 +39,8 @@ interface OpenUpload {
 }
 
 /**
- * The unfinished uploads that were created or continued in this process: a bound on the work that one instance accepts,
- * which no single client can use up.
+ * The unfinished uploads that were created or continued in this process: a bound on the work that
+ * one instance accepts, which no single client can use up.
  */
 export class OpenUploads {
   readonly #shares: FairShare;
@@ -56,7 +59,8 @@ export class OpenUploads {
   }
 
   /**
-   * Admits a new upload. The caller then calls {@link note} once the store has it, or {@link forget}.
+   * Admits a new upload. The caller then calls {@link note} once the store has it, or
+   * {@link forget}.
    *
    * @param client the client whose share it counts towards; `null` for a client without a limit
    * @throws FixityError `too-many-uploads`, or a `store-…` code
@@ -137,7 +141,9 @@ export class OpenUploads {
     for (const [hex, { expires }] of this.#uploads) if (expires < now) this.#delete(hex);
   }
 
-  /** Drops what has ended, for as long as that helps; then evicts what was abandoned with few bytes. */
+  /**
+   * Drops what has ended, for as long as that helps; then evicts what was abandoned with few bytes.
+   */
   async #makeRoom(): Promise<void> {
     try {
       let dropped = 1;
@@ -148,7 +154,11 @@ export class OpenUploads {
     }
   }
 
-  /** Looks up a batch of uploads and drops those that have ended, perhaps on other instances. @returns how many */
+  /**
+   * Looks up a batch of uploads and drops those that have ended, perhaps on other instances.
+   *
+   * @returns how many
+   */
   async #dropEnded(isCandidate: (upload: OpenUpload) => boolean): Promise<number> {
     let dropped = 0;
     for (const hex of this.#batchOf(isCandidate)) {

@@ -8,8 +8,9 @@ import type { HeldRecord } from "./upload-record.ts";
 const MAX_KEPT_HASHES = 1000;
 
 /**
- * The hashes of the bytes that uploads already have: those that this process kept after the previous request; or new ones
- * over the bytes, for a store that can read them back; or those whose states are in the record.
+ * The hashes of the bytes that uploads already have: those that this process kept after the
+ * previous request; or new ones over the bytes, for a store that can read them back; or those whose
+ * states are in the record.
  */
 export class UploadHashes {
   readonly #kept = new Map<string, Hashes>();
@@ -18,8 +19,8 @@ export class UploadHashes {
    * The hashes of all saved bytes of an upload.
    *
    * @param closing aborted when the service is closing
-   * @throws the reason of a takeover or of closing, while bytes are read back; FixityError `unsupported-digest` for a SHA-512
-   *   that was announced too late
+   * @throws the reason of a takeover or of closing, while bytes are read back; FixityError
+   *   `unsupported-digest` for a SHA-512 that was announced too late
    */
   async of({ id, held, record }: HeldRecord, closing?: AbortSignal): Promise<Hashes> {
     const kept = this.#kept.get(id.hex);
@@ -42,7 +43,10 @@ export class UploadHashes {
     }
   }
 
-  /** Keeps hashes for the next request; the oldest make room. Those that can be saved are in the record, and need no memory. */
+  /**
+   * Keeps hashes for the next request; the oldest make room. Those that can be saved are in the
+   * record, and need no memory.
+   */
   keep(id: UploadId, hashes: Hashes): void {
     if (hashes.states() !== null) return;
     this.#kept.set(id.hex, hashes);

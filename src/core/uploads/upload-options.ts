@@ -11,17 +11,24 @@ export interface CreateOptions extends Naming {
   readonly digest?: Digest | undefined;
   /** The SHA-512 of the whole file. */
   readonly sha512?: Buffer | undefined;
-  /** The client whose share of the unfinished uploads this one counts towards; `null` for a client without a limit. */
+  /**
+   * The client whose share of the unfinished uploads this one counts towards; `null` for a client
+   * without a limit.
+   */
   readonly client?: string | null;
   /** A text that is kept with the upload. */
   readonly metadata?: string | undefined;
   /**
-   * Whether an upload that is complete at once is kept, for a protocol that returns its address nevertheless.
+   * Whether an upload that is complete at once is kept, for a protocol that returns its address
+   * nevertheless.
    *
    * @default true
    */
   readonly keepsComplete?: boolean;
-  /** The first bytes, if they come with the creation. If they cannot be accepted, nothing is created. */
+  /**
+   * The first bytes, if they come with the creation. If they cannot be accepted, nothing is
+   * created.
+   */
   readonly first?: Announced | undefined;
 }
 
@@ -29,7 +36,9 @@ export interface CreateOptions extends Naming {
 export interface Announced {
   /** The position of the first byte. */
   readonly offset: number;
-  /** Whether the last byte is the last of the upload: yes, no, or if the upload's length is reached. */
+  /**
+   * Whether the last byte is the last of the upload: yes, no, or if the upload's length is reached.
+   */
   readonly completes: boolean | "at-length";
   /** The number of bytes, if it is announced. */
   readonly announced?: number | undefined;
@@ -48,18 +57,23 @@ export interface AppendOptions extends Announced, Expectation {
   readonly source: ByteSource;
   /** Bytes of the whole file, as stated by this request, perhaps more than once. */
   readonly lengths?: readonly number[];
-  /** The bytes count all together or not at all. Otherwise what arrives before an interruption counts. */
+  /**
+   * The bytes count all together or not at all. Otherwise what arrives before an interruption
+   * counts.
+   */
   readonly whole?: boolean;
   /**
-   * Whether a request that announces bytes past the upload's length, or past the largest size, ends the upload for good, like
-   * one that sends them unannounced. Otherwise it is refused and the upload can be continued.
+   * Whether a request that announces bytes past the upload's length, or past the largest size, ends
+   * the upload for good, like one that sends them unannounced. Otherwise it is refused and the
+   * upload can be continued.
    *
    * @default false
    */
   readonly excessEnds?: boolean;
   /**
-   * Called when all bytes have arrived, before they count. Returns what the end of the request (trailer fields) announces
-   * about the whole file. If it throws, the request fails and content that has not been saved by then does not count.
+   * Called when all bytes have arrived, before they count. Returns what the end of the request
+   * (trailer fields) announces about the whole file. If it throws, the request fails and content
+   * that has not been saved by then does not count.
    */
   readonly check?: () => Expectation | void;
   /** Called with offsets as they become durable. */

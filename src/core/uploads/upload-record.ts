@@ -1,14 +1,16 @@
 /**
- * The record of an upload: everything that the engine knows about it besides its bytes. The store keeps it as opaque text,
- * written in one step with the bytes. Every version of fixity reads the records of the version before.
+ * The record of an upload: everything that the engine knows about it besides its bytes. The store
+ * keeps it as opaque text, written in one step with the bytes. Every version of fixity reads the
+ * records of the version before.
  */
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
 import { settleNaming } from "../file-name.ts";
 import { Link, type Receipt, receiptOf } from "../link.ts";
+import type { BlobStat } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
-import type { CreateOptions } from "./upload-options.ts";
 import type { EndedUpload as EndedStoreUpload, HeldUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
+import type { CreateOptions } from "./upload-options.ts";
 
 /** Times are in milliseconds since 1970. */
 export interface UploadRecord {
@@ -28,7 +30,9 @@ export interface UploadRecord {
   readonly sha256: string | null;
   /** The announced SHA-512 of the whole file, in base64. */
   readonly sha512: string | null;
-  /** States of the hashes at the saved offset, in base64, for stores that cannot return saved bytes. */
+  /**
+   * States of the hashes at the saved offset, in base64, for stores that cannot return saved bytes.
+   */
   readonly hashes: Readonly<Record<string, string>> | null;
   /** The last byte has arrived. What remains is to make a blob of the bytes. */
   readonly sealed: boolean;
@@ -68,7 +72,10 @@ export function formatRecord(record: UploadRecord): string {
   return JSON.stringify({ version: VERSION, ...record });
 }
 
-/** @throws FixityError `store-unavailable` for a record of a later version, `upload-damaged` for an unreadable one */
+/**
+ * @throws FixityError `store-unavailable` for a record of a later version, `upload-damaged` for an
+ *   unreadable one
+ */
 export function parseRecord(text: string): UploadRecord {
   let record: UploadRecord & { readonly version: number };
   try {
@@ -80,7 +87,11 @@ export function parseRecord(text: string): UploadRecord {
   throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
 }
 
-/** The record; `null` if it is damaged. @throws FixityError `store-unavailable` for a record of a later version */
+/**
+ * The record; `null` if it is damaged.
+ *
+ * @throws FixityError `store-unavailable` for a record of a later version
+ */
 export function readableRecord(text: string): UploadRecord | null {
   try {
     return parseRecord(text);
@@ -100,7 +111,10 @@ export function isUnfinished(saved: SavedUpload | null): boolean {
   return saved !== null && parseRecord(saved.record).outcome === null;
 }
 
-/** How long past its expiry a sealed upload is kept: all its bytes are there, and making a blob of them takes time. */
+/**
+ * How long past its expiry a sealed upload is kept: all its bytes are there, and making a blob of
+ * them takes time.
+ */
 const COMPLETION_GRACE_MS = 3_600_000;
 
 /** Whether the upload may be removed. */
@@ -109,18 +123,24 @@ export function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
   return expires + (isCompleting ? COMPLETION_GRACE_MS : 0) <= Date.now();
 }
 
-/** The age at which a sealed upload that is not yet a blob is taken to be abandoned by a server that died. */
+/**
+ * The age at which a sealed upload that is not yet a blob is taken to be abandoned by a server that
+ * died.
+ */
 const ABANDONED_AFTER_MS = 5 * 60_000;
 
-/** Whether the last byte has arrived and the server that was to make a blob of the upload has probably died. */
+/**
+ * Whether the last byte has arrived and the server that was to make a blob of the upload has
+ * probably died.
+ */
 export function isAbandoned({ saved, sealed, outcome }: UploadRecord): boolean {
   return outcome === null && sealed && saved < Date.now() - ABANDONED_AFTER_MS;
 }
 
 /**
- * Whether a collection must read the record of a listed upload, because it may be expired or abandoned. A record expires
- * `expiry` milliseconds after it was written, unless that was under another setting. One that is wrongly skipped is read by a
- * later collection.
+ * Whether a collection must read the record of a listed upload, because it may be expired or
+ * abandoned. A record expires `expiry` milliseconds after it was written, unless that was under
+ * another setting. One that is wrongly skipped is read by a later collection.
  */
 export function mayBeDue({ age, isEnded }: UploadSummary, expiry: number): boolean {
   return age === null || age >= (isEnded ? expiry : Math.min(ABANDONED_AFTER_MS, expiry));
@@ -139,8 +159,8 @@ export function uploadDamaged(cause?: unknown): FixityError {
   return new FixityError("upload-damaged", message, { cause });
 }
 
-/** The record of an upload that begins. @param outcome not null if it is complete at once */
-export function newRecord(options: CreateOptions, outcome: StoredOutcome | null, expiry: number): UploadRecord {
+/** The record of a new upload. @param existing the stored content that completes it at once */
+export function newRecord(options: CreateOptions, existing: BlobStat | null, expiry: number): UploadRecord {
   const { length, digest, sha512, metadata } = options;
   const now = Date.now();
   return {
@@ -148,12 +168,12 @@ export function newRecord(options: CreateOptions, outcome: StoredOutcome | null,
     saved: now,
     ...settleNaming(options),
     metadata: metadata ?? null,
-    length: outcome?.size ?? length ?? null,
+    length: existing?.size ?? length ?? null,
     sha256: digest?.hex ?? null,
     sha512: sha512?.toString("base64") ?? null,
     hashes: null,
     sealed: false,
-    outcome,
+    outcome: existing === null ? null : { stored: existing.digest.hex, size: existing.size, existed: true },
   };
 }
 
@@ -163,7 +183,11 @@ export function endedRecord(record: UploadRecord, outcome: Outcome, expiry: numb
   return { ...record, saved: now, expires: now + expiry, hashes: null, outcome };
 }
 
-/** The record of an upload that has failed for good. @param known `null` if its record is unreadable */
+/**
+ * The record of an upload that has failed for good.
+ *
+ * @param known `null` if its record is unreadable
+ */
 export function failedRecord(known: UploadRecord | null, error: FixityError, expiry: number): UploadRecord {
   return endedRecord(known ?? UNKNOWN, failedOutcome(error), expiry);
 }
@@ -186,7 +210,10 @@ export function failedOutcome({ code, message, facts }: FixityError): FailedOutc
   return { failed: code, message, facts };
 }
 
-/** The record of an upload that the store reports as ended. An unreadable one is removed: nothing else is left of it. */
+/**
+ * The record of an upload that the store reports as ended. An unreadable one is removed: nothing
+ * else is left of it.
+ */
 export async function recordOfEnded(ended: EndedStoreUpload, expiry: number): Promise<UploadRecord> {
   const record = readableRecord(ended.record);
   if (record !== null) return record;

@@ -1,6 +1,6 @@
 /**
- * The engine against a trivial model: the acknowledged bytes, and whether they were all. Whatever commands run in whatever
- * order, restarts included, the engine agrees with the model.
+ * The engine against a trivial model: the acknowledged bytes, and whether they were all. Whatever
+ * commands run in whatever order, restarts included, the engine agrees with the model.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

@@ -51,7 +51,10 @@ function digestOf(text: string): Digest {
   return Digest.fromBytes(createHash("sha256").update(text).digest()) ?? assert.fail("no digest");
 }
 
-/** A source that stalls after its first chunk. `reached` resolves when a reader waits for more, `left` when it gives up. */
+/**
+ * A source that stalls after its first chunk. `reached` resolves when a reader waits for more,
+ * `left` when it gives up.
+ */
 class Standstill implements AsyncIterableIterator<Uint8Array> {
   readonly reached = Promise.withResolvers<void>();
   readonly left = Promise.withResolvers<void>();

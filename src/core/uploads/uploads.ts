@@ -2,6 +2,7 @@
  * Resumable uploads: the engine beneath both protocols, over any `UploadStore`.
  *
  *     uploads.ts        create, find, append, cancel, collect: who holds an upload, and what becomes of it
+ *     announcements.ts  what requests announce, and whether it fits together
  *     append.ts         one append, from the checks of its announcements to the saved bytes
  *     completion.ts     sealed bytes become a blob; the response to a lost last append is repeated
  *     upload-hashes.ts  the hashes of the bytes that an upload already has
@@ -12,14 +13,14 @@
  *
  *     created ── append … append ── sealed ── blob committed ── concluded with an outcome ── expired, removed
  *
- * The store has the bytes and the record of the last save. Offsets are acknowledged only after a save that covers them, so
- * they never decrease. The last byte seals the upload; from then on it can only become a blob. A concluded upload keeps its
+ * Offsets are acknowledged only after a save that covers them, so they never decrease. The last
+ * byte seals the upload; from then on it can only become a blob. A concluded upload keeps its
  * record, without bytes, so that a client can ask for the outcome again.
  *
- * A request takes an upload over from its holder, here or on another instance, who saves what it has or is fenced off. Only
- * `cancel`, an expiry and an eviction (`open-uploads.ts`) remove uploads, each as the holder and after reading the record
- * once more. A crash loses the bytes since the last save; a sealed upload whose server died is completed by the next request
- * for it, or by a collection.
+ * A request takes an upload over from its holder, here or on another instance, who saves what it
+ * has or is fenced off. Only `cancel`, an expiry and an eviction (`open-uploads.ts`) remove
+ * uploads, each as the holder and after reading the record once more. A crash loses the bytes since
+ * the last save. The next request for a sealed upload, or a collection, completes it.
  */
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
@@ -33,7 +34,8 @@ import type { ResolvedOptions } from "../options.ts";
 import type { BlobStore, Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
-import { Append, assertAnnounced } from "./append.ts";
+import { assertAnnounced } from "./announcements.ts";
+import { Append } from "./append.ts";
 import { assertReplay, Completions } from "./completion.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
 import { UploadHashes } from "./upload-hashes.ts";
@@ -69,7 +71,7 @@ type Sighting =
   /** To know more, or to conclude a damaged upload, it must be held. */
   | { readonly status: "unsettled"; readonly read: ReadUpload };
 
-/** The engine over one store. Its calls are safe to run concurrently, here and on other instances. */
+/** The engine over one store. Its calls may run concurrently, here and on other instances. */
 export class Uploads {
   readonly limits: AppendLimits;
   readonly #blobs: BlobStore;
@@ -98,10 +100,11 @@ export class Uploads {
   }
 
   /**
-   * Creates an upload. If content with the announced digest and length is stored already, the upload is complete at once.
+   * Creates an upload. If content with the announced digest and length is stored already, the
+   * upload is complete at once.
    *
-   * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`, `inconsistent-length`,
-   *   `too-many-uploads`, or a `store-…` code
+   * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`,
+   *   `inconsistent-length`, `too-many-uploads`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
     return (await this.#create(options, "release")).state;
@@ -110,7 +113,8 @@ export class Uploads {
   /**
    * Creates an upload and appends the bytes that come with its creation.
    *
-   * @param onCreated called with the new upload before its bytes are received; not if it is complete at once
+   * @param onCreated called with the new upload before its bytes are received; not if it is
+   *   complete at once
    * @throws as {@link create} and {@link append} do; the latter only after `onCreated` was called
    */
   async createAndAppend(
@@ -139,17 +143,16 @@ export class Uploads {
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
     const isClaimable = digest !== undefined && sha512 === undefined;
     const found = isClaimable ? await findStored(this.#blobs, digest, { length }) : "unknown";
-    const outcome =
-      typeof found === "string" ? null : { stored: found.digest.hex, size: found.size, existed: true as const };
-    if (outcome === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
+    const existing = typeof found === "string" ? null : found;
+    if (existing === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
     const id = UploadId.random();
-    const record = newRecord(options, outcome, this.limits.expiry);
+    const record = newRecord(options, existing, this.limits.expiry);
     const hints = {
       mediaType: mediaTypeOf(record.extension),
       ...(digest !== undefined && { digest, isKnownAbsent: found === "absent" }),
       ...(length !== undefined && { length }),
     };
-    if (outcome !== null) {
+    if (existing !== null) {
       if (keepsComplete) await this.#store.create(id, formatRecord(record), { ...hints, isEnded: true });
       return { state: this.#ended(id, record, startedAt), held: null };
     }
@@ -166,8 +169,8 @@ export class Uploads {
   }
 
   /**
-   * The state of an upload. A request that is still sending bytes for it is ended, so that the returned offset is the one to
-   * continue from. A sealed upload is completed first.
+   * The state of an upload. A request that is still sending bytes for it is ended, so that the
+   * returned offset is the one to continue from. A sealed upload is completed first.
    *
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
@@ -191,13 +194,15 @@ export class Uploads {
   }
 
   /**
-   * Appends a request's bytes, and makes a blob of the upload if they are the last ones. To an upload that is already
-   * complete, an append of no bytes at its end returns the outcome again; any other is an `offset-mismatch`.
+   * Appends a request's bytes, and makes a blob of the upload if they are the last ones. To an
+   * upload that is already complete, an append of no bytes at its end returns the outcome again;
+   * any other is an `offset-mismatch`.
    *
    * @param created the upload, if this request has created it and still holds it
-   * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`, `size-limit-exceeded`,
-   *   `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what the source or the check throws, or a `store-…`
-   *   code; `shutting-down` if the service is closing, with the durable offset as its fact `upload-offset`
+   * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`,
+   *   `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`, `upload-superseded`, what
+   *   the source or the check throws, or a `store-…` code; `shutting-down` if the service is
+   *   closing, with the durable offset as its fact `upload-offset`
    */
   async append(id: UploadId, options: AppendOptions, created?: HeldUpload): Promise<UploadState> {
     using own = options.admission === undefined ? this.#admissions.admit("at-once") : null;
@@ -246,7 +251,7 @@ export class Uploads {
     }
   }
 
-  /** Returns the state of an ended upload to a client that has lost the response to its last append. */
+  /** The state of an ended upload, for a client that has lost the response to its last append. */
   async #replay(ended: UploadState, options: AppendOptions, closing: AbortSignal): Promise<UploadState> {
     const { outcome } = ended;
     if (outcome !== null && !(outcome instanceof Error)) {
@@ -274,7 +279,7 @@ export class Uploads {
     return this.#ended(id, record, startedAt);
   }
 
-  /** Removes an upload, whatever its state. A blob that it has become stays. @throws FixityError `upload-not-found` */
+  /** Removes an upload in any state; its blob stays. @throws FixityError `upload-not-found` */
   async cancel(id: UploadId): Promise<void> {
     using _ = this.#admissions.admit("in-time");
     await this.#completions.running(id);
@@ -285,7 +290,7 @@ export class Uploads {
   }
 
   /**
-   * Removes expired uploads and completes abandoned ones. Reads only the records of uploads whose age suggests either.
+   * Removes expired uploads and completes abandoned ones; reads only records whose age suggests it.
    *
    * @throws the first failure, once all uploads have been examined
    */
@@ -312,7 +317,7 @@ export class Uploads {
   }
 
   async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
-    // a running append renews its upload; should that be late, other instances may find it expired, but not this one
+    // Its append renews it, even if it looks expired at the moment.
     if (this.#open.isAppending(id)) return { staged: 0, bytes: 0 };
     const read = await this.#store.read(id, signal);
     if (read === null) return { staged: 0, bytes: 0 };

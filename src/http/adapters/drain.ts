@@ -3,10 +3,11 @@ import type { Socket } from "node:net";
 /**
  * Reads and drops the rest of a request's content after its answer, for every adapter.
  *
- * A client may still be sending when it is answered: the upload is refused, or its bytes are already stored. Browsers,
- * Python's `http.client` and many others read no response before they have sent everything. If the server stopped reading,
- * they would block. If it closed the connection with unread bytes, the kernel would send a reset, which destroys the response
- * on the client's side (RFC 9112, section 9.6; nginx calls the remedy `lingering_close`).
+ * A client may still be sending when it is answered: the upload is refused, or its bytes are
+ * already stored. Browsers, Python's `http.client` and many others read no response before they
+ * have sent everything. If the server stopped reading, they would block. If it closed the
+ * connection with unread bytes, the kernel would send a reset, which destroys the response on the
+ * client's side (RFC 9112, section 9.6; nginx calls the remedy `lingering_close`).
  *
  * ```
  *              the head of the response is written
@@ -22,8 +23,9 @@ import type { Socket } from "node:net";
  *                     └── the client closes ────────────────────────────────────► GONE   that is being streamed)
  * ```
  *
- * The response does not end before the drain does, so the server starts no pipelined request early and closes no connection
- * that it promised to keep. {@link keepsConnection} decides what a response promises.
+ * The response does not end before the drain does, so the server starts no pipelined request early
+ * and closes no connection that it promised to keep. {@link keepsConnection} decides what a
+ * response promises.
  */
 export class Drain {
   /** Resolves when the drain ends, with whether the content arrived completely. Never rejects. */
@@ -117,12 +119,14 @@ export interface EarlyAnswer {
 }
 
 /**
- * Whether an answer may promise to keep its connection (`docs/http.md`, "Answers before the end of the content").
+ * Whether an answer may promise to keep its connection (`docs/http.md`, "Answers before the end of
+ * the content").
  *
- * Not while a client waits for `100 Continue`: the client may or may not send its content after a final response (RFC 9110,
- * section 10.1.1), so the start of its next request would be unknown. Not after a 408, which is for clients that stopped
- * sending (RFC 9110, section 15.5.9), and not after a 501, which is for a transfer coding that hides the end of the content
- * (RFC 9112, section 6.1). Otherwise, if the rest is known to be small.
+ * Not while a client waits for `100 Continue`: the client may or may not send its content after a
+ * final response (RFC 9110, section 10.1.1), so the start of its next request would be unknown. Not
+ * after a 408, which is for clients that stopped sending (RFC 9110, section 15.5.9), and not after
+ * a 501, which is for a transfer coding that hides the end of the content (RFC 9112, section 6.1).
+ * Otherwise, if the rest is known to be small.
  */
 export function keepsConnection({ status, rest, awaitsContinue }: EarlyAnswer): boolean {
   if (status === 501) return false;
@@ -142,12 +146,13 @@ export function isClosing(socket: Socket): boolean {
 }
 
 /**
- * Drains a connection on which no further request can be found: its bytes are not HTTP, or none arrived in time. Sends the
- * pending output and FIN; reads and drops, so that no reset destroys the response; then destroys the socket, whether or not
- * the client closes its side. `socket.end()` alone would keep the descriptor for as long as the client likes.
+ * Drains a connection on which no further request can be found: its bytes are not HTTP, or none
+ * arrived in time. Sends the pending output and FIN; reads and drops, so that no reset destroys the
+ * response; then destroys the socket, whether or not the client closes its side. `socket.end()`
+ * alone would keep the descriptor for as long as the client likes.
  *
- * @param hasContent whether the bytes belong to a request's content: a client may send megabytes of it before it reads, and
- *   gets the time of a {@link Drain}
+ * @param hasContent whether the bytes belong to a request's content: a client may send megabytes of
+ *   it before it reads, and gets the time of a {@link Drain}
  */
 export function closeGracefully(socket: Socket, { text, hasContent }: { text?: string; hasContent: boolean }): void {
   if (closing.has(socket)) return;

@@ -8,8 +8,8 @@ import { expectContinue, runNode } from "./node.ts";
 export interface FixityPluginOptions extends HandlerOptions {
   readonly fixity: Fixity;
   /**
-   * Whether `app.close()` closes the service, and waits for it. If not, call `fixity.close()` before `app.close()`, which waits
-   * for running uploads however long they take.
+   * Whether `app.close()` closes the service, and waits for it. If not, call `fixity.close()`
+   * before `app.close()`, which waits for running uploads however long they take.
    *
    * @default true
    */
@@ -17,8 +17,9 @@ export interface FixityPluginOptions extends HandlerOptions {
 }
 
 /**
- * The service as a Fastify plugin: registers the service's own prefix and leaves the rest of the app alone. Hooks of the app
- * (authentication, rate limits) run before fixity as for any route. Fastify does not read the content.
+ * The service as a Fastify plugin: registers the service's own prefix and leaves the rest of the
+ * app alone. Hooks of the app (authentication, rate limits) run before fixity as for any route.
+ * Fastify does not read the content.
  */
 export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fastify, plugin) => {
   const { fixity, closesWithApp = true, ...options } = plugin;

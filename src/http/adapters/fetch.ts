@@ -25,20 +25,24 @@ export type FetchHandler = (request: Request, ...host: readonly unknown[]) => Pr
 /** Options that only hosts of the Fetch standard's types need. */
 export interface FetchHostOptions {
   /**
-   * Returns the IP address of the peer, which the standard's `Request` lacks. Without it there are no limits per client.
+   * Returns the IP address of the peer, which the standard's `Request` lacks. Without it there are
+   * no limits per client.
    *
-   * @param host the arguments that the host passes after the request, such as Deno's `info` or Bun's `server`
+   * @param host the arguments that the host passes after the request, such as Deno's `info` or
+   *   Bun's `server`
    */
   readonly peerAddress?: (request: Request, ...host: readonly unknown[]) => string | undefined;
 }
 
 /**
- * The handler over `Request` and `Response`. These types have neither trailer fields nor `100 Continue`; everything else works
- * as over Node's own types. Requests outside the handler's paths get a 404.
+ * The handler over `Request` and `Response`. These types have neither trailer fields nor
+ * `100 Continue`; everything else works as over Node's own types. Requests outside the handler's
+ * paths get a 404.
  *
- * Hosts differ in what they do if a response is complete before the request is: `@hono/node-server` reads for half a second,
- * then destroys the connection. So here, too, an early response ends only after the rest of the content has been drained. Its
- * `Content-Length` tells the client earlier that it is complete.
+ * Hosts differ in what they do if a response is complete before the request is: `@hono/node-server`
+ * reads for half a second, then destroys the connection. So here, too, an early response ends only
+ * after the rest of the content has been drained. Its `Content-Length` tells the client earlier
+ * that it is complete.
  */
 export function fetchListener(handler: Handler, { peerAddress }: FetchHostOptions = {}): FetchHandler {
   return async (request, ...host) => {
@@ -79,7 +83,8 @@ class FetchExchange implements Exchange {
     this.target = pathname + search;
     this.authority = request.headers.get("host") ?? host;
     this.fields = { get: (name) => request.headers.get(name) ?? undefined };
-    // Read before `body`: on some hosts, accessing the body of a request that has been read locks it.
+    // Read before `body`: on some hosts, accessing the body of a request that has been read locks
+    // it.
     const isUsed = request.bodyUsed;
     const { body } = request;
     this.hasContent = body !== null || request.headers.has("content-length");
@@ -90,7 +95,10 @@ class FetchExchange implements Exchange {
   }
 }
 
-/** The content of a request. If the connection ends early, the upload is aborted. Read by the route, then by a drain. */
+/**
+ * The content of a request. If the connection ends early, the upload is aborted. Read by the route,
+ * then by a drain.
+ */
 class FetchBody implements AsyncIterableIterator<Uint8Array> {
   received = 0;
   readonly #stream: ReadableStream<Uint8Array> | null;
@@ -194,7 +202,10 @@ function heldOpen(bytes: Uint8Array, drain: Drain): ReadableStream<Uint8Array> {
   });
 }
 
-/** A pulled stream of an answer's content. A failure errors it, so that the server visibly breaks the connection. */
+/**
+ * A pulled stream of an answer's content. A failure errors it, so that the server visibly breaks
+ * the connection.
+ */
 function toStream(
   body: AnswerStream,
   report: (bytesSent: number, aborted: boolean) => void,

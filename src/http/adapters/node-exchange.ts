@@ -77,19 +77,25 @@ export function targetOf(request: MountedRequest): string {
 }
 
 /**
- * The requested host and port. The host of a target in absolute form replaces the `Host` field (RFC 9112, section 3.2.2).
- * HTTP/2 has a pseudo-header field instead (RFC 9113, section 8.3.1).
+ * The requested host and port. The host of a target in absolute form replaces the `Host` field (RFC
+ * 9112, section 3.2.2). HTTP/2 has a pseudo-header field instead (RFC 9113, section 8.3.1).
  */
 function authorityOf({ originalUrl, url = "/", headers }: MountedRequest): string | undefined {
   return authorityInTarget(originalUrl ?? url) ?? headers.host ?? (headers[":authority"] as string | undefined);
 }
 
-/** The authority in a request target in absolute form (RFC 9112, section 3.2.2); `null` for the other forms. */
+/**
+ * The authority in a request target in absolute form (RFC 9112, section 3.2.2); `null` for the
+ * other forms.
+ */
 export function authorityInTarget(target: string): string | null {
   return /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target)?.[1] ?? null;
 }
 
-/** A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112, section 3.2.2). */
+/**
+ * A target as path and query. "A server MUST accept the absolute-form in requests" (RFC 9112,
+ * section 3.2.2).
+ */
 export function originForm(target: string): string {
   if (target.startsWith("/")) return target;
   const [, rest] = /^https?:\/\/[^/?#]*(.*)$/i.exec(target) ?? [];
@@ -107,11 +113,13 @@ interface PendingRead {
 }
 
 /**
- * The content of a Node request as an async iterable. Nothing is read ahead: bytes that the consumer has not pulled wait in
- * the client, behind TCP's backpressure, and not in the memory of a server with a thousand requests. The request's own
- * iterator is unsuitable: it destroys the socket when a loop exits early, so the client could not read the reason.
+ * The content of a Node request as an async iterable. Nothing is read ahead: bytes that the
+ * consumer has not pulled wait in the client, behind TCP's backpressure, and not in the memory of a
+ * server with a thousand requests. The request's own iterator is unsuitable: it destroys the socket
+ * when a loop exits early, so the client could not read the reason.
  *
- * There are two consumers, one after the other: the route, by iterating, and after the answer the drain, by {@link rest}.
+ * There are two consumers, one after the other: the route, by iterating, and after the answer the
+ * drain, by {@link rest}.
  */
 export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   readonly #request: IncomingMessage;
@@ -145,7 +153,10 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
     return this.#isStarted;
   }
 
-  /** Whether nothing is left to read. Node itself drops content that has arrived and was never pulled. */
+  /**
+   * Whether nothing is left to read. Node itself drops content that has arrived and was never
+   * pulled.
+   */
   get isExhausted(): boolean {
     return this.#isEnded || (!this.#isStarted && this.missing === 0);
   }
@@ -166,13 +177,18 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
     return this.#next();
   }
 
-  /** Stops reading without closing anything: the sender of the answer decides about the connection. */
+  /**
+   * Stops reading without closing anything: the sender of the answer decides about the connection.
+   */
   return(): Promise<Result> {
     this.#leave();
     return Promise.resolve(DONE);
   }
 
-  /** Takes the content away from the route, at whatever position, and returns the unread rest. For the drain. */
+  /**
+   * Takes the content away from the route, at whatever position, and returns the unread rest. For
+   * the drain.
+   */
   rest(): { next(): Promise<Result> } {
     this.#leave();
     return { next: () => this.#next() };
@@ -259,8 +275,8 @@ function hasContent(request: IncomingMessage): boolean {
 }
 
 /**
- * Whether other code, such as a body parser, has read some of the request's content, or has it decoded to text. The rest is
- * not what the client sent.
+ * Whether other code, such as a body parser, has read some of the request's content, or has it
+ * decoded to text. The rest is not what the client sent.
  */
 function isContentUsed(request: IncomingMessage): boolean {
   // No byte of an empty content can be missing.

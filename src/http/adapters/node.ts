@@ -6,14 +6,20 @@ import type { Handler } from "../handler.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
 import { type NodeBody, NodeExchange, targetOf } from "./node-exchange.ts";
 
-/** A request listener: for `node:http`, and with `next` for Express, Connect and frameworks built on them. */
+/**
+ * A request listener: for `node:http`, and with `next` for Express, Connect and frameworks built on
+ * them.
+ */
 export interface NodeListener {
   (request: IncomingMessage, response: ServerResponse, next?: () => void): void;
   /** Answers the requests. */
   readonly handler: Handler;
 }
 
-/** The handler as a request listener. Requests outside its paths go to `next`, or get a 404 without one. */
+/**
+ * The handler as a request listener. Requests outside its paths go to `next`, or get a 404 without
+ * one.
+ */
 export function nodeListener(handler: Handler): NodeListener {
   const listener = (request: IncomingMessage, response: ServerResponse, next?: () => void): void => {
     if (next !== undefined && !handler.owns(targetOf(request))) return next();
@@ -24,7 +30,8 @@ export function nodeListener(handler: Handler): NodeListener {
 
 /** Answers one Node request. Never rejects. */
 export async function runNode(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // Node emits pipelined requests before the response to the first is out: one connection could open a thousand downloads.
+  // Node emits pipelined requests before the response to the first is out: one connection could
+  // open a thousand downloads.
   if (response.socket === null && !(await socketAssigned(response))) return;
   const started = performance.now();
   const exchange = new NodeExchange(request, response, {
@@ -72,8 +79,9 @@ const awaitingContinue = new WeakSet<IncomingMessage>();
 const continueHandlers = new WeakMap<Server, Set<Handler>>();
 
 /**
- * Leaves `100 Continue` to fixity on its own paths, so that an upload that is refused or already stored is answered before its
- * content is sent. Without this, Node sends 100 by itself. Other paths are not affected.
+ * Leaves `100 Continue` to fixity on its own paths, so that an upload that is refused or already
+ * stored is answered before its content is sent. Without this, Node sends 100 by itself. Other
+ * paths are not affected.
  */
 export function expectContinue(server: Server, { handler }: Pick<NodeListener, "handler">): void {
   const known = continueHandlers.get(server);
@@ -91,11 +99,15 @@ export function expectContinue(server: Server, { handler }: Pick<NodeListener, "
   });
 }
 
-// Node takes the reason phrase of an interim response from this table only. Without an entry, the status line would be
-// "104 unknown" (draft-ietf-httpbis-resumable-upload, section "HTTP Status Code").
+// Node takes the reason phrase of an interim response from this table only. Without an entry, the
+// status line would be "104 unknown" (draft-ietf-httpbis-resumable-upload, section "HTTP Status
+// Code").
 STATUS_CODES[104] ??= "Upload Resumption Supported";
 
-/** Phrases that Node lacks, or has from an obsolete RFC (RFC 9110, sections 15.5.14 and 15.5.21; tus, "Checksum"). */
+/**
+ * Phrases that Node lacks, or has from an obsolete RFC (RFC 9110, sections 15.5.14 and 15.5.21;
+ * tus, "Checksum").
+ */
 const REASONS: Readonly<Record<number, string>> = {
   413: "Content Too Large",
   422: "Unprocessable Content",
@@ -128,7 +140,10 @@ export interface PendingResponse {
   readonly close?: boolean;
 }
 
-/** Responses that have been sent completely but not ended, because the request's content is still arriving. */
+/**
+ * Responses that have been sent completely but not ended, because the request's content is still
+ * arriving.
+ */
 const draining = new WeakSet<ServerResponse>();
 
 export function isDraining(response: ServerResponse): boolean {
@@ -136,8 +151,8 @@ export function isDraining(response: ServerResponse): boolean {
 }
 
 /**
- * Sends an answer. Resolves when all of it has been written to the socket. Content that the client is still sending is drained
- * meanwhile and afterwards, see {@link Drain}.
+ * Sends an answer. Resolves when all of it has been written to the socket. Content that the client
+ * is still sending is drained meanwhile and afterwards, see {@link Drain}.
  *
  * @throws any failure of a streamed answer, after the connection has been destroyed
  */
@@ -195,9 +210,9 @@ function writeHead(response: ServerResponse, { status, fields, body }: Answer, c
 }
 
 /**
- * Streams an answer's content at the client's pace, without ending the response. If the stream fails, or the client accepts no
- * byte for `idleTimeoutMs` while a file or a connection to a bucket is held open for it, the connection is destroyed, so that
- * a part is never mistaken for the whole.
+ * Streams an answer's content at the client's pace, without ending the response. If the stream
+ * fails, or the client accepts no byte for `idleTimeoutMs` while a file or a connection to a bucket
+ * is held open for it, the connection is destroyed, so that a part is never mistaken for the whole.
  *
  * @throws any failure of the stream, after the connection has been destroyed
  */
@@ -224,12 +239,12 @@ async function sendStream(response: ServerResponse, stream: AnswerStream, idleTi
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /**
- * Writes the chunks of a streamed answer at the client's pace. A client that accepts no byte of a chunk for a while is
- * disconnected, because a file or a connection to a bucket is held open for it. Time that the stream needs to produce a chunk
- * does not count.
+ * Writes the chunks of a streamed answer at the client's pace. A client that accepts no byte of a
+ * chunk for a while is disconnected, because a file or a connection to a bucket is held open for
+ * it. Time that the stream needs to produce a chunk does not count.
  *
- * The socket's own timeout serves the whole answer: it costs less than a timer per chunk, and only the socket sees how much
- * of a chunk the kernel has accepted.
+ * The socket's own timeout serves the whole answer: it costs less than a timer per chunk, and only
+ * the socket sees how much of a chunk the kernel has accepted.
  */
 class PacedWriter implements Disposable {
   readonly #response: ServerResponse;
@@ -271,7 +286,9 @@ class PacedWriter implements Disposable {
     resolve?.();
   };
 
-  /** With a listener, Node does not destroy the socket itself. The next chunk restarts the timeout. */
+  /**
+   * With a listener, Node does not destroy the socket itself. The next chunk restarts the timeout.
+   */
   readonly #onTimeout = (): void => {
     if (this.#resolve !== null) this.#response.destroy();
   };

@@ -13,14 +13,18 @@ const ELEMENT = /((?:[^,"]|"(?:[^"\\]|\\[^])*")*)(?:,|$)/y;
 const MEDIA_RANGE = /^[ \t]*([^\s/;]+\/[^\s/;]+)/;
 
 /**
- * The weight that an `Accept` field gives to a media type without parameters, from 0 to 1: that of the most specific media
- * range that covers it (RFC 9110, section 12.5.1). Malformed elements are ignored, and so is a field that is too long.
+ * The weight that an `Accept` field gives to a media type without parameters, from 0 to 1: that of
+ * the most specific media range that covers it (RFC 9110, section 12.5.1). Malformed elements are
+ * ignored, and so is a field that is too long.
  */
 export function qualityOf(mediaType: string, accept: string): number {
   return weightOf(mediaType, parseMediaRanges(accept));
 }
 
-/** Whether the client prefers a page to JSON, as a browser that submits a form does. Clients that accept anything get JSON. */
+/**
+ * Whether the client prefers a page to JSON, as a browser that submits a form does. Clients that
+ * accept anything get JSON.
+ */
 export function prefersHtml(accept: string | undefined): boolean {
   if (accept === undefined) return false;
   const ranges = parseMediaRanges(accept);
@@ -28,8 +32,9 @@ export function prefersHtml(accept: string | undefined): boolean {
 }
 
 /**
- * The first of `codings` that an `Accept-Encoding` field accepts (RFC 9110, section 12.5.3). `null` if only the identity
- * coding is known to be acceptable: if the field is absent or too long. Malformed elements are ignored.
+ * The first of `codings` that an `Accept-Encoding` field accepts (RFC 9110, section 12.5.3). `null`
+ * if only the identity coding is known to be acceptable: if the field is absent or too long.
+ * Malformed elements are ignored.
  *
  * @param codings lower case, in the server's order of preference
  */

@@ -6,14 +6,18 @@ import { cleanFileName } from "../../core/file-name.ts";
 
 /** One parameter as browsers write it: a quoted value ends at the next quote. */
 const AS_BROWSERS = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^";]*))/y;
-/** One parameter whose quoted value has backslash escapes: RFC 2183 and 6266, and curl before 7.81. */
+/**
+ * One parameter whose quoted value has backslash escapes: RFC 2183 and 6266, and curl before 7.81.
+ */
 const AS_RFC_2183 = /[ \t]*;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\[^])*)"|([^";]*))/y;
 
 /** The name of a parameter that is defined for this field, without its value. */
 const KNOWN_NAME = /[ \t]*;[ \t]*(name|filename\*?|size|(?:creation|modification|read)-date)[ \t]*=[ \t]*/iy;
 /** The value of such a parameter, unless it is a quoted file name. */
 const KNOWN_VALUE = /"([^"]*)"|([^";]*)/y;
-/** The quote that ends a file name with unescaped quotes: a defined parameter or nothing follows it. */
+/**
+ * The quote that ends a file name with unescaped quotes: a defined parameter or nothing follows it.
+ */
 const LAST_QUOTE = /"(?=[ \t]*(?:$|;[ \t]*(?:name|filename\*?|size|(?:creation|modification|read)-date)[ \t]*=))/gi;
 /** Text in a file name with unescaped quotes that another parser may read as a second name. */
 const SECOND_NAME = /[\s;,"'](?:name|filename\*?)[ \t]*=/i;
@@ -21,18 +25,21 @@ const SECOND_NAME = /[\s;,"'](?:name|filename\*?)[ \t]*=/i;
 /** A field with more parameters is malformed. */
 const MAX_PARAMETERS = 16;
 
-/** What browsers escape in a quoted value (WHATWG HTML, "multipart/form-data encoding algorithm"). */
+/**
+ * What browsers escape in a quoted value (WHATWG HTML, "multipart/form-data encoding algorithm").
+ */
 const BROWSER_ESCAPES: Readonly<Record<string, string>> = { "%22": '"', "%0D": "\r", "%0A": "\n" };
 
 type Parameters = ReadonlyMap<string, string>;
 
 /**
- * The parameters of a `Content-Disposition`, of a request or of a form part, by lower-case name. `null` if the field is
- * malformed or repeats a parameter.
+ * The parameters of a `Content-Disposition`, of a request or of a form part, by lower-case name.
+ * `null` if the field is malformed or repeats a parameter.
  *
- * Senders escape quotes in one of two ways, and a backslash before a quote means something different in each. The field is
- * parsed as browsers write it and, if that fails, with backslash escapes. Some senders do not escape quotes at all
- * (form-data before 4.0.6, Firefox 3.6, IE 8): if both grammars fail, a file name ends at the last quote that can end it.
+ * Senders escape quotes in one of two ways, and a backslash before a quote means something
+ * different in each. The field is parsed as browsers write it and, if that fails, with backslash
+ * escapes. Some senders do not escape quotes at all (form-data before 4.0.6, Firefox 3.6, IE 8): if
+ * both grammars fail, a file name ends at the last quote that can end it.
  */
 export function dispositionParameters(text: string): Parameters | null {
   const asBrowsers = parse(text, AS_BROWSERS, unescapeBrowser);
@@ -45,8 +52,8 @@ export function dispositionParameters(text: string): Parameters | null {
 }
 
 /**
- * The file name in parameters, as sent: `filename*` if it can be decoded, otherwise `filename`. Empty if there is only a
- * `filename*` that cannot be decoded, `null` if there is neither.
+ * The file name in parameters, as sent: `filename*` if it can be decoded, otherwise `filename`.
+ * Empty if there is only a `filename*` that cannot be decoded, `null` if there is neither.
  */
 export function fileNameIn(parameters: Parameters): string | null {
   const plain = parameters.get("filename");
@@ -56,8 +63,8 @@ export function fileNameIn(parameters: Parameters): string | null {
 }
 
 /**
- * The file name in a request's `Content-Disposition`, parsed by the same rules as that of a form part, or `null` if it has
- * none. The disposition type is ignored and may be missing.
+ * The file name in a request's `Content-Disposition`, parsed by the same rules as that of a form
+ * part, or `null` if it has none. The disposition type is ignored and may be missing.
  *
  * @throws FixityError `invalid-field` if the field is malformed or gives two names
  */
@@ -73,10 +80,12 @@ export function fileNameOf(text: string | undefined): string | null {
 }
 
 /**
- * A response's `Content-Disposition`, safe for any name in any script: a name that is not ASCII goes into `filename*`
- * (RFC 8187), preceded by an ASCII fallback for old clients (RFC 6266, appendix D).
+ * A response's `Content-Disposition`, safe for any name in any script: a name that is not ASCII
+ * goes into `filename*` (RFC 8187), preceded by an ASCII fallback for old clients (RFC 6266,
+ * appendix D).
  *
- * @param name `null` for none. It is cleaned here: a name without a visible character counts as none.
+ * @param name `null` for none. It is cleaned here: a name without a visible character counts as
+ *   none.
  */
 export function formatDisposition(type: "inline" | "attachment", name: string | null): string {
   const clean = cleanFileName(name);
@@ -138,8 +147,9 @@ function parseUnescaped(text: string): Parameters | null {
 }
 
 /**
- * Where the last parameter ends: before trailing white space, and before a trailing `;` that some senders write. Computed
- * once, because looking for it after each parameter would take quadratic time.
+ * Where the last parameter ends: before trailing white space, and before a trailing `;` that some
+ * senders write. Computed once, because looking for it after each parameter would take quadratic
+ * time.
  */
 function endOfParameters(text: string): number {
   const trimmed = text.trimEnd();
@@ -154,21 +164,29 @@ function unescapeQuotedPairs(quoted: string): string {
   return quoted.replace(/\\([^])/g, "$1");
 }
 
-/** A field's text has one character for each byte. Clients that do not know RFC 8187 send raw UTF-8. */
+/**
+ * A field's text has one character for each byte. Clients that do not know RFC 8187 send raw UTF-8.
+ */
 function decodeFieldBytes(text: string): string {
   if (/[^\x00-\xff]/.test(text)) return text;
   const bytes = Buffer.from(text, "latin1");
   return isUtf8(bytes) ? bytes.toString("utf8") : text;
 }
 
-/** One encoded word: charset, optionally with a language (RFC 2231, section 5), encoding and text. */
+/**
+ * One encoded word: charset, optionally with a language (RFC 2231, section 5), encoding and text.
+ */
 const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
-/** Only encoded words. White space between two of them is not part of the text (RFC 2047, section 6.2). */
+/**
+ * Only encoded words. White space between two of them is not part of the text (RFC 2047, section
+ * 6.2).
+ */
 const ONLY_ENCODED_WORDS = /^[ \t]*(?:=\?[^?\s]+\?[bq]\?[^?]*\?=[ \t]*)+$/i;
 
 /**
- * Decodes text that consists of encoded words (RFC 2047), as mail libraries write names that are not ASCII: HTTP does not
- * know them, but clients send them. Returns any other text, and what cannot be decoded, unchanged.
+ * Decodes text that consists of encoded words (RFC 2047), as mail libraries write names that are
+ * not ASCII: HTTP does not know them, but clients send them. Returns any other text, and what
+ * cannot be decoded, unchanged.
  */
 export function decodeEncodedWords(text: string): string {
   if (!ONLY_ENCODED_WORDS.test(text)) return text;
@@ -187,7 +205,10 @@ export function decodeEncodedWords(text: string): string {
   }
 }
 
-/** The Q encoding: an underscore is a space, and `=` precedes the hex digits of a byte (RFC 2047, section 4.2). */
+/**
+ * The Q encoding: an underscore is a space, and `=` precedes the hex digits of a byte (RFC 2047,
+ * section 4.2).
+ */
 function decodeQ(encoded: string): Buffer {
   const bytes = encoded
     .replaceAll("_", " ")

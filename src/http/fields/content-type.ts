@@ -7,8 +7,9 @@ export interface ContentType {
 }
 
 /**
- * The longest `Accept`, `Accept-Encoding` and `Content-Type` that is parsed, in characters. Browsers send fewer than 200.
- * Longer fields count as malformed, so no request can make parsing expensive.
+ * The longest `Accept`, `Accept-Encoding` and `Content-Type` that is parsed, in characters.
+ * Browsers send fewer than 200. Longer fields count as malformed, so no request can make parsing
+ * expensive.
  */
 export const MAX_MEDIA_FIELD_LENGTH = 1024;
 
@@ -17,10 +18,14 @@ const MAX_PARAMETERS = 16;
 
 const ESSENCE = /^[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)/;
 
-/** One parameter: a token, `=`, and a quoted string or everything up to the next `;` or white space. */
+/**
+ * One parameter: a token, `=`, and a quoted string or everything up to the next `;` or white space.
+ */
 const PARAMETER = /[ \t]*;[ \t]*(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[^"\\]|\\[^])*)"|([^\s;"]+)))?/y;
 
-/** Parses a `Content-Type` (RFC 9110, section 8.3.1). `null` if it is absent, malformed or too long. */
+/**
+ * Parses a `Content-Type` (RFC 9110, section 8.3.1). `null` if it is absent, malformed or too long.
+ */
 export function parseContentType(text: string | undefined): ContentType | null {
   if (isTooLongContentType(text)) return null;
   const match = ESSENCE.exec(text ?? "");
@@ -30,8 +35,9 @@ export function parseContentType(text: string | undefined): ContentType | null {
 }
 
 /**
- * The media type in a `Content-Type`, in lower case and without parameters, for naming a file after it: malformed
- * parameters are ignored. `null` if the field is absent, too long, or does not begin with a media type.
+ * The media type in a `Content-Type`, in lower case and without parameters, for naming a file after
+ * it: malformed parameters are ignored. `null` if the field is absent, too long, or does not begin
+ * with a media type.
  */
 export function mediaTypeIn(text: string | undefined): string | null {
   if (text === undefined || isTooLongContentType(text)) return null;
@@ -43,19 +49,24 @@ export function isTooLongContentType(text: string | undefined): boolean {
   return text !== undefined && text.length > MAX_MEDIA_FIELD_LENGTH;
 }
 
-/** Whether content is a form, even if the rest of the field is malformed: a form must not be stored as if it were the file. */
+/**
+ * Whether content is a form, even if the rest of the field is malformed: a form must not be stored
+ * as if it were the file.
+ */
 export function isForm(contentType: string | undefined): boolean {
   return /^\s*multipart\/form-data\b/i.test(contentType ?? "");
 }
 
 /**
- * Parses `*( OWS ";" OWS [ parameter ] )` (RFC 9110, section 5.6.6) from `start` to the end of the text, in linear time.
- * Names become lower case. Unquoted values need not be tokens: many boundaries are sent like that. `null` if the text is
- * malformed, has too many parameters, or gives one parameter two values, which two readers could understand differently.
+ * Parses `*( OWS ";" OWS [ parameter ] )` (RFC 9110, section 5.6.6) from `start` to the end of the
+ * text, in linear time. Names become lower case. Unquoted values need not be tokens: many
+ * boundaries are sent like that. `null` if the text is malformed, has too many parameters, or gives
+ * one parameter two values, which two readers could understand differently.
  */
 export function parseParameters(text: string, start: number): ReadonlyMap<string, string> | null {
   const parameters = new Map<string, string>();
-  // Trailing white space is removed once: looking for it after each parameter would take quadratic time.
+  // Trailing white space is removed once: looking for it after each parameter would take quadratic
+  // time.
   const end = Math.max(text.trimEnd().length, start);
   const trimmed = text.slice(0, end);
   let position = start;

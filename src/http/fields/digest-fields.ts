@@ -13,7 +13,8 @@ export interface DigestValues {
 }
 
 /**
- * Parses `Repr-Digest` or `Content-Digest`: a dictionary of byte sequences (RFC 9651), `sha-256=:<base64>:`.
+ * Parses `Repr-Digest` or `Content-Digest`: a dictionary of byte sequences (RFC 9651),
+ * `sha-256=:<base64>:`.
  *
  * @param name the field's name, for the error
  * @throws FixityError `invalid-field`

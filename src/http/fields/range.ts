@@ -9,9 +9,10 @@ const MAX_SENT_RANGES = 16;
 const RANGE_SPEC = /^(?:(\d+)-(\d*)|-(\d+))$/;
 
 /**
- * Parses a `Range` field (RFC 9110, section 14.2). `null` if it must be ignored: a unit other than bytes, a malformed range
- * set, or too many ranges. A range whose end precedes its start is dropped, because no blob satisfies it. The list may
- * therefore be empty, which is 416 for every blob.
+ * Parses a `Range` field (RFC 9110, section 14.2). `null` if it must be ignored: a unit other than
+ * bytes, a malformed range set, or too many ranges. A range whose end precedes its start is
+ * dropped, because no blob satisfies it. The list may therefore be empty, which is 416 for every
+ * blob.
  */
 export function parseRange(text: string): readonly ByteRange[] | null {
   // Range units are case-insensitive (section 14.1).
@@ -33,8 +34,8 @@ export function parseRange(text: string): readonly ByteRange[] | null {
 }
 
 /**
- * Whether a `Range` field holds one range that every server parses as fixity does. Other servers cannot be relied upon to
- * ignore what fixity ignores and to accept what it accepts.
+ * Whether a `Range` field holds one range that every server parses as fixity does. Other servers
+ * cannot be relied upon to ignore what fixity ignores and to accept what it accepts.
  */
 export function isPlainRange(text: string): boolean {
   return /^bytes=(?:\d{1,15}-(?:\d{1,15})?|-\d{1,15})$/.test(text) && parseRange(text)?.length === 1;
@@ -51,8 +52,9 @@ function position(digits: string | undefined): number {
 }
 
 /**
- * The spans to send of a blob of `size` bytes, in the requested order. Spans that overlap or touch are joined into the first
- * of them, as RFC 9110, section 15.3.7.2 allows. `null` if there are too many: the whole blob is sent then.
+ * The spans to send of a blob of `size` bytes, in the requested order. Spans that overlap or touch
+ * are joined into the first of them, as RFC 9110, section 15.3.7.2 allows. `null` if there are too
+ * many: the whole blob is sent then.
  *
  * @throws FixityError `range-not-satisfiable`, with the `size`, if no range has a byte in the blob
  */

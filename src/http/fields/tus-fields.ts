@@ -1,6 +1,9 @@
 import { FixityError } from "../../core/errors.ts";
 
-/** The algorithms of `Upload-Checksum` that fixity checks. "The Server MUST support at least the SHA1 checksum algorithm". */
+/**
+ * The algorithms of `Upload-Checksum` that fixity checks. "The Server MUST support at least the
+ * SHA1 checksum algorithm".
+ */
 export const CHECKSUM_ALGORITHMS = ["sha256", "sha1", "crc32"] as const;
 
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
@@ -32,7 +35,8 @@ export function parseUploadChecksum(text: string): UploadChecksum {
 const MAX_METADATA_LENGTH = 8 * 1024;
 
 /**
- * Parses `Upload-Metadata` ("Creation"): comma-separated pairs of a key and, after a space, a base64 value.
+ * Parses `Upload-Metadata` ("Creation"): comma-separated pairs of a key and, after a space, a
+ * base64 value.
  *
  * @returns the decoded values by key, usually UTF-8
  * @throws FixityError `invalid-field`
@@ -43,7 +47,8 @@ export function parseUploadMetadata(text: string | undefined): ReadonlyMap<strin
   if (text.length > MAX_METADATA_LENGTH) throw invalidMetadata(`has more than ${MAX_METADATA_LENGTH} characters`);
   for (const pair of text.split(",")) {
     const [, key = "", value = ""] = /^ *([\x21-\x2b\x2d-\x7e]+)(?: ([A-Za-z0-9+/]*={0,2}))? *$/.exec(pair) ?? [];
-    // "The key MUST NOT contain spaces and commas and MUST NOT be empty […] the value MUST be Base64 encoded."
+    // "The key MUST NOT contain spaces and commas and MUST NOT be empty […] the value MUST be
+    // Base64 encoded."
     if (key === "") throw invalidMetadata("must be comma-separated pairs of a key, a space and a base64 value");
     if (metadata.has(key)) throw invalidMetadata("repeats a key");
     metadata.set(key, Buffer.from(value, "base64"));
@@ -61,8 +66,9 @@ export function metadataText(metadata: ReadonlyMap<string, Buffer>, ...keys: rea
 }
 
 /**
- * A number of bytes in a field of tus: "a non-negative integer" with any number of digits, without the bounds of a
- * structured field. `null` if the field is absent or anything else; `Infinity` for more than any file can have.
+ * A number of bytes in a field of tus: "a non-negative integer" with any number of digits, without
+ * the bounds of a structured field. `null` if the field is absent or anything else; `Infinity` for
+ * more than any file can have.
  */
 export function parseByteCount(text: string | undefined): number | null {
   const digits = text?.trim() ?? "";

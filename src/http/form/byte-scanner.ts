@@ -3,17 +3,20 @@ import { misreadForm } from "./form-errors.ts";
 const CR = 13;
 const EMPTY = Buffer.alloc(0);
 
-/** The result of {@link ByteScanner.take}: bytes, the delimiter, or nothing until the next chunk is pulled. */
+/**
+ * The result of {@link ByteScanner.take}: bytes, the delimiter, or nothing until the next chunk is
+ * pulled.
+ */
 export type Taken = Buffer | "delimiter" | "starved";
 
 /**
- * Splits a stream of chunks at delimiters, wherever the chunks end. The scanner keeps the current chunk and hands out slices
- * of it. If a delimiter begins at the end of a chunk, the scanner keeps only the number of matched bytes: it knows these
- * bytes, so it copies nothing.
+ * Splits a stream of chunks at delimiters, wherever the chunks end. The scanner keeps the current
+ * chunk and hands out slices of it. If a delimiter begins at the end of a chunk, the scanner keeps
+ * only the number of matched bytes: it knows these bytes, so it copies nothing.
  *
- * A failed match must not contain the start of another match. Delimiters of a form have this property: `CRLF -- boundary`
- * has its only CR at the front, and in `CRLF CRLF` the second CR starts a match only if a line feed follows, which completes
- * the first match.
+ * A failed match must not contain the start of another match. Delimiters of a form have this
+ * property: `CRLF -- boundary` has its only CR at the front, and in `CRLF CRLF` the second CR
+ * starts a match only if a line feed follows, which completes the first match.
  */
 export class ByteScanner {
   readonly #source: AsyncIterator<Uint8Array>;
@@ -30,9 +33,10 @@ export class ByteScanner {
   }
 
   /**
-   * Continues as if the first `count` bytes of the next delimiter had just been read. Must be called between delimiters. A
-   * boundary may stand at the very start of a form, and directly after the empty line that ends a header section: its line
-   * break is then that of the preceding line (RFC 2046, section 5.1.1, `body-part`).
+   * Continues as if the first `count` bytes of the next delimiter had just been read. Must be
+   * called between delimiters. A boundary may stand at the very start of a form, and directly after
+   * the empty line that ends a header section: its line break is then that of the preceding line
+   * (RFC 2046, section 5.1.1, `body-part`).
    */
   imply(count: number): void {
     this.#matched = count;
@@ -40,8 +44,9 @@ export class ByteScanner {
   }
 
   /**
-   * Takes what comes next: the bytes before a delimiter in one or more non-empty slices, then the delimiter itself. The
-   * caller must pass the same delimiter until it is found. The caller owns the slices.
+   * Takes what comes next: the bytes before a delimiter in one or more non-empty slices, then the
+   * delimiter itself. The caller must pass the same delimiter until it is found. The caller owns
+   * the slices.
    */
   take(delimiter: Buffer): Taken {
     if (this.#matched > 0) {
@@ -61,7 +66,10 @@ export class ByteScanner {
     return "delimiter";
   }
 
-  /** Reads the next chunk, once the current one has been taken completely. Returns `false` at the end of the stream. */
+  /**
+   * Reads the next chunk, once the current one has been taken completely. Returns `false` at the
+   * end of the stream.
+   */
   async pull(): Promise<boolean> {
     if (this.#isPulling) throw misreadForm("A form must be read by one reader at a time.");
     this.#isPulling = true;
@@ -100,7 +108,10 @@ export class ByteScanner {
   }
 }
 
-/** Where a prefix of the delimiter, which begins with CR, ends the chunk; the chunk's length if nowhere. */
+/**
+ * Where a prefix of the delimiter, which begins with CR, ends the chunk; the chunk's length if
+ * nowhere.
+ */
 function startOfMatch(chunk: Buffer, from: number, delimiter: Buffer): number {
   let start = chunk.indexOf(CR, Math.max(from, chunk.length - delimiter.length + 1));
   while (start !== -1) {

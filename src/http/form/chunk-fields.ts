@@ -1,6 +1,8 @@
 import { FixityError } from "../../core/errors.ts";
 
-/** Fields in which chunking form uploaders send the number of chunks of a file, by lower-case name. */
+/**
+ * Fields in which chunking form uploaders send the number of chunks of a file, by lower-case name.
+ */
 const COUNT_FIELDS: ReadonlyMap<string, string> = new Map([
   ["dztotalchunkcount", "Dropzone"],
   ["resumabletotalchunks", "Resumable.js"],
@@ -22,8 +24,8 @@ const TOTAL_SIZE = "_totalSize";
 const CHUNK_SIZE = "_currentChunkSize";
 
 /**
- * Detects a request that carries one chunk of a file, by the fields of its form or the parameters of its target. A chunk
- * stored by itself would get a permanent link as if it were the file.
+ * Detects a request that carries one chunk of a file, by the fields of its form or the parameters
+ * of its target. A chunk stored by itself would get a permanent link as if it were the file.
  */
 export class ChunkFields {
   #totalSize: number | null = null;
@@ -49,7 +51,11 @@ export class ChunkFields {
   }
 }
 
-/** {@link ChunkFields} for uploaders that put the fields into the query. @throws FixityError `malformed-form` */
+/**
+ * {@link ChunkFields} for uploaders that put the fields into the query.
+ *
+ * @throws FixityError `malformed-form`
+ */
 export function refuseChunkOfQuery(query: Iterable<readonly [name: string, value: string]>): void {
   const fields = new ChunkFields();
   for (const [name, value] of query) fields.check(name, value);

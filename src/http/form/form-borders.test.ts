@@ -96,7 +96,10 @@ test("any bytes are either parsed or refused", async () => {
   );
 });
 
-/** A part with names in any script and content full of what may be taken for a boundary, but is none. */
+/**
+ * A part with names in any script and content full of what may be taken for a boundary, but is
+ * none.
+ */
 function partOf(boundary: string): fc.Arbitrary<SentPart> {
   const delimiter = `\r\n--${boundary}`;
   const piece = fc.oneof(

@@ -1,4 +1,7 @@
-/** Forms whose lines end with a line feed alone, as hand-written ones do: the error says what is wrong with them. */
+/**
+ * Forms whose lines end with a line feed alone, as hand-written ones do: the error says what is
+ * wrong with them.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FixityError } from "../../core/errors.ts";

@@ -3,14 +3,17 @@ import type { ByteScanner } from "./byte-scanner.ts";
 import { bareLineFeed, BOUNDARY_LINE, malformedForm, misreadForm, overFormLimit } from "./form-errors.ts";
 import { decodeText, type PartHead, type PartKind } from "./part-head.ts";
 
-/** One part of a form: a file or a field. Valid until the form's next part is requested. Created by `FormReader`. */
+/**
+ * One part of a form: a file or a field. Valid until the form's next part is requested. Created by
+ * `FormReader`.
+ */
 export class FormPart {
   readonly kind: PartKind;
   /** The name of the form field. */
   readonly name: string;
   /**
-   * The file's name as sent, not cleaned. Empty if it has none, as for a file input without a chosen file. `null` for a
-   * field.
+   * The file's name as sent, not cleaned. Empty if it has none, as for a file input without a
+   * chosen file. `null` for a field.
    */
   readonly fileName: string | null;
   /** The declared media type without parameters, or `null`. */
@@ -33,9 +36,10 @@ export class FormPart {
   }
 
   /**
-   * The part's bytes, as slices of the received chunks, to be iterated once. Fails with `malformed-form` if the form ends
-   * before the part does, with `form-limit-exceeded` if a field is too large, and with any failure of the form's own
-   * content. The body of a `_charset_` field has already been read: use `text()`.
+   * The part's bytes, as slices of the received chunks, to be iterated once. Fails with
+   * `malformed-form` if the form ends before the part does, with `form-limit-exceeded` if a field
+   * is too large, and with any failure of the form's own content. The body of a `_charset_` field
+   * has already been read: use `text()`.
    */
   get body(): AsyncIterable<Uint8Array> {
     return this.#body;
@@ -47,8 +51,8 @@ export class FormPart {
   }
 
   /**
-   * The value of a field. May be called repeatedly. Text in an unknown charset, or invalid in its declared one, is decoded
-   * as well as possible.
+   * The value of a field. May be called repeatedly. Text in an unknown charset, or invalid in its
+   * declared one, is decoded as well as possible.
    *
    * @throws FixityError `malformed-form` if the form is truncated, `form-limit-exceeded`
    */
@@ -65,7 +69,9 @@ export class FormPart {
   }
 }
 
-/** The bytes of one part, to be iterated once. If a loop exits early, {@link skip} reads the rest. */
+/**
+ * The bytes of one part, to be iterated once. If a loop exits early, {@link skip} reads the rest.
+ */
 export class PartBody implements AsyncIterable<Uint8Array> {
   readonly #scanner: ByteScanner;
   readonly #delimiter: Buffer;
@@ -88,14 +94,20 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     this.#maxBytes = maxBytes;
   }
 
-  /** Not a generator, which awaits once more for every slice; without `return`, so that an early exit reads nothing. */
+  /**
+   * Not a generator, which awaits once more for every slice; without `return`, so that an early
+   * exit reads nothing.
+   */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
     if (this.#isBegun) throw misreadForm("The body of a form part must be read once.");
     this.#isBegun = true;
     return { next: () => this.#next() };
   }
 
-  /** Whether the part has no bytes. Reads up to the first byte and keeps it for the reader of the body. */
+  /**
+   * Whether the part has no bytes. Reads up to the first byte and keeps it for the reader of the
+   * body.
+   */
   async isEmpty(): Promise<boolean> {
     if (this.#isBegun) throw misreadForm("isEmpty() must be called before the body of a form part is read.");
     while (this.#first === null && !this.#isEnded) {
@@ -139,7 +151,8 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   #count(bytes: Buffer): void {
     this.#size += bytes.length;
     if (this.#maxBytes === Infinity) return;
-    // This may be content. If the field is too large, it is more likely the boundary of a part that was taken for content.
+    // This may be content. If the field is too large, it is more likely the boundary of a part that
+    // was taken for content.
     this.#hasBareBoundary ||= bytes.includes(this.#delimiter.subarray(1));
     if (this.#size <= this.#maxBytes) return;
     if (this.#hasBareBoundary) throw bareLineFeed("The line before a boundary");

@@ -70,15 +70,18 @@ const HYPHEN = 45;
 export const HEAD_END: Buffer = Buffer.from("\r\n\r\n");
 /** The CRLF of a delimiter that is also that of the preceding line, in bytes. */
 const LINE_BREAK_BYTES = 2;
-/** The field that declares the charset of the following ones (RFC 7578, section 4.6). It is read as soon as it arrives. */
+/**
+ * The field that declares the charset of the following ones (RFC 7578, section 4.6). It is read as
+ * soon as it arrives.
+ */
 const CHARSET_FIELD = "_charset_";
 
 /**
- * Reads a `multipart/form-data` (RFC 7578) part by part, while it arrives. The reader buffers only the header section of a
- * part and the value of a field, and pulls nothing before it is needed.
+ * Reads a `multipart/form-data` (RFC 7578) part by part, while it arrives. The reader buffers only
+ * the header section of a part and the value of a field, and pulls nothing before it is needed.
  *
- * `next()` returns the parts in order. A part must be read before the next one is requested: the rest of it is skipped. Only
- * `null` from `next()` proves that the form was complete.
+ * `next()` returns the parts in order. A part must be read before the next one is requested: the
+ * rest of it is skipped. Only `null` from `next()` proves that the form was complete.
  */
 export class FormReader {
   readonly #scanner: ByteScanner;
@@ -139,7 +142,10 @@ export class FormReader {
     }
   }
 
-  /** Reads the header section after a boundary. Returns `null` after the closing one, once the end has been read. */
+  /**
+   * Reads the header section after a boundary. Returns `null` after the closing one, once the end
+   * has been read.
+   */
   async #readHead(): Promise<Buffer | null> {
     const pieces: Buffer[] = [];
     let size = 0;
@@ -195,9 +201,9 @@ function isClosing([first, second]: readonly Buffer[]): boolean {
 }
 
 /**
- * The bytes between the parts of a form: CRLF, two hyphens, the boundary. RFC 2046 allows 1 to 70 characters of a small set.
- * Senders are less strict, so any printable ASCII of up to 200 characters is accepted. It contains no CR, on which
- * `ByteScanner` relies.
+ * The bytes between the parts of a form: CRLF, two hyphens, the boundary. RFC 2046 allows 1 to 70
+ * characters of a small set. Senders are less strict, so any printable ASCII of up to 200
+ * characters is accepted. It contains no CR, on which `ByteScanner` relies.
  *
  * @throws FixityError `malformed-form`
  */

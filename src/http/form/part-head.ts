@@ -6,9 +6,9 @@ import { mediaTypeIn, parseContentType } from "../fields/content-type.ts";
 import { bareLineFeed, hasBareLineFeed, malformedForm } from "./form-errors.ts";
 
 /**
- * What a part is. A part with a file name is a `file`, and so is a part without one whose media type is not text: generated
- * clients send files like that. They also send JSON and XML parameters like that, beside the file: such a part is `data`, a
- * field unless the form has no other file.
+ * What a part is. A part with a file name is a `file`, and so is a part without one whose media
+ * type is not text: generated clients send files like that. They also send JSON and XML parameters
+ * like that, beside the file: such a part is `data`, a field unless the form has no other file.
  */
 export type PartKind = "field" | "file" | "data";
 
@@ -16,7 +16,10 @@ export type PartKind = "field" | "file" | "data";
 export interface FormDisposition {
   /** The name of the form field. */
   readonly name: string;
-  /** As sent, not cleaned; empty for a file input without a chosen file; `null` if the part has no file name. */
+  /**
+   * As sent, not cleaned; empty for a file input without a chosen file; `null` if the part has no
+   * file name.
+   */
   readonly fileName: string | null;
 }
 
@@ -40,7 +43,8 @@ const IDENTITY_ENCODINGS: ReadonlySet<string> = new Set(["7bit", "8bit", "binary
 const DATA_TYPE = /^application\/(?:json|xml|[^/]+\+(?:json|xml)|x-www-form-urlencoded)$/;
 
 /**
- * Parses the text between a boundary and the empty line: the rest of the boundary's own line, then header fields.
+ * Parses the text between a boundary and the empty line: the rest of the boundary's own line, then
+ * header fields.
  *
  * @param formCharset the charset that a `_charset_` field declared before this part
  * @throws FixityError `malformed-form`
@@ -64,8 +68,9 @@ export function parsePartHead(bytes: Buffer, formCharset: string | null): PartHe
 }
 
 /**
- * Parses the `Content-Disposition` of a form part (RFC 7578, section 4.2). That section forbids `filename*`, but clients send
- * it: it takes precedence if it can be decoded, and still marks the part as a file if it cannot.
+ * Parses the `Content-Disposition` of a form part (RFC 7578, section 4.2). That section forbids
+ * `filename*`, but clients send it: it takes precedence if it can be decoded, and still marks the
+ * part as a file if it cannot.
  *
  * @throws FixityError `malformed-form`
  */
@@ -116,12 +121,16 @@ function unfold(head: string): string {
   return head.replace(/\r\n(?=[ \t])/g, "");
 }
 
-/** The charset of undeclared bytes that are not UTF-8: Latin-1 as browsers decode it (WHATWG Encoding, section 4.2). */
+/**
+ * The charset of undeclared bytes that are not UTF-8: Latin-1 as browsers decode it (WHATWG
+ * Encoding, section 4.2).
+ */
 const FALLBACK_CHARSET = "windows-1252";
 
 /**
- * Decodes a field's value in its declared charset, otherwise as UTF-8, otherwise as Latin-1. Never fails: an unknown charset
- * counts as undeclared, and bytes that are invalid in the charset become U+FFFD.
+ * Decodes a field's value in its declared charset, otherwise as UTF-8, otherwise as Latin-1. Never
+ * fails: an unknown charset counts as undeclared, and bytes that are invalid in the charset become
+ * U+FFFD.
  */
 export function decodeText(bytes: Buffer, charset: string | null): string {
   const declared = charset === null ? null : decoderOf(charset);
@@ -129,8 +138,8 @@ export function decodeText(bytes: Buffer, charset: string | null): string {
 }
 
 /**
- * Decodes a header section and the names in it: UTF-8 (RFC 7578, section 5.1), otherwise the form's own charset, otherwise
- * Latin-1.
+ * Decodes a header section and the names in it: UTF-8 (RFC 7578, section 5.1), otherwise the form's
+ * own charset, otherwise Latin-1.
  *
  * @param formCharset as {@link charsetOfForm} returns it
  */
@@ -140,8 +149,9 @@ export function decodeHead(bytes: Buffer, formCharset: string | null): string {
 }
 
 /**
- * The charset that a `_charset_` field declares, or `null` if no form can be in it. In UTF-16 even the boundaries would be
- * encoded differently, so browsers send UTF-8 instead (WHATWG HTML, "picking an encoding for the form").
+ * The charset that a `_charset_` field declares, or `null` if no form can be in it. In UTF-16 even
+ * the boundaries would be encoded differently, so browsers send UTF-8 instead (WHATWG HTML,
+ * "picking an encoding for the form").
  */
 export function charsetOfForm(label: string): string | null {
   const decoder = decoderOf(label);

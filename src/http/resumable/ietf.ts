@@ -1,7 +1,8 @@
 /**
- * Resumable uploads of the IETF draft (draft-ietf-httpbis-resumable-upload; names in quotation marks are its sections). A
- * client creates an upload by any upload request with `Upload-Complete`, asks for its offset with `HEAD`, and continues with
- * `PATCH`. The request that completes the upload gets the response that the plain upload would have got.
+ * Resumable uploads of the IETF draft (draft-ietf-httpbis-resumable-upload; names in quotation
+ * marks are its sections). A client creates an upload by any upload request with `Upload-Complete`,
+ * asks for its offset with `HEAD`, and continues with `PATCH`. The request that completes the
+ * upload gets the response that the plain upload would have got.
  */
 import { asFixityError, type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
@@ -28,7 +29,10 @@ export function wantsResumable({ fixity, exchange }: AdmittedRequest): boolean {
   return fixity.uploads !== null && parseBooleanField(exchange.fields.get("upload-complete")) !== null;
 }
 
-/** "Upload Creation": an upload request like any other, whose `Upload-Complete` says that it may be resumed. */
+/**
+ * "Upload Creation": an upload request like any other, whose `Upload-Complete` says that it may be
+ * resumed.
+ */
 export async function createUpload(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
   const { fixity, exchange, client } = request;
   const uploads = uploadsOf(request);
@@ -119,8 +123,9 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
 }
 
 /**
- * "Offset Retrieval" by `GET`, to whose content the draft gives no meaning. Once the upload has become a file, a client that
- * asks for JSON gets the response that completed the upload again, and any other is redirected to the file.
+ * "Offset Retrieval" by `GET`, to whose content the draft gives no meaning. Once the upload has
+ * become a file, a client that asks for JSON gets the response that completed the upload again, and
+ * any other is redirected to the file.
  */
 export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
   const { exchange } = request;
@@ -155,9 +160,9 @@ const PROTOCOL_FAILURES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * The answer to a failed creation: no upload exists. `Upload-Complete` says who refuses ("Completeness"): `?1` the targeted
- * resource, so that sending the rest is useless, `?0` the upload protocol. Server errors are `?0` as well, because `?1` would
- * forbid a retry.
+ * The answer to a failed creation: no upload exists. `Upload-Complete` says who refuses
+ * ("Completeness"): `?1` the targeted resource, so that sending the rest is useless, `?0` the
+ * upload protocol. Server errors are `?0` as well, because `?1` would forbid a retry.
  */
 export function creationFailureAnswer(request: AdmittedRequest, error: unknown): Answer {
   const answer = failureAnswer(request, error);
@@ -173,11 +178,15 @@ const LIMIT_FAILURES: ReadonlySet<ErrorCode> = new Set([
   "size-limit-exceeded",
 ]);
 
-/** The answer to a failed request. It does not come from processing the whole upload unless `fields` say so. */
+/**
+ * The answer to a failed request. It does not come from processing the whole upload unless `fields`
+ * say so.
+ */
 export function failureAnswer(request: AdmittedRequest, error: unknown, fields: ResponseFields = {}): Answer {
   const { exchange } = request;
   const answer = uploadFailureAnswer(exchange, error, { "Upload-Complete": formatBoolean(false), ...fields });
-  // "When a request is rejected because limits were violated, the response SHOULD include the Upload-Limit" ("Limits")
+  // "When a request is rejected because limits were violated, the response SHOULD include the
+  // Upload-Limit" ("Limits")
   if (!LIMIT_FAILURES.has(asFixityError(error).code)) return answer;
   const limit = uploadLimit(uploadsOf(request), interopOf(exchange.fields));
   return { ...answer, fields: { "Upload-Limit": limit, ...answer.fields } };
@@ -217,8 +226,9 @@ function agreedLength([first, second]: readonly number[]): number | undefined {
 type AppendContent = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;
 
 /**
- * The content of an append and its digests: `Content-Digest` is about this content, `Repr-Digest` about the whole upload. If
- * the content is meant to be the whole, both are about the upload, which can then be resumed.
+ * The content of an append and its digests: `Content-Digest` is about this content, `Repr-Digest`
+ * about the whole upload. If the content is meant to be the whole, both are about the upload, which
+ * can then be resumed.
  */
 function appendContent(exchange: Exchange, { offset, completes }: AnnouncedAppend): AppendContent {
   const isWhole = completes && offset === 0;
@@ -293,7 +303,10 @@ function openAnswer(state: UploadState, status: number, { Location: location, ..
   };
 }
 
-/** The answer of the plain upload; "the response MUST include the Upload-Complete header field with a true value". */
+/**
+ * The answer of the plain upload; "the response MUST include the Upload-Complete header field with
+ * a true value".
+ */
 function endedAnswer(request: AdmittedRequest, { offset, outcome }: EndedUpload): Answer {
   const answer = outcome instanceof Error ? problemAnswer(outcome) : receiptAnswer(request, outcome);
   return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });

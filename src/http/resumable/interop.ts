@@ -4,8 +4,8 @@ import { formatLimits, parseIntegerField } from "../fields/upload-fields.ts";
 import type { AdmittedRequest } from "../request.ts";
 
 /**
- * What differs on the wire between the drafts of the resumable upload protocol. A client is answered in the version of its
- * `Upload-Draft-Interop-Version`.
+ * What differs on the wire between the drafts of the resumable upload protocol. A client is
+ * answered in the version of its `Upload-Draft-Interop-Version`.
  */
 export interface Interop {
   /** `null` if the request names none, as clients of the final RFC will not. */
@@ -16,7 +16,10 @@ export interface Interop {
   readonly appendStatus: 201 | 204;
   /** The key of the limit on an upload's age. */
   readonly ageLimitKey: "max-age" | "expires" | null;
-  /** Whether `Upload-Offset`, `Upload-Complete` and `Upload-Length` are refused in requests without upload content. */
+  /**
+   * Whether `Upload-Offset`, `Upload-Complete` and `Upload-Length` are refused in requests without
+   * upload content.
+   */
   readonly isStrict: boolean;
 }
 
@@ -27,7 +30,10 @@ const LATEST: Omit<Interop, "version"> = {
   isStrict: false,
 };
 
-/** By interop version: 5 is draft -03, 6 is -04 and -05, 7 is -06 to -08, 8 is -09 to -11, 9 is -12 and later. */
+/**
+ * By interop version: 5 is draft -03, 6 is -04 and -05, 7 is -06 to -08, 8 is -09 to -11, 9 is -12
+ * and later.
+ */
 const VERSIONS: ReadonlyMap<number, Omit<Interop, "version">> = new Map([
   [5, { requiresPartialType: false, appendStatus: 201, ageLimitKey: null, isStrict: true }],
   [6, { requiresPartialType: true, appendStatus: 201, ageLimitKey: "expires", isStrict: true }],
@@ -36,14 +42,19 @@ const VERSIONS: ReadonlyMap<number, Omit<Interop, "version">> = new Map([
   [9, LATEST],
 ]);
 
-/** The version of a request. An unknown one is answered like the latest, without interim responses. */
+/**
+ * The version of a request. An unknown one is answered like the latest, without interim responses.
+ */
 export function interopOf(fields: Fields): Interop {
   const version = parseIntegerField(fields.get("upload-draft-interop-version"));
   const known = version === null ? undefined : VERSIONS.get(version);
   return known === undefined ? { version: null, ...LATEST } : { version, ...known };
 }
 
-/** The value of `Upload-Limit`, with the remaining lifetime of one upload, or the full lifetime of a new one. */
+/**
+ * The value of `Upload-Limit`, with the remaining lifetime of one upload, or the full lifetime of a
+ * new one.
+ */
 export function uploadLimit(uploads: Uploads, { ageLimitKey }: Interop, expires?: Date): string {
   const { maxSize, maxAppendSize, minAppendSize, expiry } = uploads.limits;
   const remainingMs = expires === undefined ? expiry : expires.getTime() - Date.now();
@@ -58,8 +69,8 @@ export function uploadLimit(uploads: Uploads, { ageLimitKey }: Interop, expires?
 const UPLOAD_RESUMPTION_SUPPORTED = 104;
 
 /**
- * Request fields that proxies add. Their values are not trusted, but their presence reveals a proxy, and nginx, the most
- * common one, cannot handle a 104 from its upstream.
+ * Request fields that proxies add. Their values are not trusted, but their presence reveals a
+ * proxy, and nginx, the most common one, cannot handle a 104 from its upstream.
  */
 const PROXY_FIELDS = [
   "via",
@@ -81,8 +92,8 @@ const PROXY_FIELDS = [
 ];
 
 /**
- * Sends a 104 with these fields, if the client expects it. "Server implementations […] MUST NOT send a 104 […] when the interop
- * version […] is missing or mismatching."
+ * Sends a 104 with these fields, if the client expects it. "Server implementations […] MUST NOT
+ * send a 104 […] when the interop version […] is missing or mismatching."
  */
 export function sendInterim(
   { exchange, options: { interimResponses } }: AdmittedRequest,

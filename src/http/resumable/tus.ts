@@ -1,6 +1,7 @@
 /**
- * Resumable uploads of tus 1.0 (https://tus.io/protocols/resumable-upload; names in quotation marks are its sections). A client
- * creates an upload with `POST`, asks for its offset with `HEAD`, and continues with `PATCH`.
+ * Resumable uploads of tus 1.0 (https://tus.io/protocols/resumable-upload; names in quotation marks
+ * are its sections). A client creates an upload with `POST`, asks for its offset with `HEAD`, and
+ * continues with `PATCH`.
  */
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
@@ -38,7 +39,10 @@ const EXTENSIONS = [
 /** The media type of appended content. */
 export const OFFSET_OCTET_STREAM = "application/offset+octet-stream";
 
-/** "The Tus-Resumable header MUST be included in every request and response except for OPTIONS requests." */
+/**
+ * "The Tus-Resumable header MUST be included in every request and response except for OPTIONS
+ * requests."
+ */
 export const RESUMABLE: Readonly<Record<string, string>> = { "Tus-Resumable": VERSION };
 
 /** The refusal of a tus request of another version, or `null`. */
@@ -141,8 +145,9 @@ export function tusOptions({ fixity }: AdmittedRequest): Readonly<Record<string,
 }
 
 /**
- * The length of a creation's content; `undefined` if it is not announced. An HTTP/2 client behind a proxy sends even an empty
- * creation in chunks, without the type of an append. So the content is read up to its first byte before anything is created.
+ * The length of a creation's content; `undefined` if it is not announced. An HTTP/2 client behind a
+ * proxy sends even an empty creation in chunks, without the type of an append. So the content is
+ * read up to its first byte before anything is created.
  *
  * @throws FixityError `unsupported-media-type` for content of another type
  */
@@ -168,7 +173,10 @@ function wrongType(): FixityError {
   return new FixityError("unsupported-media-type", `Upload content must have the type ${OFFSET_OCTET_STREAM}.`);
 }
 
-/** "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413" ("Creation"). */
+/**
+ * "If the length of the upload exceeds the maximum, […] the Server MUST respond with the 413"
+ * ("Creation").
+ */
 function refuseTooLarge(length: number, maxSize: number): void {
   if (length === Infinity) throw sizeLimitExceeded(maxSize);
 }
@@ -178,7 +186,8 @@ function uploadLength(fields: Fields): number | undefined {
   const deferred = fields.get("upload-defer-length");
   const length = parseByteCount(fields.get("upload-length"));
   if (deferred === undefined && length !== null) return length;
-  // "If the Upload-Defer-Length header contains any other value than 1 the server should return a 400"
+  // "If the Upload-Defer-Length header contains any other value than 1 the server should return a
+  // 400"
   if (deferred?.trim() === "1" && fields.get("upload-length") === undefined) return undefined;
   throw new FixityError(
     "invalid-field",

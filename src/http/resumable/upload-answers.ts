@@ -5,7 +5,11 @@ import { type Answer, type AnswerNote, type Exchange, withFields } from "../exch
 import { failureOf, problemAnswer } from "../problem.ts";
 import type { AdmittedRequest } from "../request.ts";
 
-/** The resumable uploads of the service. @throws FixityError `upload-not-found` if its store cannot hold any */
+/**
+ * The resumable uploads of the service.
+ *
+ * @throws FixityError `upload-not-found` if its store cannot hold any
+ */
 export function uploadsOf({ fixity: { uploads } }: AdmittedRequest): Uploads {
   if (uploads === null) throw uploadNotFound();
   return uploads;

@@ -15,8 +15,8 @@ import { blobFields, commonFields, savedName } from "../serving.ts";
 import { problemOrPage } from "../view/page-answer.ts";
 
 /**
- * `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are evaluated in the order of RFC 9110, section 13.2.2. A
- * browser gets a page if nothing is stored under the link.
+ * `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are evaluated in the order of
+ * RFC 9110, section 13.2.2. A browser gets a page if nothing is stored under the link.
  */
 export async function readBlob(request: AdmittedRequest, link: Link): Promise<Answer> {
   const { exchange, options } = request;
@@ -29,8 +29,8 @@ export async function readBlob(request: AdmittedRequest, link: Link): Promise<An
   const ifNoneMatch = exchange.fields.get("if-none-match");
   if (ifNoneMatch !== undefined) {
     const tags = parseEntityTags(ifNoneMatch);
-    // A client that names the digest has the bytes, and they cannot have changed: the store need not be asked. The asterisk
-    // asks whether there is a blob at all.
+    // A client that names the digest has the bytes, and they cannot have changed: the store need
+    // not be asked. The asterisk asks whether there is a blob at all.
     if (matchesWeakly(tags, etag) && (tags !== "*" || (await exists(request, link)))) {
       return {
         status: 304,
@@ -53,7 +53,8 @@ export async function readBlob(request: AdmittedRequest, link: Link): Promise<An
 export async function removeBlob({ fixity, exchange }: AdmittedRequest, { digest }: Link): Promise<Answer> {
   if (isConditional(exchange)) {
     const stat = await fixity.stat(digest, exchange.signal);
-    // Conditions are ignored if the response would be an error without them (RFC 9110, section 13.2.1).
+    // Conditions are ignored if the response would be an error without them (RFC 9110, section
+    // 13.2.1).
     if (stat !== null) checkPreconditions(exchange, stat);
   }
   if (!(await fixity.remove(digest, exchange.signal))) throw notStored();
@@ -76,7 +77,9 @@ async function blobHead(request: AdmittedRequest, link: Link): Promise<Answer> {
   };
 }
 
-/** The whole blob or one range of it, with one call of the store: the size need not be known before. */
+/**
+ * The whole blob or one range of it, with one call of the store: the size need not be known before.
+ */
 async function wholeOrRange(request: AdmittedRequest, link: Link, range: ByteRange | undefined): Promise<Answer> {
   const { fixity, exchange } = request;
   const { signal } = exchange;
@@ -132,8 +135,9 @@ async function delegatedBlob(request: AdmittedRequest, link: Link, delegate: Del
 /** The requested ranges, or `null` for the whole. */
 function requestedRanges({ exchange }: AdmittedRequest, link: Link): readonly ByteRange[] | null {
   const range = exchange.fields.get("range");
-  // A server may ignore any Range (RFC 9110, section 14.2). An empty file has no satisfiable range, and 416 would be an error
-  // for players, download managers and caches that always send one. nginx, Apache and Go ignore it, too.
+  // A server may ignore any Range (RFC 9110, section 14.2). An empty file has no satisfiable range,
+  // and 416 would be an error for players, download managers and caches that always send one.
+  // nginx, Apache and Go ignore it, too.
   if (range === undefined || isEmptyFile(link)) return null;
   const ifRange = exchange.fields.get("if-range");
   if (ifRange !== undefined && !ifRangeHolds(ifRange, etagOf(link.digest))) return null;
@@ -173,7 +177,9 @@ interface RangedBlob {
   readonly spans: readonly ByteSpan[];
 }
 
-/** `multipart/byteranges` content (RFC 9110, section 14.6): each range has its own header section. */
+/**
+ * `multipart/byteranges` content (RFC 9110, section 14.6): each range has its own header section.
+ */
 class ByteRangesBody implements AnswerStream {
   /** The value of the response's `Content-Type`. */
   readonly contentType: string;

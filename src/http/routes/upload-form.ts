@@ -12,7 +12,10 @@ import { contentLength } from "../request-content.ts";
 import { announcedDigests, DigestedContent } from "../request-digests.ts";
 import { receiptAnswer } from "./upload.ts";
 
-/** The most bytes of boundaries, headers and other fields that an announced length may include besides the file. */
+/**
+ * The most bytes of boundaries, headers and other fields that an announced length may include
+ * besides the file.
+ */
 const FORM_OVERHEAD_MAX_BYTES = 1024 * 1024;
 
 /** `POST` of a `multipart/form-data`: stores its one file, before or after any other fields. */
@@ -78,11 +81,12 @@ class FormFiles {
   }
 
   /**
-   * The part to store, or `null` at the end of the form. It has bytes unless all files are empty. After a part of the kind
-   * `data` it may return another part, to be stored instead.
+   * The part to store, or `null` at the end of the form. It has bytes unless all files are empty.
+   * After a part of the kind `data` it may return another part, to be stored instead.
    *
-   * @throws FixityError `unexpected-file` for a second file, or one in another field than the service's; `malformed-form` if a
-   *   field says that this is one chunk of a file; as `FormReader.next` does
+   * @throws FixityError `unexpected-file` for a second file, or one in another field than the
+   *   service's; `malformed-form` if a field says that this is one chunk of a file; as
+   *   `FormReader.next` does
    */
   async next(): Promise<FormPart | null> {
     for (let part = await this.#form.next(); part !== null; part = await this.#form.next()) {
@@ -131,7 +135,10 @@ class FormFiles {
     );
   }
 
-  /** Decodes only fields in which uploaders announce chunks: a field that is not needed cannot make the upload fail. */
+  /**
+   * Decodes only fields in which uploaders announce chunks: a field that is not needed cannot make
+   * the upload fail.
+   */
   async #checkField(part: FormPart): Promise<void> {
     if (this.#chunkFields.reads(part.name)) this.#chunkFields.check(part.name, await part.text());
   }

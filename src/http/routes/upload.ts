@@ -1,6 +1,7 @@
 /**
- * Uploads whose content is the file itself: `POST` to the collection, `PUT` to a link, `PUT` to a name. Each works out what is
- * known about the file, then stores the content, either plainly or as a resumable upload.
+ * Uploads whose content is the file itself: `POST` to the collection, `PUT` to a link, `PUT` to a
+ * name. Each works out what is known about the file, then stores the content, either plainly or as
+ * a resumable upload.
  */
 import { TextDecoder } from "node:util";
 import type { Digest } from "../../core/digest.ts";
@@ -57,8 +58,9 @@ export function putToLink(store: StoreFile): (request: AdmittedRequest, link: Li
 }
 
 /**
- * `PUT` to a name, which `curl -T photo.png …/uploads/` sends. The name gives the link its extension; the target itself never
- * names a resource (docs/decisions/0009). The segment is one for which {@link mayBeName} holds.
+ * `PUT` to a name, which `curl -T photo.png …/uploads/` sends. The name gives the link its
+ * extension; the target itself never names a resource (docs/decisions/0009). The segment is one for
+ * which {@link mayBeName} holds.
  */
 export function putToName(store: StoreFile): (request: AdmittedRequest, segment: string) => Promise<Answer> {
   return (request, segment) => {
@@ -72,11 +74,12 @@ export function putToName(store: StoreFile): (request: AdmittedRequest, segment:
 }
 
 /**
- * Stores a request's content and compares it with its length and its digest fields, in the header and trailer sections.
+ * Stores a request's content and compares it with its length and its digest fields, in the header
+ * and trailer sections.
  *
- * If the digest is known and the blob is already stored with the announced length, the answer is immediate, and precedes the
- * content if the client waits for `100 Continue`. Content without an announced length is read first: a blob of the wrong size
- * must not be acknowledged.
+ * If the digest is known and the blob is already stored with the announced length, the answer is
+ * immediate, and precedes the content if the client waits for `100 Continue`. Content without an
+ * announced length is read first: a blob of the wrong size must not be acknowledged.
  */
 export async function storeContent(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
   const { fixity, exchange, admission } = request;
@@ -128,8 +131,8 @@ export async function storeContent(request: AdmittedRequest, file: FileToStore):
 }
 
 /**
- * The answer to a stored upload: 201 if the content is new, 200 if it was stored before. A browser that submitted a form can
- * display nothing but a page, so it is redirected to the link.
+ * The answer to a stored upload: 201 if the content is new, 200 if it was stored before. A browser
+ * that submitted a form can display nothing but a page, so it is redirected to the link.
  */
 export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: Receipt): Answer {
   const { digest, size, existed, url } = receipt;
@@ -156,7 +159,10 @@ export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: R
 /** The part of a name before its first dot, if it can only be a mistyped or truncated digest. */
 const LIKE_A_DIGEST = /^[0-9a-f]{60,68}(?:\.|$)/i;
 
-/** Whether a path segment, not decoded, may be a file's name. There are no folders, so a name has no slash. */
+/**
+ * Whether a path segment, not decoded, may be a file's name. There are no folders, so a name has no
+ * slash.
+ */
 export function mayBeName(segment: string): boolean {
   if (segment === "" || segment.includes("/") || /%2f/i.test(segment)) return false;
   const name = decodeSegment(segment);
@@ -183,7 +189,10 @@ function invalidSegment(what: string): FixityError {
   return new FixityError("invalid-link", `The last segment of the path ${what}.`);
 }
 
-/** A segment's text, or `null` if it is not percent-encoded UTF-8. Servers pass raw bytes on as one character each. */
+/**
+ * A segment's text, or `null` if it is not percent-encoded UTF-8. Servers pass raw bytes on as one
+ * character each.
+ */
 function decodeSegment(segment: string): string | null {
   if (/%(?![0-9a-f]{2})|[^\x00-\xff]/i.test(segment)) return null;
   const bytes = segment.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

@@ -17,7 +17,10 @@ import { notStored } from "./blob.ts";
 /** The most pixels of an image that is displayed; a browser needs at least 4 bytes for each. */
 const MAX_IMAGE_PIXELS = 50_000_000;
 
-/** Within how many bytes the size of an image must be stated. Colour profiles and metadata may precede it. */
+/**
+ * Within how many bytes the size of an image must be stated. Colour profiles and metadata may
+ * precede it.
+ */
 const MAX_IMAGE_HEAD_BYTES = 1024 ** 2;
 
 /** Whether a request is for the page of a link: `?view`, unless it asks for a download. */
@@ -26,8 +29,9 @@ export function asksForView({ options, query }: AdmittedRequest): boolean {
 }
 
 /**
- * `GET` and `HEAD` of a link with `?view`: a page about the file. The page contains nothing of the file. The browser loads what
- * it displays by the link, and thus only in the ways in which links are safe.
+ * `GET` and `HEAD` of a link with `?view`: a page about the file. The page contains nothing of the
+ * file. The browser loads what it displays by the link, and thus only in the ways in which links
+ * are safe.
  */
 export async function viewBlob(request: AdmittedRequest, link: Link): Promise<Answer> {
   const { fixity, options, exchange, query } = request;
@@ -67,8 +71,9 @@ export async function viewBlob(request: AdmittedRequest, link: Link): Promise<An
 }
 
 /**
- * The preview, unless it is an image with so many pixels that a browser would need gigabytes for it, as even a small file can
- * have. SVG has no pixels. Images state their size near the beginning, so little of the file is read.
+ * The preview, unless it is an image with so many pixels that a browser would need gigabytes for
+ * it, as even a small file can have. SVG has no pixels. Images state their size near the beginning,
+ * so little of the file is read.
  */
 async function safePreview({ fixity, exchange }: AdmittedRequest, link: Link, size: number): Promise<Preview> {
   const preview = previewOf(link, size);

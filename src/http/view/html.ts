@@ -3,7 +3,10 @@ import { escapeMarkup } from "../../base/escape-markup.ts";
 /** A value in a template: text, which is escaped, markup, which is not, and `null` for nothing. */
 export type Piece = string | Html | readonly Html[] | null;
 
-/** Trusted markup, created by {@link html} from templates in the source: it contains no unescaped text from outside. */
+/**
+ * Trusted markup, created by {@link html} from templates in the source: it contains no unescaped
+ * text from outside.
+ */
 export class Html {
   readonly #text: string;
 

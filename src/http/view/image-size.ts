@@ -4,12 +4,16 @@ export interface ImageSize {
   readonly height: number;
 }
 
-/** The size read from the beginning of an image; `more` if more bytes are needed, `unknown` if it states none. */
+/**
+ * The size read from the beginning of an image; `more` if more bytes are needed, `unknown` if it
+ * states none.
+ */
 export type SizeReading = ImageSize | "more" | "unknown";
 
 /**
- * Reads the size of an image from its beginning. The bytes determine the format, as in browsers, not the extension. If a format
- * states several sizes, the result is the largest one, which a decoder may have to allocate.
+ * Reads the size of an image from its beginning. The bytes determine the format, as in browsers,
+ * not the extension. If a format states several sizes, the result is the largest one, which a
+ * decoder may have to allocate.
  *
  * @param bytes the first bytes of the file
  * @param isWhole whether these are all its bytes
@@ -84,7 +88,10 @@ function readWebp(bytes: Buffer): SizeReading {
   return { width: (packed & 0x3fff) + 1, height: ((packed >>> 14) & 0x3fff) + 1 };
 }
 
-/** A bitmap's header at a position. The old one of 12 bytes has 16-bit sizes; negative heights mean top-down rows. */
+/**
+ * A bitmap's header at a position. The old one of 12 bytes has 16-bit sizes; negative heights mean
+ * top-down rows.
+ */
 function readBitmapHeader(bytes: Buffer, position: number): SizeReading {
   if (bytes.readUInt32LE(position) === 12) {
     return { width: bytes.readUInt16LE(position + 4), height: bytes.readUInt16LE(position + 6) };

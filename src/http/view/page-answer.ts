@@ -13,7 +13,10 @@ export function pageAnswer(exchange: Exchange, answer: Answer, page: string): An
   return { ...answer, fields: { ...fields, "Content-Length": String(Buffer.byteLength(page)) }, body: undefined };
 }
 
-/** The answer for a failure that people may see: a page for browsers, the problem document for programs. */
+/**
+ * The answer for a failure that people may see: a page for browsers, the problem document for
+ * programs.
+ */
 export function problemOrPage(exchange: Exchange, error: FixityError, text: string = error.message): Answer {
   const problem = withFields(problemAnswer(error), { Vary: "Accept" });
   if (!prefersHtml(exchange.fields.get("accept"))) return problem;
@@ -25,11 +28,13 @@ export function problemOrPage(exchange: Exchange, error: FixityError, text: stri
 const DIRECTIVES = { image: "img-src", video: "media-src", audio: "media-src", text: "frame-src" } as const;
 
 /**
- * The Content-Security-Policy of a page: it may use its own inline style and script, identified by their hashes, and load the
- * one file that it displays. It sends nothing anywhere, and no other page can frame it.
+ * The Content-Security-Policy of a page: it may use its own inline style and script, identified by
+ * their hashes, and load the one file that it displays. It sends nothing anywhere, and no other
+ * page can frame it.
  *
  * @param preview `null` for a page with neither a file nor a script
- * @param origin from where files are loaded, or `null` for the page's own origin: a policy applies to redirects as well
+ * @param origin from where files are loaded, or `null` for the page's own origin: a policy applies
+ *   to redirects as well
  */
 export function policyOf(preview: Preview | null, origin: string | null): string {
   const { styleSource, scriptSource } = pageAssets();

@@ -13,8 +13,9 @@ export interface PageAssets {
 let assets: PageAssets | undefined;
 
 /**
- * The files beside this one, and the theme that the upload page shares. Read once, when the first page is rendered: a bundle
- * of an application that leaves these files behind still serves everything but pages.
+ * The files beside this one, and the theme that the upload page shares. Read once, when the first
+ * page is rendered: a bundle of an application that leaves these files behind still serves
+ * everything but pages.
  */
 export function pageAssets(): PageAssets {
   assets ??= readAssets();

@@ -25,7 +25,10 @@ function page({ name = null, extension = "png", size = 1000, base = "/uploads/" 
   );
 }
 
-/** All tags of a page with their attributes' names, as an HTML parser sees them. Asserts that the rest has no markup. */
+/**
+ * All tags of a page with their attributes' names, as an HTML parser sees them. Asserts that the
+ * rest has no markup.
+ */
 function skeleton(text: string): readonly string[] {
   const tags: string[] = [];
   const { style, script } = pageAssets();

@@ -11,7 +11,10 @@ const ICON =
   "%3Crect width='32' height='32' rx='8' fill='%230b6e4f'/%3E%3Cpath d='m9 16.5 5 5L23.5 11' fill='none' " +
   "stroke='%23fff' stroke-width='3.5' stroke-linecap='round' stroke-linejoin='round'/%3E%3C/svg%3E";
 
-/** The page about a stored file. Its own links are relative to the link, so they are right behind every proxy. */
+/**
+ * The page about a stored file. Its own links are relative to the link, so they are right behind
+ * every proxy.
+ */
 export function renderPage(file: ShownFile, preview: Preview): string {
   const { link, mediaType, size } = file;
   const label = labelOf(file);
@@ -85,8 +88,8 @@ function document(title: string, meta: Html | null, content: Html): string {
 const CHAT_IMAGE_TYPES = /^image\/(?:gif|jpeg|png|webp)$/;
 
 /**
- * Metadata for link previews, as in chats (https://ogp.me). URLs must be absolute there, so they are included only if the
- * service knows its own: the host in a request is not trusted.
+ * Metadata for link previews, as in chats (https://ogp.me). URLs must be absolute there, so they
+ * are included only if the service knows its own: the host in a request is not trusted.
  */
 function metadata(file: ShownFile, preview: Preview): Html {
   const { link, mediaType, url, size } = file;
@@ -117,8 +120,8 @@ function urlMetadata(file: ShownFile, preview: Preview): Html {
 const UNSUPPORTED = html`<p class="reason" hidden>This browser cannot show the file. Download it to open it.</p>`;
 
 /**
- * The element that displays a file. A text is in a fully sandboxed frame: even if a browser took it for a page, it would have
- * neither scripts nor an origin.
+ * The element that displays a file. A text is in a fully sandboxed frame: even if a browser took it
+ * for a page, it would have neither scripts nor an origin.
  */
 function previewElement(preview: Preview, label: string): Html {
   if (preview.kind === "none") return html`<p class="reason">${preview.reason}</p>`;
@@ -142,7 +145,10 @@ function actions(file: ShownFile): Html {
   </div>`;
 }
 
-/** Links in the snippets are relative if the service does not know its own URL. The script, which does, makes them absolute. */
+/**
+ * Links in the snippets are relative if the service does not know its own URL. The script, which
+ * does, makes them absolute.
+ */
 function snippetRows(file: ShownFile): readonly Html[] {
   const relative = html` data-given="${file.url}" data-relative="${file.link.toString()}"`;
   const attributes = URL.canParse(file.url) ? null : relative;

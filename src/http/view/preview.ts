@@ -1,11 +1,17 @@
 import { Link } from "../../core/link.ts";
 
-/** The preview of a file on its page: the file itself, in an element of this kind, or the reason for none. */
+/**
+ * The preview of a file on its page: the file itself, in an element of this kind, or the reason for
+ * none.
+ */
 export type Preview =
   | { readonly kind: "image" | "video" | "audio" | "text"; readonly source: Link }
   | { readonly kind: "none"; readonly reason: string };
 
-/** Images that every browser displays. SVG is among them: within an `img` it runs no script and loads nothing. */
+/**
+ * Images that every browser displays. SVG is among them: within an `img` it runs no script and
+ * loads nothing.
+ */
 const IMAGE_TYPES: ReadonlySet<string> = new Set([
   "image/apng",
   "image/avif",
@@ -30,9 +36,10 @@ const MAX_IMAGE_BYTES = 32 * 1024 ** 2;
 const MAX_TEXT_BYTES = 1024 ** 2;
 
 /**
- * The preview of the file behind a link. Only what browsers display without running any of it: images in an `img`, video and
- * audio in a player, and the source of every text, including pages and scripts, as the same bytes are served with the
- * extension `txt`: plain text. There is no preview of PDF, which browsers display in no sandboxed frame.
+ * The preview of the file behind a link. Only what browsers display without running any of it:
+ * images in an `img`, video and audio in a player, and the source of every text, including pages
+ * and scripts, as the same bytes are served with the extension `txt`: plain text. There is no
+ * preview of PDF, which browsers display in no sandboxed frame.
  *
  * @param size bytes
  */

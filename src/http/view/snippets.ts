@@ -35,11 +35,12 @@ export interface Snippets {
 }
 
 /**
- * The snippets for a file. HTML has `integrity` for scripts and style sheets only, which files are only if the service allows
- * it; otherwise their type is plain text.
+ * The snippets for a file. HTML has `integrity` for scripts and style sheets only, which files are
+ * only if the service allows it; otherwise their type is plain text.
  */
 export function snippetsOf(file: ShownFile): Snippets {
-  // The name is for downloads. Embedded files need none, and one URL for all embeddings is loaded once.
+  // The name is for downloads. Embedded files need none, and one URL for all embeddings is loaded
+  // once.
   const link = file.url + nameQuery(file);
   const isImage = file.mediaType.startsWith("image/");
   const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));

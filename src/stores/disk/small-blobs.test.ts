@@ -114,7 +114,10 @@ test("an upload that is aborted before its flush leaves nothing", async () => {
   assert.deepEqual(await readdir(join(root, "staging", instance)), []);
 });
 
-/** Stores contents concurrently: new ones, one twice, one over a damaged blob, one whose folder was removed. */
+/**
+ * Stores contents concurrently: new ones, one twice, one over a damaged blob, one whose folder was
+ * removed.
+ */
 async function storeMany(seeds: readonly [number, number, number, ...number[]]): Promise<void> {
   const [one, two, three] = seeds;
   const existed = await keepTogether([one, one, two, three]);

@@ -9,7 +9,10 @@ export function snippet(result: Result, format: SnippetFormat): string {
   return format === "markdown" ? markdownOf(result) : htmlOf(result);
 }
 
-/** Whether HTML checks the `integrity` of a file: only for scripts and style sheets (HTML, 4.2.4 and 4.12.1). */
+/**
+ * Whether HTML checks the `integrity` of a file: only for scripts and style sheets (HTML, 4.2.4 and
+ * 4.12.1).
+ */
 export function hasIntegrity({ type }: Result): boolean {
   return isScript(type) || isStyle(type);
 }

@@ -3,14 +3,19 @@ import { en, type Texts } from "./en.ts";
 
 type Load<T> = () => Promise<T>;
 
-/** The page's own texts in other languages. Each is a file of its own, which is fetched on demand. */
+/**
+ * The page's own texts in other languages. Each is a file of its own, which is fetched on demand.
+ */
 const TEXTS: Readonly<Record<string, Load<{ readonly texts: Texts }>>> = {
   de: () => import("./de.ts"),
   es: () => import("./es.ts"),
   fr: () => import("./fr.ts"),
 };
 
-/** Uppy's locales, by the names of their files, such as `../../../node_modules/@uppy/locales/lib/de_DE.js`. */
+/**
+ * Uppy's locales, by the names of their files, such as
+ * `../../../node_modules/@uppy/locales/lib/de_DE.js`.
+ */
 const UPPY = Object.entries(
   import.meta.glob<Locale>(
     ["../../../node_modules/@uppy/locales/lib/*_*.js", "!../../../node_modules/@uppy/locales/lib/en_US.js"],
@@ -18,7 +23,10 @@ const UPPY = Object.entries(
   ),
 ).map(([path, load]) => ({ name: /([^/]+)\.js$/.exec(path)?.[1] ?? "", load }));
 
-/** Locales that a tag does not name directly: Chinese and Serbian have two scripts each, Norwegian has two tags. */
+/**
+ * Locales that a tag does not name directly: Chinese and Serbian have two scripts each, Norwegian
+ * has two tags.
+ */
 const LOCALE_NAMES: readonly (readonly [tag: RegExp, name: string])[] = [
   [/^zh-(?:hant|tw|hk|mo)\b/i, "zh_TW"],
   [/^zh\b/i, "zh_CN"],
@@ -39,8 +47,8 @@ export interface Language {
 }
 
 /**
- * Loads the first preferred language that exists, for the page and for Uppy separately. It is English if none exists, or if
- * the file cannot be loaded.
+ * Loads the first preferred language that exists, for the page and for Uppy separately. It is
+ * English if none exists, or if the file cannot be loaded.
  */
 export async function loadLanguage(preferred: readonly string[]): Promise<Language> {
   const [own, uppy] = await Promise.all([loadTexts(preferred), loadUppy(preferred)]);

@@ -3,13 +3,15 @@ import { announce, find, make } from "../dom.ts";
 import { fill, type Language } from "../text/language.ts";
 
 /**
- * Shows which file failed and why, until it is uploaded again, retried or removed. The Dashboard itself hides the reason
- * behind a question mark.
+ * Shows which file failed and why, until it is uploaded again, retried or removed. The Dashboard
+ * itself hides the reason behind a question mark.
  */
 export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, { texts }: Language): void {
   const list = find(document, "#failures", HTMLUListElement);
   const lines = new Map<string, HTMLElement>();
-  /** Files that were refused just now: Uppy reports them before it reports that others were added. */
+  /**
+   * Files that were refused just now: Uppy reports them before it reports that others were added.
+   */
   const justShown = new Set<string>();
 
   uppy.on("upload-error", (file, error, response) => {

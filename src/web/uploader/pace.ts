@@ -21,7 +21,10 @@ interface PaceOptions extends UIPluginOptions {
   readonly format: (progress: PaceProgress) => string;
 }
 
-/** Shows how far and how fast uploads are. The Dashboard shows no rate, and estimates hours during the first seconds. */
+/**
+ * Shows how far and how fast uploads are. The Dashboard shows no rate, and estimates hours during
+ * the first seconds.
+ */
 export class Pace<M extends Meta, B extends Body> extends UIPlugin<PaceOptions, M, B> {
   readonly #rate = new MovingRate();
   #total = 0;

@@ -23,7 +23,10 @@ const RIGHT_TO_LEFT: ReadonlySet<string> = new Set(["ar", "fa", "he"]);
 type PageUppy = Uppy<Meta, FixityBody>;
 type File = UppyFile<Meta, FixityBody>;
 
-/** Failures are shown in the page. Uppy would also log thumbnails that came too late for a file that was gone. */
+/**
+ * Failures are shown in the page. Uppy would also log thumbnails that came too late for a file that
+ * was gone.
+ */
 const SILENT_LOGGER = { debug: (): void => {}, warn: (): void => {}, error: (): void => {} };
 
 interface UploaderOptions {
@@ -89,7 +92,8 @@ function addDashboard(
     hideProgressDetails: true,
     // it hides messages after five seconds
     disableInformer: true,
-    // uploads start by themselves; at most they wait for a token, with which a button could not help
+    // uploads start by themselves; at most they wait for a token, with which a button could not
+    // help
     hideUploadButton: true,
     // the list of links has thumbnails of its own
     waitForThumbnailsBeforeUpload: false,
@@ -118,14 +122,21 @@ function upload(uppy: PageUppy): void {
   uppy.upload().catch((error: unknown) => uppy.log(String(error), "warning"));
 }
 
-/** Removes stored files from the Dashboard. @returns whether it had the focus, which may disappear with them */
+/**
+ * Removes stored files from the Dashboard.
+ *
+ * @returns whether it had the focus, which may disappear with them
+ */
 function removeFromDashboard(uppy: PageUppy, stored: readonly File[], place: HTMLElement): boolean {
   const hadFocus = place.contains(document.activeElement);
   uppy.removeFiles(stored.map(({ id }) => id));
   return hadFocus;
 }
 
-/** Accepts files that are dropped beside the Dashboard, or pasted while something else has the focus. */
+/**
+ * Accepts files that are dropped beside the Dashboard, or pasted while something else has the
+ * focus.
+ */
 function acceptFilesAnywhere(dashboard: HTMLElement, add: (files: globalThis.File[]) => void): void {
   const isOutside = ({ target }: Event): boolean => !(target instanceof Node && dashboard.contains(target));
   const hasFiles = (transfer: DataTransfer | null): boolean => transfer?.types.includes("Files") === true;
@@ -165,8 +176,8 @@ const UNFINISHED_KEY = "unfinished";
 const MAX_NAMES = 3;
 
 /**
- * Names the files whose upload an earlier page of this tab has left unfinished. The client resumes them, but no page may
- * open them by itself: the user has to choose them again.
+ * Names the files whose upload an earlier page of this tab has left unfinished. The client resumes
+ * them, but no page may open them by itself: the user has to choose them again.
  */
 function showInterrupted(uppy: PageUppy, { texts }: Language): void {
   const names = recallList(UNFINISHED_KEY).map(String);
@@ -195,7 +206,10 @@ function rememberUnfinished(uppy: PageUppy): void {
   uppy.on("file-removed", ({ id }) => remove(id));
 }
 
-/** The part of the browser's `trustedTypes` (W3C Trusted Types) that the page uses. Browsers without it need none. */
+/**
+ * The part of the browser's `trustedTypes` (W3C Trusted Types) that the page uses. Browsers without
+ * it need none.
+ */
 interface TrustedTypes {
   createPolicy(
     name: string,
@@ -205,7 +219,10 @@ interface TrustedTypes {
 
 const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypes };
 
-/** The only Trusted Types policy that the page's Content-Security-Policy allows. It passes a single URL. */
+/**
+ * The only Trusted Types policy that the page's Content-Security-Policy allows. It passes a single
+ * URL.
+ */
 const workerPolicy = trustedTypes?.createPolicy("fixity-worker", {
   createScriptURL(url) {
     if (url !== workerUrl) throw new TypeError("This policy is for the worker that hashes.");
@@ -213,7 +230,9 @@ const workerPolicy = trustedTypes?.createPolicy("fixity-worker", {
   },
 });
 
-/** Creates the client's worker, from a URL that is of a Trusted Type; the client's default is not. */
+/**
+ * Creates the client's worker, from a URL that is of a Trusted Type; the client's default is not.
+ */
 function createHashWorker(): HashWorker {
   const url = workerPolicy?.createScriptURL(workerUrl) ?? workerUrl;
   return new Worker(url as string, { type: "module" });

@@ -11,7 +11,10 @@ import { payloadOf } from "./signer.ts";
 
 type Outcome = Omit<StoreRequestEvent, "durationMs">;
 
-/** The events of `fixity:store-request` that the calls of `work` publish. Their durations are checked here. */
+/**
+ * The events of `fixity:store-request` that the calls of `work` publish. Their durations are
+ * checked here.
+ */
 async function published(work: () => Promise<unknown>): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   const listener = (message: unknown): void => {

@@ -14,7 +14,10 @@ import { S3Store } from "../s3-store.ts";
 
 const MINUTE = 60_000;
 
-/** Serves temporary credentials like a container's agent ("Container credential provider" in the SDK reference guide). */
+/**
+ * Serves temporary credentials like a container's agent ("Container credential provider" in the SDK
+ * reference guide).
+ */
 const agent = createServer((_, answer) => {
   asked += 1;
   answer.writeHead(isBroken ? 500 : 200, { "content-type": "application/json" });
@@ -52,7 +55,10 @@ after(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** Runs `work` with a store that uses the chain, and with the access keys that its requests were signed with. */
+/**
+ * Runs `work` with a store that uses the chain, and with the access keys that its requests were
+ * signed with.
+ */
 async function chained(work: (stat: () => Promise<unknown>, used: () => readonly string[]) => Promise<void>) {
   await using server = await ScriptedServer.start();
   const options = { bucket: "scripted", endpoint: server.endpoint, attempts: 1, log: () => null };

@@ -13,7 +13,10 @@ import {
   type Validity,
 } from "./signer.ts";
 
-/** "Signature Calculations for the Authorization Header" in the S3 API reference: the examples, all of which have this time. */
+/**
+ * "Signature Calculations for the Authorization Header" in the S3 API reference: the examples, all
+ * of which have this time.
+ */
 const NOW = Date.parse("2013-05-24T00:00:00Z");
 const KEYS = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" };
 const HOST = "examplebucket.s3.amazonaws.com";
@@ -62,7 +65,10 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
   return a < b ? -1 : 1;
 }
 
-/** A second implementation of the documented signature. Only paths may contain characters that need encoding. */
+/**
+ * A second implementation of the documented signature. Only paths may contain characters that need
+ * encoding.
+ */
 function signatureOf({ method, path, query, headers, payload }: Omit<SignableRequest, "host">): string {
   const own = { host: HOST, "x-amz-content-sha256": payload, "x-amz-date": "20130524T000000Z" };
   const fields = Object.entries({ ...headers, ...own }).sort(byName);
