@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
+import { CountingStore } from "../helpers/counting-store.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { ask, begin, field, finalAnswer, json } from "./client.ts";
@@ -138,7 +139,7 @@ test("Limits: max-age counts down, and then the upload is gone", async () => {
   await using service = await Service.start({ uploads: { expiry: 1500 } });
   const at = await created(service, "hello");
   assert.match(field(await ask(service.port, "HEAD", at), "upload-limit"), /max-age=[01]$/);
-  await new Promise((resolve) => setTimeout(resolve, 1600));
+  while ((await ask(service.port, "HEAD", at)).status !== 404) await new Promise((resolve) => setTimeout(resolve, 20));
   const gone = await ask(service.port, "HEAD", at);
   assert.equal(gone.status, 404);
   assert.equal(gone.fields.has("upload-offset"), false);
@@ -238,15 +239,15 @@ test("Upload Append: the answer to a complete upload can be had by HEAD, and by 
 });
 
 test("Upload Append: what came before the connection broke counts, and the upload is not complete", async () => {
-  await using service = await Service.start();
+  const counting = new CountingStore();
+  await using service = await Service.start({ store: counting.store });
   const bytes = randomBytes(300_000);
   const at = await created(service, bytes.subarray(0, 1000));
   const client = await RawClient.open(service.port);
   const fields = { ...PARTIAL, ...LAST, "Upload-Offset": "1000" };
   await begin(client, "PATCH", at, { fields, length: 299_000, body: bytes.subarray(1000, 200_000) });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await counting.written(200_000);
   client.socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 100));
   const offset = await offsetOf(service, at);
   assert.ok(offset > 200_000 - 65_536 && offset <= 200_000, `${offset}`);
   const rest = await append(service, at, { offset, body: bytes.subarray(offset), fields: LAST });
@@ -262,13 +263,14 @@ test("Upload Cancellation: DELETE ends the upload, and its address is gone", asy
 });
 
 test("Concurrency: a new append ends the one before it, and no byte is mixed", async () => {
-  await using service = await Service.start();
+  const counting = new CountingStore();
+  await using service = await Service.start({ store: counting.store });
   const bytes = randomBytes(100_000);
   const at = await created(service);
   await using stalled = await RawClient.open(service.port);
   const fields = { ...PARTIAL, ...LAST, "Upload-Offset": "0" };
   await begin(stalled, "PATCH", at, { fields, length: bytes.length, body: bytes.subarray(0, 30_000) });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await counting.written(30_000);
   const started = performance.now();
   const offset = await offsetOf(service, at);
   assert.equal(offset, 30_000);
@@ -281,11 +283,12 @@ test("Concurrency: a new append ends the one before it, and no byte is mixed", a
 });
 
 test("Concurrency: a cancellation ends the request under way", async () => {
-  await using service = await Service.start();
+  const counting = new CountingStore();
+  await using service = await Service.start({ store: counting.store });
   const at = await created(service);
   await using stalled = await RawClient.open(service.port);
   await begin(stalled, "PATCH", at, { fields: { ...PARTIAL, ...LAST, "Upload-Offset": "0" }, length: 1000, body: "x" });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await counting.written(1);
   assert.equal((await ask(service.port, "DELETE", at)).status, 204);
   assert.equal((await finalAnswer(stalled)).status, 409);
 });

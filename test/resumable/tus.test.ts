@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
+import { CountingStore } from "../helpers/counting-store.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { ask, begin, field, finalAnswer, type Heard, json } from "./client.ts";
@@ -95,23 +96,24 @@ test("Core, PATCH: more bytes than the length are not taken", async () => {
 });
 
 test("Core, PATCH: as much as possible of what was received is stored", async () => {
-  await using service = await Service.start();
+  const counting = new CountingStore();
+  await using service = await Service.start({ store: counting.store });
   const at = await created(service, 300_000);
   const client = await RawClient.open(service.port);
   const fields = { ...TUS, ...OCTETS, "Upload-Offset": "0" };
   await begin(client, "PATCH", at, { fields, length: 300_000, body: randomBytes(200_000) });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await counting.written(200_000);
   client.socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(field(await head(service, at), "upload-offset"), "200000");
 });
 
 test("Core, PATCH: a request that stands still is ended by the one that follows it", async () => {
-  await using service = await Service.start();
+  const counting = new CountingStore();
+  await using service = await Service.start({ store: counting.store });
   const at = await created(service, 11);
   await using stalled = await RawClient.open(service.port);
   await begin(stalled, "PATCH", at, { fields: { ...TUS, ...OCTETS, "Upload-Offset": "0" }, length: 11, body: "hello" });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await counting.written(5);
   assert.equal(field(await head(service, at), "upload-offset"), "5");
   assert.equal((await patch(service, at, { offset: 5, body: " world" })).status, 204);
   const ended = await finalAnswer(stalled);
@@ -334,8 +336,7 @@ test("Expiration: unfinished uploads tell when they end, and then have ended", a
   const answer = await patch(service, at, { offset: 0, body: "hello" });
   const expires = Date.parse(field(answer, "upload-expires"));
   assert.ok(Math.abs(expires - Date.now() - 1500) < 2000);
-  await new Promise((resolve) => setTimeout(resolve, 1600));
-  assert.equal((await head(service, at)).status, 404);
+  while ((await head(service, at)).status !== 404) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal((await patch(service, at, { offset: 5, body: " world" })).status, 404);
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { test } from "node:test";
 import { memoryStore } from "../../memory.ts";
 import { Digest } from "../digest.ts";
@@ -232,7 +233,8 @@ test("an upload that failed for good makes room", async () => {
   await uploads.create({});
 });
 
-test("a collection examines sixteen uploads concurrently, and no more", async () => {
+test("a collection examines sixteen uploads concurrently, and no more", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
   const store = memoryStore();
   const port = store.uploads ?? assert.fail();
   const read = port.read.bind(port);
@@ -249,20 +251,21 @@ test("a collection examines sixteen uploads concurrently, and no more", async ()
     running -= 1;
     return read(id, signal);
   };
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  t.mock.timers.tick(5);
   assert.equal((await uploads.collect()).staged, 50);
   assert.equal(most, 16);
   assert.deepEqual(await Array.fromAsync(port.list()), []);
 });
 
-test("an unreadable upload does not keep the others from being collected, and is reported", async () => {
+test("an unreadable upload does not keep the others from being collected, and is reported", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
   const store = memoryStore();
   const uploads = uploadsOver(store, { expiry: 1 });
   const ids = [await uploads.create({}), await uploads.create({}), await uploads.create({})].map(({ id }) => id);
   const [, damaged = assert.fail()] = ids;
   await using held = await taken(store, damaged);
   await held.save('{"version":2}');
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  t.mock.timers.tick(5);
   await assert.rejects(uploads.collect(), { code: "store-unavailable" });
   assert.deepEqual(await Array.fromAsync(store.uploads?.list() ?? [], ({ id }) => id), [damaged]);
 });
@@ -353,6 +356,7 @@ test("hashing saved bytes continues where a superseded request left off", async 
   const { id } = await uploadsOver(store).create({});
   for (const offset of [0, 10, 20, 30]) await uploadsOver(store).append(id, sent(offset, "0123456789"));
   let given = 0;
+  let isHalfway = false;
   const halfway = Promise.withResolvers<void>();
   const hold: UploadStore["hold"] = async (...args) => {
     const held = (await store.uploads?.hold(...args)) ?? null;
@@ -360,10 +364,11 @@ test("hashing saved bytes continues where a superseded request left off", async 
     const read = held.read?.bind(held) ?? assert.fail("the store reads saved bytes back");
     held.read = async function* (from) {
       for await (const chunk of read(from)) {
-        if (given === 20) {
+        if (given === 20 && !isHalfway) {
+          isHalfway = true;
           halfway.resolve();
           // the second request takes over here
-          await new Promise((resolve) => setTimeout(resolve, 100));
+          if (!held.takeover.aborted) await once(held.takeover, "abort");
         }
         yield chunk;
         given += chunk.length;
@@ -431,7 +436,7 @@ test("requests during a completion wait for it, also if another holder has to re
   first.resolve();
   await append;
   const third = uploads.find(id);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
   assert.equal(holds, 2);
   second.resolve();
   for (const { outcome } of await Promise.all([finding, third])) assert.ok(outcome !== null && "digest" in outcome);
