@@ -146,7 +146,7 @@ test("native hashes have no state", () => {
   assert.equal(Hashes.native(["sha256"]).states(), null);
 });
 
-test("content is hashed by every algorithm asked for while it is read", async () => {
+test("content is hashed by every requested algorithm while it is read", async () => {
   async function* source(): AsyncGenerator<Uint8Array> {
     yield Buffer.from("1234");
     yield Buffer.from("56789");

@@ -86,7 +86,7 @@ test("without a trusted proxy, what a request says of its client is not believed
   assert.match(await clients.begin("192.0.2.2"), TOO_MANY);
 });
 
-test("a host of the Fetch standard's types has shares where it tells the peer's address", async () => {
+test("a Fetch host has shares if it passes the peer's address", async () => {
   const begin = async (handler: ReturnType<typeof fetchHandler>, address?: string) => {
     const init = { method: "POST", headers: { "upload-complete": "?0" }, body: "x" };
     return (await handler(new Request("http://localhost/uploads", init), { address })).status;

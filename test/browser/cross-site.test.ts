@@ -195,7 +195,7 @@ test("the report of a violated policy stores nothing", TIMEOUT, async () => {
   await page.close();
 });
 
-test("who was made to send a form sees a page that says what happened", TIMEOUT, async () => {
+test("a user whose browser was made to send a form sees a page that explains it", TIMEOUT, async () => {
   const page = await visit("evil.example");
   await page.evaluate(ATTACKS["a form with a file"] ?? assert.fail(), `${servers.local.url}/uploads`);
   await page.getByRole("heading", { name: "Cross-site request refused" }).waitFor();

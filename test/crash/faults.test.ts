@@ -107,7 +107,7 @@ for (const fault of FAULTS) {
   const { call, on, error, code } = fault;
   // what comes in one piece is written by write, what comes in several by writev
   const size = call === "writev" ? 3 * MIB : 10 * KIB;
-  test(`${error} from ${call} on the ${on} is told as ${code}, by every route`, withStrace, async () => {
+  test(`${error} from ${call} on the ${on} is reported as ${code} by every route`, withStrace, async () => {
     for (const route of ROUTES) await assertFails(fault, route, newContent(size));
   });
 }

@@ -57,7 +57,7 @@ test(
   },
 );
 
-test("while a file that does not fit comes in, reads and small uploads go on", withTmpfs, async () => {
+test("while a file that does not fit arrives, reads and small uploads succeed", withTmpfs, async () => {
   const small = ROUTES.map(() => random.bytes(KIB));
   const large = uploadBy("raw", server.port, random.bytes(30 * MIB));
   const kept = small[0] ?? Buffer.alloc(0);

@@ -38,7 +38,7 @@ test("a server that is killed has kept what a slow sender brought some seconds b
   assert.equal(field(await ask(again.port, "HEAD", at), "upload-offset"), String(BYTES.length));
 });
 
-test("a sender that stands still is ended by the idle limit, also where its upload would have expired before", async () => {
+test("a stalled sender is ended by the idle limit, even if its upload would have expired before", async () => {
   await using place = await StoreFolder.make();
   const env = { UPLOAD_EXPIRY: "1s", UPLOAD_IDLE_TIMEOUT: "3s" };
   await using server = await ServerProcess.start({ dir: place.path, env });

@@ -86,7 +86,7 @@ test("a server that starts, is killed or stops does not touch what another is st
   assert.deepEqual(await folder.staged(), []);
 });
 
-test("uploads to one server go on while the other is killed and started again under load", async (t) => {
+test("uploads to one server continue while the other is killed and restarted under load", async (t) => {
   t.diagnostic(`repeat with TEST_SEED=${random.seed}`);
   await using folder = await StoreFolder.make();
   await using lasting = await ServerProcess.start({ dir: folder.path });

@@ -88,7 +88,7 @@ for (const [program, startFront] of SERVERS) {
       }
     });
 
-    void test("who comes by another way gets the bytes from us", async () => {
+    void test("a client that bypasses the web server gets the bytes from fixity", async () => {
       const url = `${service.url}/uploads/${sha256(BYTES)}.png`;
       const answer = await fetch(url);
       assert.ok(BYTES.equals(Buffer.from(await answer.arrayBuffer())));
@@ -98,7 +98,7 @@ for (const [program, startFront] of SERVERS) {
       assert.equal(forged.headers.get("cache-control"), "no-store");
     });
 
-    void test("where no file is found, nobody keeps that for a year", async () => {
+    void test("a missing file is not cached for a year", async () => {
       await using wrong = await start(`${folder.path}-elsewhere`);
       const answer = await fetch(`${wrong.url}/uploads/${sha256(BYTES)}.png`);
       assert.equal(answer.status, 404);

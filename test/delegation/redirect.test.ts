@@ -55,7 +55,7 @@ void describe("readers are sent to the bucket", () => {
     assert.equal(await answer.text(), "");
   });
 
-  void test("the redirect is kept by nobody but the reader, and ends well before the URL", async () => {
+  void test("the redirect is cached privately, and expires well before the URL", async () => {
     const answer = await ask(".png");
     const { searchParams } = target(answer);
     const maxAge = Number(/^private, max-age=(\d+)$/.exec(answer.headers.get("cache-control") ?? "")?.[1]);
@@ -132,7 +132,7 @@ void describe("readers are sent to the bucket", () => {
     assert.equal((await ask("", { range: "bytes=4-8", "if-range": '"0123456789abcdef"' })).status, 307);
   });
 
-  void test("one range goes there, what a bucket cannot do stays here, and nobody is sent there to be refused", async () => {
+  void test("one range is redirected, what a bucket cannot do is answered here, and no redirect leads to a refusal", async () => {
     assert.equal((await ask("", { range: "bytes=4-8" })).status, 307);
     assert.equal((await ask("", { range: "bytes=0-1,4-8" })).status, 206);
     const refused = await ask("", { range: `bytes=${BYTES.length}-` });

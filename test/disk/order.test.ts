@@ -100,7 +100,7 @@ describe("the order of durability", needing("strace"), () => {
     }
   });
 
-  test("the entry of an existing fan-out folder is flushed once, whoever created the folder", async () => {
+  test("the entry of an existing fan-out folder is flushed once, even if another process created it", async () => {
     await using folder = await StoreFolder.make();
     await using first = await StoreProcess.start(folder.path);
     const [one = 0, two = 0, three = 0] = seedsOfOneFolder(SMALL.size, 3);

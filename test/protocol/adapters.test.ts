@@ -90,7 +90,7 @@ async function exerciseResumable(
 const service = (prefix = "/uploads"): ReturnType<typeof createFixity> =>
   createFixity({ store: memoryStore(), maxSize: 1024 ** 2, prefix });
 
-test("bare node:http serves the uploads, and tells of everything else that it is not there", async () => {
+test("bare node:http serves the uploads, and answers 404 for everything else", async () => {
   await using server = await listen(nodeHandler(service()));
   await exercise((path, init) => fetch(server.url + path, init));
   const other = await fetch(`${server.url}/uploadsx`);
@@ -180,7 +180,7 @@ test("in Hono over a real server", async () => {
   await exercise((path, init) => fetch(server.url + path, init));
 });
 
-test("a Fetch upload that breaks off goes on from what came in", async () => {
+test("a Fetch upload that breaks off resumes from the bytes that arrived", async () => {
   const handler = fetchHandler(service());
   const call = (path: string, init: RequestInit): Promise<Response> =>
     handler(new Request(`http://x.test${path}`, init));

@@ -80,7 +80,7 @@ test("limits on the parts of a form that are no file", async () => {
   assert.equal(await service.count(), 0);
 });
 
-test("a client that goes away at any byte leaves nothing, and the server goes on", async () => {
+test("a client that disconnects at any byte leaves nothing behind, and the server continues", async () => {
   await using service = await Service.start();
   const rejections: unknown[] = [];
   const onRejection = (reason: unknown): void => void rejections.push(reason);
@@ -107,7 +107,7 @@ test("an expectation that is not known is refused", async () => {
   assert.equal((await client.answer()).status, 417);
 });
 
-test("a sender that goes silent is ended, and told so", async () => {
+test("a sender that goes silent is ended with an error", async () => {
   await using service = await Service.start({ idleTimeout: 300 });
   await using client = await RawClient.open(service.port);
   await client.send("POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");

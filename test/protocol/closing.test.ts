@@ -104,7 +104,7 @@ test("a Fastify app that is closed closes the service", async () => {
   await assert.rejects(fixity.put(Buffer.from("hello")), { code: "shutting-down" });
 });
 
-test("a Fastify app leaves a service open that it is told not to close", async () => {
+test("a Fastify app leaves a service open if closesWithApp is false", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const app = Fastify();
   await app.register(fixityPlugin, { fixity, closesWithApp: false });

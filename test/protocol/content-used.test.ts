@@ -75,7 +75,7 @@ test("Express: content that a body parser leaves alone, or that is empty, is sto
   assert.equal(await post({ body: CONTENT, headers: JSON_TYPE }), 500);
 });
 
-test("content that somebody has half read, or has decoded to text, is refused", async () => {
+test("content that was partly read, or decoded to text, is refused", async () => {
   const { fixity } = new Logged();
   const handler = nodeHandler(fixity);
   await using half = await listen((request, response) => {

@@ -84,7 +84,7 @@ test("a preflight gives back nothing that is no field name, and nothing to other
   assert.equal((await askFor(service, "x-good", "https://evil.example")).get("access-control-allow-headers"), null);
 });
 
-test("an origin that is not listed gets no permission, and caches are told that it matters", async () => {
+test("an origin that is not listed gets no permission, and Vary names Origin", async () => {
   await using service = await Service.start({ cors: { origins: [APP] } });
   for (const origin of ["https://evil.example", `${APP}.evil.example`, "null"]) {
     const response = await preflight(service, origin);

@@ -104,7 +104,7 @@ test("what changes nothing is answered wherever it comes from", async () => {
   }
 });
 
-test("the refusal comes before authorize, and before the client is asked for content", async () => {
+test("the refusal comes before authorize, and before 100 Continue", async () => {
   let asked = 0;
   await using service = await Service.start({ log: () => {}, authorize: () => void asked++ });
   await using client = await RawClient.open(service.port);
@@ -259,7 +259,7 @@ test("a Fetch handler compares Origin with Host, and with the URL where there is
   assert.equal(await send({ origin: "https://files.example.com", host: "evil.example" }), 403);
 });
 
-test("an embedder's authorize can rely on the host that was asked for", async () => {
+test("an embedder's authorize can rely on the requested host", async () => {
   const seen: (string | undefined)[] = [];
   await using service = await Service.start({
     authorize: ({ authority }) => {

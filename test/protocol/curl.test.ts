@@ -107,7 +107,7 @@ test("-T to a link is held against it: 201, then 200, and 422 for other content"
   assert.equal(await curl(...asking, "-T", file, link), "200 0");
 });
 
-test("--range gives the part that was asked for", withCurl, async () => {
+test("--range returns the requested part", withCurl, async () => {
   const content = randomBytes(10_000);
   const link = await uploaded("range.bin", content);
   for (const [range, start, end] of [
@@ -123,7 +123,7 @@ test("--range gives the part that was asked for", withCurl, async () => {
   assert.equal(await statusOf("--range", "10000-", link), 416);
 });
 
-test("-C - goes on with a download that was cut off", withCurl, async () => {
+test("-C - resumes a download that was cut off", withCurl, async () => {
   const content = randomBytes(5 * MIB);
   const link = await uploaded("resume.bin", content);
   await curl("--fail", "-o", "resumed", link);

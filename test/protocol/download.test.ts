@@ -18,7 +18,7 @@ function get(service: Service, headers: Record<string, string> = {}, suffix = ".
   return fetch(`${service.url}/uploads/${HEX}${suffix}`, { headers });
 }
 
-test("a whole file comes with everything that tells what it is", async () => {
+test("a whole file comes with all fields that describe it", async () => {
   await using service = await serve();
   const response = await get(service, {}, ".png");
   assert.equal(response.status, 200);
@@ -35,7 +35,7 @@ test("a whole file comes with everything that tells what it is", async () => {
   assert.equal(headers.get("content-disposition"), null);
 });
 
-test("HEAD tells what GET would, without the bytes, and of ranges knows nothing", async () => {
+test("HEAD returns the fields of GET without the bytes, and ignores ranges", async () => {
   await using service = await serve();
   const url = `${service.url}/uploads/${HEX}.png`;
   const [head, full] = [await fetch(url, { method: "HEAD", headers: { range: "bytes=0-1" } }), await fetch(url)];
@@ -170,7 +170,7 @@ test("what a browser would run is a download; what it only shows is shown", asyn
   }
 });
 
-test("a download has the name that is asked for, in any script, and no header is made from it", async () => {
+test("a download has the requested name, in any script, and the name cannot add header fields", async () => {
   await using service = await serve();
   const disposition = async (query: string): Promise<string | null> =>
     (await get(service, {}, `.png?${query}`)).headers.get("content-disposition");
@@ -186,7 +186,7 @@ test("a download has the name that is asked for, in any script, and no header is
   assert.equal((await injected.arrayBuffer()).byteLength, 1000);
 });
 
-test("what is not there, and what is no link, is told as such", async () => {
+test("a missing file and an invalid link have errors of their own", async () => {
   await using service = await serve();
   const code = async (path: string): Promise<unknown> => {
     const response = await fetch(`${service.url}/uploads/${path}`);
@@ -218,7 +218,7 @@ test("what is not there, and what is no link, is told as such", async () => {
   }
 });
 
-test("removal is for those who may, and takes every link with it", async () => {
+test("removal needs permission, and invalidates every link to the file", async () => {
   await using closed = await serve();
   const refused = await fetch(`${closed.url}/uploads/${HEX}`, { method: "DELETE" });
   assert.equal(refused.status, 403);

@@ -69,7 +69,7 @@ for (const adapter of ["node", "fastify"] as const) {
     assert.equal((await client.answer()).status, 413);
   });
 
-  test(`${adapter}: Expect: 100-continue is answered with what it comes to, before the content`, async () => {
+  test(`${adapter}: Expect: 100-continue is answered with the final response before the content`, async () => {
     await using service = await Service.start({ adapter, maxSize: MIB });
     const stored = await service.fixity.put(Buffer.from("there already"));
     const ask = async (head: string): Promise<number> => {

@@ -12,11 +12,15 @@ import { cellsOf, CONCURRENT, type Manner, runCells } from "./early-answers.ts";
 const WAITING: ReadonlySet<Manner> = new Set(["slowly", "never"]);
 
 for (const name of HOSTS) {
-  test(`${name}: every early answer is read however the client goes on, and nothing is held`, CONCURRENT, async (t) => {
-    await using host = await Host.start(name);
-    await runCells(t, host, host.port, cellsOf(name));
-    await until(async () => (await host.connections()) === 0);
-  });
+  test(
+    `${name}: every early answer is read whatever the client does next, and nothing is held`,
+    CONCURRENT,
+    async (t) => {
+      await using host = await Host.start(name);
+      await runCells(t, host, host.port, cellsOf(name));
+      await until(async () => (await host.connections()) === 0);
+    },
+  );
 
   for (const buffering of ["on", "off"] as const) {
     const title = `${name}: every early answer passes nginx with kept connections and proxy_request_buffering ${buffering}`;

@@ -67,7 +67,7 @@ function told(reader: BlobReader, closed: () => void): BlobReader {
   };
 }
 
-test("a reader who takes no byte is ended, and told of as one who left", async () => {
+test("a download whose reader takes no byte is ended, and reported as aborted", async () => {
   const told = Promise.withResolvers<boolean>();
   await using service = await Service.start({
     idleTimeout: LIMIT,
@@ -149,7 +149,7 @@ test("downloads that one connection asks for together are opened one after the o
   assert.equal(most, 1);
 });
 
-test("a reader who waits for a slow store is not ended", async () => {
+test("a reader that waits for a slow store is not ended", async () => {
   await using service = await Service.start({ idleTimeout: LIMIT, store: hesitantStore() });
   const url = await linkTo(service.fixity, Buffer.from("hello"));
   const response = await fetch(service.url + url);
@@ -192,7 +192,7 @@ for (const idleTimeout of [Infinity, 2 ** 40]) {
   });
 }
 
-test("a reader that goes away is told of, and what it was reading is closed", async () => {
+test("a reader that disconnects is reported, and its blob is closed", async () => {
   const told = Promise.withResolvers<boolean>();
   await using service = await Service.start({ onAnswer: (_, __, { aborted }) => told.resolve(aborted) });
   const url = await linkTo(service.fixity, MUCH);

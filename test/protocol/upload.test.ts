@@ -21,7 +21,7 @@ async function problemOf(response: Response): Promise<{ code: string } & Record<
 }
 
 for (const adapter of ["node", "fastify"] as const) {
-  test(`${adapter}: a file in a form is stored and told in full`, async () => {
+  test(`${adapter}: a file in a form is stored, and its receipt is complete`, async () => {
     await using service = await Service.start({ adapter });
     const form = new FormData();
     form.append("before", "1");
@@ -250,7 +250,7 @@ test("requests that are sent before their turn are answered in order", async () 
   assert.equal(String((await client.answer()).body), "one");
 });
 
-test("methods that an address does not know are told, with those that it knows", async () => {
+test("an unsupported method is answered with 405 and the supported ones", async () => {
   await using service = await Service.start();
   const get = await fetch(`${service.url}/uploads`);
   assert.equal(get.status, 405);

@@ -75,7 +75,7 @@ test("the page may use its own style and script, load what it shows, and nothing
   assert.ok(!("frame-src" in others) && !("media-src" in others));
 });
 
-test("HEAD tells what GET would, without the page", async () => {
+test("HEAD returns the fields of GET, without the page", async () => {
   await using service = await serve();
   const [head, full] = [await get(service, ".png?view", {}, "HEAD"), await get(service, ".png?view")];
   const facts = (response: Response): unknown =>
@@ -130,7 +130,7 @@ test("the name of the address is the name on the page, cleaned, and as text", as
   assert.ok(!page.includes("<b>") && !page.includes("\u202e"));
 });
 
-test("who asks for a download gets the file, with ?view or without", async () => {
+test("?download returns the file, with ?view or without", async () => {
   await using service = await serve();
   const response = await get(service, ".png?view&download");
   assert.deepEqual(Buffer.from(await response.arrayBuffer()), BYTES);
@@ -186,7 +186,7 @@ test("a name from the address keeps the extension of the link, as heading and as
   assert.equal(download.headers.get("content-disposition"), "attachment; filename=setup.exe.png");
 });
 
-test("who may not read a file sees no page of it", async () => {
+test("a client that may not read a file gets no page about it", async () => {
   const asked: string[] = [];
   await using service = await serve({ authorize: (_, action) => void asked.push(action) });
   await get(service, ".png?view");

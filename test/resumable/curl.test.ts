@@ -89,13 +89,13 @@ test("an upload in parts, as the document has it", needing("curl"), async () => 
   assert.equal(sha256(Buffer.from(await (await fetch(server.url + url)).arrayBuffer())), hash);
 });
 
-test("an upload that is told its address on the way, as the document has it", needing("curl"), async () => {
+test("an upload that receives its URL on the way, as in the documentation", needing("curl"), async () => {
   const [, steps = []] = await documented();
   assert.equal(steps.length, 1);
   assert.match(await walk(steps), new RegExp(`"digest":"sha256:${sha256(film)}"`));
 });
 
-test("an upload that curl is made to leave goes on by hand", needing("curl"), async () => {
+test("an upload that curl had to abandon is resumed by hand", needing("curl"), async () => {
   const told = ["-H", "Upload-Complete: ?1", "-H", "Upload-Draft-Interop-Version: 8"];
   // at a pace that would take three times as long
   const slow = ["--limit-rate", "500k", "--max-time", "2", "-sv", "-X", "POST", "--data-binary", "@film.mp4"];

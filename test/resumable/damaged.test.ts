@@ -81,7 +81,7 @@ describe("an upload on disk whose saved state is damaged", () => {
       });
     }
 
-    test(`${what}: a collection leaves the upload to whoever asks for it until it expires`, async () => {
+    test(`${what}: a collection leaves the upload to its client until it expires`, async () => {
       await using folder = await StoreFolder.make();
       const { service } = await begun(folder);
       await using _ = service;
@@ -92,7 +92,7 @@ describe("an upload on disk whose saved state is damaged", () => {
     });
   }
 
-  test("a record of a later version is no damage: another instance may go on with it", async () => {
+  test("a record of a later version is not damage: another instance may continue it", async () => {
     await using folder = await StoreFolder.make();
     const { service, at } = await begun(folder);
     await using _ = service;

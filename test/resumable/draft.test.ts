@@ -286,7 +286,7 @@ async function hangingCreation(client: RawClient): Promise<string> {
   return field(await client.answer(), "location");
 }
 
-test("Concurrency: an offset that is asked for while a creation hangs is accepted, and the hung request may resume", async () => {
+test("Concurrency: the offset retrieved while a creation hangs is valid, and the hung request may resume", async () => {
   await using service = await Service.start();
   await using client = await RawClient.open(service.port);
   const at = await hangingCreation(client);

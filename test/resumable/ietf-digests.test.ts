@@ -12,7 +12,7 @@ const digestOf = (algorithm: string, bytes: string): string =>
   createHash(algorithm.replace("-", "")).update(bytes).digest("base64");
 
 for (const algorithm of ["sha-256", "sha-512"]) {
-  test(`Representation Digests: ${algorithm} of the whole, told at creation or at the end, is checked`, async () => {
+  test(`Representation Digests: ${algorithm} of the whole, declared at creation or at the end, is checked`, async () => {
     await using service = await Service.start();
     const right = { "Repr-Digest": `${algorithm}=:${digestOf(algorithm, "hello world")}:` };
     const wrong = { "Repr-Digest": `${algorithm}=:${digestOf(algorithm, "other")}:` };

@@ -71,7 +71,7 @@ test("Upload Creation: no content makes an empty upload, or an empty representat
   assert.equal(json(empty)["size"], 0);
 });
 
-test("Upload Creation: the type and the name of the creation are the link's, whoever completes it", async () => {
+test("Upload Creation: type and name of the creation determine the link, whichever request completes it", async () => {
   await using service = await Service.start();
   const at = await created(service, "a", { "Content-Type": "image/png" });
   assert.match(String(json(await append(service, at, { offset: 1, fields: LAST }))["url"]), /\.png$/);
@@ -86,7 +86,7 @@ for (const value of ["1", "true", "?2", '"?1"', ""]) {
   });
 }
 
-test("Length: told in two ways that differ, in one request or in two, it is inconsistent", async () => {
+test("Length: two values that differ, in one request or in two, are inconsistent", async () => {
   await using service = await Service.start();
   const once = await ask(service.port, "POST", "/uploads", {
     fields: { ...LAST, "Upload-Length": "6" },
@@ -104,7 +104,7 @@ test("Length: told in two ways that differ, in one request or in two, it is inco
   assert.equal(await offsetOf(service, at), 5);
 });
 
-test("Length: it may be told later, and an offset that reaches it does not complete the upload", async () => {
+test("Length: it may be declared later, and an offset that reaches it does not complete the upload", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const appended = await append(service, at, { offset: 5, body: "world", fields: { "Upload-Length": "10" } });
@@ -115,7 +115,7 @@ test("Length: it may be told later, and an offset that reaches it does not compl
   assert.equal((await append(service, at, { offset: 10, fields: LAST })).status, 201);
 });
 
-test("Limits: OPTIONS tells them, with Accept-Patch", async () => {
+test("Limits: OPTIONS returns them, with Accept-Patch", async () => {
   await using service = await Service.start({
     maxSize: 1000,
     uploads: { maxAppendSize: 100, minAppendSize: 10, expiry: 60_000 },
@@ -157,7 +157,7 @@ test("Limits: as many uploads as the limit allows may be open, and one that ends
   await created(service);
 });
 
-test("Offset Retrieval: HEAD and GET tell offset, length, completeness and limits, and are not cached", async () => {
+test("Offset Retrieval: HEAD and GET return offset, length, completeness and limits, and are not cached", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello", { "Upload-Length": "10" });
   for (const method of ["HEAD", "GET"]) {
@@ -171,7 +171,7 @@ test("Offset Retrieval: HEAD and GET tell offset, length, completeness and limit
   }
 });
 
-test("Offset Retrieval: without a length none is told", async () => {
+test("Offset Retrieval: an unknown length is not returned", async () => {
   await using service = await Service.start();
   assert.equal((await ask(service.port, "HEAD", await created(service, "hello"))).fields.has("upload-length"), false);
 });
@@ -187,7 +187,7 @@ test("Upload Append: parts make a whole, and each says how far it is", async () 
   assert.equal(field(third, "upload-complete"), "?1");
 });
 
-test("Upload Append: another offset is a conflict that tells the right one", async () => {
+test("Upload Append: another offset is a conflict that states the right one", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   for (const offset of [0, 4, 6]) {
@@ -201,7 +201,7 @@ test("Upload Append: another offset is a conflict that tells the right one", asy
   assert.equal(await offsetOf(service, at), 5);
 });
 
-test("Upload Append: the type is application/partial-upload, and offset and completeness are told", async () => {
+test("Upload Append: the type must be application/partial-upload, with offset and completeness", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const patch = (fields: Record<string, string>) => ask(service.port, "PATCH", at, { fields, body: "x" });
@@ -294,7 +294,7 @@ test("Concurrency: a cancellation ends the request under way", async () => {
 });
 
 for (const version of [5, 6, 7, 8, 9]) {
-  test(`Status Code 104: a client of interop version ${version} is told the address at once, in that version`, async () => {
+  test(`Status Code 104: a client of interop version ${version} receives the upload's URL at once, in that version`, async () => {
     await using service = await Service.start();
     const fields = { ...LAST, "Upload-Draft-Interop-Version": String(version) };
     const answer = await ask(service.port, "POST", "/uploads", { fields, body: "hello" });
@@ -330,7 +330,7 @@ test("Status Code 104: 100 Continue is not left out because of it", async () => 
   assert.equal((await finalAnswer(client)).status, 201);
 });
 
-test("Status Code 104: progress is told as offsets, without an address", async () => {
+test("Status Code 104: progress is reported as offsets, without a URL", async () => {
   await using service = await Service.start();
   const at = await created(service);
   const fields = { ...LAST, "Upload-Draft-Interop-Version": "8" };

@@ -76,7 +76,7 @@ test("a content coding is refused also where no content comes with it", async ()
   assert.deepEqual([ietf.status, tus.status, await uploadsIn(service)], [415, 415, 0]);
 });
 
-test("405 tells which methods there are", async () => {
+test("405 lists the supported methods", async () => {
   await using service = await Service.start();
   const at = await created(service);
   for (const [method, fields] of [
@@ -91,7 +91,7 @@ test("405 tells which methods there are", async () => {
   }
 });
 
-test("415 tells the type that is appended, and that the upload goes on", async () => {
+test("415 names the type of an append, and that the upload can continue", async () => {
   await using service = await Service.start();
   const at = await created(service);
   const fields = { "Content-Type": "text/plain", "Upload-Offset": "0", ...OPEN };
@@ -101,7 +101,7 @@ test("415 tells the type that is appended, and that the upload goes on", async (
   assert.equal(answer.fields.get("upload-complete"), "?0");
 });
 
-test("a link to which uploads can be resumed tells their limits", async () => {
+test("a link that accepts resumable uploads states their limits", async () => {
   await using service = await Service.start();
   const answer = await ask(service.port, "OPTIONS", `/uploads/${"0".repeat(64)}.txt`);
   assert.equal(answer.status, 204);
@@ -194,7 +194,7 @@ test("the largest length that can be written is one that is too large", async ()
   }
 });
 
-test("what is refused in the middle of its content can be read by who reads only when all is sent", async () => {
+test("a refusal in the middle of the content reaches a client that reads only after sending everything", async () => {
   await using service = await Service.start({ maxSize: MIB });
   const at = await created(service);
   await using client = await RawClient.open(service.port);
@@ -209,7 +209,7 @@ test("what is refused in the middle of its content can be read by who reads only
   assert.equal((await finalAnswer(client)).status, 413);
 });
 
-test("who is called away in the middle of sending much can read why", async () => {
+test("a client whose upload is taken over while it sends can read why", async () => {
   await using service = await Service.start();
   const at = await created(service);
   await using client = await RawClient.open(service.port);
@@ -224,7 +224,7 @@ test("who is called away in the middle of sending much can read why", async () =
   assert.deepEqual([answer.status, json(answer)["code"]], [409, "upload-superseded"]);
 });
 
-test("OPTIONS of an upload needs neither the upload nor a token, and tells nothing of either", async () => {
+test("OPTIONS of an upload needs neither the upload nor a token, and reveals nothing about either", async () => {
   const authorize = (): void => {
     throw new Error("asked for a token");
   };

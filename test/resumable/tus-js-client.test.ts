@@ -56,7 +56,7 @@ for (const protocol of PROTOCOLS) {
   });
 }
 
-test("tus-v1: the link is told by the answer that completes the upload", async () => {
+test("tus-v1: the response that completes the upload has the link", async () => {
   await using service = await Service.start();
   const { link } = await upload(Buffer.from("hello"), {
     endpoint: `${service.url}/uploads`,
@@ -65,14 +65,14 @@ test("tus-v1: the link is told by the answer that completes the upload", async (
   assert.equal(link, `/uploads/${sha256("hello")}.txt`);
 });
 
-test("tus-v1: a length that is told at the end", async () => {
+test("tus-v1: a length that is declared at the end", async () => {
   await using service = await Service.start();
   const endpoint = `${service.url}/uploads`;
   const { link } = await upload(Buffer.from("hello"), { endpoint, uploadLengthDeferred: true, chunkSize: 3 });
   assert.equal(link, `/uploads/${sha256("hello")}`);
 });
 
-test("tus-v1: an upload that was aborted goes on from where it stood", async () => {
+test("tus-v1: an aborted upload resumes from its offset", async () => {
   await using service = await Service.start();
   const bytes = randomBytes(4 * MIB);
   const endpoint = `${service.url}/uploads`;

@@ -53,7 +53,7 @@ test("Core, Tus-Resumable: it is in every response to a request of tus", async (
   assert.equal((await ask(service.port, "GET", "/uploads")).fields.has("tus-resumable"), false);
 });
 
-test("Creation: chunked content without a byte is no content, and no type is asked for", async () => {
+test("Creation: chunked content without a byte is no content, and needs no type", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, "Transfer-Encoding": "chunked" };
   for (const [length, type] of [

@@ -58,7 +58,7 @@ test("Core, HEAD: what is not there has no offset", async () => {
   assert.equal(field(answer, "tus-resumable"), "1.0.0");
 });
 
-test("Core, PATCH: bytes are appended at the offset, which is told anew", async () => {
+test("Core, PATCH: bytes are appended at the offset, and the new offset is returned", async () => {
   await using service = await Service.start();
   const at = await created(service, 11);
   const first = await patch(service, at, { offset: 0, body: "hello" });
@@ -107,7 +107,7 @@ test("Core, PATCH: as much as possible of what was received is stored", async ()
   assert.equal(field(await head(service, at), "upload-offset"), "200000");
 });
 
-test("Core, PATCH: a request that stands still is ended by the one that follows it", async () => {
+test("Core, PATCH: a stalled request is ended by the next one", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const at = await created(service, 11);
@@ -162,7 +162,7 @@ test("Core, X-HTTP-Method-Override: the method in the field is the one that coun
   assert.equal((await head(service, at)).status, 404);
 });
 
-test("Creation: a length, or that it comes later, must be told", async () => {
+test("Creation: a length or Upload-Defer-Length is required", async () => {
   await using service = await Service.start({ maxSize: 100 });
   for (const [fields, status] of [
     [{}, 400],
@@ -187,7 +187,7 @@ test("Creation: an empty file is complete with it", async () => {
   assert.equal(field(answer, "content-location"), `/uploads/${sha256("")}`);
 });
 
-test("Creation: a deferred length is said to be, until it is told, and then stays", async () => {
+test("Creation: a length is reported as deferred until it is declared, and then stays", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, "Upload-Defer-Length": "1" };
   const at = field(await ask(service.port, "POST", "/uploads", { fields }), "location");
@@ -202,7 +202,7 @@ test("Creation: a deferred length is said to be, until it is told, and then stay
   assert.ok(field(await patch(service, at, { offset: 9, body: "ld" }), "content-location"));
 });
 
-test("Creation: metadata is given back as it came, and names the file", async () => {
+test("Creation: metadata is returned unchanged, and names the file", async () => {
   await using service = await Service.start();
   const metadata = `filename ${base64("Bericht ü.PNG")},filetype ${base64("image/png")},is_confidential`;
   const at = await created(service, 5, { "Upload-Metadata": metadata });
@@ -238,7 +238,7 @@ test("Creation: without content, its type is of no matter", async () => {
   }
 });
 
-test("Creation: a deferred length that is told behind the last byte completes the upload", async () => {
+test("Creation: a deferred length that is declared after the last byte completes the upload", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, "Upload-Defer-Length": "1" };
   const at = field(await ask(service.port, "POST", "/uploads", { fields }), "location");
@@ -290,7 +290,7 @@ test("Core, Tus-Resumable: a PATCH that forgets it is no PATCH of tus", async ()
   assert.equal(field(await head(service, at), "upload-offset"), "0");
 });
 
-test("Core, HEAD: asked for while the same client still appends, it tells what may be gone on from", async () => {
+test("Core, HEAD: during an append of the same client it returns the offset to continue from", async () => {
   await using service = await Service.start();
   const at = await created(service, 1000);
   await using sending = await RawClient.open(service.port);
@@ -306,7 +306,7 @@ test("Core, HEAD: asked for while the same client still appends, it tells what m
   assert.equal(field(done, "content-location"), `/uploads/${sha256(expected)}`);
 });
 
-test("Core, GET: of an upload that goes on, it tells how far that is", async () => {
+test("Core, GET: an unfinished upload reports its offset", async () => {
   await using service = await Service.start();
   const at = await created(service, 11);
   await patch(service, at, { offset: 0, body: "hello" });
@@ -330,7 +330,7 @@ test("Creation With Upload: bytes of the creation count, and the offset says so"
   assert.equal(untyped.status, 415);
 });
 
-test("Expiration: unfinished uploads tell when they end, and then have ended", async () => {
+test("Expiration: unfinished uploads state when they expire, and are gone then", async () => {
   await using service = await Service.start({ uploads: { expiry: 1500 } });
   const at = await created(service, 11);
   const answer = await patch(service, at, { offset: 0, body: "hello" });
@@ -403,7 +403,7 @@ test("Termination: the upload is gone, and a blob that it became is not", async 
   assert.equal((await fetch(service.url + link)).status, 200);
 });
 
-test("what one protocol has begun, the other goes on with", async () => {
+test("an upload begun in one protocol can be continued in the other", async () => {
   await using service = await Service.start();
   const at = await created(service, 11);
   const fields = { "Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?0" };

@@ -70,7 +70,7 @@ function redirectSuite(gateway: Gateway): void {
       "👩‍👩‍👧.txt",
     ];
     for (const tail of [...tails, ...names.map((name) => `.html?filename=${encodeURIComponent(name)}`)]) {
-      void test(`who follows …${tail} gets the bytes, type and name that we would send, of ranges too`, async () => {
+      void test(`who follows …${tail} gets the bytes, type and name that fixity would send, for ranges too`, async () => {
         for (const fields of headers) {
           const [expected, found] = [
             await fetch(streaming.url + LINK + tail, { headers: fields }),
@@ -83,7 +83,7 @@ function redirectSuite(gateway: Gateway): void {
       });
     }
 
-    void test("a download that broke off goes on with the bucket's tag", async () => {
+    void test("a download that broke off resumes with the bucket's tag", async () => {
       const first = await fetch(`${service.url}${LINK}.bin`);
       const etag = first.headers.get("etag") ?? "";
       await first.arrayBuffer();
@@ -99,7 +99,7 @@ function redirectSuite(gateway: Gateway): void {
       await answer.arrayBuffer();
     });
 
-    void test("whoever has the URL can change nothing of it", async () => {
+    void test("the holder of the URL cannot change any of it", async () => {
       const url = new URL(await redirected(".html"));
       const changes: readonly (readonly [name: string, value: string | null])[] = [
         ["response-content-type", "image/png"],
@@ -199,13 +199,13 @@ function nginxSuite(gateway: Gateway): void {
       assert.ok((await sent).passedOn);
     });
 
-    void test("nothing of the bucket is told but the bytes", async () => {
+    void test("the response reveals nothing about the bucket but the bytes", async () => {
       const { headers } = await fetch(`${nginx.url}${LINK}.png`);
       const told = [...headers.keys()].filter((name) => /^x-(amz|rgw)/.test(name));
       assert.deepEqual(told, []);
     });
 
-    void test("what the bucket refuses is 502, and nobody keeps it", async () => {
+    void test("a refusal of the bucket is 502, and is not cached", async () => {
       // signed for one origin and sent to another
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using wrong = await start(proxy.endpoint);

@@ -97,7 +97,7 @@ void describe("an old response in reply to the next request", () => {
     }));
 });
 
-void describe("servers whose responses cannot be told apart", () => {
+void describe("servers whose responses cannot be distinguished", () => {
   for (const ids of ["constant", "none"] as const) {
     test(`are trusted, and the log states it once: ${ids === "none" ? "no id" : "always the same id"}`, () =>
       behindProxy(

@@ -121,7 +121,7 @@ void describe("completions", () => {
     }));
 
   for (const status of [408, 504, 509, 520, 522, 524, 530, 598]) {
-    test(`${status} of a proxy leaves open whether a completion goes on: no abort is sent`, () =>
+    test(`${status} of a proxy leaves open whether a completion is still running: no abort is sent`, () =>
       scripted(async (server, store) => {
         server.always("CompleteMultipartUpload", { status, body: "<html>error</html>" });
         await assert.rejects(upload(store, BIG, announced(BIG)), fails("store-unavailable"));
@@ -328,7 +328,7 @@ void describe("a bucket with object lock and a default retention", () => {
       }));
   }
 
-  test("is not asked for ever where it refuses Content-MD5 too", () =>
+  test("is not retried for ever if it refuses Content-MD5 too", () =>
     scripted(async (server, store) => {
       const refused = failure(400, "InvalidRequest");
       const body = String(refused.body).replace("As scripted.", "Content-MD5 is wrong");
@@ -376,7 +376,7 @@ void describe("regions", () => {
   const moved = failure(301, "PermanentRedirect", "<Endpoint>scripted.s3.eu-west-1.amazonaws.com</Endpoint>");
   const elsewhere = { ...moved, headers: { ...moved.headers, "x-amz-bucket-region": "eu-west-1" } };
 
-  test("a bucket that is in another region is told as such, by every method", () =>
+  test("a bucket in another region is reported as such, for every method", () =>
     scripted(async (server, store) => {
       for (const operation of ["ListObjectsV2", "HeadObject", "GetObject", "PutObject", "CreateMultipartUpload"]) {
         server.always(operation, elsewhere);
@@ -439,7 +439,7 @@ void describe("listings", () => {
       assert(server.seen.length <= 3);
     }));
 
-  test("a token is given back as it came, whatever it is made of", () =>
+  test("a continuation token is returned unchanged, whatever its characters", () =>
     scripted(async (server, store) => {
       const token = `1/+=&amp;amp;&#34;?ü%20'()*`;
       const page = `<IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>`;

@@ -44,7 +44,7 @@ export function serverSuite(gateway: Gateway): void {
       });
     }
 
-    test("a reader of a large file who leaves in the middle leaves no connection to the bucket behind", async () => {
+    test("a reader that disconnects in the middle of a large file leaves no connection to the bucket behind", async () => {
       await using place = new S3Place(gateway);
       await using server = await ServerProcess.start({ dir, env: { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix } });
       const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: randomBytes(32 * MIB) });
@@ -72,7 +72,7 @@ export function serverSuite(gateway: Gateway): void {
       ["a bucket that is not there", { UPLOAD_BUCKET_NAME: "not-there" }, /There is no bucket not-there at/],
     ];
     for (const [what, env, line] of wrong) {
-      test(`${what} is told in one line at the start`, async () => {
+      test(`${what} is reported in one line at the start`, async () => {
         const start = ServerProcess.start({ dir, env: { ...settings, ...env } });
         await assert.rejects(start, (error: Error) => {
           assert.match(error.message, line);
@@ -82,7 +82,7 @@ export function serverSuite(gateway: Gateway): void {
       });
     }
 
-    test("healthz tells that the bucket is gone out of reach, and of its return", async () => {
+    test("healthz reports that the bucket is unreachable, and that it is back", async () => {
       await using place = new S3Place(gateway);
       await using proxy = await FaultProxy.start(gateway.endpoint);
       const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix, UPLOAD_BUCKET_ENDPOINT: proxy.endpoint };

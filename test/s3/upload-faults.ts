@@ -198,7 +198,7 @@ const CALLS: Readonly<Record<Step, readonly string[]>> = {
 export function uploadFaultsSuite(gateway: Gateway): void {
   void describe("faults of uploads that are resumed", () => {
     for (const way of someOf(WAYS, 1)) {
-      void test(`${way.name}: whoever dies at any request, the next one goes on from what was acknowledged`, async (context) => {
+      void test(`${way.name}: after a death at any request, the next holder continues from what was acknowledged`, async (context) => {
         await using place = new S3Place(gateway);
         await using witness = place.store({}, { abandonedAfter: -Infinity });
         const first = new Random().integer(1, 2 ** 30);
@@ -242,7 +242,7 @@ export function uploadFaultsSuite(gateway: Gateway): void {
         await Promise.all(someOf(ways, 2).map(async (way) => runUnder(gateway, { step, call, times: 1, ...way })));
       });
 
-      void test(`${step}: ${call} answers strangely or fails for good, and the next one goes on`, async () => {
+      void test(`${step}: ${call} answers strangely or fails for good, and the next holder continues`, async () => {
         await Promise.all(
           someOf(STRANGE, 2).map(async ([fault, times]) => {
             // a part that is not what S3 said it was is lost, and so is the upload

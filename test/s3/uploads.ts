@@ -168,7 +168,7 @@ export function uploadsSuite(gateway: Gateway): void {
         assert.deepEqual(countsOf(proxy, place), { GetObject: 1, DeleteObject: 1 });
       }));
 
-    void test("a record that was read before somebody else changed it is read again, and the change is kept", async () =>
+    void test("a record that changed after it was read is read again, and the change is kept", async () =>
       over(async (place, store) => {
         const uploads = uploadsOf(store);
         const id = await beginOf(store, bytes, false);
@@ -194,7 +194,7 @@ export function uploadsSuite(gateway: Gateway): void {
       }));
   });
 
-  void describe("parts that nobody has named", () => {
+  void describe("parts that no record names", () => {
     for (const isSavedBefore of [true, false]) {
       for (const isAnnounced of [true, false]) {
         const which = `${isSavedBefore ? "behind saved ones" : "from the beginning"}, ${isAnnounced ? "announced" : "not announced"}`;
@@ -243,7 +243,7 @@ export function uploadsSuite(gateway: Gateway): void {
   });
 
   void describe("collections and resumed uploads", () => {
-    void test("what a record names stays, however long it stands still", async () =>
+    void test("what a record names stays, however long it is idle", async () =>
       over(async (place, store) => {
         const whole = bytes.subarray(0, PART + 1000);
         const ids = [await beginOf(store, whole, true), await beginOf(store, whole, false)];
@@ -298,7 +298,7 @@ export function uploadsSuite(gateway: Gateway): void {
   });
 
   void describe("memory of resumed uploads", () => {
-    void test("a sender who is too slow while others wait is asked to let go, and loses nothing", async () =>
+    void test("a sender that is too slow while others wait has to release its upload, and loses nothing", async () =>
       over(
         async (_place, store) => {
           const begin = async () => {

@@ -107,7 +107,7 @@ export function versionedSuite(gateway: Gateway): void {
 
       test("takes the lifecycle rules of docs/s3.md", async () => keepsRulesOfDocs(await makeBucket(gateway, kind)));
 
-      test("lets an upload go on in another process, and fences off the one before, with a warning", async () => {
+      test("lets another process continue an upload, and fences off the first, with a warning", async () => {
         const own = await makeBucket(gateway, kind);
         await using place = new S3Place(own);
         const log: string[] = [];

@@ -310,7 +310,7 @@ async function startUnread(name: string) {
   return { child, url, exit };
 }
 
-test("a log that nobody reads keeps no server from stopping", async () => {
+test("a log that is not read does not keep the server from stopping", async () => {
   const { child, url, exit } = await startUnread("unread");
   // more lines than fit into a pipe: 64 KiB
   const path = `/${"x".repeat(150)}`;
