@@ -1,7 +1,16 @@
 import "./core/require-supported-node.ts";
 export type { Admission, Admissions, Ending } from "./core/admissions.ts";
+export type { BlobIdentity, BlobStat } from "./core/blob-stat.ts";
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
 export { Digest } from "./core/digest.ts";
+export {
+  DOCUMENT_MAX_BYTES,
+  type DocumentStore,
+  isDocumentName,
+  type ListedDocument,
+  type StoredDocument,
+  type WriteCondition,
+} from "./core/document-store.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
 export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
 export type { Naming } from "./core/file-name.ts";
@@ -9,16 +18,8 @@ export type { ByteSource, Received } from "./core/intake.ts";
 export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
-export type { Committed, StagedBlob, StageOptions } from "./core/staged-blob.ts";
-export type {
-  BlobReader,
-  BlobStat,
-  BlobStore,
-  Collected,
-  CollectionMark,
-  Misplaced,
-  OpenOptions,
-} from "./core/store.ts";
+export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
+export type { BlobReader, BlobStore, Collected, CollectionMark, Misplaced, OpenOptions } from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
 export type {
   CreateUploadOptions,

@@ -1,5 +1,6 @@
 import type { Digest } from "./digest.ts";
-import type { BlobStat, BlobStore } from "./store.ts";
+import type { BlobStat } from "./blob-stat.ts";
+import type { BlobStore } from "./store.ts";
 
 /**
  * Looks for content that need not be sent because it is stored already; a blob that is returned is

@@ -24,7 +24,8 @@ import { InterruptibleSource } from "./interruptible-source.ts";
 import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
-import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "./store.ts";
+import type { BlobStat } from "./blob-stat.ts";
+import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
 

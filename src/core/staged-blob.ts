@@ -1,3 +1,4 @@
+import type { BlobStat } from "./blob-stat.ts";
 import type { Digest } from "./digest.ts";
 
 /**
@@ -42,12 +43,12 @@ export interface StagedBlob extends AsyncDisposable {
 
   /**
    * Makes the written bytes the blob `digest`. Once it returns, the blob is readable and durable. A
-   * blob that is already stored is kept and `existed` is true, unless its size differs from the
-   * size written: such a blob is damaged and is replaced. A failed commit has published either
-   * nothing or a complete blob of unknown durability: the caller does not acknowledge it and may
-   * upload again. Called at most once.
+   * blob of the same size that is already stored is kept or replaced, as `options.judge` decides; a
+   * blob of another size is damaged and is replaced. At every moment a reader finds the old blob or
+   * the new one. A failed commit has published either nothing or a complete blob of unknown
+   * durability: the caller does not acknowledge it and may upload again. Called at most once.
    */
-  commit(digest: Digest): Promise<Committed>;
+  commit(digest: Digest, options?: CommitOptions): Promise<Committed>;
 
   /**
    * Discards the bytes. Idempotent; has no effect after `commit`. Never throws: the store logs its
@@ -56,8 +57,27 @@ export interface StagedBlob extends AsyncDisposable {
   abort(): Promise<void>;
 }
 
+/** Options of {@link StagedBlob.commit}. */
+export interface CommitOptions {
+  /**
+   * Called for a blob of the same size that is already stored, perhaps several times. The commit
+   * waits for it, and fails with its failure. @default `keep`
+   */
+  readonly judge?: ((stored: BlobStat) => StoredVerdict | Promise<StoredVerdict>) | undefined;
+}
+
+/**
+ * What a commit does with a blob that is already stored:
+ *
+ * - `keep`: the staged bytes are discarded.
+ * - `replace`: the staged bytes take its place, although it may be intact.
+ * - `damaged`: the staged bytes take its place. A store that can do so at little cost keeps the
+ *   damaged bytes out of the way for examination, as it does for a blob of another size.
+ */
+export type StoredVerdict = "keep" | "replace" | "damaged";
+
 /** The result of a commit. */
 export interface Committed {
-  /** The blob was already stored, undamaged. */
+  /** The blob was already stored, with this size and not known to be damaged. */
   readonly existed: boolean;
 }

@@ -1,5 +1,7 @@
+import type { BlobIdentity, BlobStat } from "./blob-stat.ts";
 import type { ByteRange, ByteSpan } from "./byte-range.ts";
 import type { Digest } from "./digest.ts";
+import type { DocumentStore } from "./document-store.ts";
 import type { PresignedUrl, PresignOptions } from "./presigning.ts";
 import type { StagedBlob, StageOptions } from "./staged-blob.ts";
 import type { UploadStore } from "./upload-store.ts";
@@ -48,6 +50,19 @@ export interface BlobStore extends AsyncDisposable {
   readonly uploads?: UploadStore;
 
   /**
+   * Small texts that all instances share. Left out by stores that cannot keep them; then what one
+   * instance finds out about a blob is not known to the others.
+   */
+  readonly documents?: DocumentStore;
+
+  /**
+   * Whether a commit replaces a stored blob at no more cost than it keeps it (a rename on a disk).
+   * Then a blob that was not verified lately is replaced by the bytes that have just arrived;
+   * otherwise it is read and compared first. @default false
+   */
+  readonly replacesCheaply?: boolean;
+
+  /**
    * Tells several servers over one store when the last collection ended. Left out by stores that
    * cannot keep the mark.
    */
@@ -91,7 +106,7 @@ export interface BlobStore extends AsyncDisposable {
 
   /**
    * Opens a blob, or one range of it, for reading; `null` if there is no such blob. Bytes are read
-   * as the reader pulls them. If the blob is removed while it is read, the reader either delivers
+   * as the reader pulls them; the store need not check them. If the blob is removed while it is read, the reader either delivers
    * all bytes or fails; it never ends early without an error.
    *
    * @throws FixityError `range-not-satisfiable`, with the blob's `size`
@@ -128,15 +143,6 @@ export interface BlobStore extends AsyncDisposable {
   collect(signal?: AbortSignal): Promise<Collected>;
 }
 
-/** The facts of a blob. */
-export interface BlobStat {
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-  /** When the blob was committed, as far as the store knows. */
-  readonly modified: Date;
-}
-
 /** Something that occupies the place of a blob without being one. */
 export interface Misplaced {
   /** Its path relative to the store's root folder, with forward slashes on every system. */
@@ -151,6 +157,10 @@ export interface OpenOptions {
   readonly range?: ByteRange;
   /** Ends the read, also while bytes are being pulled. */
   readonly signal?: AbortSignal;
+  /**
+   * Reads the stored bytes, not a copy of them that a cache keeps. @default false
+   */
+  readonly bypassCache?: boolean;
 }
 
 /**
@@ -163,6 +173,13 @@ export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly size: number;
   /** The bytes that this reader yields. */
   readonly span: ByteSpan;
+  /** See {@link BlobIdentity}. */
+  readonly identity?: BlobIdentity;
+  /**
+   * The bytes of `span`, if the reader has them in memory and they are known to have the digest: a
+   * cache's. They must not be changed. Whoever takes them need not iterate.
+   */
+  readonly verifiedBytes?: Uint8Array;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Digest } from "./digest.ts";
-import type { Committed, StageOptions } from "./staged-blob.ts";
+import type { CommitOptions, Committed, StageOptions } from "./staged-blob.ts";
 import type { UploadId } from "./upload-id.ts";
 
 /**
@@ -186,7 +186,7 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
    * change. Idempotent until the upload is concluded, also across holders: a crash during or after
    * the call loses nothing.
    */
-  commit(digest: Digest): Promise<Committed>;
+  commit(digest: Digest, options?: CommitOptions): Promise<Committed>;
 
   /**
    * Like `commit`, for all bytes written, saved or not. Offered by stores that can make a blob of
@@ -194,7 +194,7 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
    * them, and the upload takes no more bytes from then on. After a failure or a crash the upload is
    * as the last save has left it, that one included.
    */
-  commitUnsaved?(digest: Digest, record: string): Promise<Committed>;
+  commitUnsaved?(digest: Digest, record: string, options?: CommitOptions): Promise<Committed>;
 
   /**
    * Ends the upload, whether it succeeded or not: only `record` is kept, and the space of the bytes

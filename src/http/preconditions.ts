@@ -1,5 +1,5 @@
 import { FixityError } from "../core/errors.ts";
-import type { BlobStat } from "../core/store.ts";
+import type { BlobStat } from "../core/blob-stat.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import { type EntityTags, etagOf, matchesStrongly, matchesWeakly, parseEntityTags } from "./fields/etag.ts";
 

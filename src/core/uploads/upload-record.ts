@@ -7,7 +7,7 @@ import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
 import { settleNaming } from "../file-name.ts";
 import { Link, type Receipt, receiptOf } from "../link.ts";
-import type { BlobStat } from "../store.ts";
+import type { BlobStat } from "../blob-stat.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { EndedUpload as EndedStoreUpload, HeldUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
 import type { CreateOptions } from "./upload-options.ts";

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
-import type { BlobReader, BlobStat, BlobStore } from "../../core/store.ts";
+import type { BlobStat } from "../../core/blob-stat.ts";
+import type { BlobReader, BlobStore } from "../../core/store.ts";
 
 /** Bytes that look random and are the same for the same seed. */
 export function content(size: number, seed = 1): Buffer {

@@ -3,7 +3,7 @@ import { HARD_LINKS_UNSUPPORTED } from "../../base/system-errors.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Committed } from "../../core/staged-blob.ts";
-import type { BlobStat } from "../../core/store.ts";
+import type { BlobStat } from "../../core/blob-stat.ts";
 import { openBlob, refuseDanglingLink, statBlob, statOf } from "./blob-files.ts";
 import { close, link, look, rename, statOrNull } from "./calls.ts";
 import { failedWith, type FileSystem } from "./file-system.ts";

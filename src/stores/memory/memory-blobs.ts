@@ -1,7 +1,8 @@
 import type { ByteSpan } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobReader, BlobStat } from "../../core/store.ts";
+import type { BlobStat } from "../../core/blob-stat.ts";
+import type { BlobReader } from "../../core/store.ts";
 import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
 
 /** Bytes that a reader yields at a time. */

@@ -1,7 +1,8 @@
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
-import type { BlobReader, BlobStat, BlobStore, Collected, OpenOptions } from "../../core/store.ts";
+import type { BlobStat } from "../../core/blob-stat.ts";
+import type { BlobReader, BlobStore, Collected, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import { MemoryBlobs, MemoryReader, MemoryStagedBlob } from "./memory-blobs.ts";
 import { MemoryUploads } from "./memory-uploads.ts";
