@@ -7,6 +7,7 @@ import type { ContractPlace, Need, Rule, RuleContext, StoreContractOptions } fro
 import { DIRECT_RULES } from "./stores/contract/direct-rules.ts";
 import { READING_RULES } from "./stores/contract/reading-rules.ts";
 import { REMOVING_RULES } from "./stores/contract/removing-rules.ts";
+import { REPLACING_RULES } from "./stores/contract/replacing-rules.ts";
 import { SHARING_RULES } from "./stores/contract/sharing-rules.ts";
 import { STAGING_RULES } from "./stores/contract/staging-rules.ts";
 import { UPLOAD_ENDING_RULES } from "./stores/contract/upload-ending-rules.ts";
@@ -22,6 +23,7 @@ const RULES: readonly Rule[] = [
   ...STAGING_RULES,
   ...READING_RULES,
   ...REMOVING_RULES,
+  ...REPLACING_RULES,
   ...SHARING_RULES,
   ...DIRECT_RULES,
   ...UPLOAD_SAVING_RULES,

@@ -3,7 +3,7 @@ import { opendir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobStat } from "../../core/blob-stat.ts";
+import type { BlobIdentity, BlobStat } from "../../core/blob-stat.ts";
 import type { Misplaced } from "../../core/store.ts";
 import { close, fstat, lstat, open, statOrNull } from "./calls.ts";
 import { failedWith, toFixityError } from "./file-system.ts";
@@ -26,7 +26,15 @@ const WALK_BATCH_ENTRIES = 64;
 
 /** The facts of a blob from those of its file. */
 export function statOf(digest: Digest, facts: Stats): BlobStat {
-  return { digest, size: facts.size, modified: facts.mtime };
+  return { digest, size: facts.size, modified: facts.mtime, identity: identityOf(facts) };
+}
+
+/**
+ * A change through the file system sets the ctime, which no program can set back; a rename puts
+ * another inode in the place.
+ */
+export function identityOf({ dev, ino, size, mtimeMs, ctimeMs }: Stats): BlobIdentity {
+  return `${dev}-${ino}-${size}-${mtimeMs}-${ctimeMs}`;
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { BlobIdentity } from "../../core/blob-stat.ts";
 import type { ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader } from "../../core/store.ts";
@@ -17,6 +18,8 @@ export interface DiskReaderOptions {
   readonly fd: number;
   readonly size: number;
   readonly span: ByteSpan;
+  /** Of a blob; the file of an upload has none. */
+  readonly identity?: BlobIdentity;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -27,6 +30,7 @@ export interface DiskReaderOptions {
 export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   readonly size: number;
   readonly span: ByteSpan;
+  readonly identity?: BlobIdentity;
   readonly #signal: AbortSignal | undefined;
   #position: number;
   #fd: number | null;
@@ -35,9 +39,10 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   #closing: Promise<void> | null = null;
   readonly #onAbort = () => void this.#close();
 
-  constructor({ fd, size, span, signal }: DiskReaderOptions) {
+  constructor({ fd, size, span, identity, signal }: DiskReaderOptions) {
     this.size = size;
     this.span = span;
+    if (identity !== undefined) this.identity = identity;
     this.#position = span.start;
     this.#fd = fd;
     this.#signal = signal;

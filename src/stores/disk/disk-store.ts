@@ -10,7 +10,7 @@ import type { BlobReader, BlobStore, Collected, Misplaced, OpenOptions } from ".
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { BatchBudget } from "./batch-writer.ts";
-import { openBlob, refuseDanglingLink, statBlob, statOf, walkBlobs, walkMisplaced } from "./blob-files.ts";
+import { identityOf, openBlob, refuseDanglingLink, statBlob, statOf, walkBlobs, walkMisplaced } from "./blob-files.ts";
 import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
@@ -126,7 +126,13 @@ export class DiskStore implements BlobStore, Diagnosable {
       try {
         const { size } = facts;
         signal?.throwIfAborted();
-        return new DiskReader({ fd, size, span: ByteRange.resolve(range, size), signal });
+        return new DiskReader({
+          fd,
+          size,
+          span: ByteRange.resolve(range, size),
+          identity: identityOf(facts),
+          signal,
+        });
       } catch (error) {
         await close(fd);
         throw error;

@@ -1,7 +1,7 @@
 import type { ByteSpan } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { BlobStat } from "../../core/blob-stat.ts";
+import type { BlobIdentity, BlobStat } from "../../core/blob-stat.ts";
 import type { BlobReader } from "../../core/store.ts";
 import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
 
@@ -17,6 +17,8 @@ export interface MemoryBlob {
 /** All blobs of a store. */
 export class MemoryBlobs {
   readonly #blobs = new Map<string, MemoryBlob>();
+  /** Copies stored so far; the identity of each is its number. */
+  #copies = 0;
 
   get(digest: Digest): MemoryBlob | null {
     return this.#blobs.get(digest.hex) ?? null;
@@ -30,12 +32,18 @@ export class MemoryBlobs {
   commit(digest: Digest, chunks: readonly Uint8Array[]): Committed {
     const bytes = Buffer.concat(chunks);
     const existed = this.#blobs.get(digest.hex)?.bytes.length === bytes.length;
-    if (!existed) this.#blobs.set(digest.hex, { bytes, stat: { digest, size: bytes.length, modified: new Date() } });
+    if (!existed) this.#put(digest, bytes);
     return { existed };
   }
 
   remove(digest: Digest): boolean {
     return this.#blobs.delete(digest.hex);
+  }
+
+  #put(digest: Digest, bytes: Uint8Array): void {
+    this.#copies += 1;
+    const stat = { digest, size: bytes.length, modified: new Date(), identity: String(this.#copies) };
+    this.#blobs.set(digest.hex, { bytes, stat });
   }
 }
 
@@ -86,13 +94,15 @@ export class MemoryStagedBlob implements StagedBlob {
 export class MemoryReader implements BlobReader {
   readonly size: number;
   readonly span: ByteSpan;
+  readonly identity?: BlobIdentity;
   readonly #bytes: Uint8Array;
   readonly #signal: AbortSignal | undefined;
   #isClosed = false;
 
-  constructor(bytes: Uint8Array, span: ByteSpan, signal: AbortSignal | undefined) {
+  constructor({ bytes, stat }: MemoryBlob, span: ByteSpan, signal: AbortSignal | undefined) {
     this.size = bytes.length;
     this.span = span;
+    if (stat.identity !== undefined) this.identity = stat.identity;
     this.#bytes = bytes;
     this.#signal = signal;
   }

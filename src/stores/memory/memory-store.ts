@@ -34,7 +34,7 @@ export class MemoryStore implements BlobStore {
   async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
     signal?.throwIfAborted();
     const blob = this.#blobs.get(digest);
-    return blob && new MemoryReader(blob.bytes, ByteRange.resolve(range, blob.bytes.length), signal);
+    return blob && new MemoryReader(blob, ByteRange.resolve(range, blob.bytes.length), signal);
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat> {
