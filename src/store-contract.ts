@@ -2,9 +2,11 @@ import "./core/require-supported-node.ts";
 export type * from "./index.ts";
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { DocumentStore } from "./core/document-store.ts";
 import type { UploadStore } from "./core/upload-store.ts";
 import type { ContractPlace, Need, Rule, RuleContext, StoreContractOptions } from "./stores/contract/contract-place.ts";
 import { DIRECT_RULES } from "./stores/contract/direct-rules.ts";
+import { DOCUMENT_RULES } from "./stores/contract/document-rules.ts";
 import { READING_RULES } from "./stores/contract/reading-rules.ts";
 import { REMOVING_RULES } from "./stores/contract/removing-rules.ts";
 import { REPLACING_RULES } from "./stores/contract/replacing-rules.ts";
@@ -29,6 +31,7 @@ const RULES: readonly Rule[] = [
   ...UPLOAD_SAVING_RULES,
   ...UPLOAD_ENDING_RULES,
   ...UPLOAD_HOLDING_RULES,
+  ...DOCUMENT_RULES,
 ];
 
 /**
@@ -56,6 +59,9 @@ export function storeContract(
   });
 }
 
+/** What a rule needs from the store, and not from its place. */
+const NEEDS_OF_STORE: ReadonlySet<Need> = new Set(["uploads", "documents", "filePath", "presign"]);
+
 /** Runs a rule. Returns what it needs and the place lacks, or `null`. */
 async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<Need | null> {
   try {
@@ -71,8 +77,7 @@ async function keepRule(rule: Rule, place: ContractPlace, largest: number): Prom
 }
 
 function has(place: ContractPlace, need: Need): boolean {
-  const isOfStore = need === "uploads" || need === "filePath" || need === "presign";
-  return Reflect.get(isOfStore ? place.store : place, need) !== undefined;
+  return Reflect.get(NEEDS_OF_STORE.has(need) ? place.store : place, need) !== undefined;
 }
 
 /** A rule that calls a member without naming it in `needs` fails. */
@@ -88,6 +93,9 @@ function contextOf(place: ContractPlace, largest: number): RuleContext {
     },
     get uploads(): UploadStore {
       return place.store.uploads ?? missing();
+    },
+    get documents(): DocumentStore {
+      return place.store.documents ?? missing();
     },
     largest,
   };

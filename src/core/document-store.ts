@@ -1,3 +1,5 @@
+import { FixityError } from "./errors.ts";
+
 /**
  * The part of the port for documents: small named texts with conditional writes, for state that
  * all instances over one store share (marks of damaged blobs, progress of long work). A store that
@@ -7,7 +9,8 @@
  *
  * - **Names are its own.** A name is `<collection>/<id>`, which {@link isDocumentName} describes. It
  *   is never a path from a request; parts that come from users are replaced by their SHA-256.
- * - **Documents are few and small.** One text has 1 to {@link DOCUMENT_MAX_BYTES} bytes of UTF-8.
+ * - **Documents are few and small.** One text has 1 to {@link DOCUMENT_MAX_BYTES} bytes of UTF-8,
+ *   and no lone surrogates. Other names and texts are refused with `internal-error`.
  *
  * The store guarantees:
  *
@@ -81,10 +84,50 @@ export type WriteCondition =
 /** The most bytes of a document's text, in UTF-8. */
 export const DOCUMENT_MAX_BYTES: number = 64 * 1024;
 
+const COLLECTION = "[a-z0-9][a-z0-9._-]{0,39}";
+const DOCUMENT_NAME = new RegExp(`^${COLLECTION}/[a-z0-9][a-z0-9._-]{0,127}$`);
+const DOCUMENT_PREFIX = new RegExp(`^${COLLECTION}/(?:[a-z0-9][a-z0-9._-]{0,127})?$`);
+
 /**
  * Whether a text can name a document: `<collection>/<id>`, each of lower-case letters, digits,
  * `-`, `_` and `.`, beginning with a letter or digit; at most 40 and 128 characters.
  */
 export function isDocumentName(name: string): boolean {
-  return /^[a-z0-9][a-z0-9._-]{0,39}\/[a-z0-9][a-z0-9._-]{0,127}$/.test(name);
+  return DOCUMENT_NAME.test(name);
+}
+
+/**
+ * For stores: refuses what the caller guarantees not to pass as a name.
+ *
+ * @throws FixityError `internal-error`
+ */
+export function assertDocumentName(name: string): void {
+  if (!isDocumentName(name)) throw refused(`${JSON.stringify(name)} is not the name of a document.`);
+}
+
+/**
+ * For stores: refuses what the caller guarantees not to pass to `list`.
+ *
+ * @throws FixityError `internal-error`
+ */
+export function assertDocumentPrefix(prefix: string): void {
+  if (!DOCUMENT_PREFIX.test(prefix))
+    throw refused(`${JSON.stringify(prefix)} is not the beginning of a document's name.`);
+}
+
+/**
+ * For stores: refuses what the caller guarantees not to write.
+ *
+ * @throws FixityError `internal-error`
+ */
+export function assertDocumentText(text: string): void {
+  const size = Buffer.byteLength(text);
+  if (size < 1 || size > DOCUMENT_MAX_BYTES) {
+    throw refused(`A document has 1 to ${DOCUMENT_MAX_BYTES} bytes, and this text has ${size}.`);
+  }
+  if (!text.isWellFormed()) throw refused("A document's text has a lone surrogate, which UTF-8 cannot encode.");
+}
+
+function refused(message: string): FixityError {
+  return new FixityError("internal-error", message);
 }

@@ -1,4 +1,5 @@
 import type { Digest } from "../../core/digest.ts";
+import type { DocumentStore } from "../../core/document-store.ts";
 import type { BlobStore } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 
@@ -48,11 +49,13 @@ export interface StoreContractOptions {
 export interface RuleContext extends Required<Omit<ContractPlace, "cleanup" | "leftovers">> {
   /** The uploads of the store. */
   readonly uploads: UploadStore;
+  /** The documents of the store. */
+  readonly documents: DocumentStore;
   readonly largest: number;
 }
 
 /** What a rule may need. */
-export type Need = "another" | "damage" | "abandon" | "folder" | "uploads" | "filePath" | "presign";
+export type Need = "another" | "damage" | "abandon" | "folder" | "uploads" | "documents" | "filePath" | "presign";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {

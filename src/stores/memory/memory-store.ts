@@ -1,22 +1,26 @@
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
+import type { DocumentStore } from "../../core/document-store.ts";
 import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import { MemoryBlobs, MemoryReader, MemoryStagedBlob } from "./memory-blobs.ts";
+import { MemoryDocuments } from "./memory-documents.ts";
 import { MemoryUploads } from "./memory-uploads.ts";
 
 /**
  * Blobs in the memory of this process: the port in its plainest form, to be read beside the
- * contract. `MemoryBlobs` holds the blobs, `MemoryUploads` the resumable uploads. Nothing outlives
- * the process, so there is nothing to make durable and nothing to collect.
+ * contract. `MemoryBlobs` holds the blobs, `MemoryUploads` the resumable uploads, `MemoryDocuments` the
+ * documents. Nothing outlives the process, so there is nothing to make durable and nothing to
+ * collect.
  */
 export class MemoryStore implements BlobStore {
   readonly kind = "memory";
   readonly description = "memory";
   readonly #blobs = new MemoryBlobs();
   readonly uploads: UploadStore = new MemoryUploads(this.#blobs);
+  readonly documents: DocumentStore = new MemoryDocuments();
 
   async check(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
