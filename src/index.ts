@@ -19,7 +19,15 @@ export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
-export type { BlobReader, BlobStore, Collected, CollectionMark, Misplaced, OpenOptions } from "./core/store.ts";
+export type {
+  BlobReader,
+  BlobStore,
+  Collected,
+  CollectionMark,
+  Misplaced,
+  OpenOptions,
+  RemovedDamage,
+} from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
 export type {
   CreateUploadOptions,

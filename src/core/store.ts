@@ -27,7 +27,7 @@ import type { UploadStore } from "./upload-store.ts";
  *   written blob is never readable.
  * - **Durability.** Once `commit` or `confirm` has returned, the blob survives a power failure.
  * - **Idempotence.** Committing content that is already stored succeeds, keeps the existing blob
- *   and reports `existed`.
+ *   unless `judge` decides otherwise, and reports `existed`.
  * - **Crash safety.** A process that dies leaves nothing readable, and nothing that `collect` does
  *   not find and remove.
  * - **Errors.** Absence is `null` or `false`. A failure is a `FixityError` with a `store-…` code.
@@ -141,6 +141,12 @@ export interface BlobStore extends AsyncDisposable {
    * processes at once.
    */
   collect(signal?: AbortSignal): Promise<Collected>;
+
+  /**
+   * Removes the damaged bytes that commits have replaced and kept for examination; `collect` does
+   * so 30 days after they were replaced. Left out by stores that keep none.
+   */
+  removeDamaged?(signal?: AbortSignal): Promise<RemovedDamage>;
 }
 
 /** Something that occupies the place of a blob without being one. */
@@ -201,6 +207,14 @@ export interface CollectionMark {
    * failures.
    */
   set(signal?: AbortSignal): Promise<void>;
+}
+
+/** What {@link BlobStore.removeDamaged} has removed. */
+export interface RemovedDamage {
+  /** Damaged blobs; one may have been replaced several times. */
+  readonly blobs: number;
+  /** Their bytes. */
+  readonly bytes: number;
 }
 
 /** What a collection has removed. */

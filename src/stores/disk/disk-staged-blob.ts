@@ -1,10 +1,10 @@
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
+import type { CommitOptions, Committed, StagedBlob } from "../../core/staged-blob.ts";
 import { type BatchBudget, BatchWriter, writeChunks } from "./batch-writer.ts";
 import { close } from "./calls.ts";
 import { type FileSystem, toFixityError } from "./file-system.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Publication, Publisher } from "./publisher.ts";
 import type { Staging, StagingPlace } from "./staging.ts";
 import type { SmallBlobs } from "./write-threads.ts";
 
@@ -26,9 +26,10 @@ export interface StagedBlobOptions {
  * stored. A commit:
  *
  * 1. hands a small new blob to a write thread, if those run (`SmallBlobs`); otherwise
- * 2. looks whether the blob is stored already, and confirms it if so;
+ * 2. looks whether the blob is stored already and is to be kept, and confirms it if so;
  * 3. writes the rest to the staging file and flushes it;
- * 4. gives the file its name among the blobs, flushes the folder and removes the staging name.
+ * 4. gives the file its name among the blobs, by a link or over the blob that is to be replaced,
+ *    flushes the folder and removes the staging name.
  */
 export class DiskStagedBlob implements StagedBlob {
   readonly #options: StagedBlobOptions;
@@ -52,14 +53,14 @@ export class DiskStagedBlob implements StagedBlob {
     return this.#writer.write(bytes);
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, { judge }: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#committing = promise;
     try {
       await this.#writer.settle();
       this.#assertUsable();
-      const committed = await this.#publish(digest);
+      const committed = await this.#publish({ digest, size: this.#size, judge });
       this.#end("committed");
       return committed;
     } catch (error) {
@@ -82,16 +83,16 @@ export class DiskStagedBlob implements StagedBlob {
     await this.abort();
   }
 
-  async #publish(digest: Digest): Promise<Committed> {
+  async #publish(publication: Publication): Promise<Committed> {
     const { publisher, smallBlobs, signal } = this.#options;
     if (this.#file === null) {
       const bytes = { chunks: this.#writer.gathered, size: this.#size };
-      if (await smallBlobs.publish(digest, bytes, signal)) {
+      if (await smallBlobs.publish(publication.digest, bytes, signal)) {
         await this.#writer.drop();
         return { existed: false };
       }
     }
-    if ((await publisher.confirmIfStored(digest, this.#size)) !== null) {
+    if (await publisher.confirmIfStored(publication)) {
       await this.#writer.drop();
       await this.#discardFile();
       return { existed: true };
@@ -103,7 +104,7 @@ export class DiskStagedBlob implements StagedBlob {
     signal?.throwIfAborted();
     await file.seal();
     signal?.throwIfAborted();
-    return publisher.publish(file, digest, this.#size);
+    return publisher.publish(file, publication);
   }
 
   async #append(chunks: readonly Uint8Array[], length: number): Promise<void> {

@@ -4,9 +4,9 @@ import { thisProcess } from "../../base/process-identity.ts";
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
+import type { CommitOptions, Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
-import type { BlobReader, BlobStore, Collected, Misplaced, OpenOptions } from "../../core/store.ts";
+import type { BlobReader, BlobStore, Collected, Misplaced, OpenOptions, RemovedDamage } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { BatchBudget } from "./batch-writer.ts";
@@ -30,10 +30,11 @@ import { SmallBlobs } from "./write-threads.ts";
  *
  * | in the folder (layout.ts) | created by | removed by |
  * | --- | --- | --- |
- * | `blobs/ab/abcdef…` | a commit: a second link to a complete, flushed file | `remove` only |
+ * | `blobs/ab/abcdef…` | a commit: a second link to a complete, flushed file | `remove`; a commit that replaces it |
  * | `staging/<process>/<n>` | `stage`, one file for each upload | the upload itself; `collect`, once the process is dead |
  * | `uploads/<id>/` | `uploads.create` | `remove` of the upload only |
  * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
+ * | `damaged/<hex>-<ms>` | a commit that replaces damaged bytes: a second link to them | `collect`, after 30 days; `removeDamaged` |
  * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
  *
  * A write (`DiskStagedBlob`) gathers bytes (`BatchWriter`) into a staging file (`Staging`), which
@@ -48,6 +49,7 @@ import { SmallBlobs } from "./write-threads.ts";
  */
 export class DiskStore implements BlobStore, Diagnosable {
   readonly kind = "disk";
+  readonly replacesCheaply = true;
   readonly description: string;
   readonly uploads: UploadStore;
   readonly #options: ResolvedDiskOptions;
@@ -67,7 +69,7 @@ export class DiskStore implements BlobStore, Diagnosable {
     this.#layout = new Layout(root, group);
     this.#files = new FileSystem(durability, log);
     this.#staging = new Staging(this.#layout, this.#files, owner);
-    this.#publisher = new Publisher(this.#layout, this.#files);
+    this.#publisher = new Publisher(this.#layout, this.#staging);
     const { folders } = this.#publisher;
     this.#smallBlobs = new SmallBlobs({
       layout: this.#layout,
@@ -81,7 +83,7 @@ export class DiskStore implements BlobStore, Diagnosable {
       takeovers: new DiskTakeovers(this.#layout, this.#files, owner),
       publisher: this.#publisher,
       budget: this.#budget,
-      storeCopy: (bytes, digest) => this.#storeCopy(bytes, digest),
+      storeCopy: (bytes, digest, options) => this.#storeCopy(bytes, digest, options),
     });
   }
 
@@ -180,6 +182,11 @@ export class DiskStore implements BlobStore, Diagnosable {
     return withStoreErrors(() => this.#collect(signal));
   }
 
+  async removeDamaged(signal?: AbortSignal): Promise<RemovedDamage> {
+    signal?.throwIfAborted();
+    return withStoreErrors(() => this.#publisher.damaged.removeAll(signal));
+  }
+
   /** Probes what the store needs from its folder, with small files that are removed again. */
   async *diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void, undefined> {
     const { diagnoseFolder } = await import("./doctor/diagnose.ts");
@@ -196,13 +203,14 @@ export class DiskStore implements BlobStore, Diagnosable {
     const own = await this.#files.retryRemovals();
     await this.#uploadFolders.collect(signal);
     const ofTheDead = await this.#staging.collect(signal);
+    await this.#publisher.damaged.collect(signal);
     return { staged: own.staged + ofTheDead.staged, bytes: own.bytes + ofTheDead.bytes };
   }
 
-  async #storeCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest): Promise<Committed> {
+  async #storeCopy(bytes: AsyncIterable<Uint8Array>, digest: Digest, options: CommitOptions): Promise<Committed> {
     await using staged = await this.stage();
     for await (const chunk of bytes) await staged.write(chunk);
-    return staged.commit(digest);
+    return staged.commit(digest, options);
   }
 
   async #assertUsableFolders(): Promise<void> {

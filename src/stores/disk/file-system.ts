@@ -2,9 +2,10 @@ import { closeSync, fsyncSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { Semaphore } from "../../base/semaphore.ts";
+import { HARD_LINKS_UNSUPPORTED } from "../../base/system-errors.ts";
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { Collected } from "../../core/store.ts";
-import { close, fdatasync, fsync, lstat, open, unlink } from "./calls.ts";
+import { close, fdatasync, fsync, link, lstat, open, unlink } from "./calls.ts";
 import type { DurabilityLevel, Log } from "./options.ts";
 
 /** What a failing system call means to the person who made the request, and to the operator. */
@@ -251,6 +252,21 @@ export function toFixityError(thrown: unknown): unknown {
   const name = thrown.errno === EDQUOT_ERRNO ? "EDQUOT" : thrown.code;
   const [code, message] = MEANINGS[name] ?? ["store-unavailable", "The store could not be read or written."];
   return new FixityError(code, message, { cause: thrown });
+}
+
+/**
+ * Gives a file a second name. `false` if the name is taken, `null` if the file system has no hard
+ * links.
+ */
+export async function linkIfFree(from: string, to: string): Promise<boolean | null> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (failedWith(error, "EEXIST")) return false;
+    if (failedWith(error, ...HARD_LINKS_UNSUPPORTED)) return null;
+    throw error;
+  }
 }
 
 /** Runs `work`, with failed system calls thrown as `FixityError`s. */

@@ -26,11 +26,12 @@ const LAYOUT_VERSION = 1;
  *         wanted/            requests to holders to release an upload (uploads/upload-takeover.ts)
  *         <process>/         an upload that this process is creating or removing
  *       documents/           reserved for small texts with conditional writes
- *       damaged/             reserved for blobs that were moved out of the way
+ *       damaged/             damaged bytes that a commit has replaced, for examination: not served
+ *         <hex>-<ms>         the digest, and when they were replaced, in milliseconds since 1970
  *       layout-version       one number; absent means 1
  *
  * Everything must lie on one file system, because a file becomes a blob by a second link to it.
- * Nothing that lists, verifies or collects looks at the reserved names.
+ * Nothing that lists, verifies or collects looks at the reserved name.
  */
 export class Layout {
   readonly root: string;
@@ -38,6 +39,7 @@ export class Layout {
   readonly staging: string;
   readonly uploads: string;
   readonly wanted: string;
+  readonly damaged: string;
   readonly versionFile: string;
   /** The modes with which all of it is created. */
   readonly modes: Modes;
@@ -52,6 +54,7 @@ export class Layout {
     this.staging = join(root, "staging");
     this.uploads = join(root, "uploads");
     this.wanted = join(this.uploads, "wanted");
+    this.damaged = join(root, "damaged");
     this.versionFile = join(root, "layout-version");
     this.modes = new Modes(this, group);
   }
@@ -68,6 +71,11 @@ export class Layout {
   /** The path of a blob relative to the root, with forward slashes on every system. */
   blobBelowRoot({ hex }: Digest): string {
     return `blobs/${hex.slice(0, 2)}/${hex}`;
+  }
+
+  /** Where damaged bytes of a blob are kept. */
+  damagedFile({ hex }: Digest, replacedAt: number): string {
+    return join(this.damaged, `${hex}-${replacedAt}`);
   }
 
   /** The folder of an upload. */
@@ -109,6 +117,12 @@ export async function assertKnownLayout({ root, versionFile }: Layout): Promise<
     `The store in ${root} has layout version ${JSON.stringify(version.slice(0, 20))}, and this version of fixity ` +
       `knows ${LAYOUT_VERSION}. Run the version of fixity that has written it, or a later one.`,
   );
+}
+
+/** When what is kept under a name in `damaged/` was replaced; `null` for a name of something else. */
+export function replacedAt(name: string): number | null {
+  const [, milliseconds] = /^[0-9a-f]{64}-(\d{1,15})$/.exec(name) ?? [];
+  return milliseconds === undefined ? null : Number(milliseconds);
 }
 
 /** Whether a name in `blobs/` is that of a fan-out folder. */

@@ -1,13 +1,15 @@
+import type { Stats } from "node:fs";
 import { dirname } from "node:path";
-import { HARD_LINKS_UNSUPPORTED } from "../../base/system-errors.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { Committed } from "../../core/staged-blob.ts";
+import type { CommitOptions, Committed, StoredVerdict } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
 import { openBlob, refuseDanglingLink, statBlob, statOf } from "./blob-files.ts";
-import { close, link, look, rename, statOrNull } from "./calls.ts";
-import { failedWith, type FileSystem } from "./file-system.ts";
+import { close, look, rename, statOrNull } from "./calls.ts";
+import { DamagedFiles } from "./damaged-files.ts";
+import { failedWith, type FileSystem, linkIfFree } from "./file-system.ts";
 import type { Layout } from "./layout.ts";
+import type { Staging } from "./staging.ts";
 
 /** Attempts to publish a blob that is removed again each time between two looks. */
 const PUBLISH_ATTEMPTS_MAX = 10;
@@ -22,12 +24,28 @@ export interface SealedFile {
 /** A file that is to become a blob and keep its own name. */
 export interface AdoptedFile {
   readonly path: string;
-  readonly size: number;
   /**
-   * Makes the file durable, read-only and exactly `size` bytes long. Called once it is known to be
+   * Makes the file durable, read-only and as long as the blob. Called once it is known to be
    * needed.
    */
   readonly seal: () => Promise<void>;
+}
+
+/** What is committed. */
+export interface Publication {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly judge: CommitOptions["judge"];
+}
+
+/** A blob that was found in the place of one that is committed. */
+interface StoredBlob {
+  readonly facts: Stats;
+  /** A blob that is kept is durable. */
+  readonly verdict: StoredVerdict;
+  /** It is the file that is to be adopted, by an earlier commit. */
+  readonly isOwn: boolean;
 }
 
 /**
@@ -35,87 +53,139 @@ export interface AdoptedFile {
  */
 export class Publisher {
   readonly folders: Folders;
+  readonly damaged: DamagedFiles;
   readonly #layout: Layout;
   readonly #files: FileSystem;
+  readonly #staging: Staging;
 
-  constructor(layout: Layout, files: FileSystem) {
-    this.folders = new Folders(layout, files);
+  constructor(layout: Layout, staging: Staging) {
+    this.folders = new Folders(layout, staging.files);
+    this.damaged = new DamagedFiles(layout, staging.files);
     this.#layout = layout;
-    this.#files = files;
+    this.#files = staging.files;
+    this.#staging = staging;
   }
 
   /**
-   * Makes a stored blob durable and returns its facts; `null` if there is none, or if `size` is
-   * given and the blob has another.
+   * Makes a stored blob durable and returns its facts; `null` if there is none.
    *
    * @throws FixityError as {@link openBlob} does
    */
-  async confirm(digest: Digest, size?: number): Promise<BlobStat | null> {
+  async confirm(digest: Digest): Promise<BlobStat | null> {
     const opened = await openBlob(this.#layout.blob(digest));
     if (opened === null) return null;
     const { fd, facts } = opened;
     try {
-      if (size !== undefined && facts.size !== size) return null;
-      const flushes = [this.#files.flushForeignFile(fd), this.folders.settle(digest)];
-      // A descriptor in use must not be closed: both flushes end before the first failure is
-      // thrown.
-      await Promise.allSettled(flushes);
-      await Promise.all(flushes);
+      await this.#flush(fd, digest);
       return statOf(digest, facts);
     } finally {
       await close(fd);
     }
   }
 
-  /** Like {@link confirm}, for bytes that are most likely new: then it costs one call. */
-  async confirmIfStored(digest: Digest, size: number): Promise<BlobStat | null> {
+  /**
+   * Whether the blob is stored, is kept and is durable. For bytes that are most likely new: then it
+   * costs one call.
+   */
+  async confirmIfStored(publication: Publication): Promise<boolean> {
     // The look costs less than the flush that it may save. If nothing is flushed, the later link
     // reports the same.
-    if (!this.#files.isDurable) return null;
-    const facts = await look(this.#layout.blob(digest));
-    return facts === null ? null : this.confirm(digest, size);
+    if (!this.#files.isDurable) return false;
+    if ((await look(this.#layout.blob(publication.digest))) === null) return false;
+    return (await this.#examine(publication, null))?.verdict === "keep";
   }
 
   /**
-   * Gives a sealed file its name among the blobs, durably, and removes its staging name. A complete
-   * blob is never overwritten: a link cannot replace what is there, and what is there is kept.
-   * After a failure the file may or may not have been published.
+   * Gives a sealed file its name among the blobs, durably, and removes its staging name. A link
+   * cannot replace what is there; whether a rename does is decided by {@link StoredVerdict}. After a
+   * failure the file may or may not have been published.
    */
-  async publish(file: SealedFile, digest: Digest, size: number): Promise<Committed> {
+  async publish(file: SealedFile, publication: Publication): Promise<Committed> {
+    const { digest } = publication;
     for (let attempts = 0; attempts < PUBLISH_ATTEMPTS_MAX; attempts += 1) {
       if (await this.#inFolder(digest, () => linkNew(file.path, this.#layout.blob(digest)))) {
         await Promise.all([this.folders.settle(digest), file.discard()]);
         return { existed: false };
       }
-      if ((await this.confirm(digest, size)) !== null) {
-        await file.discard();
-        return { existed: true };
-      }
-      if (await this.#replaceDamaged(file, digest, size)) return { existed: false };
+      const stored = await this.#examine(publication, null);
+      if (stored === null) continue;
+      if (stored.verdict !== "keep") await this.#replace(stored, file.path, publication);
+      await file.discard();
+      return { existed: stored.verdict !== "damaged" };
     }
     throw tooManyRemovals();
   }
 
   /**
    * Gives a file a second name among the blobs, durably. Idempotent: a blob that is this very file
-   * does not count as stored before. `null` if only a copy can become a blob, because the file
-   * system has no hard links or a damaged blob is in the place.
+   * is kept and does not count as stored before. `null` if only a copy can become a blob, because
+   * the file system has no hard links.
    */
-  async adopt({ path, size, seal }: AdoptedFile, digest: Digest): Promise<Committed | null> {
-    const place = this.#layout.blob(digest);
+  async adopt({ path, seal }: AdoptedFile, publication: Publication): Promise<Committed | null> {
+    const { digest } = publication;
     for (let attempts = 0; attempts < PUBLISH_ATTEMPTS_MAX; attempts += 1) {
-      if ((await this.confirm(digest, size)) !== null) return { existed: !(await isOneFile(path, place)) };
+      const stored = await this.#examine(publication, path);
+      if (stored?.verdict === "keep") return { existed: !stored.isOwn };
       await seal();
-      const linked = await this.#inFolder(digest, () => linkIfFree(path, place));
-      if (linked === null) return null;
-      if (linked) {
+      if (stored === null) {
+        const linked = await this.#inFolder(digest, () => linkIfFree(path, this.#layout.blob(digest)));
+        if (linked === null) return null;
+        if (!linked) continue;
         await this.folders.settle(digest);
         return { existed: false };
       }
-      const found = await statOrNull(place);
-      if (found !== null && found.size !== size) return null;
+      // A rename takes the name away, so it gets one more.
+      const staged = await this.#staging.link(path);
+      if (staged === null) return null;
+      try {
+        await this.#replace(stored, staged, publication);
+      } finally {
+        // A rename does nothing if both names are of one file: another holder was first.
+        await this.#files.remove(staged, "a staging file");
+      }
+      return { existed: stored.verdict !== "damaged" };
     }
     throw tooManyRemovals();
+  }
+
+  /**
+   * What is to be done with the blob that is stored; `null` if there is none.
+   *
+   * @param adopted the path of a file that may be that blob
+   * @throws FixityError as {@link openBlob} does
+   */
+  async #examine({ digest, size, judge }: Publication, adopted: string | null): Promise<StoredBlob | null> {
+    const opened = await openBlob(this.#layout.blob(digest));
+    if (opened === null) return null;
+    const { fd, facts } = opened;
+    try {
+      if (facts.size !== size) return { facts, verdict: "damaged", isOwn: false };
+      const isOwn = adopted !== null && (await isFile(adopted, facts));
+      const verdict = isOwn ? "keep" : ((await judge?.(statOf(digest, facts))) ?? "keep");
+      if (verdict === "keep") await this.#flush(fd, digest);
+      return { facts, verdict, isOwn };
+    } finally {
+      await close(fd);
+    }
+  }
+
+  /** Renames a sealed file over a stored blob, durably. */
+  async #replace({ facts, verdict }: StoredBlob, path: string, { digest, size }: Publication): Promise<void> {
+    if (verdict === "damaged") {
+      const kept = await this.damaged.keep(digest, facts);
+      const fault = facts.size === size ? "" : ` has ${facts.size} bytes and should have ${size}`;
+      const where = kept === null ? "" : `; what was there is kept as ${kept}`;
+      this.#files.log(`a damaged blob is replaced: ${digest.hex}${fault}${where}`);
+    }
+    await this.#inFolder(digest, () => rename(path, this.#layout.blob(digest)));
+    await this.folders.settle(digest);
+  }
+
+  async #flush(fd: number, digest: Digest): Promise<void> {
+    const flushes = [this.#files.flushForeignFile(fd), this.folders.settle(digest)];
+    // A descriptor in use must not be closed: both flushes end before the first failure is thrown.
+    await Promise.allSettled(flushes);
+    await Promise.all(flushes);
   }
 
   /** Runs `work`, and again after creating the blob's folder if that is missing. */
@@ -128,20 +198,6 @@ export class Publisher {
     // Either the folder is missing or the file is; in the second case this fails as well.
     await this.folders.create(digest);
     return work();
-  }
-
-  /**
-   * Renames the file over a blob of the wrong size. `false` if that blob is gone meanwhile, or
-   * complete.
-   */
-  async #replaceDamaged(file: SealedFile, digest: Digest, size: number): Promise<boolean> {
-    const place = this.#layout.blob(digest);
-    const found = await statOrNull(place);
-    if (found === null || (found.isFile() && found.size === size)) return false;
-    this.#files.log(`a damaged blob is replaced: ${digest.hex} has ${found.size} bytes and should have ${size}`);
-    await rename(file.path, place);
-    await Promise.all([this.folders.settle(digest), file.discard()]);
-    return true;
   }
 }
 
@@ -261,21 +317,10 @@ async function linkNew(from: string, to: string): Promise<boolean> {
   return true;
 }
 
-/** `false` if the new name is taken, `null` if the file system has no hard links. */
-async function linkIfFree(from: string, to: string): Promise<boolean | null> {
-  try {
-    await link(from, to);
-    return true;
-  } catch (error) {
-    if (failedWith(error, "EEXIST")) return false;
-    if (failedWith(error, ...HARD_LINKS_UNSUPPORTED)) return null;
-    throw error;
-  }
-}
-
-async function isOneFile(path: string, other: string): Promise<boolean> {
-  const [one, two] = await Promise.all([statOrNull(path), statOrNull(other)]);
-  return one !== null && two !== null && one.ino === two.ino && one.dev === two.dev;
+/** Whether a path leads to the file with these facts. */
+async function isFile(path: string, { dev, ino }: Stats): Promise<boolean> {
+  const found = await statOrNull(path);
+  return found !== null && found.ino === ino && found.dev === dev;
 }
 
 function tooManyRemovals(): FixityError {

@@ -3,7 +3,7 @@ import { isSilent, lifeOf, newName, type Owner, ownerOf } from "../../base/proce
 import { FixityError } from "../../core/errors.ts";
 import type { Collected } from "../../core/store.ts";
 import { close, fstat, lstat, open, readdir, rmdir, stat, statOrNull, unlink } from "./calls.ts";
-import { failedWith, type FileSystem } from "./file-system.ts";
+import { failedWith, type FileSystem, linkIfFree } from "./file-system.ts";
 import type { Layout } from "./layout.ts";
 
 /**
@@ -57,15 +57,15 @@ export class Staging {
 
   /** Creates an empty file, with the permissions of a blob. */
   async create(): Promise<StagingPlace> {
-    const path = await this.place();
-    try {
-      return await this.#open(path);
-    } catch (error) {
-      if (!failedWith(error, "ENOENT")) throw error;
-      this.#created = null;
-      await this.#createFolder();
-      return await this.#open(path);
-    }
+    return this.#inFolder((path) => this.#open(path));
+  }
+
+  /**
+   * Gives a file a second name in here, and returns it; `null` if the file system has no hard
+   * links.
+   */
+  async link(from: string): Promise<string | null> {
+    return this.#inFolder(async (path) => ((await linkIfFree(from, path)) === null ? null : path));
   }
 
   /**
@@ -118,6 +118,19 @@ export class Staging {
       await rmdir(this.#path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) this.files.log("the store's staging folder could not be removed", error);
+    }
+  }
+
+  /** Runs `work` with a new path, and again after creating the folder if that was removed. */
+  async #inFolder<T>(work: (path: string) => Promise<T>): Promise<T> {
+    const path = await this.place();
+    try {
+      return await work(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+      this.#created = null;
+      await this.#createFolder();
+      return await work(path);
     }
   }
 

@@ -3,7 +3,7 @@ import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobIdentity, BlobStat } from "../../core/blob-stat.ts";
 import type { BlobReader } from "../../core/store.ts";
-import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
+import type { CommitOptions, Committed, StagedBlob } from "../../core/staged-blob.ts";
 
 /** Bytes that a reader yields at a time. */
 const READ_CHUNK_BYTES = 64 * 1024;
@@ -28,12 +28,18 @@ export class MemoryBlobs {
     return this.#blobs.values();
   }
 
-  /** Makes a blob of the chunks, unless it is stored with the same size. */
-  commit(digest: Digest, chunks: readonly Uint8Array[]): Committed {
+  /** Makes a blob of the chunks, unless one of the same size is stored and is to be kept. */
+  async commit(digest: Digest, chunks: readonly Uint8Array[], { judge }: CommitOptions): Promise<Committed> {
     const bytes = Buffer.concat(chunks);
-    const existed = this.#blobs.get(digest.hex)?.bytes.length === bytes.length;
-    if (!existed) this.#put(digest, bytes);
-    return { existed };
+    for (;;) {
+      const stored = this.get(digest);
+      const isWhole = stored?.bytes.length === bytes.length;
+      const verdict = isWhole ? ((await judge?.(stored.stat)) ?? "keep") : "damaged";
+      // Meanwhile another commit may have replaced the blob, or it was removed.
+      if (this.get(digest) !== stored) continue;
+      if (verdict !== "keep") this.#put(digest, bytes);
+      return { existed: verdict !== "damaged" };
+    }
   }
 
   remove(digest: Digest): boolean {
@@ -64,11 +70,11 @@ export class MemoryStagedBlob implements StagedBlob {
     this.#chunks.push(bytes);
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, options: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
     const chunks = this.#chunks;
     this.#end();
-    return this.#blobs.commit(digest, chunks);
+    return this.#blobs.commit(digest, chunks, options);
   }
 
   async abort(): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { Committed } from "../../core/staged-blob.ts";
+import type { CommitOptions, Committed } from "../../core/staged-blob.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type {
   CreateUploadOptions,
@@ -164,9 +164,9 @@ class MemoryHeldUpload implements HeldUpload {
     }
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, options: CommitOptions = {}): Promise<Committed> {
     this.#assertHeld();
-    return this.#blobs.commit(digest, this.#upload.chunks);
+    return this.#blobs.commit(digest, this.#upload.chunks, options);
   }
 
   async conclude(record: string): Promise<void> {

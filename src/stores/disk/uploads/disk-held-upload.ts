@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { Committed } from "../../../core/staged-blob.ts";
+import type { CommitOptions, Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { superseded } from "../../takeover.ts";
 import type { BatchBudget } from "../batch-writer.ts";
@@ -33,7 +33,7 @@ export interface HeldUploadOptions {
   readonly publisher: Publisher;
   readonly budget: BatchBudget;
   /** Stores a copy of bytes as a blob. */
-  readonly storeCopy: (bytes: AsyncIterable<Uint8Array>, digest: Digest) => Promise<Committed>;
+  readonly storeCopy: (bytes: AsyncIterable<Uint8Array>, digest: Digest, options: CommitOptions) => Promise<Committed>;
 }
 
 /** A held upload on disk. */
@@ -116,12 +116,13 @@ export class DiskHeldUpload implements HeldUpload {
     }
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, options: CommitOptions = {}): Promise<Committed> {
     return this.#run(async () => {
       // Bytes that no save has covered are not part of the upload.
       await this.#bytes.close();
       await this.#assertNotFencedOff();
-      const committed = (await this.#commitFile(digest)) ?? (await this.#options.storeCopy(this.read(), digest));
+      const committed =
+        (await this.#commitFile(digest, options)) ?? (await this.#options.storeCopy(this.read(), digest, options));
       await this.#assertNotFencedOff();
       this.#ended = "sealed";
       return committed;
@@ -163,13 +164,14 @@ export class DiskHeldUpload implements HeldUpload {
   /**
    * Gives the upload's own file a name among the blobs; `null` if only a copy can become a blob.
    */
-  async #commitFile(digest: Digest): Promise<Committed | null> {
+  async #commitFile(digest: Digest, { judge }: CommitOptions): Promise<Committed | null> {
     const { folder, token } = this.#taken;
     const [segment, ...others] = this.#state.segments;
     if (segment === undefined || others.length > 0 || generationOf(segment) !== token.generation) return null;
     const path = join(folder.path, segment.name);
     const size = segment.length;
-    return this.#options.publisher.adopt({ path, size, seal: () => sealFile(folder, path, size) }, digest);
+    const { publisher } = this.#options;
+    return publisher.adopt({ path, seal: () => sealFile(folder, path, size) }, { digest, size, judge });
   }
 
   async *#readSegment({ name, length }: Segment, start: number): AsyncGenerator<Uint8Array> {
