@@ -1,9 +1,11 @@
 import express from "express";
 import { createFixity, FixityError } from "fixity";
+import { cachedStore } from "fixity/cache";
 import { diskStore } from "fixity/disk";
 import { nodeHandler } from "fixity/node";
 
-const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
+// Small files that are read often are kept in memory.
+const store = cachedStore(diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }), { budget: 32 * 1024 ** 2 });
 const fixity = createFixity({
   store,
   maxSize: 50 * 1024 ** 2,

@@ -1,3 +1,5 @@
+import { cachedStore } from "../../src/cache.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 import { storeContract } from "../../src/store-contract.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
@@ -7,13 +9,18 @@ const LARGEST = 11 * MIB + 3;
 
 /** The contract that every store keeps, on the server. */
 export function contractSuite(gateway: Gateway): void {
+  suite("S3", gateway, (store) => store);
+  suite("S3 with a cache", gateway, cachedStore);
+}
+
+function suite(name: string, gateway: Gateway, decorate: (store: BlobStore) => BlobStore): void {
   storeContract(
-    "S3",
+    name,
     async () => {
       const place = new S3Place(gateway);
       // Sixteen uploads of the largest blob wait for each other in one rule, each with a part in memory. What this process
       // works on is never collected, and everything else at once, whatever the clocks say.
-      const open = () => place.store({ memoryBudget: 192 * MIB }, { abandonedAfter: -Infinity });
+      const open = () => decorate(place.store({ memoryBudget: 192 * MIB }, { abandonedAfter: -Infinity }));
       return {
         store: open(),
         another: async () => open(),

@@ -96,6 +96,12 @@ export class MemoryStagedBlob implements StagedBlob {
   }
 }
 
+/** What a {@link MemoryReader} reads. */
+export interface BytesInMemory {
+  readonly bytes: Uint8Array;
+  readonly identity?: BlobIdentity | undefined;
+}
+
 /** A blob that is read from memory. */
 export class MemoryReader implements BlobReader {
   readonly size: number;
@@ -105,10 +111,10 @@ export class MemoryReader implements BlobReader {
   readonly #signal: AbortSignal | undefined;
   #isClosed = false;
 
-  constructor({ bytes, stat }: MemoryBlob, span: ByteSpan, signal: AbortSignal | undefined) {
+  constructor({ bytes, identity }: BytesInMemory, span: ByteSpan, signal: AbortSignal | undefined) {
     this.size = bytes.length;
     this.span = span;
-    if (stat.identity !== undefined) this.identity = stat.identity;
+    if (identity !== undefined) this.identity = identity;
     this.#bytes = bytes;
     this.#signal = signal;
   }

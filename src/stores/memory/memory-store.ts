@@ -39,7 +39,9 @@ export class MemoryStore implements BlobStore {
   async open(digest: Digest, { range, signal }: OpenOptions = {}): Promise<BlobReader | null> {
     signal?.throwIfAborted();
     const blob = this.#blobs.get(digest);
-    return blob && new MemoryReader(blob, ByteRange.resolve(range, blob.bytes.length), signal);
+    if (blob === null) return null;
+    const { bytes, stat } = blob;
+    return new MemoryReader({ bytes, identity: stat.identity }, ByteRange.resolve(range, bytes.length), signal);
   }
 
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat> {
