@@ -85,7 +85,7 @@ export class Collector {
 
   async #collectMultipartUploads(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NONE_COLLECTED;
-    for await (const { items, now } of listMultipartUploads(this.#client, prefix, signal)) {
+    for await (const { items, now } of listMultipartUploads(this.#client, prefix, { signal })) {
       for (const upload of items) {
         signal?.throwIfAborted();
         const isAlive = isInUse(upload.uploadId) || isInUse(upload.key);
@@ -136,7 +136,7 @@ export class Collector {
 
   async #collectObjects(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NONE_COLLECTED;
-    for await (const { items, now } of listObjects(this.#client, prefix, signal)) {
+    for await (const { items, now } of listObjects(this.#client, prefix, { signal })) {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
         const owner = this.#layout.isStaging(key) ? key : this.#layout.recordOfTail(key);

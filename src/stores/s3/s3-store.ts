@@ -146,7 +146,7 @@ export class S3Store implements BlobStore, Diagnosable {
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
     signal?.throwIfAborted();
     try {
-      for await (const { items } of listObjects(this.#client, this.#layout.blobs, signal)) {
+      for await (const { items } of listObjects(this.#client, this.#layout.blobs, { signal })) {
         for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const digest = this.#layout.digestOf(key);
