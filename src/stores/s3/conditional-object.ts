@@ -97,7 +97,7 @@ export class ConditionalObjects<T extends Revised> {
   async create(key: string, state: T): Promise<Written | NotCreated<T>> {
     const conditions = this.#conditions;
     const doubts = new Doubts();
-    const written = conditions.usesIfAbsent ? await this.#put(key, state, { "if-none-match": "*" }, doubts) : null;
+    const written = conditions.enforcesIfAbsent ? await this.#put(key, state, { "if-none-match": "*" }, doubts) : null;
     if (typeof written === "string") {
       conditions.noteIfAbsentMet();
       return { isWritten: true, etag: written };
@@ -180,13 +180,19 @@ function readTag(response: ResponseHead): string {
   return expectTag(PUT, response);
 }
 
+/**
+ * Codes of status 500 and above with which nothing was written. Ceph answers `UnknownError` to a
+ * write that lost a race against another one.
+ */
+const NOT_CARRIED_OUT: ReadonlySet<string> = new Set(["SlowDown", "UnknownError"]);
+
 /** Remembers the last failed attempt that may have been carried out all the same. */
 class Doubts {
   #last: S3Error | null = null;
 
   note(failure: S3Error): void {
     const { status, code } = failure;
-    const isRefused = (status !== null && status >= 400 && status < 500) || code === "SlowDown";
+    const isRefused = (status !== null && status >= 400 && status < 500) || NOT_CARRIED_OUT.has(code ?? "");
     if (!isRefused) this.#last = failure;
   }
 

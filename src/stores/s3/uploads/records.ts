@@ -171,7 +171,8 @@ const CONCURRENT_READS_MAX = 16;
  * The records of uploads. Only the writer that has read a record last replaces it, so of two
  * instances that hold an upload one is fenced off. Where the server never meets the condition, the
  * record is read again before it is replaced, which leaves a gap between the two. A server that
- * accepts the condition and ignores it cannot be recognized here; `fixity doctor` reports it.
+ * accepts the condition and ignores it is recognized only once this process has written a document
+ * under a condition; `fixity doctor` reports it.
  */
 export class Records {
   readonly #client: S3Client;
