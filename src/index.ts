@@ -12,7 +12,14 @@ export {
   type WriteCondition,
 } from "./core/document-store.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export { type CloseOptions, createFixity, type Fixity, type PutOptions, type Verification } from "./core/fixity.ts";
+export {
+  type CloseOptions,
+  createFixity,
+  type Fixity,
+  type PutOptions,
+  type Verification,
+  type VerifyOptions,
+} from "./core/fixity.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
 export { Link, type Receipt } from "./core/link.ts";
@@ -44,6 +51,8 @@ export type {
   AppendOptions,
   CreateOptions,
   Expectation,
+  UploadsOptions,
 } from "./core/uploads/upload-options.ts";
 export type { UploadState } from "./core/uploads/upload-record.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";
+export type { VerifyReads } from "./core/verification/verified-reads.ts";

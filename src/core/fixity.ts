@@ -6,6 +6,7 @@
  *     intake.ts       counts, limits and hashes incoming bytes
  *     store.ts        the port to a store of blobs; upload-store.ts is its part for resumable uploads
  *     uploads/        the engine for resumable uploads
+ *     verification/   reads that are verified, and what is done about damage
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
  *
@@ -18,8 +19,7 @@ import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts
 import type { Digest } from "./digest.ts";
 import { asFixityError } from "./errors.ts";
 import { type Naming, settleNaming } from "./file-name.ts";
-import { findStored } from "./find-stored.ts";
-import { type ByteSource, digestOf, type Received, receive } from "./intake.ts";
+import { type ByteSource, type Received, receive } from "./intake.ts";
 import { InterruptibleSource } from "./interruptible-source.ts";
 import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
@@ -28,6 +28,7 @@ import type { BlobStat } from "./blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
+import { VerifiedReads } from "./verification/verified-reads.ts";
 
 /** The path segment between the prefix and the id of a resumable upload. No link has this form. */
 export const UPLOADS_SEGMENT = "in-progress";
@@ -70,7 +71,14 @@ export interface CloseOptions {
 /** The result of reading a stored blob again. */
 export type Verification =
   | { readonly intact: true; readonly size: number }
-  | { readonly intact: false; readonly size: number; readonly found: Digest };
+  /** `found` is `null` if the bytes could not be read to their end. */
+  | { readonly intact: false; readonly size: number; readonly found: Digest | null };
+
+/** Options of {@link Fixity.verify}. */
+export interface VerifyOptions {
+  /** Whether damage is marked, so that no instance serves the blob. @default true */
+  readonly marks?: boolean;
+}
 
 /** A service over one store. Made by {@link createFixity}. */
 export class Fixity implements AsyncDisposable {
@@ -78,12 +86,14 @@ export class Fixity implements AsyncDisposable {
   readonly uploads: Uploads | null;
   readonly #options: ResolvedOptions;
   readonly #admissions = new Admissions();
+  readonly #reads: VerifiedReads;
 
   constructor(options: FixityOptions) {
     this.#options = resolveOptions(options);
-    const { store } = this.#options;
-    const uploadOptions = { ...this.#options, admissions: this.#admissions };
-    this.uploads = store.uploads === undefined ? null : new Uploads(store, store.uploads, uploadOptions);
+    const { store, verifyReads, log } = this.#options;
+    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions: this.#admissions, log });
+    const uploadOptions = { ...this.#options, admissions: this.#admissions, reads: this.#reads };
+    this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
   }
 
   get store(): BlobStore {
@@ -149,16 +159,16 @@ export class Fixity implements AsyncDisposable {
     const received = await receive(source, write, { maxSize, length, digest });
     await options.beforeCommit?.(received);
     signal?.throwIfAborted();
-    const { existed } = await staged.commit(received.digest);
+    const { existed } = await staged.commit(received.digest, this.#reads.commitOptions(received.digest));
+    await this.#reads.noteCommitted(received.digest);
     const link = Link.to(received.digest, extension);
     return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
   }
 
   /**
-   * The receipt for content that is already stored with the announced length, or `null`: an upload
-   * that announces its digest and its length need not send its bytes. Without a length there is no
-   * receipt, because a damaged blob of the wrong size would look like the right one. The blob is
-   * durable when this returns.
+   * The receipt for content that is already stored, or `null`: an upload that announces its digest
+   * and its length need not send its bytes. The blob is durable and verified when this returns. If
+   * its verification is due, this waits for it for up to 10 seconds; then there is no receipt.
    */
   async claim(digest: Digest, options: PutOptions = {}): Promise<Receipt | null> {
     const found = await this.lookUp(digest, options);
@@ -167,13 +177,13 @@ export class Fixity implements AsyncDisposable {
 
   /**
    * Like {@link claim}, but distinguishes why there is no receipt: `absent` if the store has no
-   * such blob (pass `isKnownAbsent` to {@link put} then), `unknown` without a length or if the blob
-   * has another size.
+   * such blob (pass `isKnownAbsent` to {@link put} then), `unknown` without a length, or if the blob
+   * has another size, is damaged, or was not verified in time.
    */
   async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const startedAt = performance.now();
-    const found = await findStored(this.store, digest, options);
+    const found = await this.#reads.findStored(digest, options);
     if (typeof found === "string") return found;
     const { size } = found;
     const { name, extension } = settleNaming(options);
@@ -183,16 +193,35 @@ export class Fixity implements AsyncDisposable {
     return receipt;
   }
 
-  /** Opens a blob, or one range of it, for reading; `null` if there is none. */
+  /**
+   * Opens a blob, or one range of it, for reading; `null` if there is none. The bytes are verified
+   * as `verifyReads` demands: a reader of a damaged blob fails before its last byte.
+   *
+   * @throws FixityError `blob-damaged`, `range-not-satisfiable`, or a `store-…` code
+   */
   async open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null> {
     this.#admissions.assertOpen();
-    return this.store.open(digest, options);
+    return this.#reads.open(digest, options);
   }
 
-  /** The facts of a blob, or `null`. */
+  /**
+   * The facts of a blob, or `null`. A blob of up to 256 KiB is verified as by {@link open}; of a
+   * larger one, only that it is stored is stated.
+   *
+   * @throws FixityError `blob-damaged`, or a `store-…` code
+   */
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     this.#admissions.assertOpen();
-    return this.store.stat(digest, signal);
+    return this.#reads.stat(digest, signal);
+  }
+
+  /**
+   * Like {@link stat}, before several ranges of a blob are read, or another server sends it:
+   * verifies as much as {@link open} does for a range.
+   */
+  async statForRanges(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    this.#admissions.assertOpen();
+    return this.#reads.statForRanges(digest, signal);
   }
 
   /** All blobs, in no particular order. */
@@ -207,14 +236,17 @@ export class Fixity implements AsyncDisposable {
     return this.store.remove(digest, signal);
   }
 
-  /** Reads a blob again and compares its digest; `null` if there is none. */
-  async verify(digest: Digest, signal?: AbortSignal): Promise<Verification | null> {
+  /**
+   * Reads a blob again and compares its digest; `null` if there is none. A blob that differs twice
+   * is damaged: it is no longer served, by any instance, until it is uploaded again.
+   *
+   * @param options `marks: false` only reports damage
+   */
+  async verify(digest: Digest, signal?: AbortSignal, options: VerifyOptions = {}): Promise<Verification | null> {
     using admission = this.#admissions.admit("at-once");
-    const stopped = stoppedBy(admission, signal);
-    await using reader = await this.store.open(digest, { signal: stopped });
-    if (reader === null) return null;
-    const { digest: found, size } = await digestOf(reader);
-    return found.equals(digest) ? { intact: true, size } : { intact: false, size, found };
+    const reading = await this.#reads.verify(digest, { ...options, signal: stoppedBy(admission, signal) });
+    if (reading === null || reading.isIntact) return reading && { intact: true, size: reading.size };
+    return { intact: false, size: reading.damage.size, found: reading.damage.found };
   }
 
   /**

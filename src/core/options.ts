@@ -1,5 +1,6 @@
 import { FixityError } from "./errors.ts";
 import type { BlobStore } from "./store.ts";
+import type { VerifyReads } from "./verification/verified-reads.ts";
 
 /** 5 GiB: the limit of one S3 request, and more than most files need. */
 const DEFAULT_MAX_SIZE = 5 * 1024 ** 3;
@@ -32,6 +33,20 @@ export interface FixityOptions {
   readonly publicUrl?: string;
   /** Limits on resumable uploads. */
   readonly uploads?: UploadLimitOptions;
+  /**
+   * How often stored bytes are compared with their digest when they are read; see
+   * {@link VerifyReads}.
+   *
+   * @default "daily"
+   */
+  readonly verifyReads?: VerifyReads;
+  /**
+   * Receives what the operator should know: damaged files, and what could not be recorded about
+   * them.
+   *
+   * @default a process warning
+   */
+  readonly log?: (message: string, cause?: unknown) => void;
 }
 
 /** Limits on resumable uploads. */
@@ -66,6 +81,8 @@ export interface ResolvedOptions {
   /** The origin of `publicUrl`; `null` without one. */
   readonly publicOrigin: string | null;
   readonly uploads: UploadLimits;
+  readonly verifyReads: VerifyReads;
+  readonly log: (message: string, cause?: unknown) => void;
 }
 
 /** @throws FixityError `invalid-option` */
@@ -80,10 +97,19 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
       "prefix must be a path such as /uploads: a leading slash, no trailing one.",
     );
   }
+  const { verifyReads = "daily", log = warn } = options;
+  if (!["always", "daily", "never"].includes(verifyReads)) {
+    throw new FixityError("invalid-option", "verifyReads must be always, daily or never.");
+  }
   const uploads = resolveUploadLimits(options.uploads ?? {});
   const base = publicBase(publicUrl);
   const publicOrigin = base === "" ? null : new URL(base).origin;
-  return { store, maxSize, prefix, linkBase: `${base}${prefix}/`, publicOrigin, uploads };
+  return { store, maxSize, prefix, linkBase: `${base}${prefix}/`, publicOrigin, uploads, verifyReads, log };
+}
+
+function warn(message: string, cause?: unknown): void {
+  const reason = cause instanceof Error ? `: ${cause.message}` : "";
+  process.emitWarning(message + reason, { type: "FixityWarning" });
 }
 
 function resolveUploadLimits(options: UploadLimitOptions): UploadLimits {

@@ -56,6 +56,12 @@ export interface BlobStore extends AsyncDisposable {
   readonly documents?: DocumentStore;
 
   /**
+   * Whether reading costs neither requests nor network traffic, so that blobs may be read to verify
+   * them without a client asking for it. @default false
+   */
+  readonly isLocal?: boolean;
+
+  /**
    * Whether a commit replaces a stored blob at no more cost than it keeps it (a rename on a disk).
    * Then a blob that was not verified lately is replaced by the bytes that have just arrived;
    * otherwise it is read and compared first. @default false
@@ -160,9 +166,9 @@ export interface Misplaced {
 /** Options of {@link BlobStore.open}. */
 export interface OpenOptions {
   /** One range. @default the whole blob */
-  readonly range?: ByteRange;
+  readonly range?: ByteRange | undefined;
   /** Ends the read, also while bytes are being pulled. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Reads the stored bytes, not a copy of them that a cache keeps. @default false
    */
@@ -183,7 +189,7 @@ export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly identity?: BlobIdentity;
   /**
    * The bytes of `span`, if the reader has them in memory and they are known to have the digest: a
-   * cache's. They must not be changed. Whoever takes them need not iterate.
+   * cache's. They must not be changed. A caller that takes them need neither iterate nor dispose.
    */
   readonly verifiedBytes?: Uint8Array;
 }

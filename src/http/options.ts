@@ -130,7 +130,7 @@ export interface HandlerOptions {
    *
    * @default process.emitWarning
    */
-  readonly log?: (message: string) => void;
+  readonly log?: (message: string, cause?: unknown) => void;
 }
 
 /** Additional options of the standalone server. */
@@ -161,7 +161,7 @@ export interface ResolvedHandlerOptions {
   readonly trustedProxies: TrustedProxies;
   readonly maxRequests: number;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
-  readonly log: (message: string) => void;
+  readonly log: (message: string, cause?: unknown) => void;
 }
 
 /** @throws FixityError `invalid-option` */

@@ -43,6 +43,9 @@ export function problemAnswer(thrown: unknown): Answer {
       ...SAFETY,
       "Content-Type": "application/problem+json",
       "Cache-Control": "no-store",
+      // The only failure of a HEAD that is about the file and not the request: its response has no
+      // content that could say so.
+      ...(error.code === "blob-damaged" && { "Problem-Code": error.code }),
       ...(retryAfterSeconds !== undefined && { "Retry-After": String(retryAfterSeconds) }),
       ...(error instanceof Unauthorized && { "WWW-Authenticate": error.challenge }),
       ...(error.code === "range-not-satisfiable" && { "Content-Range": `bytes */${error.facts["size"] ?? "*"}` }),

@@ -70,7 +70,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   try {
     // The processor loads the app while the disk is busy with the check.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);
-    const fixity = serviceOf(store, config);
+    const fixity = serviceOf(store, config, log);
     const app = await buildApp(fixity, config, { log, stopping: stopping.signal });
     await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
       throw listenError(error, config);
@@ -96,12 +96,14 @@ export async function startServer(config: Config): Promise<RunningServer> {
   }
 }
 
-function serviceOf(store: BlobStore, config: Config): Fixity {
-  const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize } = config;
+function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
+  const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
   return createFixity({
     store,
     maxSize,
     prefix,
+    verifyReads,
+    log: (message, cause) => log.warn(cause === undefined ? {} : { err: cause }, message),
     ...(publicUrl !== undefined && { publicUrl }),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
   });

@@ -45,6 +45,7 @@ export interface Settings {
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly trustedProxies: readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
+  readonly verifyReads: "always" | "daily" | "never";
   readonly scripts: boolean;
   readonly view: boolean;
   readonly interimResponses: "auto" | "yes" | "no";
@@ -210,6 +211,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "5m",
     value: "time",
     help: "how long the URL of a redirect to the bucket is valid",
+  },
+  verifyReads: {
+    env: "UPLOAD_VERIFY_READS",
+    kind: choice("always", "daily", "never"),
+    defaultText: "daily",
+    value: "how often",
+    help: "how often stored files are compared with their digest when they are read",
   },
   scripts: {
     env: "UPLOAD_SCRIPTS",

@@ -1,8 +1,8 @@
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
-import type { BlobStore } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
+import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { agreedLength, contradictoryDigest, offsetMismatch } from "./announcements.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
 import type { AppendOptions, Expectation } from "./upload-options.ts";
@@ -17,9 +17,17 @@ import {
   type UploadRecord,
 } from "./upload-record.ts";
 
+/** What the completions of one engine share with it. */
+interface CompletionsOptions {
+  readonly hashes: UploadHashes;
+  readonly reads: VerifiedReads;
+  readonly expiryMs: number;
+}
+
 /** Makes blobs of sealed uploads: those whose last byte has arrived. */
 export class Completions {
   readonly #hashes: UploadHashes;
+  readonly #reads: VerifiedReads;
   readonly #expiryMs: number;
   /**
    * Running completions by upload id. One of terabytes takes its time; other requests for the
@@ -27,9 +35,10 @@ export class Completions {
    */
   readonly #running = new Map<string, Promise<UploadRecord | null>>();
 
-  /** @param expiryMs how long the outcome of an upload is kept */
-  constructor(hashes: UploadHashes, expiryMs: number) {
+  /** @param options `expiryMs` is how long the outcome of an upload is kept */
+  constructor({ hashes, reads, expiryMs }: CompletionsOptions) {
     this.#hashes = hashes;
+    this.#reads = reads;
     this.#expiryMs = expiryMs;
   }
 
@@ -81,9 +90,11 @@ export class Completions {
     const mismatch = mismatchOf(record, hashes);
     if (mismatch !== null) return failedOutcome(mismatch);
     const digest = hashes.sha256();
+    const options = this.#reads.commitOptions(digest);
     const committed = await (unsaved === null
-      ? held.commit(digest)
-      : held.commitUnsaved?.(digest, formatRecord(record)));
+      ? held.commit(digest, options)
+      : held.commitUnsaved?.(digest, formatRecord(record), options));
+    await this.#reads.noteCommitted(digest);
     return { stored: digest.hex, size: hashes.size, existed: committed?.existed ?? false };
   }
 }
@@ -110,7 +121,7 @@ function mismatchOf({ sha256, sha512 }: UploadRecord, hashes: Hashes): FixityErr
 export async function assertReplay(
   { size, digest }: { readonly size: number; readonly digest: Digest },
   options: AppendOptions,
-  blobs: BlobStore,
+  blobs: Pick<VerifiedReads, "open">,
 ): Promise<void> {
   const { offset, announced = 0, lengths = [], source } = options;
   if (offset !== size) throw offsetMismatch(size, offset);
@@ -120,7 +131,11 @@ export async function assertReplay(
   for (const expected of [options, options.check?.() ?? {}]) await assertDigests(expected, digest, blobs);
 }
 
-async function assertDigests({ digest, sha512 }: Expectation, stored: Digest, blobs: BlobStore): Promise<void> {
+async function assertDigests(
+  { digest, sha512 }: Expectation,
+  stored: Digest,
+  blobs: Pick<VerifiedReads, "open">,
+): Promise<void> {
   if (digest?.equals(stored) === false) throw contradictoryDigest();
   if (sha512 === undefined) return;
   await using reader = await blobs.open(stored);

@@ -1,7 +1,15 @@
-import type { Admission } from "../admissions.ts";
+import type { Admission, Admissions } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
 import type { Naming } from "../file-name.ts";
 import type { ByteSource } from "../intake.ts";
+import type { ResolvedOptions } from "../options.ts";
+import type { VerifiedReads } from "../verification/verified-reads.ts";
+
+/** What the engine shares with its service. */
+export interface UploadsOptions extends ResolvedOptions {
+  readonly admissions: Admissions;
+  readonly reads: VerifiedReads;
+}
 
 /** What is announced about a new upload. */
 export interface CreateOptions extends Naming {

@@ -26,20 +26,19 @@ import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import { publishUpload } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
-import { findStored } from "../find-stored.ts";
 import { type Hashes, sizeLimitExceeded } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import { mediaTypeOf } from "../media-type.ts";
-import type { ResolvedOptions } from "../options.ts";
-import type { BlobStore, Collected } from "../store.ts";
+import type { Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
 import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
+import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { assertAnnounced } from "./announcements.ts";
 import { Append } from "./append.ts";
 import { assertReplay, Completions } from "./completion.ts";
 import { isEvictable, OpenUploads } from "./open-uploads.ts";
 import { UploadHashes } from "./upload-hashes.ts";
-import type { AppendLimits, AppendOptions, CreateOptions } from "./upload-options.ts";
+import type { AppendLimits, AppendOptions, CreateOptions, UploadsOptions } from "./upload-options.ts";
 import {
   failedRecord,
   formatRecord,
@@ -74,7 +73,7 @@ type Sighting =
 /** The engine over one store. Its calls may run concurrently, here and on other instances. */
 export class Uploads {
   readonly limits: AppendLimits;
-  readonly #blobs: BlobStore;
+  readonly #reads: VerifiedReads;
   readonly #store: UploadStore;
   readonly #linkBase: string;
   readonly #hashes = new UploadHashes();
@@ -82,17 +81,13 @@ export class Uploads {
   readonly #open: OpenUploads;
   readonly #admissions: Admissions;
 
-  constructor(
-    blobs: BlobStore,
-    store: UploadStore,
-    { linkBase, maxSize, uploads, admissions }: ResolvedOptions & { readonly admissions: Admissions },
-  ) {
+  constructor(store: UploadStore, { linkBase, maxSize, uploads, admissions, reads }: UploadsOptions) {
     this.limits = { maxSize, ...uploads };
-    this.#blobs = blobs;
+    this.#reads = reads;
     this.#store = store;
     this.#linkBase = linkBase;
     this.#admissions = admissions;
-    this.#completions = new Completions(this.#hashes, uploads.expiry);
+    this.#completions = new Completions({ hashes: this.#hashes, reads, expiryMs: uploads.expiry });
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#evict(id),
@@ -142,7 +137,7 @@ export class Uploads {
     const { length, digest, sha512, first, keepsComplete = true, client = null } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
     const isClaimable = digest !== undefined && sha512 === undefined;
-    const found = isClaimable ? await findStored(this.#blobs, digest, { length }) : "unknown";
+    const found = isClaimable ? await this.#reads.findStored(digest, { length }) : "unknown";
     const existing = typeof found === "string" ? null : found;
     if (existing === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
     const id = UploadId.random();
@@ -256,7 +251,7 @@ export class Uploads {
     const { outcome } = ended;
     if (outcome !== null && !(outcome instanceof Error)) {
       const source = new InterruptibleSource(options.source, { closing });
-      await assertReplay(outcome, { ...options, source }, this.#blobs);
+      await assertReplay(outcome, { ...options, source }, this.#reads);
     }
     return ended;
   }

@@ -150,6 +150,9 @@ export function isDraining(response: ServerResponse): boolean {
   return draining.has(response);
 }
 
+/** Bytes of content that are handed to the socket without waiting until the client accepts them. */
+const UNPACED_MAX_BYTES = 64 * 1024;
+
 /**
  * Sends an answer. Resolves when all of it has been written to the socket. Content that the client
  * is still sending is drained meanwhile and afterwards, see {@link Drain}.
@@ -158,7 +161,7 @@ export function isDraining(response: ServerResponse): boolean {
  */
 export async function sendAnswer(pending: PendingResponse, answer: Answer): Promise<Sent> {
   const { request, response, body, awaitsContinue, idleTimeoutMs, close = false } = pending;
-  const content = answer.body;
+  const content = paced(answer.body);
   const isStream = typeof content === "object" && !(content instanceof Uint8Array);
   if (response.destroyed) {
     if (isStream) await content[Symbol.asyncDispose]();
@@ -186,6 +189,20 @@ export async function sendAnswer(pending: PendingResponse, answer: Answer): Prom
   return { bytes: content === undefined ? 0 : Buffer.byteLength(content), aborted: false };
 }
 
+/**
+ * Bytes in memory are sent like a stream if they may not fit a socket's buffer: a client that accepts
+ * none of them must not keep them in memory for long.
+ */
+function paced(content: Answer["body"]): Answer["body"] {
+  if (!(content instanceof Uint8Array) || content.length <= UNPACED_MAX_BYTES) return content;
+  return {
+    async *[Symbol.asyncIterator]() {
+      yield content;
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
 /** Ends a response that has been written completely, once the drain has ended. */
 function endAfter(drain: Drain | null, { request, response }: PendingResponse): void {
   if (drain === null) return void response.end();
@@ -200,10 +217,12 @@ function writeHead(response: ServerResponse, { status, fields, body }: Answer, c
   // One flat list: setting each header separately costs more than the rest of a small response.
   const lines: string[] = [];
   for (const name of Object.keys(fields)) lines.push(name, fields[name] ?? "");
-  if (typeof body === "string" || body instanceof Uint8Array) {
-    lines.push("Content-Length", String(Buffer.byteLength(body)));
-  } else if (body === undefined && status !== 204 && status !== 304 && fields["Content-Length"] === undefined) {
-    lines.push("Content-Length", "0");
+  if (fields["Content-Length"] === undefined) {
+    if (typeof body === "string" || body instanceof Uint8Array) {
+      lines.push("Content-Length", String(Buffer.byteLength(body)));
+    } else if (body === undefined && status !== 204 && status !== 304) {
+      lines.push("Content-Length", "0");
+    }
   }
   if (close) lines.push("Connection", "close");
   response.writeHead(status, reasonOf(status), lines);

@@ -52,7 +52,8 @@ export async function readBlob(request: AdmittedRequest, link: Link): Promise<An
 /** `DELETE` of a link: removes the blob, and with it all links to it, whatever their extension. */
 export async function removeBlob({ fixity, exchange }: AdmittedRequest, { digest }: Link): Promise<Answer> {
   if (isConditional(exchange)) {
-    const stat = await fixity.stat(digest, exchange.signal);
+    // Not verified: a damaged file is removed like any other.
+    const stat = await fixity.store.stat(digest, exchange.signal);
     // Conditions are ignored if the response would be an error without them (RFC 9110, section
     // 13.2.1).
     if (stat !== null) checkPreconditions(exchange, stat);
@@ -93,14 +94,14 @@ async function wholeOrRange(request: AdmittedRequest, link: Link, range: ByteRan
       "Content-Length": String(span.end - span.start),
       ...(range !== undefined && { "Content-Range": contentRange(span, size) }),
     },
-    body: reader,
+    body: reader.verifiedBytes ?? reader,
     note: { digest: link.digest.toString(), size },
   };
 }
 
 async function severalRanges(request: AdmittedRequest, link: Link, ranges: readonly ByteRange[]): Promise<Answer> {
   const { fixity, exchange } = request;
-  const stat = await fixity.stat(link.digest, exchange.signal);
+  const stat = await fixity.statForRanges(link.digest, exchange.signal);
   if (stat === null) return problemOrPage(exchange, notStored());
   const spans = resolveRanges(ranges, stat.size);
   if (spans === null) return wholeOrRange(request, link, undefined);
@@ -125,7 +126,7 @@ async function severalRanges(request: AdmittedRequest, link: Link, ranges: reado
 async function delegatedBlob(request: AdmittedRequest, link: Link, delegate: Delegate): Promise<Answer> {
   const { fixity, exchange } = request;
   const { digest } = link;
-  const stat = await fixity.stat(digest, exchange.signal);
+  const stat = await fixity.statForRanges(digest, exchange.signal);
   if (stat === null) return problemOrPage(exchange, notStored());
   for (const range of requestedRanges(request, link) ?? []) ByteRange.resolve(range, stat.size);
   const answer = await delegate.passOn({ digest, fields: fieldsOf(request, link) }, exchange);

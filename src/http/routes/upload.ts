@@ -4,10 +4,11 @@
  * a resumable upload.
  */
 import { TextDecoder } from "node:util";
+import type { BlobStat } from "../../core/blob-stat.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import { cleanFileName, type Naming } from "../../core/file-name.ts";
-import { UPLOADS_SEGMENT } from "../../core/fixity.ts";
+import { type Fixity, UPLOADS_SEGMENT } from "../../core/fixity.ts";
 import { HashedSource } from "../../core/intake.ts";
 import type { Link, Receipt } from "../../core/link.ts";
 import { servedType } from "../active-content.ts";
@@ -51,10 +52,24 @@ export function putToLink(store: StoreFile): (request: AdmittedRequest, link: Li
     const { fixity, exchange } = request;
     contentLength(exchange);
     if (!isConditional(exchange)) return store(request, { digest, extension });
-    const stat = await fixity.stat(digest, exchange.signal);
-    checkPreconditions(exchange, stat);
+    const stat = await statUnlessDamaged(fixity, digest, exchange.signal);
+    checkPreconditions(exchange, stat === "damaged" ? null : stat);
     return store(request, { digest, extension, isKnownAbsent: stat === null });
   };
+}
+
+/** A damaged file is no obstacle to its upload: `If-None-Match: *` holds for it. */
+async function statUnlessDamaged(
+  fixity: Fixity,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<BlobStat | "damaged" | null> {
+  try {
+    return await fixity.stat(digest, signal);
+  } catch (error) {
+    if (error instanceof FixityError && error.code === "blob-damaged") return "damaged";
+    throw error;
+  }
 }
 
 /**

@@ -273,6 +273,7 @@ const CAPABILITIES: Readonly<Record<CapabilityOf<BlobStore & Partial<Diagnosable
   uploads: true,
   documents: true,
   replacesCheaply: true,
+  isLocal: true,
   collectionMark: true,
   filePath: true,
   presign: true,

@@ -53,9 +53,7 @@ export type LeftoverKind =
   | "a staging file"
   | "a file of an upload"
   | "a request for an upload"
-  | "a folder of an upload"
-  | "a file of a document"
-  | "a folder of a document";
+  | "a folder of an upload";
 
 /** The flush of a folder that is running, and the one that follows it. */
 interface FolderFlush {
@@ -237,8 +235,7 @@ export function folderFault(error: unknown): unknown {
 }
 
 async function removeNow(path: string, kind: LeftoverKind): Promise<void> {
-  if (kind === "a folder of an upload" || kind === "a folder of a document")
-    return rm(path, { recursive: true, force: true });
+  if (kind === "a folder of an upload") return rm(path, { recursive: true, force: true });
   try {
     await unlink(path);
   } catch (error) {

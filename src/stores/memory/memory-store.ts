@@ -18,6 +18,7 @@ import { MemoryUploads } from "./memory-uploads.ts";
 export class MemoryStore implements BlobStore {
   readonly kind = "memory";
   readonly replacesCheaply = true;
+  readonly isLocal = true;
   readonly description = "memory";
   readonly #blobs = new MemoryBlobs();
   readonly uploads: UploadStore = new MemoryUploads(this.#blobs);

@@ -1,0 +1,179 @@
+import { forEachConcurrent } from "../../base/map-concurrent.ts";
+import type { BlobIdentity } from "../blob-stat.ts";
+import { Digest } from "../digest.ts";
+import type { DocumentStore } from "../document-store.ts";
+import { FixityError } from "../errors.ts";
+
+/** The collection of documents that say something about blobs, which every instance lists. */
+const MARKS_PREFIX = "marks/";
+
+/** The names of damage marks, up to the digest in hex. */
+const DAMAGED_PREFIX = "marks/damaged-";
+
+/** How old the list of marks may be when a blob is read. */
+const MARKS_MAX_AGE_MS = 10_000;
+
+/** Marks that are read at the same time. */
+const CONCURRENT_READS_MAX = 8;
+
+/** What is known about the damage of a blob. */
+export interface Damage {
+  /** The copy that was seen damaged; `null` if the store has no identities. */
+  readonly identity: BlobIdentity | null;
+  /** The digest of the bytes that were found; `null` if they could not all be read. */
+  readonly found: Digest | null;
+  /** Bytes found. */
+  readonly size: number;
+}
+
+/** A mark as this process knows it. */
+interface KnownMark {
+  readonly damage: Damage;
+  /** The tag of its document; `null` if it could not be written yet. */
+  readonly tag: string | null;
+}
+
+/**
+ * Which blobs are known to be damaged, on all instances over the store. A mark is the document
+ * `marks/damaged-<digest>`, which names the identity of the damaged copy: a mark of another copy is
+ * outdated and does not count.
+ *
+ * The marks are kept in memory and listed again before a read, at most once in ten seconds, so that
+ * a read costs no request and an idle service makes none. If they cannot be listed, those that are
+ * known still count, and reads go on: every instance verifies what it reads on its own.
+ */
+export class DamageMarks {
+  readonly #documents: DocumentStore | undefined;
+  readonly #log: (message: string, cause?: unknown) => void;
+  readonly #marks = new Map<string, KnownMark>();
+  /** `performance.now()` at the beginning of the last listing. */
+  #listedAt = -Infinity;
+  #listing: Promise<void> | null = null;
+  #couldList = true;
+
+  /** @param documents without them, marks are known to this process only, until it ends */
+  constructor(documents: DocumentStore | undefined, log: (message: string, cause?: unknown) => void) {
+    this.#documents = documents;
+    this.#log = log;
+  }
+
+  /** Lists the marks unless they were listed in the last ten seconds. Returns nothing if so. */
+  refresh(): Promise<void> | undefined {
+    const documents = this.#documents;
+    if (documents === undefined || performance.now() - this.#listedAt < MARKS_MAX_AGE_MS) return undefined;
+    this.#listing ??= this.#list(documents).finally(() => {
+      this.#listing = null;
+    });
+    return this.#listing;
+  }
+
+  /** The damage of the copy with this identity, or `null`. */
+  of(digest: Digest, identity: BlobIdentity | undefined): Damage | null {
+    const mark = this.#marks.get(digest.hex);
+    return mark !== undefined && mark.damage.identity === (identity ?? null) ? mark.damage : null;
+  }
+
+  /** Whether there is a mark of any copy of a blob. */
+  has(digest: Digest): boolean {
+    return this.#marks.has(digest.hex);
+  }
+
+  /**
+   * Marks a blob. It counts in this process at once, also if it cannot be written; then that is
+   * tried again with the next listing.
+   */
+  async add(digest: Digest, damage: Damage): Promise<void> {
+    this.#marks.set(digest.hex, { damage, tag: null });
+    await this.#write(digest, damage);
+  }
+
+  /**
+   * Removes the mark of a blob, whose bytes are right again. Never throws: a mark of a copy that was
+   * replaced does not count.
+   */
+  async clear(digest: Digest): Promise<void> {
+    const mark = this.#marks.get(digest.hex);
+    if (mark === undefined) return;
+    this.#marks.delete(digest.hex);
+    if (mark.tag === null) return;
+    try {
+      // Another instance may have marked another copy since: that mark has another tag and stays.
+      await this.#documents?.remove(nameOf(digest), mark.tag);
+    } catch (error) {
+      this.#log(`the mark of the repaired blob ${digest.toString()} could not be removed`, error);
+    }
+  }
+
+  async #write(digest: Digest, damage: Damage): Promise<void> {
+    if (this.#documents === undefined) return;
+    try {
+      const tag = await this.#documents.write(nameOf(digest), formatDamage(damage));
+      if (this.#marks.get(digest.hex)?.damage === damage) this.#marks.set(digest.hex, { damage, tag });
+    } catch (error) {
+      this.#log(`the damaged blob ${digest.toString()} could not be marked: other instances do not know of it`, error);
+    }
+  }
+
+  async #list(documents: DocumentStore): Promise<void> {
+    const startedAt = performance.now();
+    const found = new Map<string, string>();
+    try {
+      for await (const { name, tag } of documents.list(MARKS_PREFIX)) found.set(name, tag);
+      await forEachConcurrent(found, CONCURRENT_READS_MAX, ([name, tag]) => this.#learn(documents, name, tag));
+      for (const [hex, { damage, tag }] of this.#marks) {
+        if (found.has(DAMAGED_PREFIX + hex)) continue;
+        const digest = Digest.fromHex(hex);
+        if (tag !== null || digest === null) this.#marks.delete(hex);
+        else await this.#write(digest, damage);
+      }
+      this.#couldList = true;
+    } catch (error) {
+      if (this.#couldList) {
+        this.#log("the marks of damaged blobs cannot be listed: what other instances find is not known here", error);
+      }
+      this.#couldList = false;
+    }
+    this.#listedAt = startedAt;
+  }
+
+  /** Reads a mark that is new or has changed. Names and texts of a later version are ignored. */
+  async #learn(documents: DocumentStore, name: string, tag: string): Promise<void> {
+    if (!name.startsWith(DAMAGED_PREFIX)) return;
+    const hex = name.slice(DAMAGED_PREFIX.length);
+    if (Digest.fromHex(hex) === null || this.#marks.get(hex)?.tag === tag) return;
+    const document = await documents.read(name);
+    const damage = document === null ? null : parseDamage(document.text);
+    if (document === null || damage === null) return;
+    this.#marks.set(hex, { damage, tag: document.tag });
+  }
+}
+
+/** The error for a read of a damaged blob. */
+export function blobDamaged(cause?: unknown): FixityError {
+  return new FixityError(
+    "blob-damaged",
+    "The stored file is damaged: its bytes are not those that were uploaded. Upload the file again to repair it.",
+    cause === undefined ? {} : { cause },
+  );
+}
+
+function nameOf(digest: Digest): string {
+  return DAMAGED_PREFIX + digest.hex;
+}
+
+function formatDamage({ identity, found, size }: Damage): string {
+  const seen = new Date().toISOString();
+  return JSON.stringify({ version: 1, identity, found: found?.toString() ?? null, size, seen });
+}
+
+/** `null` for a text of a later version. */
+function parseDamage(text: string): Damage | null {
+  try {
+    const { version, identity, found, size } = JSON.parse(text) as Record<string, unknown>;
+    if (version !== 1 || !(identity === null || typeof identity === "string")) return null;
+    const digest = typeof found === "string" ? Digest.fromHex(found.replace(/^sha256:/, "")) : null;
+    return { identity, found: digest, size: typeof size === "number" ? size : 0 };
+  } catch {
+    return null;
+  }
+}

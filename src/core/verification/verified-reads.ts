@@ -1,0 +1,392 @@
+/**
+ * Verified reads: what is read is what was uploaded, or an error.
+ *
+ *     verified-reads.ts    decides for each read whether and when the bytes are verified
+ *     verified-readers.ts  a blob that is hashed on its way out; a small one that was verified before
+ *     whole-reads.ts       a blob is read to its end and compared with its digest
+ *     verified-blobs.ts    what this process has verified within a day
+ *     damage-marks.ts      what any instance has found damaged
+ *
+ * | a read of a blob that is not verified here | is verified |
+ * | --- | --- |
+ * | up to 256 KiB, whole or a range | before the response |
+ * | larger, whole | on its way out; the last 64 KiB are withheld until the digest holds |
+ * | a range of one up to 8 MiB | before the response |
+ * | a range of a larger one | not; where reading costs nothing, in the background afterwards |
+ *
+ * The life of a blob that differs from its digest:
+ *
+ *     intact ── a read differs ──> suspect ── the second read is right ──> intact
+ *                                     └── it differs too ──> damaged ── upload ──> intact
+ *
+ * A suspect blob is not served by this process: reads wait until it was read once more, past every
+ * cache, because a fault in transit or in memory must not take a blob offline. A damaged one is
+ * marked for all instances. A mark names the copy that was seen, so an upload, which replaces the
+ * copy, repairs the blob even if the process dies before it removes the mark.
+ *
+ * Memory is bounded: suspects and running verifications are as many as the reads that caused them.
+ * A crash forgets what was verified and what was suspect, and keeps the marks.
+ */
+import { hash } from "node:crypto";
+import { abortRace } from "../../base/abort-race.ts";
+import { Semaphore } from "../../base/semaphore.ts";
+import { SingleFlight } from "../../base/single-flight.ts";
+import { type Admissions, stoppedBy } from "../admissions.ts";
+import type { BlobIdentity, BlobStat } from "../blob-stat.ts";
+import { ByteRange } from "../byte-range.ts";
+import type { Digest } from "../digest.ts";
+import { FixityError } from "../errors.ts";
+import type { CommitOptions, StoredVerdict } from "../staged-blob.ts";
+import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
+import { blobDamaged, DamageMarks } from "./damage-marks.ts";
+import { VerifiedBlobs } from "./verified-blobs.ts";
+import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
+import { describeDamage, readAll, readWhole, type Reading } from "./whole-reads.ts";
+
+/**
+ * How often the bytes of a stored file are compared with its digest:
+ *
+ * - `always`: on every read. A range is sent only after the whole file was read.
+ * - `daily`: on the first read, and again after a day or when the stored copy was replaced.
+ * - `never`: not on reads. Files that were found damaged by other means are still refused.
+ */
+export type VerifyReads = "always" | "daily" | "never";
+
+/** Blobs up to this size are read into memory and verified before they are served. */
+const SMALL_BLOB_MAX_BYTES = 256 * 1024;
+
+/** Up to this size, a range is served only after the whole blob was verified. */
+const RANGE_VERIFIED_MAX_BYTES = 8 * 1024 ** 2;
+
+/** Reads of one request that differ from the digest although the stored bytes are right. */
+const READ_ATTEMPTS_MAX = 3;
+
+/** Milliseconds that a claim waits for the verification of the blob that it names. */
+const CLAIM_WAIT_MS = 10_000;
+
+/** Verifications in the background: for claims, and after ranges of large blobs. */
+const CLAIM_CONCURRENCY = 2;
+const RANGE_CONCURRENCY = 1;
+const BACKGROUND_QUEUE_MAX = 64;
+const BACKGROUND_BYTES_PER_SECOND = 128 * 1024 ** 2;
+
+/** What {@link VerifiedReads} needs to know. */
+export interface VerifiedReadsOptions {
+  readonly mode: VerifyReads;
+  readonly admissions: Admissions;
+  /** For the operator: damage, and what could not be recorded about it. */
+  readonly log: (message: string, cause?: unknown) => void;
+}
+
+/** Reads blobs of one store, for one service. */
+export class VerifiedReads {
+  readonly #store: BlobStore;
+  readonly #mode: VerifyReads;
+  readonly #admissions: Admissions;
+  readonly #log: VerifiedReadsOptions["log"];
+  readonly #verified = new VerifiedBlobs();
+  readonly #marks: DamageMarks;
+  /** Digests in hex of blobs of which a read differed, until they were read once more. */
+  readonly #suspects = new Set<string>();
+  readonly #secondReads = new SingleFlight<void>();
+  readonly #verifications = new SingleFlight<Reading | null>();
+  readonly #claims = new Semaphore(CLAIM_CONCURRENCY);
+  readonly #ranges = new Semaphore(RANGE_CONCURRENCY);
+
+  constructor(store: BlobStore, { mode, admissions, log }: VerifiedReadsOptions) {
+    this.#store = store;
+    this.#mode = mode;
+    this.#admissions = admissions;
+    this.#log = log;
+    this.#marks = new DamageMarks(store.documents, log);
+  }
+
+  /**
+   * Opens a blob, or one range of it; `null` if there is none. The reader fails with `blob-damaged`
+   * before its last byte if the bytes are not those of the digest.
+   *
+   * @throws FixityError `blob-damaged`, `range-not-satisfiable`, or a `store-…` code
+   */
+  async open(digest: Digest, options: OpenOptions = {}): Promise<BlobReader | null> {
+    for (let attempts = 0; attempts < READ_ATTEMPTS_MAX; attempts += 1) {
+      await this.#settle(digest, options.signal);
+      const reader = await this.#openStored(digest, options);
+      if (reader === null) return null;
+      if (reader === "suspect") continue;
+      try {
+        const verified = await this.#verifyRead(reader, digest, { ...options, isRepeated: attempts > 0 });
+        const isReaderInUse = verified === reader || verified instanceof VerifyingReader;
+        if (!isReaderInUse) await reader[Symbol.asyncDispose]();
+        if (verified !== "suspect") return verified;
+      } catch (error) {
+        await reader[Symbol.asyncDispose]();
+        throw error;
+      }
+    }
+    throw changesInTransit();
+  }
+
+  /**
+   * The facts of a blob, or `null`. A small blob is verified before.
+   *
+   * @throws FixityError `blob-damaged`, or a `store-…` code
+   */
+  stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    return this.#statVerified(digest, SMALL_BLOB_MAX_BYTES, signal);
+  }
+
+  /**
+   * Like {@link stat}, for a blob of which several ranges follow, or which another server is to
+   * send: verified as far as a range of it would be.
+   */
+  async statForRanges(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
+    const maxBytes = this.#mode === "always" ? Infinity : RANGE_VERIFIED_MAX_BYTES;
+    const stat = await this.#statVerified(digest, maxBytes, signal);
+    if (stat !== null && stat.size > maxBytes) this.#verifyAfterRange(digest, stat.identity);
+    return stat;
+  }
+
+  /**
+   * Whether content with this digest and length is stored and need not be sent: only if it is
+   * verified. Waits a while for a verification that is due. The blob is durable.
+   *
+   * @returns `absent` if there is none; `unknown` without a length, or if the blob has another size,
+   *   is damaged, or could not be verified in time
+   */
+  async findStored(
+    digest: Digest,
+    { length, signal }: { readonly length?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): Promise<BlobStat | "absent" | "unknown"> {
+    if (length === undefined) return "unknown";
+    await this.#marks.refresh();
+    const stat = await this.#store.confirm(digest, signal);
+    if (stat === null) return "absent";
+    if (stat.size !== length || this.#suspects.has(digest.hex)) return "unknown";
+    if (this.#marks.of(digest, stat.identity) !== null) return "unknown";
+    if (this.#mode === "never" || this.#isVerified(digest, stat.identity)) return stat;
+    const reading = await this.#verifyForClaim(digest, length, signal);
+    return reading?.isIntact === true && reading.identity === stat.identity ? stat : "unknown";
+  }
+
+  /** What a commit of the right bytes does with a blob that is already stored. */
+  commitOptions(digest: Digest): CommitOptions {
+    return { judge: (stored) => this.#judge(digest, stored) };
+  }
+
+  /** Called when the bytes of a blob have been committed: it is whole, whatever it was before. */
+  async noteCommitted(digest: Digest): Promise<void> {
+    this.#suspects.delete(digest.hex);
+    if (this.#marks.has(digest)) await this.#marks.clear(digest);
+  }
+
+  /**
+   * Reads a blob and compares its digest; `null` if there is none. One that differs is read once
+   * more before it counts as damaged.
+   *
+   * @param marks whether damage is marked for all instances. @default true
+   */
+  async verify(
+    digest: Digest,
+    { signal, marks = true }: { readonly signal?: AbortSignal; readonly marks?: boolean } = {},
+  ): Promise<Reading | null> {
+    const first = await this.#readWhole(digest, { signal, bypassCache: true });
+    if (first === null || first.isIntact) return first;
+    if (!marks) return await this.#readWhole(digest, { signal, bypassCache: true });
+    this.#suspect(digest);
+    await this.#settle(digest, signal);
+    const stat = await this.#store.stat(digest, signal);
+    if (stat === null) return null;
+    const damage = this.#marks.of(digest, stat.identity);
+    if (damage !== null) return { isIntact: false, damage };
+    return { isIntact: true, identity: stat.identity, size: stat.size };
+  }
+
+  /** Waits until the marks are recent and the blob is no longer suspect. */
+  async #settle(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
+    const refreshed = this.#marks.refresh();
+    if (refreshed !== undefined) await abortRace(refreshed, signal);
+    while (this.#suspects.has(digest.hex)) await this.#readAgain(digest, signal);
+  }
+
+  /** @returns `suspect` if the range may lie outside only because the blob was shortened */
+  async #openStored(digest: Digest, options: OpenOptions): Promise<BlobReader | "suspect" | null> {
+    try {
+      return await this.#store.open(digest, options);
+    } catch (error) {
+      const isOutside = error instanceof FixityError && error.code === "range-not-satisfiable";
+      if (!isOutside || this.#mode === "never") throw error;
+      const stat = await this.statForRanges(digest, options.signal);
+      if (stat === null) return null;
+      if (options.range?.within(stat.size) === null) throw error;
+      return "suspect";
+    }
+  }
+
+  /**
+   * A reader whose bytes are, or will be, verified as far as the mode demands.
+   *
+   * @returns `suspect` if they differ
+   */
+  async #verifyRead(
+    reader: BlobReader,
+    digest: Digest,
+    { range, signal, isRepeated }: OpenOptions & { readonly isRepeated: boolean },
+  ): Promise<BlobReader | "suspect"> {
+    const { size, span, identity } = reader;
+    const damage = this.#marks.of(digest, identity);
+    if (damage !== null) throw blobDamaged(new Error(describeDamage(damage)));
+    if (this.#mode === "never" || reader.verifiedBytes !== undefined) return reader;
+    if (!isRepeated && this.#isVerified(digest, identity)) return reader;
+    const isWhole = span.end - span.start === size;
+    if (size <= SMALL_BLOB_MAX_BYTES) return await this.#readSmall(isWhole ? reader : null, digest, { range, signal });
+    if (isWhole) {
+      return new VerifyingReader(reader, digest, {
+        onIntact: () => this.#remember(digest, identity),
+        onMismatch: () => {
+          this.#suspect(digest);
+          return blobDamaged();
+        },
+      });
+    }
+    if (size > RANGE_VERIFIED_MAX_BYTES && this.#mode === "daily") {
+      this.#verifyAfterRange(digest, identity);
+      return reader;
+    }
+    const reading = await this.#verify(digest, signal);
+    return reading?.isIntact === true && reading.identity === identity ? reader : "suspect";
+  }
+
+  /** Reads a small blob as a whole, and returns the range of it. */
+  async #readSmall(
+    whole: BlobReader | null,
+    digest: Digest,
+    { range, signal }: OpenOptions,
+  ): Promise<BlobReader | "suspect"> {
+    const opened = whole ?? (await this.#store.open(digest, { signal }));
+    if (opened === null) return "suspect";
+    await using reader = opened;
+    if (reader.size > SMALL_BLOB_MAX_BYTES) return "suspect";
+    const bytes = reader.verifiedBytes ?? (await readAll(reader));
+    if (bytes === null || hash("sha256", bytes, "hex") !== digest.hex) {
+      this.#suspect(digest);
+      return "suspect";
+    }
+    this.#remember(digest, reader.identity);
+    return new VerifiedReader(bytes, ByteRange.resolve(range, bytes.length), reader.identity);
+  }
+
+  async #statVerified(digest: Digest, maxBytes: number, signal: AbortSignal | undefined): Promise<BlobStat | null> {
+    for (let attempts = 0; attempts < READ_ATTEMPTS_MAX; attempts += 1) {
+      await this.#settle(digest, signal);
+      const stat = await this.#store.stat(digest, signal);
+      if (stat === null) return null;
+      const damage = this.#marks.of(digest, stat.identity);
+      if (damage !== null) throw blobDamaged(new Error(describeDamage(damage)));
+      if (this.#mode === "never" || stat.size > maxBytes || this.#isVerified(digest, stat.identity)) return stat;
+      const reading = await this.#verify(digest, signal);
+      if (reading === null) return null;
+      if (reading.isIntact && reading.identity === stat.identity) return stat;
+    }
+    throw changesInTransit();
+  }
+
+  async #judge(digest: Digest, stored: BlobStat): Promise<StoredVerdict> {
+    if (this.#marks.of(digest, stored.identity) !== null) return "damaged";
+    if (this.#mode === "never" || this.#isVerified(digest, stored.identity)) return "keep";
+    if (this.#store.replacesCheaply === true) return "replace";
+    const reading = await this.#verify(digest);
+    if (reading === null) return "replace";
+    if (reading.isIntact) return "keep";
+    await this.#settle(digest, undefined);
+    return this.#marks.of(digest, stored.identity) === null ? "keep" : "damaged";
+  }
+
+  #isVerified(digest: Digest, identity: BlobIdentity | undefined): boolean {
+    return this.#mode === "daily" && !this.#suspects.has(digest.hex) && this.#verified.has(digest, identity);
+  }
+
+  #remember(digest: Digest, identity: BlobIdentity | undefined): void {
+    this.#verified.add(digest, identity);
+    // A mark that is left over from a copy that was replaced.
+    if (this.#marks.has(digest) && this.#marks.of(digest, identity) === null) void this.#marks.clear(digest);
+  }
+
+  #verifyAfterRange(digest: Digest, identity: BlobIdentity | undefined): void {
+    if (this.#store.isLocal !== true || this.#mode !== "daily" || this.#isVerified(digest, identity)) return;
+    if (this.#ranges.waiting >= BACKGROUND_QUEUE_MAX || this.#verifications.has(digest.hex)) return;
+    this.#inBackground(digest, this.#ranges).catch(() => null);
+  }
+
+  /** @returns `null` if it takes too long; it goes on nevertheless, for a later claim */
+  async #verifyForClaim(digest: Digest, length: number, signal: AbortSignal | undefined): Promise<Reading | null> {
+    if (this.#claims.waiting >= BACKGROUND_QUEUE_MAX && !this.#verifications.has(digest.hex)) return null;
+    const verification = this.#inBackground(digest, this.#claims).catch(() => null);
+    if (length / BACKGROUND_BYTES_PER_SECOND > CLAIM_WAIT_MS / 1000) return null;
+    using timeout = timer(CLAIM_WAIT_MS);
+    return await abortRace(Promise.race([verification, timeout.elapsed]), signal);
+  }
+
+  /** Verifies a blob at a bounded rate, when it is its turn. Closing the service ends it. */
+  async #inBackground(digest: Digest, semaphore: Semaphore): Promise<Reading | null> {
+    using admission = this.#admissions.admit("at-once");
+    const stopped = stoppedBy(admission);
+    using _ = await semaphore.acquire(1, stopped);
+    return await this.#verify(digest, stopped, BACKGROUND_BYTES_PER_SECOND);
+  }
+
+  /** Verifies a blob once for all callers that need it now. One that differs is suspect. */
+  #verify(digest: Digest, signal?: AbortSignal, bytesPerSecond?: number): Promise<Reading | null> {
+    const work = async (abandoned: AbortSignal): Promise<Reading | null> => {
+      const reading = await this.#readWhole(digest, { signal: abandoned }, bytesPerSecond);
+      if (reading?.isIntact === false) this.#suspect(digest);
+      return reading;
+    };
+    return this.#verifications.run(digest.hex, work, signal);
+  }
+
+  /** A read of the blob differed: no read of it succeeds until it was read once more. */
+  #suspect(digest: Digest): void {
+    this.#verified.forget(digest);
+    this.#suspects.add(digest.hex);
+    // Started at once, so that the blob is marked even if nobody asks for it again. If the store
+    // fails meanwhile, the next read tries again.
+    this.#readAgain(digest, undefined).catch(() => null);
+  }
+
+  #readAgain(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
+    return this.#secondReads.run(digest.hex, (abandoned) => this.#judgeSuspect(digest, abandoned), signal);
+  }
+
+  async #judgeSuspect(digest: Digest, signal: AbortSignal): Promise<void> {
+    const reading = await this.#readWhole(digest, { signal, bypassCache: true });
+    if (reading?.isIntact === false) {
+      const { damage } = reading;
+      this.#log(
+        `a stored file is damaged and is no longer served: ${digest.toString()} ${describeDamage(damage)}. Upload it again`,
+      );
+      await this.#marks.add(digest, damage);
+    } else if (reading !== null) {
+      this.#log(`a read of ${digest.toString()} differed from the stored bytes, which are right: it is sent again`);
+    }
+    this.#suspects.delete(digest.hex);
+  }
+
+  async #readWhole(digest: Digest, options: OpenOptions, bytesPerSecond?: number): Promise<Reading | null> {
+    const reading = await readWhole(this.#store, digest, { ...options, bytesPerSecond });
+    if (reading?.isIntact === true) this.#remember(digest, reading.identity);
+    return reading;
+  }
+}
+
+function timer(ms: number): Disposable & { readonly elapsed: Promise<null> } {
+  const { promise: elapsed, resolve } = Promise.withResolvers<null>();
+  const timeout = setTimeout(() => resolve(null), ms);
+  return { elapsed, [Symbol.dispose]: () => clearTimeout(timeout) };
+}
+
+function changesInTransit(): FixityError {
+  return new FixityError(
+    "store-unavailable",
+    "The file was received from the store with wrong bytes several times, although it is stored intact.",
+  );
+}
