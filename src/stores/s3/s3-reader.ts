@@ -1,9 +1,10 @@
 import type { Readable } from "node:stream";
+import type { BlobIdentity } from "../../core/blob-stat.ts";
 import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader, OpenOptions } from "../../core/store.ts";
 import type { S3Client } from "./api/client.ts";
-import { getObject, headObject } from "./api/objects.ts";
+import { getObject, headObject, objectIdentity } from "./api/objects.ts";
 import { failedWith, S3Error } from "./api/s3-error.ts";
 import type { S3Download } from "./api/transport.ts";
 import { toFixityError } from "./store-error.ts";
@@ -33,13 +34,14 @@ export async function openObject(
     if (failedWith(error, 416)) return refuseRange(client, key, range, signal);
     throw error;
   }
-  const { size, span } = extentOf(download);
+  const copy = copyIn(download);
+  const { size, span } = copy;
   const expected = ByteRange.resolve(range, size);
   if (span.start !== expected.start || span.end !== expected.end) {
     discard(download.body);
     throw new S3Error({ operation: OPERATION, status: download.status, detail: "the response has another range" });
   }
-  return new S3Reader(download.body, { size, span }, { client, key, signal });
+  return new S3Reader(download.body, copy, { client, key, signal });
 }
 
 /** A refusal states the blob's size, which takes a HEAD. */
@@ -55,20 +57,26 @@ async function refuseRange(
   throw new S3Error({ operation: OPERATION, status: 416, detail: "a satisfiable range was refused" });
 }
 
-interface Extent {
+/** The copy of an object that a response has. */
+interface Copy {
   /** Bytes of the whole object. */
   readonly size: number;
   /** Which of them the response has. */
   readonly span: ByteSpan;
+  readonly identity: BlobIdentity | null;
 }
 
 /** RFC 9110, section 14.4. */
-function extentOf({ status, header, body }: S3Download): Extent {
+function copyIn(download: S3Download): Copy {
+  const { status, header, body } = download;
+  const identity = objectIdentity(download);
   const length = Number(header("content-length") ?? Number.NaN);
   const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header("content-range") ?? "") ?? [];
-  if (status === 200 && Number.isSafeInteger(length)) return { size: length, span: { start: 0, end: length } };
+  if (status === 200 && Number.isSafeInteger(length)) {
+    return { size: length, span: { start: 0, end: length }, identity };
+  }
   if (status === 206 && total !== undefined) {
-    return { size: Number(total), span: { start: Number(first), end: Number(last) + 1 } };
+    return { size: Number(total), span: { start: Number(first), end: Number(last) + 1 }, identity };
   }
   discard(body);
   throw new S3Error({ operation: OPERATION, status, detail: "the response does not state which bytes it has" });
@@ -84,12 +92,14 @@ type Result = IteratorResult<Uint8Array, undefined>;
 /**
  * A blob that is read from S3. It delivers exactly the bytes of its span or fails: every byte is
  * counted, and a connection that ends early is replaced by another. Servers close connections that
- * stand still, and a slow reader makes one stand still. A blob never changes, so the read continues
- * where it broke off.
+ * stand still, and a slow reader makes one stand still. The read continues where it broke off, if
+ * the object is still the same copy. Its identity is compared, because not every server understands
+ * a conditional GET.
  */
 class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   readonly size: number;
   readonly span: ByteSpan;
+  readonly identity?: BlobIdentity;
   readonly #client: S3Client;
   readonly #key: string;
   readonly #signal: AbortSignal | undefined;
@@ -101,11 +111,12 @@ class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
 
   constructor(
     body: Readable,
-    { size, span }: Extent,
+    { size, span, identity }: Copy,
     source: { readonly client: S3Client; readonly key: string; readonly signal: AbortSignal | undefined },
   ) {
     this.size = size;
     this.span = span;
+    if (identity !== null) this.identity = identity;
     this.#client = source.client;
     this.#key = source.key;
     this.#signal = source.signal;
@@ -174,9 +185,11 @@ class S3Reader implements BlobReader, AsyncIterator<Uint8Array, undefined> {
   async #reopen(): Promise<Readable> {
     const rest = { start: this.#position, end: this.span.end };
     const download = await getObject(this.#client, this.#key, ByteRange.over(rest).toString(), this.#signal);
-    const { size, span } = extentOf(download);
-    if (size === this.size && span.start === rest.start && span.end === rest.end) return download.body;
+    const { size, span, identity } = copyIn(download);
+    const isWanted = size === this.size && span.start === rest.start && span.end === rest.end;
+    if (isWanted && (identity ?? undefined) === this.identity) return download.body;
     discard(download.body);
+    if (isWanted) throw new FixityError("store-unavailable", "The stored blob was replaced while it was read.");
     throw new FixityError("blob-damaged", "The stored blob has changed while it was read.");
   }
 

@@ -120,7 +120,9 @@ export class S3Store implements BlobStore, Diagnosable {
     options.signal?.throwIfAborted();
     return withStoreErrors(async () => {
       const found = await headObject(this.#client, this.#layout.blob(digest), options);
-      return found && { digest, size: found.size, modified: found.modified };
+      if (found === null) return null;
+      const { size, modified, identity } = found;
+      return { digest, size, modified, ...(identity !== null && { identity }) };
     });
   }
 

@@ -1,7 +1,7 @@
 import type { CallOptions, S3Client, S3Request } from "./client.ts";
 import { entityTag, expectRoot, expectTag, failedWith, S3Error } from "./s3-error.ts";
-import type { Payload } from "./signer.ts";
-import type { S3Download, S3Response } from "./transport.ts";
+import { type Payload, sha256Hex } from "./signer.ts";
+import type { ResponseHead, S3Download, S3Response } from "./transport.ts";
 
 const OCTET_STREAM = "application/octet-stream";
 
@@ -16,6 +16,25 @@ export interface ObjectMetadata {
 /** What HeadObject reports. */
 export interface ObjectHead extends ObjectMetadata {
   readonly contentType: string;
+  /** See {@link objectIdentity}. */
+  readonly identity: string | null;
+}
+
+const MAX_IDENTITY_LENGTH = 200;
+
+/**
+ * What tells one copy of an object from another: the version id in a bucket with versioning, and
+ * otherwise entity tag and time, since the same bytes have the same tag. Whole seconds are the
+ * resolution of that time. At most 200 characters. `null` if the response has neither.
+ */
+export function objectIdentity({ header }: ResponseHead): string | null {
+  const version = header("x-amz-version-id");
+  const etag = entityTag(header("etag"));
+  // A bucket whose versioning is suspended gives every new copy the version "null".
+  const isVersioned = version !== null && version !== "" && version !== "null";
+  if (!isVersioned && etag === null) return null;
+  const identity = isVersioned ? `version ${version}` : `${etag} ${header("last-modified") ?? ""}`;
+  return identity.length <= MAX_IDENTITY_LENGTH ? identity : sha256Hex([Buffer.from(identity)]);
 }
 
 /** How an object is stored. */
@@ -84,11 +103,13 @@ export function copySource(client: S3Client, key: string): string {
   return `/${client.bucket}/${key}`;
 }
 
-function readHead({ status, header }: S3Response): ObjectHead {
+function readHead(response: S3Response): ObjectHead {
+  const { status, header } = response;
   const size = Number(header("content-length") ?? Number.NaN);
   const modified = new Date(header("last-modified") ?? Number.NaN);
   if (Number.isSafeInteger(size) && !Number.isNaN(modified.getTime())) {
-    return { size, modified, etag: entityTag(header("etag")), contentType: header("content-type") ?? OCTET_STREAM };
+    const contentType = header("content-type") ?? OCTET_STREAM;
+    return { size, modified, contentType, etag: entityTag(header("etag")), identity: objectIdentity(response) };
   }
   throw new S3Error({
     operation: "HeadObject",
