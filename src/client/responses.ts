@@ -64,6 +64,9 @@ export function errorIn(response: WireResponse): FixityClientError {
   const problem = problemIn(text);
   const retryAfter = parseRetryAfter(field("retry-after"));
   if (problem === null) {
+    if (field("problem-code") === "blob-damaged") {
+      return new FixityClientError("blob-damaged", "The file on the server is damaged.", { status, final });
+    }
     const code = CODES_BY_STATUS[status] ?? "unexpected-answer";
     return new FixityClientError(code, `The server responded with status ${status}.`, {
       status,

@@ -328,7 +328,8 @@ export class ResumableUpload {
 
   /**
    * Creates an upload with the digest, which is complete at once because the server has the
-   * content. Drops the other one.
+   * content and has verified it. Drops the other one. Until then nothing is acknowledged: the
+   * response to `HEAD` states only that there is a file with this name.
    */
   async #claim(signal: AbortSignal): Promise<Receipt | null> {
     const response = await this.#requestCreation(signal);
@@ -337,7 +338,7 @@ export class ResumableUpload {
       await this.#remove(this.#url, signal);
       return receipt;
     }
-    // the content was removed in the meantime
+    // the content was removed in the meantime, is damaged, or was not verified in time
     await this.#remove(this.#locationIn(response), signal);
     this.#presence = "settled";
     const state = this.#state;

@@ -20,6 +20,7 @@ const EXPOSED = [
   "Content-Range",
   "ETag",
   "Location",
+  "Problem-Code",
   "Repr-Digest",
   "Retry-After",
   "Tus-Checksum-Algorithm",

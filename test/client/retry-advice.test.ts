@@ -3,6 +3,13 @@ import { test } from "node:test";
 import { errorIn } from "../../src/client/responses.ts";
 import { ERRORS, type RetryAdvice } from "../../src/core/errors.ts";
 
+test("a damaged file is recognised in a response without content, as to HEAD", () => {
+  const field = (name: string): string | null => (name === "problem-code" ? "blob-damaged" : null);
+  const error = errorIn({ status: 500, text: "", field });
+  assert.equal(error.code, "blob-damaged");
+  assert.equal(error.retryable, false);
+});
+
 /** What the client itself may try again. After `restart` it begins another upload, where that is safe. */
 const RETRYABLE: ReadonlySet<RetryAdvice> = new Set<RetryAdvice>(["later", "resend", "resume", "resize"]);
 
