@@ -5,7 +5,7 @@ import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
-import { checkDelegation, openStore } from "../settings/configured-store.ts";
+import { checkDelegation, openServerStore } from "../settings/configured-store.ts";
 import { collectPeriodically } from "./collections.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
@@ -65,7 +65,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   await checkDelegation(config);
   const log = createLog(config);
   for (const warning of accessWarnings(config)) log.warn(warning);
-  const store = await openStore(config, (message, error) => log.warn({ err: error }, message));
+  const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const stopping = new AbortController();
   try {
     // The processor loads the app while the disk is busy with the check.

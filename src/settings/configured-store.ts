@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
+import { cachedStore } from "../cache.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { diskStore } from "../disk.ts";
@@ -49,6 +50,20 @@ export async function openStore(config: Config, warn: (message: string, error?: 
   } catch (error) {
     throw error instanceof FixityError ? withSettingName(error) : error;
   }
+}
+
+/**
+ * The store of a server: {@link openStore}, with the configured cache for small blobs. Commands
+ * that work on a store read what is stored, so they have none.
+ *
+ * @throws as {@link openStore}
+ */
+export async function openServerStore(
+  config: Config,
+  warn: (message: string, error?: unknown) => void,
+): Promise<BlobStore> {
+  const store = await openStore(config, warn);
+  return config.cache === 0 ? store : cachedStore(store, { budget: config.cache });
 }
 
 /** Whether the folder of a configuration already holds a disk store. Creates nothing. */

@@ -51,6 +51,8 @@ export interface Settings {
   readonly interimResponses: "auto" | "yes" | "no";
   /** Milliseconds. */
   readonly redirectLifetime: number;
+  /** Bytes. */
+  readonly cache: number;
   /** Milliseconds. */
   readonly idleTimeout: number;
   /** Bytes per second. */
@@ -239,6 +241,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "auto",
     value: "auto|yes|no",
     help: "104 responses during uploads; auto: only if no proxy is detected, because nginx fails on them",
+  },
+  cache: {
+    env: "UPLOAD_CACHE",
+    kind: size,
+    defaultText: "64MiB",
+    value: "size",
+    help: "memory that keeps small files which are often read; 0 for none",
   },
   idleTimeout: {
     env: "UPLOAD_IDLE_TIMEOUT",
