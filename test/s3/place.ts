@@ -72,7 +72,11 @@ export class S3Place implements AsyncDisposable {
     const records = new Records(client, layout, new Conditions(client, layout, () => null));
     const names = await records.names();
     const isKept = (key: string) =>
-      key.startsWith(layout.blobs) || key === layout.collected || layout.uploadIdOf(key) !== null || names.has(key);
+      key.startsWith(layout.blobs) ||
+      key.startsWith(layout.documents) ||
+      key === layout.collected ||
+      layout.uploadIdOf(key) !== null ||
+      names.has(key);
     const objects = (await this.objects()).filter(({ key }) => !isKept(key));
     const uploads = (await this.uploads()).filter(({ uploadId }) => !names.has(uploadId));
     return objects.length + uploads.length;

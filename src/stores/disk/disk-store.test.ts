@@ -50,8 +50,8 @@ test("a store of an unknown layout version is refused, and nothing is written to
   }
 });
 
-test("nothing lists, verifies, collects or reports what lies under a reserved name", async () => {
-  await using store = diskStore({ root });
+test("nothing lists, verifies, collects or reports what other programs put beside documents and damaged bytes", async () => {
+  await using store = diskStore({ root, log: (message) => assert.fail(message) });
   await store.check();
   await keep(store, content(10));
   const digest = digestOf(content(20));
@@ -61,7 +61,8 @@ test("nothing lists, verifies, collects or reports what lies under a reserved na
     join(DEAD, "1"),
     join(UploadId.random().hex, "1.record"),
   ];
-  const paths = ["documents", "damaged"].flatMap((reserved) => names.map((name) => join(root, reserved, name)));
+  const paths = ["documents", "damaged"].flatMap((folder) => names.map((name) => join(root, folder, name)));
+  paths.push(join(root, "documents", "notes"), join(root, "documents", "marks", "notes"));
   for (const path of paths) {
     await mkdir(join(path, ".."), { recursive: true });
     await writeFile(path, content(20));
@@ -76,5 +77,6 @@ test("nothing lists, verifies, collects or reports what lies under a reserved na
   );
   assert.deepEqual(await Array.fromAsync(store.misplaced?.() ?? []), []);
   assert.equal(await fixity.verify(digest), null);
+  assert.deepEqual(await Array.fromAsync(store.documents?.list("marks/") ?? []), []);
   for (const path of paths) assert((await readFile(path)).equals(content(20)));
 });

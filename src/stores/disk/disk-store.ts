@@ -3,6 +3,7 @@ import { access } from "node:fs/promises";
 import { thisProcess } from "../../base/process-identity.ts";
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
+import type { DocumentStore } from "../../core/document-store.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { CommitOptions, Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
@@ -14,6 +15,7 @@ import { identityOf, openBlob, refuseDanglingLink, statBlob, statOf, walkBlobs, 
 import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
+import { DiskDocuments } from "./documents/disk-documents.ts";
 import { failedWith, FileSystem, toFixityError, withStoreErrors } from "./file-system.ts";
 import { assertKnownLayout, Layout } from "./layout.ts";
 import type { ResolvedDiskOptions } from "./options.ts";
@@ -36,11 +38,14 @@ import { SmallBlobs } from "./write-threads.ts";
  * | `uploads/<process>/` | creation and removal of an upload, halfway | that call; `collect`, once the process is dead |
  * | `damaged/<hex>-<ms>` | a commit that replaces damaged bytes: a second link to them | `collect`, after 30 days; `removeDamaged` |
  * | `uploads/wanted/<lease>` | a takeover that asks another process | that takeover; `collect`, once the holder is dead |
+ * | `documents/<collection>/<id>/` | the first `documents.write` of the name | `collect`, a day after `documents.remove` |
+ * | `documents/.<process>/` | creation of a document, halfway | that call; `collect`, once the process is dead |
  *
  * A write (`DiskStagedBlob`) gathers bytes (`BatchWriter`) into a staging file (`Staging`), which
  * is flushed (`FileSystem`) and gets its name among the blobs (`Publisher`). Many small blobs at
  * once go through threads (`SmallBlobs`). Resumable uploads (`DiskUploads`) append to a file of
- * their own, which becomes a blob by a second link.
+ * their own, which becomes a blob by a second link. Documents (`DiskDocuments`) share nothing with
+ * blobs but the file system.
  *
  * A crash leaves staging files and scratch folders under the name of the dead process, an
  * unfinished upload as its last save left it, and nothing else: a blob has its name only once its
@@ -53,6 +58,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly isLocal = true;
   readonly description: string;
   readonly uploads: UploadStore;
+  readonly documents: DocumentStore;
   readonly #options: ResolvedDiskOptions;
   readonly #layout: Layout;
   readonly #files: FileSystem;
@@ -60,6 +66,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   readonly #publisher: Publisher;
   readonly #smallBlobs: SmallBlobs;
   readonly #uploadFolders: UploadFolders;
+  readonly #documents: DiskDocuments;
   readonly #budget = new BatchBudget();
 
   constructor(options: ResolvedDiskOptions) {
@@ -86,6 +93,8 @@ export class DiskStore implements BlobStore, Diagnosable {
       budget: this.#budget,
       storeCopy: (bytes, digest, options) => this.#storeCopy(bytes, digest, options),
     });
+    this.#documents = new DiskDocuments(this.#layout, folders, this.#staging);
+    this.documents = this.#documents;
   }
 
   /**
@@ -203,6 +212,7 @@ export class DiskStore implements BlobStore, Diagnosable {
   async #collect(signal: AbortSignal | undefined): Promise<Collected> {
     const own = await this.#files.retryRemovals();
     await this.#uploadFolders.collect(signal);
+    await this.#documents.collect(signal);
     const ofTheDead = await this.#staging.collect(signal);
     await this.#publisher.damaged.collect(signal);
     return { staged: own.staged + ofTheDead.staged, bytes: own.bytes + ofTheDead.bytes };

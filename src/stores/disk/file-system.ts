@@ -53,7 +53,9 @@ export type LeftoverKind =
   | "a staging file"
   | "a file of an upload"
   | "a request for an upload"
-  | "a folder of an upload";
+  | "a folder of an upload"
+  | "a file of a document"
+  | "a folder of a document";
 
 /** The flush of a folder that is running, and the one that follows it. */
 interface FolderFlush {
@@ -235,7 +237,8 @@ export function folderFault(error: unknown): unknown {
 }
 
 async function removeNow(path: string, kind: LeftoverKind): Promise<void> {
-  if (kind === "a folder of an upload") return rm(path, { recursive: true, force: true });
+  if (kind === "a folder of an upload" || kind === "a folder of a document")
+    return rm(path, { recursive: true, force: true });
   try {
     await unlink(path);
   } catch (error) {

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { type Owner, ownerOf } from "../../base/process-identity.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
@@ -25,13 +26,14 @@ const LAYOUT_VERSION = 1;
  *         <id>/              one folder for each upload, named by its 32 hex digits (uploads/upload-folder.ts)
  *         wanted/            requests to holders to release an upload (uploads/upload-takeover.ts)
  *         <process>/         an upload that this process is creating or removing
- *       documents/           reserved for small texts with conditional writes
  *       damaged/             damaged bytes that a commit has replaced, for examination: not served
  *         <hex>-<ms>         the digest, and when they were replaced, in milliseconds since 1970
+ *       documents/           small texts with conditional writes: not served either
+ *         <collection>/<id>/ one folder for each document (documents/document-folder.ts)
+ *         .<process>/        a document that this process is creating
  *       layout-version       one number; absent means 1
  *
  * Everything must lie on one file system, because a file becomes a blob by a second link to it.
- * Nothing that lists, verifies or collects looks at the reserved name.
  */
 export class Layout {
   readonly root: string;
@@ -40,6 +42,7 @@ export class Layout {
   readonly uploads: string;
   readonly wanted: string;
   readonly damaged: string;
+  readonly documents: string;
   readonly versionFile: string;
   /** The modes with which all of it is created. */
   readonly modes: Modes;
@@ -55,6 +58,7 @@ export class Layout {
     this.uploads = join(root, "uploads");
     this.wanted = join(this.uploads, "wanted");
     this.damaged = join(root, "damaged");
+    this.documents = join(root, "documents");
     this.versionFile = join(root, "layout-version");
     this.modes = new Modes(this, group);
   }
@@ -86,6 +90,21 @@ export class Layout {
   /** The folder of an upload that a process is creating or removing. */
   scratch(name: string): string {
     return join(this.uploads, name);
+  }
+
+  /** The folder of a document. @param name one that `isDocumentName` accepts */
+  document(name: string): string {
+    return join(this.documents, ...name.split("/"));
+  }
+
+  /** The folder of a document that a process is creating. No collection has this name. */
+  documentScratch(name: string): string {
+    return join(this.documents, `.${name}`);
+  }
+
+  /** The process that has created a folder in `documents/`; `null` if it is not a scratch folder. */
+  ownerOfDocumentScratch(name: string): Owner | null {
+    return name.startsWith(".") ? ownerOf(name.slice(1)) : null;
   }
 
   /** The folder of a running store's staging files. */
@@ -165,6 +184,7 @@ interface Places {
   readonly blobs: string;
   readonly staging: string;
   readonly uploads: string;
+  readonly documents: string;
 }
 
 /** Folders of a store whose modes differ from those of a new store. */
@@ -216,7 +236,7 @@ export class Modes {
    * setting is missing: the commands must not lock the web server out.
    */
   async excess(): Promise<ModeExcess | null> {
-    const { root, blobs, staging, uploads } = this.#places;
+    const { root, blobs, staging, uploads, documents } = this.#places;
     const group = this.#group ?? this.gid;
     const expected = group === null ? PRIVATE_MODES : readableBy(group);
     const others: string[] = [];
@@ -225,6 +245,7 @@ export class Modes {
       [blobs, expected.blobFolder],
       [staging, expected.folder],
       [uploads, expected.folder],
+      [documents, expected.folder],
     ] as const) {
       const facts = await statOrNull(path);
       if (facts === null) continue;

@@ -202,7 +202,7 @@ export class Publisher {
 }
 
 /**
- * The folders that hold blobs and uploads. A blob is durable when its own entry is and so are the
+ * The folders that hold blobs, uploads and documents. A blob is durable when its own entry is and so are the
  * entries of all folders above it, up to the root of the file system: the entry of each folder is
  * in the one above, which has to be flushed after the folder was created. That is done once in the
  * life of a store, whichever process created them: another one may have created a folder a moment
@@ -232,6 +232,12 @@ export class Folders {
     await this.#layout.modes.mkdirs(this.#layout.uploads);
   }
 
+  /** Creates the folder of all documents, or of a collection of them. */
+  async createDocuments(path: string): Promise<void> {
+    this.#forgetAll();
+    await this.#layout.modes.mkdirs(path);
+  }
+
   /** Creates the folder of a blob. */
   async create(digest: Digest): Promise<void> {
     const path = this.#layout.fanOut(digest);
@@ -250,6 +256,13 @@ export class Folders {
   /** Makes durable which uploads there are. */
   settleUploads(): Promise<void> {
     return this.#settle(this.#layout.uploads, this.#layout.root);
+  }
+
+  /** Makes durable which documents there are in the folder of a collection. */
+  async settleDocuments(path: string): Promise<void> {
+    const { documents, root } = this.#layout;
+    const settled = this.#settle(path, documents);
+    await Promise.all([settled, this.#settled.has(documents) ? null : this.#settle(documents, root)]);
   }
 
   /** Makes durable what has been added to or removed from a blob's folder before this call. */

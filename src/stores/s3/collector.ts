@@ -14,6 +14,7 @@ import { abortMultipartUpload } from "./api/multipart.ts";
 import { deleteObject, headObject } from "./api/objects.ts";
 import { expectTag, failedWith } from "./api/s3-error.ts";
 import { payloadOf } from "./api/signer.ts";
+import { collectTombstone, isTombstoneSize } from "./documents.ts";
 import type { Layout } from "./layout.ts";
 import type { ServerCopier } from "./publish/server-copy.ts";
 import { isInUse } from "./send/multipart-upload.ts";
@@ -53,7 +54,8 @@ interface Walk {
  * Removes what dead processes left behind: multipart uploads and staged objects without activity
  * for a long time. It cannot see whether their owner is alive, but a living owner completes nothing
  * that was inactive for half as long (multipart-upload.ts), so no abort meets a completion.
- * Whatever the record of an upload names stays, however old it is.
+ * Whatever the record of an upload names stays, however old it is. Tombstones of documents are
+ * removed after the same time.
  */
 export class Collector {
   readonly #options: CollectorOptions;
@@ -80,12 +82,13 @@ export class Collector {
       await this.#collectObjects(this.#layout.staging, walk),
       await this.#collectObjects(this.#layout.uploads, walk),
     ];
+    await this.#collectTombstones(signal);
     return collected.reduce(sum, NONE_COLLECTED);
   }
 
   async #collectMultipartUploads(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NONE_COLLECTED;
-    for await (const { items, now } of listMultipartUploads(this.#client, prefix, signal)) {
+    for await (const { items, now } of listMultipartUploads(this.#client, prefix, { signal })) {
       for (const upload of items) {
         signal?.throwIfAborted();
         const isAlive = isInUse(upload.uploadId) || isInUse(upload.key);
@@ -136,7 +139,7 @@ export class Collector {
 
   async #collectObjects(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
     let total = NONE_COLLECTED;
-    for await (const { items, now } of listObjects(this.#client, prefix, signal)) {
+    for await (const { items, now } of listObjects(this.#client, prefix, { signal })) {
       for (const { key, size, modified } of items) {
         signal?.throwIfAborted();
         const owner = this.#layout.isStaging(key) ? key : this.#layout.recordOfTail(key);
@@ -149,6 +152,21 @@ export class Collector {
       }
     }
     return total;
+  }
+
+  /** Tombstones of documents are not half-written uploads, so they are not counted. */
+  async #collectTombstones(signal: AbortSignal | undefined): Promise<void> {
+    for await (const { items, now } of listObjects(this.#client, this.#layout.documents, { signal })) {
+      for (const { key, size, modified, etag } of items) {
+        signal?.throwIfAborted();
+        if (this.#layout.documentNameOf(key) === null || !isTombstoneSize(size)) continue;
+        if (!this.#isAbandoned(modified, now)) continue;
+        await this.#orNothing(async () => {
+          await collectTombstone(this.#client, key, etag);
+          return NONE_COLLECTED;
+        });
+      }
+    }
   }
 
   #isOwnKey(key: string): boolean {

@@ -76,8 +76,13 @@ export class Conditions {
   /** `performance.now()` until which a condition is omitted. */
   #ifAbsentOmittedUntil = -Infinity;
   #ifMatchOmittedUntil = -Infinity;
+  #ignoresIfAbsent = false;
+  #ignoresIfMatch = false;
   /** Resolves to whether the bucket refuses every `If-Match`. */
-  #proof: Promise<boolean> | null = null;
+  #ifMatchProof: Promise<boolean> | null = null;
+  /** Resolves to whether the bucket refuses every `If-None-Match: *`. */
+  #ifAbsentProof: Promise<boolean> | null = null;
+  #refusalTest: Promise<void> | null = null;
   readonly #warned = new Set<string>();
 
   constructor(client: S3Client, layout: Layout, log: Log) {
@@ -91,9 +96,14 @@ export class Conditions {
     return performance.now() >= this.#ifAbsentOmittedUntil;
   }
 
+  /** Whether `If-None-Match: *` is sent, and not known to be ignored. */
+  get enforcesIfAbsent(): boolean {
+    return this.usesIfAbsent && !this.#ignoresIfAbsent;
+  }
+
   /** Whether to send `If-Match`. */
   get usesIfMatch(): boolean {
-    return performance.now() >= this.#ifMatchOmittedUntil;
+    return performance.now() >= this.#ifMatchOmittedUntil && !this.#ignoresIfMatch;
   }
 
   /**
@@ -110,7 +120,10 @@ export class Conditions {
    */
   noteIfAbsentRefused(refusal: S3Error): void {
     this.#falseRefusals += 1;
-    if (!isUnsupported(refusal) && this.#falseRefusals < MAX_FALSE_REFUSALS) return;
+    if (isUnsupported(refusal) || this.#falseRefusals >= MAX_FALSE_REFUSALS) this.#noteIfAbsentUseless(refusal);
+  }
+
+  #noteIfAbsentUseless(refusal: S3Error): void {
     this.#falseRefusals = 0;
     this.#ifAbsentOmittedUntil = performance.now() + CONDITION_OMITTED_MS;
     this.#warn(
@@ -132,6 +145,32 @@ export class Conditions {
     return !this.usesIfMatch;
   }
 
+  /**
+   * Whether this bucket refuses every `If-None-Match: *`. To be called after it refused the
+   * condition although a read finds no object, at a key that other instances write to. If so, the
+   * condition is omitted for ten minutes.
+   */
+  async isIfAbsentUseless(refusal: S3Error): Promise<boolean> {
+    if (!this.usesIfAbsent) return true;
+    if (isUnsupported(refusal) || (await this.#refusesEveryIfAbsent())) this.#noteIfAbsentUseless(refusal);
+    return !this.usesIfAbsent;
+  }
+
+  /**
+   * Tests, once for this process, whether the bucket refuses conditions that do not hold. Some
+   * servers accept and ignore them; the object is then read before it is written. Costs four
+   * requests.
+   */
+  async testRefusals(): Promise<void> {
+    this.#refusalTest ??= this.#client
+      .retry({}, () => this.#withTestObject((key) => this.#findIgnored(key)))
+      .catch((error: unknown) => {
+        this.#refusalTest = null;
+        throw error;
+      });
+    return this.#refusalTest;
+  }
+
   #noteIfMatchUseless(refusal: S3Error): void {
     this.#ifMatchOmittedUntil = performance.now() + CONDITION_OMITTED_MS;
     this.#warn(
@@ -142,7 +181,7 @@ export class Conditions {
     );
   }
 
-  #warn(what: string, refusal: S3Error): void {
+  #warn(what: string, refusal: S3Error | null): void {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
     this.#log(`the bucket ${this.#client.bucket} at ${this.#client.endpoint.address} ${what}`, refusal);
@@ -150,34 +189,67 @@ export class Conditions {
 
   /** Uploads that need the proof at the same time share it. */
   async #refusesEveryIfMatch(): Promise<boolean> {
-    this.#proof ??= this.#client
-      .retry({}, () => this.#refusesItsOwnTag())
+    this.#ifMatchProof ??= this.#client
+      .retry({}, () => this.#withTestObject((key) => this.#refusesItsOwnTag(key)))
       .finally(() => {
-        this.#proof = null;
+        this.#ifMatchProof = null;
       });
-    return this.#proof;
+    return this.#ifMatchProof;
   }
 
-  /** Each request is sent once: a retry after a lost response would rightly be refused. */
-  async #refusesItsOwnTag(): Promise<boolean> {
+  async #refusesEveryIfAbsent(): Promise<boolean> {
+    this.#ifAbsentProof ??= this.#client
+      .retry({}, () => this.#withTestObject((key) => this.#isRefused(key, { "if-none-match": "*" })))
+      .finally(() => {
+        this.#ifAbsentProof = null;
+      });
+    return this.#ifAbsentProof;
+  }
+
+  /**
+   * Runs a test with a key that no other instance knows. Each request of it is sent once: a retry
+   * after a lost response would rightly be refused.
+   */
+  async #withTestObject<T>(test: (key: string) => Promise<T>): Promise<T> {
     const key = this.#layout.newStaging();
     const unprotect = protect(key);
     try {
-      const etag = await this.#put(key, "written", {});
-      for (const form of ["quoted", "bare"] as const) {
-        try {
-          await this.#put(key, `replaced, ${form}`, { "if-match": tagIn(form, etag) });
-          return false;
-        } catch (error) {
-          if (!mayRefuseCondition(error)) throw error;
-        }
-      }
-      return true;
+      return await test(key);
     } finally {
       await deleteObject(this.#client, key).catch((error: unknown) =>
         this.#log("an object that tested conditional writes could not be removed", error),
       );
       unprotect();
+    }
+  }
+
+  async #refusesItsOwnTag(key: string): Promise<boolean> {
+    const etag = await this.#put(key, "written", {});
+    for (const form of ["quoted", "bare"] as const) {
+      if (!(await this.#isRefused(key, { "if-match": tagIn(form, etag) }))) return false;
+    }
+    return true;
+  }
+
+  async #findIgnored(key: string): Promise<void> {
+    await this.#put(key, "written", {});
+    if (!(await this.#isRefused(key, { "if-none-match": "*" }))) {
+      this.#ignoresIfAbsent = true;
+      this.#warn(`ignores If-None-Match. ${IGNORED_MEANING}`, null);
+    }
+    if (!(await this.#isRefused(key, { "if-match": tagIn(this.form, OTHER_TAG) }))) {
+      this.#ignoresIfMatch = true;
+      this.#warn(`ignores If-Match. ${IGNORED_MEANING}`, null);
+    }
+  }
+
+  async #isRefused(key: string, condition: Readonly<Record<string, string>>): Promise<boolean> {
+    try {
+      await this.#put(key, `written with ${Object.keys(condition).join()}`, condition);
+      return false;
+    } catch (error) {
+      if (mayRefuseCondition(error)) return true;
+      throw error;
     }
   }
 
@@ -188,6 +260,13 @@ export class Conditions {
     return this.#client.callOnce(request, (response) => expectTag(operation, response));
   }
 }
+
+/** The entity tag of no object here. */
+const OTHER_TAG = `"${"0".repeat(32)}"`;
+
+const IGNORED_MEANING =
+  "fixity reads records of uploads and documents before it writes them instead: two servers that write the same one at " +
+  "the same moment may not notice each other";
 
 /** An entity tag in the form that a server reads in a condition. */
 export function tagIn(form: TagForm, etag: string): string {

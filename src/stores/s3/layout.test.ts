@@ -58,7 +58,23 @@ test("keys of other programs are not taken for keys of the store", () => {
   }
 });
 
-test("what lies under a reserved name is nothing that the store lists or collects", () => {
+test("documents have keys of their own, which lead back to their names", () => {
+  const layout = new Layout("a/");
+  assert.equal(layout.document("marks/x.y-z_0"), "a/documents/marks/x.y-z_0");
+  assert.equal(layout.documentNameOf("a/documents/marks/x.y-z_0"), "marks/x.y-z_0");
+  for (const key of [
+    "a/documents/",
+    "a/documents/marks/",
+    "a/documents/x",
+    "a/documents/a/b/c",
+    "documents/a/b",
+    "a/b",
+  ]) {
+    assert.equal(layout.documentNameOf(key), null, key);
+  }
+});
+
+test("what lies under the name of documents or a reserved name is nothing that the store takes for a blob or upload", () => {
   const layout = new Layout("a/");
   const id = UploadId.random();
   for (const reserved of ["a/documents/", "a/damaged/"]) {

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { Digest } from "../../core/digest.ts";
+import { isDocumentName } from "../../core/document-store.ts";
 import { UploadId } from "../../core/upload-id.ts";
 
 /**
- * The keys in a bucket. Keys are made only here, and only from digests, upload ids and random
- * bytes:
+ * The keys in a bucket. Keys are made only here, and only from digests, upload ids, names of
+ * documents and random bytes:
  *
  *     <keyPrefix>
  *       blobs/
@@ -18,11 +19,12 @@ import { UploadId } from "../../core/upload-id.ts";
  *         <32 hex digits>.tail-<32 hex digits>
  *                            its last bytes, if they do not fill a part; the record names the one that counts
  *       collected            modified at the end of the last complete collection (collector.ts)
- *       documents/           reserved for small texts with conditional writes
+ *       documents/
+ *         <collection>/<id>  a document, or a tombstone: a small text with its revision (documents.ts)
  *       damaged/             reserved for blobs that were moved out of the way
  *
  * Flat, because S3 partitions by any part of a key, and these are as good as random. Nothing that
- * lists, verifies or collects looks at the reserved names.
+ * lists, verifies or collects looks at the reserved name.
  */
 export class Layout {
   /** The prefix of all blobs. */
@@ -31,6 +33,8 @@ export class Layout {
   readonly staging: string;
   /** The prefix of all records and tails of uploads. */
   readonly uploads: string;
+  /** The prefix of all documents. */
+  readonly documents: string;
   /** The mark that a complete collection leaves. */
   readonly collected: string;
 
@@ -39,6 +43,7 @@ export class Layout {
     this.blobs = `${keyPrefix}blobs/`;
     this.staging = `${keyPrefix}tmp/`;
     this.uploads = `${keyPrefix}uploads/`;
+    this.documents = `${keyPrefix}documents/`;
     this.collected = `${keyPrefix}collected`;
   }
 
@@ -86,5 +91,16 @@ export class Layout {
   recordOfTail(key: string): string | null {
     const [, record] = /^(.*)\.tail-[0-9a-f]{32}$/.exec(key) ?? [];
     return record !== undefined && this.uploadIdOf(record) !== null ? record : null;
+  }
+
+  /** The key of a document, whose name {@link isDocumentName} accepts. */
+  document(name: string): string {
+    return this.documents + name;
+  }
+
+  /** The name of the document with this key; `null` for any other key. */
+  documentNameOf(key: string): string | null {
+    const name = key.startsWith(this.documents) ? key.slice(this.documents.length) : "";
+    return isDocumentName(name) ? name : null;
   }
 }

@@ -1,4 +1,5 @@
 import type { Digest } from "../../core/digest.ts";
+import type { DocumentStore } from "../../core/document-store.ts";
 import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
@@ -12,6 +13,7 @@ import { deleteObject, headObject } from "./api/objects.ts";
 import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
 import { Collector, S3CollectionMark } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
+import { S3Documents } from "./documents.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
@@ -30,7 +32,8 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  * ## Objects
  *
  * `layout.ts` draws the keys. In short: `blobs/<digest>` are the blobs, `tmp/…` is content whose
- * digest is not known yet, `uploads/…` are the records and tails of resumable uploads. Multipart
+ * digest is not known yet, `uploads/…` are the records and tails of resumable uploads,
+ * `documents/…` are documents and their tombstones (documents.ts). Multipart
  * uploads in progress exist at keys below `blobs/` and `tmp/`; S3 does not show them as objects.
  *
  * ## Upload paths
@@ -59,6 +62,7 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  * - A staged object is removed by its publisher after the copy was confirmed, or by the collector.
  * - A tail is removed by the holder that has replaced it in the record, or by the collector.
  * - A record is removed when the engine removes the upload. The record names nothing by then.
+ * - A document is removed when the service removes it, a tombstone by the collector a day later.
  * - A blob is removed by {@link remove} alone.
  *
  * ## After a crash
@@ -71,6 +75,7 @@ export class S3Store implements BlobStore, Diagnosable {
   readonly kind = "s3";
   readonly description: string;
   readonly uploads: UploadStore;
+  readonly documents: DocumentStore;
   readonly collectionMark: CollectionMark;
   readonly #options: ResolvedS3Options;
   readonly #client: S3Client;
@@ -95,6 +100,7 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#pool = pool;
     this.#publisher = publisher;
     this.#collector = new Collector({ copier, client, layout, records, abandonedAfter, log });
+    this.documents = new S3Documents(client, layout, conditions);
     this.collectionMark = new S3CollectionMark(client, layout, log);
     this.uploads = new S3Uploads({ client, layout, pool, publisher, records, options, limits: this.#partLimits });
   }
@@ -148,7 +154,7 @@ export class S3Store implements BlobStore, Diagnosable {
   async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
     signal?.throwIfAborted();
     try {
-      for await (const { items } of listObjects(this.#client, this.#layout.blobs, signal)) {
+      for await (const { items } of listObjects(this.#client, this.#layout.blobs, { signal })) {
         for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const digest = this.#layout.digestOf(key);

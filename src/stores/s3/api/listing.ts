@@ -1,4 +1,4 @@
-import type { S3Client, S3Request } from "./client.ts";
+import type { CallOptions, S3Client, S3Request } from "./client.ts";
 import type { MultipartId, Part } from "./multipart.ts";
 import type { ObjectMetadata } from "./objects.ts";
 import { entityTag, expectRoot, expectText, S3Error } from "./s3-error.ts";
@@ -30,16 +30,19 @@ export interface Page<T> {
   readonly now: Date | null;
 }
 
+/** How the requests of a listing are cancelled, and how long each is retried. */
+export type ListOptions = Pick<CallOptions, "signal" | "retryPolicy">;
+
 /** All objects whose keys begin with `prefix`, page by page, in the order of their keys. */
 export async function* listObjects(
   client: S3Client,
   prefix: string,
-  signal?: AbortSignal,
+  options: ListOptions = {},
 ): AsyncGenerator<Page<ListedObject>> {
   const operation = "ListObjectsV2";
   const first = { "list-type": "2", prefix };
   for (let query: Query | null = first; query !== null;) {
-    const { root, now } = await readPage(client, { operation, key: null, query, signal }, "ListBucketResult");
+    const { root, now } = await readPage(client, { operation, key: null, query, ...options }, "ListBucketResult");
     yield { items: root.children("Contents").map((element) => objectOf(operation, element)), now };
     query = nextQuery(root, query, { NextContinuationToken: "continuation-token" });
   }
@@ -49,12 +52,16 @@ export async function* listObjects(
 export async function* listMultipartUploads(
   client: S3Client,
   prefix: string,
-  signal?: AbortSignal,
+  options: ListOptions = {},
 ): AsyncGenerator<Page<ListedMultipartUpload>> {
   const operation = "ListMultipartUploads";
   const first = { uploads: "", prefix };
   for (let query: Query | null = first; query !== null;) {
-    const { root, now } = await readPage(client, { operation, key: null, query, signal }, "ListMultipartUploadsResult");
+    const { root, now } = await readPage(
+      client,
+      { operation, key: null, query, ...options },
+      "ListMultipartUploadsResult",
+    );
     yield { items: root.children("Upload").map((element) => multipartUploadOf(operation, element)), now };
     query = nextQuery(root, query, { NextKeyMarker: "key-marker", NextUploadIdMarker: "upload-id-marker" });
   }
@@ -64,19 +71,19 @@ export async function* listMultipartUploads(
 export async function* listParts(
   client: S3Client,
   { key, uploadId }: MultipartId,
-  signal?: AbortSignal,
+  options: ListOptions = {},
 ): AsyncGenerator<Page<ListedPart>> {
   const operation = "ListParts";
   const first = { uploadId };
   for (let query: Query | null = first; query !== null;) {
-    const { root, now } = await readPage(client, { operation, key, query, signal }, "ListPartsResult");
+    const { root, now } = await readPage(client, { operation, key, query, ...options }, "ListPartsResult");
     yield { items: root.children("Part").map((element) => partOf(operation, element)), now };
     query = nextQuery(root, query, { NextPartNumberMarker: "part-number-marker" });
   }
 }
 
 type Query = Readonly<Record<string, string>>;
-type PageRequest = Pick<S3Request, "operation" | "key" | "query" | "signal">;
+type PageRequest = Pick<S3Request, "operation" | "key" | "query" | keyof ListOptions>;
 
 async function readPage(client: S3Client, request: PageRequest, name: string) {
   return client.call({ ...request, method: "GET" }, (response) => ({

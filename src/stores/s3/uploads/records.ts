@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { forEachConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { StageOptions } from "../../../core/staged-blob.ts";
@@ -7,10 +6,14 @@ import type { S3Client } from "../api/client.ts";
 import { listObjects } from "../api/listing.ts";
 import type { MultipartId, Part } from "../api/multipart.ts";
 import { deleteObject, headObject } from "../api/objects.ts";
-import { Retrier } from "../api/retry.ts";
-import { expectTag, failedWith, type S3Error } from "../api/s3-error.ts";
-import { payloadOf } from "../api/signer.ts";
-import { type Conditions, mayRefuseCondition, tagIn } from "../conditions.ts";
+import {
+  ConditionalObjects,
+  newRevision,
+  type NotWritten,
+  type StoredState,
+  type Written,
+} from "../conditional-object.ts";
+import type { Conditions } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
 import type { PartLimits } from "../send/part-writer.ts";
 
@@ -115,8 +118,9 @@ export function endedState(state: RecordState, ended: "concluded" | "removed", t
   };
 }
 
+/** A new token of a holder, or a new revision. */
 export function newToken(): string {
-  return randomBytes(16).toString("hex");
+  return newRevision();
 }
 
 /**
@@ -152,50 +156,44 @@ export function parseState(text: string): RecordState {
 }
 
 /** A record as it was read. */
-export interface StoredRecord {
-  readonly state: RecordState;
-  readonly etag: string;
-}
+export type StoredRecord = StoredState<RecordState>;
 
-/** The result of a conditional write. */
-export type Replaced =
-  | { readonly isWritten: true; readonly etag: string }
-  /** Another writer has replaced the record, or removed it. */
-  | { readonly isWritten: false; readonly current: StoredRecord | null };
+/**
+ * The result of a conditional write. If it is not written, another writer has replaced the record,
+ * or removed it.
+ */
+export type Replaced = Written | NotWritten<RecordState>;
 
 /** Records that {@link Records.names} reads at the same time. */
 const CONCURRENT_READS_MAX = 16;
 
 /**
- * The records of uploads. Only the writer that has read a record last replaces it (`If-Match`), so
- * of two instances that hold an upload one is fenced off. Where the server never meets the
- * condition, the record is read again before it is replaced, which leaves a gap between the two. A
- * server that accepts the condition and ignores it cannot be recognized here; `fixity doctor`
- * reports it.
+ * The records of uploads. Only the writer that has read a record last replaces it, so of two
+ * instances that hold an upload one is fenced off. Where the server never meets the condition, the
+ * record is read again before it is replaced, which leaves a gap between the two. A server that
+ * accepts the condition and ignores it is recognized only once this process has written a document
+ * under a condition; `fixity doctor` reports it.
  */
 export class Records {
   readonly #client: S3Client;
   readonly #layout: Layout;
   readonly #conditions: Conditions;
+  readonly #objects: ConditionalObjects<RecordState>;
 
   constructor(client: S3Client, layout: Layout, conditions: Conditions) {
     this.#client = client;
     this.#layout = layout;
     this.#conditions = conditions;
+    this.#objects = new ConditionalObjects(client, conditions, {
+      contentType: "application/json",
+      format: formatState,
+      parse: parseState,
+    });
   }
 
   /** `null` if there is none. */
   async read(id: UploadId, signal?: AbortSignal): Promise<StoredRecord | null> {
-    const request = { operation: "GetObject", method: "GET", key: this.#layout.record(id), signal };
-    try {
-      return await this.#client.call(request, (answer) => ({
-        etag: expectTag(request.operation, answer),
-        state: parseState(answer.text),
-      }));
-    } catch (error) {
-      if (failedWith(error, 404) && error.code !== "NoSuchBucket") return null;
-      throw error;
-    }
+    return this.#objects.read(this.#layout.record(id), { signal });
   }
 
   /** The entity tag alone. */
@@ -209,18 +207,13 @@ export class Records {
    * @returns its entity tag; `null` if there is a record already
    */
   async create(id: UploadId, state: RecordState): Promise<string | null> {
-    const conditions = this.#conditions;
-    const written = conditions.usesIfAbsent ? await this.#put(id, state, { "if-none-match": "*" }) : null;
-    if (typeof written === "string") {
-      conditions.noteIfAbsentMet();
-      return written;
-    }
-    const current = await this.read(id);
-    // The answer to the first attempt may have been lost.
-    if (current !== null) return current.state.revision === state.revision ? current.etag : null;
+    const key = this.#layout.record(id);
+    const outcome = await this.#objects.create(key, state);
+    if (outcome.isWritten) return outcome.etag;
+    if (outcome.current !== null) return null;
     // The id is random and no client knows it yet, so no other writer can interfere.
-    const etag = await this.#putUnconditionally(id, state);
-    if (written !== null) conditions.noteIfAbsentRefused(written);
+    const etag = await this.#objects.write(key, state);
+    if (outcome.refusal !== null) this.#conditions.noteIfAbsentRefused(outcome.refusal);
     return etag;
   }
 
@@ -231,30 +224,7 @@ export class Records {
    *   revision
    */
   async replace(id: UploadId, etag: string, state: RecordState): Promise<Replaced> {
-    const conditions = this.#conditions;
-    const retrier = new Retrier(this.#client.retryLimits, { closed: this.#client.closed });
-    while (conditions.usesIfMatch) {
-      const first = conditions.form;
-      let refusal: S3Error | null = null;
-      for (const form of [first, first === "quoted" ? "bare" : "quoted"] as const) {
-        const written = await this.#put(id, state, { "if-match": tagIn(form, etag) });
-        if (typeof written === "string") {
-          conditions.form = form;
-          return { isWritten: true, etag: written };
-        }
-        const current = await this.read(id);
-        // The answer to an attempt was lost.
-        if (current?.state.revision === state.revision) return { isWritten: true, etag: current.etag };
-        if (current?.etag !== etag) return { isWritten: false, current };
-        refusal = written;
-      }
-      // As far as a read shows, the condition holds, and the server refuses it in both forms.
-      if (refusal === null || (await conditions.isIfMatchUseless(refusal))) break;
-      if (!(await retrier.waitToRetry(refusal))) throw refusal;
-    }
-    const current = await this.read(id);
-    if (current?.etag !== etag) return { isWritten: false, current };
-    return { isWritten: true, etag: await this.#putUnconditionally(id, state) };
+    return this.#objects.replace(this.#layout.record(id), etag, state);
   }
 
   /** Removes a record, even if a holder has the upload. */
@@ -270,7 +240,7 @@ export class Records {
    */
   async names(signal?: AbortSignal): Promise<ReadonlySet<string>> {
     const names = new Set<string>();
-    for await (const { items } of listObjects(this.#client, this.#layout.uploads, signal)) {
+    for await (const { items } of listObjects(this.#client, this.#layout.uploads, { signal })) {
       const ids = items.map(({ key }) => this.#layout.uploadIdOf(key)).filter((id) => id !== null);
       await forEachConcurrent(ids, CONCURRENT_READS_MAX, async (id) => {
         const state = (await this.read(id, signal))?.state;
@@ -279,27 +249,5 @@ export class Records {
       });
     }
     return names;
-  }
-
-  /** @returns the entity tag, or why the condition was refused */
-  async #put(id: UploadId, state: RecordState, condition: Readonly<Record<string, string>>): Promise<string | S3Error> {
-    const operation = "PutObject";
-    const body = payloadOf(formatState(state));
-    const headers = { "content-type": "application/json", ...condition };
-    const request = { operation, method: "PUT", key: this.#layout.record(id), headers, body };
-    try {
-      return await this.#client.call(request, (answer) => expectTag(operation, answer));
-    } catch (error) {
-      if (Object.keys(condition).length === 0) throw error;
-      // AWS answers 404 to If-Match if there is no object.
-      if (mayRefuseCondition(error) || (failedWith(error, 404) && error.code !== "NoSuchBucket")) return error;
-      throw error;
-    }
-  }
-
-  async #putUnconditionally(id: UploadId, state: RecordState): Promise<string> {
-    const written = await this.#put(id, state, {});
-    if (typeof written === "string") return written;
-    throw written;
   }
 }

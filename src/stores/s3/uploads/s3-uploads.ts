@@ -138,7 +138,7 @@ export class S3Uploads implements UploadStore {
     signal?.throwIfAborted();
     const { client, layout } = this.#options;
     try {
-      for await (const { items, now } of listObjects(client, layout.uploads, signal)) {
+      for await (const { items, now } of listObjects(client, layout.uploads, { signal })) {
         for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const id = layout.uploadIdOf(key);
