@@ -18,7 +18,10 @@ async function makePlace(durability: DurabilityLevel): Promise<ContractPlace> {
     abandon: async () => {
       spawnSync(process.execPath, [DYING_WRITER, folder.path], { stdio: "inherit" });
     },
-    leftovers: async () => (await folder.staged()).length + (await folder.uploadLeftovers()).length,
+    leftovers: async () => {
+      const left = [await folder.staged(), await folder.uploadLeftovers(), await folder.documentLeftovers()];
+      return left.flat().length;
+    },
     cleanup: async () => folder[Symbol.asyncDispose](),
   };
 }

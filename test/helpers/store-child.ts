@@ -17,6 +17,8 @@ export type Step =
   | { readonly do: "check" | "collect" | "staged" | "close" | "become-nobody" }
   | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
   | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] }
+  | { readonly do: "write-document"; readonly name: string; readonly text: string; readonly ifMatch?: string }
+  | { readonly do: "remove-document"; readonly name: string }
   | UploadStep;
 
 /** How a step went. */
@@ -40,6 +42,8 @@ const uploads = new UploadSteps(store, (what) => void writeSync(acknowledgements
 
 async function run(step: Step): Promise<unknown> {
   if (step.do === "upload") return uploads.run(step);
+  if (step.do === "write-document") return store.documents?.write(step.name, step.text, step);
+  if (step.do === "remove-document") return store.documents?.remove(step.name);
   if (step.do === "put-together") return Promise.all(step.seeds.map((seed) => put(content(step.size, seed))));
   return "size" in step ? runWith(content(step.size, step.seed), step.do) : runAlone(step.do);
 }

@@ -73,6 +73,22 @@ export class StoreFolder implements AsyncDisposable {
     return [...halves.map((name) => join(uploads, name)), ...(await filesIn(join(uploads, "wanted")))];
   }
 
+  /** The folder of a document. */
+  document(name: string): string {
+    return join(this.path, "documents", name);
+  }
+
+  /** Paths of everything in `documents/` that is neither a document's state nor the one text that counts. */
+  async documentLeftovers(): Promise<string[]> {
+    const files = await filesIn(join(this.path, "documents"));
+    const current = files
+      .filter((path) => /^\d+-written-/.test(basename(path)))
+      .map((path) => join(dirname(path), `${basename(path).replace("-written-", "-")}.text`));
+    const states = files.filter((path) => /^\d+-(?:written|removed)-[^.]+$/.test(basename(path)));
+    const known = new Set([...states.filter((path) => !path.includes("/documents/.")), ...current]);
+    return files.filter((path) => !known.has(path));
+  }
+
   /** Paths of the staging folders of all instances. */
   async instances(): Promise<string[]> {
     const staging = join(this.path, "staging");

@@ -38,7 +38,7 @@ export interface DocumentView {
   readonly current: DocumentToken | null;
   /** The texts in the folder: the current one, those that were superseded, and those to come. */
   readonly texts: readonly Version[];
-  /** How many files there are that are neither. */
+  /** How many other files there are. */
   readonly foreign: number;
 }
 
@@ -176,9 +176,12 @@ function viewOf(names: readonly string[]): DocumentView {
       texts.push({ generation: Number(ofText), name: text });
     } else if (name === undefined) {
       foreign += 1;
-    } else if (token === null || Number(ofToken) > token.generation) {
+    } else {
       // A listing during a rename may contain both names: the later one counts.
-      token = { generation: Number(ofToken), state: state as DocumentToken["state"], name };
+      if (token !== null) foreign += 1;
+      const generation = Number(ofToken);
+      const isLater = token === null || generation > token.generation;
+      if (isLater) token = { generation, state: state as DocumentToken["state"], name };
     }
   }
   const isWritten = token?.state === "written" && texts.some((text) => tagOf(text) === tagOf(token));
