@@ -24,7 +24,7 @@ export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
 export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
-export type { BlobSayings, PresignedUrl, PresignOptions } from "./core/presigning.ts";
+export type { BlobResponseFields, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
 export type {
   BlobReader,

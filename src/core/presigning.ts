@@ -2,12 +2,12 @@
 export interface PresignOptions {
   /** The longest validity of the URL in seconds: 1 to 604,800 (a week). */
   readonly lifetime: number;
-  /** What the responses state about the blob, whatever metadata the store itself has. */
-  readonly says: BlobSayings;
+  /** Fields of the responses, which take precedence over the metadata of the stored object. */
+  readonly responseFields: BlobResponseFields;
 }
 
-/** Values of response fields about a blob. */
-export interface BlobSayings {
+/** The values of response fields that describe a blob. */
+export interface BlobResponseFields {
   readonly contentType: string;
   readonly contentDisposition?: string;
   readonly cacheControl?: string;

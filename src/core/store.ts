@@ -84,8 +84,8 @@ export interface BlobStore extends AsyncDisposable {
 
   /**
    * A URL from which anybody can `GET` a blob, or one range of it, directly from the store. Only
-   * for stores that clients can reach. The response fields are those of `says`; the holder of the
-   * URL cannot change them, and the URL grants nothing else. It expires after `lifetime`, or
+   * for stores that clients can reach. The response has `responseFields`; the holder of the URL
+   * cannot change them, and the URL grants nothing else. It expires after `lifetime`, or
    * earlier with the credentials that signed it. The same URL may be returned for a while so that
    * caches recognise it. Computed without checking that the blob exists; if it does not, the URL
    * answers with an error.

@@ -1,12 +1,16 @@
+/**
+ * Uploaded files as code of pages. A file has the origin of the service, which is often that of a
+ * whole site. A script on that origin can do everything that its pages can, and a service worker
+ * keeps control of it. So files must not be loaded as code:
+ *
+ * - By default, types that browsers load as code are served as plain text. With `nosniff`, no
+ *   browser runs those.
+ * - Browsers state the destination of a fetch (Fetch Metadata, `Sec-Fetch-Dest`). Destinations for
+ *   which no file is meant are refused.
+ */
 import { FixityError } from "../core/errors.ts";
 import type { Link } from "../core/link.ts";
 import type { Exchange } from "./exchange.ts";
-
-// An uploaded file has the origin of the service, which is often that of a whole site. A script on that origin can do
-// everything that its pages can, and a service worker keeps control of it. So files must not be loaded as code:
-// - By default, types that browsers load as code are served as plain text. With `nosniff`, no browser runs those.
-// - Browsers state the destination of a fetch (Fetch Metadata, Sec-Fetch-Dest). Destinations that no file is meant for are
-//   refused.
 
 /** All types that browsers treat as JavaScript (WHATWG MIME Sniffing, "JavaScript MIME type"). */
 const JAVASCRIPT =

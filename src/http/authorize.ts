@@ -11,7 +11,7 @@ export type Action = "upload" | "read" | "delete";
  */
 export type Authorizer = (exchange: Exchange, action: Action) => Promise<void> | void;
 
-/** A 401 and its `WWW-Authenticate`, which every 401 must have (RFC 9110, section 15.5.2). */
+/** A 401 with its `WWW-Authenticate`, which every 401 must have (RFC 9110, section 15.5.2). */
 export class Unauthorized extends FixityError {
   /** How the client can authenticate: the value of `WWW-Authenticate`. */
   readonly challenge: string;
@@ -23,13 +23,13 @@ export class Unauthorized extends FixityError {
 }
 
 /**
- * The challenge of bearer tokens (RFC 6750, section 3), and of authorizers that throw
+ * The challenge for bearer tokens (RFC 6750, section 3), and the default for authorizers that throw
  * `unauthorized` without one.
  */
-const BEARER = "Bearer";
+const BEARER_CHALLENGE = "Bearer";
 
 /**
- * Asks an authorizer.
+ * Calls an authorizer.
  *
  * @throws FixityError whatever it throws; an `unauthorized` as {@link Unauthorized}
  */
@@ -39,7 +39,7 @@ export async function authorize(authorizer: Authorizer, exchange: Exchange, acti
   } catch (error) {
     const lacksChallenge =
       error instanceof FixityError && error.code === "unauthorized" && !(error instanceof Unauthorized);
-    throw lacksChallenge ? new Unauthorized(error.message, BEARER, error) : error;
+    throw lacksChallenge ? new Unauthorized(error.message, BEARER_CHALLENGE, error) : error;
   }
 }
 
@@ -54,11 +54,11 @@ export function bearerTokens(tokens: readonly string[]): (exchange: Exchange, ac
   return (exchange, action) => {
     if (action === "read") return;
     const token = bearerToken(exchange.fields.get("authorization"));
-    if (token === null) throw new Unauthorized("Send a token: Authorization: Bearer <token>.", BEARER);
+    if (token === null) throw new Unauthorized("Send a token: Authorization: Bearer <token>.", BEARER_CHALLENGE);
     const print = fingerprint(token);
     let isKnown = false;
     for (const candidate of known) isKnown = timingSafeEqual(candidate, print) || isKnown;
-    if (!isKnown) throw new Unauthorized("The token is not valid here.", BEARER);
+    if (!isKnown) throw new Unauthorized("The token is not valid here.", BEARER_CHALLENGE);
   };
 }
 

@@ -160,13 +160,13 @@ class Redirector implements Delegate {
 
   async passOn({ digest, fields }: DelegatedBlob): Promise<Answer> {
     const contentDisposition = fields["Content-Disposition"];
-    const says = {
+    const responseFields = {
       contentType: fields["Content-Type"] ?? "",
       ...(contentDisposition !== undefined && { contentDisposition }),
       // The bytes never change, but this URL is of no use after it expires.
       cacheControl: `private, max-age=${this.#lifetimeSeconds}, immutable`,
     };
-    const { url, expires } = await this.#store.presign(digest, { lifetime: this.#lifetimeSeconds, says });
+    const { url, expires } = await this.#store.presign(digest, { lifetime: this.#lifetimeSeconds, responseFields });
     const remainingSeconds = Math.max(0, (expires.getTime() - Date.now()) / 1000);
     return {
       status: 307,
@@ -184,7 +184,7 @@ class Redirector implements Delegate {
   async origin(digest: Digest): Promise<string> {
     const { url } = await this.#store.presign(digest, {
       lifetime: this.#lifetimeSeconds,
-      says: { contentType: OCTET_STREAM },
+      responseFields: { contentType: OCTET_STREAM },
     });
     return new URL(url).origin;
   }
@@ -265,7 +265,7 @@ function filePath(store: FileStore, digest: Digest): string {
  * For an internal location that forwards requests to the store: path and query of a presigned URL.
  */
 async function presignedPath(store: PresigningStore, digest: Digest, contentType: string): Promise<string> {
-  const { url } = await store.presign(digest, { lifetime: INTERNAL_LIFETIME_SECONDS, says: { contentType } });
+  const { url } = await store.presign(digest, { lifetime: INTERNAL_LIFETIME_SECONDS, responseFields: { contentType } });
   const { pathname, search } = new URL(url);
   return pathname.slice(1) + search;
 }

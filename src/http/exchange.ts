@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { FixityError } from "../core/errors.ts";
 
 /**
- * One request and its answer, independent of any server's own types. The HTTP semantics are written
- * over these few types, once, and tested without sockets. An adapter (`http/adapters/`) turns a
+ * One request, independent of any server's own types. The HTTP semantics depend on these few types
+ * alone, so they exist once and can be tested without sockets. An adapter (`http/adapters/`) turns a
  * server's request into an {@link Exchange} and sends the {@link Answer}.
  */
 export interface Exchange {
@@ -101,7 +101,7 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
   return { ...answer, fields: { ...answer.fields, ...fields } };
 }
 
-const processId = randomBytes(5).toString("hex");
+const idPrefix = randomBytes(5).toString("hex");
 let serial = 0;
 
 /**
@@ -110,7 +110,7 @@ let serial = 0;
  */
 export function nextRequestId(): string {
   serial = (serial + 1) % Number.MAX_SAFE_INTEGER;
-  return `${processId}-${serial.toString(36)}`;
+  return `${idPrefix}-${serial.toString(36)}`;
 }
 
 /** How slow a sender may be. */
@@ -193,6 +193,7 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
     const { minBytesPerSecond, windowMs } = this.#limits;
     if (minBytesPerSecond === 0 || this.#windowWaitedMs + waitedMs < windowMs) return;
     if (this.#windowBytes < (minBytesPerSecond * windowMs) / 1000) return this.#stall("The bytes arrived too slowly.");
+    // A new window begins now, but `#settle` will add the whole wait of the pending read.
     this.#windowBytes = 0;
     this.#windowWaitedMs = -waitedMs;
   }

@@ -1,12 +1,12 @@
 /**
  * How a request travels.
  *
- * 1. An adapter (`adapters/`) makes an `Exchange` of a server's own request, with a body that is
- *    pulled and must not be too slow, and calls {@link Handler.handle}.
+ * 1. An adapter (`adapters/`) wraps a server's own request in an `Exchange`, whose body is pulled
+ *    and has a minimum rate, and calls {@link Handler.handle}.
  * 2. The handler counts the request against its client's share, and refuses it if its host or its
  *    origin is not allowed.
- * 3. `route.ts` finds what the path addresses and the row of its table that answers the method.
- *    `OPTIONS` and 405 follow from the same table.
+ * 3. `route.ts` maps the path to a resource, and resource and method to a row of its route table.
+ *    `OPTIONS` and 405 are derived from the same table.
  * 4. The embedder's `authorize` decides, before any content is read (`authorize.ts`).
  * 5. The row's function answers: `routes/` for plain requests, `resumable/` for the two resumable
  *    protocols. It parses header fields (`fields/`), forms (`form/`) and conditions
@@ -38,7 +38,7 @@ import { areSafe, crossSiteRefusal, isCrossSite, withCors } from "./origins.ts";
 import { failureOf, problemAnswer } from "./problem.ts";
 import type { AdmittedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
-import { RESUMABLE, versionRefusal } from "./resumable/tus.ts";
+import { TUS_RESUMABLE, versionRefusal } from "./resumable/tus.ts";
 import {
   allowedMethods,
   effectiveMethod,
@@ -112,7 +112,7 @@ export class Handler {
       answer = problemAnswer(failureOf(exchange, error));
     }
     // "in every request and response", so also for paths that are not an upload's
-    if (speaksTus(exchange)) answer = withFields(answer, RESUMABLE);
+    if (speaksTus(exchange)) answer = withFields(answer, TUS_RESUMABLE);
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
     return withCors(exchange, answer, this.#options.origins);
   }
@@ -169,7 +169,7 @@ export class Handler {
     return problemOrPage(exchange, refusal);
   }
 
-  /** Gives a request a place among the running work of the service, and answers it. */
+  /** Admits a request to the running work of the service, and answers it. */
   async #admit(exchange: Exchange, running: Running): Promise<Answer> {
     const { target } = exchange;
     // "applies to the server in general rather than to a specific resource" (RFC 9110, section
@@ -187,7 +187,7 @@ export class Handler {
     return await this.#route(request, resourceAt(path), running);
   }
 
-  /** Finds the row of the route table for a request, authorizes the request, and runs the row. */
+  /** Finds the route of a request, authorizes the request, and runs the route. */
   async #route(request: AdmittedRequest, resource: Resource | null, running: Running): Promise<Answer> {
     const { exchange, options } = request;
     if (resource === null) return problemOrPage(exchange, notFound());

@@ -11,7 +11,7 @@ import type { Answer, Exchange } from "./exchange.ts";
 export type AllowedOrigins = "*" | ReadonlySet<string>;
 
 /** Response fields that pages of other origins may read, in addition to the safelisted ones. */
-const EXPOSED = [
+const EXPOSED_FIELDS = [
   "Accept-Patch",
   "Accept-Ranges",
   "Content-Disposition",
@@ -40,8 +40,9 @@ const EXPOSED = [
 const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /**
- * Request fields with a meaning here that pages of other origins may send, in addition to the
- * safelisted ones. Other fields of a preflight are allowed as well, see {@link allowedFields}.
+ * Request fields that the service reads and pages of other origins may send, in addition to the
+ * safelisted ones. A preflight is also granted any other fields it asks for, see
+ * {@link allowedFields}.
  */
 const ALLOWED_FIELDS = [
   "Authorization",
@@ -100,7 +101,7 @@ export function withCors(exchange: Exchange, answer: Answer, origins: AllowedOri
       ...answer.fields,
       ...vary,
       "Access-Control-Allow-Origin": origins === "*" ? "*" : origin,
-      "Access-Control-Expose-Headers": EXPOSED,
+      "Access-Control-Expose-Headers": EXPOSED_FIELDS,
       ...(isPreflight(exchange) && {
         "Access-Control-Allow-Methods": ALLOWED_METHODS,
         "Access-Control-Allow-Headers": allowedFields(exchange),
@@ -141,7 +142,7 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
  */
 const MAX_ORIGIN_LENGTH = 300;
 
-/** The origins whose pages may make a browser change something here. */
+/** The origins whose pages may make a browser send requests that change something. */
 export interface TrustedOrigins {
   /** Origins that may use the service from a browser. */
   readonly origins: AllowedOrigins;

@@ -6,7 +6,7 @@ import { isForm, isTooLongContentType, MAX_MEDIA_FIELD_LENGTH } from "./fields/c
 const STORING_METHODS: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
 
 /**
- * Refuses content that is unusable as such, before any of it is read.
+ * Refuses content that cannot be stored, before any of it is read.
  *
  * @throws FixityError `invalid-field` for a media type that is too long; `content-already-read` if
  *   a body parser in front has read what was to be stored

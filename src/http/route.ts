@@ -26,7 +26,7 @@ import { mayBeName, postFile, putToLink, putToName, storeContent } from "./route
 import { uploadForm } from "./routes/upload-form.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
 
-/** What each kind of resource is found by. */
+/** The kinds of resources, and what identifies a resource of each kind. */
 interface Targets {
   /** The collection. With a trailing slash, its path accepts uploads only. */
   readonly collection: "" | "/";
@@ -49,7 +49,7 @@ export type Route = { [K in Kind]: RouteOn<K> }[Kind];
 interface RouteOn<K extends Kind> {
   readonly on: K;
   readonly method: string;
-  /** Which requests with this method; without it, all that no row above matches. */
+  /** Which requests with this method match; without it, all that no earlier row matches. */
   readonly when?: (request: AdmittedRequest) => boolean;
   /** What the request must be authorized for. */
   readonly action: Action;
@@ -160,7 +160,7 @@ export function effectiveMethod(exchange: Exchange): string {
   return override !== undefined && (speaksTus(exchange) || override === "OPTIONS") ? override : method;
 }
 
-/** Overrides are for resources of tus: links and names have the actual method. */
+/** The method for a resource. Overrides belong to tus, so they do not apply to links and names. */
 function methodOn(exchange: Exchange, kind: Kind): string {
   return kind === "link" || kind === "name" ? exchange.method : effectiveMethod(exchange);
 }
@@ -175,10 +175,12 @@ function tusFailure({ exchange }: AdmittedRequest, error: unknown): Answer {
 
 type UploadRoute = (request: AdmittedRequest, id: UploadId) => Promise<Answer>;
 
+/** A route that reads the state of an upload. */
 function reading(run: UploadRoute): RouteOn<"upload">["run"] {
   return async (request, id) => run(request, UploadId.parse(id));
 }
 
+/** A route that changes an upload, so its request may have preconditions. */
 function changing(run: UploadRoute): RouteOn<"upload">["run"] {
   return async (request, id) => {
     checkUploadPreconditions(request.exchange);

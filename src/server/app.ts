@@ -8,7 +8,7 @@ import { nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
-import { RESUMABLE } from "../http/resumable/tus.ts";
+import { TUS_RESUMABLE } from "../http/resumable/tus.ts";
 import type { Config } from "../settings/config.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
 import { Health } from "./health.ts";
@@ -59,7 +59,7 @@ export async function buildApp(
   app.addHook("onRequest", async (request, reply) => {
     void reply.headers(SAFETY);
     // tus requires this field in every response, also outside the uploads.
-    if (request.headers["tus-resumable"] !== undefined) void reply.headers(RESUMABLE);
+    if (request.headers["tus-resumable"] !== undefined) void reply.headers(TUS_RESUMABLE);
     if (!stopping.aborted) return;
     void reply.header("Connection", "close");
     throw shuttingDown();

@@ -97,17 +97,17 @@ export interface DrainLimits {
 const DRAIN_TIME_MS = 30_000;
 
 /** Before a connection is closed: all that matters is that the client can read the response. */
-const CLOSING: DrainLimits = { maxBytes: 256 * 1024 ** 2, timeMs: DRAIN_TIME_MS, silenceMs: 4_000 };
+const CLOSING_LIMITS: DrainLimits = { maxBytes: 256 * 1024 ** 2, timeMs: DRAIN_TIME_MS, silenceMs: 4_000 };
 
 /** On a connection that the response promised to keep: the client may use the whole time. */
-const KEEPING: DrainLimits = { ...CLOSING, silenceMs: DRAIN_TIME_MS };
+const KEEPING_LIMITS: DrainLimits = { ...CLOSING_LIMITS, silenceMs: DRAIN_TIME_MS };
 
 export function drainLimits(keeps: boolean): DrainLimits {
-  return keeps ? KEEPING : CLOSING;
+  return keeps ? KEEPING_LIMITS : CLOSING_LIMITS;
 }
 
-/** The most bytes of remaining content for which a connection is kept. */
-const KEPT_REST_MAX_BYTES = 64 * 1024;
+/** A connection with more remaining content than this is closed after the drain. */
+const KEEP_REST_MAX_BYTES = 64 * 1024;
 
 /** What decides whether a connection outlives an answer before the end of the content. */
 export interface EarlyAnswer {
@@ -130,7 +130,7 @@ export interface EarlyAnswer {
  */
 export function keepsConnection({ status, rest, awaitsContinue }: EarlyAnswer): boolean {
   if (status === 501) return false;
-  return rest === 0 || (rest <= KEPT_REST_MAX_BYTES && !awaitsContinue && status !== 408);
+  return rest === 0 || (rest <= KEEP_REST_MAX_BYTES && !awaitsContinue && status !== 408);
 }
 
 /** The time for which a socket without a parsable request is read after its last bytes. */
@@ -162,8 +162,8 @@ export function closeGracefully(socket: Socket, { text, hasContent }: { text?: s
   // An abandoned request may have left the socket paused.
   socket.resume();
   const { maxBytes, timeMs, silenceMs } = hasContent
-    ? CLOSING
-    : { ...CLOSING, timeMs: UNREADABLE_TIME_MS, silenceMs: UNREADABLE_TIME_MS };
+    ? CLOSING_LIMITS
+    : { ...CLOSING_LIMITS, timeMs: UNREADABLE_TIME_MS, silenceMs: UNREADABLE_TIME_MS };
   const start = performance.now();
   const before = socket.bytesRead;
   let seen = before;

@@ -17,9 +17,9 @@ export interface FixityPluginOptions extends HandlerOptions {
 }
 
 /**
- * The service as a Fastify plugin: registers the service's own prefix and leaves the rest of the
- * app alone. Hooks of the app (authentication, rate limits) run before fixity as for any route.
- * Fastify does not read the content.
+ * The service as a Fastify plugin: adds routes below the service's prefix and does not affect the
+ * rest of the app. Hooks of the app (authentication, rate limits) run before fixity, as for any
+ * route. Fastify does not read the content.
  */
 export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fastify, plugin) => {
   const { fixity, closesWithApp = true, ...options } = plugin;

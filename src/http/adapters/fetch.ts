@@ -96,15 +96,15 @@ class FetchExchange implements Exchange {
 }
 
 /**
- * The content of a request. If the connection ends early, the upload is aborted. Read by the route,
- * then by a drain.
+ * The content of a request, read by the route and then by the drain. If the connection ends early,
+ * reads fail with `upload-aborted`.
  */
 class FetchBody implements AsyncIterableIterator<Uint8Array> {
   received = 0;
   readonly #stream: ReadableStream<Uint8Array> | null;
   readonly #length: number;
   #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
-  #isLeft = false;
+  #isDetached = false;
   #isEnded = false;
 
   constructor(stream: ReadableStream<Uint8Array> | null, length: string | null) {
@@ -126,18 +126,19 @@ class FetchBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   async next(): Promise<Result> {
-    if (this.#isLeft) throw new FixityError("upload-aborted", "The request was answered before its content was read.");
+    if (this.#isDetached)
+      throw new FixityError("upload-aborted", "The request was answered before its content was read.");
     return this.#next();
   }
 
   async return(): Promise<Result> {
-    this.#isLeft = true;
+    this.#isDetached = true;
     return { done: true, value: undefined };
   }
 
-  /** Takes the content away from the route, at whatever position, and returns the unread rest. */
+  /** Detaches the content from the route, at whatever position, and returns the unread rest. */
   rest(): { next(): Promise<Result> } {
-    this.#isLeft = true;
+    this.#isDetached = true;
     return { next: () => this.#next() };
   }
 
@@ -185,14 +186,14 @@ async function toResponse(
     await drain.answered();
     return new Response(null, init);
   }
-  return new Response(heldOpen(bytes, drain), {
+  return new Response(streamUntilDrained(bytes, drain), {
     ...init,
     headers: { ...headers, "Content-Length": String(bytes.length) },
   });
 }
 
 /** A stream of `bytes` that ends when the drain does. */
-function heldOpen(bytes: Uint8Array, drain: Drain): ReadableStream<Uint8Array> {
+function streamUntilDrained(bytes: Uint8Array, drain: Drain): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(bytes),
     async pull(controller) {

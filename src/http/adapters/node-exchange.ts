@@ -113,10 +113,10 @@ interface PendingRead {
 }
 
 /**
- * The content of a Node request as an async iterable. Nothing is read ahead: bytes that the
- * consumer has not pulled wait in the client, behind TCP's backpressure, and not in the memory of a
- * server with a thousand requests. The request's own iterator is unsuitable: it destroys the socket
- * when a loop exits early, so the client could not read the reason.
+ * The content of a Node request as an async iterable. Nothing is read ahead: backpressure keeps
+ * bytes that the consumer has not pulled in the client, and not in the memory of a server with a
+ * thousand requests. The request's own iterator is unsuitable: it destroys the socket when a loop
+ * exits early, so the client could not read the response.
  *
  * There are two consumers, one after the other: the route, by iterating, and after the answer the
  * drain, by {@link rest}.
@@ -131,7 +131,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
   #pending: PendingRead | null = null;
   #isStarted = false;
   #isPaused = false;
-  #isLeft = false;
+  #isDetached = false;
   #isEnded = false;
   #error: FixityError | null = null;
   #received = 0;
@@ -173,29 +173,29 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
 
   next(): Promise<Result> {
     // Never "done", which would make the part that was read look complete.
-    if (this.#isLeft) return Promise.reject(aborted("The request was answered before its content had been read."));
+    if (this.#isDetached) return Promise.reject(aborted("The request was answered before its content had been read."));
     return this.#next();
   }
 
   /**
-   * Stops reading without closing anything: the sender of the answer decides about the connection.
+   * Stops reading without closing anything: `sendAnswer` decides whether to keep the connection.
    */
   return(): Promise<Result> {
-    this.#leave();
+    this.#detach();
     return Promise.resolve(DONE);
   }
 
   /**
-   * Takes the content away from the route, at whatever position, and returns the unread rest. For
-   * the drain.
+   * Detaches the content from the route, at whatever position, and returns the unread rest. For the
+   * drain.
    */
   rest(): { next(): Promise<Result> } {
-    this.#leave();
+    this.#detach();
     return { next: () => this.#next() };
   }
 
-  #leave(): void {
-    this.#isLeft = true;
+  #detach(): void {
+    this.#isDetached = true;
     this.#queue = [];
     this.#pending?.reject(aborted("The request was answered while its content was being read."));
     this.#pending = null;
@@ -223,7 +223,7 @@ export class NodeBody implements AsyncIterableIterator<Uint8Array> {
     }
     this.#isStarted = true;
     // A client that has been answered must not get a 100.
-    if (!this.#isLeft) this.#onPull();
+    if (!this.#isDetached) this.#onPull();
     const request = this.#request;
     // A body parser has read an empty content.
     if (request.readableEnded) return this.#end();

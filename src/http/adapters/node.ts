@@ -30,8 +30,8 @@ export function nodeListener(handler: Handler): NodeListener {
 
 /** Answers one Node request. Never rejects. */
 export async function runNode(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // Node emits pipelined requests before the response to the first is out: one connection could
-  // open a thousand downloads.
+  // Node emits pipelined requests before it has sent the response to the first: one connection
+  // could open a thousand downloads.
   if (response.socket === null && !(await socketAssigned(response))) return;
   const started = performance.now();
   const exchange = new NodeExchange(request, response, {
@@ -64,7 +64,7 @@ export async function runNode(handler: Handler, request: IncomingMessage, respon
   });
 }
 
-/** Resolves when the preceding responses are out; with `false` if the connection ends before. */
+/** Resolves when all earlier responses have been sent; `false` if the connection ends before. */
 function socketAssigned(response: ServerResponse): Promise<boolean> {
   return new Promise((resolve) => {
     response.once("socket", () => resolve(true));
@@ -79,8 +79,8 @@ const awaitingContinue = new WeakSet<IncomingMessage>();
 const continueHandlers = new WeakMap<Server, Set<Handler>>();
 
 /**
- * Leaves `100 Continue` to fixity on its own paths, so that an upload that is refused or already
- * stored is answered before its content is sent. Without this, Node sends 100 by itself. Other
+ * Lets fixity send `100 Continue` on its own paths, so that an upload that is refused or already
+ * stored is answered before its content is sent. Without this, Node sends the 100 at once. Other
  * paths are not affected.
  */
 export function expectContinue(server: Server, { handler }: Pick<NodeListener, "handler">): void {
@@ -181,7 +181,7 @@ export async function sendAnswer(pending: PendingResponse, answer: Answer): Prom
   if (drain === null) {
     response.end(content);
   } else {
-    // Written before the response ends, so that the client can read it while it is still sending.
+    // Written now and ended later, so that the client can read it while it is still sending.
     if (content === undefined) response.flushHeaders();
     else response.write(content);
     endAfter(drain, pending);

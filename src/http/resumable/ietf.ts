@@ -29,18 +29,14 @@ export function wantsResumable({ fixity, exchange }: AdmittedRequest): boolean {
   return fixity.uploads !== null && parseBooleanField(exchange.fields.get("upload-complete")) !== null;
 }
 
-/**
- * "Upload Creation": an upload request like any other, whose `Upload-Complete` says that it may be
- * resumed.
- */
+/** "Upload Creation": an upload request like any other, made resumable by its `Upload-Complete`. */
 export async function createUpload(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
   const { fixity, exchange, client } = request;
   const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
-  const announced = announcedAppend(exchange, 0);
-  const content = appendContent(exchange, announced);
-  const digest = file.digest ?? content.digest;
-  if (content.digest?.equals(digest ?? content.digest) === false) {
+  const head = appendHead(exchange, 0);
+  const content = appendContent(exchange, head);
+  if (content.digest !== undefined && file.digest?.equals(content.digest) === false) {
     throw new FixityError("digest-mismatch", "The link and the digest field name different bytes.");
   }
   const { filename, type, extension } = file;
@@ -48,11 +44,11 @@ export async function createUpload(request: AdmittedRequest, file: FileToStore):
     filename,
     type,
     extension,
-    length: agreedLength(announced.lengths),
-    digest,
+    length: agreedLength(head.lengths),
+    digest: file.digest ?? content.digest,
     sha512: content.sha512,
     client,
-    first: announced,
+    first: head,
     keepsComplete: false,
   };
   const announceUpload = (created: UploadState): ResponseFields => {
@@ -61,13 +57,13 @@ export async function createUpload(request: AdmittedRequest, file: FileToStore):
     sendInterim(request, interop, fields);
     return fields;
   };
-  const hasContent = exchange.hasContent && (announced.announced !== 0 || content.whole === true);
-  if (!hasContent && !announced.completes) {
+  const hasContent = exchange.hasContent && (head.announced !== 0 || content.whole === true);
+  if (!hasContent && !head.completes) {
     const created = await uploads.create(creation);
     return hasEnded(created) ? endedAnswer(request, created) : openAnswer(created, 201, announceUpload(created));
   }
   return answerAppend(request, interop, {
-    announced,
+    head,
     content,
     status: 201,
     run: (options, onCreated) =>
@@ -93,10 +89,10 @@ export async function appendToUpload(request: AdmittedRequest, id: UploadId): Pr
       "Upload-Complete must state whether this is the end of the upload: ?1 or ?0.",
     );
   }
-  const announced = announcedAppend(request.exchange, offset);
+  const head = appendHead(request.exchange, offset);
   return answerAppend(request, interop, {
-    announced,
-    content: appendContent(request.exchange, announced),
+    head,
+    content: appendContent(request.exchange, head),
     status: interop.appendStatus,
     run: (options) => uploadsOf(request).append(id, options),
     fields: {},
@@ -108,7 +104,7 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
   const { exchange } = request;
   const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
-  refuseStrictly(exchange, interop);
+  refuseUploadFields(exchange, interop);
   const state = await uploads.find(id, exchange.signal);
   const { outcome } = state;
   if (outcome instanceof Error) return withFields(problemAnswer(outcome), { "Upload-Complete": formatBoolean(true) });
@@ -123,9 +119,9 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
 }
 
 /**
- * "Offset Retrieval" by `GET`, to whose content the draft gives no meaning. Once the upload has
- * become a file, a client that asks for JSON gets the response that completed the upload again, and
- * any other is redirected to the file.
+ * "Offset Retrieval" by `GET`, for which the draft defines no content. Once the upload has become a
+ * file, a client that asks for JSON gets the response that completed the upload again, and any
+ * other is redirected to the file.
  */
 export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
   const { exchange } = request;
@@ -143,7 +139,7 @@ export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promi
 
 /** "Upload Cancellation". */
 export async function cancelUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
-  refuseStrictly(request.exchange, interopOf(request.exchange.fields));
+  refuseUploadFields(request.exchange, interopOf(request.exchange.fields));
   await uploadsOf(request).cancel(id);
   return { status: 204, fields: {} };
 }
@@ -160,9 +156,10 @@ const PROTOCOL_FAILURES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * The answer to a failed creation: no upload exists. `Upload-Complete` says who refuses
- * ("Completeness"): `?1` the targeted resource, so that sending the rest is useless, `?0` the
- * upload protocol. Server errors are `?0` as well, because `?1` would forbid a retry.
+ * The answer to a failed creation: no upload exists. `Upload-Complete` tells the client what
+ * refused the request ("Completeness"): `?1` the targeted resource, so that sending the rest is
+ * useless, `?0` the upload protocol. Server errors are `?0` as well, because `?1` would forbid a
+ * retry.
  */
 export function creationFailureAnswer(request: AdmittedRequest, error: unknown): Answer {
   const answer = failureAnswer(request, error);
@@ -179,8 +176,8 @@ const LIMIT_FAILURES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * The answer to a failed request. It does not come from processing the whole upload unless `fields`
- * say so.
+ * The answer to a failed request: `Upload-Complete: ?0`, because the whole upload has not been
+ * processed, unless `fields` override it.
  */
 export function failureAnswer(request: AdmittedRequest, error: unknown, fields: ResponseFields = {}): Answer {
   const { exchange } = request;
@@ -198,17 +195,19 @@ export function uploadOptions({ fixity, exchange }: AdmittedRequest): ResponseFi
   return { "Upload-Limit": uploadLimit(fixity.uploads, interopOf(exchange.fields)), "Accept-Patch": PARTIAL_UPLOAD };
 }
 
-/** What a request states about its upload content. */
-interface AnnouncedAppend {
+/** What the header section of a request states about its upload content. */
+interface AppendHead {
   readonly offset: number;
+  /** Whether the content ends the upload. */
   readonly completes: boolean;
+  /** The length of the content; `undefined` if it is not announced. */
   readonly announced: number | undefined;
   /** The upload's length, as stated in up to two ways. */
   readonly lengths: readonly number[];
 }
 
 /** @throws as {@link announcedLength} does */
-function announcedAppend(exchange: Exchange, offset: number): AnnouncedAppend {
+function appendHead(exchange: Exchange, offset: number): AppendHead {
   const completes = parseBooleanField(exchange.fields.get("upload-complete")) ?? false;
   const announced = announcedLength(exchange);
   const stated = parseIntegerField(exchange.fields.get("upload-length"));
@@ -230,7 +229,7 @@ type AppendContent = Pick<AppendOptions, "source" | "whole" | "check" | "digest"
  * about the whole upload. If the content is meant to be the whole, both are about the upload, which
  * can then be resumed.
  */
-function appendContent(exchange: Exchange, { offset, completes }: AnnouncedAppend): AppendContent {
+function appendContent(exchange: Exchange, { offset, completes }: AppendHead): AppendContent {
   const isWhole = completes && offset === 0;
   const uploadFields = isWhole ? DIGEST_FIELDS : (["repr-digest"] as const);
   const contentFields = isWhole ? [] : (["content-digest"] as const);
@@ -250,7 +249,7 @@ function appendContent(exchange: Exchange, { offset, completes }: AnnouncedAppen
 }
 
 interface Append {
-  readonly announced: AnnouncedAppend;
+  readonly head: AppendHead;
   readonly content: AppendContent;
   /** The status if the upload stays open. */
   readonly status: 201 | 204;
@@ -264,7 +263,7 @@ async function answerAppend(request: AdmittedRequest, interop: Interop, append: 
   let durableOffset: number | null = null;
   try {
     const options: AppendOptions = {
-      ...append.announced,
+      ...append.head,
       ...append.content,
       excessEnds: true,
       onFailure: (offset) => (durableOffset = offset),
@@ -312,10 +311,11 @@ function endedAnswer(request: AdmittedRequest, { offset, outcome }: EndedUpload)
   return withFields(answer, { "Upload-Complete": formatBoolean(true), "Upload-Offset": String(offset) });
 }
 
-function refuseStrictly({ fields }: Exchange, { isStrict }: Interop): void {
+/** Refuses fields of upload content in a request without any, in the drafts that require it. */
+function refuseUploadFields({ fields }: Exchange, { refusesUploadFields }: Interop): void {
   const unexpected = ["upload-offset", "upload-complete", "upload-length"].find(
     (name) => fields.get(name) !== undefined,
   );
-  if (!isStrict || unexpected === undefined) return;
+  if (!refusesUploadFields || unexpected === undefined) return;
   throw new FixityError("invalid-field", `${unexpected} is not allowed in a request without upload content.`);
 }

@@ -3,13 +3,8 @@ import type { Fields } from "../exchange.ts";
 import { formatLimits, parseIntegerField } from "../fields/upload-fields.ts";
 import type { AdmittedRequest } from "../request.ts";
 
-/**
- * What differs on the wire between the drafts of the resumable upload protocol. A client is
- * answered in the version of its `Upload-Draft-Interop-Version`.
- */
-export interface Interop {
-  /** `null` if the request names none, as clients of the final RFC will not. */
-  readonly version: number | null;
+/** What differs on the wire between the drafts of the resumable upload protocol. */
+interface DraftRules {
   /** Whether appends must have the type `application/partial-upload`. */
   readonly requiresPartialType: boolean;
   /** The status of an append that does not complete the upload. */
@@ -20,35 +15,41 @@ export interface Interop {
    * Whether `Upload-Offset`, `Upload-Complete` and `Upload-Length` are refused in requests without
    * upload content.
    */
-  readonly isStrict: boolean;
+  readonly refusesUploadFields: boolean;
 }
 
-const LATEST: Omit<Interop, "version"> = {
+/** The rules for one client: those of the version in its `Upload-Draft-Interop-Version`. */
+export interface Interop extends DraftRules {
+  /** `null` if it is unknown or the request names none, as clients of the final RFC will not. */
+  readonly version: number | null;
+}
+
+const LATEST_RULES: DraftRules = {
   requiresPartialType: true,
   appendStatus: 204,
   ageLimitKey: "max-age",
-  isStrict: false,
+  refusesUploadFields: false,
 };
 
 /**
  * By interop version: 5 is draft -03, 6 is -04 and -05, 7 is -06 to -08, 8 is -09 to -11, 9 is -12
  * and later.
  */
-const VERSIONS: ReadonlyMap<number, Omit<Interop, "version">> = new Map([
-  [5, { requiresPartialType: false, appendStatus: 201, ageLimitKey: null, isStrict: true }],
-  [6, { requiresPartialType: true, appendStatus: 201, ageLimitKey: "expires", isStrict: true }],
-  [7, LATEST],
-  [8, LATEST],
-  [9, LATEST],
+const RULES_BY_VERSION: ReadonlyMap<number, DraftRules> = new Map([
+  [5, { requiresPartialType: false, appendStatus: 201, ageLimitKey: null, refusesUploadFields: true }],
+  [6, { requiresPartialType: true, appendStatus: 201, ageLimitKey: "expires", refusesUploadFields: true }],
+  [7, LATEST_RULES],
+  [8, LATEST_RULES],
+  [9, LATEST_RULES],
 ]);
 
 /**
- * The version of a request. An unknown one is answered like the latest, without interim responses.
+ * The rules for a request. An unknown version gets the latest rules, without interim responses.
  */
 export function interopOf(fields: Fields): Interop {
   const version = parseIntegerField(fields.get("upload-draft-interop-version"));
-  const known = version === null ? undefined : VERSIONS.get(version);
-  return known === undefined ? { version: null, ...LATEST } : { version, ...known };
+  const rules = version === null ? undefined : RULES_BY_VERSION.get(version);
+  return rules === undefined ? { version: null, ...LATEST_RULES } : { version, ...rules };
 }
 
 /**
@@ -66,7 +67,7 @@ export function uploadLimit(uploads: Uploads, { ageLimitKey }: Interop, expires?
   });
 }
 
-const UPLOAD_RESUMPTION_SUPPORTED = 104;
+const UPLOAD_RESUMPTION_SUPPORTED_STATUS = 104;
 
 /**
  * Request fields that proxies add. Their values are not trusted, but their presence reveals a
@@ -102,5 +103,8 @@ export function sendInterim(
 ): void {
   if (version === null || interimResponses === false) return;
   if (interimResponses === "auto" && PROXY_FIELDS.some((name) => exchange.fields.get(name) !== undefined)) return;
-  exchange.interim?.(UPLOAD_RESUMPTION_SUPPORTED, { "Upload-Draft-Interop-Version": String(version), ...fields });
+  exchange.interim?.(UPLOAD_RESUMPTION_SUPPORTED_STATUS, {
+    "Upload-Draft-Interop-Version": String(version),
+    ...fields,
+  });
 }

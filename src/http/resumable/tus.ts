@@ -24,9 +24,9 @@ import type { AdmittedRequest } from "../request.ts";
 import { announcedLength } from "../request-content.ts";
 import { noteOf, uploadFailureAnswer, uploadsOf } from "./upload-answers.ts";
 
-const VERSION = "1.0.0";
+const TUS_VERSION = "1.0.0";
 
-const EXTENSIONS = [
+const TUS_EXTENSIONS = [
   "creation",
   "creation-with-upload",
   "creation-defer-length",
@@ -43,13 +43,13 @@ export const OFFSET_OCTET_STREAM = "application/offset+octet-stream";
  * "The Tus-Resumable header MUST be included in every request and response except for OPTIONS
  * requests."
  */
-export const RESUMABLE: Readonly<Record<string, string>> = { "Tus-Resumable": VERSION };
+export const TUS_RESUMABLE: Readonly<Record<string, string>> = { "Tus-Resumable": TUS_VERSION };
 
 /** The refusal of a tus request of another version, or `null`. */
 export function versionRefusal({ fields }: Exchange): Answer | null {
-  if (fields.get("tus-resumable")?.trim() === VERSION) return null;
-  const error = new FixityError("unsupported-version", `Tus-Resumable must be ${VERSION}.`);
-  return withFields(problemAnswer(error), { "Tus-Version": VERSION });
+  if (fields.get("tus-resumable")?.trim() === TUS_VERSION) return null;
+  const error = new FixityError("unsupported-version", `Tus-Resumable must be ${TUS_VERSION}.`);
+  return withFields(problemAnswer(error), { "Tus-Version": TUS_VERSION });
 }
 
 /** `POST` to the collection ("Creation", "Creation With Upload"). */
@@ -62,7 +62,7 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
   }
   const announced = await firstLength(exchange);
   const first = { ...appendContent(exchange, 0), announced };
-  // Without content, nothing is appended that would run the check.
+  // An append would run the check, but without content there is none.
   if (announced === 0) first.check();
   const length = uploadLength(fields);
   if (length !== undefined) refuseTooLarge(length, uploads.limits.maxSize);
@@ -126,7 +126,7 @@ export async function appendToTusUpload(request: AdmittedRequest, id: UploadId):
   return stateAnswer(state, 204, {});
 }
 
-/** `DELETE` ("Termination"): removes the upload. A blob that it has become stays. */
+/** `DELETE` ("Termination"): removes the upload, but not the blob that a completed one has stored. */
 export async function terminateTusUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
   await uploadsOf(request).cancel(id);
   return { status: 204, fields: {} };
@@ -136,18 +136,18 @@ export async function terminateTusUpload(request: AdmittedRequest, id: UploadId)
 export function tusOptions({ fixity }: AdmittedRequest): Readonly<Record<string, string>> {
   if (fixity.uploads === null) return {};
   return {
-    ...RESUMABLE,
-    "Tus-Version": VERSION,
-    "Tus-Extension": EXTENSIONS,
+    ...TUS_RESUMABLE,
+    "Tus-Version": TUS_VERSION,
+    "Tus-Extension": TUS_EXTENSIONS,
     "Tus-Max-Size": String(fixity.maxSize),
     "Tus-Checksum-Algorithm": CHECKSUM_ALGORITHMS.join(","),
   };
 }
 
 /**
- * The length of a creation's content; `undefined` if it is not announced. An HTTP/2 client behind a
- * proxy sends even an empty creation in chunks, without the type of an append. So the content is
- * read up to its first byte before anything is created.
+ * The length of a creation's content; `undefined` if it is not announced. A proxy forwards even an
+ * empty creation of an HTTP/2 client in chunks, without the type of an append. So content without a
+ * length and type is read up to its first byte before anything is created.
  *
  * @throws FixityError `unsupported-media-type` for content of another type
  */

@@ -36,7 +36,7 @@ export async function uploadForm(request: AdmittedRequest): Promise<Answer> {
     if (announced.sha512 !== null && announced.sha256 === null) {
       throw new FixityError("unsupported-digest", "A digest in a form part must be sha-256.");
     }
-    let better: FormPart | null = null;
+    let replacement: FormPart | null = null;
     try {
       const receipt = await fixity.put(file.body, {
         filename: file.fileName,
@@ -47,16 +47,16 @@ export async function uploadForm(request: AdmittedRequest): Promise<Answer> {
         signal: exchange.signal,
         beforeCommit: async () => {
           // The whole form must have arrived, and be valid, before its file becomes a blob.
-          better = await files.next();
-          if (better !== null) throw secondFile();
+          replacement = await files.next();
+          if (replacement !== null) throw secondFile();
           content.check();
         },
       });
       return receiptAnswer(request, receipt);
     } catch (error) {
-      if (better === null) throw error;
-      // The staged part was a parameter and has been aborted.
-      file = better;
+      if (replacement === null) throw error;
+      // The staged part was a parameter, not the file: it has been aborted.
+      file = replacement;
     }
   }
 }
@@ -90,16 +90,7 @@ class FormFiles {
    */
   async next(): Promise<FormPart | null> {
     for (let part = await this.#form.next(); part !== null; part = await this.#form.next()) {
-      if (part.kind === "field") await this.#checkField(part);
-      else if (part.kind === "data" && (this.#chosen?.kind === "file" || !this.#isExpected(part)))
-        await this.#skip(part);
-      else if (await part.isEmpty()) {
-        // Browsers send an input without a chosen file as a file without a name.
-        if (part.fileName !== "" && this.#isExpected(part)) this.#empty ??= part;
-      } else if (part.kind === "data" && this.#chosen !== null) {
-        this.#isAmbiguous = true;
-        await this.#skip(part);
-      } else {
+      if (await this.#isCandidate(part)) {
         this.#assertExpected(part);
         if (this.#chosen?.kind === "file") throw secondFile();
         this.#chosen = part;
@@ -110,6 +101,30 @@ class FormFiles {
     if (this.#chosen !== null || this.#empty === null) return null;
     this.#chosen = this.#empty;
     return this.#chosen;
+  }
+
+  /** Whether a part may be the file. Reads parts that are not. */
+  async #isCandidate(part: FormPart): Promise<boolean> {
+    if (part.kind === "field") {
+      await this.#checkField(part);
+      return false;
+    }
+    const isParameter = part.kind === "data" && (this.#chosen?.kind === "file" || !this.#isExpected(part));
+    if (isParameter) {
+      await this.#skip(part);
+      return false;
+    }
+    if (await part.isEmpty()) {
+      // Browsers send an input without a chosen file as a file without a name.
+      if (part.fileName !== "" && this.#isExpected(part)) this.#empty ??= part;
+      return false;
+    }
+    if (part.kind === "data" && this.#chosen !== null) {
+      this.#isAmbiguous = true;
+      await this.#skip(part);
+      return false;
+    }
+    return true;
   }
 
   /** The error for a form without a file. */

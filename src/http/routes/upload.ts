@@ -1,7 +1,7 @@
 /**
  * Uploads whose content is the file itself: `POST` to the collection, `PUT` to a link, `PUT` to a
- * name. Each works out what is known about the file, then stores the content, either plainly or as
- * a resumable upload.
+ * name. Each derives what is known about the file from the request, then stores the content, either
+ * plainly or as a resumable upload.
  */
 import { TextDecoder } from "node:util";
 import type { BlobStat } from "../../core/blob-stat.ts";
@@ -172,7 +172,7 @@ export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: R
 }
 
 /** The part of a name before its first dot, if it can only be a mistyped or truncated digest. */
-const LIKE_A_DIGEST = /^[0-9a-f]{60,68}(?:\.|$)/i;
+const DIGEST_LOOKALIKE = /^[0-9a-f]{60,68}(?:\.|$)/i;
 
 /**
  * Whether a path segment, not decoded, may be a file's name. There are no folders, so a name has no
@@ -191,7 +191,7 @@ function nameIn(segment: string): string {
   if (/[\u0000-\u001f\u007f-\u009f]/.test(decoded)) throw invalidSegment("has control characters");
   const name = cleanFileName(decoded);
   if (name === null) throw invalidSegment("has no visible character");
-  if (LIKE_A_DIGEST.test(name) || decoded.includes(":")) {
+  if (DIGEST_LOOKALIKE.test(name) || decoded.includes(":")) {
     throw invalidSegment(
       "looks like a digest but is none. A link is 64 lower-case hex digits, optionally followed by a dot and an extension. " +
         "To store a file under any name, use POST with ?filename=",

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** The style sheet and the script of the pages, which contain them, and how a policy names them. */
+/** The style sheet and script that pages contain, and their sources for a policy. */
 export interface PageAssets {
   readonly style: string;
   readonly script: string;

@@ -23,7 +23,9 @@ function pathOf(store: BlobStore, folder: string, digest: Digest): string {
 }
 
 async function presigned(store: BlobStore, digest: Digest): Promise<PresignedUrl> {
-  return (await store.presign?.(digest, { lifetime: LIFETIME_SECONDS, says: RESPONSE_FIELDS })) ?? assert.fail();
+  return (
+    (await store.presign?.(digest, { lifetime: LIFETIME_SECONDS, responseFields: RESPONSE_FIELDS })) ?? assert.fail()
+  );
 }
 
 /** How other programs read blobs directly. */

@@ -138,15 +138,16 @@ export class S3Store implements BlobStore, Diagnosable {
   }
 
   /**
-   * `says` becomes part of what is signed ("GetObject" in the S3 API reference, `response-…`
+   * The signature covers `responseFields` ("GetObject" in the S3 API reference, `response-…`
    * parameters).
    */
-  async presign(digest: Digest, { lifetime, says }: PresignOptions): Promise<PresignedUrl> {
+  async presign(digest: Digest, { lifetime, responseFields }: PresignOptions): Promise<PresignedUrl> {
+    const { contentType, contentDisposition, cacheControl } = responseFields;
     const key = this.#layout.blob(digest);
     const query = {
-      "response-content-type": says.contentType,
-      ...(says.contentDisposition !== undefined && { "response-content-disposition": says.contentDisposition }),
-      ...(says.cacheControl !== undefined && { "response-cache-control": says.cacheControl }),
+      "response-content-type": contentType,
+      ...(contentDisposition !== undefined && { "response-content-disposition": contentDisposition }),
+      ...(cacheControl !== undefined && { "response-cache-control": cacheControl }),
     };
     return withStoreErrors(() => this.#client.presign({ operation: "GetObject", method: "GET", key, query }, lifetime));
   }

@@ -137,7 +137,7 @@ test("a presigned URL contains the session token of temporary credentials, and d
   lifetime = 10 * MINUTE;
   const options = { bucket: "scripted", endpoint: "http://127.0.0.1:9", log: () => null };
   await using store = new S3Store(resolveS3Options(options));
-  const presigning = { lifetime: 3600, says: { contentType: "image/png" } };
+  const presigning = { lifetime: 3600, responseFields: { contentType: "image/png" } };
   const { url, expires } = await store.presign(digestOf(content(1)), presigning);
   const { searchParams } = new URL(url);
   assert.equal(searchParams.get("X-Amz-Security-Token"), "temporary-token");
