@@ -1,31 +1,34 @@
 import type { UploadLimits } from "./formats.ts";
 
-const FIRST_BYTES = 16 * 1024 * 1024;
-const MAX_BYTES = 1024 * 1024 * 1024;
+const FIRST_APPEND_BYTES = 16 * 1024 * 1024;
+const APPEND_MAX_BYTES = 1024 * 1024 * 1024;
 /** An append of this size or less is refused for another reason than its size. */
-const MIN_BYTES = 64 * 1024;
+const APPEND_MIN_BYTES = 64 * 1024;
 /**
- * How long an append should take: a proxy that buffers whole requests loses all of one when the
- * connection breaks.
+ * How long an append should take. A proxy that buffers whole requests loses all of one when the
+ * connection breaks, so it must not be too long.
  */
-const TARGET_MS = 10_000;
-/** How many times as large as the append before an append may be. */
-const GROWTH = 4;
+const APPEND_TARGET_MS = 10_000;
+/** The largest ratio between the sizes of two consecutive appends. */
+const MAX_GROWTH_FACTOR = 4;
 /** The same after a broken connection, which may recur. */
-const GROWTH_AFTER_BREAK = 2;
+const MAX_GROWTH_FACTOR_AFTER_BREAK = 2;
 
 /**
- * How many bytes go into one append: what limits, proxies and the network have proved to let
- * through.
+ * The size of the next append, in bytes. It adapts to the server's limits, to those of proxies in
+ * between, and to the speed and reliability of the network.
  */
 export class AppendSize {
   #size: number;
   #max: number;
   #min = 0;
-  #growth = GROWTH;
+  #maxGrowthFactor = MAX_GROWTH_FACTOR;
 
   /** @param first bytes of the first append. If appends must fit into memory, `max` is the same. */
-  constructor({ first = FIRST_BYTES, max = MAX_BYTES }: { readonly first?: number; readonly max?: number } = {}) {
+  constructor({
+    first = FIRST_APPEND_BYTES,
+    max = APPEND_MAX_BYTES,
+  }: { readonly first?: number; readonly max?: number } = {}) {
     this.#size = Math.min(first, max);
     this.#max = max;
   }
@@ -34,13 +37,13 @@ export class AppendSize {
     return Math.max(1, Math.min(this.#size, this.#max), this.#min);
   }
 
-  /** The least that the server accepts, unless the append is the last of its upload. */
+  /** The smallest append that the server accepts, unless it is the last of its upload. */
   get min(): number {
     return this.#min;
   }
 
   /**
-   * Applies limits of the server. The stricter one of two holds.
+   * Applies limits of the server, in addition to earlier ones.
    *
    * @returns whether anything has changed
    */
@@ -54,16 +57,14 @@ export class AppendSize {
   /** Learns from an append that succeeded. */
   succeeded(bytes: number, ms: number): void {
     if (bytes < this.#size) return;
-    const fitting = Math.floor((bytes * TARGET_MS) / Math.max(ms, 1));
-    this.#size = Math.max(MIN_BYTES, Math.min(fitting, bytes * this.#growth, this.#max));
+    const fitting = Math.floor((bytes * APPEND_TARGET_MS) / Math.max(ms, 1));
+    this.#size = Math.max(APPEND_MIN_BYTES, Math.min(fitting, bytes * this.#maxGrowthFactor, this.#max));
   }
 
-  /**
-   * Learns from an append whose connection broke: something in between may not let as much through.
-   */
+  /** Learns from an append whose connection broke, perhaps because a proxy limits its size. */
   broke(bytes: number): void {
-    this.#growth = GROWTH_AFTER_BREAK;
-    this.#size = Math.max(MIN_BYTES, Math.min(this.#size, Math.ceil(bytes / 2)));
+    this.#maxGrowthFactor = MAX_GROWTH_FACTOR_AFTER_BREAK;
+    this.#size = Math.max(APPEND_MIN_BYTES, Math.min(this.#size, Math.ceil(bytes / 2)));
   }
 
   /**
@@ -72,8 +73,8 @@ export class AppendSize {
    * @returns whether a smaller one is possible
    */
   refused(bytes: number): boolean {
-    if (bytes <= Math.max(MIN_BYTES, this.#min)) return false;
-    this.#max = Math.max(MIN_BYTES, Math.ceil(bytes / 2));
+    if (bytes <= Math.max(APPEND_MIN_BYTES, this.#min)) return false;
+    this.#max = Math.max(APPEND_MIN_BYTES, Math.ceil(bytes / 2));
     return true;
   }
 }

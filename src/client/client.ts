@@ -1,29 +1,30 @@
 /**
  * The client. The life of an upload:
  *
- * 1. `client.start()` makes an `UploadHandle` (upload.ts). It waits for a permit of the client's
+ * 1. `client.start()` creates an `UploadHandle` (upload.ts). It waits for a permit of the client's
  *    semaphore, and opens the source (source.ts): content that can be read from anywhere, or a
  *    stream that can be read once.
  * 2. A file of up to 1 MiB is hashed and sent in one `POST`. Anything larger becomes a
  *    `ResumableUpload` (resumable-upload.ts): one request creates it and others append to it, while
  *    the file is hashed beside them (upload-digest.ts). `AppendSize` decides how much one request
  *    carries.
- * 3. As soon as the digest is known, the server is asked whether it has the content. If it has, the
- *    upload is claimed by its digest, and nothing more is sent. Otherwise the last append declares
- *    the digest, and the server compares it.
- * 4. The `Retrier` repeats each step through broken connections and busy servers. Pause, resume and
- *    cancel act on the `UploadControl`, whose signal ends the current request. After every failure
- *    the server is asked for the offset.
+ * 3. As soon as the digest is known, the client asks the server whether it has the content. If it
+ *    has, the client creates a second upload with the digest, which is complete at once, and sends
+ *    nothing more. Otherwise the last append declares the digest, and the server compares it.
+ * 4. The `Retrier` repeats each step until it succeeds, through broken connections and busy servers.
+ *    Pause, resume and cancel act on the `UploadControl`, whose signal ends the current request.
+ *    After every failure the client asks the server for the offset.
  * 5. The response to the last request is the receipt (responses.ts). It becomes the `UploadResult`.
  *
- * What outlives a page or process: a `ResumeEntry` in the storage, written when the upload is
+ * Two things outlive a page or process: a `ResumeEntry` in the storage, written when the upload is
  * created and removed when it has succeeded or was cancelled, and the upload resource at the
  * server, which expires by itself. A crash leaves both, and the next upload of the same file
- * resumes from there. Whatever was sent in between, the digest decides.
+ * resumes from there. The digest of the whole file proves that both runs sent the same file.
  *
  * All requests pass through `Service` (service.ts), which adds the `headers`, follows redirects and
- * makes errors. Below it, a `Platform` (platform.ts) sends requests, hashes and stores entries:
- * `browser/` and `node/` implement it. `download.ts` reads and verifies what is stored.
+ * turns unsuccessful responses into errors. Below it, a `Platform` (platform.ts) sends requests,
+ * hashes and stores entries: `browser/` and `node/` implement it. `download.ts` reads and verifies
+ * stored files.
  */
 import { Semaphore } from "../base/semaphore.ts";
 import { download, stat } from "./download.ts";
@@ -67,15 +68,15 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     return upload;
   };
   const upload: Client["upload"] = (source, uploadOptions) => start(source, uploadOptions).done;
-  const orClosed = (signal: AbortSignal | undefined): AbortSignal =>
+  const untilClosed = (signal: AbortSignal | undefined): AbortSignal =>
     signal === undefined ? closed.signal : AbortSignal.any([closed.signal, signal]);
 
   return {
     start,
     upload,
     uploadFile: async (file, filename) => (await upload(file, { filename })).url,
-    stat: (link, { signal } = {}) => stat(service, link, orClosed(signal)),
-    download: (link, { signal, have } = {}) => download(shared, link, { have, signal: orClosed(signal) }),
+    stat: (link, { signal } = {}) => stat(service, link, untilClosed(signal)),
+    download: (link, { signal, have } = {}) => download(shared, link, { have, signal: untilClosed(signal) }),
     close: () => {
       const reason = new FixityClientError("aborted", "The client was closed.");
       for (const upload of running) upload.stop(reason);

@@ -1,11 +1,11 @@
 /**
- * Reads what is stored: `stat` asks what stands behind a link, `download` reads the bytes and
- * verifies them.
+ * Reads stored files: `stat` requests the properties of the file behind a link, `download` its
+ * bytes, which it verifies.
  */
 import { abortError, asClientError, FixityClientError } from "./errors.ts";
 import { headOf, textOf } from "./fetch-transport.ts";
 import { formatIntegrity, formatReprDigest, type ParsedLink, parseInteger, parseLink } from "./formats.ts";
-import type { Platform, RunningHash, WireResponse } from "./platform.ts";
+import type { Platform, IncrementalHash, WireResponse } from "./platform.ts";
 import { errorIn, notFromFixity } from "./responses.ts";
 import { Retrier, type RetryPolicy } from "./retrier.ts";
 import type { Service } from "./service.ts";
@@ -19,7 +19,7 @@ const UNCOMPRESSED: Readonly<Record<string, string>> = { "Accept-Encoding": "ide
 
 type ResponseHead = Omit<WireResponse, "text">;
 
-/** What the header section of a response says about a file. */
+/** The properties of a file that the header section of a response states. */
 type BlobHead = Omit<BlobInfo, "size"> & {
   /** `null` if a proxy has compressed the file, or sends it without a length. */
   readonly size: number | null;
@@ -45,14 +45,14 @@ export async function stat(service: Service, link: string | URL, signal: AbortSi
     return { ...info, size: info.size ?? (await readSize(service, parsed, signal)) };
   } catch (error) {
     if (!(error instanceof FixityClientError) || error.status !== 404) throw error;
-    // a response to HEAD has no problem that would tell a missing file from a URL that is none of a
-    // service
+    // a response to HEAD has no problem document, so the status alone does not distinguish a missing
+    // file from a URL that belongs to no service
     if (await isFixity(service, parsed, signal)) return null;
     throw error;
   }
 }
 
-/** Whether a response names the digest. A page that a site serves for every URL does not. */
+/** Whether a response names the digest. A site that serves one page for every URL does not. */
 function namesDigest({ field }: ResponseHead, hex: string): boolean {
   return field("etag")?.includes(hex) === true || field("repr-digest")?.includes(formatReprDigest(hex)) === true;
 }
@@ -101,7 +101,7 @@ export async function download(
   if (platform.hashing === null) {
     throw new FixityClientError("cannot-verify", "The file cannot be verified: there is no worker to hash it.");
   }
-  const hash = platform.hashing.running();
+  const hash = platform.hashing.incremental();
   const cancelled = new AbortController();
   const current = AbortSignal.any([signal, cancelled.signal]);
   const ready = async (): Promise<void> => {
@@ -123,7 +123,7 @@ export async function download(
 /** Pulled, so that nothing is fetched before it is read. */
 function streamOf(
   reader: BlobReader,
-  hash: RunningHash,
+  hash: IncrementalHash,
   cancelled: AbortController,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
@@ -151,20 +151,20 @@ interface BlobReaderOptions {
   readonly link: ParsedLink;
   readonly service: Service;
   readonly retrier: Retrier;
-  readonly hash: RunningHash;
+  readonly hash: IncrementalHash;
   /** Milliseconds. */
   readonly stallTimeout: number;
 }
 
 type Body = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
-/** What the reader receives. */
-type Reception =
-  /** Nothing: the next read sends a request from the position on. */
+/** The response that the reader is reading. */
+type ResponseState =
+  /** None: the next read sends a request from the position on. */
   | { readonly kind: "idle" }
-  /** A body, which begins `surplus` bytes before the position if the server ignored the range. */
+  /** The body begins `surplus` bytes before the position, if the server ignored the range. */
   | { readonly kind: "open"; readonly body: Body; surplus: number }
-  /** Everything has arrived, although its size is not known. */
+  /** It has ended, and nothing but its end shows the size of the file. */
   | { readonly kind: "ended" };
 
 /**
@@ -174,7 +174,7 @@ class BlobReader {
   readonly #options: BlobReaderOptions;
   /** Ends the current request. */
   #request = new AbortController();
-  #reception: Reception = { kind: "idle" };
+  #response: ResponseState = { kind: "idle" };
   #position = 0;
   /** Bytes of the whole file; `null` if only the end of the body shows its size. */
   #size: number | null = null;
@@ -183,12 +183,12 @@ class BlobReader {
     this.#options = options;
   }
 
-  /** Bytes that were read. */
+  /** The number of bytes read so far. */
   get position(): number {
     return this.#position;
   }
 
-  /** Takes the first bytes from elsewhere. */
+  /** Reads the first bytes from an earlier download instead of the server. */
   async skip(have: AsyncIterable<Uint8Array> | undefined): Promise<void> {
     if (have === undefined) return;
     for await (const chunk of have) {
@@ -198,7 +198,7 @@ class BlobReader {
   }
 
   /**
-   * Sends the first request, and returns what it says about the file.
+   * Sends the first request, and returns the file's properties from the response.
    *
    * @throws FixityClientError also `blob-not-found`
    */
@@ -207,7 +207,7 @@ class BlobReader {
   }
 
   /**
-   * Returns the next bytes, or `null` after the last if the digest is right.
+   * Returns the next bytes, or `null` after the last if all bytes match the digest.
    *
    * @throws FixityClientError also `digest-mismatch`
    */
@@ -219,28 +219,28 @@ class BlobReader {
       return chunk;
     }
     if ((await hash.digest()) === link.hex) return null;
-    throw mismatch("The bytes that arrived are not those that the link names.");
+    throw mismatch("The received bytes do not match the digest in the link.");
   }
 
   /**
-   * Returns the next bytes, or `null` at the end. Whether the end is the right one is for the
-   * digest to decide.
+   * Returns the next bytes, or `null` at the end. The digest shows whether that is the true end of
+   * the file.
    */
   async #read(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
     for (;;) {
       if (this.#isComplete) return this.#end();
-      if (this.#reception.kind === "idle") await this.#requestRest(signal);
-      const reception: Reception = this.#reception;
-      if (reception.kind !== "open" || this.#isComplete) continue;
-      const bytes = await this.#receive(reception.body, signal);
+      if (this.#response.kind === "idle") await this.#requestRest(signal);
+      const response: ResponseState = this.#response;
+      if (response.kind !== "open" || this.#isComplete) continue;
+      const bytes = await this.#receive(response.body, signal);
       if (bytes === null) continue;
-      const chunk = bytes.subarray(Math.min(reception.surplus, bytes.length));
-      reception.surplus -= bytes.length - chunk.length;
+      const chunk = bytes.subarray(Math.min(response.surplus, bytes.length));
+      response.surplus -= bytes.length - chunk.length;
       if (chunk.length === 0) continue;
       this.#position += chunk.length;
       if (this.#size !== null && this.#position > this.#size) {
         this.#end();
-        throw mismatch("More bytes arrived than the server announced.");
+        throw mismatch("The server sent more bytes than it announced.");
       }
       this.#options.retrier.progressed();
       return chunk;
@@ -248,7 +248,7 @@ class BlobReader {
   }
 
   get #isComplete(): boolean {
-    return this.#reception.kind === "ended" || (this.#size !== null && this.#position >= this.#size);
+    return this.#response.kind === "ended" || (this.#size !== null && this.#position >= this.#size);
   }
 
   /** Closes the request, which may send more than the file. */
@@ -266,15 +266,15 @@ class BlobReader {
       const { value } = await body.read();
       if (value !== undefined) return value;
     } catch (cause) {
-      this.#reception = { kind: "idle" };
-      throw brokenOff(cause);
+      this.#response = { kind: "idle" };
+      throw connectionLost(cause);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
     }
-    this.#reception = { kind: this.#size === null ? "ended" : "idle" };
+    this.#response = { kind: this.#size === null ? "ended" : "idle" };
     if (this.#isComplete) return null;
-    throw brokenOff();
+    throw connectionLost();
   }
 
   /** Requests the bytes from the position on. */
@@ -292,18 +292,18 @@ class BlobReader {
     // a page sees no Content-Encoding of another origin, so the length may be that of compressed
     // bytes
     this.#size = isPartial || response.type !== "cors" ? info.size : null;
-    this.#reception = { kind: "open", body: response.body.getReader(), surplus: isPartial ? 0 : from };
+    this.#response = { kind: "open", body: response.body.getReader(), surplus: isPartial ? 0 : from };
     return info;
   }
 
-  /** All bytes have been there from the beginning: only the header section is needed. */
+  /** `have` was already the whole file: only the header section is needed. */
   async #confirmEnd(range: string | null): Promise<BlobHead> {
     const { link, service } = this.#options;
     if (range !== `bytes */${this.#position}`) {
-      throw new FixityClientError("digest-mismatch", "`have` yields more bytes than the link names.");
+      throw new FixityClientError("digest-mismatch", "`have` yields more bytes than the file has.");
     }
     const response = await service.send({ method: "HEAD", url: link.url, signal: this.#request.signal });
-    this.#reception = { kind: "ended" };
+    this.#response = { kind: "ended" };
     return headIn(link, response);
   }
 }
@@ -312,6 +312,6 @@ function mismatch(detail: string): FixityClientError {
   return new FixityClientError("digest-mismatch", detail, { retryable: true });
 }
 
-function brokenOff(cause?: unknown): FixityClientError {
-  return new FixityClientError("network-error", "The connection to the server broke off.", { cause, retryable: true });
+function connectionLost(cause?: unknown): FixityClientError {
+  return new FixityClientError("network-error", "The connection to the server was lost.", { cause, retryable: true });
 }

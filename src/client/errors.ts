@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../core/errors.ts";
 
 /**
- * Codes of failures that the client finds by itself. All others come from the server
+ * Codes of failures that the client itself detects. All others come from the server
  * (docs/errors.md).
  */
 export type ClientErrorCode =
@@ -42,8 +42,7 @@ export interface FixityClientErrorOptions {
 export class FixityClientError extends Error {
   override readonly name = "FixityClientError";
   /**
-   * The code of the server's problem (docs/errors.md), or one of the client's own. Programs decide
-   * by it.
+   * The code of the server's problem (docs/errors.md), or one of the client's own. For programs.
    */
   readonly code: ErrorCode | ClientErrorCode;
   /** The status of the response; `null` if there was none. */

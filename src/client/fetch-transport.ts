@@ -13,7 +13,7 @@ export interface FetchBody {
 
 export interface FetchTransportOptions {
   readonly fetch: typeof globalThis.fetch;
-  /** Turns content into a body. The body may report by itself how much of it was sent. */
+  /** Turns content into a body, which may report how much of it has been sent. */
   readonly bodyOf: (content: Content, onSent: (bytes: number) => void) => FetchBody;
 }
 
@@ -74,9 +74,8 @@ export async function textOf({ body, status }: Response): Promise<string> {
 /**
  * Reads the first bytes of a content to find out whether its file has changed or disappeared.
  * Browsers compare the file's modification time at every read, so the first read suffices. It must
- * be a read of the very object that was sent: a slice that is taken now may be one of the file as
- * it is now. After a failed request this tells a change from a broken connection, which browsers
- * report alike.
+ * read the very object that was sent: a new slice may refer to the file as it is now. After a failed
+ * request this distinguishes a change from a broken connection, which browsers report alike.
  *
  * @throws FixityClientError `source-changed`
  */

@@ -1,6 +1,6 @@
 /**
- * Reads and writes what stands in requests and responses: header fields, links and JSON. All
- * functions are pure.
+ * Parses and formats header fields, links and JSON of requests and responses. All functions are
+ * pure.
  */
 import { FixityClientError } from "./errors.ts";
 import type { WireResponse } from "./platform.ts";
@@ -53,11 +53,11 @@ export function isComplete({ field }: Pick<WireResponse, "field">): boolean {
 
 /** The limits of an upload resource. */
 export interface UploadLimits {
-  /** Bytes that one append may have. */
+  /** The most bytes of one append. */
   readonly max: number;
-  /** Bytes that one append must have, unless it is the last. */
+  /** The fewest bytes of one append, unless it is the last. */
   readonly min: number;
-  /** Seconds for which the server keeps the upload from now on; `null` if it does not say. */
+  /** Seconds for which the server keeps the upload from now on; `null` if it states none. */
   readonly age: number | null;
 }
 

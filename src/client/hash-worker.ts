@@ -1,19 +1,19 @@
 /**
- * The worker that hashes, in browsers: SHA-256 of whole files, and of bytes that are passed to it
- * one by one.
+ * The worker that hashes, in browsers: SHA-256 of whole files, and of bytes that are passed to it in
+ * chunks.
  */
 import { createSHA256, type IHasher } from "hash-wasm";
 
 /** A message to the worker about one hash, which its number identifies. */
 export type ToWorker =
-  /** Hash all of the blob, and report how far that is. */
-  | { readonly id: number; readonly say: "hash"; readonly blob: Blob }
+  /** Hash the whole blob, reporting progress. */
+  | { readonly id: number; readonly type: "hash"; readonly blob: Blob }
   /** Add these bytes. */
-  | { readonly id: number; readonly say: "update"; readonly bytes: Uint8Array }
+  | { readonly id: number; readonly type: "update"; readonly bytes: Uint8Array }
   /** Return the digest of the bytes so far. */
-  | { readonly id: number; readonly say: "digest" }
+  | { readonly id: number; readonly type: "digest" }
   /** Forget the hash. */
-  | { readonly id: number; readonly say: "drop" };
+  | { readonly id: number; readonly type: "drop" };
 
 /** A message from the worker. */
 export type FromWorker =
@@ -45,13 +45,13 @@ const hashes = new Map<number, Promise<Hash>>();
 
 scope.addEventListener("message", ({ data }) => {
   const { id } = data;
-  if (data.say === "drop") {
+  if (data.type === "drop") {
     hashes.delete(id);
     return;
   }
   const before = hashes.get(id) ?? newHash();
   const after = before.then(async (hash) => {
-    // it may have been dropped in the meantime
+    // a later message may have dropped it
     if (hashes.has(id)) await answer(hash, data);
     return hash;
   });
@@ -71,10 +71,10 @@ async function newHash(): Promise<Hash> {
 }
 
 async function answer(hash: Hash, message: ToWorker): Promise<void> {
-  const { id, say } = message;
-  if (say === "update") update(id, hash, message.bytes);
-  else if (say === "hash") await hashBlob(id, hash, message.blob);
-  if (say === "update" || !hashes.has(id)) return;
+  const { id, type } = message;
+  if (type === "update") update(id, hash, message.bytes);
+  else if (type === "hash") await hashBlob(id, hash, message.blob);
+  if (type === "update" || !hashes.has(id)) return;
   hashes.delete(id);
   scope.postMessage({ id, hex: hash.hasher.digest("hex") });
 }

@@ -20,7 +20,7 @@ export class Meter {
     this.#onProgress = onProgress;
   }
 
-  /** Bytes that were sent; bytes that were sent twice count twice. */
+  /** The number of bytes sent so far. Bytes that were sent twice count twice. */
   get sent(): number {
     return this.#sent;
   }
@@ -29,15 +29,12 @@ export class Meter {
     this.#total = total;
   }
 
-  /** Reports the bytes that are hashed while nothing is sent. */
+  /** Reports how many bytes have been hashed, while nothing is sent. */
   hashed(bytes: number): void {
     this.#report("hashing", bytes);
   }
 
-  /**
-   * Reports where the upload stands: the bytes that the server has, and those that were sent on
-   * top.
-   */
+  /** Reports the bytes that the server has acknowledged, plus those sent since. */
   reached(offset: number): void {
     this.#report(offset === this.#total ? "storing" : "sending", offset);
   }
@@ -61,12 +58,12 @@ export class Meter {
     if (this.#onProgress === undefined) return;
     const now = Date.now();
     const isNewPhase = phase !== this.#phase;
-    // the rate of hashing says nothing about sending
+    // hashing and sending have different rates
     if (isNewPhase && phase !== "storing") this.#rate.restart();
     this.#phase = phase;
     clearTimeout(this.#delayedReport);
     if (!isNewPhase && now - this.#reportedAt < REPORT_INTERVAL_MS) {
-      // the last count before a standstill must not get lost
+      // the last count before a standstill must be reported, too
       this.#delayedReport = setTimeout(() => this.#report(phase, bytes), REPORT_INTERVAL_MS);
       return;
     }
@@ -77,7 +74,7 @@ export class Meter {
     try {
       this.#onProgress({ phase, bytes, total, rate, remaining });
     } catch (error) {
-      // an error of the listener must not look like one of the request that is running
+      // an error of the listener must not look like a failure of the running request
       queueMicrotask(() => {
         throw error;
       });

@@ -23,7 +23,7 @@ export interface WireRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly content: Content | null;
-  /** Receives the number of content bytes that were handed over so far. */
+  /** Receives the number of content bytes sent so far. */
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
   /**
@@ -50,8 +50,8 @@ export interface WireResponse {
 export type Transport = (request: WireRequest) => Promise<WireResponse>;
 
 /** An incremental SHA-256. */
-export interface RunningHash {
-  /** Resolves when it can take more. */
+export interface IncrementalHash {
+  /** Resolves when more bytes can be added. */
   update(bytes: Uint8Array): Promise<void> | void;
   /** Ends the hash. Returns the digest in hex. */
   digest(): Promise<string> | string;
@@ -61,22 +61,22 @@ export interface RunningHash {
 
 export interface DigestOptions {
   readonly signal: AbortSignal;
-  /** Receives the number of bytes that were hashed so far. */
+  /** Receives the number of bytes hashed so far. */
   readonly onHashed: (bytes: number) => void;
 }
 
-/** SHA-256 that does not block the event loop. All of it rejects with a `FixityClientError`. */
+/** SHA-256 that does not block the event loop. Failures are `FixityClientError`s. */
 export interface Hashing {
   /** Returns the digest in hex. */
   digest(content: Content, options: DigestOptions): Promise<string>;
-  running(): RunningHash;
+  incremental(): IncrementalHash;
   close(): void;
 }
 
 /** The state of the network connection, as far as the platform reports it. */
 export interface Network {
   isOnline(): boolean;
-  /** Calls back each time that the network returns, until the signal is aborted. */
+  /** Calls `callback` each time the network returns, until the signal is aborted. */
   onOnline(callback: () => void, signal: AbortSignal): void;
 }
 

@@ -15,7 +15,7 @@ import type { UploadResult } from "./types.ts";
  */
 export const RESPONSE_MAX_BYTES: number = 1024 * 1024;
 
-// Which failures a retry may help against. The error catalogue itself (core/errors.ts) is too large
+// The failures that a retry may resolve. The error catalogue itself (core/errors.ts) is too large
 // for a page to load; test/client/retry-advice.test.ts compares these sets with it.
 
 /** Statuses after which the same request may succeed later. */
@@ -105,7 +105,7 @@ export function notFromFixity(status: number): FixityClientError {
 /** The server's statement about a stored file. */
 export type Receipt = Omit<UploadResult, "sent">;
 
-/** What the client knows about the file that it sent. */
+/** The properties of the file that the client sent, which the receipt must confirm. */
 export interface ExpectedFile {
   /** In hex; `null` if it was not computed. */
   readonly digest: string | null;
@@ -116,8 +116,7 @@ export interface ExpectedFile {
 /**
  * Reads the response that reports a stored file.
  *
- * @throws FixityClientError `digest-mismatch` if another file was stored than was sent,
- *   `unexpected-answer`
+ * @throws FixityClientError `digest-mismatch` if the server stored another file, `unexpected-answer`
  */
 export function receiptIn({ status, text }: WireResponse, endpoint: string, expected: ExpectedFile): Receipt {
   const { url, digest, size, type, name, integrity } = parseObject(text) ?? {};

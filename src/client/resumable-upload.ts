@@ -11,7 +11,7 @@ import type { Append, AppendSource } from "./source.ts";
 import type { UploadControl } from "./upload-control.ts";
 import type { TransferRates, UploadDigest } from "./upload-digest.ts";
 
-/** What every way of sending one file works with. */
+/** The upload of one file, in whichever way it is sent. */
 export interface UploadRun {
   readonly service: Service;
   readonly control: UploadControl;
@@ -35,36 +35,32 @@ export interface ResumableFile {
 interface Resource {
   readonly url: string;
   /** Whether an earlier run has created it. */
-  readonly isRecalled: boolean;
+  readonly isFromEarlierRun: boolean;
 }
 
-/** Where the upload stands. `furthest` is the largest offset that the server has acknowledged. */
+/** The state of the upload. `furthest` is the largest offset that the server has acknowledged. */
 type State =
   | { readonly kind: "absent" }
   /** Only the server knows the offset. */
-  | { readonly kind: "unlocated"; readonly resource: Resource; readonly furthest: number }
-  | { readonly kind: "located"; readonly resource: Resource; readonly furthest: number; readonly offset: number };
+  | { readonly kind: "offset-unknown"; readonly resource: Resource; readonly furthest: number }
+  | { readonly kind: "offset-known"; readonly resource: Resource; readonly furthest: number; readonly offset: number };
 
-/** What is known about whether the server has the content already. */
-type Presence =
-  /**
-   * The server knows the digest, so it has answered the question; or the answer no longer matters.
-   */
-  | "settled"
-  /**
-   * The upload was created without a digest. The server is asked as soon as the digest is known.
-   */
-  | "open"
+/** The state of the question whether the server already has the content. */
+type LookupState =
+  /** The creation declared the digest, which answers the question; or it no longer matters. */
+  | "done"
+  /** The upload was created without a digest: ask as soon as the digest is known. */
+  | "pending"
   /** The server has the content. */
-  | "stored";
+  | "found";
 
-/** Failures in a row to learn the offset, with status 500, after which the upload starts over. */
-const MAX_LOCATE_FAULTS = 3;
+/** Consecutive 500 responses to requests for the offset after which the upload starts over. */
+const MAX_OFFSET_FAILURES = 3;
 
 /** Times that an upload starts over after the server has lost it. */
 const MAX_RESTARTS = 2;
 
-/** Milliseconds for the request that removes an upload which the client has given up. */
+/** Time for the request that removes an upload that the client has given up. */
 const CANCEL_TIMEOUT_MS = 5000;
 
 /**
@@ -73,8 +69,8 @@ const CANCEL_TIMEOUT_MS = 5000;
  * show the 104 response that carries the URL while content is being sent. No interop version is
  * announced, because its only effect would be such responses.
  *
- * Each step sends one request and moves to the next state. A step that fails leaves a state from
- * which the next attempt finds out where the server stands.
+ * Each step sends one request and moves to the next state. A step that fails leaves a state in
+ * which the next attempt first asks the server for the offset.
  */
 export class ResumableUpload {
   readonly #run: UploadRun;
@@ -83,11 +79,11 @@ export class ResumableUpload {
   readonly #entry: ResumeEntry | null;
   readonly #appendSize: AppendSize;
   #state: State = { kind: "absent" };
-  #presence: Presence = "settled";
-  /** Resolves when the server was asked for the content, or will not be. */
+  #lookupState: LookupState = "done";
+  /** Resolves when the lookup has ended, or will not take place. */
   #lookup: Promise<void> = Promise.resolve();
   #restarts = 0;
-  #locateFaults = 0;
+  #offsetFailures = 0;
 
   constructor(run: UploadRun, { source, digest, entry, appendSize }: ResumableFile) {
     this.#run = run;
@@ -101,9 +97,9 @@ export class ResumableUpload {
   async send(): Promise<Receipt> {
     const recalled = (await this.#entry?.read()) ?? null;
     if (recalled !== null) {
-      this.#state = { kind: "unlocated", resource: { url: recalled, isRecalled: true }, furthest: 0 };
-      this.#presence = "open";
-      // only a digest proves that the earlier run has sent the same file
+      this.#state = { kind: "offset-unknown", resource: { url: recalled, isFromEarlierRun: true }, furthest: 0 };
+      this.#lookupState = "pending";
+      // only a digest proves that the earlier run sent the same file
       this.#digest.isRequired = true;
     }
     this.#lookup = this.#lookForContent();
@@ -113,7 +109,7 @@ export class ResumableUpload {
       await this.#entry?.remove();
       return receipt;
     } finally {
-      this.#presence = "settled";
+      this.#lookupState = "done";
     }
   }
 
@@ -123,23 +119,23 @@ export class ResumableUpload {
     await this.#remove(this.#url, AbortSignal.timeout(CANCEL_TIMEOUT_MS));
   }
 
-  /** Does what comes next. Returns `null` unless that completes the upload. */
+  /** Sends the next request. Returns `null` unless that completes the upload. */
   async #step(signal: AbortSignal): Promise<Receipt | null> {
     const state = this.#state;
-    if (this.#presence === "stored") return this.#claim(signal);
+    if (this.#lookupState === "found") return this.#createByDigest(signal);
     if (state.kind === "absent") return this.#create(signal);
-    if (state.kind === "unlocated") return this.#locate(state, signal);
+    if (state.kind === "offset-unknown") return this.#requestOffset(state, signal);
     return this.#append(state, signal);
   }
 
   async #create(signal: AbortSignal): Promise<Receipt | null> {
-    this.#presence = this.#digest.hex === null ? "open" : "settled";
+    this.#lookupState = this.#digest.hex === null ? "pending" : "done";
     const response = await this.#requestCreation(signal);
     if (isComplete(response)) return this.#receiptIn(response);
     const url = this.#locationIn(response);
     const offset = parseInteger(response.field("upload-offset")) ?? 0;
     const limits = parseLimits(response.field("upload-limit"));
-    this.#state = { kind: "located", resource: { url, isRecalled: false }, furthest: 0, offset };
+    this.#state = { kind: "offset-known", resource: { url, isFromEarlierRun: false }, furthest: 0, offset };
     this.#appendSize.limit(limits);
     await this.#entry?.write(url, limits.age);
     return null;
@@ -162,19 +158,22 @@ export class ResumableUpload {
   }
 
   /** Asks the server for the offset. */
-  async #locate({ resource, furthest }: State & { kind: "unlocated" }, signal: AbortSignal): Promise<Receipt | null> {
+  async #requestOffset(
+    { resource, furthest }: State & { kind: "offset-unknown" },
+    signal: AbortSignal,
+  ): Promise<Receipt | null> {
     const { service, retrier, meter } = this.#run;
     let response: WireResponse;
     try {
       response = await service.send({ method: "HEAD", url: resource.url, signal });
     } catch (error) {
       // an upload of an earlier run that can never be completed
-      if (error instanceof FixityClientError && error.final && resource.isRecalled) return this.#startOver();
-      return this.#afterFailedLocate(error);
+      if (error instanceof FixityClientError && error.final && resource.isFromEarlierRun) return this.#startOver();
+      return this.#afterFailedOffsetRequest(error);
     }
-    this.#locateFaults = 0;
+    this.#offsetFailures = 0;
     if (isComplete(response)) {
-      // the response to the last append got lost; this is the same one
+      // the response to the last append was lost; this one is the same
       return this.#receiptIn(await service.send({ method: "GET", url: resource.url, signal }));
     }
     const offset = parseInteger(response.field("upload-offset"));
@@ -182,20 +181,20 @@ export class ResumableUpload {
     if (offset === null || (length !== null && length !== (this.#source.total ?? length))) return this.#startOver();
     this.#appendSize.limit(parseLimits(response.field("upload-limit")));
     if (offset > furthest) retrier.progressed();
-    this.#state = { kind: "located", resource, furthest: Math.max(furthest, offset), offset };
+    this.#state = { kind: "offset-known", resource, furthest: Math.max(furthest, offset), offset };
     meter.reached(offset);
     return null;
   }
 
-  async #append(state: State & { kind: "located" }, signal: AbortSignal): Promise<Receipt | null> {
+  async #append(state: State & { kind: "offset-known" }, signal: AbortSignal): Promise<Receipt | null> {
     const { resource, offset, furthest } = state;
     const { service, retrier, rates } = this.#run;
     const append = await this.#nextAppend(offset);
     if (append === null) return null;
     const { content, isLast } = append;
     const completes = isLast && !this.#digest.isPending;
-    // whatever happens from here on, only the server knows where it stands
-    this.#state = { kind: "unlocated", resource, furthest };
+    // whatever happens to the request, only the server knows the new offset
+    this.#state = { kind: "offset-unknown", resource, furthest };
     const began = performance.now();
     let response: WireResponse;
     try {
@@ -225,17 +224,17 @@ export class ResumableUpload {
     this.#appendSize.succeeded(content.size, ms);
     if (content.size > 0) retrier.progressed();
     const reached = offset + content.size;
-    this.#state = { kind: "located", resource, furthest: reached, offset: reached };
+    this.#state = { kind: "offset-known", resource, furthest: reached, offset: reached };
     return null;
   }
 
   /** Returns `null` if it had to wait for the digest, after which another step may be due. */
   async #nextAppend(offset: number): Promise<Append | null> {
     const { control, meter } = this.#run;
-    if (this.#digest.adviceAt(offset, this.#source.total) === "wait") return this.#waitForDigest(this.#lookup);
+    if (this.#digest.reconsiderAt(offset, this.#source.total) === "wait") return this.#waitForDigest(this.#lookup);
     const append = await control.wait(this.#source.take(offset, this.#appendSize.bytes));
     if (append.isLast) meter.total = offset + append.content.size;
-    // less than the server's minimum can only be the end, and the end is declared with the digest
+    // an append below the server's minimum must complete the upload, and needs the digest for that
     const isEndOnly = append.isLast && append.content.size < Math.max(1, this.#appendSize.min);
     if (isEndOnly && this.#digest.isPending) return this.#waitForDigest(this.#digest.settled);
     meter.reached(offset);
@@ -248,18 +247,18 @@ export class ResumableUpload {
   }
 
   /**
-   * Counts the bytes of an append. On the way it judges the digest, since a long append may outlast
-   * its use.
+   * Counts the bytes of an append. Meanwhile it reconsiders the digest, which may become useless
+   * during a long append.
    */
   #counter(offset: number): (bytes: number) => void {
     const count = this.#run.meter.counter(offset);
     return (bytes) => {
       count(bytes);
-      this.#digest.adviceAt(offset + bytes, this.#source.total);
+      this.#digest.reconsiderAt(offset + bytes, this.#source.total);
     };
   }
 
-  /** An append of another size may succeed. @throws FixityClientError */
+  /** Returns if an append of another size, or a new upload, may succeed. @throws FixityClientError */
   #afterFailedAppend(error: unknown, bytes: number): null {
     if (!(error instanceof FixityClientError) || error.final) throw error;
     const { status, code, facts } = error;
@@ -274,23 +273,23 @@ export class ResumableUpload {
   }
 
   /**
-   * A 500 says that the server fails at this upload, not that it is unreachable: after a few in a
-   * row the upload starts over. An outage (502, 503, no connection) is waited for.
+   * A 500 means that the server fails at this upload, not that it is unreachable: after a few in a
+   * row the upload starts over. During an outage (502, 503, no connection) the retrier waits.
    *
    * @throws FixityClientError
    */
-  #afterFailedLocate(error: unknown): null {
+  #afterFailedOffsetRequest(error: unknown): null {
     const isFault = error instanceof FixityClientError && error.status === 500;
-    this.#locateFaults = isFault ? this.#locateFaults + 1 : 0;
-    if (this.#locateFaults < MAX_LOCATE_FAULTS) return this.#afterLoss(error);
-    this.#locateFaults = 0;
+    this.#offsetFailures = isFault ? this.#offsetFailures + 1 : 0;
+    if (this.#offsetFailures < MAX_OFFSET_FAILURES) return this.#afterLoss(error);
+    this.#offsetFailures = 0;
     return this.#restart(error);
   }
 
   /**
-   * The server may have forgotten or lost the upload.
+   * Starts over if the server no longer has the upload, or has lost bytes of it.
    *
-   * @throws FixityClientError `error`, if it has not
+   * @throws FixityClientError `error`, in all other cases
    */
   #afterLoss(error: unknown): null {
     if (!(error instanceof FixityClientError)) throw error;
@@ -316,13 +315,13 @@ export class ResumableUpload {
     const { service, control } = this.#run;
     try {
       const hex = await this.#digest.settled;
-      if (hex === null || this.#presence !== "open") return;
+      if (hex === null || this.#lookupState !== "pending") return;
       await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: control.signal });
-      if (this.#presence !== "open" || this.#source.total === null) return;
-      this.#presence = "stored";
+      if (this.#lookupState !== "pending" || this.#source.total === null) return;
+      this.#lookupState = "found";
       control.interrupt();
     } catch {
-      // it is not stored, or the server does not say: the upload proceeds
+      // it is not stored, or the server cannot tell: the upload proceeds
     }
   }
 
@@ -331,7 +330,7 @@ export class ResumableUpload {
    * content and has verified it. Drops the other one. Until then nothing is acknowledged: the
    * response to `HEAD` states only that there is a file with this name.
    */
-  async #claim(signal: AbortSignal): Promise<Receipt | null> {
+  async #createByDigest(signal: AbortSignal): Promise<Receipt | null> {
     const response = await this.#requestCreation(signal);
     if (isComplete(response)) {
       const receipt = this.#receiptIn(response);
@@ -340,9 +339,9 @@ export class ResumableUpload {
     }
     // the content was removed in the meantime, is damaged, or was not verified in time
     await this.#remove(this.#locationIn(response), signal);
-    this.#presence = "settled";
+    this.#lookupState = "done";
     const state = this.#state;
-    if (state.kind === "located") this.#state = { ...state, kind: "unlocated" };
+    if (state.kind === "offset-known") this.#state = { ...state, kind: "offset-unknown" };
     return null;
   }
 

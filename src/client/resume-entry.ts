@@ -23,12 +23,12 @@ export interface FileFacts {
 /** The beginning of every key in a storage. */
 export const KEY_PREFIX = "fixity:";
 
-/** How long an entry lives if the server does not say how long it keeps the upload. */
+/** The lifetime of an entry if the server does not state how long it keeps the upload. */
 const DEFAULT_AGE_MS = 24 * 3_600_000;
 
 /**
- * Keys of uploads that run in this page or process: a second upload of the same file must not take
- * over the first.
+ * Keys of the running uploads of this page or process: a second upload of the same file must not
+ * take over the first.
  */
 export type KeysInUse = Set<string>;
 
@@ -59,7 +59,7 @@ export class ResumeEntry {
     return keysInUse.has(key) ? null : new ResumeEntry(storage, key, keysInUse);
   }
 
-  /** The URL of the upload that an earlier run has left, or `null`. */
+  /** The URL of the upload that an earlier run left, or `null`. */
   async read(): Promise<string | null> {
     const text = await this.#attempt(() => this.#storage.get(this.#key));
     const { at, expires } = parseObject(text ?? "") ?? {};
@@ -90,7 +90,7 @@ export class ResumeEntry {
   }
 }
 
-/** Whether an entry has expired, or is not one. For storages that tidy up. */
+/** Whether an entry has expired, or is not an entry. For storages that remove expired entries. */
 export function isExpired(value: string): boolean {
   const { expires } = parseObject(value) ?? {};
   return typeof expires !== "number" || expires <= Date.now();

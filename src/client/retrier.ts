@@ -7,10 +7,10 @@ import type { RetryOptions } from "./types.ts";
 /** {@link RetryOptions} with all defaults applied. */
 export type RetryPolicy = Required<{ readonly [Name in keyof RetryOptions]: number }>;
 
-/** The longest wait that a server can ask for. After a longer one the error is final. */
+/** The longest `Retry-After` that is obeyed. A longer one makes the error final. */
 const RETRY_AFTER_MAX_MS = 10 * 60_000;
 
-/** The longest timer that there is: waits that only the network ends. */
+/** The longest timer that runtimes support, for waits that only the network ends. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** What can interrupt the attempts: the control of an upload, or the signal of a download. */
@@ -35,7 +35,7 @@ export class Retrier {
   readonly #control: AttemptControl;
   readonly #network: Network;
   readonly #policy: RetryPolicy;
-  /** Failures in a row without a byte having arrived. */
+  /** Failures since a byte last arrived. */
   #failures = 0;
 
   constructor({ control, network, policy }: RetrierOptions) {
@@ -70,7 +70,7 @@ export class Retrier {
 
   async #backOff(thrown: unknown): Promise<void> {
     const error = asClientError(thrown);
-    // wrong bytes do not become right when the last request is repeated
+    // repeating the last request does not correct wrong bytes
     if (!error.retryable || error.final || error.code === "digest-mismatch") throw error;
     if (error.status === null && !this.#network.isOnline()) return this.#sleep(TIMER_MAX_MS);
     const { attempts, minDelay, maxDelay } = this.#policy;

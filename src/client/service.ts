@@ -55,9 +55,9 @@ interface Hop {
  *
  * The client's fields (`headers`) may be secrets, so only the endpoint's origin receives them.
  * Redirects of `GET` and `HEAD` are followed here, one at a time, with the fields that belong to
- * each URL. A redirect of any other request is an error. Browsers hide where a redirect leads:
- * there, a request with fields that a browser would pass on is first sent with
- * `redirect: "manual"`, and after a redirect once more without them.
+ * each URL. A redirect of any other request is an error. Browsers hide the target of a redirect, and
+ * forward most fields to it if they follow it themselves. So in browsers a request with such fields
+ * is first sent with `redirect: "manual"`, and if it is redirected, sent again without them.
  */
 export class Service {
   /** Without a slash at its end. */
@@ -170,8 +170,7 @@ async function callHeaders(headers: () => Fields | Promise<Fields>): Promise<Fie
 }
 
 /**
- * Aborts a request that sends no byte for too long. It does not watch before the first byte, nor
- * after the last.
+ * Aborts a request that sends no byte for too long, between its first byte and its last.
  */
 class StallWatch {
   readonly #controller = new AbortController();
@@ -201,7 +200,7 @@ class StallWatch {
   }
 
   end(): void {
-    this.#hasEnded = true; // the content may be read for a moment longer
+    this.#hasEnded = true; // the transport may report more bytes after the response
     clearTimeout(this.#timer);
     this.#signal.removeEventListener("abort", this.#stop);
   }
@@ -231,7 +230,7 @@ export function resolveLocation(location: string, from: string, status: number):
   throw new FixityClientError("unexpected-answer", `The server refers to ${shown}, ${reason}.`, { status });
 }
 
-/** Whether a browser that follows a redirect would show one of these fields to another origin. */
+/** Whether a browser that follows a redirect would send one of these fields to another origin. */
 export function needManualRedirects(fields: Fields): boolean {
   return Object.keys(fields).some((name) => !SAFE_WHEN_FOLLOWED.has(name.toLowerCase()));
 }

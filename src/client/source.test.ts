@@ -56,7 +56,7 @@ test("each byte of a stream is hashed once, also if the stream reuses its buffer
       yield buffer;
     }
   })();
-  const hash = nodeHashing.running();
+  const hash = nodeHashing.incremental();
   const appends = new StreamAppends(stream, { hash, concat });
   await appends.take(0, 8);
   assert.deepEqual(await shown(await appends.take(0, 20)), ["0123456789ab", true]);

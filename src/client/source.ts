@@ -1,6 +1,6 @@
-/** Opens what the caller wants to upload, and cuts it into appends. */
+/** Opens what the caller wants to upload, and splits it into appends. */
 import { FixityClientError, sourceChanged } from "./errors.ts";
-import type { Content, Platform, RunningHash } from "./platform.ts";
+import type { Content, Platform, IncrementalHash } from "./platform.ts";
 import type { UploadSource } from "./types.ts";
 
 /** What is known about a source besides its bytes. */
@@ -99,7 +99,7 @@ function chunksOf(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array>
       // cancelling a stream that has failed only repeats its error
       await reader.cancel().catch(() => null);
     }
-    // the rest of a stream that was begun elsewhere is a file, but an empty rest is a mistake
+    // a caller may have read the beginning and want to upload the rest, but not an empty rest
     if (isEmpty && wasRead) {
       const detail = "The stream has already been read or cancelled: nothing is left of it.";
       throw new FixityClientError("invalid-source", detail);
@@ -128,7 +128,7 @@ export interface Append {
 }
 
 /**
- * Yields an upload's appends in the order of their offsets, and bytes that got lost a second time.
+ * Yields an upload's appends in the order of their offsets, and lost bytes again.
  */
 export interface AppendSource {
   /** Bytes of the file; `null` while that is unknown. */
@@ -160,7 +160,7 @@ const UNREADABLE_ERRORS: ReadonlySet<string> = new Set(["NotReadableError", "Not
 
 export interface StreamAppendsOptions {
   /** Receives the bytes as they arrive; `null` for no digest. */
-  readonly hash: RunningHash | null;
+  readonly hash: IncrementalHash | null;
   readonly concat: Platform["concat"];
 }
 
@@ -169,18 +169,18 @@ export interface StreamAppendsOptions {
  * one append.
  */
 export class StreamAppends implements AppendSource {
-  /** Resolves when the stream was read to its end. */
+  /** Resolves when the stream has been read to its end. */
   readonly ended: Promise<void>;
   readonly #ending = Promise.withResolvers<void>();
   readonly #chunks: AsyncIterator<Uint8Array>;
-  readonly #hash: RunningHash | null;
+  readonly #hash: IncrementalHash | null;
   readonly #concat: Platform["concat"];
   /** The bytes from `#base` to `#end`. */
   #kept: Uint8Array<ArrayBuffer>[] = [];
   #base = 0;
   #end = 0;
   #hasEnded = false;
-  /** The read that is running. A pause leaves it running, for the next `take` to wait for. */
+  /** The pending read. A pause does not end it; the next `take` waits for it. */
   #reading: Promise<void> | null = null;
 
   constructor(stream: AsyncIterable<Uint8Array>, { hash, concat }: StreamAppendsOptions) {

@@ -20,10 +20,10 @@ export type ClientHeaders =
   | Readonly<Record<string, string>>
   | (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>);
 
-/** How often, and when, a request that failed is repeated. */
+/** How often, and after which delays, failed requests are retried. */
 export interface RetryOptions {
   /**
-   * How many times in a row a request may be repeated without a byte arriving; 0 for never.
+   * The largest number of consecutive retries without a byte arriving; 0 disables retries.
    *
    * @default 8
    */
@@ -92,7 +92,7 @@ export interface ClientOptions {
   readonly storage?: UploadStorage | null | undefined;
   /**
    * Browsers only: creates the worker that hashes, from a script of the page's own origin. `null`
-   * for none: then uploads declare no digest, no content is found to be stored already, and
+   * for none: then uploads declare no digest, so content that is already stored is sent again, and
    * downloads fail, because they cannot be verified.
    *
    * @default `new Worker(new URL("./hash-worker.js", import.meta.url), { type: "module" })`
@@ -164,11 +164,11 @@ export interface UploadOptions {
    */
   readonly fingerprint?: string | undefined;
   /**
-   * The digest by which the server verifies the bytes, and finds out whether it has them:
+   * The digest by which the server verifies the bytes, and detects that it already has them:
    * `sha256:<hex>` if it is known, `true` to compute it in any case, `false` for none.
    *
-   * @default computed, unless the network turns out to be about as fast as hashing: then it would
-   *   save next to nothing, and the upload does not wait for it
+   * @default computed, unless the network turns out to be about as fast as hashing: then the digest
+   *   would save next to nothing, and the upload does not wait for it
    */
   readonly declare?: boolean | string | undefined;
 }
@@ -199,8 +199,8 @@ export interface Upload {
   readonly done: Promise<UploadResult>;
   readonly isPaused: boolean;
   /**
-   * Stops sending. The server keeps what has arrived until it expires; another upload may run
-   * meanwhile.
+   * Stops sending. The server keeps the received bytes until the upload expires; another upload may
+   * run meanwhile.
    */
   pause(): void;
   /** Continues from what the server has. */
@@ -243,9 +243,9 @@ export interface Download extends Omit<BlobInfo, "size"> {
   /** The number of bytes in `have`, behind which the stream begins. */
   readonly offset: number;
   /**
-   * The bytes from `offset` on. A broken connection is resumed. If the bytes are not those that the
-   * link names, the stream fails at its end with the code `digest-mismatch`: use nothing of it
-   * before it has ended well.
+   * The bytes from `offset` on. The client resumes a broken connection. If the bytes do not match
+   * the digest in the link, the stream fails at its end with the code `digest-mismatch`: use nothing
+   * of it before it has ended successfully.
    */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
@@ -266,7 +266,8 @@ export interface Client {
    */
   readonly download: (link: string | URL, options?: DownloadOptions) => Promise<Download>;
   /**
-   * Returns what is stored under a link, or `null` if the service says that nothing is.
+   * Returns the properties of the file stored under a link, or `null` if the service reports that
+   * there is none.
    *
    * @throws `FixityClientError`
    */

@@ -3,8 +3,8 @@ import type { Permit, Semaphore } from "../base/semaphore.ts";
 import { abortError } from "./errors.ts";
 
 /**
- * What a user does to one upload: pause, resume and cancel. It also holds the upload's permit among
- * those that run at the same time: a paused upload releases it, so that others run meanwhile.
+ * Pauses, resumes and cancels one upload. It also holds the upload's permit of the client's
+ * semaphore: a paused upload releases it, so that another one can run.
  */
 export class UploadControl {
   readonly #semaphore: Semaphore;

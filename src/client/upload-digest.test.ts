@@ -32,9 +32,9 @@ test("a digest that would be known when half is sent, or later, is given up", ()
 test("a hash that has only begun is not measured yet, nor are too few bytes", () => {
   const rates = new TransferRates();
   rates.sent(100 * MIB, 1000);
-  rates.isHashing(2 * MIB, 200);
+  rates.hashedSoFar(2 * MIB, 200);
   rates.hashed(1000, 100);
   assert.equal(rates.advice({ toHash: GIB, toSend: GIB }), "proceed");
-  rates.isHashing(30 * MIB, 300);
+  rates.hashedSoFar(30 * MIB, 300);
   assert.equal(rates.advice({ toHash: GIB, toSend: GIB }), "give-up");
 });

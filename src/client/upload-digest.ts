@@ -2,26 +2,21 @@ import { FixityClientError } from "./errors.ts";
 import type { Meter } from "./meter.ts";
 import type { UploadControl } from "./upload-control.ts";
 
-/** Bytes below which a measurement says more about round trips than about a rate. */
-const MEASURED_MIN_BYTES = 256 * 1024;
-/** Milliseconds below which a measurement of hashing says more about the start of the worker. */
-const WARM_UP_MS = 300;
-/**
- * How many times as long as hashing all sending must take for the digest to be worth waiting for.
- */
-const WORTHWHILE_FACTOR = 8;
-/**
- * Seconds below which a file is sent at once: asking the server first costs a round trip of its
- * own.
- */
-const ASKING_MIN_S = 0.5;
+/** A measurement of fewer bytes depends more on round trips than on the rate. */
+const MEASUREMENT_MIN_BYTES = 256 * 1024;
+/** A measurement of hashing over less time depends more on the start of the worker. */
+const HASHING_WARM_UP_MS = 300;
+/** A digest is worth waiting for if hashing is at least this many times as fast as sending. */
+const WAIT_MIN_SPEEDUP = 8;
+/** A file that takes less time to send is sent at once: asking the server first costs a round trip. */
+const WAIT_MIN_SENDING_S = 0.5;
 /**
  * The share of the sending time that hashing may take. Above it less than half of the bytes can be
  * saved, and on machines with few cores hashing and sending slow each other down.
  */
-const TOO_LATE_SHARE = 1 / 2;
-/** Seconds that hashing may take in any case. */
-const HASHING_MIN_S = 1;
+const HASHING_MAX_SHARE = 1 / 2;
+/** Hashing may take this many seconds in any case. */
+const HASHING_ALLOWANCE_S = 1;
 /** Milliseconds between two progress reports while a digest is awaited. */
 const REPORT_INTERVAL_MS = 100;
 
@@ -34,7 +29,7 @@ export type DigestAdvice =
   | "wait"
   /** Send while it is computed. */
   | "proceed"
-  /** Do without it: all bytes will be sent before it is known, or soon after. */
+  /** Stop computing it: it would be known when most bytes have been sent, or later. */
   | "give-up";
 
 /**
@@ -50,12 +45,12 @@ export class TransferRates {
     this.#hashing = averaged(this.#hashing, bytes, ms);
   }
 
-  /** Learns from a file that is being hashed. */
-  isHashing(bytes: number, ms: number): void {
-    if (ms >= WARM_UP_MS) this.hashed(bytes, ms);
+  /** Learns from a file that is still being hashed. */
+  hashedSoFar(bytes: number, ms: number): void {
+    if (ms >= HASHING_WARM_UP_MS) this.hashed(bytes, ms);
   }
 
-  /** Learns from a request that was answered. */
+  /** Learns from a request that has been answered. */
   sent(bytes: number, ms: number): void {
     this.#sending = averaged(this.#sending, bytes, ms);
   }
@@ -68,13 +63,13 @@ export class TransferRates {
     if (this.#hashing === null || this.#sending === null) return "proceed";
     const hashing = toHash / this.#hashing;
     const sending = toSend / this.#sending;
-    if (sending >= hashing * WORTHWHILE_FACTOR && sending > ASKING_MIN_S) return "wait";
-    return hashing > Math.max(sending * TOO_LATE_SHARE, HASHING_MIN_S) ? "give-up" : "proceed";
+    if (sending >= hashing * WAIT_MIN_SPEEDUP && sending > WAIT_MIN_SENDING_S) return "wait";
+    return hashing > Math.max(sending * HASHING_MAX_SHARE, HASHING_ALLOWANCE_S) ? "give-up" : "proceed";
   }
 }
 
 function averaged(rate: number | null, bytes: number, ms: number): number | null {
-  if (bytes < MEASURED_MIN_BYTES || ms <= 0) return rate;
+  if (bytes < MEASUREMENT_MIN_BYTES || ms <= 0) return rate;
   const measured = (bytes * 1000) / ms;
   return rate === null ? measured : (rate + measured) / 2;
 }
@@ -134,21 +129,21 @@ export class UploadDigest {
   }
 
   /**
-   * Decides whether to wait for the digest while the upload stands at an offset. Gives it up if it
-   * would come too late.
+   * Decides whether to wait for the digest, now that the upload has reached an offset. Gives it up
+   * if it would come too late.
    *
    * @param total `null` for a stream, which is hashed as it is read
    */
-  adviceAt(offset: number, total: number | null): Exclude<DigestAdvice, "give-up"> {
+  reconsiderAt(offset: number, total: number | null): Exclude<DigestAdvice, "give-up"> {
     if (this.#rates === null || !this.isPending || total === null || this.#hashedBytes === 0) return "proceed";
-    this.#rates.isHashing(this.#hashedBytes, performance.now() - this.#startedAt);
+    this.#rates.hashedSoFar(this.#hashedBytes, performance.now() - this.#startedAt);
     const advice = this.#rates.advice({ toHash: total - this.#hashedBytes, toSend: total - offset });
     if (advice !== "give-up") return advice;
     if (!this.isRequired) this.giveUp();
     return "proceed";
   }
 
-  /** Stops computing. A digest that is not known by now never will be. */
+  /** Stops computing. The upload then has no digest, unless it is already known. */
   giveUp(): void {
     if (!this.isPending) return;
     this.#state = { kind: "none" };
@@ -156,7 +151,8 @@ export class UploadDigest {
   }
 
   /**
-   * Waits for what follows from the digest, while nothing is sent, and reports how far hashing is.
+   * Waits, while nothing is sent, for the digest or a request that depends on it, and reports how
+   * far hashing is.
    */
   async wait(outcome: Promise<unknown>, { meter, control }: { meter: Meter; control: UploadControl }): Promise<void> {
     meter.hashed(this.#hashedBytes);

@@ -45,7 +45,7 @@ export interface SharedState {
   readonly keysInUse: KeysInUse;
 }
 
-/** An upload as its caller holds it. It starts at once. */
+/** The handle of one upload, which starts at once. */
 export class UploadHandle implements Upload {
   readonly done: Promise<UploadResult>;
   readonly #shared: SharedState;
@@ -105,7 +105,7 @@ export class UploadHandle implements Upload {
     const opened = await openSource(source, platform);
     const { content } = opened;
     const naming = { filename: options.filename ?? opened.name, type: fieldText(options.type ?? opened.type) };
-    // a fingerprint replaces what identifies the file by itself
+    // a fingerprint replaces the identity and the modification time
     const identified = fingerprint === undefined ? opened : { identity: fingerprint, lastModified: 0 };
     const entry =
       resume && content !== null
@@ -152,8 +152,7 @@ class Sending {
   async send({ content, stream }: OpenedSource): Promise<Receipt> {
     if (stream !== null) return this.#sendStream(stream);
     const receipt = await this.#sendFile(content);
-    // A browser may read a file as it was when it was chosen, although it has grown or changed
-    // since.
+    // A browser may read the file as it was when the user chose it, even if it has changed since.
     await assertUnchanged(content);
     return receipt;
   }
@@ -162,8 +161,8 @@ class Sending {
     try {
       return await this.#sendFileOnce(content);
     } catch (error) {
-      // An earlier run may have sent another file, or bytes were damaged on the way: once more,
-      // from the beginning.
+      // An earlier run may have sent another file, or bytes were corrupted in transit: try once
+      // more, from the beginning.
       if (!(error instanceof FixityClientError) || error.code !== "digest-mismatch") throw error;
       if (typeof this.#options.declare === "string") throw error;
       return this.#sendFileOnce(content);
@@ -189,8 +188,8 @@ class Sending {
       }
       return await this.#sendAppends(new FileAppends(content), digest, new AppendSize());
     } catch (error) {
-      // a store without resumable uploads: the server takes an empty creation for a form without a
-      // file
+      // a store without resumable uploads: the server treats the creation as a plain upload without
+      // content
       if (!(error instanceof FixityClientError) || error.code !== "missing-file" || size === 0) throw error;
       return await this.#sendPlain(content, digest.hex);
     } finally {
@@ -201,7 +200,7 @@ class Sending {
   async #sendStream(stream: AsyncIterable<Uint8Array>): Promise<Receipt> {
     const { control, retrier, rates } = this.#run;
     const { declare, platform } = this.#options;
-    const hash = declare === true || declare === null ? (platform.hashing?.running() ?? null) : null;
+    const hash = declare === true || declare === null ? (platform.hashing?.incremental() ?? null) : null;
     const source = new StreamAppends(stream, { hash, concat: platform.concat });
     try {
       const first = await retrier.run(() => control.wait(source.take(0, PLAIN_UPLOAD_MAX_BYTES)));
@@ -244,7 +243,7 @@ class Sending {
         headers: {
           ...namingFields,
           ...(hex !== null && { "Repr-Digest": formatReprDigest(hex) }),
-          // a request without content is a file only if it says so
+          // states that the file is empty, and that its content is not missing
           ...(content.size === 0 && { "Upload-Complete": "?1" }),
         },
         content,

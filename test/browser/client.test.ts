@@ -235,13 +235,13 @@ browserTest("the worker stops hashing a dropped file, however much of it is read
         if (data.id === 2 && data.hex !== undefined) resolve(toldOfFirst);
         if (data.id !== 1) return;
         if (isDropped) toldOfFirst += 1;
-        else worker.postMessage({ id: 1, say: "drop" });
+        else worker.postMessage({ id: 1, type: "drop" });
         isDropped = true;
       });
     });
-    worker.postMessage({ id: 1, say: "hash", blob: new Blob(Array.from({ length: 32 }, () => block)) });
+    worker.postMessage({ id: 1, type: "hash", blob: new Blob(Array.from({ length: 32 }, () => block)) });
     // by the time that this is hashed, the first would have been, too
-    worker.postMessage({ id: 2, say: "hash", blob: new Blob(Array.from({ length: 16 }, () => block)) });
+    worker.postMessage({ id: 2, type: "hash", blob: new Blob(Array.from({ length: 16 }, () => block)) });
     return await done;
   });
   assert.ok(told < 10, `${told} times more`);

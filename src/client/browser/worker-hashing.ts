@@ -1,13 +1,13 @@
 import { abortError, FixityClientError, sourceChanged } from "../errors.ts";
 import { hexOf } from "../formats.ts";
 import type { FromWorker, ToWorker } from "../hash-worker.ts";
-import type { Content, DigestOptions, Hashing, RunningHash } from "../platform.ts";
+import type { Content, DigestOptions, Hashing, IncrementalHash } from "../platform.ts";
 import type { HashWorker } from "../types.ts";
 import { browser, type WorkerFactory } from "./globals.ts";
 
 /** A blob up to this size is hashed by the browser itself, which needs all of it in memory. */
 const SUBTLE_MAX_BYTES = 1024 * 1024;
-/** Bytes that may be on their way to the worker. */
+/** Bytes that may be posted to the worker and not yet hashed. */
 const IN_FLIGHT_MAX_BYTES = 4 * 1024 * 1024;
 
 /** One hash in the worker. */
@@ -38,31 +38,31 @@ export class WorkerHashing implements Hashing {
     const { id, digest } = this.#begin(onHashed);
     const stop = (): void => this.#drop(id, abortError(signal));
     signal.addEventListener("abort", stop);
-    this.#post({ id, say: "hash", blob });
+    this.#post({ id, type: "hash", blob });
     return digest.finally(() => signal.removeEventListener("abort", stop));
   }
 
-  running(): RunningHash {
+  incremental(): IncrementalHash {
     let posted = 0;
     let hashed = 0;
-    let onRoom: ((value: unknown) => void) | null = null;
+    let onCapacity: ((value: unknown) => void) | null = null;
     const { id, digest } = this.#begin((bytes) => {
       hashed = bytes;
-      if (posted - hashed < IN_FLIGHT_MAX_BYTES) onRoom?.(null);
+      if (posted - hashed < IN_FLIGHT_MAX_BYTES) onCapacity?.(null);
     });
     return {
       update: async (bytes) => {
         posted += bytes.length;
-        this.#post({ id, say: "update", bytes });
+        this.#post({ id, type: "update", bytes });
         if (posted - hashed < IN_FLIGHT_MAX_BYTES) return;
-        const room = new Promise<unknown>((resolve) => {
-          onRoom = resolve;
+        const capacity = new Promise<unknown>((resolve) => {
+          onCapacity = resolve;
         });
-        // a worker that has failed makes no room
-        await Promise.race([room, digest]).catch(() => null);
+        // after a failure the worker reports no progress, but rejects the digest
+        await Promise.race([capacity, digest]).catch(() => null);
       },
       digest: () => {
-        this.#post({ id, say: "digest" });
+        this.#post({ id, type: "digest" });
         return digest;
       },
       drop: () => this.#drop(id, new FixityClientError("aborted", "The digest is no longer needed.")),
@@ -112,7 +112,7 @@ export class WorkerHashing implements Hashing {
   }
 
   #drop(id: number, error: FixityClientError): void {
-    this.#worker?.postMessage({ id, say: "drop" } satisfies ToWorker);
+    this.#worker?.postMessage({ id, type: "drop" } satisfies ToWorker);
     this.#end(id)?.reject(error);
   }
 

@@ -36,7 +36,7 @@ export class BytesContent implements Content {
   }
 }
 
-/** The state of a file when it was opened, by which a change is noticed. */
+/** The state of a file when it was opened, to detect changes. */
 interface FileState {
   readonly path: string;
   readonly size: number;
@@ -64,8 +64,7 @@ class FileContent implements Content {
   }
 
   /**
-   * Rejects with `source-changed` also if another file has taken the place of the one that was
-   * opened.
+   * Rejects with `source-changed` also if another file has replaced the one that was opened.
    */
   async *stream(): AsyncGenerator<Uint8Array, void, undefined> {
     const file = await open(this.#state.path).catch((cause: unknown) => {

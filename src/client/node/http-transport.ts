@@ -4,10 +4,7 @@ import type { Transport, WireResponse } from "../platform.ts";
 import { RESPONSE_MAX_BYTES, responseTooLong } from "../responses.ts";
 import { BytesContent, RequestBody } from "./content.ts";
 
-/**
- * Time without a byte in either direction after which a connection counts as dead; `fetch` waits as
- * long.
- */
+/** Time without a byte in either direction after which a connection is closed, as in `fetch`. */
 const IDLE_TIMEOUT_MS = 300_000;
 
 /**

@@ -63,7 +63,7 @@ export const nodeHashing: Hashing = {
     }
     return hash.digest("hex");
   },
-  running() {
+  incremental() {
     const hash = createHash("sha256");
     return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex"), drop: () => undefined };
   },
