@@ -17,9 +17,13 @@ export type Step =
   | { readonly do: "check" | "collect" | "staged" | "close" | "become-nobody" }
   | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
   | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] }
-  | { readonly do: "write-document"; readonly name: string; readonly text: string; readonly ifMatch?: string }
-  | { readonly do: "remove-document"; readonly name: string }
+  | DocumentStep
   | UploadStep;
+
+/** A change of a document, as a step. */
+export type DocumentStep =
+  | { readonly do: "write-document"; readonly name: string; readonly text: string; readonly ifMatch?: string }
+  | { readonly do: "remove-document"; readonly name: string };
 
 /** How a step went. */
 export interface StepResult {
@@ -42,8 +46,7 @@ const uploads = new UploadSteps(store, (what) => void writeSync(acknowledgements
 
 async function run(step: Step): Promise<unknown> {
   if (step.do === "upload") return uploads.run(step);
-  if (step.do === "write-document") return store.documents?.write(step.name, step.text, step);
-  if (step.do === "remove-document") return store.documents?.remove(step.name);
+  if (step.do === "write-document" || step.do === "remove-document") return change(step);
   if (step.do === "put-together") return Promise.all(step.seeds.map((seed) => put(content(step.size, seed))));
   return "size" in step ? runWith(content(step.size, step.seed), step.do) : runAlone(step.do);
 }
@@ -79,6 +82,16 @@ async function put(bytes: Uint8Array): Promise<Committed> {
   const committed = await keep(store, bytes);
   writeSync(acknowledgements, digestOf(bytes).hex);
   return committed;
+}
+
+/** Says in a trace when it acknowledges, like {@link put}. */
+async function change(step: DocumentStep): Promise<unknown> {
+  const { documents } = store;
+  const done =
+    step.do === "write-document" ? documents?.write(step.name, step.text, step) : documents?.remove(step.name);
+  const result = await done;
+  writeSync(acknowledgements, step.name);
+  return result;
 }
 
 async function read(digest: Digest): Promise<"whole" | "wrong" | null> {
