@@ -87,6 +87,7 @@ function contextOf(place: ContractPlace, largest: number): RuleContext {
     store: place.store,
     another: place.another ?? missing,
     damage: place.damage ?? missing,
+    corrupt: place.corrupt ?? missing,
     abandon: place.abandon ?? missing,
     get folder(): string {
       return place.folder ?? missing();

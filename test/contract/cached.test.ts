@@ -27,6 +27,7 @@ async function diskPlace(options: CacheOptions): Promise<ContractPlace> {
     folder: folder.path,
     another: async () => open(),
     damage: async ({ hex }) => truncate(folder.blob(hex), 5),
+    corrupt: async ({ hex }) => folder.corrupt(hex),
     abandon: async () => {
       spawnSync(process.execPath, [DYING_WRITER, folder.path], { stdio: "inherit" });
     },

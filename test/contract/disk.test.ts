@@ -15,6 +15,7 @@ async function makePlace(durability: DurabilityLevel): Promise<ContractPlace> {
     folder: folder.path,
     another: async () => open(),
     damage: async ({ hex }) => truncate(folder.blob(hex), 5),
+    corrupt: async ({ hex }) => folder.corrupt(hex),
     abandon: async () => {
       spawnSync(process.execPath, [DYING_WRITER, folder.path], { stdio: "inherit" });
     },

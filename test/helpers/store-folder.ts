@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, open, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -36,6 +36,20 @@ export class StoreFolder implements AsyncDisposable {
 
   fanOut(hex: string): string {
     return dirname(this.blob(hex));
+  }
+
+  /** Changes the first byte of a blob, as a decaying disk would: the file keeps its size and its mode. */
+  async corrupt(hex: string): Promise<void> {
+    const { mode } = await stat(this.blob(hex));
+    await chmod(this.blob(hex), 0o600);
+    const file = await open(this.blob(hex), "r+");
+    try {
+      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, 0);
+      await file.write(Buffer.from([(buffer[0] ?? 0) ^ 1]), 0, 1, 0);
+    } finally {
+      await file.close();
+    }
+    await chmod(this.blob(hex), mode & 0o7777);
   }
 
   /**

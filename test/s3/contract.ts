@@ -1,7 +1,9 @@
+import assert from "node:assert/strict";
 import { cachedStore } from "../../src/cache.ts";
 import type { BlobStore } from "../../src/core/store.ts";
 import { storeContract } from "../../src/store-contract.ts";
 import { isFullRun } from "../helpers/full-run.ts";
+import { readAll } from "../../src/stores/contract/tools.ts";
 import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
@@ -23,10 +25,18 @@ function suite(name: string, gateway: Gateway, decorate: (store: BlobStore) => B
       // Sixteen uploads of the largest blob wait for each other in one rule, each with a part in memory. What this process
       // works on is never collected, and everything else at once, whatever the clocks say.
       const open = () => decorate(place.store({ memoryBudget: 192 * MIB }, { abandonedAfter: -Infinity }));
+      const store = open();
       return {
-        store: open(),
+        store,
         another: async () => open(),
         damage: async (digest) => place.put(place.layout.blob(digest), Buffer.from("short")),
+        corrupt: async (digest) => {
+          await using reader = await store.open(digest, { bypassCache: true });
+          assert(reader !== null);
+          const bytes = await readAll(reader);
+          bytes[0] = (bytes[0] ?? 0) ^ 1;
+          await place.put(place.layout.blob(digest), bytes);
+        },
         abandon: async () => place.abandon(),
         leftovers: async () => place.leftovers(),
         cleanup: async () => place[Symbol.asyncDispose](),

@@ -15,6 +15,8 @@ export interface ContractPlace {
   readonly another?: () => Promise<BlobStore>;
   /** Shortens the stored bytes of a blob, behind the store's back. */
   readonly damage?: (digest: Digest) => Promise<void>;
+  /** Changes a byte of a blob, which keeps its size, behind the store's back. */
+  readonly corrupt?: (digest: Digest) => Promise<void>;
   /** Leaves one half-written upload behind, like a process that dies in the middle of it. */
   readonly abandon?: () => Promise<void>;
   /** How many half-written uploads lie in the place. Called after every rule, when it must be 0. */
@@ -27,7 +29,7 @@ export interface ContractPlace {
 
 /** What a store may be unable to do; see {@link StoreContractOptions}. */
 export type ContractCapability =
-  /** A commit replaces a blob whose size is wrong. */
+  /** A commit replaces a blob whose size is wrong, and one that its judge does not keep. */
   | "replace-damaged"
   /** Of concurrent commits of new content, exactly one reports that it was new. */
   | "tell-first-commit";
@@ -55,7 +57,16 @@ export interface RuleContext extends Required<Omit<ContractPlace, "cleanup" | "l
 }
 
 /** What a rule may need. */
-export type Need = "another" | "damage" | "abandon" | "folder" | "uploads" | "documents" | "filePath" | "presign";
+export type Need =
+  | "another"
+  | "damage"
+  | "corrupt"
+  | "abandon"
+  | "folder"
+  | "uploads"
+  | "documents"
+  | "filePath"
+  | "presign";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {

@@ -16,7 +16,7 @@ import { Conditions } from "./conditions.ts";
 import { S3Documents } from "./documents.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedS3Options } from "./options.ts";
-import { ABSENCE_TRUSTED_MS, Publisher } from "./publish/publisher.ts";
+import { ABSENCE_TRUSTED_MS, Publisher, statOf } from "./publish/publisher.ts";
 import { ServerCopier } from "./publish/server-copy.ts";
 import { openObject } from "./s3-reader.ts";
 import { type PartLimits, PartPlan } from "./send/part-writer.ts";
@@ -126,9 +126,7 @@ export class S3Store implements BlobStore, Diagnosable {
     options.signal?.throwIfAborted();
     return withStoreErrors(async () => {
       const found = await headObject(this.#client, this.#layout.blob(digest), options);
-      if (found === null) return null;
-      const { size, modified, identity } = found;
-      return { digest, size, modified, ...(identity !== null && { identity }) };
+      return found && statOf(digest, found);
     });
   }
 

@@ -53,6 +53,14 @@ export async function putObject(client: S3Client, key: string, payload: Payload,
   );
 }
 
+/**
+ * Whether two reports are of one copy of an object, as far as that can be seen: where the bucket
+ * keeps no versions, another copy of the same bytes within a second looks the same.
+ */
+export function isSameCopy(one: ObjectHead, other: ObjectHead): boolean {
+  return one.size === other.size && one.identity === other.identity;
+}
+
 /** Returns `null` if there is no object. */
 export async function headObject(client: S3Client, key: string, options: CallOptions = {}): Promise<ObjectHead | null> {
   try {

@@ -100,5 +100,5 @@ async function copyRanges(
     const source = { key: bench.key("large"), first: start, last: end - 1, signal: bench.signal };
     parts.push(await upload.copy(parts.length + 1, source));
   }
-  await upload.complete(parts);
+  await upload.complete({ parts });
 }

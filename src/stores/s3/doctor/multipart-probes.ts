@@ -103,7 +103,7 @@ async function completes(bench: Bench): Promise<Outcome> {
   if (bench.large === null) return untried("there are no parts");
   const { upload, parts } = bench.large;
   const size = MIN_PART_BYTES + LAST_PART_BYTES;
-  await upload.complete(parts);
+  await upload.complete({ parts });
   const seen = await bench.eventually("objects", () => headObject(bench.client, bench.key("large")));
   if (seen === null) return fails("The object is not shown seconds after the response.");
   if (seen.found.size !== size) return fails(`It has ${seen.found.size} bytes, not ${size}.`);
@@ -238,7 +238,7 @@ async function refusalOfCompletion(bench: Bench, number: number): Promise<S3Erro
   const upload = bench.multipartUpload(`numbered-${number}`);
   try {
     const part = await upload.upload(number, bench.partPayload(Buffer.alloc(LAST_PART_BYTES, "1")), bench.signal);
-    await upload.complete([part]);
+    await upload.complete({ parts: [part] });
     return null;
   } catch (error) {
     if (error instanceof S3Error && error.isRefusal) return error;
@@ -259,7 +259,7 @@ async function countedCompletions(bench: Bench): Promise<(count: number) => Prom
     if (isComplete) return null;
     const parts = Array.from({ length: count }, (_, index) => ({ number: index + 1, etag, size: LAST_PART_BYTES }));
     try {
-      await upload.complete(parts);
+      await upload.complete({ parts });
       isComplete = true;
       return null;
     } catch (error) {

@@ -1,17 +1,20 @@
 import { delay } from "../../../base/abort-race.ts";
+import type { BlobStat } from "../../../core/blob-stat.ts";
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
+import type { CommitOptions, StoredVerdict } from "../../../core/staged-blob.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { S3Client } from "../api/client.ts";
 import { listParts } from "../api/listing.ts";
 import type { MultipartId, Part } from "../api/multipart.ts";
-import { deleteObject, headObject, putObject } from "../api/objects.ts";
+import { deleteObject, headObject, type ObjectHead, putObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import type { Payload } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition } from "../conditions.ts";
 import type { Layout } from "../layout.ts";
 import type { Log } from "../options.ts";
 import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
+import { isCopyOf } from "../send/uncertain-request.ts";
 import type { ServerCopier } from "./server-copy.ts";
 
 /** Milliseconds for which a blob that was not found is taken for absent without another look. */
@@ -40,6 +43,7 @@ export interface Publication {
   readonly contentType: string;
   /** The blob was not found within {@link ABSENCE_TRUSTED_MS}. A hint that saves a request. */
   readonly isKnownAbsent: boolean;
+  readonly judge: CommitOptions["judge"];
   /** Ends the work, unless the completion has been sent. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -62,6 +66,12 @@ export interface ResumablePublication {
   readonly resendLast: () => Promise<SentParts | null>;
 }
 
+/** An object that was found at the key of a blob that is committed. */
+interface StoredObject {
+  readonly object: ObjectHead;
+  readonly verdict: StoredVerdict;
+}
+
 /**
  * Makes blobs of complete content. Every path ends with an object at the blob's own key:
  *
@@ -71,6 +81,10 @@ export interface ResumablePublication {
  * - larger, digest unknown: a multipart upload at a staging key, completed, copied by the server
  *   and removed ({@link publish});
  * - resumable uploads: the same two, repeatable from any point.
+ *
+ * What is stored already is judged by {@link CommitOptions.judge} and replaced by the same requests,
+ * without the condition. Then seeing an object of the right size proves nothing: it must be another
+ * copy than the one that was judged.
  *
  * docs/decisions/0005 and 0007 give the reasons.
  */
@@ -99,14 +113,14 @@ export class Publisher {
    * and only a HEAD with the right size that the blob existed.
    *
    * @param options once `signal` is aborted, no further attempt is made
-   * @returns whether the blob existed, whole
+   * @returns whether the blob existed, and was not damaged
    */
   async putWhole(
     digest: Digest,
     payload: Payload,
-    options: { readonly contentType: string; readonly signal: AbortSignal | undefined },
+    options: Pick<Publication, "contentType" | "judge"> & { readonly signal: AbortSignal | undefined },
   ): Promise<boolean> {
-    const { contentType, signal: retrySignal } = options;
+    const { contentType, judge, signal: retrySignal } = options;
     const key = this.#layout.blob(digest);
     const conditions = this.#conditions;
     let refusal: S3Error | null = null;
@@ -121,17 +135,19 @@ export class Publisher {
         refusal = error;
       }
     }
-    const found = await headObject(this.#client, key, { retrySignal });
-    if (found?.size === payload.length) return true;
-    if (found !== null) this.#logDamaged(key, found.size, payload.length);
+    const stored = await this.#examine({ digest, size: payload.length, judge, signal: retrySignal });
+    if (stored?.verdict === "keep") return true;
     await putObject(this.#client, key, payload, { contentType, ifAbsent: false, retrySignal });
-    if (found === null && refusal !== null) conditions.noteIfAbsentRefused(refusal);
-    return false;
+    if (stored === null && refusal !== null) conditions.noteIfAbsentRefused(refusal);
+    return stored?.verdict === "replace";
   }
 
-  /** @returns whether the blob existed, whole; the upload then still has to be aborted */
+  /**
+   * @returns whether the blob existed, and was not damaged. If it was kept, the upload still has to
+   *   be aborted
+   */
   async publish(publication: Publication): Promise<boolean> {
-    const { multipart, digest, size, isKnownAbsent, signal, sendLast, resumable } = publication;
+    const { multipart, digest, isKnownAbsent, signal, sendLast, resumable } = publication;
     const key = this.#layout.blob(digest);
     const isStaged = this.#layout.isStaging(multipart.key);
     if (multipart.key !== key && !isStaged) {
@@ -140,28 +156,31 @@ export class Publisher {
     const isRepeated = resumable?.isRepeated === true;
     // Looks before the last part is sent: a stored blob need not be uploaded to its end.
     const needsLook = isStaged || isRepeated || !isKnownAbsent;
-    if (needsLook && (await this.#isStored(key, size, signal))) {
+    const stored = needsLook ? await this.#examine(publication) : null;
+    // A repeated publication has most likely made the object itself, and could not make it again.
+    if (stored?.verdict === "keep" || (isRepeated && stored?.verdict === "replace")) {
       if (isRepeated && isStaged) await this.#discard(multipart.key);
       return true;
     }
+    const replaced = stored?.object ?? null;
     await sendLast();
     await multipart.flush(signal);
     signal?.throwIfAborted();
     // From here on nothing is cut off: the result would be unknown.
-    if (isStaged) await this.#completeAndMove(publication, key);
-    else await this.#complete(publication);
-    return false;
+    if (isStaged) await this.#completeAndMove(publication, key, replaced);
+    else await this.#complete(publication, replaced);
+    return stored?.verdict === "replace";
   }
 
-  async #completeAndMove(publication: Publication, key: string): Promise<void> {
+  async #completeAndMove(publication: Publication, key: string, replaced: ObjectHead | null): Promise<void> {
     const { multipart, size, contentType, resumable } = publication;
     const from = multipart.key;
     const unprotect = protect(from);
     let isCompleted = false;
     try {
-      const isDoubtful = await this.#complete(publication);
+      const isDoubtful = await this.#complete(publication, null);
       isCompleted = true;
-      const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful });
+      const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful, replaced });
       // A copy that was found before it was confirmed may still be reading. Its source is left to
       // the collector.
       if (!isInferred) await this.#discard(from);
@@ -169,7 +188,9 @@ export class Publisher {
       // The staged object stays if a later holder needs it, or if a copy without an answer may
       // still be reading it.
       if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.#discard(from);
-      else if ((resumable === undefined || isCompleted) && (await this.#isStored(key, size))) return;
+      else if (resumable === undefined || isCompleted) {
+        if (isCopyOf(size, await headObject(this.#client, key), replaced)) return;
+      }
       throw error;
     } finally {
       unprotect();
@@ -186,36 +207,40 @@ export class Publisher {
    * | `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall` | the parts are listed. Another tag than the part was sent with is final. Otherwise the completion is sent once more, and the same refusal is final |
    * | `NoSuchUpload` | the object is looked for, for some seconds. If it is not found, and listing the parts fails in the same way, that is final |
    *
+   * @param replaced what is at the upload's key and is to be replaced
    * @returns whether the object is doubtful: its completion was never confirmed, or it has more
    *   bytes
    * @throws FixityError `upload-damaged` if the failure is final
    */
-  async #complete(publication: Publication): Promise<boolean> {
-    const { multipart, size, resumable } = publication;
-    if (resumable === undefined) return (await multipart.complete()).isInferred;
+  async #complete({ multipart, size, resumable }: Publication, replaced: ObjectHead | null): Promise<boolean> {
+    if (resumable === undefined) return (await multipart.complete({ replaced })).isInferred;
     if (resumable.isRepeated && this.#layout.isStaging(multipart.key)) {
       const found = await headObject(this.#client, multipart.key);
       if (found !== null && found.size >= size) return true;
     }
     try {
-      return (await multipart.complete()).isInferred;
+      return (await multipart.complete({ replaced })).isInferred;
     } catch (error) {
-      if (isAboutParts(error)) await this.#completeAgain(multipart, resumable);
+      if (isAboutParts(error)) await this.#completeAgain(multipart, resumable, replaced);
       else if (failedWith(error, 404) && error.code === NO_SUCH_UPLOAD)
-        await this.#findCompleted(multipart, size, error);
+        await this.#findCompleted(multipart, { size, replaced, error });
       else throw error;
       return true;
     }
   }
 
   /** Sends the completion once more after the server has refused the list of parts. */
-  async #completeAgain(multipart: MultipartUpload, { resendLast }: ResumablePublication): Promise<void> {
+  async #completeAgain(
+    multipart: MultipartUpload,
+    { resendLast }: ResumablePublication,
+    replaced: ObjectHead | null,
+  ): Promise<void> {
     const sent = await resendLast();
     const strays = sent === null ? [] : await this.#strayParts(sent);
     // At the blob's own key the length was announced, so every possible part is named.
     const parts = sent === null || !this.#layout.isStaging(multipart.key) ? undefined : [...sent.parts, ...strays];
     try {
-      await multipart.complete(parts);
+      await multipart.complete({ parts, replaced });
     } catch (error) {
       throw isAboutParts(error) ? uploadDamaged(error) : error;
     }
@@ -239,11 +264,14 @@ export class Publisher {
   }
 
   /** Returns if an upload that S3 no longer knows was completed; throws otherwise. */
-  async #findCompleted(multipart: MultipartUpload, size: number, error: S3Error): Promise<void> {
+  async #findCompleted(
+    multipart: MultipartUpload,
+    { size, replaced, error }: { readonly size: number; readonly replaced: ObjectHead | null; readonly error: S3Error },
+  ): Promise<void> {
     for (const pause of LOOK_AGAIN_AFTER_MS) {
       await delay(pause);
       const found = await headObject(this.#client, multipart.key);
-      if (found !== null && found.size >= size) return;
+      if (found !== null && found.size >= size && isCopyOf(found.size, found, replaced)) return;
     }
     const { id } = await multipart.sent();
     throw (await this.isGone(id)) ? uploadDamaged(error) : error;
@@ -260,19 +288,24 @@ export class Publisher {
     }
   }
 
-  /**
-   * Whether there is an object of the right size. A wrong size is logged.
-   *
-   * @param retrySignal once it is aborted, no further attempt is made
-   */
-  async #isStored(key: string, size: number, retrySignal?: AbortSignal): Promise<boolean> {
-    const found = await headObject(this.#client, key, { retrySignal });
-    if (found !== null && found.size !== size) this.#logDamaged(key, found.size, size);
-    return found?.size === size;
-  }
-
-  #logDamaged(key: string, found: number, size: number): void {
-    this.#log("a damaged blob is replaced", new Error(`${key} has ${found} bytes, not ${size}`));
+  /** What is to be done with the object that is stored; `null` if there is none. Logs damage. */
+  async #examine({
+    digest,
+    size,
+    judge,
+    signal,
+  }: Pick<Publication, "digest" | "size" | "judge" | "signal">): Promise<StoredObject | null> {
+    const key = this.#layout.blob(digest);
+    // Once the signal is aborted, no further attempt is made.
+    const object = await headObject(this.#client, key, { retrySignal: signal });
+    if (object === null) return null;
+    const isWhole = object.size === size;
+    const verdict = isWhole ? ((await judge?.(statOf(digest, object))) ?? "keep") : "damaged";
+    if (verdict === "damaged") {
+      const fault = isWhole ? "other bytes than its name says" : `${object.size} bytes, not ${size}`;
+      this.#log("a damaged blob is replaced", new Error(`${key} has ${fault}`));
+    }
+    return { object, verdict };
   }
 
   /** Removes a staged object. Does not fail: the collector removes what is left over. */
@@ -283,6 +316,11 @@ export class Publisher {
       this.#log("a staged object could not be removed", error);
     }
   }
+}
+
+/** The facts of a blob from those of its object. */
+export function statOf(digest: Digest, { size, modified, identity }: ObjectHead): BlobStat {
+  return { digest, size, modified, ...(identity !== null && { identity }) };
 }
 
 function isAboutParts(error: unknown): boolean {

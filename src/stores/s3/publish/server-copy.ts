@@ -5,7 +5,8 @@ import { MIN_PART_BYTES } from "../api/multipart.ts";
 import { copyObject, headObject, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import type { ResolvedS3Options } from "../options.ts";
-import { answeredOrFound, type Completion, MultipartUpload } from "../send/multipart-upload.ts";
+import { MultipartUpload } from "../send/multipart-upload.ts";
+import { answeredOrFound, type Completion, isCopyOf } from "../send/uncertain-request.ts";
 import { TOO_LARGE_TO_COPY } from "../store-error.ts";
 
 /**
@@ -32,6 +33,8 @@ export interface Copy {
    * copies always copy the bytes.
    */
   readonly isDoubtful: boolean;
+  /** What is at the new key and is to be replaced. */
+  readonly replaced?: ObjectHead | null;
 }
 
 /**
@@ -50,7 +53,7 @@ export class ServerCopier {
 
   /**
    * When it returns, the copy exists; when it throws, perhaps. There must have been no object of
-   * this size at the new key.
+   * this size at the new key, except `replaced`.
    */
   async copy(copy: Copy): Promise<Completion> {
     const { copyLimits } = this.#options;
@@ -90,19 +93,19 @@ export class ServerCopier {
     return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
   }
 
-  async #copyWhole({ from, to, size }: Copy): Promise<Completion> {
+  async #copyWhole({ from, to, size, replaced = null }: Copy): Promise<Completion> {
     const client = this.#client;
     const start = performance.now();
     const completion = await answeredOrFound({
       send: (signal) => copyObject(client, from, { to, signal }),
-      find: async (signal) => (await headObject(client, to, { signal, retryPolicy: "check" }))?.size === size,
+      find: async (signal) => isCopyOf(size, await headObject(client, to, { signal, retryPolicy: "check" }), replaced),
       intervalMs: client.lookIntervalMs,
     });
     this.#rate.add(size, performance.now() - start);
     return completion;
   }
 
-  async #copyInParts({ from, to, size, contentType }: Copy, minPartSize: number): Promise<Completion> {
+  async #copyInParts({ from, to, size, contentType, replaced = null }: Copy, minPartSize: number): Promise<Completion> {
     const { maxParts, concurrency } = this.#options.copyLimits;
     const partSize = Math.max(minPartSize, Math.ceil(size / maxParts));
     const starts = Array.from({ length: Math.ceil(size / partSize) }, (_, index) => index * partSize);
@@ -118,7 +121,7 @@ export class ServerCopier {
           throw error;
         }
       });
-      return await upload.complete(parts);
+      return await upload.complete({ parts, replaced });
     } catch (error) {
       await upload.abort(error);
       throw error;

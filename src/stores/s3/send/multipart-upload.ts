@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { abortRace } from "../../../base/abort-race.ts";
 import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
@@ -13,11 +12,12 @@ import {
   uploadPart,
   uploadPartCopy,
 } from "../api/multipart.ts";
-import { headObject } from "../api/objects.ts";
+import { headObject, type ObjectHead } from "../api/objects.ts";
 import { Retrier } from "../api/retry.ts";
 import { S3Error } from "../api/s3-error.ts";
 import { digestOfChunks, type Payload, UNSIGNED_PAYLOAD } from "../api/signer.ts";
 import type { ResolvedS3Options } from "../options.ts";
+import { answeredOrFound, type Completion, isCopyOf } from "./uncertain-request.ts";
 
 /** The settings of a store that apply to all its multipart uploads. */
 export type MultipartSettings = Pick<ResolvedS3Options, "concurrency" | "signParts" | "idleLimit" | "log">;
@@ -51,9 +51,12 @@ export interface FilledPart {
   readonly permit: Permit | null;
 }
 
-export interface Completion {
-  /** S3 never confirmed it; the object was found, with the right size. */
-  readonly isInferred: boolean;
+/** What {@link MultipartUpload.complete} makes an object of. */
+export interface CompleteOptions {
+  /** @default all that were handed over to {@link MultipartUpload.send} */
+  readonly parts?: readonly Part[] | undefined;
+  /** What is at the key and is to be replaced: seeing it again does not prove the completion. */
+  readonly replaced?: ObjectHead | null;
 }
 
 /**
@@ -188,18 +191,18 @@ export class MultipartUpload {
   }
 
   /**
-   * Makes an object of the parts, by default of all that were handed over to {@link send}.
+   * Makes an object of the parts.
    *
    * @throws S3Error if it is not known whether there is an object
    */
-  async complete(parts?: readonly Part[]): Promise<Completion> {
+  async complete({ parts = this.#parts, replaced = null }: CompleteOptions = {}): Promise<Completion> {
     await this.flush();
     const id = await this.#create();
     this.#assertFresh();
     const isFirst = this.#state === "open";
     this.#state = "completing";
     try {
-      const completion = await this.#complete(id, parts ?? this.#parts, isFirst);
+      const completion = await this.#complete(id, { parts, replaced, isFirst });
       this.#state = "completed";
       return completion;
     } catch (error) {
@@ -291,16 +294,20 @@ export class MultipartUpload {
     throw new FixityError("upload-stalled", "The upload was idle for so long that it may have been removed.");
   }
 
-  async #complete(id: MultipartId, parts: readonly Part[], isFirstAttempt: boolean): Promise<Completion> {
+  async #complete(
+    id: MultipartId,
+    options: Required<CompleteOptions> & { readonly parts: readonly Part[]; readonly isFirst: boolean },
+  ): Promise<Completion> {
+    const { parts, replaced } = options;
     const client = this.#client;
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     const retrier = new Retrier(client.retryLimits);
-    let isFirst = isFirstAttempt;
+    let { isFirst } = options;
     for (;;) {
       try {
         return await answeredOrFound({
           send: (signal) => completeMultipartUpload(client, id, { parts, signal }),
-          find: (signal) => this.#isMadeOf(parts, size, signal),
+          find: (signal) => this.#isMadeOf(parts, { size, replaced, signal }),
           intervalMs: client.lookIntervalMs,
         });
       } catch (error) {
@@ -311,8 +318,7 @@ export class MultipartUpload {
           this.#state = "open";
           throw error;
         }
-        const found = await headObject(client, this.key);
-        if (found?.size === size) return { isInferred: true };
+        if (isCopyOf(size, await headObject(client, this.key), replaced)) return { isInferred: true };
         if (isRefusal || !(await retrier.waitToRetry(error))) throw error;
         isFirst = false;
       }
@@ -324,9 +330,16 @@ export class MultipartUpload {
    * before. Where the tags of parts are not MD5s (SSE-KMS) that cannot be known, and the answer is
    * waited for.
    */
-  async #isMadeOf(parts: readonly Part[], size: number, signal: AbortSignal): Promise<boolean> {
+  async #isMadeOf(
+    parts: readonly Part[],
+    {
+      size,
+      replaced,
+      signal,
+    }: { readonly size: number; readonly replaced: ObjectHead | null; readonly signal: AbortSignal },
+  ): Promise<boolean> {
     const found = await headObject(this.#client, this.key, { signal, retryPolicy: "check" });
-    return found?.size === size && found.etag === etagOfParts(parts);
+    return isCopyOf(size, found, replaced) && found?.etag === etagOfParts(parts);
   }
 }
 
@@ -335,40 +348,6 @@ function etagOfParts(parts: readonly Part[]): string {
   const hash = createHash("md5");
   for (const { etag } of parts) hash.update(Buffer.from(etag.replaceAll('"', ""), "hex"));
   return `"${hash.digest("hex")}-${parts.length}"`;
-}
-
-/** A request that may be carried out although its answer never arrives. */
-export interface UncertainRequest {
-  /** Sends it. `signal` cuts it off once the object has been found. */
-  readonly send: (signal: AbortSignal) => Promise<void>;
-  /** Whether the object that it makes exists. A failure counts as "not yet". */
-  readonly find: (signal: AbortSignal) => Promise<boolean>;
-  /** Milliseconds between two calls of `find`. */
-  readonly intervalMs: number;
-}
-
-/**
- * Waits for the answer to a completion or a copy, and meanwhile looks whether the object exists: S3
- * may take five minutes to report what can be known after seconds.
- */
-export async function answeredOrFound({ send, find, intervalMs }: UncertainRequest): Promise<Completion> {
-  const ended = new AbortController();
-  const { signal } = ended;
-  const look = async (): Promise<Completion> => {
-    for (;;) {
-      await sleep(intervalMs, undefined, { signal });
-      if (await find(signal).catch(() => false)) return { isInferred: true };
-    }
-  };
-  const answered = send(signal).then(() => ({ isInferred: false }));
-  const found = look();
-  // The loser of the race is ignored.
-  for (const one of [answered, found]) one.catch(() => null);
-  try {
-    return await Promise.race([answered, found]);
-  } finally {
-    ended.abort();
-  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
-import type { Committed, StagedBlob } from "../../../core/staged-blob.ts";
+import type { CommitOptions, Committed, StagedBlob } from "../../../core/staged-blob.ts";
 import type { S3Client } from "../api/client.ts";
 import type { Admission } from "../buffers/buffer-pool.ts";
 import type { Layout } from "../layout.ts";
@@ -66,11 +66,14 @@ export class S3StagedBlob implements StagedBlob {
     if (writing !== undefined) return this.#run(() => writing);
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, { judge }: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
     return this.#run(async () => {
       const { multipart } = this.#writer;
-      const existed = multipart === null ? await this.#putWhole(digest) : await this.#publish(multipart, digest);
+      const existed = await (multipart === null
+        ? this.#putWhole(digest, judge)
+        : this.#publish(multipart, digest, judge));
+      // Does nothing to an upload that was completed, to replace what was stored.
       if (existed) await multipart?.abort(new FixityError("upload-aborted", "The content was stored already."));
       this.#ended = "committed";
       this.#writer.end();
@@ -99,20 +102,21 @@ export class S3StagedBlob implements StagedBlob {
     return new MultipartUpload(client, { ...settings, key, contentType });
   }
 
-  async #putWhole(digest: Digest): Promise<boolean> {
+  async #putWhole(digest: Digest, judge: CommitOptions["judge"]): Promise<boolean> {
     const { publisher, contentType, signal } = this.#options;
     return this.#writer.lend((chunks, length) =>
-      publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, signal }),
+      publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, judge, signal }),
     );
   }
 
-  async #publish(multipart: MultipartUpload, digest: Digest): Promise<boolean> {
+  async #publish(multipart: MultipartUpload, digest: Digest, judge: CommitOptions["judge"]): Promise<boolean> {
     const { publisher, contentType, absentUntil, signal } = this.#options;
     return publisher.publish({
       multipart,
       digest,
       size: this.#size,
       contentType,
+      judge,
       isKnownAbsent: performance.now() < absentUntil,
       signal,
       sendLast: () => this.#writer.sendHeld(),

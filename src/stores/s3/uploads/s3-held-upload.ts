@@ -1,7 +1,7 @@
 import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import { OCTET_STREAM } from "../../../core/media-type.ts";
-import type { Committed } from "../../../core/staged-blob.ts";
+import type { CommitOptions, Committed } from "../../../core/staged-blob.ts";
 import type { HeldUpload } from "../../../core/upload-store.ts";
 import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import { superseded } from "../../takeover.ts";
@@ -20,6 +20,12 @@ const RELEASED = { holder: null, isWanted: false } as const;
  * Milliseconds that a failed call may spend on learning whether the upload is still this holder's.
  */
 const LOOK_TIMEOUT_MS = 3_000;
+
+interface HeldCommitOptions {
+  readonly judge: CommitOptions["judge"];
+  /** Of an upload whose last bytes are not saved yet. */
+  readonly unsavedRecord: string | null;
+}
 
 /**
  * A held upload in a bucket: its bytes go through a writer, its record through a fence.
@@ -103,27 +109,27 @@ export class S3HeldUpload implements HeldUpload {
     return this.#call(() => this.#fence.replace((state) => ({ ...state, text: record })));
   }
 
-  async commit(digest: Digest): Promise<Committed> {
+  async commit(digest: Digest, { judge }: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
     return this.#call(async () => {
       const { offset, ended } = this.#fence.state;
       if (ended !== null || this.#writer.size !== offset) {
         throw new FixityError("internal-error", "The upload has ended, or has bytes that are not saved.");
       }
-      return this.#commit(digest, null);
+      return this.#commit(digest, { judge, unsavedRecord: null });
     });
   }
 
-  async commitUnsaved(digest: Digest, record: string): Promise<Committed> {
+  async commitUnsaved(digest: Digest, record: string, options: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
     this.#assertOpen();
     // After a holder was fenced off there may be parts behind the last one, and the tail may have
     // to be sent again.
     if (this.#fence.state.isUntidy) {
       await this.save(record);
-      return this.commit(digest);
+      return this.commit(digest, options);
     }
-    return this.#call(() => this.#commit(digest, record));
+    return this.#call(() => this.#commit(digest, { judge: options.judge, unsavedRecord: record }));
   }
 
   async conclude(record: string): Promise<void> {
@@ -159,30 +165,38 @@ export class S3HeldUpload implements HeldUpload {
     await this.#writer.write(bytes);
   }
 
-  /** @param unsavedRecord of an upload whose last bytes are not saved yet */
-  async #commit(digest: Digest, unsavedRecord: string | null): Promise<Committed> {
+  async #commit(digest: Digest, options: HeldCommitOptions): Promise<Committed> {
     const { multipart } = this.#writer;
     const existed = await this.#whileS3Works(() =>
-      multipart === null ? this.#putWhole(digest) : this.#publish(multipart, digest, unsavedRecord),
+      multipart === null ? this.#putWhole(digest, options) : this.#publish(multipart, digest, options),
     );
     return { existed };
   }
 
-  async #putWhole(digest: Digest): Promise<boolean> {
+  async #putWhole(digest: Digest, { judge }: HeldCommitOptions): Promise<boolean> {
     const contentType = this.#contentType;
     return this.#writer.lendAll((chunks, length) =>
       // Saved bytes are committed whether their sender is still there or not, so no signal ends it.
-      this.#publisher.putWhole(digest, { chunks, length, digest: digest.hex }, { contentType, signal: undefined }),
+      this.#publisher.putWhole(
+        digest,
+        { chunks, length, digest: digest.hex },
+        { contentType, judge, signal: undefined },
+      ),
     );
   }
 
-  async #publish(multipart: MultipartUpload, digest: Digest, unsavedRecord: string | null): Promise<boolean> {
+  async #publish(
+    multipart: MultipartUpload,
+    digest: Digest,
+    { judge, unsavedRecord }: HeldCommitOptions,
+  ): Promise<boolean> {
     const { completing, parts, tail, absentAt = 0 } = this.#fence.state;
     return this.#publisher.publish({
       multipart,
       digest,
       size: this.#writer.size,
       contentType: this.#contentType,
+      judge,
       isKnownAbsent: Math.abs(Date.now() - absentAt) < ABSENCE_TRUSTED_MS,
       sendLast: async () => {
         if (completing !== null) return;
