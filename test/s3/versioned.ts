@@ -5,7 +5,9 @@ import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Upload } from "tus-js-client";
 import { createClient } from "../../src/client/node.ts";
-import { digestOf } from "../../src/stores/contract/tools.ts";
+import type { RuleContext } from "../../src/stores/contract/contract-place.ts";
+import { DOCUMENT_RULES } from "../../src/stores/contract/document-rules.ts";
+import { digestOf, keep } from "../../src/stores/contract/tools.ts";
 import { append, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { UploadId } from "../../src/core/upload-id.ts";
 import { S3Client } from "../../src/stores/s3/api/client.ts";
@@ -131,6 +133,46 @@ export function versionedSuite(gateway: Gateway): void {
         assert.equal((await other.stat(digestOf(bytes)))?.size, bytes.length);
         assert.match(log.join("\n"), new RegExp(`the bucket ${own.bucket} at .* refuses every If-Match`));
         assert.equal(await place.leftovers(), 0);
+      });
+
+      test("keeps documents, but not their conditions, which isConditional reports", async () => {
+        const own = await makeBucket(gateway, kind);
+        for (const rule of someOf(DOCUMENT_RULES, 5)) {
+          await using place = new S3Place(own);
+          await using store = place.store({}, { abandonedAfter: -Infinity });
+          const documents = store.documents ?? assert.fail();
+          // What the rules for documents use of a context.
+          const context = { store, documents, another: async () => place.store() };
+          await rule.run(context as unknown as RuleContext);
+        }
+        await using place = new S3Place(own);
+        const log: string[] = [];
+        await using store = place.store({ log: (message) => log.push(message) });
+        const documents = store.documents ?? assert.fail();
+        const ifMatch = (await documents.write("marks/one", "first", { ifAbsent: true })) ?? assert.fail();
+        assert.equal(await documents.write("marks/one", "again", { ifAbsent: true }), null);
+        assert.notEqual(await documents.write("marks/one", "second", { ifMatch }), null);
+        assert.equal(documents.isConditional, false);
+        assert.equal(await documents.remove("marks/one", ifMatch), false);
+        // Ceph applies both conditions to the new version, which never exists.
+        assert.match(log.join("\n"), /ignores If-None-Match[^]*refuses every If-Match/);
+      });
+
+      test("tells copies of a blob apart by their versions", async () => {
+        await using place = new S3Place(await makeBucket(gateway, kind));
+        await using store = place.store();
+        const bytes = randomBytes(1000);
+        const identity = async () => {
+          await using reader = (await store.open(digestOf(bytes))) ?? assert.fail();
+          assert.equal((await store.stat(digestOf(bytes)))?.identity, reader.identity);
+          return reader.identity ?? assert.fail();
+        };
+        await keep(store, bytes);
+        const first = await identity();
+        assert.match(first, /^version /);
+        await store.remove(digestOf(bytes));
+        await keep(store, bytes);
+        assert.notEqual(await identity(), first);
       });
     });
   }

@@ -126,7 +126,10 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     group: CONDITIONS,
     title: "An existing object is not overwritten (If-None-Match: *)",
     needs: ["put"],
-    otherwise: welcome("Concurrent uploads of the same content each write it, with the same bytes."),
+    otherwise: welcome(
+      "Concurrent uploads of the same content each write it, with the same bytes. Two servers that create one document at " +
+        "the same moment may overwrite each other's text.",
+    ),
     run: keepsExistingObject,
   },
   {
@@ -135,7 +138,8 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     title: "Of two concurrent changes to an object, one is refused (If-Match)",
     needs: ["put"],
     otherwise: wanted(
-      "Nothing keeps two servers from continuing the same upload. Route each client to one server, or run only one.",
+      "Nothing keeps two servers from continuing the same upload, or from changing the same document. Route each client to " +
+        "one server, or run only one.",
     ),
     run: fencesChanges,
   },
