@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { Build } from "./build.ts";
+import { caches } from "./cache.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
@@ -114,6 +115,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   memory,
   download: downloads,
   start,
+  cache: caches,
   put: async (build) => putFolder(build, DISK),
   "client-browser": inBrowser("client-browser"),
   "client-duplicate": inBrowser("client-duplicate"),

@@ -1,10 +1,14 @@
 import { RecentDigests } from "./recent-digests.ts";
 
-/** The part of the budget in which new entries wait for a second and third use. */
+/** The part of the budget in which new entries wait for another use. */
 const PROBATION_SHARE = 0.1;
 
-/** Uses on probation after which an entry is kept. */
-const USES_TO_STAY = 2;
+/**
+ * Entries that must have been added since the last use before another one counts: a client that
+ * asks for a file several times in a row (`HEAD`, then `GET`, then a range) uses it once. In a small
+ * cache it is a 64th of the entries.
+ */
+const USE_DISTANCE_MAX = 64;
 
 /** More uses than this are not counted: an entry that is no longer used goes after as many rounds. */
 const MAX_USES = 3;
@@ -17,6 +21,8 @@ interface Entry<Value> {
   readonly value: Value;
   readonly cost: number;
   uses: number;
+  /** How many entries had been added at the last use that counted. */
+  usedAt: number;
   queue: Queue<Value>;
   older: Entry<Value> | null;
   newer: Entry<Value> | null;
@@ -33,14 +39,15 @@ interface Queue<Value> {
  * A map of digests within a budget of bytes, which evicts by S3-FIFO (Yang et al., "FIFO queues are
  * all you need for cache eviction", SOSP 2023):
  *
- * - A new entry is on probation, in a tenth of the budget. If it is used twice before it reaches
+ * - A new entry is on probation, in a tenth of the budget. If it is used again before it reaches
  *   the end of that queue, it moves on to the main queue. Otherwise it is evicted, and its digest
  *   is remembered for a while.
  * - A new entry whose digest is remembered goes to the main queue directly.
  * - An entry that reaches the end of the main queue goes round again if it was used meanwhile.
  *
- * A scan of any number of files that are read once therefore passes through the tenth and evicts
- * nothing from the rest. docs/decisions/0014 compares it with other algorithms.
+ * A scan of any number of files therefore passes through the tenth and evicts nothing from the
+ * rest, even if it reads each file several times in a row: such uses count as one, which is an
+ * addition to the algorithm. docs/decisions/0014 compares it with others.
  */
 export class ByteCache<Value> {
   readonly #budget: number;
@@ -48,6 +55,8 @@ export class ByteCache<Value> {
   readonly #probation: Queue<Value> = { oldest: null, newest: null, cost: 0 };
   readonly #main: Queue<Value> = { oldest: null, newest: null, cost: 0 };
   readonly #evicted: RecentDigests;
+  /** Entries added so far. */
+  #added = 0;
 
   /** @param budget in the unit of the costs: bytes */
   constructor(budget: number) {
@@ -65,11 +74,14 @@ export class ByteCache<Value> {
     return this.#entries.size;
   }
 
-  /** The value of a digest; counts as a use. */
+  /** The value of a digest. Counts as a use, unless the last one was a moment ago. */
   get(hex: string): Value | undefined {
     const entry = this.#entries.get(hex);
     if (entry === undefined) return undefined;
-    if (entry.uses < MAX_USES) entry.uses += 1;
+    if (this.#added - entry.usedAt >= Math.min(USE_DISTANCE_MAX, this.#entries.size >> 6)) {
+      entry.usedAt = this.#added;
+      if (entry.uses < MAX_USES) entry.uses += 1;
+    }
     return entry.value;
   }
 
@@ -85,7 +97,8 @@ export class ByteCache<Value> {
     this.#evicted.delete(hex);
     // A copy: the hex digits may be a slice of a URL, which would stay in memory with them.
     const key = Buffer.from(hex, "latin1").toString("latin1");
-    const entry: Entry<Value> = { key, value, cost, uses: 0, queue, older: null, newer: null };
+    this.#added += 1;
+    const entry: Entry<Value> = { key, value, cost, uses: 0, usedAt: this.#added, queue, older: null, newer: null };
     this.#entries.set(key, entry);
     append(queue, entry);
   }
@@ -108,7 +121,7 @@ export class ByteCache<Value> {
     const entry = isProbationFull ? this.#probation.oldest : (this.#main.oldest ?? this.#probation.oldest);
     if (entry === null) return;
     if (entry.queue === this.#probation) {
-      if (entry.uses >= USES_TO_STAY) return this.#moveToMain(entry, 0);
+      if (entry.uses > 0) return this.#moveToMain(entry, 0);
       this.#evicted.add(entry.key);
     } else if (entry.uses > 0) {
       return this.#moveToMain(entry, entry.uses - 1);
