@@ -60,7 +60,7 @@ export function storeContract(
 }
 
 /** What a rule needs from the store, and not from its place. */
-const NEEDS_OF_STORE: ReadonlySet<Need> = new Set(["uploads", "documents", "filePath", "presign"]);
+const NEEDS_OF_STORE: ReadonlySet<Need> = new Set(["uploads", "documents", "filePath", "presign", "listPrefix"]);
 
 /** Runs a rule. Returns what it needs and the place lacks, or `null`. */
 async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<Need | null> {

@@ -126,6 +126,15 @@ export interface BlobStore extends AsyncDisposable {
   list(signal?: AbortSignal): AsyncIterable<BlobStat>;
 
   /**
+   * Those blobs of {@link list} whose digest begins with two hex digits, `00` to `ff`, so that long
+   * work on all blobs can be divided, recorded and resumed. Left out by stores that would have to
+   * look at all blobs for it.
+   *
+   * @param prefix two lower-case hex digits
+   */
+  listPrefix?(prefix: string, signal?: AbortSignal): AsyncIterable<BlobStat>;
+
+  /**
    * Everything that occupies the place of a blob, or of a folder of blobs, without being one.
    * `list` skips it; reads and uploads of the blobs concerned fail with `store-misconfigured`. Only
    * for stores that other programs can write to.

@@ -399,6 +399,7 @@ test("the cache has the members that the inner store has, and no others", async 
       "filePath",
       "presign",
       "misplaced",
+      "listPrefix",
       "removeDamaged",
       "diagnose",
     ]) {

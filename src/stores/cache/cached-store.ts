@@ -277,6 +277,7 @@ const CAPABILITIES: Readonly<Record<CapabilityOf<BlobStore & Partial<Diagnosable
   collectionMark: true,
   filePath: true,
   presign: true,
+  listPrefix: true,
   misplaced: true,
   removeDamaged: true,
   diagnose: true,

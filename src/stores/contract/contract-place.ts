@@ -66,7 +66,8 @@ export type Need =
   | "uploads"
   | "documents"
   | "filePath"
-  | "presign";
+  | "presign"
+  | "listPrefix";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {

@@ -56,6 +56,37 @@ export const REMOVING_RULES: readonly Rule[] = [
     },
   },
   {
+    name: "a listing by prefix has the blobs whose digest begins with it, and no other",
+    needs: ["listPrefix"],
+    run: async ({ store }) => {
+      const kept = Array.from({ length: 60 }, (_, index) => content(index, index));
+      for (const bytes of kept) await keep(store, bytes);
+      const hexes = kept.map((bytes) => digestOf(bytes).hex);
+      const taken = new Set(hexes.map((hex) => hex.slice(0, 2)));
+      const free = ["00", "7f", "80", "a0", "ff"].filter((prefix) => !taken.has(prefix));
+      for (const prefix of [...taken, ...free]) {
+        const found = await Array.fromAsync(store.listPrefix?.(prefix) ?? assert.fail());
+        const expected = kept.filter((bytes) => digestOf(bytes).hex.startsWith(prefix));
+        assert.deepEqual(
+          new Map(found.map((stat) => [stat.digest.hex, stat.size])),
+          new Map(expected.map((bytes) => [digestOf(bytes).hex, bytes.length])),
+        );
+        assert.equal(found.length, expected.length, "each is listed once");
+      }
+    },
+  },
+  {
+    name: "a listing by prefix rejects with the reason of an aborted signal",
+    needs: ["listPrefix"],
+    run: async ({ store }) => {
+      const reason = new Error("stop");
+      const controller = new AbortController();
+      controller.abort(reason);
+      const listing = store.listPrefix?.("00", controller.signal) ?? assert.fail();
+      await assert.rejects(Array.fromAsync(listing), reason);
+    },
+  },
+  {
     name: "remove removes only its blob, and reports false the second time",
     run: async ({ store, largest }) => {
       const [gone, stays] = [content(largest, 1), content(largest, 2)];

@@ -113,6 +113,20 @@ export async function* walkBlobs(layout: Layout, signal: AbortSignal | undefined
   }
 }
 
+/** The blobs in one folder, as {@link walkBlobs} walks it. */
+export async function* walkPrefix(
+  layout: Layout,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<BlobStat> {
+  signal?.throwIfAborted();
+  try {
+    yield* walkFolder(layout, prefix, signal);
+  } catch (error) {
+    throw toFixityError(error);
+  }
+}
+
 /** Everything that has the name of a blob, or of a folder of blobs, and is something else. */
 export async function* walkMisplaced(layout: Layout, signal: AbortSignal | undefined): AsyncGenerator<Misplaced> {
   try {

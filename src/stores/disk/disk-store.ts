@@ -11,7 +11,16 @@ import type { BlobReader, BlobStore, Collected, Misplaced, OpenOptions, RemovedD
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { BatchBudget } from "./batch-writer.ts";
-import { identityOf, openBlob, refuseDanglingLink, statBlob, statOf, walkBlobs, walkMisplaced } from "./blob-files.ts";
+import {
+  identityOf,
+  openBlob,
+  refuseDanglingLink,
+  statBlob,
+  statOf,
+  walkBlobs,
+  walkMisplaced,
+  walkPrefix,
+} from "./blob-files.ts";
 import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
@@ -158,6 +167,10 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   list(signal?: AbortSignal): AsyncIterable<BlobStat> {
     return walkBlobs(this.#layout, signal);
+  }
+
+  listPrefix(prefix: string, signal?: AbortSignal): AsyncIterable<BlobStat> {
+    return walkPrefix(this.#layout, prefix, signal);
   }
 
   misplaced(signal?: AbortSignal): AsyncIterable<Misplaced> {

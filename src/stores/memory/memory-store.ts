@@ -52,6 +52,11 @@ export class MemoryStore implements BlobStore {
     }
   }
 
+  async *listPrefix(prefix: string, signal?: AbortSignal): AsyncGenerator<BlobStat> {
+    signal?.throwIfAborted();
+    for await (const stat of this.list(signal)) if (stat.digest.hex.startsWith(prefix)) yield stat;
+  }
+
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
     return this.#blobs.remove(digest);

@@ -150,10 +150,18 @@ export class S3Store implements BlobStore, Diagnosable {
     return withStoreErrors(() => this.#client.presign({ operation: "GetObject", method: "GET", key, query }, lifetime));
   }
 
-  async *list(signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
+  list(signal?: AbortSignal): AsyncIterable<BlobStat> {
+    return this.#list(this.#layout.blobs, signal);
+  }
+
+  listPrefix(prefix: string, signal?: AbortSignal): AsyncIterable<BlobStat> {
+    return this.#list(this.#layout.blobs + prefix, signal);
+  }
+
+  async *#list(keyPrefix: string, signal: AbortSignal | undefined): AsyncGenerator<BlobStat, void, undefined> {
     signal?.throwIfAborted();
     try {
-      for await (const { items } of listObjects(this.#client, this.#layout.blobs, { signal })) {
+      for await (const { items } of listObjects(this.#client, keyPrefix, { signal })) {
         for (const { key, size, modified } of items) {
           signal?.throwIfAborted();
           const digest = this.#layout.digestOf(key);
