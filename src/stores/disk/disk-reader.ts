@@ -1,8 +1,9 @@
 import type { BlobIdentity } from "../../core/blob-stat.ts";
+import { closeSync } from "node:fs";
 import type { ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader } from "../../core/store.ts";
-import { close, read } from "./calls.ts";
+import { read } from "./calls.ts";
 import { toFixityError } from "./file-system.ts";
 
 /**
@@ -102,7 +103,12 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     const fd = this.#fd;
     this.#fd = null;
     await this.#reading;
-    // A failed close of a descriptor for reading loses nothing.
-    if (fd !== null) await close(fd).catch(() => null);
+    if (fd === null) return;
+    try {
+      // Not in a thread: nothing is written when a descriptor for reading is closed.
+      closeSync(fd);
+    } catch {
+      // A failed close of such a descriptor loses nothing.
+    }
   }
 }
