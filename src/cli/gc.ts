@@ -1,23 +1,39 @@
 import { formatSize } from "../base/format-size.ts";
 import { createFixity } from "../core/fixity.ts";
+import type { RemovedDamage } from "../core/store.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
 import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
 
+/** Of a store that keeps no damaged files. */
+const NONE_REMOVED: RemovedDamage = { blobs: 0, bytes: 0 };
+
 /**
  * `fixity gc`: removes what dead processes left half-written and uploads that have expired, and
- * reports how much that was.
+ * reports how much that was. On request also damaged files that uploads have replaced, and the store
+ * has kept for examination.
  */
-export async function collectGarbage(sources: StoreCommandSources, isJson: boolean): Promise<number> {
+export async function collectGarbage(
+  sources: StoreCommandSources,
+  { removesDamaged, isJson }: { readonly removesDamaged: boolean; readonly isJson: boolean },
+): Promise<number> {
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
     const fixity = createFixity({ store: opened.store, uploads: { expiry: opened.config.expiry } });
     const { staged, bytes } = await fixity.collect(opened.signal);
+    const damaged = removesDamaged ? ((await opened.store.removeDamaged?.(opened.signal)) ?? NONE_REMOVED) : null;
     const failed = opened.failureCount();
-    if (isJson) printJson({ removed: staged, bytes, failed });
+    if (isJson) printJson({ removed: staged, bytes, failed, ...(damaged !== null && { damaged }) });
     else if (staged === 0) print("nothing to remove\n");
     else print(`removed ${counted(staged, "unfinished upload")}, ${formatSize(bytes)}\n`);
+    if (!isJson && damaged !== null) print(damagedLine(damaged));
     return failed === 0 ? EXIT.ok : EXIT.notOk;
   });
+}
+
+function damagedLine({ blobs, bytes }: RemovedDamage): string {
+  return blobs === 0
+    ? "no damaged files are kept\n"
+    : `removed ${counted(blobs, "damaged file")}, ${formatSize(bytes)}\n`;
 }

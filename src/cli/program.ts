@@ -85,12 +85,13 @@ function makeProgram(env: Environment): Command {
   addPut(program, env);
   addGet(program, env);
   addStat(program, env);
-  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed", isCollectionSetting).action(
-    async ({ json, ...flags }: StoreFlags) => {
+  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed", isCollectionSetting)
+    .option("--damaged", "also remove the damaged files that uploads have replaced")
+    .action(async ({ json, damaged, ...flags }: StoreFlags & { readonly damaged?: true }) => {
       const { collectGarbage } = await import("./gc.ts");
-      process.exitCode = await collectGarbage({ flags, env }, json === true);
-    },
-  );
+      const options = { removesDamaged: damaged === true, isJson: json === true };
+      process.exitCode = await collectGarbage({ flags, env }, options);
+    });
   addStoreCommand(program, "verify", "read stored files again, and report those that have changed")
     .argument("[digest...]", "digests or links of the files; default all files")
     .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {

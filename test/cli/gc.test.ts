@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { access, stat } from "node:fs/promises";
+import { access, readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { formatSize } from "../../src/base/format-size.ts";
+import { diskStore } from "../../src/disk.ts";
+import { content, digestOf, keep } from "../../src/stores/contract/tools.ts";
 import { jsonLines, runCommand } from "../helpers/command.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -39,6 +41,27 @@ test("gc removes what a killed server was receiving, and reports how much", asyn
     assert.deepEqual(await folder.staged(), []);
   }
   assert.deepEqual(await runCommand(["gc"], { env }), { code: 0, out: "nothing to remove\n", err: "" });
+});
+
+test("gc --damaged removes the damaged files that uploads have replaced, and gc leaves them", async () => {
+  await using folder = await StoreFolder.make();
+  const bytes = content(5000);
+  {
+    await using store = diskStore({ root: folder.path, log: () => null });
+    await keep(store, bytes);
+    await truncate(folder.blob(digestOf(bytes).hex), 2000);
+    await keep(store, bytes);
+  }
+  const env = { UPLOAD_DIR: folder.path };
+  const damaged = async () => (await readdir(join(folder.path, "damaged"))).length;
+  assert.equal((await runCommand(["gc"], { env })).code, 0);
+  assert.equal(await damaged(), 1);
+  const { code, out } = await runCommand(["gc", "--damaged", "--json"], { env });
+  assert.equal(code, 0);
+  assert.deepEqual(jsonLines(out), [{ removed: 0, bytes: 0, failed: 0, damaged: { blobs: 1, bytes: 2000 } }]);
+  assert.equal(await damaged(), 0);
+  const again = await runCommand(["gc", "--damaged"], { env });
+  assert.deepEqual(again, { code: 0, out: "nothing to remove\nno damaged files are kept\n", err: "" });
 });
 
 test("gc does not touch what a running server is receiving", async () => {

@@ -15,7 +15,11 @@ import { type UploadStep, UploadSteps } from "./upload-steps.ts";
 /** What a store process can be told to do. `size` and `seed` name content: see `content`. */
 export type Step =
   | { readonly do: "check" | "collect" | "staged" | "close" | "become-nobody" }
-  | { readonly do: "put" | "stage" | "read" | "confirm" | "remove"; readonly size: number; readonly seed?: number }
+  | {
+      readonly do: "put" | "repair" | "stage" | "read" | "confirm" | "remove";
+      readonly size: number;
+      readonly seed?: number;
+    }
   | { readonly do: "put-together"; readonly size: number; readonly seeds: readonly number[] }
   | DocumentStep
   | UploadStep;
@@ -51,8 +55,12 @@ async function run(step: Step): Promise<unknown> {
   return "size" in step ? runWith(content(step.size, step.seed), step.do) : runAlone(step.do);
 }
 
-async function runWith(bytes: Uint8Array, what: "put" | "stage" | "read" | "confirm" | "remove"): Promise<unknown> {
+async function runWith(
+  bytes: Uint8Array,
+  what: "put" | "repair" | "stage" | "read" | "confirm" | "remove",
+): Promise<unknown> {
   if (what === "put") return put(bytes);
+  if (what === "repair") return repair(bytes);
   if (what === "read") return read(digestOf(bytes));
   if (what === "confirm") return store.confirm(digestOf(bytes));
   if (what === "remove") return store.remove(digestOf(bytes));
@@ -92,6 +100,13 @@ async function change(step: DocumentStep): Promise<unknown> {
   const result = await done;
   writeSync(acknowledgements, step.name);
   return result;
+}
+
+/** Commits bytes in the place of a stored blob that counts as damaged. */
+async function repair(bytes: Uint8Array): Promise<Committed> {
+  await using staged = await store.stage();
+  await writeAll(staged, bytes);
+  return await staged.commit(digestOf(bytes), { judge: () => "damaged" });
 }
 
 async function read(digest: Digest): Promise<"whole" | "wrong" | null> {
