@@ -16,11 +16,12 @@ function sqliteStore(file: string): BlobStore {
   const facts = database.prepare("SELECT hex, length(bytes) AS size, modified FROM blobs WHERE hex = ?");
   const all = database.prepare("SELECT hex, length(bytes) AS size, modified FROM blobs");
   const slice = database.prepare("SELECT substr(bytes, ? + 1, ?) AS bytes FROM blobs WHERE hex = ?");
-  // An existing blob stays, unless its size is wrong. One statement, so that exactly one of several concurrent commits inserts.
+  // An existing blob stays here, unless its size is wrong; the judge of a commit may decide otherwise. One statement, so that exactly one of several concurrent commits inserts.
   const insert = database.prepare(
     "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (hex) DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified " +
       "WHERE length(bytes) <> length(excluded.bytes)",
   );
+  const replace = database.prepare("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)");
   const erase = database.prepare("DELETE FROM blobs WHERE hex = ?");
 
   const statOf = ({ hex, size, modified }: Record<string, unknown>): BlobStat => {
@@ -79,10 +80,18 @@ function sqliteStore(file: string): BlobStore {
       };
       return {
         write: (bytes) => void usable().push(bytes),
-        async commit(digest) {
+        async commit(digest, { judge } = {}) {
           const bytes = Buffer.concat(usable());
           end();
-          return { existed: insert.run(digest.hex, bytes, Date.now()).changes === 0 };
+          for (;;) {
+            if (insert.run(digest.hex, bytes, Date.now()).changes > 0) return { existed: false };
+            const stored = await store.stat(digest);
+            // Removed since: insert again.
+            if (stored === null) continue;
+            const verdict = (await judge?.(stored)) ?? "keep";
+            if (verdict !== "keep") replace.run(digest.hex, bytes, Date.now());
+            return { existed: verdict !== "damaged" };
+          }
         },
         abort: async () => end(),
         [Symbol.asyncDispose]: async () => end(),
