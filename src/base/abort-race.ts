@@ -18,8 +18,8 @@ export async function abortRace<T>(work: Promise<T>, signal: AbortSignal | undef
 }
 
 /**
- * Waits `ms` milliseconds. Unlike the one of node:timers, it runs in browsers too, and rejects with
- * the signal's reason itself instead of an `AbortError` around it.
+ * Waits `ms` milliseconds. Unlike `setTimeout` of `node:timers/promises`, it also runs in browsers,
+ * and rejects with the signal's reason itself instead of an `AbortError` around it.
  *
  * @throws the signal's reason
  */

@@ -16,7 +16,7 @@ test("a share is a twentieth, but 16 at least, and half of a small total at most
   assert.equal(new FairShare(Infinity).isExceededBy("a"), false);
 });
 
-test("shares apply from three quarters of the total on, to users that have reached theirs", () => {
+test("from three quarters of the total on, users that have reached their share get no more", () => {
   assert.equal(using(1000, { a: 749 }).isExceededBy("a"), false);
   assert.equal(using(1000, { a: 750 }).isExceededBy("a"), true);
   assert.equal(using(1000, { a: 750 }).isExceededBy("b"), false);
@@ -31,7 +31,7 @@ test("users without a share are counted and never limited", () => {
   assert.equal(shares.isExceededBy(null), false);
 });
 
-test("removed uses can be used again, and users without any leave nothing in memory", () => {
+test("removed uses are free again", () => {
   const shares = using(100, { a: 80, none: 2 });
   for (let use = 0; use < 80; use += 1) shares.remove("a");
   shares.remove(null);

@@ -12,7 +12,7 @@ const SHARE_MIN_COUNT = 16;
  */
 export class FairShare {
   readonly total: number;
-  /** How many one user may have once shares apply. */
+  /** The most that one user may have once shares apply. */
   readonly share: number;
   readonly #counts = new Map<string, number>();
   #used = 0;
@@ -26,7 +26,7 @@ export class FairShare {
     return this.#used;
   }
 
-  /** Shares apply, and this user has its own. `null` is a user without a limit. */
+  /** Whether shares apply and this user has used up its own. `null` is a user without a limit. */
   isExceededBy(user: string | null): boolean {
     if (user === null || this.#used < this.total * SHARING_THRESHOLD) return false;
     return (this.#counts.get(user) ?? 0) >= this.share;

@@ -12,7 +12,7 @@ async function* numbers(count: number, onReturn: () => void = () => undefined): 
   }
 }
 
-test("as many calls run at a time as allowed, and results keep the order of the items", async () => {
+test("at most `concurrency` calls run at a time, and results keep the order of the items", async () => {
   for (const items of [Array.from({ length: 20 }, (_, n) => n), numbers(20)]) {
     let [running, most] = [0, 0];
     const results = await mapConcurrent(items, 4, async (n, index) => {
@@ -31,7 +31,7 @@ test("as many calls run at a time as allowed, and results keep the order of the 
   }
 });
 
-test("after a failure nothing is started, and the promise rejects when nothing runs any more", async () => {
+test("after a failure no call is started, and the promise rejects once no call is running", async () => {
   let [running, started, returned] = [0, 0, 0];
   const source = numbers(100, () => (returned += 1));
   const mapping = forEachConcurrent(source, 4, async (n) => {
@@ -45,7 +45,7 @@ test("after a failure nothing is started, and the promise rejects when nothing r
   assert.deepEqual({ running, started, returned }, { running: 0, started: 4, returned: 1 });
 });
 
-test("an abort starts nothing more and rejects with the signal's reason, when nothing runs any more", async () => {
+test("after an abort no call is started, and the promise rejects with the signal's reason once no call is running", async () => {
   const stop = new AbortController();
   let [running, started, returned] = [0, 0, 0];
   const work = async (): Promise<void> => {
@@ -70,7 +70,7 @@ test("an abort starts nothing more and rejects with the signal's reason, when no
   await assert.rejects(forEachConcurrent([1], 1, work, stop.signal), /stopped/);
 });
 
-test("a source that fails is a failure; an empty one is none", async () => {
+test("a source that fails rejects, and an empty one resolves", async () => {
   const failing = async function* (): AsyncGenerator<number> {
     yield 1;
     throw new Error("cannot be listed");

@@ -17,14 +17,14 @@ function ownerWith(pid: number): Owner {
   return { ...me, pid, start: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "0" };
 }
 
-test("a name says whose it is, and no two are the same", () => {
+test("a name identifies its owner, and no two names are equal", () => {
   const [one, other] = [newName(me), newName(me)];
   assert.notEqual(one, other);
   assert.deepEqual(ownerOf(one), me);
   assert.deepEqual(ownerOf(other), me);
 });
 
-test("a name that no store has made has no owner", () => {
+test("a name of any other form has no owner", () => {
   const name = newName(me);
   for (const other of [
     "",
@@ -40,12 +40,12 @@ test("a name that no store has made has no owner", () => {
   }
 });
 
-test("this process lives, however long it gave no sign", { skip: !seesProcesses && "needs /proc" }, () => {
+test("this process is alive, however old its last sign of life", { skip: !seesProcesses && "needs /proc" }, () => {
   assert.equal(isDead(me, me, NOW), false);
   assert.equal(isDead(me, me, LONG_AGO), false);
 });
 
-test("a process lives until it is killed, then it is dead at once", async () => {
+test("a process is alive until it is killed, and dead right after", async () => {
   const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
   await once(child, "spawn");
   const owner = ownerWith(child.pid ?? 0);
@@ -56,15 +56,15 @@ test("a process lives until it is killed, then it is dead at once", async () => 
 });
 
 test(
-  "a number that was given to a new process is not taken for the old one",
+  "a process id that was reused does not identify the old process",
   { skip: !seesProcesses && "needs /proc" },
   () => {
     assert.equal(isDead({ ...me, start: String(Number(me.start) + 1) }, me, NOW), true);
   },
 );
 
-test("a process whose parent has not noticed its end is dead", { skip: !seesProcesses && "needs /proc" }, async () => {
-  // The shell starts a child, says its number, and becomes a program that never asks after it.
+test("a zombie is dead", { skip: !seesProcesses && "needs /proc" }, async () => {
+  // The shell starts a child, prints its pid, and becomes a program that never waits for it.
   const parent = spawn("sh", ["-c", "sleep 0.01 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
   try {
     const [line] = (await once(parent.stdout, "data")) as [Buffer];
@@ -78,20 +78,20 @@ test("a process whose parent has not noticed its end is dead", { skip: !seesProc
   }
 });
 
-describe("where a process cannot be looked at, its signs count:", () => {
+describe("a process that cannot be observed is judged by its last sign of life:", () => {
   test("on another machine", () => {
     const owner = { ...me, host: "0".repeat(16) };
     assert.equal(isDead(owner, me, NOW), false);
     assert.equal(isDead(owner, me, LONG_AGO), true);
   });
 
-  test("where its start is not known", () => {
+  test("if its start time is unknown", () => {
     const owner = { ...me, start: "0" };
     assert.equal(isDead(owner, me, NOW), false);
     assert.equal(isDead(owner, me, LONG_AGO), true);
   });
 
-  test("a clock that runs ahead does not make it dead", () => {
+  test("a sign of life in the future counts as recent", () => {
     assert.equal(isDead({ ...me, host: "0".repeat(16) }, me, new Date(Date.now() + 1e9)), false);
   });
 });

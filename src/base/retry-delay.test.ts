@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseRetryAfter, retryDelay } from "./retry-delay.ts";
 
-test("the longest delay doubles with each failure up to a limit, and any delay below it may be drawn", (context) => {
+test("a delay is random, up to a limit that doubles with each failure until it reaches the maximum", (context) => {
   const limits = { firstMs: 100, maxMs: 5_000 };
   for (const [failures, longest] of [
     [1, 100],
@@ -19,7 +19,7 @@ test("the longest delay doubles with each failure up to a limit, and any delay b
   }
 });
 
-test("Retry-After is read as seconds or a date, and as nothing else", () => {
+test("Retry-After is seconds or a date, and anything else is null", () => {
   const now = Date.parse("Mon, 23 Nov 2026 10:00:00 GMT");
   for (const [value, ms] of [
     ["120", 120_000],

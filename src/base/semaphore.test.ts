@@ -25,7 +25,7 @@ test("waiters are served in order: a small request does not overtake a large one
   assert.equal(semaphore.held, 9);
 });
 
-test("a permit is released once, however often it is asked to be", async () => {
+test("releasing a permit again has no effect", async () => {
   const semaphore = new Semaphore(10);
   const [one, other] = [await semaphore.acquire(4), await semaphore.acquire(6)];
   one.release();
@@ -36,7 +36,7 @@ test("a permit is released once, however often it is asked to be", async () => {
   await semaphore.acquire(10);
 });
 
-test("a waiter that is aborted takes nothing, and those behind it move up", async () => {
+test("an aborted waiter acquires nothing, and the waiters behind it move up", async () => {
   const semaphore = new Semaphore(10);
   const first = await semaphore.acquire(6);
   const leaving = new AbortController();
@@ -52,7 +52,7 @@ test("a waiter that is aborted takes nothing, and those behind it move up", asyn
   assert.equal(semaphore.held, 4);
 });
 
-test("an abort that comes with the permit, or after it, releases nothing twice", async () => {
+test("an abort at the same time as the permit, or after it, releases nothing twice", async () => {
   const semaphore = new Semaphore(10);
   const first = await semaphore.acquire(10);
   const leaving = new AbortController();
@@ -67,7 +67,7 @@ test("an abort that comes with the permit, or after it, releases nothing twice",
   assert.equal(semaphore.held, 0);
 });
 
-test("after any order of acquiring, leaving and releasing, all permits are free again", async () => {
+test("after any order of acquiring, aborting and releasing, all permits are free again", async () => {
   const semaphore = new Semaphore(100);
   let most = 0;
   const work = async (n: number): Promise<void> => {
@@ -84,7 +84,7 @@ test("after any order of acquiring, leaving and releasing, all permits are free 
   assert.equal(semaphore.waiting, 0);
 });
 
-test("run holds one permit while its work runs, also if that fails", async () => {
+test("run holds one permit until its work has ended, even if that fails", async () => {
   const semaphore = new Semaphore(1);
   let running = 0;
   const work = async (fails: boolean): Promise<void> => {

@@ -20,8 +20,8 @@ const REPORT_MAX_COLUMNS = 100;
 const DETAIL_INDENT = 8;
 
 /**
- * `fixity doctor`: probes the configured store, and reports what works, what does not, and what
- * follows from that.
+ * `fixity doctor`: probes the configured store, and reports what works, what does not, and with
+ * which consequences.
  */
 export async function examineStore(sources: StoreCommandSources, isJson: boolean): Promise<number> {
   return withStore(sources, async ({ store, signal }) => {
@@ -55,8 +55,8 @@ function isDiagnosable(store: BlobStore): store is BlobStore & Diagnosable {
 }
 
 /**
- * The verdict and title of a finding and, unless all is well, what was found and what follows on
- * the lines below.
+ * The verdict and title of a finding and, unless all is well, the details and the remedy on the
+ * lines below.
  */
 function formatFinding({ verdict, title, found, remedy }: Finding): string {
   const [word, style] = VERDICT_WORDS[verdict];

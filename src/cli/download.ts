@@ -31,22 +31,22 @@ export type ExistingContent = "nothing" | "same" | "file" | "other";
 /** How a file is downloaded. */
 export interface FileDownloadOptions {
   readonly mayReplace: boolean;
-  /** Called again and again with the number of bytes on the disk. */
+  /** Called repeatedly with the number of bytes on the disk. */
   readonly onProgress: (bytes: number) => void;
 }
 
 /** The download of one file by its link. */
 export class Download implements Disposable {
+  readonly info: BlobInfo;
   readonly #client: Client;
   readonly #link: RemoteLink;
-  readonly #info: BlobInfo;
   readonly #signal: AbortSignal;
 
   constructor(link: RemoteLink, info: BlobInfo, signal: AbortSignal) {
     const { endpoint, headers } = link;
     this.#client = createClient({ endpoint, headers, storage: null });
     this.#link = link;
-    this.#info = info;
+    this.info = info;
     this.#signal = signal;
   }
 
@@ -56,28 +56,28 @@ export class Download implements Disposable {
     for await (const bytes of stream) await printBytes(bytes, this.#signal);
   }
 
-  /** Looks at what exists at `path`. */
+  /** Compares what exists at `path` with the file. */
   async compareWith(path: string): Promise<ExistingContent> {
     const found = await statsOf(path);
     if (found === null) return "nothing";
     // A download would replace the symbolic link, not the file that it points to.
     if (found.isSymbolicLink()) return "file";
     if (!found.isFile()) return "other";
-    if (found.size !== this.#info.size) return "file";
+    if (found.size !== this.info.size) return "file";
     const { digest } = await digestOf(createReadStream(path, { highWaterMark: READ_CHUNK_BYTES }));
     return digest.equals(this.#link.digest) ? "same" : "file";
   }
 
   /**
-   * Downloads what an earlier run did not get, and gives the file its name when all of it is
-   * verified. After a failure the received bytes stay for the next run, in a file beside `path`;
-   * wrong bytes do not.
+   * Downloads the bytes that earlier runs did not receive, and gives the file its name once all of
+   * it is verified. After a failure the received bytes stay for the next run, in a file beside
+   * `path`, unless they are wrong.
    *
    * @returns the number of bytes received in this run
    * @throws FixityClientError, also `digest-mismatch`; and system errors
    */
   async toFile(path: string, { mayReplace, onProgress }: FileDownloadOptions): Promise<number> {
-    const { size } = this.#info;
+    const { size } = this.info;
     await using partial = await PartialFile.open(dirname(path), this.#link.digest);
     if (partial.size > size) await partial.restart();
     for (;;) {
@@ -120,7 +120,7 @@ export class Download implements Disposable {
   }
 }
 
-/** Whether a download failed because the received bytes are not those of the link. */
+/** Whether a download failed because the received bytes do not match the link. */
 export function isMismatch(error: unknown): boolean {
   return error instanceof FixityClientError && error.code === "digest-mismatch";
 }
@@ -139,7 +139,7 @@ export async function destinationOf({ url, link }: RemoteLink, output: string | 
 /**
  * A name from a server or a link as the name of a new file: the last segment if it is a path, never
  * a hidden file (`.bashrc`) or something that a command would take for an option (`-rf`), and short
- * enough. `null` if nothing is left of it.
+ * enough. `null` if no usable character is left.
  */
 export function localName(name: string | null, platform: NodeJS.Platform = process.platform): string | null {
   const clean = cleanFileName(name);
@@ -174,7 +174,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {
-    // Whatever is wrong with it shows when it is used.
+    // Any problem with the path surfaces when it is used.
     return false;
   }
 }

@@ -6,13 +6,12 @@ import { print, printJson } from "./output.ts";
 import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
 
-/** Of a store that keeps no damaged files. */
+/** The result for a store that keeps no damaged files. */
 const NONE_REMOVED: RemovedDamage = { blobs: 0, bytes: 0 };
 
 /**
- * `fixity gc`: removes what dead processes left half-written and uploads that have expired, and
- * reports how much that was. On request also damaged files that uploads have replaced, and the store
- * has kept for examination.
+ * `fixity gc`: removes incomplete files of dead processes and expired uploads and, on request,
+ * damaged files that uploads have replaced. Reports how much it has removed.
  */
 export async function collectGarbage(
   sources: StoreCommandSources,

@@ -38,7 +38,7 @@ type GetOutcome =
       readonly received: number;
     }
   | { readonly status: "missing" }
-  /** The received bytes are not those of the link. */
+  /** The received bytes do not match the link. */
   | { readonly status: "damaged" }
   | { readonly status: "failed"; readonly code: string; readonly reason: string }
   | { readonly status: "stopped" };
@@ -53,7 +53,7 @@ const EXIT_CODES: Readonly<Record<GetOutcome["status"], number>> = {
 };
 
 /** Codes of file systems without space: the bytes received so far stay for the next run. */
-const NO_SPACE: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
+const NO_SPACE_CODES: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 
 /**
  * `fixity get`: downloads a file, which gets its name once its bytes are verified.
@@ -67,8 +67,8 @@ export async function getFile(sources: RemoteSources, request: GetRequest): Prom
   }
   const link = remoteLink(request.link, sources);
   using interruption = new Interruption();
-  const outcome = await get(link, request, { env: sources.env, signal: interruption.signal });
-  // Nothing is kept of bytes that went to standard output, so there is no run to resume.
+  const outcome = await get(link, { ...request, env: sources.env, signal: interruption.signal });
+  // Bytes that went to standard output are not kept, so there is nothing to resume.
   if (outcome.status === "stopped" && request.output === "-") {
     return interruption.exitCode ?? outputExitCode() ?? EXIT.failed;
   }
@@ -77,24 +77,24 @@ export async function getFile(sources: RemoteSources, request: GetRequest): Prom
   return interruption.exitCode ?? EXIT_CODES[outcome.status];
 }
 
-interface GetContext {
+interface GetOptions extends GetRequest {
   readonly env: Environment;
   readonly signal: AbortSignal;
 }
 
-async function get(link: RemoteLink, request: GetRequest, { env, signal }: GetContext): Promise<GetOutcome> {
+async function get(link: RemoteLink, options: GetOptions): Promise<GetOutcome> {
+  const { output, signal } = options;
   try {
     const found = await statOnce(link, link.url, signal);
     if (signal.aborted) return { status: "stopped" };
     if (found.status !== "stored") return found;
     const { info } = found;
     using download = new Download(link, info, signal);
-    if (request.output === "-") {
+    if (output === "-") {
       await download.toOutput();
       return { status: "fetched", file: null, info, received: info.size };
     }
-    const path = await destinationOf(link, request.output);
-    return await getToFile(download, { path, info, request, env });
+    return await getToFile(download, await destinationOf(link, output), options);
   } catch (error) {
     if (signal.aborted || outputExitCode() !== null) return { status: "stopped" };
     if (isMismatch(error)) return { status: "damaged" };
@@ -104,15 +104,9 @@ async function get(link: RemoteLink, request: GetRequest, { env, signal }: GetCo
   }
 }
 
-interface FileTarget {
-  readonly path: string;
-  readonly info: BlobInfo;
-  readonly request: GetRequest;
-  readonly env: Environment;
-}
-
-async function getToFile(download: Download, { path, info, request, env }: FileTarget): Promise<GetOutcome> {
-  const { mayReplace } = request;
+async function getToFile(download: Download, path: string, options: GetOptions): Promise<GetOutcome> {
+  const { info } = download;
+  const { mayReplace, isQuiet, env } = options;
   const existing = await download.compareWith(path);
   if (existing === "same") return { status: "present", file: path, info, received: 0 };
   if (existing === "other") {
@@ -123,7 +117,7 @@ async function getToFile(download: Download, { path, info, request, env }: FileT
   const rate = new RateMeter();
   const name = printable(path);
   using _bars = new ProgressBars(env, () =>
-    request.isQuiet ? [] : [{ name, bytes, total: info.size, rate: rate.sample(bytes), phase: null }],
+    isQuiet ? [] : [{ name, bytes, total: info.size, rate: rate.sample(bytes), phase: null }],
   );
   try {
     const received = await download.toFile(path, { mayReplace, onProgress: (now) => (bytes = now) });
@@ -137,7 +131,7 @@ async function getToFile(download: Download, { path, info, request, env }: FileT
       return failed(code, `there is no folder ${JSON.stringify(dirname(path))}: create it first`);
     }
     if (code === null) throw error;
-    const kept = NO_SPACE.has(code) ? "; the bytes received so far are kept for the next run" : "";
+    const kept = NO_SPACE_CODES.has(code) ? "; the bytes received so far are kept for the next run" : "";
     return failed(code, `${JSON.stringify(path)}: ${fileErrorText(error)}${kept}`);
   }
 }
@@ -166,7 +160,7 @@ function printOutcome(outcome: GetOutcome, { link: given, isQuiet }: GetRequest,
       return printProblem(`${given}: the service has no such file`);
     case "damaged":
       return printProblem(
-        `${given}: rejected: the received bytes are not those of ${String(digest)}; tell the operator of the service`,
+        `${given}: rejected: the received bytes do not match ${String(digest)}; tell the operator of the service`,
       );
     case "failed":
       return printProblem(`${given}: ${outcome.reason}`);

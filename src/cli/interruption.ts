@@ -2,9 +2,8 @@ import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 import { onOutputFailure, outputExitCode } from "./output.ts";
 
 /**
- * Asks the work of a command to stop at the first signal to the process, and exits at the second.
- * Output that can no longer be written counts as a signal: a command that simply died of it would
- * leave behind what it was working on.
+ * Stops the work of a command at the first signal to the process, and exits at the second. A failure
+ * to write output counts as a signal: a command that died of it would leave unfinished work behind.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();

@@ -3,7 +3,7 @@ import { isDead, ownerOf, thisProcess } from "../base/process-identity.ts";
 import { systemErrorCode } from "../base/system-errors.ts";
 
 /** What went wrong with a file of the user, without its name. */
-const FILE_ERRORS: Readonly<Record<string, string>> = {
+const FILE_ERROR_TEXTS: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
   ENOTDIR: "no such file",
   EACCES: "permission denied",
@@ -23,12 +23,12 @@ const FILE_ERRORS: Readonly<Record<string, string>> = {
 export function fileErrorText(error: unknown): string {
   const code = systemErrorCode(error);
   if (code === null) return "it cannot be read or written, for an unknown reason";
-  return FILE_ERRORS[code] ?? `it cannot be read or written (${code})`;
+  return FILE_ERROR_TEXTS[code] ?? `it cannot be read or written (${code})`;
 }
 
 /**
- * `false` if the file that `call` moves or removes no longer exists, because another process was
- * faster.
+ * Waits for a call that moves or removes a file. Returns `false` if the file no longer exists,
+ * because another process was faster.
  */
 export async function unlessGone(call: Promise<void>): Promise<boolean> {
   try {
@@ -53,7 +53,7 @@ export async function lastModified(path: string): Promise<Date | null> {
 /**
  * Whether a file belongs to a dead process.
  *
- * @param ownerName the part of its name that `newName` of base/process-identity made
+ * @param ownerName the part of its name that `newName` in base/process-identity created
  */
 export async function isAbandoned(path: string, ownerName: string): Promise<boolean> {
   const owner = ownerOf(ownerName);

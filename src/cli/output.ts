@@ -7,14 +7,14 @@ import { EXIT, SIGNAL_EXITS, SIGPIPE_EXIT } from "./exit-codes.ts";
 import { fileErrorText } from "./local-files.ts";
 
 /*
- * What commands print: results on standard output, problems on standard error. If output cannot be written (the disk is full,
- * the reader is gone), the command has failed: it is asked to stop, one line on standard error says why, and the process exits
- * with `SIGPIPE_EXIT` or `EXIT.failed`.
+ * The output of commands: results on standard output, problems on standard error. If output cannot
+ * be written (the disk is full, the reader is gone), the command has failed: it is told to stop, one
+ * line on standard error states why, and the process exits with `SIGPIPE_EXIT` or `EXIT.failed`.
  */
 
 const STDOUT_FD = 1;
 
-/** Exit codes that a failure of the output does not replace, because a signal came first. */
+/** Exit codes of signals, which a later failure of the output does not replace. */
 const SIGNAL_EXIT_CODES: ReadonlySet<number> = new Set(Object.values(SIGNAL_EXITS));
 
 /** The exit code of the first failure; `null` as long as all output could be written. */
@@ -100,7 +100,7 @@ function reportFailure(name: string, error: unknown): void {
   const isUnread = systemErrorCode(error) === "EPIPE";
   const exitCode = isUnread ? SIGPIPE_EXIT : EXIT.failed;
   failureExitCode = exitCode;
-  // Whatever exit code the command sets: it may not know of the failure, or have ended before it.
+  // Overrides the exit code of the command, which may have ended before the failure.
   process.on("exit", () => {
     if (!SIGNAL_EXIT_CODES.has(Number(process.exitCode))) process.exitCode = exitCode;
   });

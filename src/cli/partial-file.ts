@@ -6,10 +6,10 @@ import { HARD_LINKS_UNSUPPORTED, systemErrorCode } from "../base/system-errors.t
 import type { Digest } from "../core/digest.ts";
 import { isAbandoned, unlessGone } from "./local-files.ts";
 
-const ENDING = ".part";
+const PART_EXTENSION = ".part";
 const READ_CHUNK_BYTES = 1 << 20;
 
-const NO_HARD_LINKS: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
+const NO_HARD_LINK_CODES: ReadonlySet<string> = new Set(HARD_LINKS_UNSUPPORTED);
 
 /**
  * An incomplete download, in the folder where the file will be:
@@ -43,8 +43,8 @@ export class PartialFile implements AsyncDisposable {
    * errors.
    */
   static async open(folder: string, digest: Digest): Promise<PartialFile> {
-    const freePath = join(folder, `.fixity-${digest.hex}${ENDING}`);
-    const heldPath = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${ENDING}`);
+    const freePath = join(folder, `.fixity-${digest.hex}${PART_EXTENSION}`);
+    const heldPath = join(folder, `.fixity-${digest.hex}-${newName(thisProcess())}${PART_EXTENSION}`);
     for (const left of [freePath, ...(await abandonedPaths(folder, digest))]) {
       if (await unlessGone(rename(left, heldPath))) break;
     }
@@ -64,7 +64,7 @@ export class PartialFile implements AsyncDisposable {
     return this.#size;
   }
 
-  /** The bytes so far, from the beginning. */
+  /** The bytes so far, from the namePrefix. */
   bytes(): AsyncIterable<Uint8Array> {
     return this.#handle.createReadStream({ start: 0, autoClose: false, highWaterMark: READ_CHUNK_BYTES });
   }
@@ -113,7 +113,7 @@ export class PartialFile implements AsyncDisposable {
     try {
       await link(this.#heldPath, path);
     } catch (error) {
-      if (!NO_HARD_LINKS.has(systemErrorCode(error) ?? "")) throw error;
+      if (!NO_HARD_LINK_CODES.has(systemErrorCode(error) ?? "")) throw error;
       await using _reserved = await open(path, "wx");
       return rename(this.#heldPath, path);
     }
@@ -121,14 +121,14 @@ export class PartialFile implements AsyncDisposable {
   }
 }
 
-/** Files that dead processes held. */
+/** The paths of files that dead processes held. */
 async function abandonedPaths(folder: string, digest: Digest): Promise<string[]> {
-  const beginning = `.fixity-${digest.hex}-`;
+  const namePrefix = `.fixity-${digest.hex}-`;
   const abandoned: string[] = [];
   for (const name of await readdir(folder)) {
-    if (!name.startsWith(beginning) || !name.endsWith(ENDING)) continue;
+    if (!name.startsWith(namePrefix) || !name.endsWith(PART_EXTENSION)) continue;
     const path = join(folder, name);
-    if (await isAbandoned(path, name.slice(beginning.length, -ENDING.length))) abandoned.push(path);
+    if (await isAbandoned(path, name.slice(namePrefix.length, -PART_EXTENSION.length))) abandoned.push(path);
   }
   return abandoned;
 }

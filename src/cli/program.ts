@@ -9,15 +9,16 @@ import { print, watchOutput } from "./output.ts";
 import { DEFAULT_ENDPOINT } from "./remote.ts";
 
 /*
- * The command line: every command with its arguments, flags and help. Each command is a module of its own, which is loaded only
- * when it runs.
+ * The command line: every command with its arguments, flags and help. Each command is a module of
+ * its own, which is loaded only when it runs.
  *
- *     serve                 runs the server                          settings from flags and UPLOAD_… variables
- *     put, get, stat        clients of a service, over HTTP          FIXITY_URL, FIXITY_TOKEN
- *     gc, verify, doctor    work on a store without a server         the same settings as serve, as far as they concern the store
+ *     serve                 runs the server                     flags and UPLOAD_… variables
+ *     put, get, stat        clients of a service, over HTTP     FIXITY_URL, FIXITY_TOKEN
+ *     gc, verify, doctor    work on a store without a server    the settings of serve that
+ *                                                               concern the store
  *
- * Results go to standard output (`output.ts`), everything else to standard error. Failures that the user can fix are
- * `FixityError`s; they are printed as one line each.
+ * Results go to standard output (`output.ts`), everything else to standard error. Failures that the
+ * user can fix are `FixityError`s; they are printed as one line each.
  */
 
 const CLIENT_ENVIRONMENT_HELP = `

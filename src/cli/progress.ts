@@ -4,8 +4,9 @@ import type { Environment } from "../settings/config.ts";
 import { columnsOf, fitted } from "./text.ts";
 
 /*
- * What a terminal shows on standard error while a command runs: one line (`ProgressLine`), or one bar per transfer
- * (`ProgressBars`). Nothing is shown elsewhere. Other output must call `clear()` first; the next drawing restores the rest.
+ * The progress of a command on standard error, if that is a terminal: one line (`ProgressLine`), or
+ * one bar per transfer (`ProgressBars`). Other output must call `clear()` first; the next drawing
+ * restores the progress.
  */
 
 const REDRAW_INTERVAL_MS = 100;
@@ -20,7 +21,7 @@ const RATE_WINDOW_MS = 5000;
 /** A rate over less time would be a guess. */
 const RATE_MIN_ELAPSED_MS = 500;
 
-/** A line that is rewritten again and again. */
+/** A line that is redrawn repeatedly. */
 export class ProgressLine implements Disposable {
   readonly #isShown: boolean = process.stderr.isTTY;
   #timer: NodeJS.Timeout | null = null;

@@ -15,7 +15,7 @@ export interface Sendable {
   readonly size: number | null;
 }
 
-/** Something that was named, or lies in a folder that was named, and cannot be uploaded. */
+/** A path that the user named, or one in a folder that the user named, that cannot be uploaded. */
 export type Unsendable =
   | {
       readonly name: string;
@@ -39,9 +39,9 @@ export interface SourceOptions {
 }
 
 /**
- * What `args` name, in their order; the files of folders in the order of their names. Symbolic
- * links are followed if the user names them, but not in folders: uploading a folder must not upload
- * what lies elsewhere.
+ * The sources that `args` name, in their order; files in folders in the order of their names.
+ * Symbolic links are followed if the user names them, but not in folders: uploading a folder must
+ * not upload files outside it.
  */
 export async function* findSources(
   args: readonly string[],

@@ -28,7 +28,7 @@ const SMALL_FILE_MAX_BYTES = 1024 * 1024;
 const SMALL_FILE_CONCURRENCY = 16;
 const DEFAULT_CONCURRENCY = 4;
 
-/** A link that nothing is stored under, to try out the service. */
+/** A link under which nothing is stored, to test whether the service responds. */
 const UNUSED_LINK = "0".repeat(64);
 
 export interface PutRequest {
@@ -110,7 +110,7 @@ interface PutRunOptions {
 
 /** The uploads of one command. A failure that all files would meet ends the whole run. */
 class PutRun implements Disposable {
-  /** Aborted when nothing more is to be sent. */
+  /** Aborted when nothing more may be sent. */
   readonly signal: AbortSignal;
   readonly #remote: Remote;
   readonly #client: Client;
@@ -197,7 +197,7 @@ class PutRun implements Disposable {
     const before = await stat(path);
     const result = await this.#client.upload(path, this.#optionsFor(source));
     const after = await stat(path);
-    // The link is that of the bytes that were read. The user would take it for the link of the file
+    // The link names the bytes that were read, but the user would take it for the link of the file
     // as it is now.
     if (before.size === after.size && before.mtimeMs === after.mtimeMs && before.ino === after.ino) return result;
     throw new FixityClientError("source-changed", "The file changed during the upload.");

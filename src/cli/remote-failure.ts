@@ -15,13 +15,13 @@ export interface RemoteFailure {
   readonly affectsAll: boolean;
 }
 
-/** The result of asking a service for a file. */
+/** The result of asking a service whether it has a file. */
 export type StatOutcome =
   | { readonly status: "stored"; readonly info: BlobInfo }
   | { readonly status: "missing" }
   | ({ readonly status: "failed" } & RemoteFailure);
 
-/** Codes of failures that every other file would meet, too. */
+/** Codes of failures that affect every file. */
 const GENERAL_CODES: ReadonlySet<string> = new Set([
   "network-error",
   "unexpected-answer",
@@ -79,7 +79,7 @@ export async function statOnce(remote: Remote, link: URL | string, signal: Abort
 
 /** Explains a failure; `null` for an error that no user can cause or fix. */
 export function explainFailure(error: unknown, remote: Remote): RemoteFailure | null {
-  // The first failure matters, not that of the cleanup after it.
+  // The original failure matters, not that of the cleanup after it.
   if (error instanceof SuppressedError) return explainFailure(error.suppressed, remote);
   if (error instanceof FixityClientError) {
     const { code } = error;

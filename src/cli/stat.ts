@@ -7,10 +7,9 @@ import { paint, print, printJson, printProblem } from "./output.ts";
 import { type StatOutcome, statOnce } from "./remote-failure.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
-/** The number of concurrent requests. */
-const CONCURRENCY = 8;
+const REQUEST_CONCURRENCY = 8;
 
-/** A link, and what the service says about it. */
+/** A link, and the result of asking the service for it. */
 interface LinkStat {
   /** The link as the user wrote it. */
   readonly given: string;
@@ -30,7 +29,7 @@ export async function statLinks(sources: RemoteSources, links: readonly string[]
   const { signal } = interruption;
   const statuses = new Set<StatOutcome["status"]>();
   await inOrder(parsed, {
-    concurrency: CONCURRENCY,
+    concurrency: REQUEST_CONCURRENCY,
     work: async ({ given, link }) => ({ given, link, outcome: await statOnce(link, link.url, signal) }),
     onResult: (stat) => {
       statuses.add(stat.outcome.status);

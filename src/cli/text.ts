@@ -4,7 +4,7 @@ const SEGMENTER = new Intl.Segmenter();
  * Characters that take two columns on a terminal: roughly Unicode's East Asian Width W and F, by
  * the first code point.
  */
-const WIDE =
+const WIDE_CHARACTER =
   /^[\p{Emoji_Presentation}\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 
 /** A number with its noun: `1 blob`, `3 blobs`, `1,204 blobs`. */
@@ -64,5 +64,5 @@ function takeColumns(segments: readonly string[], columns: number): string[] {
 }
 
 function widthOf(segment: string): number {
-  return WIDE.test(segment) ? 2 : 1;
+  return WIDE_CHARACTER.test(segment) ? 2 : 1;
 }

@@ -24,11 +24,12 @@ export function unfinishedUploadsFolder(env: Environment): string | null {
 /**
  * Remembers unfinished uploads from one run to the next, one file each:
  *
- *     <digest of the key>-<owner>    readable only by the user, because the address of an upload is enough to continue it
+ *     <digest of the key>-<owner>
  *
- * An entry of a running process belongs to it: another process that sends the same file starts its
- * own upload. An entry of a dead process is taken over by a rename, which succeeds for exactly one
- * of several processes.
+ * Only the user can read the files, because the URL of an upload suffices to append to it. An entry
+ * of a running process belongs to it: another process that sends the same file starts its own
+ * upload. An entry of a dead process is taken over by a rename, which succeeds for exactly one of
+ * several processes.
  */
 export class UnfinishedUploads implements UploadStorage {
   readonly #folder: string;
@@ -42,12 +43,12 @@ export class UnfinishedUploads implements UploadStorage {
   async get(key: string): Promise<string | null> {
     await this.#prepare();
     const ownPath = this.#pathOf(key);
-    const beginning = `${digestOf(key)}-`;
+    const namePrefix = `${digestOf(key)}-`;
     for (const name of await readdir(this.#folder)) {
-      if (!name.startsWith(beginning)) continue;
+      if (!name.startsWith(namePrefix)) continue;
       const path = join(this.#folder, name);
       if (path !== ownPath) {
-        if (!(await isAbandoned(path, name.slice(beginning.length)))) continue;
+        if (!(await isAbandoned(path, name.slice(namePrefix.length)))) continue;
         if (!(await unlessGone(rename(path, ownPath)))) continue;
       }
       return readFile(ownPath, "utf8");

@@ -25,11 +25,9 @@ export interface VerifyRequest {
 interface VerifiedBlob {
   /** `unreadable`: the store could not read it, so its state is unknown. */
   readonly status: "intact" | "damaged" | "missing" | "unreadable";
-  /** `null` for something in the place of a folder of blobs. */
+  /** `null` for something that is not a folder where a folder of blobs belongs. */
   readonly digest: Digest | null;
-  /**
-   * The path, below the store's folder, of something that is not a blob but has the place of one.
-   */
+  /** The path, below the store's folder, of something that is not a file where a blob belongs. */
   readonly path?: string;
   /** Bytes read. */
   readonly size?: number;
@@ -66,7 +64,7 @@ export async function verifyBlobs(sources: StoreCommandSources, { names, isJson 
 }
 
 /**
- * The digest in what a user names a blob by: its digest, its link, or the URL of its link.
+ * The digest in a name for a blob: its digest, its link, or the URL of its link.
  *
  * @throws FixityError `invalid-digest`
  */
@@ -120,7 +118,7 @@ async function verifyBlob({ store, signal }: OpenedStore, fixity: Fixity, digest
   }
 }
 
-/** Blobs whose place is taken by something else are not listed, yet the store has lost them. */
+/** Reports paths of blobs that something else occupies: they are not listed, but the blobs are lost. */
 async function reportMisplaced({ store, signal }: OpenedStore, report: (blob: VerifiedBlob) => void): Promise<void> {
   for await (const { digest, path } of store.misplaced?.(signal) ?? []) {
     const reason = digest === null ? "it is not a folder" : `${path} is not a regular file`;

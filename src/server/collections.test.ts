@@ -10,13 +10,13 @@ const MINUTE = 60_000;
 const SECOND = 1_000;
 
 /**
- * The golden ratio: its multiples are spread evenly, so that no two servers look in the same
+ * The golden ratio: its multiples are spread evenly, so that no two servers check in the same
  * second.
  */
-const RATIO = 0.618_033_988_75;
+const GOLDEN_RATIO = 0.618_033_988_75;
 
-/** Everything that waits for promises only has come to rest. */
-async function rest(): Promise<void> {
+/** Waits until everything that awaits only promises has settled. */
+async function settle(): Promise<void> {
   for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
 }
 
@@ -33,7 +33,7 @@ function clockMark(): CollectionMark & { at: number | null } {
   };
 }
 
-/** One store, as several servers share it, and what they collect. */
+/** A store that several servers share, and the collections that they run. */
 class Shared implements Disposable {
   /** When each collection of the store began. */
   readonly collections: number[] = [];
@@ -46,7 +46,7 @@ class Shared implements Disposable {
 
   constructor(t: TestContext, collectionMark?: CollectionMark) {
     let numbers = 0;
-    t.mock.method(Math, "random", () => ((numbers += 1) * RATIO) % 1);
+    t.mock.method(Math, "random", () => ((numbers += 1) * GOLDEN_RATIO) % 1);
     this.#timers = t.mock.timers;
     this.#timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
     const store = memoryStore();
@@ -63,13 +63,14 @@ class Shared implements Disposable {
     const log = { warn: (facts: unknown) => this.warnings.push(facts) };
     const fixity = createFixity({ store: this.#store });
     void collectPeriodically(fixity, { periodMs: HOUR, signal: this.#stop.signal, log });
-    await rest();
+    await settle();
   }
 
-  async pass(ms: number): Promise<void> {
+  /** Advances the mocked clock. */
+  async advance(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= SECOND) {
       this.#timers.tick(Math.min(left, SECOND));
-      await rest();
+      await settle();
     }
   }
 
@@ -83,11 +84,11 @@ class Shared implements Disposable {
 }
 
 describe("periodic collections", () => {
-  test("a rolling restart of ten servers collects once, and ten servers then about once an hour", async (t) => {
+  test("ten servers that restart one by one collect once, and then together about once an hour", async (t) => {
     using shared = new Shared(t, clockMark());
     for (let server = 0; server < 10; server += 1) await shared.startServer();
     assert.equal(shared.collections.length, 1);
-    await shared.pass(12 * HOUR);
+    await shared.advance(12 * HOUR);
     const { collections } = shared;
     assert.ok(collections.length <= 13 && collections.length >= 10, String(collections.length));
     for (const [index, at] of collections.entries()) {
@@ -109,7 +110,7 @@ describe("periodic collections", () => {
       await shared.startServer();
       await shared.startServer();
       assert.equal(shared.collections.length, 2, name);
-      await shared.pass(1.25 * HOUR + MINUTE);
+      await shared.advance(1.25 * HOUR + MINUTE);
       assert.equal(shared.collections.length, 4, name);
     }
   });
@@ -126,17 +127,17 @@ describe("periodic collections", () => {
     assert.equal(shared.collections.length, 3);
     await shared.startServer();
     assert.equal(shared.collections.length, 3, "the third one was complete");
-    await shared.pass(1.25 * HOUR + MINUTE);
-    assert.equal(shared.collections.length, 4, "the failure has ended nothing");
+    await shared.advance(1.25 * HOUR + MINUTE);
+    assert.equal(shared.collections.length, 4, "the failure did not end the collections");
   });
 
-  test("a server that stops begins no other collection, and warns of none", async (t) => {
+  test("a stopping server begins no further collection, and logs no warning", async (t) => {
     using shared = new Shared(t);
     shared.collect = () => Promise.reject(new Error("interrupted"));
     const starting = shared.startServer();
     shared.stop();
     await starting;
-    await shared.pass(3 * HOUR);
+    await shared.advance(3 * HOUR);
     assert.ok(shared.collections.length <= 1);
     assert.deepEqual(shared.warnings, []);
   });

@@ -91,8 +91,8 @@ export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, 
 }
 
 /**
- * Whether a failure with a status of 500 or above is not an error of the server, so that its code
- * says everything.
+ * Whether a failure with a status of 500 or above is not a fault of the server, so that its code
+ * suffices in the log.
  */
 function isExpected(error: Error | undefined): boolean {
   if (error === undefined || !("code" in error)) return false;
@@ -113,8 +113,8 @@ export function loggedPath(target: string): string {
 }
 
 /**
- * The stream that a log is written to. It neither waits nor fails: a server must not stop working
- * because its log is not read, nor exit because the reader is gone.
+ * The output of a log. Writing neither waits nor fails: a server must not stop working because
+ * nobody reads its log, nor exit because the reader is gone.
  */
 export class LogOutput {
   readonly #stream: Writable;

@@ -49,7 +49,7 @@ test("filled-in facts are escaped as text", () => {
   assert.equal(filled, '<form action="&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;"></form>');
 });
 
-test("every file that the page names is served with its type and cached for ever", async () => {
+test("every file that the page names is served with its type and may be cached for a year", async () => {
   const server = await app();
   const types: Record<string, string> = { svg: "image/svg+xml", css: "text/css", js: "text/javascript" };
   const paths = await named(server);

@@ -11,21 +11,22 @@ import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
 
 /*
- * The standalone server. `startServer` opens the configured store, builds the app, listens, and collects garbage once an hour.
+ * The standalone server. `startServer` opens the configured store, builds the app, listens, and
+ * collects garbage once an hour.
  *
  *     app.ts            all routes: the uploads, the page, /healthz; problems for everything else
- *     http-server.ts    the socket side: limits of Node's HTTP server, malformed requests, uploads before the framework
- *     connections.ts    the bound on open connections, in total and per client
- *     local-mode.ts     the check of Host while neither tokens nor UPLOAD_OPEN protect the server
+ *     http-server.ts    the socket side: limits of Node's HTTP server, malformed requests, and
+ *                       uploads, which bypass the framework
+ *     connections.ts    the limits on open connections, in total and per client
+ *     local-mode.ts     the check of Host on a server with neither tokens nor UPLOAD_OPEN
  *     page.ts           the upload page at `/` and its files
- *     health.ts         what /healthz asks the store
+ *     health.ts         the check of the store for /healthz
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
  *     collections.ts    garbage collection, about once an hour among all servers on one store
  */
 
 /**
- * The longest time between two collections of what dead processes and expired uploads left; shorter
- * if uploads expire sooner.
+ * The time between two garbage collections; shorter if uploads expire sooner.
  */
 const COLLECTION_PERIOD_MS = 3_600_000;
 
@@ -43,7 +44,7 @@ export interface RunningServer {
   /** For a browser on this machine, such as `http://127.0.0.1:3000`. */
   readonly url: string;
   readonly log: Logger;
-  /** What the store is, and where. */
+  /** The kind of store, and its folder or bucket. */
   readonly storeDescription: string;
   /**
    * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads
@@ -68,7 +69,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const stopping = new AbortController();
   try {
-    // The processor loads the app while the disk is busy with the check.
+    // Loading the app keeps the processor busy while the check waits for the disk.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);
     const fixity = serviceOf(store, config, log);
     const app = await buildApp(fixity, config, { log, stopping: stopping.signal });
@@ -113,7 +114,7 @@ function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
  * Ends all uploads, then all connections: idle ones at once, busy ones when they have been
  * answered. Connections that are still busy after `timeoutMs` are cut: those of downloads at once,
  * those of interrupted uploads a few seconds later, so that their clients can read the answer.
- * Resolves when nothing works on the store any more, whatever the state of the sockets.
+ * Resolves when nothing uses the store any more, whatever the state of the sockets.
  */
 async function drain(
   app: FastifyInstance,

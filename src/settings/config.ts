@@ -6,9 +6,10 @@ import { isLocalhost } from "../http/fields/host.ts";
 import { isStoreSetting, type Setting, SETTINGS, type Settings } from "./settings.ts";
 
 /*
- * From texts to a configuration. `settings.ts` is the table of all settings, `kinds.ts` parses their values, this file reads
- * flags and environment variables and checks the values against each other, and `configured-store.ts` opens the store that a
- * configuration describes. The server and the commands that work on a store use the same configuration.
+ * From texts to a configuration. `settings.ts` is the table of all settings, and `kinds.ts` parses
+ * their values. This file reads flags and environment variables, and checks the values against each
+ * other. `configured-store.ts` opens the store that a configuration describes. The server and the
+ * commands that work on a store use the same configuration.
  */
 
 /** The configuration of a server: all settings, checked one by one and against each other. */
@@ -30,7 +31,7 @@ export interface ConfigSources {
   readonly env?: Environment;
 }
 
-const PREFIX = "UPLOAD_";
+const VARIABLE_PREFIX = "UPLOAD_";
 /** Shorter tokens could be guessed. */
 const TOKEN_MIN_LENGTH = 16;
 
@@ -95,9 +96,9 @@ export function isLoopbackHost(host: string): boolean {
 function unknownVariables(env: Environment): string[] {
   const known = Object.values(SETTINGS).map(({ env }) => env);
   return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !isServiceVariable(name, env[name]))
+    .filter((name) => name.startsWith(VARIABLE_PREFIX) && !known.includes(name) && !isServiceVariable(name, env[name]))
     .map((name) => {
-      const meant = known.find((setting) => name === PREFIX + setting) ?? closestMatch(name, known);
+      const meant = known.find((setting) => name === VARIABLE_PREFIX + setting) ?? closestMatch(name, known);
       return `Unknown setting ${name}.${meant === null ? "" : ` Did you mean ${meant}?`}`;
     });
 }

@@ -75,7 +75,7 @@ export async function diskStoreExists({ dir }: Pick<Config, "dir">): Promise<boo
 }
 
 /**
- * Makes sure that a web server in front can read the files that it is to send.
+ * Makes sure that a web server in front can read the files that it sends.
  *
  * @throws FixityError `invalid-option`
  */
@@ -111,8 +111,8 @@ function bucketOptions(config: Config): Partial<S3StoreOptions> {
 }
 
 /**
- * The store's error with the name of the setting in place of the option's name, with which the
- * message begins.
+ * The store's error with the option's name, at the start of its message, replaced by the name of the
+ * setting.
  */
 function withSettingName(error: FixityError): FixityError {
   const settings: Readonly<Record<string, keyof Settings>> = BUCKET_SETTINGS;

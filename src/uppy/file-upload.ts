@@ -16,7 +16,7 @@ export class FileUpload<M extends Meta, B extends Body> {
   readonly #hashingMessage: string;
   readonly #upload: Upload;
   #isHashing = false;
-  /** Uppy no longer has the file, or has replaced it. */
+  /** Whether Uppy has removed or replaced the file. */
   #isCancelled = false;
 
   constructor(file: UppyFile<M, B>, { uppy, client, content, hashingMessage }: FileUploadOptions<M, B>) {
@@ -34,7 +34,7 @@ export class FileUpload<M extends Meta, B extends Body> {
     if (file.isPaused === true) this.pause();
   }
 
-  /** Resolves when the upload has ended, successfully or not, and Uppy knows. */
+  /** Resolves when the upload has ended, successfully or not, and the result is reported to Uppy. */
   async ended(): Promise<void> {
     try {
       const result = await this.#upload.done;

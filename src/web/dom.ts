@@ -27,7 +27,7 @@ const MAX_ANNOUNCEMENTS = 3;
 
 let announcements: string[] = [];
 
-/** Tells users of a screen reader what the page shows to the others. */
+/** Announces a message to users of screen readers. */
 export function announce(message: string): void {
   announcements.push(message);
   if (announcements.length > 1) return;

@@ -1,8 +1,8 @@
 /**
  * The page's script. `startUploader` (uploader/) sets up Uppy's Dashboard with the plugin of
  * `fixity/uppy`; each stored file moves from there to the `ResultList` (results/), which shows its
- * link. Texts come from text/, and what the tab remembers from tab-storage.ts. Without the script
- * the page's form works by itself.
+ * link. `text/` has the texts in each language, `tab-storage.ts` the state that survives a reload.
+ * Without the script the page's form works by itself.
  */
 import "@uppy/core/css/style.min.css";
 import "@uppy/dashboard/css/style.min.css";

@@ -14,8 +14,7 @@ export function recall(key: string): string | null {
 }
 
 /**
- * Replaces the text under a key. If that fails, the old text goes, too, because it is no longer
- * true.
+ * Replaces the text under a key. If that fails, the old text is removed, because it is out of date.
  */
 export function remember(key: string, text: string): void {
   try {
@@ -29,7 +28,7 @@ function forget(key: string): void {
   try {
     sessionStorage.removeItem(key);
   } catch {
-    // blocked: there is nothing
+    // blocked, so nothing is stored
   }
 }
 

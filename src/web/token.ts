@@ -2,7 +2,7 @@ import { announce, find } from "./dom.ts";
 import { recall, remember } from "./tab-storage.ts";
 import type { Texts } from "./text/en.ts";
 
-const KEY = "token";
+const TOKEN_KEY = "token";
 
 /** The token of a server that needs one. The user enters it, and the tab remembers it. */
 export class Token {
@@ -13,18 +13,18 @@ export class Token {
   readonly #isNeeded: boolean;
   #value: string;
 
-  /** @param onEntered is called each time that a token was entered */
+  /** @param onEntered called each time the user has entered a token */
   constructor(isNeeded: boolean, texts: Texts, onEntered: () => void) {
     this.#isNeeded = isNeeded;
     this.#texts = texts;
-    this.#value = isNeeded ? (recall(KEY) ?? "") : "";
+    this.#value = isNeeded ? (recall(TOKEN_KEY) ?? "") : "";
     this.#form.hidden = !isNeeded;
     this.#input.value = this.#value;
     if (this.#value !== "") this.#show(texts.tokenUsed);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#value = this.#input.value.trim();
-      remember(KEY, this.#value);
+      remember(TOKEN_KEY, this.#value);
       this.#show(texts.tokenUsed);
       onEntered();
     });
@@ -39,7 +39,7 @@ export class Token {
     return this.#value === "" ? {} : { Authorization: `Bearer ${this.#value}` };
   }
 
-  /** Asks the user for a token, or for another one than the one that the server has refused. */
+  /** Asks the user for a token, or for another one if the server has refused it. */
   request(): void {
     const isWrong = this.#value !== "";
     const message = isWrong ? this.#texts.tokenUnknown : this.#texts.tokenFirst;

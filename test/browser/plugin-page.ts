@@ -25,7 +25,7 @@ export interface FileStory {
   error: FileFailure | null;
 }
 
-/** How a page's Uppy is made. */
+/** Options of a page's Uppy. */
 export interface PluginPageOptions {
   readonly endpoint: string;
   readonly retry?: { readonly attempts?: number; readonly minDelay?: number };
@@ -49,7 +49,10 @@ function storyOf(file: UppyFile<Meta, FixityBody> | undefined): FileStory {
   return story;
 }
 
-/** Makes the page's Uppy, with the files that an earlier page has left. */
+/** The key in `sessionStorage` that a page with Golden Retriever sets. */
+const OPENED_KEY = "opened";
+
+/** Creates the page's Uppy. If it `restores`, it has the files that an earlier page left. */
 async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: PluginPageOptions): Promise<void> {
   const uppy = new Uppy<Meta, FixityBody>().use(Fixity, options);
   uppy.on("upload-progress", (file, { bytesUploaded }) => storyOf(file).bytes.push(bytesUploaded));
@@ -71,21 +74,23 @@ async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: Pl
   if (!restores) return;
   const restored = new Promise<void>((resolve) => {
     uppy.on("restored", () => resolve());
-    setTimeout(resolve, 1000);
   });
-  // its declarations know nothing of the limit, which is 10 MB where nothing is said
+  // its types lack the limit, which is 10 MB by default
   const indexedDB = { maxFileSize: keeps } as object;
   uppy.use(GoldenRetriever, { indexedDB });
-  await restored;
+  // there is an event only if an earlier page in this tab has stored anything
+  const isReloaded = sessionStorage.getItem(OPENED_KEY) !== null;
+  sessionStorage.setItem(OPENED_KEY, "yes");
+  if (isReloaded) await restored;
 }
 
-/** Adds what was chosen in the page's input. */
+/** Adds the files chosen in the page's input. */
 function add(): void {
   const input = document.querySelector<HTMLInputElement>("#file");
   for (const file of input?.files ?? []) window.uppy.addFile({ name: file.name, type: file.type, data: file });
 }
 
-/** Uploads what was added; how it went. */
+/** Uploads all added files, and returns their stories. */
 async function upload(): Promise<readonly FileStory[]> {
   await window.uppy.upload();
   return [...stories.values()];

@@ -35,6 +35,7 @@ async function pauseAndResume(uppy: Uppy): Promise<readonly [number, number]> {
   });
   uppy.pauseAll();
   const before = sent();
+  // No event shows that nothing is sent: this time would suffice for megabytes.
   await new Promise((resolve) => {
     setTimeout(resolve, 500);
   });

@@ -1,6 +1,6 @@
 /**
- * Stands between a store and the server, passes everything on, and can make one kind of request fail in one way. What it
- * does to a request it does on the wire, so that the store meets what it would meet in the world.
+ * A proxy between a store and the server that forwards everything and can make requests of one
+ * operation fail in one way. Faults happen on the wire, so the store meets them as in production.
  */
 import {
   createServer,
@@ -15,47 +15,46 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** What can happen to a request. */
 export type Fault =
-  /** The answer comes a little later. */
+  /** The response is delayed. */
   | "delay"
-  /** The connection breaks before the server hears of it. */
+  /** The connection breaks before the server receives anything. */
   | "reset-before"
-  /** The connection breaks in the middle of the request's content, for the server as well. */
+  /** The connection breaks in the middle of the request's content, on both sides. */
   | "reset-within"
-  /** The server does as it was told, and its answer is lost. */
+  /** The server carries the request out, and its response is lost. */
   | "lost-answer"
-  /** The server does as it was told, and its answer breaks off. */
+  /** The server carries the request out, and its response is truncated. */
   | "cut-answer"
-  /** Half of the answer comes, and then nothing. */
+  /** Half of the response arrives, and then nothing more. */
   | "stall"
-  /** 500 without anything having been done. */
+  /** 500, and the request was not carried out. */
   | "status-500"
-  /** 500 though it has been done. */
+  /** 500, although the request was carried out. */
   | "done-500"
   /** 503 SlowDown. */
   | "slow-down"
-  /** 200 with an error in it, without anything having been done. */
+  /** 200 with an error in its content, and the request was not carried out. */
   | "error-in-200"
-  /** 412 for a reason of the server's own. */
+  /** 412, although the condition holds. */
   | "status-412"
-  /** The entity tag in the answer is not the right one. */
+  /** The response has a wrong entity tag. */
   | "wrong-etag"
-  /** 403 without anything having been done. */
+  /** 403, and the request was not carried out. */
   | "status-403";
 
-/** What becomes of a request that is watched. */
+/** Whether a watched request reaches the server. */
 export type Fate = "passes" | "never arrives" | "arrives half";
 
-/**
- * Looks at requests on their way: when one has come in, to say what becomes of it, and when the server has carried it out,
- * in front of its answer. The request waits meanwhile.
- */
+/** Observes requests and decides their fate. A request waits for the watcher. */
 export interface Watcher {
+  /** Called when the proxy has received a request. */
   arriving(request: SeenRequest): Promise<Fate>;
+  /** Called when the server has carried a request out, before its response is sent. */
   done(request: SeenRequest): Promise<void>;
 }
 
 export interface SeenRequest {
-  /** As S3 calls it: `PutObject`. */
+  /** The S3 operation: `PutObject`. */
   readonly operation: string;
   readonly key: string;
   readonly headers: IncomingHttpHeaders;
@@ -63,11 +62,11 @@ export interface SeenRequest {
   readonly length: number;
 }
 
-/** Which requests are struck, how, and how many of them. */
+/** A fault for the next requests of one operation. */
 export interface Strike {
   readonly operation: string;
   readonly fault: Fault;
-  /** @default 1 */
+  /** The number of requests that fail. @default 1 */
   readonly times?: number;
 }
 
@@ -82,11 +81,11 @@ export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   #strike: Strike | null = null;
   #left = 0;
-  /** All requests since the last {@link reset}, struck or not. */
+  /** All requests since the last {@link reset}, with and without a fault. */
   readonly seen: SeenRequest[] = [];
-  /** Sees all requests but reads, where no fault strikes them. */
+  /** Observes all requests that meet no fault, except for reads. */
   watcher: Watcher | null = null;
-  /** Struck requests that the server has carried out, or may yet. */
+  /** Requests with a fault that the server may still be carrying out. */
   readonly #underWay = new Set<Promise<unknown>>();
 
   private constructor(target: string) {
@@ -108,7 +107,7 @@ export class FaultProxy implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** How many requests of each kind there were. */
+  /** The number of requests of each operation since the last {@link reset}. */
   get counts(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { operation } of this.seen) counts[operation] = (counts[operation] ?? 0) + 1;
@@ -120,14 +119,14 @@ export class FaultProxy implements AsyncDisposable {
     this.#left = strike.times ?? 1;
   }
 
-  /** Forgets what was seen, and strikes no more; returns when nothing is under way. */
+  /** Forgets all requests and the fault. Resolves when no request with a fault is running. */
   async reset(): Promise<void> {
     this.#strike = null;
     await Promise.all(this.#underWay);
     this.seen.length = 0;
   }
 
-  /** Whether a request has been struck. */
+  /** Whether a request has met the fault. */
   get hasStruck(): boolean {
     return this.#strike !== null && this.#left < (this.#strike.times ?? 1);
   }
@@ -183,7 +182,7 @@ export class FaultProxy implements AsyncDisposable {
     send(outgoing, fault === "wrong-etag" ? withWrongTag(answer) : answer);
   }
 
-  /** Sends the server a part of the content, and leaves. */
+  /** Sends the server a part of the content, then breaks both connections. */
   async #resetWithin(incoming: IncomingMessage, length: number): Promise<void> {
     const upstream = request(this.#upstream(incoming)).on("error", () => null);
     upstream.flushHeaders();
@@ -255,7 +254,10 @@ function send(outgoing: ServerResponse, { status, headers, body }: ServerAnswer)
   outgoing.end(isHead ? undefined : body);
 }
 
-/** Half of the answer as it goes over the wire, header section included; then the end of the connection, or nothing. */
+/**
+ * Sends half of a response's bytes, header section included; then closes the connection, or sends
+ * nothing more.
+ */
 function cutShort({ socket }: IncomingMessage, { status, headers, body }: ServerAnswer, isStall: boolean): void {
   const fields = Object.entries({ ...headers, "content-length": headers["content-length"] ?? String(body.length) })
     .filter(([name]) => name !== "transfer-encoding")
@@ -272,7 +274,7 @@ export async function contentOf(message: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** What a request asks for. */
+/** The operation and key of a request. */
 export function seenRequest({ method, url = "", headers }: IncomingMessage): SeenRequest {
   const { pathname, searchParams } = new URL(url, "http://localhost");
   const key = pathname.split("/").slice(2).join("/");

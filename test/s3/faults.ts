@@ -15,8 +15,8 @@ const SMALL = 10_000;
 const LARGE = 5 * MIB + 1000;
 const FOREVER = 1_000;
 
-/** What passes when it happens once. */
-const PASSING: readonly Fault[] = [
+/** Faults that a retry overcomes if they happen once. */
+const TRANSIENT: readonly Fault[] = [
   "delay",
   "reset-before",
   "reset-within",
@@ -29,11 +29,11 @@ const PASSING: readonly Fault[] = [
   "error-in-200",
 ];
 
-/** What S3 means when it says it, or says without meaning it. */
-const STRANGE: readonly Fault[] = ["status-412", "wrong-etag", "status-403"];
+/** Responses that may be genuine or wrong. */
+const AMBIGUOUS: readonly Fault[] = ["status-412", "wrong-etag", "status-403"];
 
-/** What happens to every request of a kind. */
-const LASTING: readonly Fault[] = [
+/** Faults of every request of an operation. */
+const PERMANENT: readonly Fault[] = [
   "reset-before",
   "lost-answer",
   "done-500",
@@ -42,7 +42,7 @@ const LASTING: readonly Fault[] = [
   "status-403",
 ];
 
-/** A way of writing, and the calls it makes. */
+/** A way of writing a blob, and its requests. */
 interface Path {
   readonly name: string;
   readonly size: number;
@@ -84,12 +84,12 @@ const PATHS: readonly Path[] = [
 ];
 
 /**
- * Limits for what stands still: longer than an answered request takes on a busy machine. Only the fault "stall" reaches
- * them, as its answer never ends.
+ * Timeouts longer than any answered request takes on a busy machine. Only the fault "stall" reaches
+ * them, because its response never ends.
  */
 const FEW_ATTEMPTS = { attempts: 4, timeouts: { answer: 5_000, idle: 5_000, completion: 5_000, retries: 60_000 } };
 
-/** At the same time, as most of it is waiting; a sample of them in a short run. */
+/** Runs all faults concurrently, because most of the time is waiting; in a short run a sample. */
 async function all(faults: readonly Fault[], work: (fault: Fault) => Promise<unknown>): Promise<void> {
   await Promise.all(someOf(faults, 2).map(work));
 }
@@ -104,16 +104,19 @@ async function upload(store: BlobStore, bytes: Uint8Array, { isDeclared = false 
 async function readBack(store: BlobStore, bytes: Uint8Array): Promise<"absent" | "whole"> {
   await using reader = await store.open(digestOf(bytes));
   if (reader === null) return "absent";
-  assert((await readAll(reader)).equals(bytes), "what can be read is what was written");
+  assert((await readAll(reader)).equals(bytes), "the stored bytes are those that were written");
   return "whole";
 }
 
-/** Uploads under a fault; afterwards there is the whole blob or none, and after a collection nothing else. */
+/**
+ * Uploads under a fault. Asserts that the whole blob or none is stored, and after a collection
+ * nothing else.
+ */
 async function uploadUnder(gateway: Gateway, path: Path, strike: { call: string; fault: Fault; times: number }) {
   await using proxy = await FaultProxy.start(gateway.endpoint);
   await using place = new S3Place(gateway);
   await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS }, path.inner);
-  // Another's eyes, on which no fault lies.
+  // A second store without faults.
   await using witness = place.store({}, { abandonedAfter: -Infinity });
   const bytes = content(path.size, strike.times);
   proxy.strike({ operation: strike.call, fault: strike.fault, times: strike.times });
@@ -123,14 +126,14 @@ async function uploadUnder(gateway: Gateway, path: Path, strike: { call: string;
   } catch (error) {
     failure = error;
   }
-  assert(proxy.hasStruck, "the fault has happened");
+  assert(proxy.hasStruck, "the fault occurred");
   await proxy.reset();
   const found = await readBack(witness, bytes);
-  if (failure === null) assert.equal(found, "whole", "what was acknowledged is there");
+  if (failure === null) assert.equal(found, "whole", "an acknowledged blob is stored");
   else assert(isStoreFailure(failure));
   await witness.collect();
-  assert.equal(await place.leftovers(), 0, "a collection leaves nothing half-written");
-  assert.equal(await readBack(witness, bytes), found, "and takes nothing that is whole");
+  assert.equal(await place.leftovers(), 0, "a collection removes everything incomplete");
+  assert.equal(await readBack(witness, bytes), found, "and nothing complete");
   return failure;
 }
 
@@ -138,19 +141,19 @@ export function faultsSuite(gateway: Gateway): void {
   void describe("faults while writing", () => {
     const places = PATHS.flatMap((path) => path.calls.map((call) => ({ path, call })));
     for (const { path, call } of someOf(places, 7)) {
-      void test(`${path.name}: ${call} fails in passing, and the upload succeeds`, async () => {
-        await all(PASSING, async (fault) => {
+      void test(`${path.name}: ${call} fails once, and the upload succeeds`, async () => {
+        await all(TRANSIENT, async (fault) => {
           const failure = await uploadUnder(gateway, path, { call, fault, times: 1 });
           assert.equal(failure, null, fault);
         });
       });
 
-      void test(`${path.name}: ${call} answers strangely, and nothing wrong is acknowledged`, async () => {
-        await all(STRANGE, async (fault) => uploadUnder(gateway, path, { call, fault, times: 1 }));
+      void test(`${path.name}: ${call} gets an ambiguous response, and nothing wrong is acknowledged`, async () => {
+        await all(AMBIGUOUS, async (fault) => uploadUnder(gateway, path, { call, fault, times: 1 }));
       });
 
-      void test(`${path.name}: ${call} fails for good, and nothing wrong is acknowledged`, async () => {
-        await all(LASTING, async (fault) => uploadUnder(gateway, path, { call, fault, times: FOREVER }));
+      void test(`${path.name}: ${call} always fails, and nothing wrong is acknowledged`, async () => {
+        await all(PERMANENT, async (fault) => uploadUnder(gateway, path, { call, fault, times: FOREVER }));
       });
     }
   });
@@ -166,8 +169,8 @@ export function faultsSuite(gateway: Gateway): void {
       await work(store, proxy);
     };
 
-    for (const fault of [...PASSING, "wrong-etag"] as const) {
-      void test(`a read that meets "${fault}" once gives all bytes`, async () =>
+    for (const fault of [...TRANSIENT, "wrong-etag"] as const) {
+      void test(`a read that meets "${fault}" once returns all bytes`, async () =>
         reading(async (store, proxy) => {
           proxy.strike({ operation: "GetObject", fault });
           assert.equal(await readBack(store, bytes), "whole");
@@ -177,18 +180,18 @@ export function faultsSuite(gateway: Gateway): void {
 
     // Each stall lasts as long as the limit.
     for (const fault of isFullRun ? (["cut-answer", "stall"] as const) : (["cut-answer"] as const)) {
-      void test(`a read that meets "${fault}" time and again ends with an error, never early`, async () =>
+      void test(`a read that always meets "${fault}" fails and is never truncated`, async () =>
         reading(async (store, proxy) => {
           const few = content(20);
           await upload(store, few, ONE_PUT);
           proxy.strike({ operation: "GetObject", fault, times: FOREVER });
-          // Each attempt brings half of what is left, and so it may come to its end.
+          // Each attempt reads half of the rest, so the read may also complete.
           const outcome = await readBack(store, few).catch((error: unknown) => error);
           assert(outcome === "whole" || isStoreFailure(outcome));
         }));
     }
 
-    void test("a blob that cannot be opened is not taken for an absent one", async () =>
+    void test("a blob that cannot be opened does not count as absent", async () =>
       reading(async (store, proxy) => {
         for (const fault of ["status-500", "status-403", "reset-before"] as const) {
           for (const operation of ["GetObject", "HeadObject"]) {
@@ -200,7 +203,7 @@ export function faultsSuite(gateway: Gateway): void {
         }
       }));
 
-    void test("a listing that fails on its way does not end early", async () =>
+    void test("a listing that fails midway throws and does not end early", async () =>
       reading(async (store, proxy) => {
         for (const fault of ["status-403", "cut-answer", "error-in-200"] as const) {
           proxy.strike({ operation: "ListObjectsV2", fault, times: FOREVER });
@@ -210,7 +213,7 @@ export function faultsSuite(gateway: Gateway): void {
         }
       }));
 
-    void test("a removal that is not known to have been made is not acknowledged", async () =>
+    void test("a removal with an unknown outcome is not acknowledged", async () =>
       reading(async (store, proxy) => {
         proxy.strike({ operation: "DeleteObject", fault: "error-in-200", times: FOREVER });
         await assert.rejects(store.remove(digestOf(bytes)), isStoreFailure);
@@ -219,7 +222,7 @@ export function faultsSuite(gateway: Gateway): void {
         assert.equal(await store.stat(digestOf(bytes)), null);
       }));
 
-    void test("a store that has too much to do says so", async () =>
+    void test("an overloaded server is reported as a FixityError", async () =>
       reading(async (store, proxy) => {
         proxy.strike({ operation: "HeadObject", fault: "slow-down", times: FOREVER });
         await assert.rejects(store.stat(digestOf(bytes)), (error: unknown) => error instanceof FixityError);
@@ -228,11 +231,11 @@ export function faultsSuite(gateway: Gateway): void {
 
   void describe("faults while collecting", () => {
     for (const call of ["ListMultipartUploads", "ListParts", "AbortMultipartUpload", "ListObjectsV2", "DeleteObject"]) {
-      void test(`${call} fails in passing, and everything is removed`, async () => {
+      void test(`${call} fails once, and everything is removed`, async () => {
         await using proxy = await FaultProxy.start(gateway.endpoint);
         await using place = new S3Place(gateway);
         await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS }, { abandonedAfter: -Infinity });
-        for (const fault of PASSING.filter((fault) => fault !== "stall")) {
+        for (const fault of TRANSIENT.filter((fault) => fault !== "stall")) {
           await place.abandon();
           await place.put(place.layout.newStaging(), content(10));
           proxy.strike({ operation: call, fault });

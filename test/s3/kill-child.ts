@@ -1,6 +1,6 @@
 /**
- * A process with an S3 store that does one thing and says so: `node kill-child.ts <job as JSON>`. It is killed at a moment
- * of the other's choosing; see kill.ts.
+ * A process with an S3 store that does one job and prints its result as JSON:
+ * `node kill-child.ts <job as JSON>`. kill.ts kills it at a chosen moment.
  */
 import { writeSync } from "node:fs";
 import { resolveS3Options, type S3StoreOptions } from "../../src/stores/s3/options.ts";
@@ -9,11 +9,11 @@ import { digestOf, writeAll } from "../../src/stores/contract/tools.ts";
 import { Random } from "../helpers/random.ts";
 import type { InnerOptions } from "./place.ts";
 
-/** What the process is to do. */
+/** The job of the process. */
 export interface Job {
   readonly options: S3StoreOptions;
   readonly inner: InnerOptions;
-  /** Uploads these bytes; without it, a collection. */
+  /** The bytes to upload. Without it, the process collects garbage. */
   readonly upload?: { readonly size: number; readonly seed: number; readonly isAnnounced: boolean };
 }
 

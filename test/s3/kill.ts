@@ -3,12 +3,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+
 import { fileURLToPath } from "node:url";
 import type { BlobStore } from "../../src/core/store.ts";
 import { digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { isFullRun, someOf } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
+import { settled } from "../helpers/settled.ts";
 import { FaultProxy, type SeenRequest, type Watcher } from "./fault-proxy.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Job } from "./kill-child.ts";
@@ -19,7 +20,10 @@ const MIB = 1024 * 1024;
 /** Three parts. */
 const LARGE = 10 * MIB + 1000;
 
-/** When a process dies: one of its requests is lost with it, arrives in part, or is carried out without its knowing. */
+/**
+ * When a process dies: before the server receives a request, while it receives it, or after it has
+ * carried it out, before the response.
+ */
 const MOMENTS = ["before", "within", "after"] as const;
 type Moment = (typeof MOMENTS)[number];
 
@@ -27,7 +31,7 @@ interface Way {
   readonly name: string;
   readonly size: number;
   readonly isAnnounced: boolean;
-  /** Requests of an upload that nobody disturbs. */
+  /** Requests of an undisturbed upload. */
   readonly requests: number;
 }
 
@@ -37,12 +41,12 @@ const WAYS: readonly Way[] = [
   { name: "parts, then a copy", size: LARGE, isAnnounced: false, requests: 8 },
 ];
 
-/** What a process said, or `null` where it was killed before. */
-type Said = { readonly existed?: boolean; readonly staged?: number } | null;
+/** The result that a process printed; `null` if it was killed before. */
+type Result = { readonly existed?: boolean; readonly staged?: number } | null;
 
 interface Child {
   readonly kill: () => Promise<void>;
-  readonly said: Promise<Said>;
+  readonly result: Promise<Result>;
 }
 
 function startChild(job: Job): Child {
@@ -54,7 +58,7 @@ function startChild(job: Job): Child {
       child.kill("SIGKILL");
       await exit;
     },
-    said: exit.then(async ([code]) => (code === 0 ? (JSON.parse(await output) as Said) : null)),
+    result: exit.then(async ([code]) => (code === 0 ? (JSON.parse(await output) as Result) : null)),
   };
 }
 
@@ -64,7 +68,7 @@ class Killer implements Watcher {
   readonly #moment: Moment;
   #child: Child | null = null;
   #count = 0;
-  /** The request that was its last, as S3 calls it. */
+  /** The operation of its last request; `null` while it lives. */
   struck: string | null = null;
   #chosen: SeenRequest | null = null;
 
@@ -110,14 +114,14 @@ async function upload(store: BlobStore, bytes: Uint8Array, isAnnounced: boolean)
   await staged.commit(digest);
 }
 
-/** Processes that die in the middle of an upload, and what others find of it. */
+/** Processes that are killed during an upload, and what other processes find afterwards. */
 export function killSuite(gateway: Gateway): void {
   const { bucket, region, endpoint, accessKey, secretKey } = gateway;
   const common = { bucket, region, accessKey, secretKey, partSize: 5 * MIB };
 
   void describe("killed processes", () => {
     for (const { name, size, isAnnounced, requests } of WAYS) {
-      void test(`${name}: killed at any request, an upload leaves the whole blob or nothing, and nothing for good`, async (context) => {
+      void test(`${name}: an upload that is killed at any request stores the whole blob or none, and a collection removes the rest`, async (context) => {
         await using proxy = await FaultProxy.start(endpoint);
         await using place = new S3Place(gateway);
         await using witness = place.store();
@@ -134,25 +138,25 @@ export function killSuite(gateway: Gateway): void {
           const options = { ...common, endpoint: proxy.endpoint, keyPrefix: place.prefix };
           const child = startChild({ options, inner: {}, upload: { size, seed, isAnnounced } });
           killer.watch(child);
-          const said = await child.said;
+          const result = await child.result;
           const found = await read(witness, bytes);
           assert.notEqual(found, "wrong", `after ${killer.struck} ${moment}`);
-          return { said, found, struck: killer.struck };
+          return { result, found, struck: killer.struck };
         };
 
-        const { said, found } = await uploadKilled(Infinity, "before");
-        assert.deepEqual([said, found], [{ existed: false }, "whole"]);
+        const { result, found } = await uploadKilled(Infinity, "before");
+        assert.deepEqual([result, found], [{ existed: false }, "whole"]);
         assert.equal(proxy.seen.length, requests);
         const hasContent = proxy.seen.map(({ length }) => length > 0);
         const all = Array.from({ length: requests }, (_, index) => index + 1);
         for (const nth of someOf(all, 3)) {
-          // to die before a request is to die after the one before it
+          // Dying before a request is the same as dying after the previous one.
           const moments = MOMENTS.filter(
             (moment) => moment === "after" || (moment === "before" ? nth === 1 : hasContent[nth - 1]),
           );
           for (const moment of moments) {
             const outcome = await uploadKilled(nth, moment);
-            assert.equal(outcome.said, null, "it could acknowledge nothing");
+            assert.equal(outcome.result, null, "the process acknowledged nothing");
             assert(outcome.struck !== null);
             struck.add(outcome.struck);
             await using fresh = place.store();
@@ -160,16 +164,14 @@ export function killSuite(gateway: Gateway): void {
           }
         }
         const abandoned = await place.leftovers();
-        if (requests > 1) assert(abandoned >= (isFullRun ? requests : 1), "there is something to clear away");
+        if (requests > 1) assert(abandoned >= (isFullRun ? requests : 1), "there is something to remove");
         const options = { ...common, endpoint, keyPrefix: place.prefix };
-        // Young at first: the clocks are the server's.
-        let left = abandoned;
-        for (let tries = 0; left > 0 && tries < 5; tries += 1) {
-          await sleep(1_000);
-          await startChild({ options, inner: { abandonedAfter: 1_000 } }).said;
-          left = await place.leftovers();
-        }
-        assert.equal(left, 0, "another process's collection removes all of it");
+        // By the server's clock, it counts as abandoned only after a second.
+        const collected = async (): Promise<number> => {
+          await startChild({ options, inner: { abandonedAfter: 1_000 } }).result;
+          return place.leftovers();
+        };
+        assert.equal(await settled(collected, (left) => left === 0), 0, "another process's collection removes it");
         if (gateway.collectGarbage === null) context.diagnostic("the server's garbage collection was not run");
         await gateway.collectGarbage?.();
         for (const bytes of kept) assert.equal(await read(witness, bytes), "whole");

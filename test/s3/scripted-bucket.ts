@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import type { SeenRequest } from "./fault-proxy.ts";
 
-/** A request that has come in whole. */
+/** A completely received request. */
 export interface ScriptedRequest extends SeenRequest {
   readonly query: URLSearchParams;
   readonly content: Buffer;
 }
 
-/** An answer as it goes over the wire. */
+/** A response as it is sent. */
 export interface ScriptedAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -29,21 +29,21 @@ interface StoredUpload {
 }
 
 /**
- * A bucket in memory that answers as AWS's documentation says ("S3 API reference"), where other servers differ: entity tags
- * in quotation marks, a repeated completion that is told "no such upload". For what a real server here cannot show.
+ * A bucket in memory that responds as AWS documents it ("S3 API reference") where other servers
+ * differ: entity tags in quotation marks, `NoSuchUpload` for a repeated completion.
  */
 export class ScriptedBucket {
   readonly objects: Map<string, StoredObject> = new Map();
   readonly uploads: Map<string, StoredUpload> = new Map();
-  /** Objects on a page of a listing, unless fewer are asked for. */
+  /** Objects on a page of a listing, unless a request limits them further. */
   pageSize = 1000;
   /** Whether a key appears in listings, of objects or of uploads. For listings that lag. */
   isListed: (key: string, operation: string) => boolean = () => true;
-  /** Whether a stored object is shown to a request that reads it. For objects that appear late. */
+  /** Whether a request finds a stored object. For objects that appear late. */
   isShown: (request: ScriptedRequest, key: string) => boolean = () => true;
   #ids = 0;
 
-  /** Makes an object behind everybody's back; its entity tag. */
+  /** Stores an object without a request. @returns its entity tag */
   put(key: string, bytes: Buffer, type: string): string {
     return this.#keep(key, bytes, type);
   }
@@ -216,14 +216,14 @@ function isInListing(key: string, query: URLSearchParams): boolean {
   return key.startsWith(query.get("prefix") ?? "");
 }
 
-/** The first items in the order of their places, 1,000 unless fewer were asked for. */
+/** The first items in their order: 1,000, or fewer if the request limits them. */
 function pageOf<T>(items: readonly T[], placeOf: (item: T) => string, limit: string | null) {
   const most = Math.min(Number(limit ?? 1_000), 1_000);
   const sorted = items.toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
   return { page: sorted.slice(0, most), isTruncated: sorted.length > most };
 }
 
-/** A predicate that is false for each key as often as `looks` says, and true from then on: a lag without a clock. */
+/** A predicate that is false for each key the first `looks` times, then true: a lag without a clock. */
 export function hiddenAtFirst(looks: number): (key: string) => boolean {
   const left = new Map<string, number>();
   return (key) => {
@@ -233,14 +233,14 @@ export function hiddenAtFirst(looks: number): (key: string) => boolean {
   };
 }
 
-/** An error as S3 tells it. `more` stands in its element. */
+/** An error of S3 in XML. `more` is added to its element. */
 export function failure(status: number, code: string, more = "", message = "As scripted."): ScriptedAnswer {
   const body = `<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;
   return { status, headers: { "content-type": "application/xml" }, body };
 }
 
-/** A result as S3 tells it. */
+/** A result of S3 in XML. */
 export function xml(name: string, content: string): ScriptedAnswer {
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<${name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${name}>`;
   return { status: 200, headers: { "content-type": "application/xml" }, body };

@@ -1,4 +1,4 @@
-/** An S3 server that keeps to a script: for what real servers say, and the one that the other tests have does not. */
+/** An S3 server that follows a script, for responses of real servers that the tests' own server does not send. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -10,30 +10,31 @@ import { contentOf, seenRequest } from "./fault-proxy.ts";
 import type { InnerOptions } from "./place.ts";
 import { type ScriptedAnswer, ScriptedBucket, type ScriptedRequest } from "./scripted-bucket.ts";
 
-/** What happens to a request: an answer is given without anything being done, unless it is one to be given afterwards. */
+/** How the server treats a request. */
 export type Step =
+  /** Sends this response without carrying the request out. */
   | ScriptedAnswer
-  /** The connection ends without an answer. */
+  /** Closes the connection without a response. */
   | "close"
-  /** Nothing happens, ever. */
+  /** Never responds. */
   | "silence"
-  /** The right answer comes, a byte of its content every few milliseconds. */
+  /** Carries it out and responds correctly, one byte every few milliseconds. */
   | "trickle"
-  /** It is carried out, and then answered like this. */
+  /** Carries it out, then sends this response. */
   | { readonly done: ScriptedAnswer | "close" }
-  /** It is answered as it should be. */
+  /** Carries it out and responds correctly. */
   | null;
 
-/** The keys that the server takes. */
+/** The credentials that the server accepts. */
 export const KEYS = { accessKey: "AKIASCRIPTEDACCESS", secretKey: "scripted/secret+key/0123456789" } as const;
 
 const MIB = 1024 * 1024;
 
 export class ScriptedServer implements AsyncDisposable {
   readonly bucket: ScriptedBucket = new ScriptedBucket();
-  /** All requests that have come in whole, and when (milliseconds). */
+  /** All completely received requests, and when, by `performance.now()`. */
   readonly seen: (ScriptedRequest & { readonly at: number })[] = [];
-  /** What answers have for an `x-amz-request-id`: another one each, always the same, or none. */
+  /** The `x-amz-request-id` of responses. */
   ids: "unique" | "constant" | "none" = "unique";
   #answers = 0;
   /** Awaited before a request is carried out. */
@@ -42,9 +43,9 @@ export class ScriptedServer implements AsyncDisposable {
   readonly #held = new Map<string, Promise<void>>();
   readonly #scripts = new Map<string, (request: ScriptedRequest) => Step>();
 
-  /** Connections that are still to be ended before a request is read from them. */
+  /** The number of further connections to reset before a request is read from them. */
   #refusals = 0;
-  /** Connections that were ended that way. */
+  /** The number of connections that were reset that way. */
   refused = 0;
 
   private constructor() {
@@ -69,7 +70,7 @@ export class ScriptedServer implements AsyncDisposable {
     await once(this.#server, "listening");
   }
 
-  /** As a person reads it. */
+  /** Host and port. */
   get place(): string {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -78,23 +79,23 @@ export class ScriptedServer implements AsyncDisposable {
     return `http://${this.place}`;
   }
 
-  /** The kinds of all requests, in their order. */
+  /** The operations of all requests, in their order. */
   get operations(): readonly string[] {
     return this.seen.map(({ operation }) => operation);
   }
 
-  /** Does with the next requests of a kind what `steps` say, one after another, and then as it should. */
+  /** Scripts the next requests of an operation, one step each. Later requests get correct responses. */
   once(operation: string, ...steps: readonly Step[]): void {
     const left = [...steps];
     this.#scripts.set(operation, () => left.shift() ?? null);
   }
 
-  /** Does the same with all requests of a kind. */
+  /** Scripts all requests of an operation. */
   always(operation: string, step: Step | ((request: ScriptedRequest) => Step)): void {
     this.#scripts.set(operation, typeof step === "function" ? step : () => step);
   }
 
-  /** Lets all requests of a kind wait. */
+  /** Delays all requests of an operation. */
   hold(operation: string, until: Promise<void>): void {
     this.#held.set(operation, until);
   }
@@ -112,14 +113,14 @@ export class ScriptedServer implements AsyncDisposable {
     return new S3Store({ ...this.options(options), ...inner });
   }
 
-  /** Breaks all connections, and so many that follow. */
+  /** Closes all connections, and resets the next `refusals` ones. */
   breakDown(refusals: number): void {
     this.#refusals = refusals;
     this.refused = 0;
     this.#server.closeAllConnections();
   }
 
-  /** Breaks all connections and refuses new ones while `work` runs, as a machine does on which nothing listens. */
+  /** Closes all connections and refuses new ones while `work` runs, like a port without a listener. */
   async awayDuring(work: () => Promise<void>): Promise<void> {
     const { port } = this.#server.address() as AddressInfo;
     const closed = once(this.#server, "close");
@@ -133,7 +134,7 @@ export class ScriptedServer implements AsyncDisposable {
     }
   }
 
-  /** Ends all connections on which no request is under way. */
+  /** Closes all idle connections. */
   closeConnections(): void {
     this.#server.closeIdleConnections();
   }

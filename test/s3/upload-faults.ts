@@ -19,12 +19,12 @@ const LARGE = 11 * MIB + 7;
 const MEDIUM = 6 * MIB;
 const SMALL = 100_000;
 
-/** A way of an upload through the bucket. */
+/** A way in which an upload is stored in the bucket. */
 interface Way {
   readonly name: string;
   readonly size: number;
   readonly isAnnounced: boolean;
-  /** The last bytes are committed without having been saved. */
+  /** Whether the last bytes are committed without being saved first. */
   readonly isDirect?: boolean;
 }
 
@@ -37,7 +37,7 @@ const WAYS: readonly Way[] = [
   { name: "parts, then a copy, their end not saved", size: LARGE, isAnnounced: false, isDirect: true },
 ];
 
-/** What has been acknowledged of an upload. */
+/** The steps of an upload that the store has acknowledged. */
 interface Acknowledged {
   isCreated: boolean;
   offset: number;
@@ -45,8 +45,8 @@ interface Acknowledged {
   isConcluded: boolean;
 }
 
-/** All steps of an upload by one who is told what fails. */
-class Session {
+/** One upload, run step by step, and what the store has acknowledged of it. */
+class UploadScenario {
   readonly id: UploadId = UploadId.random();
   readonly bytes: Buffer;
   readonly acknowledged: Acknowledged = { isCreated: false, offset: 0, isCommitted: false, isConcluded: false };
@@ -57,7 +57,7 @@ class Session {
     this.bytes = new Random(seed).bytes(way.size);
   }
 
-  /** The upload in two requests, each of which saves on its way. `at` is told what comes next. */
+  /** Runs the upload in two appends, each of which saves twice. `at` is called before each step. */
   async run(store: BlobStore, at: (step: Step) => void = () => undefined): Promise<void> {
     const uploads = uploadsOf(store);
     const { bytes, id, acknowledged } = this;
@@ -100,15 +100,15 @@ class Session {
     acknowledged.isConcluded = true;
   }
 
-  /** Goes on with the upload in another process, from what is there: nothing of what was acknowledged is missing. */
+  /** Continues the upload in another store. Asserts that nothing acknowledged is missing. */
   async resume(store: BlobStore): Promise<void> {
     const uploads = uploadsOf(store);
     const { bytes, id, acknowledged } = this;
     const saved = await uploads.read(id);
-    if (saved === null) return assert.equal(acknowledged.isCreated, false, "what was created is there");
+    if (saved === null) return assert.equal(acknowledged.isCreated, false, "an acknowledged creation is stored");
     if (saved.record !== "done") {
       await using held = await take(uploads, id);
-      assert.equal(held.record, recordOf(held.offset), "bytes and record of one save");
+      assert.equal(held.record, recordOf(held.offset), "bytes and record come from one save");
       assert(held.offset >= acknowledged.offset, "the offset does not go back");
       assert(!acknowledged.isConcluded);
       if (held.offset < bytes.length) {
@@ -124,7 +124,7 @@ class Session {
 
   async assertKept(store: BlobStore): Promise<void> {
     await using reader = await store.open(digestOf(this.bytes));
-    assert(reader !== null && (await readAll(reader)).equals(this.bytes), "the blob is there, and right");
+    assert(reader !== null && (await readAll(reader)).equals(this.bytes), "the blob is stored with the right bytes");
   }
 }
 
@@ -135,12 +135,12 @@ function recordOf(offset: number): string {
   return `saved ${offset}`;
 }
 
-/** From the n-th request on, nothing comes through: for the bucket, the process is dead. */
+/** Cuts the store off at the n-th request: for the bucket, the process is dead from then on. */
 class Death implements Watcher {
   readonly #nth: number;
   readonly #isAnswerLost: boolean;
   #count = 0;
-  /** The last request, as S3 calls it. */
+  /** The operation of the last request; `null` before it. */
   struck: string | null = null;
 
   constructor(nth: number, moment: "before" | "after") {
@@ -156,20 +156,20 @@ class Death implements Watcher {
     return this.#isAnswerLost ? "passes" : "never arrives";
   }
 
-  /** The answer to the last request waits for ever; the connection ends with the process. */
+  /** Withholds the response to the last request; the connection ends with the process. */
   async done(): Promise<void> {
     if (this.struck !== null) await new Promise(() => undefined);
   }
 }
 
-/** No fault here leaves a request without an end, so that the limits are never reached, however slow the machine is. */
+/** Every fault here ends its request, so the timeouts are never reached, however slow the machine is. */
 const FEW_ATTEMPTS = { attempts: 4, timeouts: { answer: 60_000, idle: 60_000, completion: 60_000, retries: 20_000 } };
 
-/** What passes when it happens once. */
-const PASSING: readonly Fault[] = ["reset-before", "reset-within", "lost-answer", "done-500", "slow-down"];
+/** Faults that a retry overcomes if they happen once. */
+const TRANSIENT: readonly Fault[] = ["reset-before", "reset-within", "lost-answer", "done-500", "slow-down"];
 
-/** What S3 says without meaning it, and what does not pass. */
-const STRANGE: readonly (readonly [fault: Fault, times: number])[] = [
+/** Wrong responses, and faults that persist. */
+const PERSISTENT_OR_WRONG: readonly (readonly [fault: Fault, times: number])[] = [
   ["status-412", 1],
   ["status-412", 1000],
   ["wrong-etag", 1],
@@ -178,7 +178,7 @@ const STRANGE: readonly (readonly [fault: Fault, times: number])[] = [
   ["error-in-200", 1000],
 ];
 
-/** What each step of an upload of several parts asks of S3. */
+/** The operations of each step of an upload of several parts. */
 const CALLS: Readonly<Record<Step, readonly string[]>> = {
   create: ["PutObject"],
   hold: ["GetObject", "PutObject"],
@@ -196,27 +196,27 @@ const CALLS: Readonly<Record<Step, readonly string[]>> = {
 };
 
 export function uploadFaultsSuite(gateway: Gateway): void {
-  void describe("faults of uploads that are resumed", () => {
+  void describe("faults of resumable uploads", () => {
     for (const way of someOf(WAYS, 1)) {
-      void test(`${way.name}: after a death at any request, the next holder continues from what was acknowledged`, async (context) => {
+      void test(`${way.name}: after its holder dies at any request, the next one continues from the last acknowledged offset`, async (context) => {
         await using place = new S3Place(gateway);
         await using witness = place.store({}, { abandonedAfter: -Infinity });
         const first = new Random().integer(1, 2 ** 30);
         context.diagnostic(`seed ${first}`);
-        const sessions: Session[] = [];
+        const scenarios: UploadScenario[] = [];
         const dieAt = async (nth: number, moment: "before" | "after"): Promise<string | null> => {
           await using proxy = await FaultProxy.start(gateway.endpoint);
           const death = new Death(nth, moment);
           proxy.watcher = death;
-          const session = new Session(way, first + sessions.length);
-          sessions.push(session);
+          const scenario = new UploadScenario(way, first + scenarios.length);
+          scenarios.push(scenario);
           await using store = place.store({
             endpoint: proxy.endpoint,
             attempts: 1,
             timeouts: { answer: 300, completion: 300 },
           });
-          await session.run(store).catch((error: unknown) => assert(isStoreFailure(error), String(error)));
-          await session.resume(witness);
+          await scenario.run(store).catch((error: unknown) => assert(isStoreFailure(error), String(error)));
+          await scenario.resume(witness);
           return death.struck;
         };
         let isOver = false;
@@ -225,27 +225,27 @@ export function uploadFaultsSuite(gateway: Gateway): void {
           isOver = (await Promise.all(moments)).includes(null);
         }
         await witness.collect();
-        assert.equal(await place.leftovers(), 0, "a collection leaves nothing half-written");
+        assert.equal(await place.leftovers(), 0, "a collection removes everything incomplete");
         await gateway.collectGarbage?.();
-        for (const session of sessions) if (session.acknowledged.isCreated) await session.assertKept(witness);
+        for (const scenario of scenarios) if (scenario.acknowledged.isCreated) await scenario.assertKept(witness);
       });
     }
 
     const steps = Object.entries(CALLS) as [Step, readonly string[]][];
     const places = steps.flatMap(([step, calls]) => calls.map((call) => ({ step, call })));
     for (const { step, call } of someOf(places, 6)) {
-      void test(`${step}: ${call} fails in passing, and the upload succeeds`, async () => {
-        const ways = PASSING.flatMap((fault) => [
+      void test(`${step}: ${call} fails once, and the upload succeeds`, async () => {
+        const ways = TRANSIENT.flatMap((fault) => [
           { fault, isDirect: false },
           { fault, isDirect: true },
         ]);
         await Promise.all(someOf(ways, 2).map(async (way) => runUnder(gateway, { step, call, times: 1, ...way })));
       });
 
-      void test(`${step}: ${call} answers strangely or fails for good, and the next holder continues`, async () => {
+      void test(`${step}: ${call} gets a wrong response or always fails, and the next holder continues`, async () => {
         await Promise.all(
-          someOf(STRANGE, 2).map(async ([fault, times]) => {
-            // a part that is not what S3 said it was is lost, and so is the upload
+          someOf(PERSISTENT_OR_WRONG, 2).map(async ([fault, times]) => {
+            // a part whose entity tag is wrong cannot be completed, so the upload is lost
             if (step === "save" && call === "UploadPart" && fault === "wrong-etag") return;
             const isDirect = times > 1;
             const failure = await runUnder(gateway, { step, call, fault, times, isDirect, mayFail: true });
@@ -257,7 +257,10 @@ export function uploadFaultsSuite(gateway: Gateway): void {
   });
 }
 
-/** Runs an upload of several parts with a copy at its end, in which a call fails in a step; then another goes on. */
+/**
+ * Runs an upload of several parts with a copy at its end, in which an operation fails during a step.
+ * Then another store continues it.
+ */
 async function runUnder(
   gateway: Gateway,
   strike: { step: Step; call: string; fault: Fault; times: number; isDirect: boolean; mayFail?: boolean },
@@ -266,7 +269,7 @@ async function runUnder(
   await using proxy = await FaultProxy.start(gateway.endpoint);
   await using place = new S3Place(gateway);
   await using witness = place.store({}, { abandonedAfter: -Infinity });
-  const session = new Session({ name: "", size: MEDIUM, isAnnounced: false, isDirect }, 7);
+  const scenario = new UploadScenario({ name: "", size: MEDIUM, isAnnounced: false, isDirect }, 7);
   let failure: unknown = null;
   {
     await using store = place.store({ endpoint: proxy.endpoint, ...FEW_ATTEMPTS });
@@ -274,19 +277,19 @@ async function runUnder(
       if (next === step && !proxy.hasStruck) proxy.strike({ operation: call, fault, times });
     };
     try {
-      await session.run(store, at);
+      await scenario.run(store, at);
     } catch (error) {
-      if (!mayFail) throw new Error(`${fault} was not got over`, { cause: error });
+      if (!mayFail) throw new Error(`the upload did not survive ${fault}`, { cause: error });
       failure = error;
     }
     await proxy.reset();
   }
-  await session.resume(witness);
-  if (session.acknowledged.isCreated) {
-    const ended = await takeEnded(uploadsOf(witness), session.id);
+  await scenario.resume(witness);
+  if (scenario.acknowledged.isCreated) {
+    const ended = await takeEnded(uploadsOf(witness), scenario.id);
     await ended.remove();
   }
   await witness.collect();
-  assert.equal(await place.leftovers(), 0, `${fault}: a collection leaves nothing half-written`);
+  assert.equal(await place.leftovers(), 0, `${fault}: a collection removes everything incomplete`);
   return failure;
 }

@@ -20,26 +20,26 @@ import { type InnerOptions, S3Place } from "./place.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const PART = 5 * MIB;
-/** Collects at once whatever no living process of this machine works on. */
+/** Collects at once everything that no living process of this machine owns. */
 const COLLECTING: InnerOptions = { abandonedAfter: -Infinity };
 
 const bytes = new Random(11).bytes(5 * PART);
 
-/** Begins an upload of these bytes. */
-async function beginOf(store: BlobStore, whole: Uint8Array, isAnnounced: boolean): Promise<UploadId> {
+/** Creates an upload for these bytes. */
+async function createFor(store: BlobStore, whole: Uint8Array, isAnnounced: boolean): Promise<UploadId> {
   const id = UploadId.random();
   const options: StageOptions = isAnnounced ? { digest: digestOf(whole), length: whole.length } : {};
   await uploadsOf(store).create(id, "begun", { mediaType: "image/png", ...options });
   return id;
 }
 
-/** An upload that was to be held. */
-async function taken(hold: Promise<HeldUpload | EndedUpload | null>): Promise<HeldUpload> {
+/** The result of `hold`, which must be a held upload. */
+async function assertHeld(hold: Promise<HeldUpload | EndedUpload | null>): Promise<HeldUpload> {
   const upload = await hold;
-  return upload?.status === "held" ? upload : assert.fail("the upload can be held");
+  return upload?.status === "held" ? upload : assert.fail("the upload is not held");
 }
 
-/** Commits an upload of these bytes, and forgets it. */
+/** Commits an upload of these bytes, and removes it. */
 async function finish(store: BlobStore, id: UploadId, whole: Uint8Array): Promise<void> {
   await using held = await take(uploadsOf(store), id);
   assert.equal(held.offset, whole.length);
@@ -47,7 +47,7 @@ async function finish(store: BlobStore, id: UploadId, whole: Uint8Array): Promis
   await held.remove();
 }
 
-/** Waits until S3 has so many parts. */
+/** Waits until the bucket has this many parts. */
 async function partsArrive(place: S3Place, count: number): Promise<void> {
   const arrived = async () => {
     let parts = 0;
@@ -59,7 +59,10 @@ async function partsArrive(place: S3Place, count: number): Promise<void> {
   assert.equal(await settled(arrived, (parts) => parts === count), count);
 }
 
-/** All requests but those by which a holder looks at its record each half second: how many, only time tells. */
+/**
+ * The number of requests per operation, without the checks of its record that a holder makes each
+ * half second: their number depends on time.
+ */
 function countsOf(proxy: FaultProxy, place: S3Place): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { operation, key } of proxy.seen) {
@@ -80,8 +83,8 @@ export function uploadsSuite(gateway: Gateway): void {
     assert.equal(await place.leftovers(), 0);
   };
 
-  void describe("what resumed uploads cost", () => {
-    /** The requests of one append, after one that has taught the store how conditions are written. */
+  void describe("the requests of resumable uploads", () => {
+    /** The requests of each step, in a store that already knows how the server supports conditions. */
     const costs = async (isAnnounced: boolean, sizes: readonly number[]) => {
       const counts: Record<string, number>[] = [];
       await over(async (place, store, proxy) => {
@@ -89,14 +92,14 @@ export function uploadsSuite(gateway: Gateway): void {
           0,
           sizes.reduce((sum, size) => sum + size, 0),
         );
-        await append(uploadsOf(store), await beginOf(store, bytes, false), { bytes: new Uint8Array() });
+        await append(uploadsOf(store), await createFor(store, bytes, false), { bytes: new Uint8Array() });
         const counted = async (run: () => Promise<unknown>) => {
           await proxy.reset();
           await run();
           counts.push(countsOf(proxy, place));
         };
         const begun: UploadId[] = [];
-        await counted(async () => begun.push(await beginOf(store, whole, isAnnounced)));
+        await counted(async () => begun.push(await createFor(store, whole, isAnnounced)));
         const [id] = begun;
         assert(id !== undefined);
         let offset = 0;
@@ -112,18 +115,18 @@ export function uploadsSuite(gateway: Gateway): void {
       return counts;
     };
 
-    void test("a small one: its record at each step, and what is not a part yet besides", async () => {
+    void test("a small upload writes its record at each step, and a tail for bytes below a part", async () => {
       const [create, first, second, commit, conclude] = await costs(false, [1000, 1000]);
       assert.deepEqual(create, { PutObject: 1 });
-      // The record is read and taken, the tail and the record are saved, and the record is released.
+      // The record is read and acquired, the tail and the record are saved, the record is released.
       assert.deepEqual(first, { GetObject: 1, PutObject: 4 });
-      // And the tail before is loaded and removed.
+      // In addition, the previous tail is loaded and removed.
       assert.deepEqual(second, { GetObject: 2, PutObject: 4, DeleteObject: 1 });
       assert.deepEqual(commit, { GetObject: 1, PutObject: 1 });
       assert.deepEqual(conclude, { PutObject: 1, DeleteObject: 1 });
     });
 
-    void test("whole parts with an announced digest: a part each, the record, and no copy", async () => {
+    void test("whole parts with an announced digest are sent once each, without a copy", async () => {
       const [create, first, second, commit, conclude] = await costs(true, [PART, 2 * PART]);
       assert.deepEqual(create, { PutObject: 1 });
       assert.deepEqual(first, { GetObject: 1, PutObject: 3, CreateMultipartUpload: 1, UploadPart: 1 });
@@ -132,7 +135,7 @@ export function uploadsSuite(gateway: Gateway): void {
       assert.deepEqual(conclude, { PutObject: 1 });
     });
 
-    void test("without a digest they are copied at the end", async () => {
+    void test("without a digest, the object is copied at the end", async () => {
       const [, , second, commit, conclude] = await costs(false, [PART, PART + 1]);
       assert.deepEqual(second, { GetObject: 1, PutObject: 4, UploadPart: 1 });
       const move = { CompleteMultipartUpload: 1, CopyObject: 1, DeleteObject: 1 };
@@ -140,16 +143,16 @@ export function uploadsSuite(gateway: Gateway): void {
       assert.deepEqual(conclude, { PutObject: 1, DeleteObject: 1 });
     });
 
-    void test("an append reads the record once and writes it twice: it is taken, and saved as it is released", async () =>
+    void test("an append reads the record once and writes it twice: to acquire it, and to save and release it", async () =>
       over(async (place, store, proxy) => {
         const uploads = uploadsOf(store);
-        const id = await beginOf(store, bytes, false);
+        const id = await createFor(store, bytes, false);
         await append(uploads, id, { bytes: new Uint8Array() });
         await proxy.reset();
         {
           const read = await uploads.read(id);
           assert(read !== null && !read.isHeld);
-          await using held = await taken(uploads.hold(id, undefined, read));
+          await using held = await assertHeld(uploads.hold(id, undefined, read));
           await bring(held, bytes.subarray(0, 1000));
           assert.equal((await place.store().uploads?.read(id))?.isHeld, true);
           await held.save("appended", true);
@@ -168,21 +171,21 @@ export function uploadsSuite(gateway: Gateway): void {
         assert.deepEqual(countsOf(proxy, place), { GetObject: 1, DeleteObject: 1 });
       }));
 
-    void test("a record that changed after it was read is read again, and the change is kept", async () =>
+    void test("a record that changed since it was read is read again, and the change is kept", async () =>
       over(async (place, store) => {
         const uploads = uploadsOf(store);
-        const id = await beginOf(store, bytes, false);
+        const id = await createFor(store, bytes, false);
         const read = await uploads.read(id);
         assert(read !== null);
         await append(uploadsOf(place.store()), id, { bytes: bytes.subarray(0, 1000), record: "by another" });
-        await using held = await taken(uploads.hold(id, undefined, read));
+        await using held = await assertHeld(uploads.hold(id, undefined, read));
         assert.deepEqual([held.offset, held.record], [1000, "by another"]);
         await held.remove();
       }));
 
-    void test("saves where they cost least put no tail", async () =>
+    void test("a save at the cheapest offset writes no tail", async () =>
       over(async (place, store, proxy) => {
-        const id = await beginOf(store, bytes, true);
+        const id = await createFor(store, bytes, true);
         await using held = await take(uploadsOf(store), id);
         assert.equal(held.nextSave, 7 * PART);
         await proxy.reset();
@@ -194,15 +197,15 @@ export function uploadsSuite(gateway: Gateway): void {
       }));
   });
 
-  void describe("parts that no record names", () => {
+  void describe("parts that the record does not name", () => {
     for (const isSavedBefore of [true, false]) {
       for (const isAnnounced of [true, false]) {
-        const which = `${isSavedBefore ? "behind saved ones" : "from the beginning"}, ${isAnnounced ? "announced" : "not announced"}`;
-        void test(`are no part of the blob: ${which}`, async () =>
+        const which = `${isSavedBefore ? "after saved parts" : "from the beginning"}, ${isAnnounced ? "announced" : "not announced"}`;
+        void test(`do not become part of the blob: ${which}`, async () =>
           over(async (place, store) => {
             const saved = isSavedBefore ? PART : 0;
             const whole = bytes.subarray(0, isAnnounced ? 4 * PART + 9 : saved + 1000);
-            const id = await beginOf(store, whole, isAnnounced);
+            const id = await createFor(store, whole, isAnnounced);
             {
               await using held = await take(uploadsOf(store), id);
               await bring(held, whole.subarray(0, saved));
@@ -218,10 +221,10 @@ export function uploadsSuite(gateway: Gateway): void {
       }
     }
 
-    void test("are no part of the blob where the last holder ended on a part, and was completed twice", async () =>
+    void test("do not become part of the blob if the last holder ended at a part boundary and the commit ran twice", async () =>
       over(async (place, store, proxy) => {
         const whole = bytes.subarray(0, 2 * PART);
-        const id = await beginOf(store, whole, false);
+        const id = await createFor(store, whole, false);
         {
           await using held = await take(uploadsOf(store), id);
           await bring(held, whole.subarray(0, PART));
@@ -242,23 +245,23 @@ export function uploadsSuite(gateway: Gateway): void {
       }, COLLECTING));
   });
 
-  void describe("collections and resumed uploads", () => {
-    void test("what a record names stays, however long it is idle", async () =>
+  void describe("collections and resumable uploads", () => {
+    void test("everything that a record names stays, however long the upload is idle", async () =>
       over(async (place, store) => {
         const whole = bytes.subarray(0, PART + 1000);
-        const ids = [await beginOf(store, whole, true), await beginOf(store, whole, false)];
+        const ids = [await createFor(store, whole, true), await createFor(store, whole, false)];
         for (const id of ids) await append(uploadsOf(store), id, { bytes: whole });
         assert.equal((await place.uploads()).length, 2);
         assert.deepEqual(await store.collect(), { staged: 0, bytes: 0 });
-        // For this one everything has stood still too long, and what a record names is completed all the same.
+        // This store considers everything idle for too long, and completes what a record names all the same.
         await using impatient = place.store({}, { idleLimit: -1 });
         for (const id of ids) await finish(impatient, id, whole);
         await assertKept(store, whole);
       }, COLLECTING));
 
-    void test("tails that no record names are removed, with their upload gone or not", async () =>
+    void test("tails that no record names are removed, whether or not their upload exists", async () =>
       over(async (place, store) => {
-        const id = await beginOf(store, bytes, false);
+        const id = await createFor(store, bytes, false);
         await append(uploadsOf(store), id, { bytes: bytes.subarray(0, 1000) });
         await place.put(place.layout.newTail(id), bytes.subarray(0, 10));
         await place.put(place.layout.newTail(UploadId.random()), bytes.subarray(0, 20));
@@ -267,7 +270,7 @@ export function uploadsSuite(gateway: Gateway): void {
         await finish(store, id, bytes.subarray(0, 1000));
       }, COLLECTING));
 
-    void test("a record that cannot be read could name anything: nothing is removed", async () =>
+    void test("nothing is removed if a record cannot be read, because it could name anything", async () =>
       over(async (place, store) => {
         await place.put(place.layout.record(UploadId.random()), Buffer.from('{"version":2}'));
         await place.abandon();
@@ -280,36 +283,36 @@ export function uploadsSuite(gateway: Gateway): void {
         assert.deepEqual(await store.collect(), { staged: 1, bytes: 1000 });
       }, COLLECTING));
 
-    void test("an upload that was not saved for half the time of a collector is not believed to be there", async () =>
+    void test("a save after half the collector's age limit fails, because the parts may be gone", async () =>
       over(
         async (place, store) => {
-          const id = await beginOf(store, bytes, false);
+          const id = await createFor(store, bytes, false);
           const held = await take(uploadsOf(store), id);
           await bring(held, bytes.subarray(0, PART + 1));
           await assert.rejects(held.save("saved"), { code: "upload-stalled" });
           await held[Symbol.asyncDispose]();
           assert.equal((await uploadsOf(store).read(id))?.offset, 0);
           assert.equal((await place.uploads()).length, 0);
-          // the tail that was put for the record to name
+          // the tail that was written before the record could name it
           assert.deepEqual(await store.collect(), { staged: 1, bytes: 1 });
         },
         { idleLimit: -1, ...COLLECTING },
       ));
   });
 
-  void describe("memory of resumed uploads", () => {
-    void test("a sender that is too slow while others wait has to release its upload, and loses nothing", async () =>
+  void describe("memory of resumable uploads", () => {
+    void test("a sender that is too slow while others wait must release its upload, and loses nothing", async () =>
       over(
         async (_place, store) => {
           const begin = async () => {
-            const id = await beginOf(store, bytes, false);
+            const id = await createFor(store, bytes, false);
             const held = await take(uploadsOf(store), id);
             return { id, held };
           };
           const slow = await Promise.all([begin(), begin(), begin()]);
-          // Each holds the memory of a part; there is none for a fourth.
+          // Each holds the memory of a part, and the budget has no room for a fourth.
           for (const { held } of slow) await bring(held, bytes.subarray(0, MIB));
-          const letGo = Promise.race(
+          const released = Promise.race(
             slow.map(async ({ id, held }) => {
               await once(held.takeover, "abort");
               assert.equal((held.takeover.reason as FixityError).code, "upload-stalled");
@@ -320,13 +323,13 @@ export function uploadsSuite(gateway: Gateway): void {
           );
           const fourth = await begin();
           await bring(fourth.held, bytes.subarray(0, MIB));
-          assert.equal((await uploadsOf(store).read(await letGo))?.offset, MIB);
+          assert.equal((await uploadsOf(store).read(await released))?.offset, MIB);
           for (const { held } of [fourth, ...slow]) await held[Symbol.asyncDispose]();
         },
         { memory: { budget: 4 * PART, queue: 10, minRate: 64 * KIB, window: 200 } },
       ));
 
-    void test("many at once stay within the budget, tails included", async () => {
+    void test("many concurrent uploads stay within the memory budget, tails included", async () => {
       const memoryBudget = 24 * MIB;
       setFlagsFromString("--expose-gc");
       const collectMemory = runInNewContext("gc") as () => void;
@@ -340,8 +343,8 @@ export function uploadsSuite(gateway: Gateway): void {
       let most = 0;
       const work = async (n: number) => {
         const whole = bytes.subarray(0, 2 * PART + n * 100 * KIB);
-        const id = await beginOf(store, whole, n % 2 === 0);
-        // The first request ends in the middle of a part, so that the second one begins with a tail.
+        const id = await createFor(store, whole, n % 2 === 0);
+        // The first append ends within a part, so the second one begins with a tail.
         for (const [start, end] of [[0, 4 * MIB] as const, [4 * MIB, whole.length] as const]) {
           await append(uploadsOf(store), id, { bytes: whole.subarray(start, end) });
           most = Math.max(most, held() - before);
@@ -349,7 +352,7 @@ export function uploadsSuite(gateway: Gateway): void {
         await finish(store, id, whole);
       };
       await Promise.all(Array.from({ length: 12 }, (_, n) => work(n)));
-      // Besides what is counted, each has a chunk under way that is not taken yet.
+      // In addition to the budget, each upload has a chunk that has not been accepted yet.
       assert(most < memoryBudget + 16 * MIB, `${Math.round(most / MIB)} MiB`);
       assert.equal(await place.leftovers(), 0);
     });

@@ -8,7 +8,7 @@ export interface Result extends UploadResult {
 
 /** Results that survive a reload. */
 const MAX_REMEMBERED = 200;
-const KEY = "results";
+const RESULTS_KEY = "results";
 
 /** Reads the result of an upload; `null` if it is not one. */
 export function parseResult(value: unknown, fallbackName: string): Result | null {
@@ -31,9 +31,9 @@ export function parseResult(value: unknown, fallbackName: string): Result | null
 
 /** Returns what this tab has uploaded, the newest first. A broken entry is skipped. */
 export function recallResults(): readonly Result[] {
-  return recallList(KEY).flatMap((entry) => parseResult(entry, "") ?? []);
+  return recallList(RESULTS_KEY).flatMap((entry) => parseResult(entry, "") ?? []);
 }
 
 export function rememberResults(results: readonly Result[]): void {
-  remember(KEY, JSON.stringify(results.slice(0, MAX_REMEMBERED)));
+  remember(RESULTS_KEY, JSON.stringify(results.slice(0, MAX_REMEMBERED)));
 }

@@ -69,7 +69,7 @@ function sharingPanel(result: Result, { texts }: Language): HTMLElement {
 }
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
-/** The margin without which cameras do not find the code, in modules (ISO/IEC 18004). */
+/** The margin that cameras need to find the code, in modules (ISO/IEC 18004). */
 const QUIET_ZONE_MODULES = 4;
 
 /** Draws a QR code as an element of the page: no image is loaded, so no policy has to allow it. */

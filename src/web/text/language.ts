@@ -4,7 +4,7 @@ import { en, type Texts } from "./en.ts";
 type Load<T> = () => Promise<T>;
 
 /**
- * The page's own texts in other languages. Each is a file of its own, which is fetched on demand.
+ * The page's own texts in other languages, each in a file that is fetched on demand.
  */
 const TEXTS: Readonly<Record<string, Load<{ readonly texts: Texts }>>> = {
   de: () => import("./de.ts"),
@@ -16,7 +16,7 @@ const TEXTS: Readonly<Record<string, Load<{ readonly texts: Texts }>>> = {
  * Uppy's locales, by the names of their files, such as
  * `../../../node_modules/@uppy/locales/lib/de_DE.js`.
  */
-const UPPY = Object.entries(
+const UPPY_LOCALES = Object.entries(
   import.meta.glob<Locale>(
     ["../../../node_modules/@uppy/locales/lib/*_*.js", "!../../../node_modules/@uppy/locales/lib/en_US.js"],
     { import: "default" },
@@ -81,10 +81,10 @@ async function loadUppy(preferred: readonly string[]): Promise<Pick<Language, "u
   return english;
 }
 
-function localeFor(tag: string): (typeof UPPY)[number] | undefined {
+function localeFor(tag: string): (typeof UPPY_LOCALES)[number] | undefined {
   const name = LOCALE_NAMES.find(([pattern]) => pattern.test(tag))?.[1] ?? tag.replace("-", "_");
-  const exact = UPPY.find((locale) => locale.name.toLowerCase() === name.toLowerCase());
-  return exact ?? UPPY.find((locale) => locale.name.startsWith(`${primary(tag)}_`));
+  const exact = UPPY_LOCALES.find((locale) => locale.name.toLowerCase() === name.toLowerCase());
+  return exact ?? UPPY_LOCALES.find((locale) => locale.name.startsWith(`${primary(tag)}_`));
 }
 
 function primary(tag: string): string {
@@ -93,7 +93,7 @@ function primary(tag: string): string {
 
 /** Replaces each `{name}` of a text by a value. */
 export function fill(text: string, values: Readonly<Record<string, string | number>>): string {
-  return text.replace(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));
+  return text.replace(/\{(\w+)\}/g, (placeholder, name: string) => String(values[name] ?? placeholder));
 }
 
 /** Replaces the English texts of the document. */

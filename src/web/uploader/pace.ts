@@ -5,7 +5,7 @@ import { MovingRate } from "../../base/moving-rate.ts";
 /** Milliseconds between two samples of the rate. */
 const SAMPLE_INTERVAL_MS = 100;
 
-/** How far all uploads together are. */
+/** The progress of all uploads together. */
 export interface PaceProgress {
   /** Bytes. */
   readonly sent: number;
@@ -22,8 +22,8 @@ interface PaceOptions extends UIPluginOptions {
 }
 
 /**
- * Shows how far and how fast uploads are. The Dashboard shows no rate, and estimates hours during
- * the first seconds.
+ * Shows the progress and rate of uploads. The Dashboard shows no rate, and its estimates during the
+ * first seconds are in hours.
  */
 export class Pace<M extends Meta, B extends Body> extends UIPlugin<PaceOptions, M, B> {
   readonly #rate = new MovingRate();

@@ -1,4 +1,4 @@
-/** Where files come in: Uppy's Dashboard. A stored file leaves it for the list of links. */
+/** Sets up Uppy's Dashboard for choosing files. A stored file moves from there to the results. */
 import { type Meta, Uppy, type UppyFile } from "@uppy/core";
 import { getDroppedFiles } from "@uppy/core/utils";
 import Dashboard from "@uppy/dashboard";
@@ -24,8 +24,8 @@ type PageUppy = Uppy<Meta, FixityBody>;
 type File = UppyFile<Meta, FixityBody>;
 
 /**
- * Failures are shown in the page. Uppy would also log thumbnails that came too late for a file that
- * was gone.
+ * The page itself shows failures. Uppy would also log thumbnails that were created after their file
+ * had been removed.
  */
 const SILENT_LOGGER = { debug: (): void => {}, warn: (): void => {}, error: (): void => {} };
 
@@ -92,8 +92,7 @@ function addDashboard(
     hideProgressDetails: true,
     // it hides messages after five seconds
     disableInformer: true,
-    // uploads start by themselves; at most they wait for a token, with which a button could not
-    // help
+    // uploads start automatically, or wait for a token, which a button could not provide
     hideUploadButton: true,
     // the list of links has thumbnails of its own
     waitForThumbnailsBeforeUpload: false,
@@ -176,8 +175,8 @@ const UNFINISHED_KEY = "unfinished";
 const MAX_NAMES = 3;
 
 /**
- * Names the files whose upload an earlier page of this tab has left unfinished. The client resumes
- * them, but no page may open them by itself: the user has to choose them again.
+ * Names the files whose upload an earlier page in this tab left unfinished. The client can resume
+ * them, but a page cannot open files by itself: the user has to choose them again.
  */
 function showInterrupted(uppy: PageUppy, { texts }: Language): void {
   const names = recallList(UNFINISHED_KEY).map(String);
@@ -231,7 +230,8 @@ const workerPolicy = trustedTypes?.createPolicy("fixity-worker", {
 });
 
 /**
- * Creates the client's worker, from a URL that is of a Trusted Type; the client's default is not.
+ * Creates the client's worker from a trusted URL. The page's policy refuses the plain string of the
+ * client's default.
  */
 function createHashWorker(): HashWorker {
   const url = workerPolicy?.createScriptURL(workerUrl) ?? workerUrl;
