@@ -14,8 +14,8 @@ import { linkTo, type Route, ROUTES, type Told, uploadBy } from "../helpers/uplo
 const withStrace = needing("strace");
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** More than the server stages in all of this file. */
-const UPLOADS = 1600;
+/** More staging files than the server creates in this file. */
+const MAX_STAGED = 1600;
 const random = new Random(1);
 
 let folder: StoreFolder;
@@ -31,10 +31,10 @@ after(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-/** A call that fails. */
+/** A system call that fails. */
 interface Fault {
   readonly call: string;
-  /** On which files or folders. */
+  /** The files or folders on which it fails. */
   readonly on: "staging file" | "blob" | "fan-out folder" | "blobs folder";
   readonly error: string;
   readonly status: number;
@@ -57,7 +57,7 @@ function newContent(size: number): Buffer {
 
 async function pathsOf(on: Fault["on"], content: Buffer): Promise<readonly string[]> {
   const hex = sha256(content);
-  if (on === "staging file") return folder.nextStaged(UPLOADS);
+  if (on === "staging file") return folder.nextStaged(MAX_STAGED);
   return [{ blob: folder.blob(hex), "fan-out folder": folder.fanOut(hex), "blobs folder": folder.blobs }[on]];
 }
 
@@ -70,14 +70,14 @@ async function uploadWith(fault: Fault, route: Route, content: Buffer): Promise<
   return { told, calls: await strace.calls() };
 }
 
-/** Asserts that the failure was told, cost nothing that lasts, and is over with its cause. */
+/** Asserts that the failure is reported, leaves nothing behind, and ends with its cause. */
 async function assertFails(fault: Fault, route: Route, content: Buffer): Promise<void> {
   const { told, calls } = await uploadWith(fault, route, content);
   assert.deepEqual(told, { status: fault.status, link: null, code: fault.code });
   const [failed, ...repeated] = calls.filter(({ injected }) => injected);
-  assert.ok(failed, "the fault came to pass");
+  assert.ok(failed, "the fault occurred");
   assert.deepEqual(repeated, [], "a failed call is not repeated");
-  assert.deepEqual(await folder.staged(), [], "nothing stays staged");
+  assert.deepEqual(await folder.staged(), [], "no staging file is left");
   await assertWorks(route, content);
 }
 
@@ -105,19 +105,19 @@ const FAULTS: readonly Fault[] = [
 
 for (const fault of FAULTS) {
   const { call, on, error, code } = fault;
-  // what comes in one piece is written by write, what comes in several by writev
+  // one chunk is written by write, several by writev
   const size = call === "writev" ? 3 * MIB : 10 * KIB;
   test(`${error} from ${call} on the ${on} is reported as ${code} by every route`, withStrace, async () => {
     for (const route of ROUTES) await assertFails(fault, route, newContent(size));
   });
 }
 
-test("a failed early flush fails the upload, and that file is never flushed again", withStrace, async () => {
+test("an early flush that fails fails the upload, and the file is never flushed again", withStrace, async () => {
   const content = random.bytes(40 * MIB);
   const inject = ["fdatasync:error=EIO"];
   const strace = await Strace.attach(server.pid, {
     calls: ["fdatasync", "fsync"],
-    paths: await folder.nextStaged(UPLOADS),
+    paths: await folder.nextStaged(MAX_STAGED),
     inject,
   });
   await using _ = strace;
@@ -164,7 +164,7 @@ test(
   },
 );
 
-test("a blob that cannot be read is 503, and never a short success", withStrace, async () => {
+test("a blob that cannot be read is answered with 503, and never truncated", withStrace, async () => {
   const content = newContent(500 * KIB);
   await assertWorks("raw", content);
   const url = server.url + linkTo(content);
@@ -176,14 +176,14 @@ test("a blob that cannot be read is 503, and never a short success", withStrace,
   }
   {
     await using _ = await Strace.attach(server.pid, { calls: ["pread64"], paths, inject: ["pread64:error=EIO"] });
-    await assert.rejects(async () => (await fetch(url)).arrayBuffer(), "the connection is broken off");
+    await assert.rejects(async () => (await fetch(url)).arrayBuffer(), "the connection is destroyed");
   }
   await assertWorks("raw", content);
 });
 
-test("a fault of some uploads does not touch those beside them", withStrace, async () => {
+test("a fault of some uploads does not affect concurrent ones", withStrace, async () => {
   const contents = Array.from({ length: 16 }, () => random.bytes(300 * KIB));
-  const paths = (await folder.nextStaged(UPLOADS)).filter((_, index) => index % 3 === 0);
+  const paths = (await folder.nextStaged(MAX_STAGED)).filter((_, index) => index % 3 === 0);
   const inject = ["fsync:error=EIO"];
   await using strace = await Strace.attach(server.pid, { calls: ["fsync"], paths, inject });
   const told = await Promise.all(
@@ -198,8 +198,8 @@ test("a fault of some uploads does not touch those beside them", withStrace, asy
   for (const content of contents) await assertWorks("raw", content);
 });
 
-/** Uploads a crowd of small files into one folder that is durable, while `fsync` fails on some paths. */
-async function crowdWith(
+/** Uploads many small files concurrently, while `fsync` fails on some paths. */
+async function uploadManyWith(
   paths: readonly string[],
   contents: readonly Buffer[],
 ): Promise<{ told: Told[]; failed: string[] }> {
@@ -208,15 +208,15 @@ async function crowdWith(
   return { told, failed: (await strace.calls()).map((call) => pathOf(call) ?? "") };
 }
 
-test("in a crowd of small files a failed flush fails its own upload and no other", withStrace, async () => {
-  const crowd = (): Buffer[] => Array.from({ length: 32 }, () => random.bytes(KIB));
-  // the first ones start the threads that a crowd's files go through, and make the folders
+test("of many concurrent small files, a failed flush fails its own upload and no other", withStrace, async () => {
+  const newContents = (): Buffer[] => Array.from({ length: 32 }, () => random.bytes(KIB));
+  // the first uploads start the threads that write many small files, and create the folders
   for (let times = 0; times < 8; times += 1) {
-    await Promise.all(crowd().map((content) => uploadBy("raw", server.port, content)));
+    await Promise.all(newContents().map((content) => uploadBy("raw", server.port, content)));
   }
-  const contents = crowd();
-  const staged = (await folder.nextStaged(UPLOADS)).filter((_, index) => index % 3 === 0);
-  const { told, failed } = await crowdWith(staged, contents);
+  const contents = newContents();
+  const staged = (await folder.nextStaged(MAX_STAGED)).filter((_, index) => index % 3 === 0);
+  const { told, failed } = await uploadManyWith(staged, contents);
   assert.ok(failed.length > 0 && failed.length < contents.length);
   assert.equal(new Set(failed).size, failed.length, "no file was flushed twice");
   for (const { link, ...problem } of told) if (link === null) assert.deepEqual(problem, unavailable);
@@ -226,12 +226,12 @@ test("in a crowd of small files a failed flush fails its own upload and no other
 });
 
 test(
-  "in a crowd of small files a folder that cannot be flushed fails those in it and no other",
+  "of many concurrent small files, a folder that cannot be flushed fails those in it and no other",
   withStrace,
   async () => {
     const contents = Array.from({ length: 64 }, () => random.bytes(KIB));
     const fanOuts = contents.slice(0, 8).map((content) => folder.fanOut(sha256(content)));
-    const { told, failed } = await crowdWith(fanOuts, contents);
+    const { told, failed } = await uploadManyWith(fanOuts, contents);
     assert.ok(failed.length > 0);
     for (const [index, { link, ...problem }] of told.entries()) {
       const isIn = fanOuts.includes(folder.fanOut(sha256(contents[index] ?? Buffer.alloc(0))));
@@ -243,7 +243,7 @@ test(
   },
 );
 
-test("after all these faults everything stored is whole, and no descriptor was lost", withStrace, async () => {
+test("after all these faults every blob is intact, and no descriptor has leaked", withStrace, async () => {
   await folder.wholeBlobs();
   const opened = await server.openFiles();
   const fault: Fault = { call: "fsync", on: "staging file", error: "EIO", ...unavailable };

@@ -5,16 +5,16 @@ import type { StoreFolder } from "../helpers/store-folder.ts";
 import { linkTo, type Route, type Told, uploadBy } from "../helpers/upload-routes.ts";
 
 /**
- * What clients have sent and what they were promised, over all the servers that ran and died over one folder: what is
- * proved against that folder afterwards.
+ * Records what clients sent and which links they received, across all servers that ran on one
+ * folder, and checks the folder against these records.
  */
 export class Ledger {
   readonly #folder: StoreFolder;
-  /** Digests in hex of all that was ever sent, wholly or in part. */
+  /** Digests in hex of all contents sent, completely or in part. */
   readonly #sent = new Set<string>();
-  /** Links that were given. */
+  /** Links that clients received. */
   readonly #promised = new Set<string>();
-  /** Sent since the last proof. */
+  /** Contents sent since the last check. */
   #recent = new Map<string, Buffer>();
 
   constructor(folder: StoreFolder) {
@@ -25,7 +25,7 @@ export class Ledger {
     return this.#promised.size;
   }
 
-  /** Uploads, and keeps in mind what came of it; `null` where the connection broke. A refusal is an error. */
+  /** Uploads a content. Returns `null` if the connection broke. A refusal is an error. */
   async upload(server: ServerProcess, route: Route, content: Buffer): Promise<Told | null> {
     const hex = sha256(content);
     this.#sent.add(hex);
@@ -34,7 +34,7 @@ export class Ledger {
     try {
       told = await uploadBy(route, server.port, content);
     } catch (error) {
-      // a socket's own failure: that is how a killed server looks
+      // a failure of the socket, as when the server is killed
       if (error instanceof Error && "code" in error) return null;
       throw error;
     }
@@ -44,8 +44,9 @@ export class Ledger {
   }
 
   /**
-   * Proves what was sent since the last proof, on a server that has just been started: staging is empty, links that were
-   * given serve the right bytes, other content is wholly there or not at all, and can be uploaded again.
+   * Checks everything sent since the last check, on a server that has just started: staging is
+   * empty, links that clients received serve the right bytes, other content is stored completely or
+   * not at all, and can be uploaded again.
    */
   async proveRecent(server: ServerProcess): Promise<void> {
     assert.deepEqual(await this.#folder.staged(), [], "nothing is left staged");
@@ -56,11 +57,14 @@ export class Ledger {
     this.#recent = new Map();
   }
 
-  /** Proves the whole folder: it holds all that was promised, nothing that was never sent, and every blob is whole. */
+  /**
+   * Checks the whole folder: it has the blobs of all links that clients received and nothing that was
+   * never sent, and every blob is intact.
+   */
   async proveAll(server: ServerProcess): Promise<void> {
     assert.deepEqual(await this.#folder.staged(), [], "nothing is left staged");
     const stored = await this.#folder.wholeBlobs();
-    for (const hex of stored) assert.ok(this.#sent.has(hex), "every blob was sent once");
+    for (const hex of stored) assert.ok(this.#sent.has(hex), "every blob has been sent");
     for (const link of this.#promised) {
       const response = await fetch(server.url + link);
       assert.equal(response.status, 200, link);
@@ -73,7 +77,7 @@ export class Ledger {
     const response = await fetch(server.url + link);
     const body = Buffer.from(await response.arrayBuffer());
     if (response.status === 404) {
-      assert.ok(!this.#promised.has(link), `${link} was given and is lost`);
+      assert.ok(!this.#promised.has(link), `${link} was acknowledged and is lost`);
       return;
     }
     assert.equal(response.status, 200);

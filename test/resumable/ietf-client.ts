@@ -1,4 +1,4 @@
-/** What a client of the IETF's protocol does. */
+/** Requests of a client of the IETF protocol. */
 import assert from "node:assert/strict";
 import type { Service } from "../helpers/service.ts";
 import { ask, field, type Heard } from "./client.ts";
@@ -7,7 +7,7 @@ export const OPEN = { "Upload-Complete": "?0" };
 export const LAST = { "Upload-Complete": "?1" };
 export const PARTIAL = { "Content-Type": "application/partial-upload" };
 
-/** Begins an upload with these bytes, and gives its address. */
+/** Creates an upload with these bytes. @returns its URL */
 export async function created(
   service: Service,
   body: string | Uint8Array = "",

@@ -1,4 +1,4 @@
-/** Integrity and security of uploads that can be resumed, as draft-ietf-httpbis-resumable-upload has them. */
+/** Integrity and security of resumable uploads (draft-ietf-httpbis-resumable-upload). */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
@@ -31,7 +31,7 @@ for (const algorithm of ["sha-256", "sha-512"]) {
   });
 }
 
-test("Representation Digests: a digest that does not hold is the end of the upload", async () => {
+test("Representation Digests: a wrong digest ends the upload", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello", { "Repr-Digest": `sha-256=:${digestOf("sha-256", "other")}:` });
   const answer = await append(service, at, { offset: 5, fields: LAST });
@@ -40,7 +40,7 @@ test("Representation Digests: a digest that does not hold is the end of the uplo
   assert.equal((await ask(service.port, "HEAD", at)).status, 422);
 });
 
-test("Representation Digests: the answer that completes an upload has one, unless it is not wanted", async () => {
+test("Representation Digests: the response that completes an upload has one", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const answer = await append(service, at, { offset: 5, fields: LAST });
@@ -48,7 +48,7 @@ test("Representation Digests: the answer that completes an upload has one, unles
 });
 
 for (const where of ["field", "trailer"]) {
-  test(`Content Digests: of one append, as a ${where}: it counts as a whole or not at all`, async () => {
+  test(`Content Digests: an append with one as a ${where} counts as a whole or not at all`, async () => {
     await using service = await Service.start();
     const at = await created(service, "hello");
     const send = async (digest: string): Promise<Heard> => {
@@ -77,7 +77,7 @@ for (const where of ["field", "trailer"]) {
   });
 }
 
-test("Content Digests: an append that breaks off before its digest could be checked does not count", async () => {
+test("Content Digests: an append that is interrupted before its digest can be checked does not count", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const at = await created(service, "hello");
@@ -106,7 +106,7 @@ const HOSTILE_IDS = [
   "0".repeat(32),
 ];
 for (const id of HOSTILE_IDS) {
-  test(`Security Considerations: ${JSON.stringify(id)} is no upload, and says no more than that`, async () => {
+  test(`Security Considerations: ${JSON.stringify(id)} is not found, and the response reveals nothing else`, async () => {
     await using service = await Service.start();
     await created(service, "hello");
     for (const method of ["HEAD", "GET", "DELETE", "PATCH"]) {
@@ -119,7 +119,7 @@ for (const id of HOSTILE_IDS) {
   });
 }
 
-test("Security Considerations: an upload needs the token that uploads need", async () => {
+test("Security Considerations: every request for an upload needs the token", async () => {
   const authorize = (exchange: { fields: { get(name: string): string | undefined } }, action: string): void => {
     if (action === "upload" && exchange.fields.get("authorization") !== "Bearer right") throw new Error("no");
   };

@@ -1,6 +1,7 @@
 /**
- * What draft-ietf-httpbis-resumable-upload (interop version 9) demands of a server, each test named after the section it
- * is about. Over the memory store; what a disk or a bucket promises besides is tested with those.
+ * The requirements of draft-ietf-httpbis-resumable-upload (interop version 9), with the memory
+ * store. Each test is named after the section that it tests. Further guarantees of the disk and S3
+ * stores are tested with those.
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -28,7 +29,7 @@ test("Upload Creation: a request for a part of the representation is answered wi
   assert.equal(await service.count(), 0);
 });
 
-test("Upload Creation: the whole in one request is answered as the plain upload, and Upload-Complete says so", async () => {
+test("Upload Creation: a complete upload in one request gets the response of a plain upload, and Upload-Complete", async () => {
   await using service = await Service.start();
   const fields = { ...LAST, "Content-Disposition": 'inline; filename="a.txt"' };
   const answer = await ask(service.port, "POST", "/uploads", { fields, body: "hello" });
@@ -39,7 +40,7 @@ test("Upload Creation: the whole in one request is answered as the plain upload,
   assert.equal(field(answer, "location"), `/uploads/${sha256("hello")}.txt`);
 });
 
-test("Upload Creation: a PUT to a link can be resumed, and its digest is what the whole must have", async () => {
+test("Upload Creation: a PUT to a link can be resumed, and the whole must have the digest in the link", async () => {
   await using service = await Service.start();
   const link = `/uploads/${sha256("hello world")}.txt`;
   const begun = await ask(service.port, "PUT", link, { fields: { ...OPEN }, body: "hello" });
@@ -52,7 +53,7 @@ test("Upload Creation: a PUT to a link can be resumed, and its digest is what th
   assert.equal(field(wrong, "upload-complete"), "?1");
 });
 
-test("Upload Creation: content that is there already completes an announced upload at once", async () => {
+test("Upload Creation: an upload that announces stored content is complete at once", async () => {
   await using service = await Service.start();
   await ask(service.port, "POST", "/uploads", { body: "hello" });
   const digest = createHash("sha256").update("hello").digest("base64");
@@ -63,7 +64,7 @@ test("Upload Creation: content that is there already completes an announced uplo
   assert.deepEqual(await Array.fromAsync(service.fixity.store.uploads?.list() ?? []), []);
 });
 
-test("Upload Creation: no content makes an empty upload, or an empty representation", async () => {
+test("Upload Creation: a request without content creates an empty upload, or an empty file if it is complete", async () => {
   await using service = await Service.start();
   assert.equal(await offsetOf(service, await created(service)), 0);
   const empty = await ask(service.port, "POST", "/uploads", { fields: LAST });
@@ -78,7 +79,7 @@ test("Upload Creation: type and name of the creation determine the link, whichev
 });
 
 for (const value of ["1", "true", "?2", '"?1"', ""]) {
-  test(`Completeness: ${JSON.stringify(value)} is no boolean, and the field is ignored`, async () => {
+  test(`Completeness: ${JSON.stringify(value)} is not a Boolean, and the field is ignored`, async () => {
     await using service = await Service.start();
     const answer = await ask(service.port, "POST", "/uploads", { fields: { "Upload-Complete": value }, body: "hello" });
     assert.equal(answer.status, 201);
@@ -126,7 +127,7 @@ test("Limits: OPTIONS returns them, with Accept-Patch", async () => {
   assert.equal(field(answer, "accept-patch"), "application/partial-upload");
 });
 
-test("Limits: appends are neither larger nor smaller than said, but the last may be, and an empty creation", async () => {
+test("Limits: appends over the maximum or below the minimum are refused, except for a small last one and an empty creation", async () => {
   await using service = await Service.start({ uploads: { maxAppendSize: 8, minAppendSize: 4 } });
   const at = await created(service);
   assert.equal((await append(service, at, { offset: 0, body: "123456789" })).status, 413);
@@ -135,7 +136,7 @@ test("Limits: appends are neither larger nor smaller than said, but the last may
   assert.equal((await append(service, at, { offset: 4, body: "5", fields: LAST })).status, 201);
 });
 
-test("Limits: max-age counts down, and then the upload is gone", async () => {
+test("Limits: max-age decreases, and then the upload no longer exists", async () => {
   await using service = await Service.start({ uploads: { expiry: 1500 } });
   const at = await created(service, "hello");
   assert.match(field(await ask(service.port, "HEAD", at), "upload-limit"), /max-age=[01]$/);
@@ -145,7 +146,7 @@ test("Limits: max-age counts down, and then the upload is gone", async () => {
   assert.equal(gone.fields.has("upload-offset"), false);
 });
 
-test("Limits: as many uploads as the limit allows may be open, and one that ends makes room", async () => {
+test("Limits: uploads over the limit of open ones are refused until another one ends", async () => {
   await using service = await Service.start({ uploads: { maxOpen: 1 } });
   const at = await created(service);
   const refused = await ask(service.port, "POST", "/uploads", { fields: OPEN });
@@ -176,7 +177,7 @@ test("Offset Retrieval: an unknown length is not returned", async () => {
   assert.equal((await ask(service.port, "HEAD", await created(service, "hello"))).fields.has("upload-length"), false);
 });
 
-test("Upload Append: parts make a whole, and each says how far it is", async () => {
+test("Upload Append: appends add up to the whole, and each response has the offset", async () => {
   await using service = await Service.start();
   const at = await created(service, "one ");
   const second = await append(service, at, { offset: 4, body: "two " });
@@ -187,7 +188,7 @@ test("Upload Append: parts make a whole, and each says how far it is", async () 
   assert.equal(field(third, "upload-complete"), "?1");
 });
 
-test("Upload Append: another offset is a conflict that states the right one", async () => {
+test("Upload Append: a wrong offset is refused with 409 and the expected offset", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   for (const offset of [0, 4, 6]) {
@@ -214,7 +215,7 @@ test("Upload Append: the type must be application/partial-upload, with offset an
   }
 });
 
-test("Upload Append: a complete upload repeats its answer for an empty append at its end", async () => {
+test("Upload Append: a complete upload repeats its response for an empty append at its end", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const first = await append(service, at, { offset: 5, body: " world", fields: LAST });
@@ -224,7 +225,7 @@ test("Upload Append: a complete upload repeats its answer for an empty append at
   assert.equal(field(again, "upload-complete"), "?1");
 });
 
-test("Upload Append: the answer to a complete upload can be had by HEAD, and by GET", async () => {
+test("Upload Append: HEAD and GET repeat the response of a complete upload", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const first = await append(service, at, { offset: 5, fields: LAST });
@@ -238,7 +239,7 @@ test("Upload Append: the answer to a complete upload can be had by HEAD, and by 
   assert.deepEqual([followed.status, field(followed, "location")], [303, String(json(first)["url"])]);
 });
 
-test("Upload Append: what came before the connection broke counts, and the upload is not complete", async () => {
+test("Upload Append: bytes received before the connection broke count, and the upload is not complete", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const bytes = randomBytes(300_000);
@@ -254,7 +255,7 @@ test("Upload Append: what came before the connection broke counts, and the uploa
   assert.equal(json(rest)["digest"], `sha256:${sha256(bytes)}`);
 });
 
-test("Upload Cancellation: DELETE ends the upload, and its address is gone", async () => {
+test("Upload Cancellation: after DELETE the upload no longer exists", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   assert.equal((await ask(service.port, "DELETE", at)).status, 204);
@@ -262,7 +263,7 @@ test("Upload Cancellation: DELETE ends the upload, and its address is gone", asy
   assert.equal((await append(service, at, { offset: 5, body: "x" })).status, 404);
 });
 
-test("Concurrency: a new append ends the one before it, and no byte is mixed", async () => {
+test("Concurrency: a new append ends the running one, and their bytes are not mixed", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const bytes = randomBytes(100_000);
@@ -282,7 +283,7 @@ test("Concurrency: a new append ends the one before it, and no byte is mixed", a
   assert.equal(json(ended)["code"], "upload-superseded");
 });
 
-test("Concurrency: a cancellation ends the request under way", async () => {
+test("Concurrency: a cancellation ends the running append", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const at = await created(service);
@@ -312,14 +313,14 @@ for (const [what, fields] of [
   ["unknown", { "Upload-Draft-Interop-Version": "10" }],
   ["no number", { "Upload-Draft-Interop-Version": "x" }],
 ] as const) {
-  test(`Draft Version Identification: no 104 where the interop version is ${what}`, async () => {
+  test(`Draft Version Identification: no 104 if the interop version is ${what}`, async () => {
     await using service = await Service.start();
     const answer = await ask(service.port, "POST", "/uploads", { fields: { ...LAST, ...fields }, body: "hello" });
     assert.deepEqual([answer.status, answer.interim.length], [201, 0]);
   });
 }
 
-test("Status Code 104: 100 Continue is not left out because of it", async () => {
+test("Status Code 104: it does not replace 100 Continue", async () => {
   await using service = await Service.start();
   await using client = await RawClient.open(service.port);
   const fields = { ...LAST, "Upload-Draft-Interop-Version": "8", Expect: "100-continue" };
@@ -340,7 +341,7 @@ test("Status Code 104: progress is reported as offsets, without a URL", async ()
   for (const interim of answer.interim) assert.equal(interim.fields.has("location"), false);
 });
 
-test("Status Code 104: not to a client of HTTP/1.0", async () => {
+test("Status Code 104: a client of HTTP/1.0 receives none", async () => {
   await using service = await Service.start();
   await using client = await RawClient.open(service.port);
   await client.send(
@@ -349,7 +350,7 @@ test("Status Code 104: not to a client of HTTP/1.0", async () => {
   assert.equal((await client.answer()).status, 201);
 });
 
-test("interop versions 5 and 6: appends are answered with 201, and HEAD takes no fields of appends", async () => {
+test("interop versions 5 and 6: appends are answered with 201, and HEAD with fields of appends is refused", async () => {
   await using service = await Service.start();
   const at = await created(service, "hello");
   const five = { "Upload-Draft-Interop-Version": "5" };
@@ -364,7 +365,7 @@ test("interop versions 5 and 6: appends are answered with 201, and HEAD takes no
   assert.equal(await offsetOf(service, at), 10);
 });
 
-test("a form with Upload-Complete is a form, and takes the whole in one request", async () => {
+test("a form with Upload-Complete is a plain form upload", async () => {
   await using service = await Service.start();
   const body = '--b\r\nContent-Disposition: form-data; name="upload"; filename="a.txt"\r\n\r\nhello\r\n--b--\r\n';
   const fields = { ...LAST, "Content-Type": "multipart/form-data; boundary=b" };

@@ -1,4 +1,7 @@
-/** Several clients that want one upload at once, on one instance or several: whatever comes of it, no byte is out of place. */
+/**
+ * Several clients that append to one upload concurrently, on one instance or several. Whichever of
+ * them win, every byte is at its place in the end.
+ */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BlobStore, createFixity, FixityError } from "../../src/index.ts";
@@ -6,19 +9,19 @@ import { Random } from "../helpers/random.ts";
 import { sha256 } from "../helpers/service.ts";
 
 const SIZE = 200_000;
-/** What may come of a request that others get in the way of, or whose sender breaks off. */
-const EXPECTED = new Set(["upload-superseded", "offset-mismatch", "upload-aborted"]);
+/** Codes with which a request may fail that another one interrupts, or whose sender disconnects. */
+const EXPECTED_CODES = new Set(["upload-superseded", "offset-mismatch", "upload-aborted"]);
 
 type Uploads = NonNullable<ReturnType<typeof createFixity>["uploads"]>;
 
-/** One upload, and three clients that bring it to its end, or cancel it. */
+/** One upload, and three clients that complete or cancel it. */
 class Race {
   readonly #instances: readonly Uploads[];
   readonly #random: Random;
   readonly #bytes: Buffer;
   readonly #cancels: boolean;
-  /** The highest offset that was ever told. */
-  #told = 0;
+  /** The largest offset reported so far. */
+  #reported = 0;
   #isOver = false;
 
   constructor(instances: readonly Uploads[], random: Random) {
@@ -41,17 +44,17 @@ class Race {
       } catch (error) {
         const code = error instanceof FixityError ? error.code : null;
         const isGone = code === "upload-not-found" && this.#cancels;
-        if (code === null || !(EXPECTED.has(code) || isGone)) throw error;
+        if (code === null || !(EXPECTED_CODES.has(code) || isGone)) throw error;
       }
       await sleep(this.#random.integer(0, 10));
     }
   }
 
   async #request(uploads: Uploads, id: Parameters<Uploads["find"]>[0]): Promise<void> {
-    const before = this.#told;
+    const before = this.#reported;
     const { offset, outcome } = await uploads.find(id);
-    assert.ok(offset >= before, `${offset} was told after ${before}`);
-    this.#told = Math.max(this.#told, offset);
+    assert.ok(offset >= before, `${offset} was reported after ${before}`);
+    this.#reported = Math.max(this.#reported, offset);
     if (outcome !== null) return this.#end(outcome);
     if (this.#cancels && this.#random.integer(0, 20) === 0) {
       await uploads.cancel(id);
@@ -63,9 +66,9 @@ class Race {
       offset,
       source: this.#send(offset, end),
       completes: end === SIZE,
-      onProgress: (told) => (this.#told = Math.max(this.#told, told)),
+      onProgress: (saved) => (this.#reported = Math.max(this.#reported, saved)),
     });
-    this.#told = Math.max(this.#told, state.offset);
+    this.#reported = Math.max(this.#reported, state.offset);
   }
 
   async *#send(from: number, end: number): AsyncGenerator<Uint8Array> {
@@ -84,11 +87,13 @@ class Race {
   }
 }
 
-/** Runs races over stores in one place; tells the seed where one fails. */
+/** Runs races over stores in one place. The error of a failed one contains the seed. */
 export async function race(stores: readonly BlobStore[], rounds = 25): Promise<void> {
   const random = new Random();
   for (let round = 0; round < rounds; round += 1) {
-    const instances = stores.map((store) => createFixity({ store }).uploads ?? assert.fail("no uploads are kept"));
+    const instances = stores.map(
+      (store) => createFixity({ store }).uploads ?? assert.fail("the store has no resumable uploads"),
+    );
     try {
       await new Race(instances, random).run();
     } catch (cause) {

@@ -1,4 +1,4 @@
-/** Requests that are refused, in both protocols: with all that a client needs to go on, and with nothing left behind. */
+/** Refusals in both protocols: they contain all that a client needs to continue, and leave nothing behind. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RawClient } from "../helpers/raw-client.ts";
@@ -15,12 +15,12 @@ async function uploadsIn({ fixity }: Service): Promise<number> {
   return (await Array.fromAsync(fixity.store.uploads?.list() ?? [])).length;
 }
 
-test("413: an upload larger than the limits is refused with these, at creation and later", async () => {
+test("413: an upload over a limit is refused with the limits, at its creation and later", async () => {
   await using service = await Service.start({ maxSize: 100, uploads: { maxAppendSize: 50 } });
   const limits = /^max-size=100, max-append-size=50, max-age=\d+$/;
   const whole = await ask(service.port, "POST", "/uploads", { fields: { ...OPEN, "Upload-Length": "101" } });
   const first = await ask(service.port, "POST", "/uploads", { fields: OPEN, body: "x".repeat(51) });
-  // smaller pieces help against one limit, and nothing against the other
+  // smaller appends help against one limit, and nothing against the other
   for (const [answer, complete] of [
     [whole, "?1"],
     [first, "?0"],
@@ -34,7 +34,7 @@ test("413: an upload larger than the limits is refused with these, at creation a
   assert.match(field(later, "upload-limit"), limits);
 });
 
-test("413: a creation that its announced content refuses leaves no upload behind", async () => {
+test("413: a creation whose announced content is too large leaves no upload behind", async () => {
   await using service = await Service.start({ maxSize: 100, uploads: { maxAppendSize: 50 } });
   for (const fields of [OPEN, LAST]) {
     const answer = await ask(service.port, "POST", "/uploads", { fields, body: "x".repeat(51) });
@@ -45,7 +45,7 @@ test("413: a creation that its announced content refuses leaves no upload behind
   assert.equal(await uploadsIn(service), 0);
 });
 
-test("creations that are wrong in themselves leave no upload behind", async () => {
+test("invalid creations leave no upload behind", async () => {
   await using service = await Service.start();
   const tus = { ...TUS, ...OCTETS, "Upload-Length": "5" };
   const sha256 = `sha-256=:${base64("short")}:`;
@@ -67,7 +67,7 @@ test("creations that are wrong in themselves leave no upload behind", async () =
   }
 });
 
-test("a content coding is refused also where no content comes with it", async () => {
+test("a content coding is refused even without content", async () => {
   await using service = await Service.start();
   const coded = { "Content-Encoding": "gzip" };
   const length = { "Upload-Length": "5" };
@@ -133,7 +133,7 @@ for (const [what, value] of [
   ["a key twice", "name aGVsbG8=,name aGVsbG8="],
   ["more than is kept", `name ${"A".repeat(9000)}`],
 ] as const) {
-  test(`Upload-Metadata with ${what} is refused, so that nothing of it comes back`, async () => {
+  test(`Upload-Metadata with ${what} is refused, so that no response repeats it`, async () => {
     await using service = await Service.start();
     const fields = { ...TUS, "Upload-Length": "5", "Upload-Metadata": value };
     const answer = await ask(service.port, "POST", "/uploads", { fields });
@@ -141,7 +141,7 @@ for (const [what, value] of [
   });
 }
 
-test("Upload-Metadata: a name with line breaks, folders and quotes does no harm anywhere", async () => {
+test("Upload-Metadata: a name with line breaks, slashes and quotes is cleaned and escaped everywhere", async () => {
   await using service = await Service.start();
   const name = '../../etc/pass"wd\r\nX-Evil: 1\u202Egnp.html';
   const fields = {
@@ -169,11 +169,11 @@ for (const length of [
   " ",
   "99999999999999999999999",
 ]) {
-  test(`Upload-Length: ${JSON.stringify(length)} is no Integer: ignored by one protocol, refused by the other`, async () => {
+  test(`Upload-Length: ${JSON.stringify(length)} is not an Integer: ignored by one protocol, refused by the other`, async () => {
     await using service = await Service.start();
     const at = await created(service, "hello", { "Upload-Length": length });
     assert.equal((await ask(service.port, "HEAD", at)).fields.has("upload-length"), false);
-    // to tus any number of digits is a number
+    // in tus, any number of digits is a number
     const status = /^\d+$/.test(length) ? 413 : 400;
     const answer = await ask(service.port, "POST", "/uploads", { fields: { ...TUS, "Upload-Length": length } });
     assert.equal(answer.status, status);
@@ -186,7 +186,7 @@ for (const length of [
   });
 }
 
-test("the largest length that can be written is one that is too large", async () => {
+test("the largest length that a field can express is too large", async () => {
   await using service = await Service.start();
   for (const protocol of [OPEN, TUS]) {
     const fields = { ...protocol, "Upload-Length": "999999999999999" };
@@ -194,7 +194,7 @@ test("the largest length that can be written is one that is too large", async ()
   }
 });
 
-test("a refusal in the middle of the content reaches a client that reads only after sending everything", async () => {
+test("a refusal during the content reaches a client that reads only after sending everything", async () => {
   await using service = await Service.start({ maxSize: MIB });
   const at = await created(service);
   await using client = await RawClient.open(service.port);
@@ -209,7 +209,7 @@ test("a refusal in the middle of the content reaches a client that reads only af
   assert.equal((await finalAnswer(client)).status, 413);
 });
 
-test("a client whose upload is taken over while it sends can read why", async () => {
+test("a client whose upload is taken over while it sends can read the reason", async () => {
   await using service = await Service.start();
   const at = await created(service);
   await using client = await RawClient.open(service.port);

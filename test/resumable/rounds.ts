@@ -1,6 +1,6 @@
 /**
- * Uploads that are cut, whose server is killed, and that change the instance, again and again: whatever happens, no offset
- * that was told goes back, and in the end the link gives the bytes that were sent.
+ * Uploads whose connections break, whose server is killed, and that move between instances, many
+ * times: no reported offset ever decreases, and in the end the link serves the bytes that were sent.
  */
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
@@ -12,7 +12,6 @@ import { sha256 } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
 
-/** What the rounds need. */
 export interface RoundsOptions {
   readonly rounds: number;
   /** Starts an instance over the one store. */
@@ -21,7 +20,7 @@ export interface RoundsOptions {
   readonly largest?: number;
 }
 
-/** Two instances over one store, either of which may die and is then started anew. */
+/** Two instances over one store. A killed one is started again when it is needed. */
 class Instances implements AsyncDisposable {
   readonly #start: () => Promise<ServerProcess>;
   readonly #running: (ServerProcess | null)[] = [null, null];
@@ -54,10 +53,10 @@ interface Answered {
   readonly field: (name: string) => string | undefined;
 }
 
-/** What happens to an append. */
+/** What interrupts an append. */
 type Mishap = "none" | "cut" | "kill";
 
-/** Runs the rounds; tells the seed where one fails. */
+/** Runs the rounds. The error of a failed one contains the seed. */
 export async function resumeRounds({ rounds, start, largest = 24 * MIB }: RoundsOptions): Promise<void> {
   const random = new Random();
   const content = random.bytes(largest + MIB);
@@ -75,7 +74,7 @@ export async function resumeRounds({ rounds, start, largest = 24 * MIB }: Rounds
   assert.ok(rounds < 20 || (tally.cut > 0 && tally.kill > 0 && tally.none > 0), JSON.stringify(tally));
 }
 
-interface RoundParts {
+interface RoundOptions {
   readonly bytes: Buffer;
   readonly instances: Instances;
   readonly random: Random;
@@ -87,10 +86,10 @@ class Round {
   readonly #instances: Instances;
   readonly #random: Random;
   readonly #tally: Record<Mishap, number>;
-  /** The highest offset that was ever told. */
-  #told = 0;
+  /** The largest offset reported so far. */
+  #reported = 0;
 
-  constructor({ bytes, instances, random, tally }: RoundParts) {
+  constructor({ bytes, instances, random, tally }: RoundOptions) {
     this.#bytes = bytes;
     this.#instances = instances;
     this.#random = random;
@@ -106,10 +105,10 @@ class Round {
     const at = await this.#create(declares);
     let link: string | undefined;
     for (let steps = 0; link === undefined; steps += 1) {
-      assert.ok(steps < 200, "no end is reached");
+      assert.ok(steps < 200, "the upload never completes");
       const { offset, completed } = await this.#ask(at);
-      assert.ok(offset >= this.#told, `${offset} was told after ${this.#told}`);
-      this.#told = offset;
+      assert.ok(offset >= this.#reported, `${offset} was reported after ${this.#reported}`);
+      this.#reported = offset;
       link = completed ?? (await this.#append(at, offset));
     }
     const server = await this.#instances.get(this.#pick(2));
@@ -139,7 +138,7 @@ class Round {
     });
     const location = answer.headers.get("location") ?? "";
     if (/in-progress/.test(location)) return location;
-    // the bytes of another round, by chance
+    // another round has stored the same bytes, by chance
     assert.equal(answer.status, 200);
     return this.#create(false);
   }
@@ -152,7 +151,7 @@ class Round {
     return { offset, completed: answer.headers.get("content-location") ?? undefined };
   }
 
-  /** Sends some of the bytes behind an offset; gives the link where that completed the upload. */
+  /** Sends some of the bytes from an offset on. @returns the link, if that completed the upload */
   async #append(at: string, offset: number): Promise<string | undefined> {
     const rest = this.#bytes.length - offset;
     const length = Math.min(rest, this.#pick(3) === 0 ? rest : this.#pick(20 * MIB));
@@ -172,13 +171,13 @@ class Round {
     if (answer === null) return undefined;
     assert.ok(answer.status < 300 || answer.status === 409, `PATCH: ${answer.status}`);
     const told = Number(answer.field("upload-offset") ?? 0);
-    this.#told = Math.max(this.#told, told);
+    this.#reported = Math.max(this.#reported, told);
     if (answer.status === 409 || !isLast) return undefined;
     return answer.field("content-location") ?? answer.field("location");
   }
 
   #fields(offset: number, isLast: boolean): Record<string, string> {
-    // tus cannot say that a deferred length is reached but by telling it
+    // in tus, an upload of deferred length ends only when its length is declared
     if (this.#pick(2) === 0 && this.#bytes.length > 0) {
       return {
         "Tus-Resumable": "1.0.0",
@@ -198,12 +197,12 @@ class Round {
 interface Sending {
   readonly fields: Record<string, string>;
   readonly bytes: Buffer;
-  /** Bytes after which the connection is cut, or the server killed. */
+  /** The bytes after which the connection is cut or the server is killed. */
   readonly stopAfter: number;
   readonly kill: (() => Promise<void>) | null;
 }
 
-/** Sends a request; `null` where no answer came of it. */
+/** Sends a request. @returns `null` if there was no response */
 async function send(url: string, { fields, bytes, stopAfter, kill }: Sending): Promise<Answered | null> {
   const { promise, resolve } = Promise.withResolvers<Answered | null>();
   const outgoing = request(url, { method: "PATCH", headers: { ...fields, "Content-Length": bytes.length } });
@@ -225,7 +224,7 @@ async function send(url: string, { fields, bytes, stopAfter, kill }: Sending): P
     if (stopAfter === 0) outgoing.flushHeaders();
     outgoing.write(bytes.subarray(0, stopAfter), () => sent());
   });
-  // in the middle of what the server makes of it
+  // while the server is processing it
   await sleep(randomInt(30));
   if (kill !== null) await kill();
   outgoing.destroy();

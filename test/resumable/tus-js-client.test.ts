@@ -1,4 +1,4 @@
-/** The client that most people use, as it is, against both of the protocols that it speaks. */
+/** The most widely used client, unmodified, with both protocols that it supports. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
@@ -8,10 +8,10 @@ import { Service, sha256 } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
 
-/** What the types of this version leave out. */
+/** Members that the types of this version lack. */
 type Options = UploadOptions & { readonly protocol?: string };
 
-/** Uploads to the end, and gives the link as the answer that completed it told it. */
+/** Completes an upload, and returns the link from its last response. */
 function upload(bytes: Buffer, options: Options): Promise<{ url: string; link: string | undefined }> {
   return new Promise((resolve, reject) => {
     const upload: Upload = new Upload(bytes, {
@@ -45,7 +45,7 @@ for (const protocol of PROTOCOLS) {
     });
   }
 
-  test(`${protocol}: connections that break again and again`, async () => {
+  test(`${protocol}: an upload survives connections that break repeatedly`, async () => {
     await using service = await Service.start();
     await using breaking = await BreakingProxy.start(service.port, 400_000);
     const bytes = randomBytes(3 * MIB);
@@ -105,7 +105,7 @@ test("tus-v1: termination, also of a finished upload", async () => {
   assert.equal((await fetch(`${service.url}/uploads/${sha256("hello")}`)).status, 200);
 });
 
-test("tus-v1: content that is there already is not stored, or sent for nothing, again", async () => {
+test("tus-v1: content that is already stored is neither stored nor sent again", async () => {
   await using service = await Service.start();
   const bytes = randomBytes(MIB);
   await service.fixity.put(bytes);

@@ -1,4 +1,4 @@
-/** How requests of tus are told apart, numbers read and responses marked, wherever a request goes. */
+/** How tus requests are recognized, their numbers parsed and their responses marked, at every path. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Service } from "../helpers/service.ts";
@@ -13,7 +13,7 @@ async function created(service: Service): Promise<string> {
   return field(answer, "location");
 }
 
-test("Core, X-HTTP-Method-Override: the actual method is ignored, wherever the request goes", async () => {
+test("Core, X-HTTP-Method-Override: the actual method is ignored, whatever the path", async () => {
   await using service = await Service.start();
   const at = await created(service);
   const asks = (method: string, target: string, override: string, fields: Record<string, string> = TUS) =>
@@ -29,7 +29,7 @@ test("Core, X-HTTP-Method-Override: the actual method is ignored, wherever the r
     }
   }
   assert.equal((await asks("POST", "/uploads", "PATCH")).status, 405);
-  // outside of tus the field means nothing
+  // in other requests the field has no meaning
   assert.equal((await asks("POST", at, "DELETE", {})).status, 405);
   assert.equal((await ask(service.port, "HEAD", at, { fields: TUS })).status, 200);
 });
@@ -53,7 +53,7 @@ test("Core, Tus-Resumable: it is in every response to a request of tus", async (
   assert.equal((await ask(service.port, "GET", "/uploads")).fields.has("tus-resumable"), false);
 });
 
-test("Creation: chunked content without a byte is no content, and needs no type", async () => {
+test("Creation: empty chunked content counts as no content, and needs no type", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, "Transfer-Encoding": "chunked" };
   for (const [length, type] of [
@@ -76,7 +76,7 @@ test("Creation: chunked content without a byte is no content, and needs no type"
 });
 
 for (const digits of ["1000000000000000", "9007199254740993", "9".repeat(400)]) {
-  test(`Creation, PATCH: ${digits.length} digits are a number: too large a length, and another offset`, async () => {
+  test(`Creation, PATCH: ${digits.length} digits are a number: a length that is too large, and an offset that conflicts`, async () => {
     await using service = await Service.start();
     const length = await ask(service.port, "POST", "/uploads", { fields: { ...TUS, "Upload-Length": digits } });
     assert.deepEqual([length.status, json(length)["code"]], [413, "size-limit-exceeded"]);

@@ -1,4 +1,4 @@
-/** What tus 1.0 demands of a server, each test named after the section of the protocol's text it is about. */
+/** The requirements of tus 1.0. Each test is named after the section of the protocol that it tests. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
@@ -38,7 +38,7 @@ function head(service: Service, at: string): Promise<Heard> {
   return ask(service.port, "HEAD", at, { fields: TUS });
 }
 
-test("Core, HEAD: offset and length, always, and never from a cache", async () => {
+test("Core, HEAD: the response always has offset and length, and is not cached", async () => {
   await using service = await Service.start();
   const at = await created(service, 10);
   const fresh = await head(service, at);
@@ -50,7 +50,7 @@ test("Core, HEAD: offset and length, always, and never from a cache", async () =
   assert.equal(field(await head(service, at), "upload-offset"), "10");
 });
 
-test("Core, HEAD: what is not there has no offset", async () => {
+test("Core, HEAD: the response for an unknown upload has no offset", async () => {
   await using service = await Service.start();
   const answer = await head(service, `/uploads/in-progress/${"0".repeat(32)}`);
   assert.equal(answer.status, 404);
@@ -79,7 +79,7 @@ test("Core, PATCH: another offset is a conflict, and changes nothing", async () 
   assert.equal(field(await head(service, at), "upload-offset"), "5");
 });
 
-test("Core, PATCH: another type, or none, is not taken", async () => {
+test("Core, PATCH: another type, or none, is refused", async () => {
   await using service = await Service.start();
   const at = await created(service, 11);
   for (const type of ["application/octet-stream", "application/partial-upload", ""]) {
@@ -88,14 +88,14 @@ test("Core, PATCH: another type, or none, is not taken", async () => {
   assert.equal((await patch(service, `${at.slice(0, -32)}${"0".repeat(32)}`, { offset: 0 })).status, 404);
 });
 
-test("Core, PATCH: more bytes than the length are not taken", async () => {
+test("Core, PATCH: more bytes than the length are refused", async () => {
   await using service = await Service.start();
   const at = await created(service, 3);
   assert.equal((await patch(service, at, { offset: 0, body: "hello" })).status, 400);
   assert.equal((await patch(service, at, { offset: 0, body: "hel" })).status, 204);
 });
 
-test("Core, PATCH: as much as possible of what was received is stored", async () => {
+test("Core, PATCH: the bytes received before the connection breaks are stored", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const at = await created(service, 300_000);
@@ -107,7 +107,7 @@ test("Core, PATCH: as much as possible of what was received is stored", async ()
   assert.equal(field(await head(service, at), "upload-offset"), "200000");
 });
 
-test("Core, PATCH: a stalled request is ended by the next one", async () => {
+test("Core, PATCH: the next request ends a stalled one", async () => {
   const counting = new CountingStore();
   await using service = await Service.start({ store: counting.store });
   const at = await created(service, 11);
@@ -120,7 +120,7 @@ test("Core, PATCH: a stalled request is ended by the next one", async () => {
   assert.deepEqual([ended.status, field(ended, "tus-resumable")], [409, "1.0.0"]);
 });
 
-test("Core, Tus-Resumable: another version is refused, and nothing is done", async () => {
+test("Core, Tus-Resumable: another version is refused without effect", async () => {
   await using service = await Service.start();
   const at = await created(service, 5);
   for (const [method, target] of [
@@ -136,7 +136,7 @@ test("Core, Tus-Resumable: another version is refused, and nothing is done", asy
   assert.equal((await head(service, at)).status, 200);
 });
 
-test("Core, OPTIONS: versions, extensions and limits, whatever Tus-Resumable says", async () => {
+test("Core, OPTIONS: versions, extensions and limits are returned, whatever Tus-Resumable is", async () => {
   await using service = await Service.start({ maxSize: 1000 });
   for (const target of ["/uploads", `/uploads/in-progress/${"0".repeat(32)}`]) {
     const answer = await ask(service.port, "OPTIONS", target, { fields: { "Tus-Resumable": "9" } });
@@ -152,7 +152,7 @@ test("Core, OPTIONS: versions, extensions and limits, whatever Tus-Resumable say
   }
 });
 
-test("Core, X-HTTP-Method-Override: the method in the field is the one that counts", async () => {
+test("Core, X-HTTP-Method-Override: the method in the field applies", async () => {
   await using service = await Service.start();
   const at = await created(service, 5);
   const fields = { ...TUS, ...OCTETS, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH" };
@@ -180,14 +180,14 @@ test("Creation: a length or Upload-Defer-Length is required", async () => {
   }
 });
 
-test("Creation: an empty file is complete with it", async () => {
+test("Creation: the creation of an empty file completes it", async () => {
   await using service = await Service.start();
   const answer = await ask(service.port, "POST", "/uploads", { fields: { ...TUS, "Upload-Length": "0" } });
   assert.equal(answer.status, 201);
   assert.equal(field(answer, "content-location"), `/uploads/${sha256("")}`);
 });
 
-test("Creation: a length is reported as deferred until it is declared, and then stays", async () => {
+test("Creation: a length is reported as deferred until it is declared, and cannot change then", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, "Upload-Defer-Length": "1" };
   const at = field(await ask(service.port, "POST", "/uploads", { fields }), "location");
@@ -213,7 +213,7 @@ test("Creation: metadata is returned unchanged, and names the file", async () =>
   assert.equal(json(again)["name"], "Bericht ü.PNG");
 });
 
-test("Creation: the sha256 of the metadata is checked, and content that is there need not be sent", async () => {
+test("Creation: the sha256 in the metadata is checked, and stored content need not be sent", async () => {
   await using service = await Service.start();
   const named = (bytes: string): Record<string, string> => ({ "Upload-Metadata": `sha256 ${base64(sha256(bytes))}` });
   const wrong = await patch(service, await created(service, 5, named("other")), { offset: 0, body: "hello" });
@@ -224,13 +224,13 @@ test("Creation: the sha256 of the metadata is checked, and content that is there
   const known = await ask(service.port, "POST", "/uploads", { fields });
   assert.deepEqual([known.status, field(known, "upload-offset")], [201, "5"]);
   assert.equal(field(known, "content-location"), `/uploads/${sha256("hello")}`);
-  // a client that sends all the same learns where the upload stands: nothing is known of the bytes that it sends
+  // a client that sends it nevertheless learns the offset: the server does not know the bytes that it sends
   const sent = await patch(service, field(known, "location"), { offset: 0, body: "hello" });
   assert.deepEqual([sent.status, field(sent, "upload-offset")], [409, "5"]);
   assert.equal(field(await head(service, field(known, "location")), "upload-offset"), "5");
 });
 
-test("Creation: without content, its type is of no matter", async () => {
+test("Creation: without content, the type is ignored", async () => {
   await using service = await Service.start();
   for (const type of ["application/false", "text/plain", ""]) {
     const fields = { ...TUS, "Upload-Length": "5", "Content-Type": type };
@@ -252,7 +252,7 @@ test("Creation: a deferred length that is declared after the last byte completes
 
 for (const length of ["known", "deferred"]) {
   for (const coding of ["announced", "chunked"]) {
-    test(`Tus-Max-Size: holds for a ${length} length and ${coding} content`, async () => {
+    test(`Tus-Max-Size: applies to a ${length} length and ${coding} content`, async () => {
       await using service = await Service.start({ maxSize: 10 });
       const fields = length === "known" ? { "Upload-Length": "10" } : { "Upload-Defer-Length": "1" };
       const begun = await ask(service.port, "POST", "/uploads", { fields: { ...TUS, ...fields } });
@@ -273,7 +273,7 @@ for (const length of ["known", "deferred"]) {
   }
 }
 
-test("Core, PATCH: content without a length, in chunks, is taken up to the end of the upload", async () => {
+test("Core, PATCH: chunked content is accepted up to the end of the upload", async () => {
   await using service = await Service.start();
   const at = await created(service, 11);
   const fields = { ...TUS, ...OCTETS, "Upload-Offset": "0", "Transfer-Encoding": "chunked" };
@@ -282,7 +282,7 @@ test("Core, PATCH: content without a length, in chunks, is taken up to the end o
   assert.equal(field(done, "content-location"), `/uploads/${sha256("hello world")}`);
 });
 
-test("Core, Tus-Resumable: a PATCH that forgets it is no PATCH of tus", async () => {
+test("Core, Tus-Resumable: a PATCH without it is not a tus request", async () => {
   await using service = await Service.start();
   const at = await created(service, 5);
   const answer = await ask(service.port, "PATCH", at, { fields: { ...OCTETS, "Upload-Offset": "0" }, body: "hello" });
@@ -290,7 +290,7 @@ test("Core, Tus-Resumable: a PATCH that forgets it is no PATCH of tus", async ()
   assert.equal(field(await head(service, at), "upload-offset"), "0");
 });
 
-test("Core, HEAD: during an append of the same client it returns the offset to continue from", async () => {
+test("Core, HEAD: during an append of the same client, it returns the offset to continue from", async () => {
   await using service = await Service.start();
   const at = await created(service, 1000);
   await using sending = await RawClient.open(service.port);
@@ -314,7 +314,7 @@ test("Core, GET: an unfinished upload reports its offset", async () => {
   assert.deepEqual([answer.status, field(answer, "upload-offset"), answer.body.length], [204, "5", 0]);
 });
 
-test("Creation With Upload: bytes of the creation count, and the offset says so", async () => {
+test("Creation With Upload: the offset includes the bytes of the creation", async () => {
   await using service = await Service.start();
   const fields = { ...TUS, ...OCTETS, "Upload-Length": "11" };
   const answer = await ask(service.port, "POST", "/uploads", { fields, body: "hello" });
@@ -330,7 +330,7 @@ test("Creation With Upload: bytes of the creation count, and the offset says so"
   assert.equal(untyped.status, 415);
 });
 
-test("Expiration: unfinished uploads state when they expire, and are gone then", async () => {
+test("Expiration: unfinished uploads state when they expire, and no longer exist then", async () => {
   await using service = await Service.start({ uploads: { expiry: 1500 } });
   const at = await created(service, 11);
   const answer = await patch(service, at, { offset: 0, body: "hello" });
@@ -352,7 +352,7 @@ const CHECKSUMS: Record<string, (text: string) => string> = {
 
 for (const [algorithm, sum] of Object.entries(CHECKSUMS)) {
   for (const where of ["field", "trailer"]) {
-    test(`Checksum: ${algorithm}, as a ${where}: a wrong one leaves the offset as it was`, async () => {
+    test(`Checksum: ${algorithm}, as a ${where}: a wrong one does not change the offset`, async () => {
       await using service = await Service.start();
       const at = await created(service, 11);
       const send = (value: string): Promise<Heard> => {
@@ -378,7 +378,7 @@ for (const [algorithm, sum] of Object.entries(CHECKSUMS)) {
   }
 }
 
-test("Checksum: an algorithm that is not known is refused", async () => {
+test("Checksum: an unknown algorithm is refused", async () => {
   await using service = await Service.start();
   const at = await created(service, 5);
   for (const checksum of ["md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha1", "sha1 ***"]) {
@@ -390,7 +390,7 @@ test("Checksum: an algorithm that is not known is refused", async () => {
   assert.equal(field(await head(service, at), "upload-offset"), "0");
 });
 
-test("Termination: the upload is gone, and a blob that it became is not", async () => {
+test("Termination: the upload is removed, but not the blob of a completed one", async () => {
   await using service = await Service.start();
   const open = await created(service, 5);
   const done = await created(service, 5);
@@ -412,7 +412,7 @@ test("an upload begun in one protocol can be continued in the other", async () =
   assert.ok(field(await patch(service, at, { offset: 5, body: " world" }), "content-location"));
 });
 
-test("a page of another origin may send and read what tus needs", async () => {
+test("a page of an allowed origin may send and read the fields that tus needs", async () => {
   await using service = await Service.start({ cors: { origins: ["https://app.example.com"] } });
   const origin = { Origin: "https://app.example.com" };
   const wanted = "content-type,tus-resumable,upload-length,upload-metadata,upload-offset,x-request-id";

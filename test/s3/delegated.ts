@@ -1,4 +1,4 @@
-/** Downloads that somebody else sends, from a real bucket: by a redirect to it, and by a real nginx that fetches from it. */
+/** Delegated downloads with a real bucket: redirects to it, and a real nginx that fetches from it. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { BlobStore } from "../../src/core/store.ts";
@@ -21,7 +21,7 @@ export function delegatedSuite(gateway: Gateway): void {
 }
 
 function redirectSuite(gateway: Gateway): void {
-  void describe("readers are sent to a real bucket", () => {
+  void describe("redirects to a real bucket", () => {
     let place: S3Place;
     let store: BlobStore;
     let streaming: Service;
@@ -70,7 +70,7 @@ function redirectSuite(gateway: Gateway): void {
       "👩‍👩‍👧.txt",
     ];
     for (const tail of [...tails, ...names.map((name) => `.html?filename=${encodeURIComponent(name)}`)]) {
-      void test(`who follows …${tail} gets the bytes, type and name that fixity would send, for ranges too`, async () => {
+      void test(`a client that follows …${tail} gets the bytes, type and name that fixity sends, also for ranges`, async () => {
         for (const fields of headers) {
           const [expected, found] = [
             await fetch(streaming.url + LINK + tail, { headers: fields }),
@@ -83,7 +83,7 @@ function redirectSuite(gateway: Gateway): void {
       });
     }
 
-    void test("a download that broke off resumes with the bucket's tag", async () => {
+    void test("an interrupted download resumes with the bucket's entity tag", async () => {
       const first = await fetch(`${service.url}${LINK}.bin`);
       const etag = first.headers.get("etag") ?? "";
       await first.arrayBuffer();
@@ -93,7 +93,7 @@ function redirectSuite(gateway: Gateway): void {
       assert.ok(BYTES.subarray(60_000).equals(Buffer.from(await rest.arrayBuffer())));
     });
 
-    void test("browsers may keep the bytes as long as the URL is the same", async () => {
+    void test("browsers may cache the bytes as long as the redirect has the same URL", async () => {
       const answer = await fetch(await redirected(".png"));
       assert.match(answer.headers.get("cache-control") ?? "", /^private, max-age=300, immutable$/);
       await answer.arrayBuffer();
@@ -119,7 +119,7 @@ function redirectSuite(gateway: Gateway): void {
       for (const method of ["PUT", "DELETE", "HEAD"]) assert.equal((await fetch(url, { method })).status, 403, method);
     });
 
-    void test("a URL that has ended is refused", async () => {
+    void test("an expired URL is refused", async () => {
       await using brief = await Service.start({ store, downloads: { mode: "redirect", lifetime: 1 } });
       const answer = await fetch(brief.url + LINK, { redirect: "manual" });
       const url = answer.headers.get("location") ?? "";
@@ -131,7 +131,7 @@ function redirectSuite(gateway: Gateway): void {
       assert.equal(status, 403);
     });
 
-    void test("clients are sent to the address at which they reach the bucket", async () => {
+    void test("redirects lead to the bucket's public endpoint", async () => {
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using inner = place.store({ endpoint: proxy.endpoint, publicEndpoint: gateway.endpoint });
       await using other = await Service.start({ store: inner, downloads: { mode: "redirect" } });
@@ -141,7 +141,7 @@ function redirectSuite(gateway: Gateway): void {
       assert.deepEqual(proxy.counts, { HeadObject: 1 });
     });
 
-    void test("a redirect costs one request to the bucket, and so does the news that there is nothing", async () => {
+    void test("a redirect costs one request to the bucket, and so does a 404", async () => {
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using counted = place.store({ endpoint: proxy.endpoint });
       await using brief = await Service.start({ store: counted, downloads: { mode: "redirect" } });
@@ -190,7 +190,7 @@ function nginxSuite(gateway: Gateway): void {
       void test(nameOf(question), async () => assertSame(streaming.url, nginx.url, question, ledger));
     }
 
-    void test("a large file comes back whole", async () => {
+    void test("a large file is sent unchanged", async () => {
       const bytes = Buffer.alloc(32 * MIB, "fixity");
       const { url } = await service.fixity.put(bytes);
       const sent = ledger.next();
@@ -201,12 +201,12 @@ function nginxSuite(gateway: Gateway): void {
 
     void test("the response reveals nothing about the bucket but the bytes", async () => {
       const { headers } = await fetch(`${nginx.url}${LINK}.png`);
-      const told = [...headers.keys()].filter((name) => /^x-(amz|rgw)/.test(name));
-      assert.deepEqual(told, []);
+      const revealing = [...headers.keys()].filter((name) => /^x-(amz|rgw)/.test(name));
+      assert.deepEqual(revealing, []);
     });
 
     void test("a refusal of the bucket is 502, and is not cached", async () => {
-      // signed for one origin and sent to another
+      // its URL is signed for another origin than the one that nginx sends it to
       await using proxy = await FaultProxy.start(gateway.endpoint);
       await using wrong = await start(proxy.endpoint);
       const answer = await fetch(`${wrong.url}${LINK}.png`);
@@ -219,7 +219,7 @@ function nginxSuite(gateway: Gateway): void {
 }
 
 function serverSuite(gateway: Gateway): void {
-  void describe("the server leaves downloads to others", () => {
+  void describe("the server delegates downloads", () => {
     const settings = {
       ...bucketSettings(gateway),
       UPLOAD_LOG_LEVEL: "debug",
@@ -229,7 +229,7 @@ function serverSuite(gateway: Gateway): void {
       ["redirect", "location", {}],
       ["accelerated", "x-accel-redirect", { "x-sendfile-type": "X-Accel-Redirect" }],
     ] as const) {
-      void test(`${mode}: by the settings alone, and no URL that lets anybody in is in the log`, async () => {
+      void test(`${mode}: the settings suffice, and the log contains no URL that grants access`, async () => {
         await using place = new S3Place(gateway);
         const env = {
           ...settings,

@@ -1,4 +1,4 @@
-/** What a collection of a bucket reads and removes, depending on the listing, and what it costs with many uploads. */
+/** What garbage collection in a bucket reads and removes, and the number of its requests. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -37,7 +37,7 @@ class Fleet implements AsyncDisposable {
     return createFixity({ store, uploads: { expiry: DAY } });
   }
 
-  /** Puts a record whose upload was saved some time ago, by the clock of the bucket, which may be ahead of ours. */
+  /** Stores a record of an upload that was last saved some time ago by the clock of the bucket. */
   addRecord(age: number, change: Change = {}): UploadId {
     const { ended = true, format = formatState, ahead = 0, state = {}, sealed = ended } = change;
     const id = UploadId.random();
@@ -65,7 +65,7 @@ class Fleet implements AsyncDisposable {
     this.s3.bucket.objects.set(key, { ...object, modified: new Date(Date.now() - age) });
   }
 
-  /** How many requests of each kind `run` makes. */
+  /** The number of requests per operation that `run` causes. */
   async count(run: () => Promise<unknown>): Promise<Record<string, number>> {
     this.s3.seen.length = 0;
     await run();
@@ -88,22 +88,22 @@ interface Change {
   readonly sealed?: boolean;
   readonly format?: (state: RecordState) => Buffer;
   readonly state?: Partial<RecordState>;
-  /** Milliseconds that the clock of the bucket is ahead. */
+  /** How far the clock of the bucket is ahead, in milliseconds. */
   readonly ahead?: number;
 }
 
-/** As versions wrote it that did not fill blocks yet. */
+/** A record in the format of earlier versions, which did not pad it to a block. */
 function earlierFormat(state: RecordState): Buffer {
   return Buffer.from(JSON.stringify(state));
 }
 
-/** What looks ended in a listing, whatever the record says. */
+/** A record with the size of an ended one, by which a listing shows it as ended. */
 function asIfEnded(state: RecordState): Buffer {
   const json = JSON.stringify(state);
   return Buffer.from(json.padEnd(Math.ceil(json.length / 4096) * 4096));
 }
 
-/** Lets the bucket tell a time in `Date` that is so far ahead of ours. */
+/** Sets the `Date` of listings. */
 function setClock({ s3 }: Fleet, date: string): void {
   s3.always("ListObjectsV2", (request) => {
     const answer = s3.bucket.answer(request);
@@ -233,7 +233,7 @@ describe("collections in a bucket", () => {
     const scale = 100_000 / perDay;
     await using fleet = await Fleet.start();
     fleet.s3.bucket.pageSize = 1000 / scale;
-    // those of the last hour have expired since the last collection
+    // the uploads of one hour have expired since the last collection
     const total = perDay + perDay / 24;
     for (let n = 0; n < total; n += 1) fleet.addRecord(((n + 0.5) / perDay) * DAY);
     const stop = new AbortController();
@@ -266,7 +266,7 @@ describe("collections in a bucket", () => {
   });
 });
 
-/** The table of docs/s3.md: requests an hour. */
+/** The table in docs/s3.md: requests per hour. */
 async function documented(): Promise<Record<string, number>> {
   const text = await readFile(new URL("../../docs/s3.md", import.meta.url), "utf8");
   const [, section = ""] = text.split("| an hour, by all servers together |");

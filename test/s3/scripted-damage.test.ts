@@ -1,4 +1,4 @@
-/** Which failures of S3 end a resumable upload for good, and which leave it as it is. */
+/** The failures of S3 that end a resumable upload for good, and those that it survives. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
@@ -24,12 +24,12 @@ class Place implements AsyncDisposable {
 
   static async start(): Promise<Place> {
     const s3 = await ScriptedServer.start();
-    // so few attempts that what is struck for good fails soon
+    // few attempts, so that permanent failures are reported soon
     const store = s3.store({ attempts: 2, timeouts: { retries: 2_000 } });
     return new Place(s3, await Service.start({ store }));
   }
 
-  /** Creates an upload with all bytes but the last thousand. */
+  /** Creates an upload with all bytes except the last thousand. */
   async begin(isDeclared: boolean): Promise<string> {
     const { bytes } = this;
     const declared = {
@@ -48,7 +48,7 @@ class Place implements AsyncDisposable {
     return fetch(at, { method: "PATCH", headers, body: this.bytes.subarray(from) as Uint8Array<ArrayBuffer> });
   }
 
-  /** Sends what is missing, as a client does that asks first. */
+  /** Asks for the offset and sends the rest, as a client does. */
   async finish(at: string): Promise<Response> {
     const head = await fetch(at, { method: "HEAD" });
     if (head.status !== 204) return head;
@@ -68,7 +68,7 @@ class Place implements AsyncDisposable {
     }
   }
 
-  /** Keys of what is no record and no blob. */
+  /** The keys of all objects that are neither records nor blobs. */
   get leftovers(): readonly string[] {
     return [...this.s3.bucket.objects.keys()].filter((key) => key.includes(".tail-") || key.startsWith("tmp/"));
   }
@@ -82,7 +82,7 @@ class Place implements AsyncDisposable {
 
 const gone = failure(404, "NoSuchUpload");
 
-/** What never passes. */
+/** Failures that are final. */
 const FINAL: readonly (readonly [what: string, strike: (s3: ScriptedServer) => void])[] = [
   ...["InvalidPart", "InvalidPartOrder", "EntityTooSmall"].map(
     (code) =>
@@ -91,9 +91,9 @@ const FINAL: readonly (readonly [what: string, strike: (s3: ScriptedServer) => v
         (s3: ScriptedServer) => s3.always("CompleteMultipartUpload", failure(400, code)),
       ] as const,
   ),
-  ["the multipart upload was aborted by somebody else", (s3) => s3.bucket.uploads.clear()],
+  ["another program has aborted the multipart upload", (s3) => s3.bucket.uploads.clear()],
   [
-    "S3 has another part than was sent",
+    "S3 has a part with other bytes than were sent",
     (s3) => {
       for (const { parts } of s3.bucket.uploads.values()) parts.set(1, Buffer.alloc(PART));
     },
@@ -106,8 +106,8 @@ const FINAL: readonly (readonly [what: string, strike: (s3: ScriptedServer) => v
   ],
 ];
 
-/** What may pass: it happens to every request of a kind for a while. */
-const PASSING: readonly (readonly [operation: string, step: Step])[] = [
+/** Failures of all requests of an operation that may end after a while. */
+const TRANSIENT: readonly (readonly [operation: string, step: Step])[] = [
   ["CompleteMultipartUpload", failure(500, "InternalError")],
   ["CompleteMultipartUpload", failure(503, "SlowDown")],
   ["CompleteMultipartUpload", failure(403, "AccessDenied")],
@@ -122,7 +122,7 @@ const PASSING: readonly (readonly [operation: string, step: Step])[] = [
   ["PutObject", failure(503, "SlowDown")],
 ];
 
-/** A single answer that would be final if it were confirmed. */
+/** Responses that are final only if they are repeated. */
 const ONCE: readonly (readonly [what: string, operation: string, step: Step])[] = [
   ["InvalidPart", "CompleteMultipartUpload", failure(400, "InvalidPart")],
   ["EntityTooSmall", "CompleteMultipartUpload", failure(400, "EntityTooSmall")],
@@ -143,17 +143,17 @@ for (const isDeclared of [true, false]) {
         assert.equal((await place.append(at, place.bytes.length - 1000)).status, 410);
         await place.assertDamaged(at);
         assert.deepEqual(place.leftovers, []);
-        assert.equal(place.s3.bucket.uploads.size, 0, "nothing is left of the parts");
+        assert.equal(place.s3.bucket.uploads.size, 0, "the multipart upload is aborted");
         assert.equal(await place.service.count(), 0);
       });
     }
 
-    for (const [operation, step] of someOf(PASSING, 3)) {
+    for (const [operation, step] of someOf(TRANSIENT, 3)) {
       const how = typeof step === "object" && step !== null && "status" in step ? step.status : "no answer";
       const code = /<Code>(\w+)/.exec(
         typeof step === "object" && step !== null && "body" in step ? String(step.body) : "",
       );
-      void test(`outlives ${operation} with ${how} ${code?.[1] ?? ""}`, async () => {
+      void test(`survives ${operation} with ${how} ${code?.[1] ?? ""}`, async () => {
         await using place = await Place.start();
         const at = await place.begin(isDeclared);
         place.s3.always(operation, step);
@@ -169,7 +169,7 @@ for (const isDeclared of [true, false]) {
     }
 
     for (const [what, operation, step] of someOf(ONCE, 2)) {
-      void test(`outlives ${what} in one answer to ${operation}`, async () => {
+      void test(`survives ${what} in one response to ${operation}`, async () => {
         await using place = await Place.start();
         const at = await place.begin(isDeclared);
         place.s3.once(operation, step);

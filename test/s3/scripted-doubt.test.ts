@@ -1,4 +1,4 @@
-/** Completions and copies whose answer never comes, although they are carried out. */
+/** Completions and copies that are carried out but never answered. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { StageOptions } from "../../src/core/staged-blob.ts";
@@ -19,7 +19,7 @@ async function upload(store: BlobStore, bytes: Uint8Array, hints: StageOptions):
 
 async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void> {
   await using reader = await store.open(digestOf(bytes));
-  assert(reader !== null && (await readAll(reader)).equals(bytes), "what was acknowledged can be read");
+  assert(reader !== null && (await readAll(reader)).equals(bytes), "an acknowledged blob can be read");
 }
 
 const announced = (bytes: Uint8Array): StageOptions => ({ digest: digestOf(bytes), length: bytes.length });
@@ -27,7 +27,7 @@ const count = (server: ScriptedServer, operation: string): number =>
   server.operations.filter((seen) => seen === operation).length;
 
 void describe("completions and copies that are carried out and never answered", () => {
-  /** Carries the request out, and leaves it without an answer. */
+  /** Carries the request out without a response. */
   const unanswered =
     (server: ScriptedServer) =>
     (request: Parameters<ScriptedServer["bucket"]["answer"]>[0]): Step => {
@@ -41,13 +41,13 @@ void describe("completions and copies that are carried out and never answered", 
     ["CopyObject", {}],
   ] as const) {
     const where = "digest" in hints ? "at the final key" : "by way of a staging key";
-    test(`${operation} ${where}: the object is found long before the time is up`, async () => {
+    test(`${operation} ${where}: the object is found long before the timeout`, async () => {
       await using server = await ScriptedServer.start();
-      // Only the looks can end it: everything else would take hours.
+      // Only a check for the object can end the wait: all other timeouts are hours.
       await using store = server.store({ timeouts: { look: 30, completion: 3_600_000, retries: 3_600_000 } });
       server.always(operation, unanswered(server));
       if (operation === "CompleteMultipartUpload" && !("digest" in hints)) {
-        // The copy in parts that follows a doubtful completion is completed and answered.
+        // The copy in parts after the unanswered completion is answered.
         server.always(operation, (request) => (request.key.startsWith("tmp/") ? unanswered(server)(request) : null));
       }
       await upload(store, BIG, hints);
@@ -56,7 +56,7 @@ void describe("completions and copies that are carried out and never answered", 
     });
   }
 
-  test("an older object of the same size is not taken for the one that is being made", async () => {
+  test("an older object of the same size is not mistaken for the new one", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({ attempts: 1, timeouts: { look: 30, completion: 600 } });
     const key = `blobs/${digestOf(BIG).hex}`;
@@ -72,7 +72,7 @@ void describe("completions and copies that are carried out and never answered", 
     let isCompleted = false;
     server.always("CompleteMultipartUpload", () => "silence");
     server.always("HeadObject", () => {
-      // Once the old object has been looked at several times, the completion takes effect.
+      // The completion takes effect after the store has checked the old object several times.
       if (!isCompleted && count(server, "HeadObject") === 5) {
         isCompleted = true;
         const asked = server.seen.find(({ operation }) => operation === "CompleteMultipartUpload");

@@ -1,4 +1,7 @@
-/** A request for an upload that is stopped before any of its requests to S3, while another instance takes the upload over. */
+/**
+ * An append that is stopped before any one of its requests to S3, while another instance takes the
+ * upload over.
+ */
 import assert from "node:assert/strict";
 import { fencedCode, type Proof, type Successor, takeOver, uploadsOver } from "../helpers/fencing.ts";
 import { mapConcurrent } from "../helpers/map-concurrent.ts";
@@ -14,11 +17,11 @@ const OTHER = Buffer.concat([BYTES.subarray(0, SAVED), new Random(4).bytes(MIB)]
 
 const STOPPED_KEY = "AKIASTOPPEDSTOPPED00";
 
-/** Requests of the one that is stopped, but for its looks at its record, which come by a timer. */
+/** Whether a request is one of the stopped instance, except for the periodic checks of its record. */
 function isStep(server: ScriptedServer, { headers, operation, key }: ScriptedRequest): boolean {
   const isOwn = String(headers.authorization).includes(STOPPED_KEY);
-  const isLook = operation === "HeadObject" && key.startsWith("uploads/");
-  return isOwn && !isLook && server.bucket.objects.size > 0;
+  const isRecordCheck = operation === "HeadObject" && key.startsWith("uploads/");
+  return isOwn && !isRecordCheck && server.bucket.objects.size > 0;
 }
 
 async function stoppedAt(stopAt: number, successor: Successor): Promise<{ steps: string[]; code: string | null }> {
@@ -45,7 +48,7 @@ async function stoppedAt(stopAt: number, successor: Successor): Promise<{ steps:
   return { steps, code };
 }
 
-/** Tries every request of an append. @returns what came of each */
+/** Stops an append before each of its requests in turn. @returns the code with which each ended */
 export async function proveFencing(successor: Successor): Promise<readonly (string | null)[]> {
   const { steps, code } = await stoppedAt(Infinity, successor);
   assert.equal(code, null);

@@ -1,4 +1,4 @@
-/** What `fixity doctor` says of buckets that show objects late, tried with a service on such a bucket. */
+/** The consequences that `fixity doctor` reports for buckets that show objects late, in a service. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 const SIZES = [1_000, 6 * MIB];
 const LOOKS = 2;
 
-/** A service on a bucket that shows each object to some kinds of requests only after a few of them. */
+/** A service on a bucket that shows an object to some operations only after a few requests for it. */
 async function lateService(operations: RegExp) {
   const server = await ScriptedServer.start();
   const isSeen = hiddenAtFirst(LOOKS);

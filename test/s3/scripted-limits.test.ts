@@ -9,7 +9,7 @@ import { failure } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 
 const MIB = 1024 * 1024;
-/** More than an admission, less than a part. */
+/** More bytes than an upload is admitted with, fewer than a part. */
 const MEDIUM = 200_000;
 
 const failsWith = (code: string) => (error: unknown) => error instanceof FixityError && error.code === code;
@@ -75,7 +75,7 @@ void describe("memory", () => {
     assert.equal(server.bucket.objects.size, 2);
   });
 
-  test("an upload that is aborted while it waits holds no memory and begins nothing", async () => {
+  test("an upload that is aborted while it waits holds no memory and sends no request", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({}, roomFor(1, 5));
     const leaving = new AbortController();
@@ -128,7 +128,7 @@ void describe("memory", () => {
     assert(reader !== null && (await readAll(reader)).equals(content(MEDIUM)));
   });
 
-  test("parts that S3 does not accept delay their own uploads, and no small ones", async () => {
+  test("parts that S3 does not accept delay their own uploads, but no small ones", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({}, { memory: { budget: 20 * MIB, queue: 5, minRate: 1_000, window: 30 } });
     const held = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** An object store that is unreachable for longer than a handful of attempts takes. */
+/** An object store that is unreachable for longer than a few attempts take. */
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,11 +11,11 @@ import { failure, type ScriptedAnswer } from "./scripted-bucket.ts";
 import { ScriptedServer, type Step } from "./scripted-server.ts";
 
 const MIB = 1024 * 1024;
-/** More failures in a row than any request of a handful of attempts survives. */
+/** More consecutive failures than a few attempts survive. */
 const MANY = 7;
 const FOREVER = 1_000_000;
 
-// The pauses between attempts are a random share of a limit that grows to seconds. Here it is a small one.
+// A retry delay is a random share of a limit that grows to seconds. Here the share is small.
 mock.method(Math, "random", () => 0.02);
 
 async function over(work: (server: ScriptedServer, store: BlobStore) => Promise<void>): Promise<void> {
@@ -31,7 +31,7 @@ async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void
 
 const isUnavailable = (error: unknown): boolean => error instanceof FixityError && error.code === "store-unavailable";
 
-/** The same failure `count` times, and then none. */
+/** The same failure `count` times. */
 const times = (count: number, step: Step): Step[] => Array.from({ length: count }, () => step);
 
 void describe("an outage during an upload", () => {
@@ -85,7 +85,7 @@ void describe("an outage during an upload", () => {
   ];
   for (const answer of answers) {
     const name = `${answer.status} ${answer.body === undefined ? "of a proxy" : "of S3"}`;
-    test(`a series of failures (${name}) is survived as well`, () =>
+    test(`uploads survive a series of failures (${name})`, () =>
       over(async (server, store) => {
         for (const operation of ["PutObject", "UploadPart", "CreateMultipartUpload"]) {
           server.once(operation, ...times(MANY, answer));
@@ -130,7 +130,7 @@ void describe("waiting for an unreachable object store", () => {
         const tried = server.refused;
         server.breakDown(0);
         await staged.abort();
-        // An attempt that was under way may still have created an upload. Then it was aborted.
+        // A running attempt may still have created an upload, which was then aborted.
         const operations = server.operations.filter((operation) => operation !== "HeadObject");
         if (operations.length > 0) assert.deepEqual(operations, ["CreateMultipartUpload", "AbortMultipartUpload"]);
         assert(tried >= 3);
@@ -193,7 +193,7 @@ void describe("lookups in an unreachable object store", () => {
     await using store = server.store({ attempts: 1_000, timeouts: { retries: 3_600_000 } });
     server.always("GetObject", { status: 503, headers: { "retry-after": "11" } });
     server.always("HeadObject", { status: 503, headers: { "retry-after": "11" } });
-    // A pause of eleven seconds is longer than a reader waits.
+    // A delay of eleven seconds is longer than a reader waits.
     await assert.rejects(store.open(digestOf(content(1))), isUnavailable);
     await assert.rejects(store.stat(digestOf(content(1))), isUnavailable);
     assert.equal(server.operations.length, 2);

@@ -17,7 +17,7 @@ test("a save in the middle of a part costs the two PUTs and the DELETE that the 
   const before = server.seen.length;
   await held.write(Buffer.alloc(100_000));
   await held.save("two");
-  // looks at the record come by a timer
+  // without the periodic checks of the record
   const seen = () => server.operations.slice(before).filter((operation) => operation !== "HeadObject");
   const requests = await settled(
     async () => seen(),

@@ -1,4 +1,4 @@
-/** A proxy in front of S3 that sends an old response in reply to the next request. */
+/** A proxy in front of S3 that answers a request with an earlier response. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UploadId } from "../../src/core/upload-id.ts";
@@ -50,7 +50,7 @@ async function behindProxy(
   await work({ server, proxy, store, log });
 }
 
-void describe("an old response in reply to the next request", () => {
+void describe("an earlier response to the next request", () => {
   for (const operation of OPERATIONS) {
     test(`${operation}: everything acknowledged is stored, and no wrong bytes are read`, async () => {
       for (const how of someOf(HOW, 1)) {

@@ -1,4 +1,4 @@
-/** The last bytes of a resumable upload, which are read again as a whole. */
+/** Tails: the last bytes of a resumable upload, which the next holder reads as a whole. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UploadId } from "../../src/core/upload-id.ts";
@@ -8,9 +8,9 @@ import { ScriptedServer } from "./scripted-server.ts";
 
 const MIB = 1024 * 1024;
 
-test("a tail that trickles in has a deadline as a whole, and can be read once S3 is well again", async () => {
+test("a tail that arrives too slowly fails at a deadline, and can be read once S3 has recovered", async () => {
   await using server = await ScriptedServer.start();
-  // The limit for silence never ends it: a byte comes every few milliseconds.
+  // The idle timeout never applies: a byte arrives every few milliseconds.
   await using store = server.store({ timeouts: { answer: 2_000, idle: 3_600_000 } });
   const uploads = uploadsOf(store);
   const id = UploadId.random();

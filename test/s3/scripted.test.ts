@@ -1,4 +1,4 @@
-/** What AWS and other providers answer, and the server of the other S3 tests does not. */
+/** Responses of AWS and other providers that the server of the other S3 tests does not send. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
@@ -23,10 +23,10 @@ async function upload(store: BlobStore, bytes: Uint8Array, hints: StageOptions =
 
 async function assertReadable(store: BlobStore, bytes: Uint8Array): Promise<void> {
   await using reader = await store.open(digestOf(bytes));
-  assert(reader !== null && (await readAll(reader)).equals(bytes), "what was acknowledged can be read");
+  assert(reader !== null && (await readAll(reader)).equals(bytes), "an acknowledged blob can be read");
 }
 
-/** For `assert.rejects`. */
+/** A predicate for `assert.rejects`. */
 function fails(code: ErrorCode): (error: unknown) => true {
   return (error) => {
     assert(error instanceof FixityError, String(error));
@@ -46,16 +46,16 @@ const announced = (bytes: Uint8Array): StageOptions => ({ digest: digestOf(bytes
 const count = (server: ScriptedServer, operation: string): number =>
   server.operations.filter((seen) => seen === operation).length;
 
-/** S3 keeps a connection open during a long completion by sending white space in front of the result. */
-function belated({ body = "", ...answer }: ScriptedAnswer): ScriptedAnswer {
+/** A response after a long completion, during which S3 sends white space to keep the connection open. */
+function afterWhiteSpace({ body = "", ...answer }: ScriptedAnswer): ScriptedAnswer {
   return { ...answer, body: String(body).replace("\n", `\n${" \n".repeat(2_000)}`), status: 200 };
 }
 
 void describe("completions", () => {
   const errors: readonly (readonly [what: string, answer: ScriptedAnswer])[] = [
-    ["an error under 200", { ...failure(200, "InternalError") }],
-    ["an error under 200 behind much white space", belated(failure(200, "InternalError"))],
-    ["an empty answer", { status: 200 }],
+    ["an error in a 200", { ...failure(200, "InternalError") }],
+    ["an error in a 200 after much white space", afterWhiteSpace(failure(200, "InternalError"))],
+    ["an empty 200", { status: 200 }],
     ["409 ConditionalRequestConflict", failure(409, "ConditionalRequestConflict")],
     ["503 SlowDown", failure(503, "SlowDown")],
   ];
@@ -70,28 +70,30 @@ void describe("completions", () => {
             await assertReadable(store, BIG);
             await store.remove(digestOf(BIG));
           }
-          assert.deepEqual([...server.bucket.objects.keys()], [], "no staged object stays");
+          assert.deepEqual([...server.bucket.objects.keys()], [], "no staging object is left");
           assert.equal(server.bucket.uploads.size, 0);
         }));
     }
   }
 
-  test("white space in front of a result does no harm", () =>
+  test("white space before a result is ignored", () =>
     scripted(async (server, store) => {
-      server.once("CompleteMultipartUpload", { done: belated(xml("CompleteMultipartUploadResult", "<ETag/>")) });
-      server.once("CopyObject", { done: belated(xml("CopyObjectResult", "<ETag>x</ETag>")) });
+      server.once("CompleteMultipartUpload", {
+        done: afterWhiteSpace(xml("CompleteMultipartUploadResult", "<ETag/>")),
+      });
+      server.once("CopyObject", { done: afterWhiteSpace(xml("CopyObjectResult", "<ETag>x</ETag>")) });
       await upload(store, BIG);
       await assertReadable(store, BIG);
       assert.equal(count(server, "CompleteMultipartUpload") + count(server, "CopyObject"), 2);
     }));
 
-  test("the code of an error behind much white space is not lost", () =>
+  test("the code of an error after much white space is recognized", () =>
     scripted(async (server, store) => {
-      server.always("CopyObject", belated(failure(200, "SlowDown")));
+      server.always("CopyObject", afterWhiteSpace(failure(200, "SlowDown")));
       await assert.rejects(upload(store, BIG), fails("store-busy"));
     }));
 
-  test("a completion that ends in 'no such upload' is a success only where the object is there", () =>
+  test("a completion that is answered with NoSuchUpload has succeeded only if the object exists", () =>
     scripted(async (server, store) => {
       server.once("CompleteMultipartUpload", { done: "close" });
       await upload(store, BIG, announced(BIG));
@@ -105,7 +107,7 @@ void describe("completions", () => {
       await assertAbsent(store, digestOf(other));
     }));
 
-  test("an object of another size is not taken for the one whose completion had no answer", () =>
+  test("an object of another size is not mistaken for that of an unanswered completion", () =>
     scripted(async (server, store) => {
       const key = `blobs/${digestOf(BIG).hex}`;
       server.bucket.answer({
@@ -131,14 +133,14 @@ void describe("completions", () => {
       }));
   }
 
-  test("a completion that was refused is followed by an abort", () =>
+  test("a refused completion is followed by an abort", () =>
     scripted(async (server, store) => {
       server.always("CompleteMultipartUpload", failure(400, "InvalidPart"));
       await assert.rejects(upload(store, BIG), fails("store-unavailable"));
       assert.equal(server.bucket.uploads.size, 0);
     }));
 
-  test("a connection that closes during a completion, after it was carried out", () =>
+  test("a completion survives a connection that closes after it was carried out", () =>
     scripted(async (server, store) => {
       server.once("CompleteMultipartUpload", { done: "close" });
       await upload(store, BIG);
@@ -164,7 +166,7 @@ void describe("copies", () => {
     ["501 NotImplemented", failure(501, "NotImplemented")],
     ["400 InvalidArgument", failure(400, "InvalidArgument")],
     ["405 MethodNotAllowed", failure(405, "MethodNotAllowed")],
-    // taken for a part without content
+    // the server ignores x-amz-copy-source, and stores an empty part
     ["200 without a result", { status: 200, headers: { etag: '"d41d8cd98f00b204e9800998ecf8427e"' } }],
   ];
   for (const [what, answer] of refusals) {
@@ -179,7 +181,7 @@ void describe("copies", () => {
     });
   }
 
-  test("a file that is too large to be copied as a whole, where no parts can be copied, is refused for its size", async () => {
+  test("if parts cannot be copied, a file that is too large for a single copy is refused with size-limit-exceeded", async () => {
     await using server = await ScriptedServer.start();
     const copyLimits = { ...IN_PARTS.copyLimits, wholeAtMost: LARGE - 1 };
     await using store = server.store({}, { copyLimits });
@@ -189,13 +191,13 @@ void describe("copies", () => {
       assert.match((error as Error).message, /only if their digest is announced/);
       return true;
     });
-    assert.equal(server.bucket.objects.size, 0, "the staged object is removed");
+    assert.equal(server.bucket.objects.size, 0, "the staging object is removed");
     assert.equal(server.bucket.uploads.size, 0);
     await upload(store, BIG, announced(BIG));
     await assertReadable(store, BIG);
   });
 
-  test("a copy of parts that is forbidden is not made in another way", async () => {
+  test("if copying parts is forbidden, no other copy is attempted", async () => {
     await using server = await ScriptedServer.start();
     await using store = server.store({}, IN_PARTS);
     server.always("UploadPartCopy", failure(403, "AccessDenied"));
@@ -203,7 +205,7 @@ void describe("copies", () => {
     assert.equal(count(server, "CopyObject"), 0);
   });
 
-  test("an error under 200 to a copy is repeated", () =>
+  test("a copy with an error in a 200 is repeated", () =>
     scripted(async (server, store) => {
       server.once("CopyObject", failure(200, "InternalError"), { status: 200 });
       await upload(store, BIG);
@@ -231,7 +233,7 @@ void describe("conditions", () => {
   ];
   for (const answer of lasting) {
     const name = `${answer.status} ${/<Code>(\w+)/.exec(String(answer.body))?.[1] ?? "without a code"}`;
-    test(`a provider that answers ${name} to every condition: files are stored, small and large, and it is soon left out`, async () => {
+    test(`a provider that answers ${name} to every condition: small and large files are stored, and the condition is soon omitted`, async () => {
       await using server = await ScriptedServer.start();
       const log: string[] = [];
       await using store = server.store({ log: (message) => log.push(message) });
@@ -242,7 +244,7 @@ void describe("conditions", () => {
       }
       for (let n = 0; n < 4; n += 1) {
         assert.equal(await upload(store, content(100, n)), false);
-        assert.equal(await upload(store, content(100, n)), true, "what is there is found");
+        assert.equal(await upload(store, content(100, n)), true, "a stored blob is found");
       }
       await upload(store, BIG);
       await assertReadable(store, BIG);
@@ -254,7 +256,7 @@ void describe("conditions", () => {
     });
   }
 
-  test("bytes that were refused are no reason to leave the condition out", () =>
+  test("a refusal of the bytes does not make the store omit the condition", () =>
     scripted(async (server, store) => {
       server.once("PutObject", failure(400, "XAmzContentSHA256Mismatch"));
       await assert.rejects(upload(store, SMALL), fails("store-unavailable"));
@@ -263,19 +265,19 @@ void describe("conditions", () => {
     }));
 
   for (const answer of [failure(501, "NotImplemented"), { status: 501 }, failure(400, "NotImplemented")]) {
-    test(`a provider that refuses the condition (${answer.status}) is asked without, and not again with one`, () =>
+    test(`after a provider has refused the condition (${answer.status}), it is omitted`, () =>
       scripted(async (server, store) => {
         server.always("PutObject", ({ headers }) => (headers["if-none-match"] === undefined ? null : answer));
         assert.equal(await upload(store, SMALL), false);
         await assertReadable(store, SMALL);
-        assert.equal(await upload(store, SMALL), true, "what is there is found without the condition");
+        assert.equal(await upload(store, SMALL), true, "a stored blob is found without the condition");
         await upload(store, content(10));
         const conditional = server.seen.filter(({ headers }) => headers["if-none-match"] !== undefined);
         assert.equal(conditional.length, 1);
       }));
   }
 
-  test("a provider that ignores the condition replaces a blob by its own bytes", () =>
+  test("a provider that ignores the condition replaces a blob with the same bytes", () =>
     scripted(async (server, store) => {
       server.always("PutObject", (request) => {
         const { "if-none-match": _, ...headers } = request.headers;
@@ -286,7 +288,7 @@ void describe("conditions", () => {
       await assertReadable(store, SMALL);
     }));
 
-  test("412 without a blob is no proof of one", () =>
+  test("a 412 does not prove that the blob exists", () =>
     scripted(async (server, store) => {
       server.once("PutObject", failure(412, "PreconditionFailed"));
       assert.equal(await upload(store, SMALL), false);
@@ -304,7 +306,7 @@ void describe("a bucket with object lock and a default retention", () => {
     ["MissingContentMD5", ""],
   ] as const;
   for (const [code, message] of words) {
-    test(`that wants Content-MD5 (${code} ${message}) gets it with everything that is stored, the right one`, () =>
+    test(`that requires Content-MD5 (${code} ${message}) receives it with everything that is stored`, () =>
       scripted(async (server, store) => {
         const refused = failure(400, code);
         const body = String(refused.body).replace("As scripted.", message);
@@ -324,11 +326,11 @@ void describe("a bucket with object lock and a default retention", () => {
           ({ operation, headers }) =>
             ["PutObject", "UploadPart"].includes(operation) && headers["content-md5"] === undefined,
         );
-        assert.equal(refusedOnce.length, 1, "one refusal teaches it");
+        assert.equal(refusedOnce.length, 1, "one refusal suffices");
       }));
   }
 
-  test("is not retried for ever if it refuses Content-MD5 too", () =>
+  test("is not retried for ever if it also refuses Content-MD5", () =>
     scripted(async (server, store) => {
       const refused = failure(400, "InvalidRequest");
       const body = String(refused.body).replace("As scripted.", "Content-MD5 is wrong");
@@ -349,7 +351,7 @@ void describe("entity tags", () => {
     };
   };
 
-  test("tags without quotation marks do no harm", () =>
+  test("tags without quotation marks are accepted", () =>
     scripted(async (server, store) => {
       for (const operation of ["PutObject", "UploadPart", "HeadObject", "GetObject", "CopyObject"]) {
         server.always(operation, (request) => bare(request, server));
@@ -392,10 +394,10 @@ void describe("regions", () => {
         await assert.rejects(call, fails("store-misconfigured"));
       }
       const asked = new Set(server.seen.map(({ headers }) => headers.host));
-      assert.deepEqual(asked, new Set([server.place]), "no request is sent where a redirection points");
+      assert.deepEqual(asked, new Set([server.place]), "no redirect is followed");
     }));
 
-  test("307 of a bucket whose name has not spread yet may be over soon", () =>
+  test("307 for a new bucket, whose name has not propagated yet, is temporary", () =>
     scripted(async (server, store) => {
       server.always("HeadObject", { status: 307, headers: { location: "http://127.0.0.1:9/" } });
       await assert.rejects(store.stat(digestOf(SMALL)), fails("store-unavailable"));
@@ -403,7 +405,7 @@ void describe("regions", () => {
 });
 
 void describe("connections", () => {
-  test("a server that closes every connection behind its answer, without saying so", () =>
+  test("uploads work with a server that closes every connection after its response without announcing it", () =>
     scripted(async (server, store) => {
       const closing = (request: Parameters<ScriptedServer["bucket"]["answer"]>[0]): Step => {
         const answer = server.bucket.answer(request);
@@ -418,7 +420,7 @@ void describe("connections", () => {
       await assertReadable(store, BIG);
     }));
 
-  test("a server that ends connections instead of answering, once for each kind of request", () =>
+  test("uploads survive a connection that closes without a response, once for each operation", () =>
     scripted(async (server, store) => {
       for (const operation of ["CreateMultipartUpload", "UploadPart", "HeadObject", "CopyObject", "DeleteObject"]) {
         server.once(operation, "close");
@@ -429,7 +431,7 @@ void describe("connections", () => {
 });
 
 void describe("listings", () => {
-  test("a listing whose next page is the same again ends with an error", () =>
+  test("a listing whose next page repeats the last one fails", () =>
     scripted(async (server, store) => {
       const page = "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>";
       server.always("ListObjectsV2", xml("ListBucketResult", page));
@@ -451,7 +453,7 @@ void describe("listings", () => {
       assert.equal(server.seen.at(-1)?.query.get("continuation-token"), `1/+=&amp;"?ü%20'()*`);
     }));
 
-  test("a page that says there is more, and not where, is an error", () =>
+  test("a truncated page without a continuation token is an error", () =>
     scripted(async (server, store) => {
       server.always("ListObjectsV2", xml("ListBucketResult", "<IsTruncated>true</IsTruncated>"));
       await assert.rejects(async () => {

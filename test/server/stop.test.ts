@@ -25,7 +25,7 @@ function start(env: Record<string, string> = {}): Promise<ServerProcess> {
   return ServerProcess.start({ dir: join(folder, "data"), env });
 }
 
-/** An upload of which half has been sent, and taken. */
+/** An upload of which the server has received half. */
 async function halfAnUpload(server: ServerProcess): Promise<RawClient> {
   const client = await RawClient.open(server.port);
   await client.send("POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
@@ -42,7 +42,7 @@ function refusesConnections(port: number): Promise<boolean> {
   });
 }
 
-test("SIGTERM lets a running upload finish, takes no new ones, and ends with 0", async () => {
+test("SIGTERM lets a running upload finish, refuses new connections, and exits with 0", async () => {
   await using server = await start();
   await using client = await halfAnUpload(server);
   const stopped = server.stop("SIGTERM");
@@ -54,18 +54,19 @@ test("SIGTERM lets a running upload finish, takes no new ones, and ends with 0",
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
-/** Where the resumable uploads of these tests are sent whole, and how many bytes of them have come when the server stops. */
+/** The content of the resumable uploads in these tests. */
 const WHOLE = new Random(5).bytes(8_000_000);
+/** The number of its bytes that are sent before the server stops. */
 const SENT = WHOLE.length - 1;
 
 const TUS = { "Tus-Resumable": "1.0.0" };
 const OCTETS = { "Content-Type": "application/offset+octet-stream" };
 
-/** A request that appends to an upload: to a new one where `at` is `null`. */
+/** A request that appends to an upload. */
 interface AppendRequest {
   readonly name: string;
   readonly isTus: boolean;
-  /** The fields of the request that creates the upload beforehand, and of the one that appends. */
+  /** The fields of a request that creates the upload first; without them, the append creates it. */
   readonly created?: Readonly<Record<string, string>>;
   readonly method: "POST" | "PUT" | "PATCH";
   readonly target?: string;
@@ -100,7 +101,7 @@ const APPENDS: readonly AppendRequest[] = [
   },
 ];
 
-/** Begins an append and sends all of it but the last byte. */
+/** Begins an append and sends all of it except the last byte. */
 async function allButOneByte(server: ServerProcess, request: AppendRequest) {
   const { created, method, target = "/uploads", fields } = request;
   const at =
@@ -111,8 +112,8 @@ async function allButOneByte(server: ServerProcess, request: AppendRequest) {
   return { client, at };
 }
 
-/** A new server over the same folder has all bytes that were sent, and completes the upload with the rest. */
-async function assertGoesOn(dir: string, at: string): Promise<void> {
+/** Asserts that a new server on the same folder has all bytes that were sent, and completes the upload. */
+async function assertResumable(dir: string, at: string): Promise<void> {
   await using again = await ServerProcess.start({ dir });
   const found = await ask(again.port, "HEAD", at, { fields: TUS });
   assert.equal(field(found, "upload-offset"), String(SENT));
@@ -146,22 +147,22 @@ describe("an append that runs when the server is stopped", () => {
         client.socket.end();
         assert.deepEqual(await stopped, { code: 0, signal: null });
         assert.doesNotMatch(server.output, /"level":"error"/);
-        await assertGoesOn(place.path, location);
+        await assertResumable(place.path, location);
       });
     }
   }
 
-  test("keeps every byte where its client leaves while the server stops", async () => {
+  test("keeps every byte if its client disconnects meanwhile", async () => {
     await using place = await StoreFolder.make();
     await using server = await ServerProcess.start({ dir: place.path });
     const { client, at } = await allButOneByte(server, APPENDS[4] ?? assert.fail());
     const stopped = server.stop("SIGTERM");
     client.socket.destroy();
     assert.deepEqual(await stopped, { code: 0, signal: null });
-    await assertGoesOn(place.path, at ?? assert.fail());
+    await assertResumable(place.path, at ?? assert.fail());
   });
 
-  test("keeps every byte where there is no time to finish", async () => {
+  test("keeps every byte if there is no time to finish", async () => {
     await using place = await StoreFolder.make();
     await using server = await ServerProcess.start({ dir: place.path, env: { UPLOAD_SHUTDOWN_TIMEOUT: "0s" } });
     const { client, at } = await allButOneByte(server, APPENDS[2] ?? assert.fail());
@@ -169,10 +170,10 @@ describe("an append that runs when the server is stopped", () => {
     assert.equal(field(await finalAnswer(client), "upload-offset"), String(SENT));
     client.socket.end();
     assert.deepEqual(await stopped, { code: 0, signal: null });
-    await assertGoesOn(place.path, at ?? assert.fail());
+    await assertResumable(place.path, at ?? assert.fail());
   });
 
-  test("does not count, where its bytes count as a whole, and says so", async () => {
+  test("keeps no byte, and reports so, if its bytes count only as a whole", async () => {
     await using place = await StoreFolder.make();
     await using server = await ServerProcess.start({ dir: place.path });
     const at = field(await ask(server.port, "POST", "/uploads", { fields: { "Upload-Complete": "?0" } }), "location");
@@ -198,7 +199,7 @@ describe("an append that runs when the server is stopped", () => {
   });
 });
 
-/** A plain upload of ten bytes, of which the first half is sent. */
+/** Plain uploads of ten bytes, of which the first half is sent. */
 const HALVES: Readonly<Record<string, readonly [head: string, half: string]>> = {
   "a raw POST": ["POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", "01234"],
   "a chunked POST": [
@@ -208,7 +209,7 @@ const HALVES: Readonly<Record<string, readonly [head: string, half: string]>> = 
   "a PUT": [`PUT /uploads/${sha256("0123456789")} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n`, "01234"],
   "a form, in the middle of the file": [formHead(400), `${filePart()}01234`],
   "a form, before the file": [formHead(400), '--B\r\nContent-Disposition: form-data; name="note"\r\n\r\nhel'],
-  "a form, behind the file": [formHead(400), `${filePart()}0123456789\r\n--B\r\n`],
+  "a form, after the file": [formHead(400), `${filePart()}0123456789\r\n--B\r\n`],
   "an upload larger than memory holds": [
     "POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000001\r\n\r\n",
     "x".repeat(3_000_000),
@@ -226,7 +227,7 @@ function filePart(): string {
 
 describe("an upload that cannot be resumed and does not finish in time", () => {
   for (const [name, [head, half]] of Object.entries(HALVES)) {
-    test(`is answered with the reason, and nothing of it stays: ${name}`, async () => {
+    test(`is answered with the reason and leaves nothing behind: ${name}`, async () => {
       await using place = await StoreFolder.make();
       await using server = await ServerProcess.start({ dir: place.path, env: { UPLOAD_SHUTDOWN_TIMEOUT: "100ms" } });
       await using client = await RawClient.open(server.port);
@@ -246,7 +247,7 @@ describe("an upload that cannot be resumed and does not finish in time", () => {
   }
 });
 
-test("a download that runs when the server is stopped is finished", async () => {
+test("a download that is running when the server stops is completed", async () => {
   await using place = await StoreFolder.make();
   await using server = await ServerProcess.start({ dir: place.path });
   const bytes = new Random(6).bytes(20_000_000);
@@ -269,7 +270,7 @@ for (const [first, second, code] of [
   ["SIGTERM", "SIGTERM", 143],
   ["SIGTERM", "SIGINT", 130],
 ] as const) {
-  test(`after ${first}, ${second} ends at once`, async () => {
+  test(`after ${first}, ${second} exits at once`, async () => {
     await using server = await start();
     await using _client = await halfAnUpload(server);
     const stopped = server.stop(first);
@@ -279,7 +280,7 @@ for (const [first, second, code] of [
   });
 }
 
-test("connections that are only kept alive do not hold the stop", async () => {
+test("idle connections do not delay the stop", async () => {
   await using server = await start();
   await using client = await RawClient.open(server.port);
   await client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -287,7 +288,7 @@ test("connections that are only kept alive do not hold the stop", async () => {
   assert.deepEqual(await server.stop("SIGINT"), { code: 0, signal: null });
 });
 
-test("a request on a kept connection, sent while the server stops, is refused with a problem or not at all", async () => {
+test("a request on an open connection while the server stops gets a problem document or no response", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "kept") });
   await using busy = await halfAnUpload(server);
   await using other = await halfAnUpload(server);
@@ -300,7 +301,7 @@ test("a request on a kept connection, sent while the server stops, is refused wi
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
-/** A server whose output is not read, and is not a file. */
+/** A server whose output is a pipe that nobody reads. */
 async function startUnread(name: string) {
   const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, name) };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -310,7 +311,7 @@ async function startUnread(name: string) {
   return { child, url, exit };
 }
 
-test("a log that is not read does not keep the server from stopping", async () => {
+test("a log that nobody reads does not prevent the server from stopping", async () => {
   const { child, url, exit } = await startUnread("unread");
   // more lines than fit into a pipe: 64 KiB
   const path = `/${"x".repeat(150)}`;
@@ -321,7 +322,7 @@ test("a log that is not read does not keep the server from stopping", async () =
   assert.deepEqual(await exit, [0, null]);
 });
 
-test("a log whose reader is gone ends no server", async () => {
+test("a log whose reader is gone does not end the server", async () => {
   const { child, url, exit } = await startUnread("gone");
   child.stdout.destroy();
   child.stderr.destroy();
