@@ -51,7 +51,6 @@ export type {
   AppendOptions,
   CreateOptions,
   Expectation,
-  UploadsOptions,
 } from "./core/uploads/upload-options.ts";
 export type { UploadState } from "./core/uploads/upload-record.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";
