@@ -116,15 +116,17 @@ export class DamageMarks {
 
   async #list(documents: DocumentStore): Promise<void> {
     const startedAt = performance.now();
+    // Marks that are written or removed during the listing may be missing in it, or still be there.
+    const known = new Map(this.#marks);
     const found = new Map<string, string>();
     try {
       for await (const { name, tag } of documents.list(MARKS_PREFIX)) found.set(name, tag);
       await forEachConcurrent(found, CONCURRENT_READS_MAX, ([name, tag]) => this.#learn(documents, name, tag));
-      for (const [hex, { damage, tag }] of this.#marks) {
-        if (found.has(DAMAGED_PREFIX + hex)) continue;
+      for (const [hex, mark] of known) {
         const digest = Digest.fromHex(hex);
-        if (tag !== null || digest === null) this.#marks.delete(hex);
-        else await this.#write(digest, damage);
+        if (digest === null || this.#marks.get(hex) !== mark) continue;
+        if (mark.tag === null) await this.#write(digest, mark.damage);
+        else if (!found.has(DAMAGED_PREFIX + hex)) this.#marks.delete(hex);
       }
       this.#couldList = true;
     } catch (error) {
@@ -140,10 +142,12 @@ export class DamageMarks {
   async #learn(documents: DocumentStore, name: string, tag: string): Promise<void> {
     if (!name.startsWith(DAMAGED_PREFIX)) return;
     const hex = name.slice(DAMAGED_PREFIX.length);
-    if (Digest.fromHex(hex) === null || this.#marks.get(hex)?.tag === tag) return;
+    const known = this.#marks.get(hex);
+    // What this process has found and could not write yet is newer.
+    if (Digest.fromHex(hex) === null || known?.tag === null || known?.tag === tag) return;
     const document = await documents.read(name);
     const damage = document === null ? null : parseDamage(document.text);
-    if (document === null || damage === null) return;
+    if (document === null || damage === null || this.#marks.get(hex) !== known) return;
     this.#marks.set(hex, { damage, tag: document.tag });
   }
 }
@@ -154,6 +158,14 @@ export function blobDamaged(cause?: unknown): FixityError {
     "blob-damaged",
     "The stored file is damaged: its bytes are not those that were uploaded. Upload the file again to repair it.",
     cause === undefined ? {} : { cause },
+  );
+}
+
+/** The error for a blob whose reads differ again and again from the stored bytes, which are right. */
+export function changesInTransit(): FixityError {
+  return new FixityError(
+    "store-unavailable",
+    "The file was received from the store with wrong bytes several times, although it is stored intact.",
   );
 }
 
