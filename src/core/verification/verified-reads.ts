@@ -38,7 +38,7 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import type { CommitOptions, StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
-import { blobDamaged, DamageMarks } from "./damage-marks.ts";
+import { blobDamaged, changesInTransit, DamageMarks } from "./damage-marks.ts";
 import { VerifiedBlobs } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
 import { describeDamage, readAll, readWhole, type Reading } from "./whole-reads.ts";
@@ -88,6 +88,7 @@ export class VerifiedReads {
   readonly #marks: DamageMarks;
   /** Digests in hex of blobs of which a read differed, until they were read once more. */
   readonly #suspects = new Set<string>();
+  #commitsOfSuspects = 0;
   readonly #secondReads = new SingleFlight<void>();
   readonly #verifications = new SingleFlight<Reading | null>();
   readonly #claims = new Semaphore(CLAIM_CONCURRENCY);
@@ -173,10 +174,17 @@ export class VerifiedReads {
     return { judge: (stored) => this.#judge(digest, stored) };
   }
 
-  /** Called when the bytes of a blob have been committed: it is whole, whatever it was before. */
+  /**
+   * Called when the bytes of a blob have been committed. A suspect stays one until its second read:
+   * the commit may have kept the stored copy before a read of it differed. For the same reason the
+   * mark is removed only if it names another copy.
+   */
   async noteCommitted(digest: Digest): Promise<void> {
-    this.#suspects.delete(digest.hex);
-    if (this.#marks.has(digest)) await this.#marks.clear(digest);
+    if (this.#suspects.has(digest.hex)) this.#commitsOfSuspects += 1;
+    if (!this.#marks.has(digest)) return;
+    const stat = await this.#store.stat(digest).catch(() => null);
+    const isReplaced = stat?.identity === undefined || this.#marks.of(digest, stat.identity) === null;
+    if (isReplaced) await this.#marks.clear(digest);
   }
 
   /**
@@ -358,7 +366,13 @@ export class VerifiedReads {
   }
 
   async #judgeSuspect(digest: Digest, signal: AbortSignal): Promise<void> {
-    const reading = await this.#readWhole(digest, { signal, bypassCache: true });
+    let reading: Reading | null;
+    let commits: number;
+    do {
+      commits = this.#commitsOfSuspects;
+      reading = await this.#readWhole(digest, { signal, bypassCache: true });
+      // Without identities, what was read may have been replaced meanwhile.
+    } while (commits !== this.#commitsOfSuspects && reading?.isIntact === false);
     if (reading?.isIntact === false) {
       const { damage } = reading;
       this.#log(
@@ -382,11 +396,4 @@ function timer(ms: number): Disposable & { readonly elapsed: Promise<null> } {
   const { promise: elapsed, resolve } = Promise.withResolvers<null>();
   const timeout = setTimeout(() => resolve(null), ms);
   return { elapsed, [Symbol.dispose]: () => clearTimeout(timeout) };
-}
-
-function changesInTransit(): FixityError {
-  return new FixityError(
-    "store-unavailable",
-    "The file was received from the store with wrong bytes several times, although it is stored intact.",
-  );
 }
