@@ -57,6 +57,8 @@ export interface SeenRequest {
   /** The S3 operation: `PutObject`. */
   readonly operation: string;
   readonly key: string;
+  /** Of a listing. */
+  readonly prefix?: string;
   readonly headers: IncomingHttpHeaders;
   /** Bytes of content. */
   readonly length: number;
@@ -279,7 +281,8 @@ export function seenRequest({ method, url = "", headers }: IncomingMessage): See
   const { pathname, searchParams } = new URL(url, "http://localhost");
   const key = pathname.split("/").slice(2).join("/");
   const length = Number(headers["content-length"] ?? 0);
-  return { operation: operationOf(String(method), key, searchParams, headers), key, headers, length };
+  const prefix = searchParams.get("prefix") ?? "";
+  return { operation: operationOf(String(method), key, searchParams, headers), key, prefix, headers, length };
 }
 
 function operationOf(method: string, key: string, query: URLSearchParams, headers: IncomingHttpHeaders): string {

@@ -66,7 +66,9 @@ class Till implements AsyncDisposable {
     await this.#proxy.reset();
     await run();
     const counts: Counts = {};
-    for (const { operation, key } of this.#proxy.seen) {
+    for (const { operation, key, prefix } of this.#proxy.seen) {
+      // Before a read, at most once in ten seconds: the text above the table says so.
+      if (operation === "ListObjectsV2" && prefix?.endsWith("documents/marks/") === true) continue;
       // A holder looks at its record while its sender is slow: how often depends on the machine.
       if (operation === "HeadObject" && this.#place.layout.uploadIdOf(key) !== null) continue;
       counts[operation] = (counts[operation] ?? 0) + 1;
@@ -176,12 +178,14 @@ async function plainRoutes(till: Till): Promise<void> {
   const [small, part, large] = [till.bytes(4 * KIB), till.bytes(PART), till.bytes(20_000_000)];
   await till.count("form of 4 KiB, new", () => till.form(small, 201));
   await till.count("form of 4 KiB, stored before", () => till.form(small, 200));
+  await till.count("form of 4 KiB, stored before and verified", () => till.form(small, 200));
   await till.count("form of 8 MiB, new", () => till.form(part, 201));
   await till.count("form of 20 MB, new", () => till.form(large, 201));
   await till.count("form of 20 MB, stored before", () => till.form(large, 200));
   const declared = till.bytes(20_000_000);
   await till.count("`PUT` to a link, 20 MB, new", () => till.put(declared, 201));
   await till.count("`PUT` to a link, 20 MB, stored before", () => till.put(declared, 200));
+  await till.count("`PUT` to a link, 20 MB, stored before and verified", () => till.put(declared, 200));
   const tiny = till.bytes(4 * KIB);
   await till.count("`PUT` to a link, 4 KiB, new", () => till.put(tiny, 201));
 }
@@ -236,6 +240,11 @@ async function clientRoutes(till: Till): Promise<void> {
 async function readingRoutes(till: Till): Promise<void> {
   const bytes = till.bytes(4 * KIB);
   const url = await till.form(bytes, 201);
+  const others = [await till.form(till.bytes(4 * KIB), 201), await till.form(till.bytes(MIB), 201)] as const;
+  await till.count("`HEAD` of a file up to 256 KiB that is not verified", () => till.send("HEAD", others[0], 200));
+  await till.count("`GET` of a range of a file up to 8 MiB that is not verified", () =>
+    till.send("GET", others[1], 206, { headers: { Range: "bytes=0-99" } }),
+  );
   await till.count("`GET` of a file", () => till.send("GET", url, 200));
   await till.count("`GET` of a range", () => till.send("GET", url, 206, { headers: { Range: "bytes=0-99" } }));
   await till.count("`HEAD` of a file", () => till.send("HEAD", url, 200));
