@@ -1,9 +1,9 @@
 import { abortRace } from "./abort-race.ts";
 
 /**
- * Work that several callers wait for, started once. A caller whose signal is aborted stops waiting
- * without disturbing the others; once nobody waits any more, the work is abandoned: its signal is
- * aborted.
+ * Work that is started once and that several callers wait for. A caller whose signal is aborted
+ * stops waiting without affecting the others. When the last one has stopped waiting, the work is
+ * abandoned: its signal is aborted.
  */
 export class SharedTask<Result> {
   readonly #controller = new AbortController();
@@ -13,9 +13,9 @@ export class SharedTask<Result> {
   #settled: { readonly result: Result } | "failed" | null = null;
 
   /**
-   * @param work begins in a microtask, so that its creator can first let others know of it
-   * @param onUnused receives a result once the last caller has left: the place to free what none
-   *   of them has taken. Also called if the work succeeds although it was abandoned
+   * @param work begins in a microtask, so that its creator can first make the task known
+   * @param onUnused receives the result once the last caller has left, to free whatever none of
+   *   them has taken. Also called if abandoned work succeeds
    */
   constructor(work: (signal: AbortSignal) => Promise<Result>, onUnused: (result: Result) => void = () => undefined) {
     this.#onUnused = onUnused;
@@ -31,7 +31,7 @@ export class SharedTask<Result> {
     );
   }
 
-  /** Nobody waits any more and the work has been told to stop: a new caller needs another task. */
+  /** Whether the work has been abandoned, so that a new caller needs another task. */
   get isAbandoned(): boolean {
     return this.#controller.signal.aborted;
   }

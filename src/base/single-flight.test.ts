@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SingleFlight } from "./single-flight.ts";
 
-test("callers that want the same thing share one run, and others have their own", async () => {
+test("concurrent callers with the same key share one run, and other keys have their own", async () => {
   const flights = new SingleFlight<number>();
   let runs = 0;
   const done = Promise.withResolvers<number>();
@@ -18,7 +18,7 @@ test("callers that want the same thing share one run, and others have their own"
   assert(!flights.has("a"));
 });
 
-test("a failure reaches everyone who waits, and is forgotten", async () => {
+test("a failure rejects all waiting callers, and the next call starts the work again", async () => {
   const flights = new SingleFlight<number>();
   const failure = new Error("no");
   const fail = (): Promise<number> => Promise.reject(failure);
@@ -42,7 +42,7 @@ test("a caller may leave without ending the work for the others", async () => {
   assert.equal(await second, 7);
 });
 
-test("work that nobody waits for any more is aborted, and a later caller starts it anew", async () => {
+test("work without waiting callers is aborted, and a later caller starts it again", async () => {
   const flights = new SingleFlight<number>();
   let abandoned: AbortSignal | null = null;
   const leaving = new AbortController();

@@ -1,8 +1,8 @@
 import { SharedTask } from "./shared-task.ts";
 
 /**
- * Work of which at most one run per key is in progress: callers that want the same thing at the same
- * time share one run and its result, or its failure.
+ * Work of which at most one run per key is in progress: concurrent callers with the same key share
+ * one run and its result or failure.
  */
 export class SingleFlight<Result> {
   readonly #running = new Map<string, SharedTask<Result>>();

@@ -288,7 +288,7 @@ test("a file over the limit fails, and the others are sent", async () => {
 test("a reader of the links that goes away ends the command", async () => {
   for (let index = 0; index < 300; index++) await place.file(`many/${index}.txt`, text());
   await using command = place.begin(["put", "-r", "many", "--concurrency", "1"]);
-  await command.says(/http/);
+  await command.prints(/http/);
   command.stopReading();
   assert.equal((await command.ended).code, 141);
   const under = ["sh", "-c", '{ "$@" 2>&1; echo $? >code; } | head -n 1', "sh"];

@@ -1,4 +1,4 @@
-/** What is asked of a service that leaves the sending to others, and of one that does not: nobody may notice a difference. */
+/** Requests whose responses must not differ between a service with delegated downloads and one without. */
 import assert from "node:assert/strict";
 import type { Fixity } from "../../src/index.ts";
 import type { Report } from "../../src/node.ts";
@@ -11,16 +11,16 @@ const LINK = sha256(BYTES);
 const ETAG = `"${LINK}"`;
 const OTHER = `"${sha256("other")}"`;
 
-/** One request; the service leaves it to the server in front, or answers itself. */
+/** One request, which the service delegates to the server in front or answers itself. */
 interface Question {
   readonly by: "others" | "us";
   readonly method?: string;
-  /** Behind the digest. */
+  /** The end of the target, after the digest. */
   readonly tail?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Names that are to break header lines, or the reader's mind. */
+/** Names that could break header fields or confuse their readers. */
 const HOSTILE_NAMES = [
   "Übersicht 報告.pdf",
   'quote".txt',
@@ -35,7 +35,7 @@ const HOSTILE_NAMES = [
 ];
 
 const PLAIN_RANGES = ["0-0", "0-70000", "10-", "-5", "-100000", "69990-99999", "1000-1999"];
-/** Unsatisfiable, several, or not read alike by all. */
+/** Ranges that are unsatisfiable, multiple, or parsed differently by servers. */
 const OTHER_RANGES = [
   "bytes=-0",
   "bytes=70001-",
@@ -57,16 +57,16 @@ const TOMORROW = new Date(Date.now() + 86_400_000).toUTCString();
 
 export const QUESTIONS: readonly Question[] = [
   ...["", ".png", ".txt", ".bin", ".mp4"].map((tail) => ({ by: "others", tail }) as const),
-  // what a browser would run stays a download
+  // files that browsers would run are downloaded
   ...[".html", ".svg", ".xml", ".pdf", ".js"].map((tail) => ({ by: "others", tail }) as const),
   ...[".css", ".mjs", ".xsl", ".wasm"].map((tail) => ({ by: "others", tail }) as const),
   { by: "others", tail: ".js", headers: { "sec-fetch-dest": "script", "sec-fetch-site": "cross-site" } },
-  // nor does any file become code of a page
+  // no file is loaded as code of a page
   { by: "us", tail: ".js", headers: { "sec-fetch-dest": "script", "sec-fetch-site": "same-origin" } },
   { by: "us", tail: ".png", headers: { "service-worker": "script" } },
   { by: "us", tail: ".js", headers: { "if-none-match": ETAG } },
   { by: "others", tail: ".png?download" },
-  // the page of a link is about the file, but it is not its bytes
+  // the page about a file is not the file
   { by: "us", tail: ".png?view" },
   { by: "us", tail: ".png?view", headers: { range: "bytes=0-9" } },
   { by: "us", tail: ".html?view&filename=a.html", method: "HEAD" },
@@ -101,7 +101,7 @@ export function nameOf({ by, method = "GET", tail = "", headers = {} }: Question
   return `${asked}: answered by ${by}, as if streamed`.replaceAll(LINK, "<digest>");
 }
 
-/** Fields that tell of the file, and of how it may be used. */
+/** Fields that describe the file and how browsers may use it. */
 const FIELDS = [
   "accept-ranges",
   "access-control-allow-origin",
@@ -124,15 +124,15 @@ const FIELDS = [
   "x-evil",
 ];
 
-/** Who sent what. */
+/** How a request was answered. */
 export interface Sent {
-  /** It was passed on. */
+  /** Whether it was delegated. */
   readonly passedOn: boolean;
   /** Bytes that the service has sent itself. */
   readonly bytes: number;
 }
 
-/** What the service tells of its answers; that may be a moment after the client has them. */
+/** Records the service's reports about its responses, which may arrive after the client has them. */
 export class Ledger {
   #waiting: ((sent: Sent) => void) | null = null;
 
@@ -140,7 +140,7 @@ export class Ledger {
     this.#waiting?.({ passedOn: fields["X-Accel-Redirect"] !== undefined, bytes: bytesSent });
   };
 
-  /** Of the next answer. */
+  /** Resolves with the report about the next response. */
   next(): Promise<Sent> {
     const { promise, resolve } = Promise.withResolvers<Sent>();
     this.#waiting = resolve;
@@ -148,13 +148,13 @@ export class Ledger {
   }
 }
 
-/** Stores what the questions are about. */
+/** Stores the file that the requests are for. */
 export async function storeSubject(fixity: Fixity): Promise<void> {
   await fixity.put(BYTES);
   await fixity.put(Buffer.alloc(0));
 }
 
-/** Asks both, and holds the answers against each other. */
+/** Sends a request to both services and compares their responses. */
 export async function assertSame(
   streamed: string,
   delegated: string,
@@ -179,11 +179,11 @@ export async function assertSame(
     const fields = FIELDS.map((name) => [name, answer.headers.get(name)?.replace(boundary, "<boundary>") ?? null]);
     return {
       status: answer.status,
-      // Only what is sent as a file says that ranges can be had of it.
+      // Only responses with the file itself announce Accept-Ranges.
       fields: Object.fromEntries(
         fields.filter(([name]) => answer.status === 200 || answer.status === 206 || name !== "accept-ranges"),
       ),
-      // short enough to be shown where they differ
+      // short enough for the message of a failure
       bytes: bytes.length < 300 ? bytes : `${bytes.length} of SHA-256 ${sha256(bytes)}`,
     };
   }

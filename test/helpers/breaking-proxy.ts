@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket } from "node:net";
 
-/** What a {@link BreakingProxy} does to connections. */
+/** When a {@link BreakingProxy} breaks connections. */
 export interface BreakingLimits {
   /**
    * Bytes from the client after which a connection is broken.
@@ -14,23 +14,23 @@ export interface BreakingLimits {
    * @default any number
    */
   readonly down?: number;
-  /** Instead of being broken, it stays open and carries nothing any more. */
+  /** Whether such a connection stays open without transferring anything, instead of being closed. */
   readonly holds?: boolean;
   /**
-   * Connections to which that happens; later ones are passed on whole.
+   * The number of connections to break. Later ones are forwarded completely.
    *
    * @default all
    */
   readonly times?: number;
   /**
-   * Where it listens.
+   * The port to listen on.
    *
    * @default a free port
    */
   readonly port?: number;
 }
 
-/** Passes connections on, and breaks each when so many bytes have gone through. */
+/** A TCP proxy that breaks each connection after a number of bytes. */
 export class BreakingProxy implements AsyncDisposable {
   readonly url: string;
   readonly #sockets = new Set<Socket>();
@@ -42,7 +42,7 @@ export class BreakingProxy implements AsyncDisposable {
     this.#close = close;
   }
 
-  /** @param limits what it does, or the bytes from the client after which it breaks every connection */
+  /** @param limits when it breaks connections, or the bytes from the client after which it does */
   static async start(target: number, limits: number | BreakingLimits): Promise<BreakingProxy> {
     const {
       up = Infinity,
@@ -94,7 +94,7 @@ export class BreakingProxy implements AsyncDisposable {
     return proxy;
   }
 
-  /** Breaks every connection there is now. */
+  /** Breaks all open connections. */
   breakAll(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -5,13 +5,13 @@ import { Command, type CommandOptions, type Ended } from "./command.ts";
 import { ServerProcess } from "./server-process.ts";
 import { StoreFolder } from "./store-folder.ts";
 
-/** A running service, and a user of it with a folder and a memory of their own. */
+/** A running service, and a user with a working folder and a state folder. */
 export class ClientPlace implements AsyncDisposable {
   /** The folder in which commands run. */
   readonly folder: string;
   readonly store: StoreFolder;
   server: ServerProcess;
-  /** The environment of commands; the address may be changed. */
+  /** The environment of commands. Tests may change the URL of the service. */
   env: Record<string, string>;
   readonly #parent: string;
 
@@ -51,12 +51,12 @@ export class ClientPlace implements AsyncDisposable {
     return await command.ended;
   }
 
-  /** The address of what `hex` names. */
+  /** The URL of the link to `hex`. */
   url(hex: string, extension = ""): string {
     return `${this.env["FIXITY_URL"]}/${hex}${extension}`;
   }
 
-  /** Sends bytes past the command. */
+  /** Uploads bytes without the command. */
   async upload(content: Uint8Array | string, name: string): Promise<void> {
     const url = `${this.server.url}/uploads?filename=${encodeURIComponent(name)}`;
     const response = await fetch(url, { method: "POST", body: content as Uint8Array<ArrayBuffer> });

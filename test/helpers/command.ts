@@ -6,25 +6,25 @@ import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
-/** What a command has written, and its exit code: as shells have it where a signal ended the process. */
+/** The output of a command and its exit code, which for a signal is that of shells: 128 plus its number. */
 export interface Ended {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
 }
 
-/** How a test wants its command. */
+/** Options of a command. */
 export interface CommandOptions {
-  /** Nothing of the test's own environment reaches the command but this and `PATH`. */
+  /** The environment of the command, in addition to the test's `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A command to start it with, which must end in running what follows in its own place. */
+  /** A command that starts it, and must replace itself by the command in its last arguments. */
   readonly under?: readonly string[];
   readonly cwd?: string;
-  /** What comes in on standard input. @default nothing */
+  /** Standard input. @default empty */
   readonly input?: string | Uint8Array;
 }
 
-/** `fixity <args>` as a process of its own. Disposing kills it where it still runs. */
+/** A process that runs `fixity <args>`. Disposing kills it if it is still running. */
 export class Command implements AsyncDisposable {
   readonly ended: Promise<Ended>;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -38,15 +38,15 @@ export class Command implements AsyncDisposable {
       cwd,
       stdio: "pipe",
     });
-    // a command that does not read it may be gone before it is written
+    // a command that does not read it may exit before it is written
     this.#child.stdin.on("error", () => undefined).end(input);
     this.#child.stdout.setEncoding("utf8").on("data", (text: string) => (this.#out += text));
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => (this.#err += text));
     this.ended = this.#end();
   }
 
-  /** Resolves when the command has written something like this to standard output. */
-  async says(pattern: RegExp): Promise<void> {
+  /** Resolves when the standard output of the command matches. */
+  async prints(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.#out)) {
       const said = await Promise.race([once(this.#child.stdout, "data"), this.ended]);
       if (!Array.isArray(said) && !pattern.test(this.#out)) assert.fail(`it ended and said ${this.#out}${this.#err}`);
@@ -57,7 +57,7 @@ export class Command implements AsyncDisposable {
     this.#child.kill(name);
   }
 
-  /** Goes away, as the reader of a pipe does. */
+  /** Closes the pipe from standard output, as a reader that exits does. */
   stopReading(): void {
     this.#child.stdout.destroy();
   }
@@ -73,13 +73,13 @@ export class Command implements AsyncDisposable {
   }
 }
 
-/** Runs `fixity <args>` to its end. */
+/** Runs `fixity <args>` and waits for its end. */
 export async function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
   await using command = new Command(args, options);
   return await command.ended;
 }
 
-/** The objects that a command has written for programs. */
+/** The JSON objects that a command has printed, one per line. */
 export function jsonLines(out: string): readonly Readonly<Record<string, unknown>>[] {
   return out
     .trimEnd()

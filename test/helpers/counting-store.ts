@@ -23,7 +23,7 @@ export class CountingStore {
     };
   }
 
-  /** Waits until `bytes` bytes were written in all, to any upload. */
+  /** Waits until `bytes` bytes have been written to all uploads together. */
   async written(bytes: number): Promise<void> {
     if (this.#written >= bytes) return;
     await new Promise<void>((resolve) => this.#waiters.add({ bytes, resolve }));

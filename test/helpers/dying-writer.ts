@@ -1,6 +1,6 @@
 /**
- * A process that dies in the middle of an upload: `node dying-writer.ts <store folder>` stages two megabytes, more than a
- * store holds back, so that some of them are in a file, and kills itself.
+ * A process that dies during an upload: `node dying-writer.ts <store folder>` stages two megabytes,
+ * more than a store buffers, so that some of them are in a file, and then kills itself.
  */
 import { diskStore } from "../../src/disk.ts";
 

@@ -1,9 +1,12 @@
-/** What the fencing tests of all stores share: the successor that takes an upload over, and what its predecessor may hear. */
+/**
+ * Shared by the fencing tests of all stores: the successor that takes an upload over, and the codes
+ * with which its predecessor may fail.
+ */
 import assert from "node:assert/strict";
 import { type BlobStore, createFixity, FixityError, type UploadId } from "../../src/index.ts";
 import { sha256 } from "./service.ts";
 
-/** What the successor does with the upload. */
+/** The successor's action on the upload. */
 export type Successor = "completes it" | "keeps it" | "removes it";
 
 export type Uploads = NonNullable<ReturnType<typeof createFixity>["uploads"]>;
@@ -12,16 +15,16 @@ export function uploadsOver(store: BlobStore): Uploads {
   return createFixity({ store }).uploads ?? assert.fail("the store has no uploads");
 }
 
-/** Proves that what the successor did has lasted; `null` where it came too late to do anything. */
+/** Asserts that the successor's work is still stored; `null` if it came too late to do any. */
 export type Proof = (() => Promise<void>) | null;
 
 /** An upload that is taken over. */
 export interface TakeoverOptions {
   readonly successor: Successor;
   readonly id: UploadId;
-  /** Bytes that the upload has. */
+  /** The saved bytes of the upload. */
   readonly saved: number;
-  /** What the successor makes of it: the saved bytes, and more. */
+  /** The content that the successor completes: the saved bytes and more. */
   readonly content: Buffer;
 }
 
@@ -46,7 +49,7 @@ export async function takeOver(store: BlobStore, options: TakeoverOptions): Prom
   };
 }
 
-/** Codes that tell a request that another one has taken its upload over. */
+/** Codes of a request whose upload another one has taken over. */
 const FENCED_CODES: ReadonlySet<string> = new Set(["upload-superseded", "offset-mismatch", "inconsistent-length"]);
 
 /**

@@ -24,10 +24,10 @@ function escaped(name: string): string {
   return name.replace(/\r/g, "%0D").replace(/\n/g, "%0A").replace(/"/g, "%22");
 }
 
-/** The bytes in chunks that end at `borders`, each in memory of its own, as from a network. */
-export async function* inChunks(bytes: Uint8Array, borders: readonly number[] = []): AsyncGenerator<Uint8Array> {
+/** The bytes in chunks that end at `ends`, each in its own memory, as from a network. */
+export async function* inChunks(bytes: Uint8Array, chunkEnds: readonly number[] = []): AsyncGenerator<Uint8Array> {
   let start = 0;
-  for (const end of [...borders, bytes.length]) {
+  for (const end of [...chunkEnds, bytes.length]) {
     yield Uint8Array.from(bytes.subarray(start, end));
     start = end;
   }

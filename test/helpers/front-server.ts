@@ -10,16 +10,16 @@ import { promisify } from "node:util";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 
-/** Texts of a configuration, by what is meant in their place. Each has to be there. */
+/** Replacements in a configuration, by the text to replace, which must occur. */
 export type Places = Readonly<Record<string, string>>;
 
-/** What an operator adds to a configuration. */
+/** Changes that an operator may make to a configuration. */
 export interface Variant {
-  /** TLS with a certificate of its own, and HTTP/2. */
+  /** Whether to use TLS with a self-signed certificate, and HTTP/2. */
   readonly http2?: boolean;
-  /** Connections to the service that are used again, as nginx's manual recommends (`keepalive` in an `upstream`). */
+  /** Whether to reuse connections to the service, as nginx's manual recommends (`keepalive` in an `upstream`). */
   readonly keepalive?: boolean;
-  /** The user, who is also a group, that the server runs as. For root only. @default the test's own */
+  /** The user, and group of the same name, that the server runs as. For root only. @default the test's own */
   readonly uid?: number;
 }
 
@@ -41,7 +41,7 @@ export class FrontServer implements AsyncDisposable {
     return FrontServer.nginxWith(await readFile(join(EXAMPLES, example), "utf8"), places, variant);
   }
 
-  /** nginx with a configuration that is none of the examples: one or more `server` blocks. */
+  /** nginx with a configuration of the test: one or more `server` blocks. */
   static async nginxWith(given: string, places: Places, { http2, keepalive, uid }: Variant = {}): Promise<FrontServer> {
     const place = await makePlace(http2 === true ? "https" : "http");
     const { folder, port } = place;
@@ -77,7 +77,7 @@ export class FrontServer implements AsyncDisposable {
   static async #start(program: string, args: readonly string[], place: Place): Promise<FrontServer> {
     const { folder, port, uid } = place;
     if (uid !== undefined) await promisify(execFile)("chown", ["-R", `${uid}:${uid}`, folder]);
-    // whatever a server keeps of its own goes into the folder
+    // all files of the server itself go into the folder
     const env = { PATH: process.env["PATH"], HOME: folder };
     const child = spawn(program, args, {
       env,
@@ -86,7 +86,7 @@ export class FrontServer implements AsyncDisposable {
     });
     let errors = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-    // a test that breaks off must leave nothing behind
+    // a test that fails early must leave nothing behind
     const kill = (): void => void child.kill("SIGKILL");
     process.once("exit", kill);
     child.once("exit", () => process.off("exit", kill));
@@ -142,7 +142,7 @@ function replaced(text: string, places: Places): string {
   }, text);
 }
 
-/** One process, which is this user's, and nothing outside of the folder. */
+/** The main configuration: one process of this user, and no files outside the folder. */
 function aroundServerBlock(folder: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   return `

@@ -1,8 +1,8 @@
 import { Random } from "./random.ts";
 
 /**
- * Whether this is `npm run test:full`, which tries every case and runs the `*.full.test.ts` files. `npm test` proves the
- * same promises on fewer cases, chosen anew in each run.
+ * Whether this is `npm run test:full`, which runs every case and the `*.full.test.ts` files. `npm
+ * test` tests the same promises on a random sample of the cases.
  */
 export const isFullRun: boolean = process.env["TEST_FULL"] === "yes";
 

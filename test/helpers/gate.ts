@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** How many bytes a {@link Gate} lets through, in all its connections together, before it closes. */
+/** The bytes that a {@link Gate} forwards, in all its connections together, before it closes. */
 export interface GateLimits {
   /** From clients to the server. @default all */
   readonly up?: number;
@@ -9,13 +9,16 @@ export interface GateLimits {
   readonly down?: number;
 }
 
-/** Between clients and a server on loopback: lets so many bytes through and then none until it is opened, so that no timing decides. */
+/**
+ * A TCP proxy on loopback that forwards a number of bytes and then none until it is opened, so that
+ * tests do not depend on timing.
+ */
 export class Gate implements AsyncDisposable {
-  /** The port that connections are passed on to from now on. */
+  /** The port to which new connections are forwarded. */
   target: number;
-  /** Bytes that have come from clients. */
+  /** Bytes received from clients. */
   up = 0;
-  /** Bytes that have come from the server. */
+  /** Bytes received from the server. */
   down = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -39,12 +42,12 @@ export class Gate implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Resolves when as much has come as it lets through. */
+  /** Resolves when the gate has received as many bytes as it forwards. */
   get shut(): Promise<void> {
     return this.#shut.promise;
   }
 
-  /** Lets everything through. */
+  /** Forwards everything from now on. */
   open(): void {
     this.#limits = { up: Infinity, down: Infinity };
     for (const socket of this.#sockets) socket.resume();

@@ -9,9 +9,9 @@ export interface HeapUsage {
 }
 
 /**
- * Collects the garbage of a process that was started with `--inspect=0`, and returns what is in use then.
+ * Collects the garbage of a process that was started with `--inspect=0`, and returns its memory use.
  *
- * @param output what the process has written to its standard error: it names the inspector's address
+ * @param output the standard error of the process, which contains the address of the inspector
  */
 export async function heapOf(output: string): Promise<HeapUsage> {
   const url = /Debugger listening on (ws:\S+)/.exec(output)?.[1];
@@ -26,7 +26,7 @@ export async function heapOf(output: string): Promise<HeapUsage> {
       if (message.id === id) return message.result;
     }
   };
-  // what finalizers release goes with the second one
+  // the second collection frees what finalizers have released
   await call(1, "HeapProfiler.collectGarbage");
   await call(2, "HeapProfiler.collectGarbage");
   const expression = "JSON.stringify(process.memoryUsage())";

@@ -18,7 +18,7 @@ import { readConfig } from "../../src/settings/config.ts";
 export const HOSTS = ["standalone", "local", "express", "fastify", "fetch"] as const;
 export type HostName = (typeof HOSTS)[number];
 
-/** Every request must send it, but to `local`. */
+/** Required in every request, except to `local`. */
 export const TOKEN = "a-token-of-the-test-hosts";
 
 /** Milliseconds after which a silent upload is answered with 408. */
@@ -27,15 +27,15 @@ const IDLE_TIMEOUT = 1500;
 export const MAX_SIZE: number = 12 * 1024 ** 2;
 export const MAX_APPEND_SIZE: number = 11 * 1024 ** 2;
 export const MIN_APPEND_SIZE = 100;
-/** Uploads that can be in progress at a time. */
+/** The limit of open uploads. */
 export const MAX_OPEN = 40;
 
-/** What a request wants to fail with, from the header of the request to the store below. */
+/** The failure that a request asks for, passed from its header section to the store. */
 const wantedFailure = new AsyncLocalStorage<string | undefined>();
 
 /**
- * fixity in one of its hosts, over memory, on a free port of loopback. A request chooses how it fails: `X-Test-Refuse` names
- * the code that `authorize` throws, `X-Test-Fail` that of the store.
+ * fixity in one of its hosts, with a memory store, on a free port of loopback. A request chooses how
+ * it fails: `X-Test-Refuse` is the code that `authorize` throws, `X-Test-Fail` that of the store.
  */
 export class Host implements AsyncDisposable {
   readonly name: HostName;
@@ -66,12 +66,12 @@ export class Host implements AsyncDisposable {
     return new Host(name, fixity, server);
   }
 
-  /** Resolves when the head of the answer to the request with this `X-Test-Id` has been written. */
+  /** Resolves when the header section of the response to the request with this `X-Test-Id` has been written. */
   answered(id: string): Promise<void> {
     return this.#answer(id).promise;
   }
 
-  /** How many connections the server holds. */
+  /** The number of open connections of the server. */
   async connections(): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
@@ -98,7 +98,7 @@ export class Host implements AsyncDisposable {
   }
 }
 
-/** A store in memory that fails to stage what the request wants to see fail. */
+/** A memory store whose `stage` fails if the request asks for it. */
 function failingStore(): ReturnType<typeof memoryStore> {
   const store = memoryStore();
   const stage = store.stage.bind(store);
@@ -157,7 +157,7 @@ async function standalone(fixity: Fixity, access: Readonly<Record<string, string
     },
   });
   const log = pino({ level: "silent" });
-  // For a request that asks for it, the server is stopping.
+  // The server behaves as if it were stopping if the request asks for it.
   const stopping = new AbortController().signal;
   Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
   const app = await buildApp(fixity, config, { log, stopping });
@@ -165,7 +165,7 @@ async function standalone(fixity: Fixity, access: Readonly<Record<string, string
   return app.server;
 }
 
-/** The types of this package ask for those of a browser, so they are left out. */
+/** The types of this package require those of the DOM, so they are not used. */
 export async function honoListener(fetch: unknown): Promise<RequestListener> {
   const name: string = "@hono/node-server";
   const { getRequestListener } = (await import(name)) as { getRequestListener: (fetch: unknown) => RequestListener };

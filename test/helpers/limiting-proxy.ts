@@ -2,13 +2,13 @@ import { once } from "node:events";
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A reverse proxy that lets no content above a limit through, and answers with a page of its own, as nginx does. */
+/** A reverse proxy that refuses content above a limit with its own page, as nginx does. */
 export class LimitingProxy implements AsyncDisposable {
   readonly url: string;
   readonly #server: Server;
-  /** Sizes of contents that were refused. */
+  /** The sizes of refused contents. */
   readonly refused: number[] = [];
-  /** Sizes of contents that were let through. */
+  /** The sizes of forwarded contents. */
   readonly passed: number[] = [];
 
   private constructor(server: Server) {

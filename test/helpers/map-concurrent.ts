@@ -1,4 +1,4 @@
-/** Maps values with at most `limit` of the calls under way; in the order of the values. */
+/** Maps values with at most `limit` concurrent calls. The results have the order of the values. */
 export async function mapConcurrent<T, R>(
   values: Iterable<T>,
   limit: number,

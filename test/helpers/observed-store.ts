@@ -4,14 +4,14 @@ import { memoryStore } from "../../src/memory.ts";
 
 type Method = "open" | "stat" | "remove";
 
-/** A memory store that records calls, and holds them back while it is told to. */
+/** A memory store that records calls, and can delay them. */
 export class ObservedStore {
   readonly store: BlobStore = memoryStore();
   /** The calls so far, in order. */
   readonly calls: Method[] = [];
-  /** Signals of the calls of `open`, in order. */
+  /** The signals passed to `open`, in order. */
   readonly signals: (AbortSignal | undefined)[] = [];
-  /** Readers that were opened and neither read to the end nor disposed of. */
+  /** The number of readers that have been neither read to the end nor disposed of. */
   openReaders = 0;
   /** Changes what `open` returns. */
   alter: (reader: BlobReader) => BlobReader = (reader) => reader;
@@ -40,17 +40,17 @@ export class ObservedStore {
     };
   }
 
-  /** How often a method was called. */
+  /** The number of calls of a method. */
   count(method: Method): number {
     return this.calls.filter((call) => call === method).length;
   }
 
-  /** Holds calls of a method back from now on: `open` before it looks, the others after. */
+  /** Delays calls of a method from now on: `open` before its work, the others after it. */
   hold(method: Method): void {
     this.#held.set(method, Promise.withResolvers());
   }
 
-  /** Lets the calls of a method go on, or fails them. */
+  /** Lets the delayed calls of a method continue, or fail. */
   release(method: Method, failure?: Error): void {
     const held = this.#held.get(method);
     this.#held.delete(method);
@@ -58,7 +58,7 @@ export class ObservedStore {
     else held?.reject(failure);
   }
 
-  /** Waits until there were so many calls in all. */
+  /** Waits until there have been `count` calls in all. */
   async called(count: number): Promise<void> {
     if (this.calls.length >= count) return;
     await new Promise<void>((resolve) => this.#waiters.push({ count, resolve }));

@@ -1,8 +1,8 @@
 import { createCipheriv, randomInt } from "node:crypto";
 
 /**
- * Chance that can be repeated: the same seed gives the same sizes, choices and bytes. `TEST_SEED` sets it; a test prints
- * the one it used, so that a failure can be looked at again.
+ * A repeatable source of randomness: the same seed yields the same sizes, choices and bytes.
+ * `TEST_SEED` sets the seed. Tests print the seed that they used, so that a failure can be repeated.
  */
 export class Random {
   readonly seed: number;
@@ -32,7 +32,7 @@ export class Random {
     return chosen;
   }
 
-  /** Bytes that cannot be compressed and are unlike all others of this seed. */
+  /** Incompressible bytes, different at each call. */
   bytes(size: number): Buffer {
     const key = Buffer.alloc(32);
     for (let at = 0; at < 32; at += 4) key.writeUInt32LE(this.integer(0, 2 ** 32 - 1), at);

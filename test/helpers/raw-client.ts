@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 
-/** An answer as it came over the wire. */
+/** A response as received. */
 export interface RawAnswer {
   readonly status: number;
   /** The reason phrase of the status line. */
@@ -11,10 +11,10 @@ export interface RawAnswer {
   readonly body: Buffer;
 }
 
-/** A bare TCP connection on which a test says exactly what it means, malformed or not. */
+/** A bare TCP connection over which a test sends exact bytes, well-formed or not. */
 export class RawClient implements AsyncDisposable {
   readonly socket: Socket;
-  /** What has arrived and was not taken; joined only when somebody looks at it. */
+  /** Received bytes that have not been consumed; joined only when they are needed. */
   #chunks: Buffer[] = [];
   #length = 0;
   #ended = false;
@@ -42,7 +42,7 @@ export class RawClient implements AsyncDisposable {
     return new RawClient(socket);
   }
 
-  /** Sends bytes; resolves when they are handed to the kernel or the connection is gone. */
+  /** Sends bytes. Resolves when the kernel has accepted them or the connection is closed. */
   async send(bytes: string | Uint8Array): Promise<void> {
     if (this.#ended && this.socket.destroyed) return;
     await new Promise<void>((resolve) => {
@@ -50,7 +50,7 @@ export class RawClient implements AsyncDisposable {
     });
   }
 
-  /** Reads one answer, interim ones included. `head` for the answer to a HEAD, which has no body. */
+  /** Reads one response, which may be an interim one. `head`: the response to a HEAD has no content. */
   async answer(options: { readonly head?: boolean } = {}): Promise<RawAnswer> {
     const end = await this.#find("\r\n\r\n");
     const [statusLine = "", ...lines] = this.#take(end + 4)

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 
-/** What a test may need of its machine, and how to find out whether it is there. */
+/** Requirements that a test may have of its machine, and how to check them. */
 const CHECKS = {
   bindfs: ["sh", "-c", "bindfs --version && test -w /dev/fuse"],
   caddy: ["caddy", "version"],
@@ -13,7 +13,7 @@ const CHECKS = {
   root: ["test", "-w", "/proc/1/oom_score_adj"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
-  // it must be there and be allowed to trace
+  // it must be installed and permitted to trace
   strace: ["strace", "-f", "-o", "/dev/null", "true"],
   "a mounted tmpfs": ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"],
 } as const;
@@ -23,8 +23,8 @@ export type Requirement = keyof typeof CHECKS;
 const found = new Map<Requirement, boolean>();
 
 /**
- * Options for a test that cannot do without `needs`: it is skipped, with the reason, where one is missing. In CI nothing
- * is skipped: there what is missing fails the test.
+ * Options for a test that requires `needs`: if one is missing, it is skipped with the reason. In CI
+ * nothing is skipped, so a missing requirement fails the test.
  */
 export function needing(...needs: readonly Requirement[]): { readonly skip: string | false } {
   const missing = needs.filter((need) => !isThere(need));

@@ -6,27 +6,27 @@ import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
-/** How a test wants its server process. */
+/** Options of a server process. */
 export interface ServerProcessOptions {
   /** The folder of its disk store. */
   readonly dir: string;
-  /** Settings besides `PORT` and `UPLOAD_DIR`. Nothing of the test's own environment reaches the process but `PATH`. */
+  /** The environment of the process, in addition to `PORT`, `UPLOAD_DIR` and the test's `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A command to start it with, which must end in running what follows in its own place. */
+  /** A command that starts it, and must replace itself by the command in its last arguments. */
   readonly under?: readonly string[];
 }
 
-/** How a process ended: one of the two is `null`. */
+/** How a process ended. One of the two is `null`. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-/** `fixity serve` as a process of its own, on a free port of loopback. Disposing kills it where it still runs. */
+/** A process that runs `fixity serve` on a free port of loopback. Disposing kills it if it is still running. */
 export class ServerProcess implements AsyncDisposable {
   readonly pid: number;
   readonly port: number;
-  /** Resolves when the process is gone, however that came. */
+  /** Resolves when the process has ended, for whatever reason. */
   readonly exit: Promise<Exit>;
   readonly #child: Child;
   readonly #output: readonly string[];
@@ -37,13 +37,13 @@ export class ServerProcess implements AsyncDisposable {
     this.pid = child.pid ?? 0;
     this.port = port;
     this.exit = exitOf(child);
-    // a test that breaks off must leave no server behind
+    // a test that fails early must leave no server behind
     const kill = (): void => void child.kill("SIGKILL");
     process.once("exit", kill);
     child.once("exit", () => process.off("exit", kill));
   }
 
-  /** Resolves when the server listens; rejects with what it wrote when it ends before. */
+  /** Resolves when the server listens. Rejects with its output if it ends before. */
   static async start({ dir, env = {}, under = [] }: ServerProcessOptions): Promise<ServerProcess> {
     const [program, ...args] = [...under, process.execPath, MAIN, "serve"];
     const child = spawn(program ?? process.execPath, args, {
@@ -62,7 +62,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#output.join("");
   }
 
-  /** How many files and sockets it has open. Linux only. */
+  /** The number of its open files and sockets. Linux only. */
   async openFiles(): Promise<number> {
     return (await readdir(`/proc/${this.pid}/fd`)).length;
   }

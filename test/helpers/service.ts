@@ -8,15 +8,15 @@ import { createFixity, type Fixity, type FixityOptions } from "../../src/index.t
 import { memoryStore } from "../../src/memory.ts";
 import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 
-/** How a test wants its service. */
+/** Options of a service. */
 export interface ServiceOptions extends HandlerOptions, Partial<FixityOptions> {
   /** @default "node" */
   readonly adapter?: "node" | "fastify";
-  /** Milliseconds that a connection without a request is kept, with the adapter "node". @default Node's own */
+  /** Milliseconds for which an idle connection is kept, with the adapter "node". @default Node's own */
   readonly keepAliveTimeout?: number;
 }
 
-/** A fixity service listening on loopback for one test; in memory unless the test brings a store. */
+/** A fixity service on loopback for one test, with a memory store by default. */
 export class Service implements AsyncDisposable {
   readonly fixity: Fixity;
   readonly port: number;
@@ -49,14 +49,14 @@ export class Service implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** How many connections the server holds. */
+  /** The number of open connections of the server. */
   async connections(): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
     return promise;
   }
 
-  /** How many blobs are stored. */
+  /** The number of stored blobs. */
   async count(): Promise<number> {
     return (await Array.fromAsync(this.fixity.list())).length;
   }
@@ -68,7 +68,7 @@ export class Service implements AsyncDisposable {
   }
 }
 
-/** The SHA-256 of bytes in hex, by Node and not by fixity. */
+/** The SHA-256 of bytes in hex, computed by Node and not by fixity. */
 export function sha256(bytes: Uint8Array | string): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
@@ -90,7 +90,7 @@ export function formOf(parts: readonly { readonly head: string; readonly content
   return { boundary, body: Buffer.concat([...pieces, Buffer.from(`--${boundary}--\r\n`)]) };
 }
 
-/** The header of a part that is a file in the field `upload`. */
+/** The header section of a part that is a file in the field `upload`. */
 export function fileHead(filename = "a.bin", type = "application/octet-stream"): string {
   return `Content-Disposition: form-data; name="upload"; filename="${filename}"\r\nContent-Type: ${type}`;
 }

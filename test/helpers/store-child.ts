@@ -1,6 +1,7 @@
 /**
- * A process with a disk store that does what it is told: `node store-child.ts <store folder>`. Reads a step as a line of
- * JSON, answers with a line of JSON, and so on until its input ends. Driven by `StoreProcess`.
+ * A process with a disk store that executes steps: `node store-child.ts <store folder>`. It reads
+ * each step as a line of JSON and prints the outcome as another, until its input ends. `StoreProcess`
+ * drives it.
  */
 import { openSync, readdirSync, writeSync } from "node:fs";
 import { devNull } from "node:os";
@@ -12,7 +13,7 @@ import { diskStore } from "../../src/disk.ts";
 import { content, digestOf, keep, readAll, writeAll } from "../../src/stores/contract/tools.ts";
 import { type UploadStep, UploadSteps } from "./upload-steps.ts";
 
-/** What a store process can be told to do. `size` and `seed` name content: see `content`. */
+/** The steps that a store process executes. `size` and `seed` describe content, see `content`. */
 export type Step =
   | { readonly do: "check" | "collect" | "staged" | "close" | "become-nobody" }
   | {
@@ -29,15 +30,15 @@ export type DocumentStep =
   | { readonly do: "write-document"; readonly name: string; readonly text: string; readonly ifMatch?: string }
   | { readonly do: "remove-document"; readonly name: string };
 
-/** How a step went. */
+/** The outcome of a step. */
 export interface StepResult {
-  /** What the store answered, as far as JSON can say it. */
+  /** The result, as far as JSON can express it. */
   readonly value?: unknown;
-  /** The code and the message of the failure, and the system's number (negative) of its cause. */
+  /** The code and message of the failure, and the (negative) errno of its cause. */
   readonly code?: string;
   readonly message?: string;
   readonly errno?: number | null;
-  /** What the store logged meanwhile. */
+  /** The messages that the store logged during the step. */
   readonly logged: readonly string[];
 }
 
@@ -85,7 +86,7 @@ function becomeNobody(): void {
   process.setuid?.(65_534);
 }
 
-/** Says in a trace when it acknowledges: by writing the digest, in hex, to the null device. */
+/** Marks an acknowledgement in a trace, by writing the digest in hex to the null device. */
 async function put(bytes: Uint8Array): Promise<Committed> {
   const committed = await keep(store, bytes);
   writeSync(acknowledgements, digestOf(bytes).hex);

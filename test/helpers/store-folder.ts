@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
-/** A temporary folder for a disk store, looked at from outside: by its files, not by the store's own code. */
+/** A temporary folder of a disk store, examined by its files and not by the store's own code. */
 export class StoreFolder implements AsyncDisposable {
   readonly path: string;
   readonly #temporary: string | null;
@@ -21,7 +21,7 @@ export class StoreFolder implements AsyncDisposable {
     return new StoreFolder(join(temporary, "data"), temporary);
   }
 
-  /** The folder as a process sees it that has mounts of its own. Linux only. */
+  /** The folder as seen by a process in another mount namespace. Linux only. */
   seenBy({ pid }: { readonly pid: number }): StoreFolder {
     return new StoreFolder(join("/proc", String(pid), "root", this.path), null);
   }
@@ -53,9 +53,9 @@ export class StoreFolder implements AsyncDisposable {
   }
 
   /**
-   * Content that is to be the first in its folder.
+   * Content whose blob is the first in its fan-out folder.
    *
-   * @param make gives some of its own each time
+   * @param make returns new content at each call
    */
   firstInFolder(make: () => Buffer): Buffer {
     for (;;) {
@@ -64,22 +64,22 @@ export class StoreFolder implements AsyncDisposable {
     }
   }
 
-  /** Paths of all files that are being staged, or were left staged. */
+  /** The paths of all staging files. */
   async staged(): Promise<string[]> {
     return filesIn(join(this.path, "staging"));
   }
 
-  /** The folder of an upload that can be resumed. */
+  /** The folder of a resumable upload. */
   upload(hex: string): string {
     return join(this.path, "uploads", hex);
   }
 
-  /** Names of files in an upload's folder; `null` where there is no such folder. */
+  /** The names of files in an upload's folder; `null` if there is no such folder. */
   async uploadFiles(hex: string): Promise<string[] | null> {
     return existsSync(this.upload(hex)) ? readdir(this.upload(hex)) : null;
   }
 
-  /** Paths of uploads that were left half made or half removed, and of requests for uploads that were left. */
+  /** The paths of incompletely created or removed uploads, and of leftover takeover requests. */
   async uploadLeftovers(): Promise<string[]> {
     const uploads = join(this.path, "uploads");
     const names = existsSync(uploads) ? await readdir(uploads) : [];
@@ -92,7 +92,7 @@ export class StoreFolder implements AsyncDisposable {
     return join(this.path, "documents", name);
   }
 
-  /** Paths of everything in `documents/` that is neither a document's state nor the one text that counts. */
+  /** The paths of everything in `documents/` except each document's state and its current text. */
   async documentLeftovers(): Promise<string[]> {
     const files = await filesIn(join(this.path, "documents"));
     const current = files
@@ -109,15 +109,15 @@ export class StoreFolder implements AsyncDisposable {
     return (await readdir(staging)).map((name) => join(staging, name));
   }
 
-  /** Paths of the files that the one server on this folder will stage next, as far as `count` uploads. */
+  /** The paths of the next `count` staging files of the only server on this folder. */
   async nextStaged(count: number): Promise<string[]> {
     const [instance = "", ...others] = await this.instances();
     assert.deepEqual(others, [], "one server only");
-    // the first was the store's trial of the folder at its start
+    // the store used the first one to test the folder at its start
     return Array.from({ length: count }, (_, index) => join(instance, String(index + 2)));
   }
 
-  /** The digests, in hex, of all that can be read. Asserts that each file is whole: its name is its SHA-256. */
+  /** The digests in hex of all blobs. Asserts that each one is intact: its name is its SHA-256. */
   async wholeBlobs(): Promise<Set<string>> {
     const digests = new Set<string>();
     for (const path of await filesIn(this.blobs)) {

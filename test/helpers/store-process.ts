@@ -7,28 +7,28 @@ import type { Step, StepResult } from "./store-child.ts";
 
 const CHILD = fileURLToPath(new URL("store-child.ts", import.meta.url));
 
-/** A command that mounts an empty tmpfs of `size` (`2m`) on a folder, for the process behind it and no other. */
+/** A command that mounts an empty tmpfs of `size` (`2m`) on a folder, for the process that it starts only. */
 export function onTmpfs(folder: string, size: string): readonly string[] {
   return privately(`mount -t tmpfs -o size=${size} tmpfs "$1"`, folder);
 }
 
-/** A command that makes a folder read-only, for the process behind it and no other. */
+/** A command that makes a folder read-only, for the process that it starts only. */
 export function readOnly(folder: string): readonly string[] {
   return privately(`mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, folder);
 }
 
-/** In a mount namespace of its own: nothing has to be unmounted, however the process ends. */
+/** In a separate mount namespace: nothing has to be unmounted, however the process ends. */
 function privately(mount: string, folder: string): readonly string[] {
   return ["unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", folder];
 }
 
-/** How a store process is started. */
+/** Options of a store process. */
 export interface StoreProcessOptions {
-  /** A command to start it with, such as {@link onTmpfs}. */
+  /** A command that starts it, such as {@link onTmpfs}. */
   readonly under?: readonly string[];
-  /** Threads for file work. With one, the calls of a trace come one after another and can be counted. @default 4 */
+  /** Threads for file work. With one, the calls in a trace are sequential and can be counted. @default 4 */
   readonly threads?: number;
-  /** Milliseconds by which the clock of the process is ahead. @default 0 */
+  /** How far the clock of the process is ahead, in milliseconds. @default 0 */
   readonly clockAhead?: number;
 }
 
@@ -42,7 +42,7 @@ function clockModule(ahead: number): string {
   return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
-/** A process with a disk store, told step by step what to do. Disposing kills it. */
+/** A process with a disk store that executes steps one by one. Disposing kills it. */
 export class StoreProcess implements AsyncDisposable {
   readonly pid: number;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
@@ -66,13 +66,13 @@ export class StoreProcess implements AsyncDisposable {
     return started;
   }
 
-  /** Has one step done. */
+  /** Executes one step. */
   async run(step: Step): Promise<StepResult> {
     this.#child.stdin.write(`${JSON.stringify(step)}\n`);
     return JSON.parse(await this.#answer()) as StepResult;
   }
 
-  /** Stops the process in its tracks, until it is told to go on. */
+  /** Suspends the process (SIGSTOP) until it is resumed. */
   stop(): void {
     this.#child.kill("SIGSTOP");
   }

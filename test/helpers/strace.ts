@@ -6,28 +6,28 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { parseTrace, type TracedCall } from "./trace.ts";
 
-/** The system calls by which a store writes, and a server answers. */
+/** The system calls with which a store writes and a server responds. */
 export const WRITING_CALLS: readonly string[] = (
   "openat mkdir mkdirat write writev pwrite64 pwritev fsync fdatasync sync_file_range " +
   "rename renameat renameat2 link linkat unlink unlinkat sendto sendmsg"
 ).split(" ");
 
-/** What to trace. */
+/** Options of a trace. */
 export interface StraceOptions {
   /** @default WRITING_CALLS */
   readonly calls?: readonly string[];
-  /** Only calls on these paths; they need not be there yet. Without it, on all. */
+  /** Traces only calls on these paths, which need not exist yet. @default all paths */
   readonly paths?: readonly string[];
-  /** Only the thread that runs JavaScript and answers, not those that work on files. @default false */
+  /** Whether to trace only the main thread, not those that work on files. @default false */
   readonly mainThreadOnly?: boolean;
   /**
-   * What to do to the calls traced, as in strace(1): `fsync:error=EIO:when=1`, `link:signal=SIGKILL`. Counts are kept for
-   * each thread and start with the tracing.
+   * Faults for the traced calls, as in strace(1): `fsync:error=EIO:when=1`, `link:signal=SIGKILL`.
+   * strace counts the calls of each thread separately, from the start of the trace.
    */
   readonly inject?: readonly string[];
 }
 
-/** strace on a running process and all its threads. Disposing ends the tracing; the process goes on. */
+/** strace on a running process and all its threads. Disposing ends the trace; the process continues. */
 export class Strace implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #folder: string;
@@ -63,7 +63,7 @@ export class Strace implements AsyncDisposable {
     }
   }
 
-  /** Ends the tracing and gives all that was traced. Where the process is being killed, wait for its end before. */
+  /** Ends the trace and returns its calls. If the process is being killed, wait for its end first. */
   async calls(): Promise<TracedCall[]> {
     await this.#end();
     return parseTrace(await readFile(join(this.#folder, "trace"), "utf8"));
@@ -78,7 +78,7 @@ export class Strace implements AsyncDisposable {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, "exit");
     this.#child.kill("SIGINT");
-    // it hangs when it is told to let go of threads while they die; the kernel lets go of them
+    // strace hangs if it detaches from threads that are dying; the kernel detaches it from those
     const force = setTimeout(() => this.#child.kill("SIGKILL"), 5000);
     await ended;
     clearTimeout(force);

@@ -7,14 +7,14 @@ import { stripVTControlCharacters } from "node:util";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
-/** How a test wants its terminal. */
+/** Options of a terminal. */
 export interface TerminalOptions {
-  /** Nothing of the test's own environment reaches the command but this and `PATH`. */
+  /** The environment of the command, in addition to the test's `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
   readonly columns?: number;
 }
 
-/** `fixity <args>` on a pseudo-terminal of its own, which `script` (util-linux) makes. Disposing kills it. */
+/** `fixity <args>` on a pseudo-terminal, which `script` (util-linux) creates. Disposing kills it. */
 export class Terminal implements AsyncDisposable {
   /** Resolves with the exit code. */
   readonly ended: Promise<number | null>;
@@ -33,17 +33,17 @@ export class Terminal implements AsyncDisposable {
     this.ended = this.#end();
   }
 
-  /** All that was written to the terminal, with what moves its cursor. */
+  /** Everything written to the terminal, control sequences included. */
   get raw(): string {
     return this.#shown;
   }
 
-  /** The same without. */
+  /** Everything written to the terminal, without control sequences. */
   get text(): string {
     return stripVTControlCharacters(this.#shown).replaceAll("\r", "");
   }
 
-  /** Resolves when the terminal has shown something like this; rejects where the command ends without. */
+  /** Resolves when the output of the terminal matches. Rejects if the command ends before. */
   async shows(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.text)) {
       const event = await Promise.race([once(this.#child.stdout, "data"), this.ended]);

@@ -1,28 +1,28 @@
 /** A system call in a trace. */
 export interface TracedCall {
-  /** `0` where only one is traced. */
+  /** The thread id; `0` if only one thread is traced. */
   readonly thread: number;
   readonly name: string;
   /** The arguments as strace writes them, with `-yy`: `24</data/staging/1>, "hello", 5`. */
   readonly args: string;
-  /** What it returned; negative where it failed, `null` where the process or the tracing ended before it did. */
+  /** The return value: negative for a failure, `null` if the process or the trace ended before the call. */
   readonly result: number | null;
-  /** Such as `EIO`. */
+  /** The error code, such as `EIO`. */
   readonly error: string | null;
-  /** Made by strace instead of the kernel. */
+  /** Whether strace injected the result. */
   readonly injected: boolean;
   /** Lines of the trace. A call that ended before another one began happened before it. */
   readonly began: number;
   readonly ended: number;
 }
 
-// where one thread alone is traced there is no number
+// if only one thread is traced, lines have no thread id
 const LINE = /^(?:(\d+) +)?(.*)$/;
 const WHOLE = /^(\w+)\((.*)\) += (-?\d+|\?)(.*)$/s;
 const BEGINNING = /^(\w+)\((.*?)(?:, )? *<(?:unfinished|detached) \.\.\.>\)?(?: += \?)?$/s;
 const REST = /^<\.\.\. (\w+) resumed>(.*)$/s;
 
-/** Reads what strace has written; signals and ends of threads are passed over. */
+/** Parses the output of strace. Signals and ends of threads are ignored. */
 export function parseTrace(text: string): TracedCall[] {
   const calls: TracedCall[] = [];
   const open = new Map<number, { readonly text: string; readonly began: number }>();
@@ -48,12 +48,12 @@ export function parseTrace(text: string): TracedCall[] {
   return calls.sort((a, b) => a.began - b.began);
 }
 
-/** The path that a call is made on: of its descriptor where it has one, else the first that it names. */
+/** The path of a call: that of its descriptor if it has one, otherwise the first in its arguments. */
 export function pathOf({ args }: TracedCall): string | null {
   return (/^\d+<([^>]*)>/.exec(args) ?? /"([^"]*)"/.exec(args))?.[1] ?? null;
 }
 
-/** Where a `link` or `rename` leads to. */
+/** The target of a `link` or `rename`. */
 export function targetOf({ args }: TracedCall): string | null {
   return [...args.matchAll(/"([^"]*)"/g)][1]?.[1] ?? null;
 }

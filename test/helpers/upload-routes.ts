@@ -7,21 +7,21 @@ import { fileHead, formOf, sha256 } from "./service.ts";
 export const ROUTES = ["form", "page form", "raw", "chunked", "put", "put after 100"] as const;
 export type Route = (typeof ROUTES)[number];
 
-/** What a client was told. */
+/** The result of an upload as the client received it. */
 export interface Told {
   readonly status: number;
-  /** The link's path where the upload was acknowledged (201, 200, or 303 to a page's form), else `null`. */
+  /** The link's path if the upload was acknowledged (201, 200, or 303 for a page's form), else `null`. */
   readonly link: string | null;
-  /** The problem's code where it was not. */
+  /** The problem's code if it was not. */
   readonly code: string | null;
 }
 
-/** Uploads over a connection of its own. Rejects when that breaks before the whole answer is there. */
+/** Uploads over a new connection. Rejects if it breaks before the whole response has arrived. */
 export async function uploadBy(route: Route, port: number, content: Buffer): Promise<Told> {
   const { body, chunked, ...options } = requestOf(route, content);
   const outgoing = request({ host: "127.0.0.1", port, agent: false, ...options });
   const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
-  // with an Expect the server is asked first, and may answer for good
+  // with an Expect, the server may send a final response before the content
   if (options.headers?.["expect"] === undefined) send();
   else outgoing.once("continue", send);
   function send(): void {
@@ -30,7 +30,7 @@ export async function uploadBy(route: Route, port: number, content: Buffer): Pro
     outgoing.end();
   }
   const [response] = await answered;
-  // what becomes of the rest that is being sent does not matter once there is an answer
+  // after the response, a failure to send the rest does not matter
   outgoing.on("error", () => null);
   return toldBy(response);
 }

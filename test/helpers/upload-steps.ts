@@ -4,20 +4,20 @@ import type { HeldUpload } from "../../src/core/upload-store.ts";
 import { content, digestOf } from "../../src/stores/contract/tools.ts";
 import { bring, savedBytes, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 
-/** What a store process can be told to do with the upload `id` (hex). */
+/** The steps that a store process executes on the upload `id` (hex). */
 export type UploadStep = { readonly do: "upload"; readonly id: string } & (
   | { readonly call: "create"; readonly record: string }
   | { readonly call: "save"; readonly record: string }
   | { readonly call: "conclude"; readonly record: string }
-  /** With `polite`, it saves under this record and lets go when it is asked to. */
+  /** With `polite`, it saves under this record and releases the upload when another process asks for it. */
   | { readonly call: "hold"; readonly polite?: string }
   | { readonly call: "read" }
   | { readonly call: "remove" }
   | { readonly call: "release" }
-  /** Bytes `from` to `to` of some content. */
+  /** Appends bytes `from` to `to` of a content. */
   | { readonly call: "write"; readonly of: Content; readonly from: number; readonly to: number }
   | { readonly call: "commit"; readonly of: Content }
-  /** Whether the saved bytes are the first ones of some content. */
+  /** Checks whether the saved bytes are the first ones of a content. */
   | { readonly call: "has"; readonly of: Content }
 );
 
@@ -26,13 +26,13 @@ export interface Content {
   readonly seed: number;
 }
 
-/** Does upload steps in a store process, and holds uploads from one to the next. */
+/** Executes upload steps in a store process, and holds uploads between steps. */
 export class UploadSteps {
   readonly #store: BlobStore;
   readonly #acknowledge: (what: string) => void;
   readonly #held = new Map<string, HeldUpload>();
 
-  /** @param acknowledge called when what a call promises is promised */
+  /** @param acknowledge called when a call has promised that bytes are durable */
   constructor(store: BlobStore, acknowledge: (what: string) => void) {
     this.#store = store;
     this.#acknowledge = acknowledge;

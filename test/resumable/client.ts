@@ -1,21 +1,21 @@
-/** Requests as a test means them, on a bare connection: one for each, so that interim answers are seen. */
+/** Requests with exact header fields, each on its own connection, so that interim responses are seen. */
 import assert from "node:assert/strict";
 import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
 
-/** What a request says. */
+/** The fields and content of a request. */
 export interface Sent {
   readonly fields?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
-  /** Without it, the length of `body`. `null` for no length and no body at all. */
+  /** The announced length; `null` for a request without content. @default the length of `body` */
   readonly length?: number | null;
 }
 
-/** A final answer, with those that came before it. */
+/** A final response, with the interim ones before it. */
 export interface Heard extends RawAnswer {
   readonly interim: readonly RawAnswer[];
 }
 
-/** Sends one request and reads its answers. */
+/** Sends one request and reads its responses. */
 export async function ask(port: number, method: string, target: string, sent: Sent = {}): Promise<Heard> {
   await using client = await RawClient.open(port);
   await begin(client, method, target, sent);
@@ -23,7 +23,7 @@ export async function ask(port: number, method: string, target: string, sent: Se
   return answer;
 }
 
-/** Sends a request's header section, and as much of the body as there is. */
+/** Sends a request's header section, and `body` if there is one. */
 export async function begin(client: RawClient, method: string, target: string, sent: Sent = {}): Promise<void> {
   const { fields = {}, body = "", length = Buffer.byteLength(body) } = sent;
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -33,7 +33,7 @@ export async function begin(client: RawClient, method: string, target: string, s
   if (body.length > 0) await client.send(body);
 }
 
-/** Reads answers up to the final one. */
+/** Reads responses up to the final one. */
 export async function finalAnswer(client: RawClient, method = "POST"): Promise<Heard> {
   const interim: RawAnswer[] = [];
   for (;;) {
@@ -43,12 +43,12 @@ export async function finalAnswer(client: RawClient, method = "POST"): Promise<H
   }
 }
 
-/** A field that has to be there. */
+/** A required field of a response. */
 export function field({ fields, status, body }: RawAnswer, name: string): string {
   return fields.get(name) ?? assert.fail(`${status} without ${name}: ${body.toString()}`);
 }
 
-/** The members of a JSON answer. */
+/** The members of a JSON response. */
 export function json({ body }: RawAnswer): Record<string, unknown> {
   return JSON.parse(body.toString()) as Record<string, unknown>;
 }

@@ -113,7 +113,7 @@ export function doctorSuite(gateway: Gateway): void {
       await using proxy = await FaultProxy.start(gateway.endpoint);
       proxy.strike({ operation: "PutObject", fault: "delay", times: Infinity });
       await using command = new Command(["doctor"], { env: envOf(place, proxy.endpoint) });
-      await command.says(/Small files/);
+      await command.prints(/Small files/);
       command.signal("SIGINT");
       const { code, out, err } = await command.ended;
       assert.equal(code, 130);
@@ -126,7 +126,7 @@ export function doctorSuite(gateway: Gateway): void {
     test("a closed output ends it early, too", async () => {
       await using place = new S3Place(gateway);
       await using command = new Command(["doctor"], { env: envOf(place) });
-      await command.says(/Small files/);
+      await command.prints(/Small files/);
       command.stopReading();
       assert.equal((await command.ended).code, 141);
       assert.deepEqual([await place.objects(), await place.uploads()], [[], []]);

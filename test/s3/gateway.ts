@@ -16,21 +16,21 @@ const SCRIPT = fileURLToPath(new URL("../../scripts/ceph-s3.sh", import.meta.url
 
 const run = promisify(execFile);
 
-/** How to speak with the server, as options of a store. */
+/** The server, as options of a store. */
 export interface Gateway {
   readonly endpoint: string;
   readonly region: string;
   readonly bucket: string;
   readonly accessKey: string;
   readonly secretKey: string;
-  /** Makes the server's own garbage collection run to its end; `null` where it is not ours to command. */
+  /** Runs the server's own garbage collection; `null` if the tests do not control the server. */
   readonly collectGarbage: (() => Promise<void>) | null;
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Why the tests with a server have to be skipped, or `null`. In CI they are not: there Ceph is installed where it is
- * missing, and what does not start fails the run.
+ * Why the tests with a server must be skipped, or `null`. In CI they are never skipped: Ceph is
+ * installed if it is missing, and a server that does not start fails the run.
  */
 export function whyNoGateway(): string | null {
   if (process.env["TEST_S3_ENDPOINT"] !== undefined || process.env["CI"] === "true") return null;
@@ -40,7 +40,7 @@ export function whyNoGateway(): string | null {
   return isInstalled ? null : "needs a server: TEST_S3_… variables, or Ceph's packages (scripts/ceph-s3.sh)";
 }
 
-/** Takes the server that is named, or starts one. */
+/** Uses the server that the environment names, or starts one. */
 export async function startGateway(): Promise<Gateway> {
   if (process.env["TEST_S3_ENDPOINT"] !== undefined) {
     return { ...settingsFrom(process.env), collectGarbage: null, stop: async () => undefined };
@@ -49,7 +49,7 @@ export async function startGateway(): Promise<Gateway> {
   const folder = join(parent, "ceph");
   const env = { ...process.env, CEPH_S3_PORT: String(await freePorts()) };
   const { stdout } = await run(SCRIPT, ["start", folder], { env }).catch(async (error: unknown) => {
-    // unless it holds the logs that tell why
+    // unless it contains the logs that explain a failure
     await rmdir(parent).catch(() => null);
     throw error;
   });
@@ -77,7 +77,7 @@ function settingsFrom(env: Readonly<Record<string, string | undefined>>): Omit<G
   };
 }
 
-/** How `fixity` is told to store in the server's bucket. */
+/** The settings of `fixity` for the server's bucket. */
 export function bucketSettings(gateway: Gateway): Record<string, string> {
   return {
     UPLOAD_BUCKET_NAME: gateway.bucket,
@@ -88,7 +88,7 @@ export function bucketSettings(gateway: Gateway): Record<string, string> {
   };
 }
 
-/** The first of fifty ports, below those that the system gives out, of which the gateway's own are free. */
+/** The first of fifty free ports for the gateway, below the range of ephemeral ports. */
 async function freePorts(): Promise<number> {
   for (let tries = 0; tries < 50; tries += 1) {
     const first = 20_000 + Math.floor(Math.random() * 200) * 50;
@@ -108,8 +108,8 @@ async function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * Runs suites on a real gateway, which is started for this test file and stopped after it. Without one, and outside CI,
- * one skipped test says why.
+ * Runs suites on a real gateway, which is started for this test file and stopped after it. Without a
+ * gateway and outside CI, one skipped test states why.
  */
 export async function onGateway(name: string, suites: readonly ((gateway: Gateway) => void)[]): Promise<void> {
   const missing = whyNoGateway();

@@ -1,4 +1,4 @@
-/** An empty place in the server's bucket: a key prefix of its own, and what to look at in it behind the store's back. */
+/** An empty key prefix in the server's bucket, and access to its objects that bypasses the store. */
 import { randomBytes } from "node:crypto";
 import type { BlobStore } from "../../src/core/store.ts";
 import { S3Client } from "../../src/stores/s3/api/client.ts";
@@ -20,16 +20,16 @@ import type { Gateway } from "./gateway.ts";
 
 const MIB = 1024 * 1024;
 
-/** Options that a store's user cannot set. */
+/** Options of an S3 store that are not public. */
 export type InnerOptions = Partial<Pick<ResolvedS3Options, "abandonedAfter" | "idleLimit" | "copyLimits" | "memory">>;
 
-/** A key prefix of its own in the bucket. */
+/** An unused key prefix in the bucket. */
 export class S3Place implements AsyncDisposable {
   readonly gateway: Gateway;
   readonly layout: Layout;
-  /** Speaks with the server directly. */
+  /** A client of the server that bypasses the store. */
   readonly client: S3Client;
-  /** Of all keys in it, without the slash. */
+  /** The prefix of all keys, without the slash. */
   readonly prefix: string = `test-${randomBytes(8).toString("hex")}`;
 
   constructor(gateway: Gateway) {
@@ -39,7 +39,7 @@ export class S3Place implements AsyncDisposable {
     this.client = new S3Client(options);
   }
 
-  /** Opens a store over the place. Parts are as small as may be, so that small blobs take all ways. */
+  /** Opens a store on the place. Parts have the smallest size, so that small blobs take all routes. */
   store(options: Partial<S3StoreOptions> = {}, inner: InnerOptions = {}): BlobStore {
     return new S3Store({ ...this.options(options), ...inner });
   }
@@ -66,7 +66,7 @@ export class S3Place implements AsyncDisposable {
     return found;
   }
 
-  /** How many half-written uploads there are, in whatever form, besides those that can be resumed. */
+  /** The number of incomplete uploads in any form, except for resumable ones. */
   async leftovers(): Promise<number> {
     const { client, layout } = this;
     const records = new Records(client, layout, new Conditions(client, layout, () => null));
@@ -82,7 +82,7 @@ export class S3Place implements AsyncDisposable {
     return objects.length + uploads.length;
   }
 
-  /** Stores bytes under a key, whatever they are. */
+  /** Stores any bytes under a key. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
     const payload = payloadOf(bytes);
     await putObject(this.client, key, payload, { contentType: "application/octet-stream", ifAbsent: false });
@@ -93,12 +93,12 @@ export class S3Place implements AsyncDisposable {
     await deleteObject(this.client, key);
   }
 
-  /** Leaves a multipart upload behind, as a process does that dies in the middle of it. */
+  /** Leaves a multipart upload behind, as a process that dies during an upload does. */
   async abandon(key: string = this.layout.newStaging()): Promise<void> {
     await this.beginUpload(key, [Buffer.alloc(1000)]);
   }
 
-  /** Begins a multipart upload that no store knows of. */
+  /** Begins a multipart upload that no store knows. */
   async beginUpload(key: string, parts: readonly Uint8Array[]): Promise<void> {
     const upload = await createMultipartUpload(this.client, key, { contentType: "application/octet-stream" });
     for (const [index, bytes] of parts.entries()) {

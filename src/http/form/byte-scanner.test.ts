@@ -22,8 +22,8 @@ for (const delimiter of [delimiterOf("-a"), delimiterOf("--"), HEAD_END]) {
     const text = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(""));
     await fc.assert(
       fc.asyncProperty(text, fc.array(fc.nat(40)), async (text, places) => {
-        const borders = places.filter((place) => place <= text.length).toSorted((a, b) => a - b);
-        const scanner = new ByteScanner(inChunks(Buffer.from(text), borders));
+        const chunkEnds = places.filter((place) => place <= text.length).toSorted((a, b) => a - b);
+        const scanner = new ByteScanner(inChunks(Buffer.from(text), chunkEnds));
         const found = await split(scanner, delimiter);
         const wanted = text.split(delimiter.toString());
         assert.deepEqual(found.slice(0, -1), wanted.slice(0, -1));
@@ -59,15 +59,15 @@ test("an implied line break is part of a delimiter and is never returned", async
     ["-.", ["-."]],
     ["\r\n--b.", ["", "."]],
   ] as const) {
-    for (const borders of [[], [1], [2], [1, 2, 3]]) {
+    for (const chunkEnds of [[], [1], [2], [1, 2, 3]]) {
       const scanner = new ByteScanner(
         inChunks(
           Buffer.from(text),
-          borders.filter((border) => border < text.length),
+          chunkEnds.filter((end) => end < text.length),
         ),
       );
       scanner.imply(2);
-      assert.deepEqual(await split(scanner, delimiter), pieces, `${JSON.stringify(text)} at ${borders.join()}`);
+      assert.deepEqual(await split(scanner, delimiter), pieces, `${JSON.stringify(text)} at ${chunkEnds.join()}`);
     }
   }
 });

@@ -32,23 +32,23 @@ for (const [name, parts] of Object.entries(FORMS)) {
   const bytes = formOf(BOUNDARY, parts);
 
   test(`a form ${name} is parsed alike wherever a chunk ends`, async () => {
-    for (let border = 0; border <= bytes.length; border += 1) {
-      assert.deepEqual(await readForm(inChunks(bytes, [border]), BOUNDARY), parts, `border at ${border}`);
+    for (let end = 0; end <= bytes.length; end += 1) {
+      assert.deepEqual(await readForm(inChunks(bytes, [end]), BOUNDARY), parts, `end at ${end}`);
     }
   });
 
   test(`a form ${name} is parsed alike in chunks of any size`, async () => {
     for (let size = 1; size < 50; size += 1) {
-      const borders = Array.from({ length: Math.floor(bytes.length / size) }, (_, index) => (index + 1) * size);
-      assert.deepEqual(await readForm(inChunks(bytes, borders), BOUNDARY), parts, `chunks of ${size}`);
+      const chunkEnds = Array.from({ length: Math.floor(bytes.length / size) }, (_, index) => (index + 1) * size);
+      assert.deepEqual(await readForm(inChunks(bytes, chunkEnds), BOUNDARY), parts, `chunks of ${size}`);
     }
   });
 
   test(`a form ${name} truncated anywhere is malformed, and its last part never ends`, async () => {
     // the line break behind the closing boundary may be missing
     for (let length = 0; length < bytes.length - 2; length += 1) {
-      for (const borders of [[], Array.from({ length }, (_, index) => index)]) {
-        const { whole, failure } = await readCut(bytes.subarray(0, length), borders);
+      for (const chunkEnds of [[], Array.from({ length }, (_, index) => index)]) {
+        const { whole, failure } = await readCut(bytes.subarray(0, length), chunkEnds);
         assert.ok(failure instanceof FixityError, `cut at ${length}`);
         assert.equal(failure.code, "malformed-form", `cut at ${length}`);
         assert.deepEqual(whole, partsBefore(length, parts), `cut at ${length}`);
@@ -65,8 +65,8 @@ test("any form is parsed as it was sent, however it is split into chunks", async
   await fc.assert(
     fc.asyncProperty(form, fc.array(fc.nat(2000)), async ([boundary, parts], places) => {
       const bytes = formOf(boundary, parts);
-      const borders = places.filter((place) => place < bytes.length).toSorted((a, b) => a - b);
-      assert.deepEqual(await readForm(inChunks(bytes, borders), boundary), parts);
+      const chunkEnds = places.filter((place) => place < bytes.length).toSorted((a, b) => a - b);
+      assert.deepEqual(await readForm(inChunks(bytes, chunkEnds), boundary), parts);
     }),
     { numRuns: 500 },
   );
@@ -127,9 +127,9 @@ function partOf(boundary: string): fc.Arbitrary<SentPart> {
 /** Reads a form that is cut off: the parts that were whole, and how it ended. */
 async function readCut(
   bytes: Buffer,
-  borders: readonly number[],
+  chunkEnds: readonly number[],
 ): Promise<{ readonly whole: readonly string[]; readonly failure: unknown }> {
-  const form = new FormReader(inChunks(bytes, borders), BOUNDARY);
+  const form = new FormReader(inChunks(bytes, chunkEnds), BOUNDARY);
   const whole: string[] = [];
   try {
     for (let part = await form.next(); part !== null; part = await form.next()) {

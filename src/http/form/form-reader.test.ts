@@ -100,8 +100,8 @@ test("a field is decoded in the charset it declares, otherwise in that of _chars
 test("the unread rest of a part is skipped", async () => {
   const large = part("upload", Buffer.alloc(300_000, `\r\n--${BOUNDARY.slice(1)}`), { fileName: "a" });
   const bytes = formOf(BOUNDARY, [large, large, NOTE]);
-  const borders = Array.from({ length: 9 }, (_, index) => (index + 1) * 65_536);
-  const form = new FormReader(inChunks(bytes, borders), BOUNDARY);
+  const chunkEnds = Array.from({ length: 9 }, (_, index) => (index + 1) * 65_536);
+  const form = new FormReader(inChunks(bytes, chunkEnds), BOUNDARY);
   await form.next();
   let seen = 0;
   for await (const slice of (await nextOf(form)).body) {
@@ -116,8 +116,8 @@ test("the unread rest of a part is skipped", async () => {
 test("isEmpty() works before the body is read, wherever chunks end", async () => {
   const parts = [part("a", "", { fileName: "a" }), part("b", "bytes", { fileName: "b" }), part("c", "")];
   const bytes = formOf(BOUNDARY, parts);
-  for (let border = 0; border < bytes.length; border += 1) {
-    const form = new FormReader(inChunks(bytes, [border]), BOUNDARY);
+  for (let end = 0; end < bytes.length; end += 1) {
+    const form = new FormReader(inChunks(bytes, [end]), BOUNDARY);
     const found: unknown[] = [];
     for (let next = await form.next(); next !== null; next = await form.next()) {
       const isEmpty = await next.isEmpty();
@@ -252,10 +252,10 @@ test("fieldSize: a field over the limit is refused even if it is not read", asyn
 test("headSize: a header section is limited, in one chunk or in several", async () => {
   const bytes = formOf(BOUNDARY, [FILE]);
   const size = bytes.indexOf("\r\n\r\n") - `--${BOUNDARY}`.length;
-  for (const borders of [[], [20, 40, 60]]) {
-    assert.deepEqual(await readForm(inChunks(bytes, borders), BOUNDARY, { headSize: size }), [FILE]);
+  for (const chunkEnds of [[], [20, 40, 60]]) {
+    assert.deepEqual(await readForm(inChunks(bytes, chunkEnds), BOUNDARY, { headSize: size }), [FILE]);
     await assert.rejects(
-      readForm(inChunks(bytes, borders), BOUNDARY, { headSize: size - 1 }),
+      readForm(inChunks(bytes, chunkEnds), BOUNDARY, { headSize: size - 1 }),
       fails("form-limit-exceeded", { limit: size - 1 }),
     );
   }
