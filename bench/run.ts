@@ -10,7 +10,7 @@ import { resumeDisk, resumeMemory, resumeS3 } from "./resume.ts";
 import { resumeKill } from "./resume-kill.ts";
 import { ROUNDS, rounds } from "./rounds.ts";
 import { s3Cpu, s3Large, s3Memory, s3Small } from "./s3.ts";
-import { smallDownloads } from "./small-downloads.ts";
+import { smallDownloads, smallDownloadsMemory } from "./small-downloads.ts";
 import { startTimes } from "./start.ts";
 
 const GIB = 1024 ** 3;
@@ -116,6 +116,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   memory,
   download: downloads,
   "get-small": async (build) => smallDownloads(build, DISK),
+  "get-memory": async (build) => smallDownloadsMemory(build, DISK),
   start,
   cache: caches,
   put: async (build) => putFolder(build, DISK),

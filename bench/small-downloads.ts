@@ -7,8 +7,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Build } from "./build.ts";
-import type { Contender, Start } from "./contender.ts";
+import { Contender, type Start } from "./contender.ts";
 import { report } from "./figures.ts";
+import { uploadSmall } from "./load.ts";
 import { rounds } from "./rounds.ts";
 
 const KIB = 1024;
@@ -32,6 +33,16 @@ interface StoredFile {
   readonly bytes: Buffer;
 }
 
+/** A load of downloads. */
+interface DownloadLoad {
+  /** Downloads in all. */
+  readonly count: number;
+  /** @default 32 */
+  readonly connections?: number;
+  /** The entity tag that each path's request names in `If-None-Match`. @default none */
+  readonly tags?: readonly string[];
+}
+
 export async function smallDownloads(build: Build, parent: string): Promise<void> {
   for (const size of [4 * KIB, 100 * KIB]) {
     const count = size > 50 * KIB ? 6000 : 20_000;
@@ -43,9 +54,9 @@ export async function smallDownloads(build: Build, parent: string): Promise<void
         await prepare(contender, files);
         prepared.add(contender);
         // All files once, so that caches are filled and files are verified.
-        await downloadMany(contender.port, paths, paths.length);
+        await downloadMany(contender.port, paths, { count: paths.length });
       }
-      return await downloadMany(contender.port, paths, count);
+      return await downloadMany(contender.port, paths, { count });
     });
     report(`Downloads of ${size / KIB} KiB, ${CONNECTIONS} connections, warm`, "per second", series);
   }
@@ -60,7 +71,7 @@ async function cold(build: Build, parent: string): Promise<void> {
     const files = makeFiles(perRound, 4 * KIB);
     await prepare(contender, files);
     const paths = files.map(({ hex }) => `/uploads/${hex}`);
-    return await downloadMany(contender.port, paths, perRound);
+    return await downloadMany(contender.port, paths, { count: perRound });
   });
   report(`Downloads of 4 KiB, ${CONNECTIONS} connections, each file for the first time`, "per second", series);
 }
@@ -72,9 +83,37 @@ async function notModified(build: Build, parent: string): Promise<void> {
     if (!prepared.has(contender)) await prepare(contender, files);
     prepared.add(contender);
     const paths = files.map(({ hex }) => `/uploads/${hex}`);
-    return await downloadMany(contender.port, paths, 20_000, await etags(contender, paths));
+    return await downloadMany(contender.port, paths, { count: 20_000, tags: await etags(contender, paths) });
   });
   report(`304 to If-None-Match, ${CONNECTIONS} connections`, "per second", series);
+}
+
+/**
+ * Memory while a thousand connections ask for more than fits the cache, at random, for a while. It
+ * prints the peak after each tenth: it must stop growing.
+ */
+export async function smallDownloadsMemory(build: Build, parent: string): Promise<void> {
+  const files = makeFiles(1500, 100 * KIB);
+  const seconds = Number(process.env["BENCH_SECONDS"] ?? 600);
+  for (const start of [CACHED, UNCACHED]) {
+    await using contender = await Contender.start({ build, parent }, start);
+    await prepare(contender, files);
+    const paths = files.map(({ hex }) => `/uploads/${hex}`);
+    const peaks: string[] = [];
+    for (let tenth = 1; tenth <= 10; tenth += 1) {
+      const end = performance.now() + (seconds / 10) * 1000;
+      while (performance.now() < end) {
+        await downloadMany(contender.port, shuffled(paths), { count: 10_000, connections: 1000 });
+        await uploadSmall(contender.port, "/uploads", { size: 4 * KIB, connections: 32, count: 200 });
+      }
+      peaks.push(((await contender.usage()).peakMemory / KIB ** 2).toFixed(0));
+    }
+    console.log(`${start.name}: 1,000 connections, 150 MB of files, peak MiB after each tenth: ${peaks.join(" ")}`);
+  }
+}
+
+function shuffled(paths: readonly string[]): readonly string[] {
+  return paths.toSorted(() => Math.random() - 0.5);
 }
 
 function makeFiles(count: number, size: number): readonly StoredFile[] {
@@ -113,14 +152,13 @@ async function etags({ port }: Contender, paths: readonly string[]): Promise<rea
 async function downloadMany(
   port: number,
   paths: readonly string[],
-  count: number,
-  tags: readonly string[] = [],
+  { count, connections = CONNECTIONS, tags = [] }: DownloadLoad,
 ): Promise<number> {
   const requests = paths.map((path, index) => {
     const condition = tags[index] === undefined ? "" : `If-None-Match: ${tags[index]}\r\n`;
     return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n${condition}\r\n`);
   });
-  const sockets = await Promise.all(Array.from({ length: CONNECTIONS }, () => open(port)));
+  const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   let next = 0;
   const startedAt = performance.now();
   await Promise.all(

@@ -26,8 +26,8 @@ import { FixityError } from "./errors.ts";
  */
 export interface DocumentStore {
   /**
-   * Whether the store itself enforces conditions. False on file systems without hard links and in
-   * buckets that refuse or ignore conditions. May change from true to false when the store notices.
+   * Whether the store itself enforces conditions. False in buckets that refuse or ignore them. May
+   * change when the store notices.
    */
   readonly isConditional: boolean;
 
