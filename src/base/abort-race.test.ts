@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { abortRace, delay } from "./abort-race.ts";
+import { abortRace, delay, timeLimit } from "./abort-race.ts";
 
 test("abortRace settles as the work does, and leaves no listener", async () => {
   const { signal } = new AbortController();
@@ -34,4 +34,16 @@ test("delay waits, and ends early with the signal's reason", async () => {
   stop.abort(reason);
   await assert.rejects(waiting, (error) => error === reason);
   await assert.rejects(delay(1, stop.signal), (error) => error === reason);
+});
+
+test("a time limit ends the wait with null, and passes on results, failures and the signal's reason", async () => {
+  const never = new Promise<never>(() => {});
+  assert.equal(await timeLimit(never, 1), null);
+  assert.equal(await timeLimit(Promise.resolve(7), 60_000), 7);
+  const failure = new Error("failed");
+  await assert.rejects(timeLimit(Promise.reject(failure), 60_000), (error) => error === failure);
+  const stop = new AbortController();
+  const waiting = timeLimit(never, 60_000, stop.signal);
+  stop.abort(failure);
+  await assert.rejects(waiting, (error) => error === failure);
 });

@@ -18,6 +18,22 @@ export async function abortRace<T>(work: Promise<T>, signal: AbortSignal | undef
 }
 
 /**
+ * Waits for `work`, but no longer than `ms` milliseconds: then the result is `null`. `work` itself is
+ * not stopped.
+ *
+ * @throws the failure of `work`, or the reason of `signal`
+ */
+export async function timeLimit<T>(work: Promise<T>, ms: number, signal?: AbortSignal): Promise<T | null> {
+  const { promise: elapsed, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), ms);
+  try {
+    return await abortRace(Promise.race([work, elapsed]), signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
  * Waits `ms` milliseconds. Unlike `setTimeout` of `node:timers/promises`, it also runs in browsers,
  * and rejects with the signal's reason itself instead of an `AbortError` around it.
  *

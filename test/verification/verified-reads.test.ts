@@ -214,6 +214,17 @@ describe("a damaged blob", () => {
 });
 
 describe("an intact blob", () => {
+  test("is verified once in the background, however many ranges of it are read meanwhile", async () => {
+    await using place = await Place.make();
+    const { digest } = await place.put(8 * MIB + 1);
+    const { opened } = place.store;
+    await Promise.all(Array.from({ length: 20 }, () => read(place.fixity, digest, FIRST_BYTE)));
+    await place.fixity.claim(digest, { length: 8 * MIB + 1 });
+    await read(place.fixity, digest, FIRST_BYTE);
+    // The ranges, and one read of the whole by the range queue or by the claim.
+    assert.equal(place.store.opened, opened + 22);
+  });
+
   test("is read once for its verification, and then only for its readers", async () => {
     await using place = await Place.make();
     const { digest, bytes } = await place.put(3 * MIB);

@@ -28,7 +28,7 @@
  * A crash forgets what was verified and what was suspect, and keeps the marks.
  */
 import { hash } from "node:crypto";
-import { abortRace } from "../../base/abort-race.ts";
+import { abortRace, timeLimit } from "../../base/abort-race.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { SingleFlight } from "../../base/single-flight.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
@@ -64,9 +64,8 @@ const READ_ATTEMPTS_MAX = 3;
 /** Milliseconds that a claim waits for the verification of the blob that it names. */
 const CLAIM_WAIT_MS = 10_000;
 
-/** Verifications in the background: for claims, and after ranges of large blobs. */
-const CLAIM_CONCURRENCY = 2;
-const RANGE_CONCURRENCY = 1;
+/** Verifications in the background, for claims and after ranges of large blobs. */
+const BACKGROUND_CONCURRENCY = { claim: 2, range: 1 } as const;
 const BACKGROUND_QUEUE_MAX = 64;
 const BACKGROUND_BYTES_PER_SECOND = 128 * 1024 ** 2;
 
@@ -91,8 +90,11 @@ export class VerifiedReads {
   #commitsOfSuspects = 0;
   readonly #secondReads = new SingleFlight<void>();
   readonly #verifications = new SingleFlight<Reading | null>();
-  readonly #claims = new Semaphore(CLAIM_CONCURRENCY);
-  readonly #ranges = new Semaphore(RANGE_CONCURRENCY);
+  readonly #background = new SingleFlight<Reading | null>();
+  readonly #queues = {
+    claim: new Semaphore(BACKGROUND_CONCURRENCY.claim),
+    range: new Semaphore(BACKGROUND_CONCURRENCY.range),
+  };
 
   constructor(store: BlobStore, { mode, admissions, log }: VerifiedReadsOptions) {
     this.#store = store;
@@ -299,6 +301,7 @@ export class VerifiedReads {
   }
 
   async #judge(digest: Digest, stored: BlobStat): Promise<StoredVerdict> {
+    await this.#marks.refresh();
     if (this.#marks.of(digest, stored.identity) !== null) return "damaged";
     if (this.#mode === "never" || this.#isVerified(digest, stored.identity)) return "keep";
     if (this.#store.replacesCheaply === true) return "replace";
@@ -321,25 +324,30 @@ export class VerifiedReads {
 
   #verifyAfterRange(digest: Digest, identity: BlobIdentity | undefined): void {
     if (this.#store.isLocal !== true || this.#mode !== "daily" || this.#isVerified(digest, identity)) return;
-    if (this.#ranges.waiting >= BACKGROUND_QUEUE_MAX || this.#verifications.has(digest.hex)) return;
-    this.#inBackground(digest, this.#ranges).catch(() => null);
+    if (this.#queues.range.waiting >= BACKGROUND_QUEUE_MAX) return;
+    this.#inBackground(digest, "range").catch(() => null);
   }
 
   /** @returns `null` if it takes too long; it goes on nevertheless, for a later claim */
   async #verifyForClaim(digest: Digest, length: number, signal: AbortSignal | undefined): Promise<Reading | null> {
-    if (this.#claims.waiting >= BACKGROUND_QUEUE_MAX && !this.#verifications.has(digest.hex)) return null;
-    const verification = this.#inBackground(digest, this.#claims).catch(() => null);
+    const isQueued = this.#background.has(`claim ${digest.hex}`);
+    if (this.#queues.claim.waiting >= BACKGROUND_QUEUE_MAX && !isQueued) return null;
+    const verification = this.#inBackground(digest, "claim").catch(() => null);
     if (length / BACKGROUND_BYTES_PER_SECOND > CLAIM_WAIT_MS / 1000) return null;
-    using timeout = timer(CLAIM_WAIT_MS);
-    return await abortRace(Promise.race([verification, timeout.elapsed]), signal);
+    return await timeLimit(verification, CLAIM_WAIT_MS, signal);
   }
 
-  /** Verifies a blob at a bounded rate, when it is its turn. Closing the service ends it. */
-  async #inBackground(digest: Digest, semaphore: Semaphore): Promise<Reading | null> {
-    using admission = this.#admissions.admit("at-once");
-    const stopped = stoppedBy(admission);
-    using _ = await semaphore.acquire(1, stopped);
-    return await this.#verify(digest, stopped, BACKGROUND_BYTES_PER_SECOND);
+  /**
+   * Verifies a blob at a bounded rate, when it is its turn, once for all that ask meanwhile. Closing
+   * the service ends it.
+   */
+  #inBackground(digest: Digest, queue: "claim" | "range"): Promise<Reading | null> {
+    return this.#background.run(`${queue} ${digest.hex}`, async () => {
+      using admission = this.#admissions.admit("at-once");
+      const stopped = stoppedBy(admission);
+      using _ = await this.#queues[queue].acquire(1, stopped);
+      return await this.#verify(digest, stopped, BACKGROUND_BYTES_PER_SECOND);
+    });
   }
 
   /** Verifies a blob once for all callers that need it now. One that differs is suspect. */
@@ -365,13 +373,15 @@ export class VerifiedReads {
     return this.#secondReads.run(digest.hex, (abandoned) => this.#judgeSuspect(digest, abandoned), signal);
   }
 
-  async #judgeSuspect(digest: Digest, signal: AbortSignal): Promise<void> {
+  async #judgeSuspect(digest: Digest, abandoned: AbortSignal): Promise<void> {
+    using admission = this.#admissions.admit("at-once");
+    const signal = stoppedBy(admission, abandoned);
     let reading: Reading | null;
     let commits: number;
     do {
       commits = this.#commitsOfSuspects;
       reading = await this.#readWhole(digest, { signal, bypassCache: true });
-      // Without identities, what was read may have been replaced meanwhile.
+      // What was read may have been replaced meanwhile, which a store without identities hides.
     } while (commits !== this.#commitsOfSuspects && reading?.isIntact === false);
     if (reading?.isIntact === false) {
       const { damage } = reading;
@@ -390,10 +400,4 @@ export class VerifiedReads {
     if (reading?.isIntact === true) this.#remember(digest, reading.identity);
     return reading;
   }
-}
-
-function timer(ms: number): Disposable & { readonly elapsed: Promise<null> } {
-  const { promise: elapsed, resolve } = Promise.withResolvers<null>();
-  const timeout = setTimeout(() => resolve(null), ms);
-  return { elapsed, [Symbol.dispose]: () => clearTimeout(timeout) };
 }
