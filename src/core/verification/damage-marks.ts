@@ -152,12 +152,18 @@ export class DamageMarks {
   }
 }
 
-/** The error for a read of a damaged blob. */
-export function blobDamaged(cause?: unknown): FixityError {
+/** What was found instead of a blob's bytes, after its digest. */
+export function describeDamage({ found, size }: Damage): string {
+  if (found === null) return `cannot be read to its end (${size} bytes)`;
+  return `has ${size} bytes with the digest ${found.toString()}`;
+}
+
+/** The error for a read of a damaged blob. @param damage `null` if the blob is suspect so far */
+export function blobDamaged(damage: Damage | null): FixityError {
   return new FixityError(
     "blob-damaged",
     "The stored file is damaged: its bytes are not those that were uploaded. Upload the file again to repair it.",
-    cause === undefined ? {} : { cause },
+    damage === null ? {} : { cause: new Error(describeDamage(damage)) },
   );
 }
 

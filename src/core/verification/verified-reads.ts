@@ -24,7 +24,6 @@
  * marked for all instances. A mark names the copy that was seen, so an upload, which replaces the
  * copy, repairs the blob even if the process dies before it removes the mark.
  *
- * Memory is bounded: suspects and running verifications are as many as the reads that caused them.
  * A crash forgets what was verified and what was suspect, and keeps the marks.
  */
 import { hash } from "node:crypto";
@@ -38,10 +37,10 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import type { CommitOptions, StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
-import { blobDamaged, changesInTransit, DamageMarks } from "./damage-marks.ts";
+import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
 import { VerifiedBlobs } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
-import { describeDamage, readAll, readWhole, type Reading } from "./whole-reads.ts";
+import { readAll, readWhole, type Reading } from "./whole-reads.ts";
 
 /**
  * How often the bytes of a stored file are compared with its digest:
@@ -244,7 +243,7 @@ export class VerifiedReads {
   ): Promise<BlobReader | "suspect"> {
     const { size, span, identity } = reader;
     const damage = this.#marks.of(digest, identity);
-    if (damage !== null) throw blobDamaged(new Error(describeDamage(damage)));
+    if (damage !== null) throw blobDamaged(damage);
     if (this.#mode === "never" || reader.verifiedBytes !== undefined) return reader;
     if (!isRepeated && this.#isVerified(digest, identity)) return reader;
     const isWhole = span.end - span.start === size;
@@ -254,7 +253,7 @@ export class VerifiedReads {
         onIntact: () => this.#remember(digest, identity),
         onMismatch: () => {
           this.#suspect(digest);
-          return blobDamaged();
+          return blobDamaged(null);
         },
       });
     }
@@ -291,7 +290,7 @@ export class VerifiedReads {
       const stat = await this.#store.stat(digest, signal);
       if (stat === null) return null;
       const damage = this.#marks.of(digest, stat.identity);
-      if (damage !== null) throw blobDamaged(new Error(describeDamage(damage)));
+      if (damage !== null) throw blobDamaged(damage);
       if (this.#mode === "never" || stat.size > maxBytes || this.#isVerified(digest, stat.identity)) return stat;
       const reading = await this.#verify(digest, signal);
       if (reading === null) return null;
@@ -385,9 +384,8 @@ export class VerifiedReads {
     } while (commits !== this.#commitsOfSuspects && reading?.isIntact === false);
     if (reading?.isIntact === false) {
       const { damage } = reading;
-      this.#log(
-        `a stored file is damaged and is no longer served: ${digest.toString()} ${describeDamage(damage)}. Upload it again`,
-      );
+      const what = `${digest.toString()} ${describeDamage(damage)}`;
+      this.#log(`a stored file is damaged and is no longer served: ${what}. Upload it again`);
       await this.#marks.add(digest, damage);
     } else if (reading !== null) {
       this.#log(`a read of ${digest.toString()} differed from the stored bytes, which are right: it is sent again`);

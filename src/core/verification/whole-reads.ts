@@ -63,12 +63,6 @@ async function* paced(
   }
 }
 
-/** What was found instead of a blob's bytes, after its digest. */
-export function describeDamage({ found, size }: Damage): string {
-  if (found === null) return `cannot be read to its end (${size} bytes)`;
-  return `has ${size} bytes with the digest ${found.toString()}`;
-}
-
 /** Whether a store has found itself that the stored bytes are not what they were. */
 export function isDamage(error: unknown): boolean {
   return error instanceof FixityError && error.code === "blob-damaged";
