@@ -176,9 +176,8 @@ export class VerifiedReads {
   }
 
   /**
-   * Called when the bytes of a blob have been committed. A suspect stays one until its second read:
-   * the commit may have kept the stored copy before a read of it differed. For the same reason the
-   * mark is removed only if it names another copy.
+   * Called when a blob was committed. The commit may have kept the stored copy before a read of it
+   * differed: a suspect stays one until its second read, and the mark of this very copy stays.
    */
   async noteCommitted(digest: Digest): Promise<void> {
     if (this.#suspects.has(digest.hex)) this.#commitsOfSuspects += 1;
