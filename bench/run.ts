@@ -22,6 +22,7 @@ const MEMORY = "/dev/shm";
 
 const DURABLE_FIXITY: Start = { name: "fixity", script: "fixity" };
 const UNFLUSHED_FIXITY: Start = { name: "fixity, durability none", script: "fixity", args: ["none"] };
+const VERIFYING_FIXITY: Start = { name: "fixity, verifying each time", script: "fixity", args: ["full", "always"] };
 const MULTER: Start = { name: "multer (no hash, no fsync)", script: "multer" };
 const FASTIFY: Start = { name: "@fastify/multipart (hash, no fsync)", script: "fastify-multipart" };
 const STATIC: Start = { name: "@fastify/static", script: "fastify-static" };
@@ -79,7 +80,8 @@ async function memory(build: Build): Promise<void> {
 
 async function downloads(build: Build): Promise<void> {
   const paths = new Map<Contender, string>();
-  const series = await rounds({ build, parent: DISK }, [DURABLE_FIXITY, STATIC], async (contender) => {
+  const starts = [DURABLE_FIXITY, VERIFYING_FIXITY, STATIC];
+  const series = await rounds({ build, parent: DISK }, starts, async (contender) => {
     const path = paths.get(contender) ?? (await prepare(contender));
     paths.set(contender, path);
     return GIB / MIB / (await download(contender.port, path));
@@ -90,7 +92,7 @@ async function downloads(build: Build): Promise<void> {
 /** Stores a file of 1 GiB where the contender serves it. */
 async function prepare({ name, port, root }: Contender): Promise<string> {
   const { createFixedFile, uploadFixed } = await import("./fixed-file.ts");
-  return name === "fixity" ? uploadFixed(port, GIB) : createFixedFile(root, GIB);
+  return name.startsWith("fixity") ? uploadFixed(port, GIB) : createFixedFile(root, GIB);
 }
 
 async function start(): Promise<void> {

@@ -7,4 +7,5 @@ import { serve } from "./serve.ts";
 // As `fixity serve` sets it up, without logs and page.
 const root = process.argv[2] ?? "data";
 const durability = process.argv[3] === "none" ? "none" : "full";
-await serve(createServer(nodeHandler(createFixity({ store: diskStore({ root, durability }) }))));
+const verifyReads = process.argv[4] === "always" ? "always" : "daily";
+await serve(createServer(nodeHandler(createFixity({ store: diskStore({ root, durability }), verifyReads }))));
