@@ -19,9 +19,8 @@
  *     intact ── a read differs ──> suspect ── the second read is right ──> intact
  *                                     └── it differs too ──> damaged ── upload ──> intact
  *
- * A suspect blob is not served by this process: reads wait until it was read once more, past every
- * cache, because a fault in transit or in memory must not take a blob offline. A damaged one is
- * marked for all instances. A mark names the copy that was seen, so an upload, which replaces the
+ * Reads of a suspect blob wait until this process has read it once more, past every cache: a fault
+ * in transit must not take a blob offline. A damaged one is marked for all instances. A mark names the copy that was seen, so an upload, which replaces the
  * copy, repairs the blob even if the process dies before it removes the mark.
  *
  * A crash forgets what was verified and what was suspect, and keeps the marks.
@@ -293,7 +292,8 @@ export class VerifiedReads {
       if (this.#mode === "never" || stat.size > maxBytes || this.#isVerified(digest, stat.identity)) return stat;
       const reading = await this.#verify(digest, signal);
       if (reading === null) return null;
-      if (reading.isIntact && reading.identity === stat.identity) return stat;
+      // Whatever its identity: what was read is newer, and servers disagree about times.
+      if (reading.isIntact && reading.size === stat.size) return stat;
     }
     throw changesInTransit();
   }
