@@ -201,6 +201,8 @@ export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
    * cache's. They must not be changed. A caller that takes them need neither iterate nor dispose.
    */
   readonly verifiedBytes?: Uint8Array;
+  /** With `verifiedBytes`: when they were read from the store and hashed, by `performance.now()`. */
+  readonly verifiedAt?: number;
 }
 
 /**

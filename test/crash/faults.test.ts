@@ -135,6 +135,8 @@ test("a duplicate that cannot be made durable is not acknowledged", withStrace, 
   for (const on of ["blob", "fan-out folder"] as const) {
     const content = newContent(KIB);
     await assertWorks("raw", content);
+    // A file that was not verified would be replaced by its duplicate.
+    await (await fetch(server.url + linkTo(content))).arrayBuffer();
     const fault: Fault = { call: "fsync", on, error: "EIO", ...unavailable };
     for (const route of ROUTES) await assertFails(fault, route, content);
   }

@@ -25,12 +25,15 @@ export class UploadTrace {
 
   /** The call that gave the content its name among the blobs, or `null`. */
   publicationOf(content: Buffer): TracedCall | null {
-    const place = this.#folder.blob(sha256(content));
-    const found = this.#calls.filter(
-      (call) => PUBLICATIONS.has(call.name) && call.result === 0 && targetOf(call) === place,
-    );
+    const found = this.publicationsOf(content);
     assert.ok(found.length <= 1, "published once");
     return found[0] ?? null;
+  }
+
+  /** All calls that gave content its name among the blobs, in their order. */
+  publicationsOf(content: Buffer): readonly TracedCall[] {
+    const place = this.#folder.blob(sha256(content));
+    return this.#calls.filter((call) => PUBLICATIONS.has(call.name) && call.result === 0 && targetOf(call) === place);
   }
 
   /** The call that sent the first byte of the final answer with this status and, where it has one, link. */

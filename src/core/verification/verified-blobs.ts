@@ -29,9 +29,12 @@ export class VerifiedBlobs {
     return performance.now() - entry.verifiedAt < VERIFICATION_MAX_AGE_MS;
   }
 
-  add(digest: Digest, identity: BlobIdentity | undefined): void {
+  /** @param verifiedAt when the bytes were hashed, by `performance.now()`; an older time than is known changes nothing */
+  add(digest: Digest, identity: BlobIdentity | undefined, verifiedAt: number = performance.now()): void {
+    const known = this.#entries.get(digest.hex);
+    if (known !== undefined && known.identity === identity && known.verifiedAt >= verifiedAt) return;
     this.#entries.delete(digest.hex);
-    this.#entries.set(digest.hex, { identity, verifiedAt: performance.now() });
+    this.#entries.set(digest.hex, { identity, verifiedAt });
     if (this.#entries.size <= MAX_ENTRIES) return;
     for (const oldest of this.#entries.keys()) {
       this.#entries.delete(oldest);

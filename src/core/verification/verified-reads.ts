@@ -4,6 +4,7 @@
  *     verified-reads.ts    decides for each read whether and when the bytes are verified
  *     verified-readers.ts  a blob that is hashed on its way out; a small one that was verified before
  *     whole-reads.ts       a blob is read to its end and compared with its digest
+ *     background-verifications.ts  verifications for claims, and after ranges of large blobs
  *     verified-blobs.ts    what this process has verified within a day
  *     damage-marks.ts      what any instance has found damaged
  *
@@ -27,7 +28,6 @@
  */
 import { hash } from "node:crypto";
 import { abortRace, timeLimit } from "../../base/abort-race.ts";
-import { Semaphore } from "../../base/semaphore.ts";
 import { SingleFlight } from "../../base/single-flight.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { BlobIdentity, BlobStat } from "../blob-stat.ts";
@@ -36,6 +36,7 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import type { CommitOptions, StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
+import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
 import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
 import { VerifiedBlobs } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
@@ -62,11 +63,6 @@ const READ_ATTEMPTS_MAX = 3;
 /** Milliseconds that a claim waits for the verification of the blob that it names. */
 const CLAIM_WAIT_MS = 10_000;
 
-/** Verifications in the background, for claims and after ranges of large blobs. */
-const BACKGROUND_CONCURRENCY = { claim: 2, range: 1 } as const;
-const BACKGROUND_QUEUE_MAX = 64;
-const BACKGROUND_BYTES_PER_SECOND = 128 * 1024 ** 2;
-
 /** What {@link VerifiedReads} needs to know. */
 export interface VerifiedReadsOptions {
   readonly mode: VerifyReads;
@@ -88,11 +84,7 @@ export class VerifiedReads {
   #commitsOfSuspects = 0;
   readonly #secondReads = new SingleFlight<void>();
   readonly #verifications = new SingleFlight<Reading | null>();
-  readonly #background = new SingleFlight<Reading | null>();
-  readonly #queues = {
-    claim: new Semaphore(BACKGROUND_CONCURRENCY.claim),
-    range: new Semaphore(BACKGROUND_CONCURRENCY.range),
-  };
+  readonly #background: BackgroundVerifications;
 
   constructor(store: BlobStore, { mode, admissions, log }: VerifiedReadsOptions) {
     this.#store = store;
@@ -100,6 +92,7 @@ export class VerifiedReads {
     this.#admissions = admissions;
     this.#log = log;
     this.#marks = new DamageMarks(store.documents, log);
+    this.#background = new BackgroundVerifications(admissions, (...args) => this.#verify(...args));
   }
 
   /**
@@ -242,6 +235,7 @@ export class VerifiedReads {
     const { size, span, identity } = reader;
     const damage = this.#marks.of(digest, identity);
     if (damage !== null) throw blobDamaged(damage);
+    if (reader.verifiedBytes !== undefined) this.#remember(digest, identity, reader.verifiedAt);
     if (this.#mode === "never" || reader.verifiedBytes !== undefined) return reader;
     if (!isRepeated && this.#isVerified(digest, identity)) return reader;
     const isWhole = span.end - span.start === size;
@@ -314,44 +308,28 @@ export class VerifiedReads {
     return this.#mode === "daily" && !this.#suspects.has(digest.hex) && this.#verified.has(digest, identity);
   }
 
-  #remember(digest: Digest, identity: BlobIdentity | undefined): void {
-    this.#verified.add(digest, identity);
+  #remember(digest: Digest, identity: BlobIdentity | undefined, verifiedAt?: number): void {
+    this.#verified.add(digest, identity, verifiedAt);
     // A mark that is left over from a copy that was replaced.
     if (this.#marks.has(digest) && this.#marks.of(digest, identity) === null) void this.#marks.clear(digest);
   }
 
   #verifyAfterRange(digest: Digest, identity: BlobIdentity | undefined): void {
     if (this.#store.isLocal !== true || this.#mode !== "daily" || this.#isVerified(digest, identity)) return;
-    if (this.#queues.range.waiting >= BACKGROUND_QUEUE_MAX) return;
-    this.#inBackground(digest, "range").catch(() => null);
+    void this.#background.run(digest, "range");
   }
 
   /** @returns `null` if it takes too long; it goes on nevertheless, for a later claim */
   async #verifyForClaim(digest: Digest, length: number, signal: AbortSignal | undefined): Promise<Reading | null> {
-    const isQueued = this.#background.has(`claim ${digest.hex}`);
-    if (this.#queues.claim.waiting >= BACKGROUND_QUEUE_MAX && !isQueued) return null;
-    const verification = this.#inBackground(digest, "claim").catch(() => null);
+    const verification = this.#background.run(digest, "claim");
     if (length / BACKGROUND_BYTES_PER_SECOND > CLAIM_WAIT_MS / 1000) return null;
     return await timeLimit(verification, CLAIM_WAIT_MS, signal);
-  }
-
-  /**
-   * Verifies a blob at a bounded rate, when it is its turn, once for all that ask meanwhile. Closing
-   * the service ends it.
-   */
-  #inBackground(digest: Digest, queue: "claim" | "range"): Promise<Reading | null> {
-    return this.#background.run(`${queue} ${digest.hex}`, async () => {
-      using admission = this.#admissions.admit("at-once");
-      const stopped = stoppedBy(admission);
-      using _ = await this.#queues[queue].acquire(1, stopped);
-      return await this.#verify(digest, stopped, BACKGROUND_BYTES_PER_SECOND);
-    });
   }
 
   /** Verifies a blob once for all callers that need it now. One that differs is suspect. */
   #verify(digest: Digest, signal?: AbortSignal, bytesPerSecond?: number): Promise<Reading | null> {
     const work = async (abandoned: AbortSignal): Promise<Reading | null> => {
-      const reading = await this.#readWhole(digest, { signal: abandoned }, bytesPerSecond);
+      const reading = await this.#readWhole(digest, { signal: abandoned, bypassCache: true }, bytesPerSecond);
       if (reading?.isIntact === false) this.#suspect(digest);
       return reading;
     };

@@ -36,6 +36,8 @@ interface CachedBlob {
   /** Of exactly the blob's size, in memory of their own. Never changed: readers share them. */
   readonly bytes: Uint8Array;
   readonly identity: BlobIdentity | undefined;
+  /** When the bytes were read and hashed, by `performance.now()`. */
+  readonly verifiedAt: number;
   /** As the inner store reported it; `null` until it was asked, because readers do not. */
   modified: Date | null;
   /** When the inner store was asked for the blob, and had it. By the cache's clock. */
@@ -254,7 +256,9 @@ export class CachedStore implements BlobStore {
       );
       if (position < size) throw new FixityError("blob-damaged", "The store returned fewer bytes than the blob has.");
       if (!found.equals(digest)) return { kind: "damaged", bytes, identity };
-      return { kind: "verified", blob: { bytes, identity, modified: null, checkedAt: startedAt, revalidation: null } };
+      const verifiedAt = performance.now();
+      const blob = { bytes, identity, verifiedAt, modified: null, checkedAt: startedAt, revalidation: null };
+      return { kind: "verified", blob };
     } finally {
       this.#loadingBytes -= size;
     }
@@ -298,10 +302,12 @@ function capabilitiesOf(inner: BlobStore & Partial<Diagnosable>): PropertyDescri
 /** A reader of bytes that are known to have the digest. */
 class VerifiedReader extends MemoryReader {
   readonly verifiedBytes: Uint8Array;
+  readonly verifiedAt: number;
 
   constructor(blob: CachedBlob, span: ByteSpan, signal: AbortSignal | undefined) {
     super(blob, span, signal);
     this.verifiedBytes = blob.bytes.subarray(span.start, span.end);
+    this.verifiedAt = blob.verifiedAt;
   }
 }
 
