@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { FixityError } from "../core/errors.ts";
 import { type Environment, flagOf } from "../settings/config.ts";
-import { count } from "../settings/kinds.ts";
+import { concurrency as concurrencyKind } from "../settings/kinds.ts";
 import { isStoreSetting, type Setting, SETTINGS } from "../settings/settings.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, watchOutput } from "./output.ts";
@@ -55,6 +55,14 @@ Examples:
 
 Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
 
+const VERIFY_EXAMPLES = `
+Examples:
+  fixity verify --rate 50MiB
+  timeout 4h fixity verify --older-than 7d                  every night: what was read longest ago comes first
+
+Interrupted? \`fixity verify --older-than 24h\` reads the rest.
+Exit codes: 0 all intact, 1 some are not, 2 the command failed, 130 interrupted.`;
+
 type Flags = Readonly<Record<string, string | undefined>>;
 type StoreFlags = { readonly json?: true } & Flags;
 
@@ -93,12 +101,7 @@ function makeProgram(env: Environment): Command {
       const options = { removesDamaged: damaged === true, isJson: json === true };
       process.exitCode = await collectGarbage({ flags, env }, options);
     });
-  addStoreCommand(program, "verify", "read stored files again, and report those that have changed")
-    .argument("[digest...]", "digests or links of the files; default all files")
-    .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
-      const { verifyBlobs } = await import("./verify.ts");
-      process.exitCode = await verifyBlobs({ flags, env }, { names, isJson: json === true });
-    });
+  addVerify(program, env);
   addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
     async ({ json, ...flags }: StoreFlags) => {
       const { examineStore } = await import("./doctor.ts");
@@ -106,6 +109,27 @@ function makeProgram(env: Environment): Command {
     },
   );
   return program;
+}
+
+/** Commander sets `mark` to false for `--no-mark`, and to true without it. */
+type VerifyFlags = StoreFlags & { readonly mark: never };
+
+function addVerify(program: Command, env: Environment): void {
+  addStoreCommand(program, "verify", "read stored files again, and mark those that have changed")
+    .argument("[digest...]", "digests or links of the files; default all files")
+    .option("--no-mark", "only report damaged files: the servers go on sending them")
+    .option("--rate <size>", "bytes that are read per second, of all files together; 0 for no limit (default 0)")
+    .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
+    .option("--older-than <duration>", "skip what was read completely since then; resumes a run that was stopped")
+    .addHelpText("after", VERIFY_EXAMPLES)
+    .action(async (names: readonly string[], { json, mark, ...flags }: VerifyFlags) => {
+      const { verifyBlobs } = await import("./verify.ts");
+      const { rate, concurrency, olderThan } = flags;
+      process.exitCode = await verifyBlobs(
+        { flags, env },
+        { names, isJson: json === true, marks: mark, rate, concurrency, olderThan },
+      );
+    });
 }
 
 function addServe(program: Command, env: Environment): void {
@@ -237,8 +261,8 @@ function serviceOption(flag: string): Option {
 }
 
 function parseConcurrency(text: string): number {
-  const value = count.parse(text);
-  if (value === null || value > 256) throw new InvalidArgumentError("It must be a whole number from 1 to 256.");
+  const value = concurrencyKind.parse(text);
+  if (value === null) throw new InvalidArgumentError(`It must be ${concurrencyKind.expected}.`);
   return value;
 }
 

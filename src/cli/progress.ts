@@ -25,11 +25,11 @@ const RATE_MIN_ELAPSED_MS = 500;
 export class ProgressLine implements Disposable {
   readonly #isShown: boolean = process.stderr.isTTY;
   #timer: NodeJS.Timeout | null = null;
-  #text: () => string = () => "";
+  #text: (columns: number) => string = () => "";
   #isDrawn = false;
 
-  /** From now on, shows what `text` returns. */
-  show(text: () => string): void {
+  /** From now on, shows what `text` returns for a line of so many columns. */
+  show(text: (columns: number) => string): void {
     this.#text = text;
     if (!this.#isShown) return;
     this.#timer ??= setInterval(() => this.#draw(), REDRAW_INTERVAL_MS).unref();
@@ -49,7 +49,7 @@ export class ProgressLine implements Disposable {
 
   #draw(): void {
     const columns = (process.stderr.columns || 80) - 1;
-    process.stderr.write(`\r\u001b[K${this.#text().slice(0, columns)}`);
+    process.stderr.write(`\r\u001b[K${this.#text(columns).slice(0, columns)}`);
     this.#isDrawn = true;
   }
 }
@@ -78,7 +78,7 @@ export class ProgressBars implements Disposable {
   /** @param transfers returns the transfers to show; called for each drawing */
   constructor(env: Environment, transfers: () => readonly Transfer[]) {
     const isShown = process.stderr.isTTY && env["TERM"] !== "dumb";
-    this.#isUnicode = /utf-?8/i.test(env["LC_ALL"] || env["LC_CTYPE"] || env["LANG"] || "");
+    this.#isUnicode = isUnicodeTerminal(env);
     this.#transfers = transfers;
     this.#timer = isShown ? setInterval(() => this.#draw(), REDRAW_INTERVAL_MS).unref() : null;
   }
@@ -108,6 +108,11 @@ export class ProgressBars implements Disposable {
   #moveToFirstLine(): string {
     return this.#drawnLines > 1 ? `\r\u001b[${this.#drawnLines - 1}A` : "\r";
   }
+}
+
+/** Whether the user's locale has characters beyond ASCII. */
+export function isUnicodeTerminal(env: Environment): boolean {
+  return /utf-?8/i.test(env["LC_ALL"] || env["LC_CTYPE"] || env["LANG"] || "");
 }
 
 export interface BarStyle {
@@ -160,14 +165,18 @@ function formatFacts({ bytes, total, rate, phase }: Transfer, columns: number): 
 }
 
 function filledBar(share: number, columns: number, isUnicode: boolean): string {
+  return styleText("cyan", plainBar(share, columns, isUnicode), { stream: process.stderr });
+}
+
+/** A bar of `columns` columns, of which a share is filled. */
+export function plainBar(share: number, columns: number, isUnicode: boolean): string {
   const [full, empty] = isUnicode ? ["█", "░"] : ["#", "."];
   const done = Math.floor(share * columns);
-  const text = full.repeat(done) + empty.repeat(columns - done);
-  return styleText("cyan", text, { stream: process.stderr });
+  return full.repeat(done) + empty.repeat(columns - done);
 }
 
 /** `8 s`, `12 min`, `3 h`, `2 days`. */
-function formatDuration(seconds: number): string {
+export function formatDuration(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`;

@@ -18,6 +18,8 @@ export interface OpenedStore {
   readonly config: Config;
   /** Aborted by the first signal to the process. */
   readonly signal: AbortSignal;
+  /** Prints what went wrong without ending the command. Counts as a failure if there is an error. */
+  readonly warn: (message: string, error?: unknown) => void;
   /** The number of failures that the store has logged so far; they failed no call. */
   readonly failureCount: () => number;
 }
@@ -41,7 +43,13 @@ export async function withStore(
   using interruption = new Interruption();
   await using store = await openStore(config, onWarning);
   try {
-    const code = await work({ store, config, signal: interruption.signal, failureCount: () => failures });
+    const code = await work({
+      store,
+      config,
+      signal: interruption.signal,
+      warn: onWarning,
+      failureCount: () => failures,
+    });
     return interruption.exitCode ?? code;
   } catch (error) {
     if (interruption.exitCode === null) throw error;

@@ -1,66 +1,91 @@
-import { formatSize } from "../base/format-size.ts";
+import { Pacer } from "../base/pacer.ts";
 import { forEachConcurrent } from "../base/map-concurrent.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
+import { readFlag } from "../settings/config.ts";
+import * as kinds from "../settings/kinds.ts";
 import { EXIT } from "./exit-codes.ts";
-import { paint, print, printJson } from "./output.ts";
-import { ProgressLine } from "./progress.ts";
+import { print, printJson } from "./output.ts";
+import { isUnicodeTerminal, ProgressLine } from "./progress.ts";
 import { assertStoreExists, type OpenedStore, type StoreCommandSources, withStore } from "./store-command.ts";
-import { counted } from "./text.ts";
+import { formatBlob, Tally, type VerifiedBlob } from "./verify-report.ts";
+import { planWalk, walkPrefixes } from "./verify-walk.ts";
 
 /** The number of blobs that are read concurrently. */
-const READ_CONCURRENCY = 4;
+const DEFAULT_CONCURRENCY = 4;
 
-const BAD_STATUSES = ["damaged", "missing", "unreadable"] as const;
-
+/** What the user asks for; the flags are texts. */
 export interface VerifyRequest {
   /** Digests or links of the blobs to verify; none means all blobs. */
   readonly names: readonly string[];
   readonly isJson: boolean;
+  /** Whether damage is marked for the servers over the store. */
+  readonly marks: boolean;
+  readonly rate?: string | undefined;
+  readonly concurrency?: string | undefined;
+  readonly olderThan?: string | undefined;
 }
 
-/** The result for one blob. */
-interface VerifiedBlob {
-  /** `unreadable`: the store could not read it, so its state is unknown. */
-  readonly status: "intact" | "damaged" | "missing" | "unreadable";
-  /** `null` for something that is not a folder where a folder of blobs belongs. */
-  readonly digest: Digest | null;
-  /** The path, below the store's folder, of something that is not a file where a blob belongs. */
-  readonly path?: string;
-  /** Bytes read. */
-  readonly size?: number;
-  readonly reason?: string;
+/** How blobs are read. */
+interface Plan {
+  readonly named: readonly Digest[];
+  readonly marks: boolean;
+  /** Bytes per second; `Infinity` for no limit. */
+  readonly rate: number;
+  readonly concurrency: number;
+  readonly olderThanMs: number | null;
 }
 
-/** `fixity verify`: reads blobs again, and reports those whose bytes do not match their digest. */
-export async function verifyBlobs(sources: StoreCommandSources, { names, isJson }: VerifyRequest): Promise<number> {
-  const named = names.map(parseName);
+/**
+ * `fixity verify`: reads blobs again, and marks and reports those whose bytes do not match their
+ * digest.
+ *
+ * @throws FixityError `invalid-option` or `invalid-digest` for mistakes in the request, or a
+ *   `store-…` code
+ */
+export async function verifyBlobs(sources: StoreCommandSources, request: VerifyRequest): Promise<number> {
+  const plan = planOf(request);
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
-    const tally = new Tally();
+    const run = new VerificationRun(opened, plan);
     using progress = new ProgressLine();
-    progress.show(() => tally.progress());
-    const report = (blob: VerifiedBlob) => {
-      tally.add(blob);
-      if (isJson) return printJson(blob);
+    const isUnicode = isUnicodeTerminal(sources.env);
+    progress.show((columns) => run.tally.progress(columns, isUnicode));
+    const report = (blob: VerifiedBlob): void => {
+      run.tally.add(blob);
+      if (request.isJson) return printJson(blob);
       if (blob.status === "intact") return;
       progress.clear();
       print(`${formatBlob(blob)}\n`);
     };
     let isComplete = false;
     try {
-      await verifyAll(opened, named, report);
-      if (named.length === 0) await reportMisplaced(opened, report);
+      await run.verify(report);
       isComplete = true;
     } finally {
       progress.clear();
-      if (isJson) printJson({ status: isComplete ? "done" : "stopped", ...tally.counts });
-      else print(`${tally.summary(isComplete)}\n`);
+      if (request.isJson) printJson({ status: isComplete ? "done" : "stopped", ...run.tally.counts });
+      else print(`${run.tally.summary(isComplete, plan.olderThanMs !== null)}\n`);
     }
-    return tally.isGood ? EXIT.ok : EXIT.notOk;
+    return run.tally.isGood ? EXIT.ok : EXIT.notOk;
   });
+}
+
+function planOf({ names, marks, rate, concurrency, olderThan }: VerifyRequest): Plan {
+  const named = names.map(parseName);
+  const olderThanMs = readFlag("--older-than", kinds.age, olderThan);
+  if (olderThanMs !== null && named.length > 0) {
+    throw new FixityError("invalid-option", "--older-than is for all files: leave it out, or the names.");
+  }
+  return {
+    named,
+    marks,
+    rate: readFlag("--rate", kinds.size, rate) || Infinity,
+    concurrency: readFlag("--concurrency", kinds.concurrency, concurrency) ?? DEFAULT_CONCURRENCY,
+    olderThanMs,
+  };
 }
 
 /**
@@ -81,101 +106,94 @@ function parseName(name: string): Digest {
   }
 }
 
-async function verifyAll(
-  opened: OpenedStore,
-  named: readonly Digest[],
-  report: (blob: VerifiedBlob) => void,
-): Promise<void> {
-  const fixity = createFixity({ store: opened.store });
-  const digests = named.length > 0 ? named.values() : storedDigests(fixity, opened.signal);
-  await forEachConcurrent(digests, READ_CONCURRENCY, async (digest) => {
-    const blob = await verifyBlob(opened, fixity, digest);
-    // A blob that was removed since it was listed is not missing.
-    if (named.length === 0 && blob.status === "missing") return;
-    report(blob);
-  });
-}
+type Report = (blob: VerifiedBlob) => void;
 
-async function* storedDigests(fixity: Fixity, signal: AbortSignal): AsyncGenerator<Digest, undefined, undefined> {
-  for await (const { digest } of fixity.list(signal)) yield digest;
-}
+/** One run of the command over an open store. */
+class VerificationRun {
+  readonly tally = new Tally();
+  readonly #opened: OpenedStore;
+  readonly #plan: Plan;
+  readonly #fixity: Fixity;
+  readonly #pacer: Pacer;
 
-async function verifyBlob({ store, signal }: OpenedStore, fixity: Fixity, digest: Digest): Promise<VerifiedBlob> {
-  try {
-    const verification = await fixity.verify(digest, signal);
-    if (verification === null) return { status: "missing", digest };
-    const { size } = verification;
-    if (verification.intact) return { status: "intact", digest, size };
-    return { status: "damaged", digest, size, reason: `its bytes are those of ${String(verification.found)}` };
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof FixityError)) throw error;
-    if (error.code === "blob-damaged") return { status: "damaged", digest, reason: error.message };
-    // A disk may fail for a single file. A bucket that cannot be reached would fail for all of
-    // them, so the command ends.
-    if (store.kind === "s3") await store.check(signal);
-    return { status: "unreadable", digest, reason: error.message };
+  constructor(opened: OpenedStore, plan: Plan) {
+    this.#opened = opened;
+    this.#plan = plan;
+    this.#pacer = new Pacer(plan.rate);
+    const { store, warn } = opened;
+    this.#fixity = createFixity({
+      store,
+      // Damage is reported on standard output already.
+      log: (message, cause) => cause !== undefined && warn(message, cause),
+    });
+  }
+
+  async verify(report: Report): Promise<void> {
+    const { store, signal, warn } = this.#opened;
+    const { named, concurrency, olderThanMs } = this.#plan;
+    if (named.length > 0) {
+      const verify = async (digest: Digest): Promise<void> => report(await this.#verifyBlob(digest));
+      return await forEachConcurrent(named, concurrency, verify, signal);
+    }
+    const verify = async (digest: Digest): Promise<boolean> => {
+      const blob = await this.#verifyBlob(digest);
+      // A blob that was removed since it was listed is not missing.
+      if (blob.status !== "missing") report(blob);
+      return blob.status !== "unreadable";
+    };
+    const prefixes = await planWalk(store, olderThanMs, signal);
+    const unreadable = await this.#reportMisplaced(report);
+    if (prefixes === null) {
+      const verifyListed = async ({ digest }: { readonly digest: Digest }): Promise<void> =>
+        void (await verify(digest));
+      return await forEachConcurrent(store.list(signal), concurrency, verifyListed, signal);
+    }
+    this.tally.expectPrefixes(prefixes.length);
+    const onPrefix = (): void => this.tally.endPrefix();
+    await walkPrefixes(store, { prefixes, concurrency, signal, verify, unreadable, onPrefix, warn });
+  }
+
+  async #verifyBlob(digest: Digest): Promise<VerifiedBlob> {
+    const { store, signal } = this.#opened;
+    const { marks } = this.#plan;
+    const onRead = (bytes: number, read?: AbortSignal): Promise<void> => {
+      this.tally.addRead(bytes);
+      return this.#pacer.pass(bytes, read);
+    };
+    try {
+      const verification = await this.#fixity.verify(digest, signal, { marks, onRead });
+      if (verification === null) return { status: "missing", digest };
+      const { size } = verification;
+      if (verification.intact) return { status: "intact", digest, size };
+      return { status: "damaged", digest, size, reason: reasonOf(verification.found) };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof FixityError)) throw error;
+      if (error.code === "blob-damaged") return { status: "damaged", digest, reason: error.message };
+      // A disk may fail for a single file. A bucket that cannot be reached would fail for all of
+      // them, so the command ends.
+      if (store.kind === "s3") await store.check(signal);
+      return { status: "unreadable", digest, reason: error.message };
+    }
+  }
+
+  /**
+   * Blobs whose place is taken by something else are not listed, yet the store has lost them.
+   *
+   * @returns the prefixes of these blobs
+   */
+  async #reportMisplaced(report: Report): Promise<ReadonlySet<string>> {
+    const { store, signal } = this.#opened;
+    const prefixes = new Set<string>();
+    for await (const { digest, path } of store.misplaced?.(signal) ?? []) {
+      const reason = digest === null ? "it is not a folder" : `${path} is not a regular file`;
+      report({ status: "unreadable", digest, path, reason });
+      prefixes.add(digest?.hex.slice(0, 2) ?? path.slice(-2));
+    }
+    return prefixes;
   }
 }
 
-/** Reports paths of blobs that something else occupies: they are not listed, but the blobs are lost. */
-async function reportMisplaced({ store, signal }: OpenedStore, report: (blob: VerifiedBlob) => void): Promise<void> {
-  for await (const { digest, path } of store.misplaced?.(signal) ?? []) {
-    const reason = digest === null ? "it is not a folder" : `${path} is not a regular file`;
-    report({ status: "unreadable", digest, path, reason });
-  }
-}
-
-function formatBlob({ status, digest, path, size, reason }: VerifiedBlob): string {
-  const facts = [size === undefined ? "" : formatSize(size), reason ?? ""].filter((fact) => fact !== "");
-  const line = `${paint("red", status.padEnd(10))}  ${String(digest ?? path)}`;
-  return facts.length === 0 ? line : `${line}  ${facts.join(", ")}`;
-}
-
-/** Counts the results of a run. */
-class Tally {
-  readonly #counts = { intact: 0, damaged: 0, missing: 0, unreadable: 0 };
-  readonly #startedAt = performance.now();
-  #bytes = 0;
-
-  add({ status, size = 0 }: VerifiedBlob): void {
-    this.#counts[status] += 1;
-    this.#bytes += size;
-  }
-
-  /** The number of blobs per status, and of bytes read. */
-  get counts(): Readonly<Record<VerifiedBlob["status"] | "bytes", number>> {
-    return { ...this.#counts, bytes: this.#bytes };
-  }
-
-  get isGood(): boolean {
-    return BAD_STATUSES.every((status) => this.#counts[status] === 0);
-  }
-
-  /** The progress so far, in one line. */
-  progress(): string {
-    const seconds = Math.max(0.001, (performance.now() - this.#startedAt) / 1000);
-    const bad = this.isGood ? "" : `, ${this.#bad()}`;
-    return `${this.#blobs()} verified, ${formatSize(this.#bytes)}, ${formatSize(this.#bytes / seconds)}/s${bad}`;
-  }
-
-  /** @param isComplete whether everything was read */
-  summary(isComplete: boolean): string {
-    if (this.#total === 0) return isComplete ? "no blobs are stored" : "stopped before the first blob was read";
-    const verdict = this.isGood ? "all intact" : this.#bad();
-    return `${isComplete ? "" : "stopped early: "}${this.#blobs()} verified, ${formatSize(this.#bytes)}: ${verdict}`;
-  }
-
-  get #total(): number {
-    return Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
-  }
-
-  #blobs(): string {
-    return counted(this.#total, "blob");
-  }
-
-  #bad(): string {
-    const bad = BAD_STATUSES.filter((status) => this.#counts[status] > 0);
-    return bad.map((status) => `${this.#counts[status].toLocaleString("en")} ${status}`).join(", ");
-  }
+function reasonOf(found: Digest | null): string {
+  return found === null ? "it cannot be read to its end" : `its bytes are those of ${found.toString()}`;
 }

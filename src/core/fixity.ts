@@ -78,6 +78,11 @@ export type Verification =
 export interface VerifyOptions {
   /** Whether damage is marked, so that no instance serves the blob. @default true */
   readonly marks?: boolean;
+  /**
+   * Called with the size of each piece that was read, and the signal of the read. The next piece is
+   * read once it has returned, so that the rate of several verifications can be bounded.
+   */
+  readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
 }
 
 /** A service over one store. Made by {@link createFixity}. */

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import { isLocalhost } from "../http/fields/host.ts";
+import type { Kind } from "./kinds.ts";
 import { isStoreSetting, type Setting, SETTINGS, type Settings } from "./settings.ts";
 
 /*
@@ -55,8 +56,7 @@ export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
     }
     const source = flags[name] === undefined ? setting.env : flagOf(name);
     // A secret must not end up in a log.
-    const found = setting.secret === true ? "" : `, not ${JSON.stringify(text)}`;
-    mistakes.push(`${source} must be ${setting.kind.expected}${found}.`);
+    mistakes.push(mistakeIn(source, setting.kind, setting.secret === true ? null : text));
   }
   if (mistakes.length > 0) throw invalid(mistakes.join("\n"));
   return crossCheck(values as unknown as Settings);
@@ -79,6 +79,18 @@ export function readStoreConfig({ flags, env = {} }: ConfigSources): Config {
   return readConfig({ ...(flags !== undefined && { flags }), env: Object.fromEntries(relevant) });
 }
 
+/**
+ * The value of a flag that is no setting; `null` if it was not given.
+ *
+ * @throws FixityError `invalid-option`, worded as for settings
+ */
+export function readFlag<Value>(flag: string, kind: Kind<Value>, text: string | undefined): Value | null {
+  if (text === undefined) return null;
+  const value = kind.parse(text);
+  if (value === null) throw invalid(mistakeIn(flag, kind, text));
+  return value;
+}
+
 /** The flag of a setting: `--max-size`. */
 export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -91,6 +103,11 @@ export function flagOf(name: string): string {
 export function isLoopbackHost(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, "$1");
   return isLocalhost(host) || (isIP(address) !== 0 && isLoopback(address));
+}
+
+/** @param text what was given; `null` for a secret */
+function mistakeIn(source: string, { expected }: Kind<unknown>, text: string | null): string {
+  return `${source} must be ${expected}${text === null ? "" : `, not ${JSON.stringify(text)}`}.`;
 }
 
 function unknownVariables(env: Environment): string[] {

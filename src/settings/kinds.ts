@@ -59,6 +59,18 @@ export const duration: Kind<number> = {
 /** Milliseconds, at least one. */
 export const positiveDuration: Kind<number> = { ...duration, parse: (given) => duration.parse(given) || null };
 
+/** Milliseconds, for comparisons of times: no timer bounds it. */
+export const age: Kind<number> = { expected: "a duration such as 12h, 7d or 90m", parse: parseDuration };
+
+/** How many things are done at the same time. */
+export const concurrency: Kind<number> = {
+  expected: "a whole number from 1 to 256",
+  parse: (given) => {
+    const value = count.parse(given);
+    return value !== null && value <= 256 ? value : null;
+  },
+};
+
 /** Milliseconds that a presigned URL is valid for: S3 counts whole seconds, up to one week. */
 export const urlLifetime: Kind<number> = {
   expected: "a duration from 1s to 7d, in whole seconds",

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, symlink, truncate, unlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rmdir, symlink, truncate, unlink, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
-import { jsonLines, runCommand } from "../helpers/command.ts";
+import { Command, jsonLines, runCommand } from "../helpers/command.ts";
 import { needing } from "../helpers/requirements.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 
@@ -22,6 +22,11 @@ async function storeOf(texts: readonly string[]) {
     overwrite: async (hex: string, text: string) => {
       await chmod(folder.blob(hex), 0o644);
       await writeFile(folder.blob(hex), text);
+    },
+    /** The text of a document, or `null`. */
+    document: async (name: string) => {
+      await using store = diskStore({ root: folder.path, durability: "none" });
+      return (await store.documents?.read(name))?.text ?? null;
     },
     [Symbol.asyncDispose]: async () => folder[Symbol.asyncDispose](),
   };
@@ -87,7 +92,15 @@ test("--json prints one object per blob, and a last one that says the run is com
   const { reason, ...found } = lines.find(({ status }) => status === "damaged") ?? {};
   assert.deepEqual(found, { status: "damaged", digest: `sha256:${damaged}`, size: 7 });
   assert.match(String(reason), /^its bytes are those of sha256:/);
-  assert.deepEqual(lines.at(-1), { status: "done", intact: 1, damaged: 1, missing: 0, unreadable: 0, bytes: 13 });
+  assert.deepEqual(lines.at(-1), {
+    status: "done",
+    intact: 1,
+    damaged: 1,
+    missing: 0,
+    unreadable: 0,
+    repaired: 0,
+    bytes: 13,
+  });
 });
 
 test("anything but a digest or a link is refused before anything is read", async () => {
@@ -140,4 +153,95 @@ test("anything else in the place of a blob or of a folder of blobs is reported",
   );
   const named = await place.verify(asFolder, inFile, "33" + "f".repeat(62));
   assert.match(named.out, /^3 blobs verified, 0 bytes: 3 unreadable$/m);
+});
+
+test("damage is marked for the servers over the store, unless --no-mark is given", async () => {
+  await using place = await storeOf(["intact", "damaged"]);
+  const [, damaged = ""] = place.hexes;
+  await place.overwrite(damaged, "DAMAGED");
+  const unmarked = await place.verify("--no-mark");
+  assert.deepEqual([unmarked.code, await place.document(`marks/damaged-${damaged}`)], [1, null]);
+  const marked = await place.verify();
+  assert.deepEqual([marked.code, marked.out, marked.err], [1, unmarked.out, ""]);
+  assert.match((await place.document(`marks/damaged-${damaged}`)) ?? "", /"found":"sha256:/);
+});
+
+test("on a full disk damage is reported, and also that it could not be marked", needing("strace"), async () => {
+  await using place = await storeOf(["damaged"]);
+  const [damaged = ""] = place.hexes;
+  await place.overwrite(damaged, "DAMAGED");
+  const calls = "mkdir,mkdirat,link,linkat,rename,renameat,renameat2";
+  const full = ["-e", `trace=${calls}`, "-e", `inject=${calls}:error=ENOSPC`];
+  const under = ["strace", "-f", "-qq", "-o", `${place.folder.path}.strace`, ...full];
+  const { code, out, err } = await runCommand(["verify"], { env: { UPLOAD_DIR: place.folder.path }, under });
+  assert.equal(code, 1);
+  assert.match(out, new RegExp(`^damaged {5}sha256:${damaged}`));
+  assert.match(err, new RegExp(`^fixity: the damaged blob sha256:${damaged} could not be marked: .*No room`, "m"));
+  assert.match(
+    err,
+    /^fixity: it cannot be recorded what was verified, so --older-than will verify it again: .*No room/m,
+  );
+  assert.equal(await place.document(`marks/damaged-${damaged}`), null);
+});
+
+test("wrong values of flags are refused as those of settings are, before anything is read", async () => {
+  await using place = await storeOf(["a"]);
+  const [a = ""] = place.hexes;
+  for (const [args, message] of [
+    [["--rate", "fast"], `--rate must be a size such as 512MiB, 5GiB or 4096, not "fast".`],
+    [["--rate=-1"], `--rate must be a size such as 512MiB, 5GiB or 4096, not "-1".`],
+    [["--concurrency", "0"], `--concurrency must be a whole number from 1 to 256, not "0".`],
+    [["--concurrency", "257"], `--concurrency must be a whole number from 1 to 256, not "257".`],
+    [["--older-than", "yesterday"], `--older-than must be a duration such as 12h, 7d or 90m, not "yesterday".`],
+    [["--older-than", "1h", a], "--older-than is for all files: leave it out, or the names."],
+  ] as const) {
+    assert.deepEqual(await place.verify(...args), { code: 2, out: "", err: `fixity: ${message}\n` });
+  }
+  const accepted = await place.verify("--rate", "0", "--concurrency", "256", "--older-than", "1000d");
+  assert.deepEqual(accepted, { code: 0, out: "1 blob verified, 1 bytes: all intact\n", err: "" });
+});
+
+test("--older-than reads only prefixes without a recent pass; damaged files count as read, unreadable ones not", async () => {
+  await using place = await storeOf(["a", "b", "damaged"]);
+  const [, , damaged = ""] = place.hexes;
+  await place.overwrite(damaged, "DAMAGED");
+  const asFolder = "00" + "f".repeat(62);
+  await mkdir(place.folder.blob(asFolder), { recursive: true });
+  assert.match((await place.verify("--older-than", "1h")).out, /^4 blobs verified, 9 bytes: 1 damaged, 1 unreadable$/m);
+  const passes = JSON.parse((await place.document("verify/passes")) ?? "") as { passes: Record<string, string> };
+  assert.equal(Object.keys(passes.passes).length, 255);
+  assert.equal(passes.passes["00"], undefined);
+  await rmdir(place.folder.blob(asFolder));
+  assert.deepEqual(await place.verify("--older-than", "1h"), { code: 0, out: "no blobs are due\n", err: "" });
+  assert.match((await place.verify("--older-than", "0")).out, /^3 blobs verified, 9 bytes: 1 damaged$/m);
+});
+
+test("a run that Ctrl-C stops keeps its passes, and --older-than reads the rest", async () => {
+  const texts = Array.from({ length: 60 }, (_, index) => `${index} `.repeat(8192));
+  await using place = await storeOf(texts);
+  const env = { UPLOAD_DIR: place.folder.path };
+  // Slow enough to be stopped on the way, however fast the machine is.
+  await using command = new Command(["verify", "--json", "--rate", "200KiB", "--concurrency", "1"], { env });
+  await command.prints(/(?:.*"intact".*\n){10}/);
+  command.signal("SIGINT");
+  const stopped = await command.ended;
+  assert.equal(stopped.code, 130);
+  assert.equal(jsonLines(stopped.out).at(-1)?.["status"], "stopped");
+  const { passes } = JSON.parse((await place.document("verify/passes")) ?? "") as { passes: Record<string, string> };
+  assert.ok(Object.keys(passes).length > 0);
+  const rest = place.hexes.filter((hex) => passes[hex.slice(0, 2)] === undefined);
+  assert.ok(rest.length > 0 && rest.length <= 51, `${rest.length} are left`);
+  const resumed = jsonLines((await place.verify("--json", "--older-than", "24h")).out);
+  assert.deepEqual(
+    resumed.flatMap(({ status, digest }) => (status === "intact" ? [String(digest).slice(7)] : [])).toSorted(),
+    rest.toSorted(),
+  );
+  assert.deepEqual(await place.verify("--older-than", "24h"), { code: 0, out: "no blobs are due\n", err: "" });
+});
+
+test("concurrent runs both read everything, and record all passes", async () => {
+  await using place = await storeOf(Array.from({ length: 40 }, (_, index) => `blob ${index}`));
+  const runs = await Promise.all([place.verify(), place.verify(), place.verify("--older-than", "0")]);
+  for (const { code, out } of runs) assert.match(`${code} ${out}`, /^0 40 blobs verified, \d+ bytes: all intact\n$/);
+  assert.deepEqual(await place.verify("--older-than", "1h"), { code: 0, out: "no blobs are due\n", err: "" });
 });

@@ -1,8 +1,9 @@
+import { Pacer } from "../../base/pacer.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { SingleFlight } from "../../base/single-flight.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import type { Digest } from "../digest.ts";
-import type { Reading } from "./whole-reads.ts";
+import type { OnRead, Reading } from "./whole-reads.ts";
 
 /** How many blobs are verified at a time: for claims, and after ranges of large blobs were read. */
 const CONCURRENCY = { claim: 2, range: 1 } as const;
@@ -14,7 +15,7 @@ const QUEUE_MAX = 64;
 export const BACKGROUND_BYTES_PER_SECOND: number = 128 * 1024 ** 2;
 
 /** Verifies a blob. */
-type Verify = (digest: Digest, signal: AbortSignal, bytesPerSecond: number) => Promise<Reading | null>;
+type Verify = (digest: Digest, signal: AbortSignal, onRead: OnRead) => Promise<Reading | null>;
 
 /** Verifications that no response waits for to its end. Closing the service ends them. */
 export class BackgroundVerifications {
@@ -40,7 +41,8 @@ export class BackgroundVerifications {
       using admission = this.#admissions.admit("at-once");
       const stopped = stoppedBy(admission);
       using _ = await turns.acquire(1, stopped);
-      return await this.#verify(digest, stopped, BACKGROUND_BYTES_PER_SECOND);
+      const pacer = new Pacer(BACKGROUND_BYTES_PER_SECOND);
+      return await this.#verify(digest, stopped, (bytes, signal) => pacer.pass(bytes, signal));
     };
     return await this.#running.run(key, work).catch(() => null);
   }

@@ -7,6 +7,7 @@
  *     background-verifications.ts  verifications for claims, and after ranges of large blobs
  *     verified-blobs.ts    what this process has verified within a day
  *     damage-marks.ts      what any instance has found damaged
+ *     verification-passes.ts  when all blobs of each prefix were last read, for `fixity verify`
  *
  * | a read of a blob that is not verified here | is verified |
  * | --- | --- |
@@ -40,7 +41,7 @@ import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./backgrou
 import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
 import { VerifiedBlobs } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
-import { readAll, readWhole, type Reading } from "./whole-reads.ts";
+import { readAll, readWhole, type OnRead, type Reading, type WholeReadOptions } from "./whole-reads.ts";
 
 /**
  * How often the bytes of a stored file are compared with its digest:
@@ -183,17 +184,19 @@ export class VerifiedReads {
    * Reads a blob and compares its digest; `null` if there is none. One that differs is read once
    * more before it counts as damaged.
    *
-   * @param marks whether damage is marked for all instances. @default true
+   * @param options `marks`: whether damage is marked for all instances. @default true
    */
   async verify(
     digest: Digest,
-    { signal, marks = true }: { readonly signal?: AbortSignal; readonly marks?: boolean } = {},
+    { marks = true, signal, onRead }: Omit<WholeReadOptions, "bypassCache"> & { readonly marks?: boolean } = {},
   ): Promise<Reading | null> {
-    const first = await this.#readWhole(digest, { signal, bypassCache: true });
+    const options = { signal, onRead, bypassCache: true };
+    const first = await this.#readWhole(digest, options);
     if (first === null || first.isIntact) return first;
-    if (!marks) return await this.#readWhole(digest, { signal, bypassCache: true });
-    this.#suspect(digest);
-    await this.#settle(digest, signal);
+    if (!marks) return await this.#readWhole(digest, options);
+    this.#verified.forget(digest);
+    this.#suspects.add(digest.hex);
+    await this.#settle(digest, signal, onRead);
     const stat = await this.#store.stat(digest, signal);
     if (stat === null) return null;
     const damage = this.#marks.of(digest, stat.identity);
@@ -202,10 +205,10 @@ export class VerifiedReads {
   }
 
   /** Waits until the marks are recent and the blob is no longer suspect. */
-  async #settle(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
+  async #settle(digest: Digest, signal: AbortSignal | undefined, onRead?: OnRead): Promise<void> {
     const refreshed = this.#marks.refresh();
     if (refreshed !== undefined) await abortRace(refreshed, signal);
-    while (this.#suspects.has(digest.hex)) await this.#readAgain(digest, signal);
+    while (this.#suspects.has(digest.hex)) await this.#readAgain(digest, signal, onRead);
   }
 
   /** @returns `suspect` if the range may lie outside only because the blob was shortened */
@@ -327,9 +330,9 @@ export class VerifiedReads {
   }
 
   /** Verifies a blob once for all callers that need it now. One that differs is suspect. */
-  #verify(digest: Digest, signal?: AbortSignal, bytesPerSecond?: number): Promise<Reading | null> {
+  #verify(digest: Digest, signal?: AbortSignal, onRead?: OnRead): Promise<Reading | null> {
     const work = async (abandoned: AbortSignal): Promise<Reading | null> => {
-      const reading = await this.#readWhole(digest, { signal: abandoned, bypassCache: true }, bytesPerSecond);
+      const reading = await this.#readWhole(digest, { signal: abandoned, onRead, bypassCache: true });
       if (reading?.isIntact === false) this.#suspect(digest);
       return reading;
     };
@@ -345,18 +348,18 @@ export class VerifiedReads {
     this.#readAgain(digest, undefined).catch(() => null);
   }
 
-  #readAgain(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
-    return this.#secondReads.run(digest.hex, (abandoned) => this.#judgeSuspect(digest, abandoned), signal);
+  #readAgain(digest: Digest, signal: AbortSignal | undefined, onRead?: OnRead): Promise<void> {
+    return this.#secondReads.run(digest.hex, (abandoned) => this.#judgeSuspect(digest, abandoned, onRead), signal);
   }
 
-  async #judgeSuspect(digest: Digest, abandoned: AbortSignal): Promise<void> {
+  async #judgeSuspect(digest: Digest, abandoned: AbortSignal, onRead: OnRead | undefined): Promise<void> {
     using admission = this.#admissions.admit("at-once");
     const signal = stoppedBy(admission, abandoned);
     let reading: Reading | null;
     let commits: number;
     do {
       commits = this.#commitsOfSuspects;
-      reading = await this.#readWhole(digest, { signal, bypassCache: true });
+      reading = await this.#readWhole(digest, { signal, onRead, bypassCache: true });
       // What was read may have been replaced meanwhile, which a store without identities hides.
     } while (commits !== this.#commitsOfSuspects && reading?.isIntact === false);
     if (reading?.isIntact === false) {
@@ -370,8 +373,8 @@ export class VerifiedReads {
     this.#suspects.delete(digest.hex);
   }
 
-  async #readWhole(digest: Digest, options: OpenOptions, bytesPerSecond?: number): Promise<Reading | null> {
-    const reading = await readWhole(this.#store, digest, { ...options, bytesPerSecond });
+  async #readWhole(digest: Digest, options: WholeReadOptions): Promise<Reading | null> {
+    const reading = await readWhole(this.#store, digest, options);
     if (reading?.isIntact === true) this.#remember(digest, reading.identity);
     return reading;
   }

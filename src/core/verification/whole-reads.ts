@@ -1,4 +1,3 @@
-import { delay } from "../../base/abort-race.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
@@ -12,20 +11,27 @@ export type Reading =
   | { readonly isIntact: false; readonly damage: Damage };
 
 /**
- * Reads a blob to its end and compares its digest; `null` if there is none.
- *
- * @param options `bytesPerSecond` bounds the rate on average
+ * Called with the size of each piece that was read, and the signal of the read. The next piece is
+ * read once it has returned, so that a caller can bound the rate.
  */
+export type OnRead = (bytes: number, signal?: AbortSignal) => Promise<void> | void;
+
+/** How a blob is read as a whole. */
+export interface WholeReadOptions extends Omit<OpenOptions, "range"> {
+  readonly onRead?: OnRead | undefined;
+}
+
+/** Reads a blob to its end and compares its digest; `null` if there is none. */
 export async function readWhole(
   store: BlobStore,
   digest: Digest,
-  { bytesPerSecond = Infinity, ...options }: OpenOptions & { readonly bytesPerSecond?: number | undefined },
+  { onRead, ...options }: WholeReadOptions,
 ): Promise<Reading | null> {
   await using reader = await store.open(digest, options);
   if (reader === null) return null;
   const { identity } = reader;
   try {
-    const received = await digestOf(paced(reader, bytesPerSecond, options.signal));
+    const received = await digestOf(onRead === undefined ? reader : reported(reader, onRead, options.signal));
     if (received.digest.equals(digest)) return { isIntact: true, identity, size: received.size };
     return { isIntact: false, damage: { identity: identity ?? null, found: received.digest, size: received.size } };
   } catch (error) {
@@ -47,19 +53,14 @@ export async function readAll(reader: BlobReader): Promise<Uint8Array | null> {
   return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
 }
 
-/** A source that yields at most so many bytes per second on average. */
-async function* paced(
+async function* reported(
   source: AsyncIterable<Uint8Array>,
-  bytesPerSecond: number,
+  onRead: OnRead,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const startedAt = performance.now();
-  let size = 0;
   for await (const chunk of source) {
     yield chunk;
-    size += chunk.length;
-    const earlyMs = (size / bytesPerSecond) * 1000 - (performance.now() - startedAt);
-    if (earlyMs > 1) await delay(earlyMs, signal);
+    await onRead(chunk.length, signal);
   }
 }
 
