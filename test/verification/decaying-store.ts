@@ -1,5 +1,4 @@
-import type { BlobStat } from "../../src/core/blob-stat.ts";
-import { FixityError } from "../../src/core/errors.ts";
+import type { BlobIdentity, BlobStat } from "../../src/core/blob-stat.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { StagedBlob, StageOptions } from "../../src/core/staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../../src/core/store.ts";
@@ -7,16 +6,19 @@ import type { BlobReader, BlobStore, OpenOptions } from "../../src/core/store.ts
 /** A store whose copies decay as disks do: a bit flips, and neither size, times nor identity change. */
 export class DecayingStore {
   readonly store: BlobStore;
-  /** Digests in hex of blobs whose stored copy has decayed, until a commit replaces it. */
-  readonly decayed: Set<string> = new Set<string>();
+  /** Identities of the copies that have decayed. */
+  readonly decayed: Set<BlobIdentity>;
   /** Called when a blob was opened, before the caller learns of it. */
   opened: (digest: Digest, options: OpenOptions) => Promise<void> | void = () => {};
   /** Called when a blob was committed, before the caller learns of it. */
   committed: (digest: Digest) => Promise<void> | void = () => {};
-  /** Whether the store tells its copies apart. */
+  /** Whether the caller can tell copies apart. */
   hasIdentities = true;
+  readonly #inner: BlobStore;
 
-  constructor(inner: BlobStore, overrides: Partial<BlobStore> = {}) {
+  /** @param decayed shared by several stores over one place */
+  constructor(inner: BlobStore, overrides: Partial<BlobStore> = {}, decayed: Set<BlobIdentity> = new Set()) {
+    this.decayed = decayed;
     const own: Partial<BlobStore> = {
       open: (digest, options = {}) => this.#open(inner, digest, options),
       stage: (options) => this.#stage(inner, options),
@@ -31,6 +33,13 @@ export class DecayingStore {
         return typeof value === "function" ? (value as () => unknown).bind(target) : value;
       },
     });
+    this.#inner = inner;
+  }
+
+  /** Lets the stored copy of a blob decay. */
+  async decay(digest: Digest): Promise<void> {
+    const stat = await this.#inner.stat(digest);
+    this.decayed.add(stat?.identity ?? "");
   }
 
   #factsOf<Facts extends BlobStat | null>(stat: Facts): Facts {
@@ -40,24 +49,29 @@ export class DecayingStore {
   }
 
   async #open(inner: BlobStore, digest: Digest, options: OpenOptions): Promise<BlobReader | null> {
-    const isDecayed = this.decayed.has(digest.hex);
     const reader = await inner.open(digest, options);
-    await this.opened(digest, options);
     if (reader === null) return null;
+    const { identity, size, span } = reader;
+    const isDecayed = identity !== undefined && this.decayed.has(identity);
+    try {
+      await this.opened(digest, options);
+    } catch (error) {
+      await reader[Symbol.asyncDispose]();
+      throw error;
+    }
     const flipped = async function* (): AsyncGenerator<Uint8Array> {
-      let position = reader.span.start;
+      let position = span.start;
       for await (const chunk of reader) {
         const copy = Buffer.from(chunk);
         if (isDecayed && position === 0) copy[0] = (copy[0] ?? 0) ^ 1;
         position += chunk.length;
         yield copy;
       }
-      if (position !== reader.span.end) throw new FixityError("blob-damaged", "shorter than it was");
     };
     return {
-      size: reader.size,
-      span: reader.span,
-      ...(this.hasIdentities && reader.identity !== undefined && { identity: reader.identity }),
+      size,
+      span,
+      ...(this.hasIdentities && identity !== undefined && { identity }),
       [Symbol.asyncIterator]: flipped,
       [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
     };
@@ -68,15 +82,7 @@ export class DecayingStore {
     return {
       write: (bytes) => staged.write(bytes),
       commit: async (digest, { judge } = {}) => {
-        let isKept = false;
-        const committed = await staged.commit(digest, {
-          judge: async (stored) => {
-            const verdict = (await judge?.(this.#factsOf(stored))) ?? "keep";
-            isKept = verdict === "keep";
-            return verdict;
-          },
-        });
-        if (!isKept) this.decayed.delete(digest.hex);
+        const committed = await staged.commit(digest, { judge: judge && ((stat) => judge(this.#factsOf(stat))) });
         await this.committed(digest);
         return committed;
       },

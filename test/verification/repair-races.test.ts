@@ -21,7 +21,7 @@ describe("damage that is noticed during an upload of the same bytes", () => {
     await readAll((await fixity.open(digest)) ?? assert.fail());
     const secondRead = Promise.withResolvers<void>();
     decaying.committed = async () => {
-      decaying.decayed.add(digest.hex);
+      await decaying.decay(digest);
       const noticed = Promise.withResolvers<void>();
       let reads = 0;
       decaying.opened = () => {
@@ -47,7 +47,7 @@ describe("damage that is noticed during an upload of the same bytes", () => {
       const fixity = createFixity({ store: decaying.store, log: () => judged.resolve() });
       const bytes = randomBytes(300 * KIB);
       const { digest } = await fixity.put(bytes);
-      decaying.decayed.add(digest.hex);
+      await decaying.decay(digest);
       const secondRead = Promise.withResolvers<void>();
       const begun = Promise.withResolvers<void>();
       decaying.opened = (_, { bypassCache }) => {
