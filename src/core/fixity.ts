@@ -17,7 +17,7 @@
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
-import { asFixityError } from "./errors.ts";
+import { asFixityError, FixityError } from "./errors.ts";
 import { type Naming, settleNaming } from "./file-name.ts";
 import { type ByteSource, type Received, receive } from "./intake.ts";
 import { InterruptibleSource } from "./interruptible-source.ts";
@@ -25,6 +25,7 @@ import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { BlobStat } from "./blob-stat.ts";
+import type { Committed, StagedBlob } from "./staged-blob.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
@@ -164,10 +165,23 @@ export class Fixity implements AsyncDisposable {
     const received = await receive(source, write, { maxSize, length, digest });
     await options.beforeCommit?.(received);
     signal?.throwIfAborted();
-    const { existed } = await staged.commit(received.digest, this.#reads.commitOptions(received.digest));
-    await this.#reads.noteCommitted(received.digest);
+    const { existed } = await this.#commit(staged, received);
     const link = Link.to(received.digest, extension);
     return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
+  }
+
+  /** On a full disk, bytes that cannot replace a stored copy are compared with it instead. */
+  async #commit(staged: StagedBlob, { digest, size }: Received): Promise<Committed> {
+    try {
+      const committed = await staged.commit(digest, this.#reads.commitOptions(digest));
+      await this.#reads.noteCommitted(digest);
+      return committed;
+    } catch (error) {
+      if (!(error instanceof FixityError && error.code === "store-full")) throw error;
+      const stored = await this.#reads.findStored(digest, { length: size });
+      if (typeof stored === "string") throw error;
+      return { existed: true };
+    }
   }
 
   /**
