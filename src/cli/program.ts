@@ -121,13 +121,17 @@ function addVerify(program: Command, env: Environment): void {
     .option("--rate <size>", "bytes that are read per second, of all files together; 0 for no limit (default 0)")
     .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
     .option("--older-than <duration>", "skip what was read completely since then; resumes a run that was stopped")
+    .option(
+      "--repair-from <place>",
+      "fetch the right bytes of damaged files from a folder, a service's URL or s3://bucket",
+    )
     .addHelpText("after", VERIFY_EXAMPLES)
     .action(async (names: readonly string[], { json, mark, ...flags }: VerifyFlags) => {
       const { verifyBlobs } = await import("./verify.ts");
-      const { rate, concurrency, olderThan } = flags;
+      const { rate, concurrency, olderThan, repairFrom } = flags;
       process.exitCode = await verifyBlobs(
         { flags, env },
-        { names, isJson: json === true, marks: mark, rate, concurrency, olderThan },
+        { names, isJson: json === true, marks: mark, rate, concurrency, olderThan, repairFrom },
       );
     });
 }

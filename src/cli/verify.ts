@@ -9,6 +9,7 @@ import * as kinds from "../settings/kinds.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
 import { isUnicodeTerminal, ProgressLine } from "./progress.ts";
+import { type RepairSource, repairSource } from "./repair-source.ts";
 import { assertStoreExists, type OpenedStore, type StoreCommandSources, withStore } from "./store-command.ts";
 import { formatBlob, Tally, type VerifiedBlob } from "./verify-report.ts";
 import { planWalk, walkPrefixes } from "./verify-walk.ts";
@@ -26,6 +27,8 @@ export interface VerifyRequest {
   readonly rate?: string | undefined;
   readonly concurrency?: string | undefined;
   readonly olderThan?: string | undefined;
+  /** Where the right bytes of damaged blobs are fetched from; see {@link repairSource}. */
+  readonly repairFrom?: string | undefined;
 }
 
 /** How blobs are read. */
@@ -49,7 +52,10 @@ export async function verifyBlobs(sources: StoreCommandSources, request: VerifyR
   const plan = planOf(request);
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
-    const run = new VerificationRun(opened, plan);
+    const { repairFrom } = request;
+    await using source =
+      repairFrom === undefined ? null : await repairSource(repairFrom, { config: opened.config, env: sources.env });
+    const run = new VerificationRun(opened, plan, source);
     using progress = new ProgressLine();
     const isUnicode = isUnicodeTerminal(sources.env);
     progress.show((columns) => run.tally.progress(columns, isUnicode));
@@ -115,9 +121,12 @@ class VerificationRun {
   readonly #plan: Plan;
   readonly #fixity: Fixity;
   readonly #pacer: Pacer;
+  readonly #source: RepairSource | null;
 
-  constructor(opened: OpenedStore, plan: Plan) {
+  /** @param source where the right bytes of damaged blobs may be */
+  constructor(opened: OpenedStore, plan: Plan, source: RepairSource | null) {
     this.#opened = opened;
+    this.#source = source;
     this.#plan = plan;
     this.#pacer = new Pacer(plan.rate);
     const { store, warn } = opened;
@@ -132,14 +141,17 @@ class VerificationRun {
     const { store, signal, warn } = this.#opened;
     const { named, concurrency, olderThanMs } = this.#plan;
     if (named.length > 0) {
-      const verify = async (digest: Digest): Promise<void> => report(await this.#verifyBlob(digest));
+      const verify = async (digest: Digest): Promise<void> =>
+        report(await this.#repaired(await this.#verifyBlob(digest)));
       return await forEachConcurrent(named, concurrency, verify, signal);
     }
     const verify = async (digest: Digest): Promise<boolean> => {
       const blob = await this.#verifyBlob(digest);
       // A blob that was removed since it was listed is not missing.
-      if (blob.status !== "missing") report(blob);
-      return blob.status !== "unreadable";
+      if (blob.status === "missing") return true;
+      const { status, ...others } = await this.#repaired(blob);
+      report({ status, ...others });
+      return status !== "unreadable";
     };
     const prefixes = await planWalk(store, olderThanMs, signal);
     const unreadable = await this.#reportMisplaced(report);
@@ -151,6 +163,25 @@ class VerificationRun {
     this.tally.expectPrefixes(prefixes.length);
     const onPrefix = (): void => this.tally.endPrefix();
     await walkPrefixes(store, { prefixes, concurrency, signal, verify, unreadable, onPrefix, warn });
+  }
+
+  /** The result for a blob after an attempt to store its right bytes, if it is not intact. */
+  async #repaired(blob: VerifiedBlob): Promise<VerifiedBlob> {
+    const { status, digest } = blob;
+    const source = this.#source;
+    if (status === "intact" || digest === null || source === null) return blob;
+    const { signal } = this.#opened;
+    try {
+      const bytes = await source.open(digest, signal);
+      if (bytes === null) return { ...blob, repair: `not repaired: ${source.name} does not have it` };
+      await this.#fixity.put(bytes, { digest, signal });
+      return { ...blob, status: "repaired", repair: `repaired from ${source.name}` };
+    } catch (error) {
+      signal.throwIfAborted();
+      const isWrong = error instanceof FixityError && error.code === "digest-mismatch";
+      const why = isWrong ? `the bytes in ${source.name} are wrong, too` : messageOf(error);
+      return { ...blob, repair: `not repaired: ${why}` };
+    }
   }
 
   async #verifyBlob(digest: Digest): Promise<VerifiedBlob> {
@@ -192,6 +223,10 @@ class VerificationRun {
     }
     return prefixes;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function reasonOf(found: Digest | null): string {

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, rmdir, symlink, truncate, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
+import { s3Store } from "../../src/s3.ts";
 import { Command, jsonLines, runCommand } from "../helpers/command.ts";
 import { needing } from "../helpers/requirements.ts";
+import { Service } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
+import { KEYS, ScriptedServer } from "../s3/scripted-server.ts";
 
 /** A store of these texts, and their digests in hex. */
 async function storeOf(texts: readonly string[]) {
@@ -214,6 +218,81 @@ test("--older-than reads only prefixes without a recent pass; damaged files coun
   await rmdir(place.folder.blob(asFolder));
   assert.deepEqual(await place.verify("--older-than", "1h"), { code: 0, out: "no blobs are due\n", err: "" });
   assert.match((await place.verify("--older-than", "0")).out, /^3 blobs verified, 9 bytes: 1 damaged$/m);
+});
+
+test("--repair-from a folder stores the right bytes of what is damaged or missing", async () => {
+  await using backup = await storeOf(["one", "two", "three"]);
+  await using place = await storeOf(["one", "two", "three"]);
+  const [one = "", two = "", three = ""] = place.hexes;
+  await place.overwrite(one, "ONE");
+  await unlink(place.folder.blob(two));
+  const fromStore = await place.verify("--repair-from", backup.folder.path, one, two, three);
+  assert.equal(fromStore.code, 0, fromStore.out + fromStore.err);
+  assert.match(fromStore.out, new RegExp(`^repaired .*${one}.*repaired from ${backup.folder.path}$`, "m"));
+  assert.match(fromStore.out, new RegExp(`^repaired .*${two}`, "m"));
+  assert.deepEqual(await place.verify(), { code: 0, out: "3 blobs verified, 11 bytes: all intact\n", err: "" });
+  // A folder of files that are named like links.
+  const plain = join(backup.folder.path, "plain");
+  await mkdir(plain);
+  await writeFile(join(plain, `${three}.txt`), "three");
+  await place.overwrite(three, "THREE");
+  const fromFolder = await place.verify("--repair-from", plain, "--json");
+  assert.equal(fromFolder.code, 0);
+  assert.equal(jsonLines(fromFolder.out).at(-1)?.["repaired"], 1);
+  assert.equal((await place.verify()).code, 0);
+});
+
+test("--repair-from a running service stores its bytes, and wrong or absent ones are reported", async () => {
+  await using place = await storeOf(["one", "two", "three"]);
+  const [one = "", two = "", three = ""] = place.hexes;
+  for (const hex of place.hexes) await place.overwrite(hex, "wrong");
+  await using service = await Service.start();
+  await service.fixity.put(Buffer.from("one"));
+  const { code, out } = await place.verify("--repair-from", `${service.url}/uploads/`);
+  assert.equal(code, 1);
+  assert.match(out, new RegExp(`^repaired .*${one}`, "m"));
+  for (const hex of [two, three]) assert.match(out, new RegExp(`^damaged .*${hex}.*does not have it$`, "m"));
+  const plain = join(place.folder.path, "..", "plain");
+  await mkdir(plain);
+  await writeFile(join(plain, two), "other bytes");
+  const second = await place.verify("--repair-from", plain, two);
+  assert.equal(second.code, 1);
+  assert.match(second.out, new RegExp(`^damaged .*${two}.*are wrong, too$`, "m"));
+});
+
+test("--repair-from the store itself, or from nowhere, is refused before anything is read", async () => {
+  await using place = await storeOf(["a"]);
+  for (const from of [place.folder.path, join(place.folder.path, "blobs")]) {
+    const { code, out, err } = await place.verify("--repair-from", from);
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, /is the store that is verified/);
+  }
+  const { code, err } = await place.verify("--repair-from", "/nowhere/at/all");
+  assert.equal(code, 2);
+  assert.match(err, /is no folder, no URL and no s3:\/\/ bucket/);
+});
+
+test("--repair-from a bucket reads another service's objects", async () => {
+  await using bucket = await ScriptedServer.start();
+  await using place = await storeOf(["one"]);
+  await using other = s3Store({
+    bucket: "backup",
+    keyPrefix: "a/",
+    endpoint: bucket.endpoint,
+    ...KEYS,
+    log: () => null,
+  });
+  await createFixity({ store: other }).put(Buffer.from("one"));
+  await place.overwrite(place.hexes[0] ?? "", "ONE");
+  const env = {
+    UPLOAD_DIR: place.folder.path,
+    REPAIR_BUCKET_ENDPOINT: bucket.endpoint,
+    REPAIR_BUCKET_ACCESS_KEY: KEYS.accessKey,
+    REPAIR_BUCKET_SECRET_KEY: KEYS.secretKey,
+  };
+  const { code, out, err } = await runCommand(["verify", "--repair-from", "s3://backup/a"], { env });
+  assert.equal(code, 0, out + err);
+  assert.match(out, /repaired from s3:\/\/backup\/a$/m);
 });
 
 test("a run that Ctrl-C stops keeps its passes, and --older-than reads the rest", async () => {
