@@ -25,7 +25,7 @@ import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import type { BlobStat } from "./blob-stat.ts";
-import type { Committed, StagedBlob } from "./staged-blob.ts";
+import type { Committed, StagedBlob, StoredVerdict } from "./staged-blob.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
@@ -170,16 +170,26 @@ export class Fixity implements AsyncDisposable {
     return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
   }
 
-  /** On a full disk, bytes that cannot replace a stored copy are compared with it instead. */
+  /**
+   * Makes a blob of staged bytes. On a full disk, where they cannot replace a copy that was stored
+   * before, that copy is verified instead.
+   */
   async #commit(staged: StagedBlob, { digest, size }: Received): Promise<Committed> {
+    let before: BlobStat | null = null;
+    const judge = (stored: BlobStat): Promise<StoredVerdict> => {
+      before = stored;
+      return this.#reads.judge(digest, stored);
+    };
     try {
-      const committed = await staged.commit(digest, this.#reads.commitOptions(digest));
+      const committed = await staged.commit(digest, { judge });
       await this.#reads.noteCommitted(digest);
       return committed;
     } catch (error) {
-      if (!(error instanceof FixityError && error.code === "store-full")) throw error;
+      const identity = (before as BlobStat | null)?.identity;
+      if (!(error instanceof FixityError && error.code === "store-full") || identity === undefined) throw error;
       const stored = await this.#reads.findStored(digest, { length: size });
-      if (typeof stored === "string") throw error;
+      // Another copy may be this commit's own, of which the store does not know whether it is durable.
+      if (typeof stored === "string" || stored.identity !== identity) throw error;
       return { existed: true };
     }
   }

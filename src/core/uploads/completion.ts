@@ -1,3 +1,4 @@
+import type { BlobStat } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
@@ -90,7 +91,7 @@ export class Completions {
     const mismatch = mismatchOf(record, hashes);
     if (mismatch !== null) return failedOutcome(mismatch);
     const digest = hashes.sha256();
-    const options = this.#reads.commitOptions(digest);
+    const options = { judge: (stored: BlobStat) => this.#reads.judge(digest, stored) };
     const committed = await (unsaved === null
       ? held.commit(digest, options)
       : held.commitUnsaved?.(digest, formatRecord(record), options));

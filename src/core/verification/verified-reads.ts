@@ -35,7 +35,7 @@ import type { BlobIdentity, BlobStat } from "../blob-stat.ts";
 import { ByteRange } from "../byte-range.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import type { CommitOptions, StoredVerdict } from "../staged-blob.ts";
+import type { StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
 import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
@@ -164,8 +164,16 @@ export class VerifiedReads {
   }
 
   /** What a commit of the right bytes does with a blob that is already stored. */
-  commitOptions(digest: Digest): CommitOptions {
-    return { judge: (stored) => this.#judge(digest, stored) };
+  async judge(digest: Digest, stored: BlobStat): Promise<StoredVerdict> {
+    await this.#marks.refresh();
+    if (this.#marks.of(digest, stored.identity) !== null) return "damaged";
+    if (this.#mode === "never" || this.#isVerified(digest, stored.identity)) return "keep";
+    if (this.#store.replacesCheaply === true) return "replace";
+    const reading = await this.#verify(digest);
+    if (reading === null) return "replace";
+    if (reading.isIntact) return "keep";
+    await this.#settle(digest, undefined);
+    return this.#marks.of(digest, stored.identity) === null ? "keep" : "damaged";
   }
 
   /**
@@ -293,18 +301,6 @@ export class VerifiedReads {
       if (reading.isIntact && reading.size === stat.size) return stat;
     }
     throw changesInTransit();
-  }
-
-  async #judge(digest: Digest, stored: BlobStat): Promise<StoredVerdict> {
-    await this.#marks.refresh();
-    if (this.#marks.of(digest, stored.identity) !== null) return "damaged";
-    if (this.#mode === "never" || this.#isVerified(digest, stored.identity)) return "keep";
-    if (this.#store.replacesCheaply === true) return "replace";
-    const reading = await this.#verify(digest);
-    if (reading === null) return "replace";
-    if (reading.isIntact) return "keep";
-    await this.#settle(digest, undefined);
-    return this.#marks.of(digest, stored.identity) === null ? "keep" : "damaged";
   }
 
   #isVerified(digest: Digest, identity: BlobIdentity | undefined): boolean {

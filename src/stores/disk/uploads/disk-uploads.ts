@@ -14,6 +14,12 @@ import type { FileClock } from "../staging.ts";
 import { DiskHeldUpload, type HeldUploadOptions } from "./disk-held-upload.ts";
 import { lengthOf, restingToken, type SavedState } from "./upload-folder.ts";
 
+/**
+ * The time of a file may be that of the system's last tick, so the clock that is derived from one
+ * may be behind the time of another by a tick.
+ */
+const CLOCK_STEP_MS = 10;
+
 /** Folders that a listing examines together. */
 const LIST_BATCH_FOLDERS = 64;
 
@@ -109,8 +115,8 @@ export class DiskUploads implements UploadStore {
           .of(id)
           .glance()
           .catch(() => null);
-        const age = clock === null || glance === null ? -1 : Math.ceil(clock() - glance.modified);
-        return { id, age: age < 0 ? null : age, isEnded: glance?.isEnded ?? false };
+        const age = clock === null || glance === null ? -Infinity : Math.ceil(clock() - glance.modified);
+        return { id, age: age < -CLOCK_STEP_MS ? null : Math.max(age, 0), isEnded: glance?.isEnded ?? false };
       }),
     );
     for (const summary of found) {
