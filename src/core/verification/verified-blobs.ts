@@ -1,3 +1,4 @@
+import { detachedString } from "../../base/detached-string.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 
@@ -29,12 +30,16 @@ export class VerifiedBlobs {
     return performance.now() - entry.verifiedAt < VERIFICATION_MAX_AGE_MS;
   }
 
-  /** @param verifiedAt when the bytes were hashed, by `performance.now()`; an older time than is known changes nothing */
+  /**
+   * @param verifiedAt when the bytes were hashed, by `performance.now()`. A time before the known one
+   *   changes nothing
+   */
   add(digest: Digest, identity: BlobIdentity | undefined, verifiedAt: number = performance.now()): void {
     const known = this.#entries.get(digest.hex);
     if (known !== undefined && known.identity === identity && known.verifiedAt >= verifiedAt) return;
     this.#entries.delete(digest.hex);
-    this.#entries.set(digest.hex, { identity, verifiedAt });
+    // The hex digits may be a part of a request's target, which can be long.
+    this.#entries.set(detachedString(digest.hex), { identity, verifiedAt });
     if (this.#entries.size <= MAX_ENTRIES) return;
     for (const oldest of this.#entries.keys()) {
       this.#entries.delete(oldest);

@@ -1,3 +1,4 @@
+import { detachedString } from "../../base/detached-string.ts";
 import { RecentDigests } from "./recent-digests.ts";
 
 /** The part of the budget in which new entries wait for another use. */
@@ -95,8 +96,7 @@ export class ByteCache<Value> {
     while (this.cost + cost > this.#budget) this.#evictOrMove();
     const queue = this.#evicted.has(hex) ? this.#main : this.#probation;
     this.#evicted.delete(hex);
-    // A copy: the hex digits may be a slice of a URL, which would stay in memory with them.
-    const key = Buffer.from(hex, "latin1").toString("latin1");
+    const key = detachedString(hex);
     this.#added += 1;
     const entry: Entry<Value> = { key, value, cost, uses: 0, usedAt: this.#added, queue, older: null, newer: null };
     this.#entries.set(key, entry);
