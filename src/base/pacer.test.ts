@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Pacer } from "./pacer.ts";
 
-/** A clock that stands still until somebody waits, and remembers for how long. */
+/** A clock that advances only by waiting, and records each wait. */
 function scriptedClock() {
   const clock = { time: 1000, waits: [] as number[] };
   return Object.assign(clock, {

@@ -262,7 +262,9 @@ export class Fixity implements AsyncDisposable {
   /** Removes a blob, and with it every link to it; `false` if there was none. */
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     using _ = this.#admissions.admit("in-time");
-    return this.store.remove(digest, signal);
+    const isRemoved = await this.store.remove(digest, signal);
+    if (isRemoved) await this.#reads.noteRemoved(digest);
+    return isRemoved;
   }
 
   /**

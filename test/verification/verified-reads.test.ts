@@ -12,6 +12,7 @@ import { FixityError } from "../../src/core/errors.ts";
 import { createFixity, type Fixity } from "../../src/core/fixity.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../../src/core/store.ts";
 import type { VerifyReads } from "../../src/core/verification/verified-reads.ts";
+import { flip } from "./damaging.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -92,19 +93,6 @@ function flipping(reader: BlobReader): BlobReader {
   };
 }
 
-/** Flips one bit of a file. */
-async function flip(path: string, position = 0): Promise<void> {
-  await chmod(path, 0o600);
-  const file = await open(path, "r+");
-  try {
-    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, position);
-    buffer[0] = (buffer[0] ?? 0) ^ 0x10;
-    await file.write(buffer, 0, 1, position);
-  } finally {
-    await file.close();
-  }
-}
-
 async function read(fixity: Fixity, digest: Digest, range?: ByteRange): Promise<Buffer> {
   await using reader = await fixity.open(digest, { range });
   assert(reader !== null);
@@ -141,7 +129,7 @@ describe("a damaged blob", () => {
     await flip(large.path, 5 * MIB);
     await assert.rejects(place.fixity.open(large.digest, { range: FIRST_BYTE }), DAMAGED);
     const small = await place.put(100);
-    await flip(small.path);
+    await flip(small.path, 0);
     await assert.rejects(place.fixity.stat(small.digest), DAMAGED);
   });
 
@@ -188,7 +176,7 @@ describe("a damaged blob", () => {
     await using place = await Place.make();
     for (const size of [100, 300 * KIB]) {
       const { digest, path, bytes } = await place.put(size);
-      await flip(path);
+      await flip(path, 0);
       await assert.rejects(read(place.fixity, digest), DAMAGED);
       await place.fixity.put(bytes);
       assert((await read(place.fixity, digest)).equals(bytes));
@@ -197,10 +185,21 @@ describe("a damaged blob", () => {
     }
   });
 
-  test("that nobody has noticed is repaired by an upload", async () => {
+  test("leaves no mark when it is removed", async () => {
+    await using place = await Place.make();
+    const { digest, path } = await place.put(100);
+    await flip(path, 0);
+    await assert.rejects(read(place.fixity, digest), DAMAGED);
+    const { documents } = place.store.store;
+    assert.notEqual(await documents?.read(`marks/damaged-${digest.hex}`), null);
+    assert.equal(await place.fixity.remove(digest), true);
+    assert.equal(await documents?.read(`marks/damaged-${digest.hex}`), null);
+  });
+
+  test("is repaired by an upload before any read has found it", async () => {
     await using place = await Place.make();
     const { path, bytes } = await place.put(100);
-    await flip(path);
+    await flip(path, 0);
     await place.fixity.put(bytes);
     assert((await readFile(path)).equals(bytes));
   });
@@ -208,12 +207,27 @@ describe("a damaged blob", () => {
   test("is not acknowledged to a claim that nobody has read before", async () => {
     await using place = await Place.make();
     const { digest, path, bytes } = await place.put(100);
-    await flip(path);
+    await flip(path, 0);
     assert.equal(await place.fixity.lookUp(digest, { length: bytes.length }), "unknown");
   });
 });
 
 describe("an intact blob", () => {
+  test("that is written to while it is read is not read to its end", async () => {
+    await using place = await Place.make();
+    const { digest, path } = await place.put(2 * MIB);
+    await read(place.fixity, digest);
+    await assert.rejects(async () => {
+      await using reader = await place.fixity.open(digest);
+      let isChanged = false;
+      for await (const chunk of reader ?? []) {
+        assert(chunk.length > 0);
+        if (!isChanged) await flip(path, MIB);
+        isChanged = true;
+      }
+    }, DAMAGED);
+  });
+
   test("is verified once in the background, however many ranges of it are read meanwhile", async () => {
     await using place = await Place.make();
     const { digest } = await place.put(8 * MIB + 1);
@@ -241,7 +255,7 @@ describe("an intact blob", () => {
     const { digest, path } = await place.put(100);
     await read(place.fixity, digest);
     const { mtimeMs } = await stat(path);
-    await flip(path);
+    await flip(path, 0);
     // Even if the time of the last change is set back: the system notes the time of that, too.
     await utimes(path, mtimeMs / 1000, mtimeMs / 1000);
     await assert.rejects(read(place.fixity, digest), DAMAGED);
@@ -272,7 +286,7 @@ describe("an intact blob", () => {
   test("is not verified on reads that are to be never verified", async () => {
     await using place = await Place.make("never");
     const { digest, path, bytes } = await place.put(100);
-    await flip(path);
+    await flip(path, 0);
     assert.equal((await read(place.fixity, digest)).equals(bytes), false);
     assert.notEqual(await place.fixity.claim(digest, { length: 100 }), null);
     assert.equal((await place.fixity.verify(digest))?.intact, false);
@@ -283,7 +297,7 @@ describe("an intact blob", () => {
 test("a verification without a mark leaves a damaged blob as it was", async () => {
   await using place = await Place.make("never");
   const { digest, path } = await place.put(100);
-  await flip(path);
+  await flip(path, 0);
   assert.equal((await place.fixity.verify(digest, undefined, { marks: false }))?.intact, false);
   assert.equal((await read(place.fixity, digest)).length, 100);
 });

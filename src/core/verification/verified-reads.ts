@@ -22,8 +22,9 @@
  *                                     └── it differs too ──> damaged ── upload ──> intact
  *
  * Reads of a suspect blob wait until this process has read it once more, past every cache: a fault
- * in transit must not take a blob offline. A damaged one is marked for all instances. A mark names the copy that was seen, so an upload, which replaces the
- * copy, repairs the blob even if the process dies before it removes the mark.
+ * in transit must not take a blob offline. A damaged one is marked for all instances. A mark names
+ * the copy that was read, so an upload, which replaces the copy, repairs the blob even if the
+ * process dies before it removes the mark.
  *
  * A crash forgets what was verified and what was suspect, and keeps the marks.
  */
@@ -183,9 +184,16 @@ export class VerifiedReads {
   async noteCommitted(digest: Digest): Promise<void> {
     if (this.#suspects.has(digest.hex)) this.#commitsOfSuspects += 1;
     if (!this.#marks.has(digest)) return;
-    const stat = await this.#store.stat(digest).catch(() => null);
+    // Without its facts the copy may be the marked one. The next verification removes an outdated mark.
+    const stat = await this.#store.stat(digest).catch(() => "unknown" as const);
+    if (stat === "unknown") return;
     const isReplaced = stat?.identity === undefined || this.#marks.of(digest, stat.identity) === null;
     if (isReplaced) await this.#marks.clear(digest);
+  }
+
+  /** Called when a blob was removed: its mark is of no copy any more. */
+  async noteRemoved(digest: Digest): Promise<void> {
+    await this.#marks.clear(digest);
   }
 
   /**
@@ -339,7 +347,7 @@ export class VerifiedReads {
   #suspect(digest: Digest): void {
     this.#verified.forget(digest);
     this.#suspects.add(digest.hex);
-    // Started at once, so that the blob is marked even if nobody asks for it again. If the store
+    // Started at once: the blob must be marked even if no further request is for it. If the store
     // fails meanwhile, the next read tries again.
     this.#readAgain(digest, undefined).catch(() => null);
   }

@@ -1,5 +1,5 @@
+import { closeSync, fstatSync, type Stats } from "node:fs";
 import type { BlobIdentity } from "../../core/blob-stat.ts";
-import { closeSync } from "node:fs";
 import type { ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { BlobReader } from "../../core/store.ts";
@@ -21,6 +21,8 @@ export interface DiskReaderOptions {
   readonly span: ByteSpan;
   /** Of a blob; the file of an upload has none. */
   readonly identity?: BlobIdentity;
+  /** The facts of a blob's file when it was opened. They must be the same at the end. */
+  readonly facts?: Stats;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -32,6 +34,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   readonly size: number;
   readonly span: ByteSpan;
   readonly identity?: BlobIdentity;
+  readonly #facts: Stats | undefined;
   readonly #signal: AbortSignal | undefined;
   #position: number;
   #fd: number | null;
@@ -40,12 +43,13 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   #closing: Promise<void> | null = null;
   readonly #onAbort = () => void this.#close();
 
-  constructor({ fd, size, span, identity, signal }: DiskReaderOptions) {
+  constructor({ fd, size, span, identity, facts, signal }: DiskReaderOptions) {
     this.size = size;
     this.span = span;
     if (identity !== undefined) this.identity = identity;
     this.#position = span.start;
     this.#fd = fd;
+    this.#facts = facts;
     this.#signal = signal;
     signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -64,6 +68,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
       this.#signal?.throwIfAborted();
       if (bytes.length === 0) throw new FixityError("blob-damaged", "The stored file is shorter than it was.");
       this.#position += bytes.length;
+      if (this.#position === this.span.end) this.#assertUnchanged(this.#fd);
       return { done: false, value: bytes };
     } catch (error) {
       await this.#close();
@@ -87,6 +92,19 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     this.#reading = reading.catch(() => null);
     const count = await reading;
     return count === length ? bytes : bytes.subarray(0, count);
+  }
+
+  /**
+   * Another program may have written to the file since it was opened. The time of its last change of
+   * status is not compared: a removal or a replacement of the blob changes that, too.
+   *
+   * @throws FixityError `blob-damaged`
+   */
+  #assertUnchanged(fd: number): void {
+    if (this.#facts === undefined) return;
+    const { size, mtimeMs } = fstatSync(fd);
+    if (size === this.#facts.size && mtimeMs === this.#facts.mtimeMs) return;
+    throw new FixityError("blob-damaged", "The stored file was changed while it was read.");
   }
 
   /**

@@ -150,6 +150,7 @@ export class DiskStore implements BlobStore, Diagnosable {
         return new DiskReader({
           fd,
           size,
+          facts,
           span: ByteRange.resolve(range, size),
           identity: identityOf(facts),
           signal,
