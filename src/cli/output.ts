@@ -8,8 +8,8 @@ import { fileErrorText } from "./local-files.ts";
 
 /*
  * The output of commands: results on standard output, problems on standard error. If output cannot
- * be written (the disk is full, the reader is gone), the command has failed: it is told to stop, one
- * line on standard error states why, and the process exits with `SIGPIPE_EXIT` or `EXIT.failed`.
+ * be written (the disk is full, the pipe is closed), the command has failed: its signal is aborted,
+ * one line on standard error states why, and the process exits with `SIGPIPE_EXIT` or `EXIT.failed`.
  */
 
 const STDOUT_FD = 1;

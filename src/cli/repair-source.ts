@@ -1,38 +1,52 @@
 import { createReadStream } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
+import { delay } from "../base/abort-race.ts";
+import { systemErrorCode } from "../base/system-errors.ts";
+import type { ByteSource } from "../core/intake.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
-import { type Config, type Environment, readStoreConfig } from "../settings/config.ts";
+import { type Config, readStoreConfig } from "../settings/config.ts";
 import { openStore } from "../settings/configured-store.ts";
+import { SETTINGS } from "../settings/settings.ts";
+import type { StoreCommandSources } from "./store-command.ts";
 
-/** Another place that may have the right bytes of blobs. They are checked by whoever stores them. */
+/** Attempts to fetch a file from a service, and the pause before each further one. */
+const FETCH_PAUSES_MS = [500, 2_000];
+
+/** Bytes that are fetched from another place. Disposing of them frees what they hold open. */
+export type FetchedBytes = ByteSource & AsyncDisposable;
+
+/**
+ * Another place that may have the right bytes of blobs. The bytes are not checked here: storing them
+ * under their digest does that.
+ */
 export interface RepairSource extends AsyncDisposable {
   /** For reports: the folder, URL or bucket as the user wrote it. */
   readonly name: string;
-  /** The bytes under a digest; `null` if there are none. The caller iterates them, or ends them. */
-  open(digest: Digest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>;
+  /** The bytes under a digest; `null` if there are none. The caller disposes of them. */
+  open(digest: Digest, signal: AbortSignal): Promise<FetchedBytes | null>;
 }
 
 /**
  * The source that a text names:
  *
  * - `https://files.example.com/uploads`: a service, by the URL in front of its links.
- * - `s3://bucket/prefix`: a bucket that another service stores in. Its endpoint and keys are settings
- *   that begin with `REPAIR_BUCKET_` instead of `UPLOAD_BUCKET_`, by default those of the verified one.
+ * - `s3://bucket/prefix`: a bucket that another service stores in. Its settings begin with
+ *   `REPAIR_BUCKET_` instead of `UPLOAD_BUCKET_`; those that are not set are those of the verified
+ *   bucket.
  * - Anything else is a folder: that of another store, or one with files that are named
  *   `<64 hex digits>`, with or without an extension.
  *
- * @throws FixityError `invalid-option` if the source is the store itself, or is no folder
+ * @param sources the flags and the environment of the command
+ * @throws FixityError `invalid-option` if the source is the store itself, or not a folder
  */
-export async function repairSource(
-  text: string,
-  { config, env }: { readonly config: Config; readonly env: Environment },
-): Promise<RepairSource> {
+export async function repairSource(text: string, config: Config, sources: StoreCommandSources): Promise<RepairSource> {
   if (/^https?:\/\//i.test(text)) return serviceSource(text);
   const [, bucket, prefix = ""] = /^s3:\/\/([^/]+)(?:\/(.*))?$/i.exec(text) ?? [];
   if (bucket === undefined) return await folderSource(text, config);
-  return await bucketSource(text, repairConfig(env, bucket, prefix), config);
+  const source = readStoreConfig(bucketSources(sources, bucket, withSlash(prefix)));
+  return await bucketSource(text, source, config);
 }
 
 function serviceSource(url: string): RepairSource {
@@ -40,8 +54,8 @@ function serviceSource(url: string): RepairSource {
   return {
     name: url,
     async open({ hex }, signal) {
-      const response = await fetch(`${base}/${hex}`, { signal, headers: { "Accept-Encoding": "identity" } });
-      if (response.ok && response.body !== null) return response.body;
+      const response = await fetchPatiently(`${base}/${hex}`, signal);
+      if (response.ok && response.body !== null) return disposable(response.body, () => response.body?.cancel());
       await response.body?.cancel();
       if (response.status === 404) return null;
       throw new FixityError("store-unavailable", `${url} responded with status ${response.status}.`);
@@ -50,25 +64,47 @@ function serviceSource(url: string): RepairSource {
   };
 }
 
-/** The configuration of a bucket, from the settings of either. */
-function repairConfig(env: Environment, bucket: string, prefix: string): Config {
-  const own = Object.entries(env).filter(([name]) => /^UPLOAD_BUCKET_(?!PREFIX$)/.test(name));
-  const others = Object.entries(env)
-    .filter(([name]) => name.startsWith("REPAIR_BUCKET_"))
-    .map(([name, value]) => [name.replace("REPAIR", "UPLOAD"), value] as const);
-  const settings = Object.fromEntries([...own, ...others]);
-  const keyPrefix = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
-  return readStoreConfig({
-    flags: {},
-    env: { ...settings, UPLOAD_BUCKET_NAME: bucket, ...(keyPrefix !== "" && { UPLOAD_BUCKET_PREFIX: keyPrefix }) },
-  });
+/** Tries again without a connection, and after a status that passes. */
+async function fetchPatiently(url: string, signal: AbortSignal): Promise<Response> {
+  for (const pauseMs of [...FETCH_PAUSES_MS, null]) {
+    try {
+      const response = await fetch(url, { signal, headers: { "Accept-Encoding": "identity" } });
+      if (pauseMs === null || ![429, 502, 503, 504].includes(response.status)) return response;
+      await response.body?.cancel();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (pauseMs === null) throw unreachable(url, error);
+    }
+    await delay(pauseMs, signal);
+  }
+  throw unreachable(url, null);
+}
+
+/** `fetch` itself says only "fetch failed". */
+function unreachable(url: string, error: unknown): FixityError {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  const why = systemErrorCode(cause) ?? (cause instanceof Error ? cause.message : "no response");
+  return new FixityError("store-unavailable", `${new URL(url).origin} cannot be reached (${why}).`, { cause: error });
+}
+
+/** What the configuration of another bucket is read from. */
+function bucketSources({ flags, env }: StoreCommandSources, bucket: string, keyPrefix: string): StoreCommandSources {
+  const settings: Record<string, string | undefined> = {};
+  for (const [name, { env: variable }] of Object.entries(SETTINGS)) {
+    if (!name.startsWith("bucket")) continue;
+    // What is set for this bucket comes before what the verified one has.
+    settings[name] = env[variable.replace("UPLOAD", "REPAIR")] ?? flags[name] ?? env[variable];
+  }
+  return {
+    flags: { ...settings, bucketName: bucket, bucketPrefix: keyPrefix === "" ? undefined : keyPrefix },
+    env: {},
+  };
 }
 
 async function bucketSource(text: string, source: Config, verified: Config): Promise<RepairSource> {
-  const isSame = (["bucketName", "bucketPrefix", "bucketEndpoint"] as const).every(
-    (name) => source[name] === verified[name],
-  );
-  if (isSame) throw isTheStore(text);
+  const placeOf = ({ bucketName, bucketPrefix = "", bucketEndpoint }: Config): string =>
+    JSON.stringify([bucketName, withSlash(bucketPrefix), bucketEndpoint]);
+  if (placeOf(source) === placeOf(verified)) throw isTheStore(text);
   const store = await openStore(source, () => {});
   return {
     name: text,
@@ -82,11 +118,12 @@ async function folderSource(text: string, { dir, bucketName }: Config): Promise<
   if (folder === null || !(await stat(folder)).isDirectory()) {
     throw new FixityError(
       "invalid-option",
-      `--repair-from: ${JSON.stringify(text)} is no folder, no URL and no s3:// bucket.`,
+      `--repair-from: ${JSON.stringify(text)} is neither a folder, nor a URL, nor s3://bucket.`,
     );
   }
   const own = bucketName === undefined ? await realpath(resolve(dir)).catch(() => null) : null;
-  if (folder === own || folder === (own === null ? null : join(own, "blobs"))) throw isTheStore(text);
+  if (own !== null && isWithin(folder, join(own, "blobs"))) throw isTheStore(text);
+  if (folder === own) throw isTheStore(text);
   let names: Promise<ReadonlyMap<string, string>> | null = null;
   return {
     name: text,
@@ -111,6 +148,23 @@ async function namesByDigest(folder: string): Promise<ReadonlyMap<string, string
     if (hex !== undefined) names.set(hex, name);
   }
   return names;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way === "" || !(way.startsWith("..") || resolve(way) === way);
+}
+
+function withSlash(prefix: string): string {
+  return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
+}
+
+function disposable(source: AsyncIterable<Uint8Array>, free: () => Promise<void> | undefined): FetchedBytes {
+  return {
+    [Symbol.asyncIterator]: () => source[Symbol.asyncIterator](),
+    // A stream that is locked by its reader is ended by the reader.
+    [Symbol.asyncDispose]: async () => void (await free()?.catch(() => null)),
+  };
 }
 
 function isTheStore(text: string): FixityError {

@@ -53,8 +53,7 @@ export async function verifyBlobs(sources: StoreCommandSources, request: VerifyR
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
     const { repairFrom } = request;
-    await using source =
-      repairFrom === undefined ? null : await repairSource(repairFrom, { config: opened.config, env: sources.env });
+    await using source = repairFrom === undefined ? null : await repairSource(repairFrom, opened.config, sources);
     const run = new VerificationRun(opened, plan, source);
     using progress = new ProgressLine();
     const isUnicode = isUnicodeTerminal(sources.env);
@@ -79,7 +78,13 @@ export async function verifyBlobs(sources: StoreCommandSources, request: VerifyR
   });
 }
 
-function planOf({ names, marks, rate, concurrency, olderThan }: VerifyRequest): Plan {
+function planOf({ names, marks, rate, concurrency, olderThan, repairFrom }: VerifyRequest): Plan {
+  if (!marks && repairFrom !== undefined) {
+    throw new FixityError(
+      "invalid-option",
+      "--no-mark only reports, and --repair-from changes the store: leave one out.",
+    );
+  }
   const named = names.map(parseName);
   const olderThanMs = readFlag("--older-than", kinds.age, olderThan);
   if (olderThanMs !== null && named.length > 0) {
@@ -132,6 +137,8 @@ class VerificationRun {
     const { store, warn } = opened;
     this.#fixity = createFixity({
       store,
+      // What is stored already may be repaired, whatever limit the server has now.
+      maxSize: Number.MAX_SAFE_INTEGER,
       // Damage is reported on standard output already.
       log: (message, cause) => cause !== undefined && warn(message, cause),
     });
@@ -172,7 +179,7 @@ class VerificationRun {
     if (status === "intact" || digest === null || source === null) return blob;
     const { signal } = this.#opened;
     try {
-      const bytes = await source.open(digest, signal);
+      await using bytes = await source.open(digest, signal);
       if (bytes === null) return { ...blob, repair: `not repaired: ${source.name} does not have it` };
       await this.#fixity.put(bytes, { digest, signal });
       return { ...blob, status: "repaired", repair: `repaired from ${source.name}` };

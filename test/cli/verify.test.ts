@@ -6,6 +6,7 @@ import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
 import { s3Store } from "../../src/s3.ts";
 import { Command, jsonLines, runCommand } from "../helpers/command.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { needing } from "../helpers/requirements.ts";
 import { Service } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
@@ -269,7 +270,42 @@ test("--repair-from the store itself, or from nowhere, is refused before anythin
   }
   const { code, err } = await place.verify("--repair-from", "/nowhere/at/all");
   assert.equal(code, 2);
-  assert.match(err, /is no folder, no URL and no s3:\/\/ bucket/);
+  assert.match(err, /is neither a folder, nor a URL, nor s3:\/\/bucket/);
+});
+
+test("--repair-from is refused with --no-mark, and names a service that cannot be reached", async () => {
+  await using place = await storeOf(["a"]);
+  const [hex = ""] = place.hexes;
+  await place.overwrite(hex, "b");
+  const refused = await place.verify("--no-mark", "--repair-from", "/tmp");
+  assert.deepEqual([refused.code, refused.out], [2, ""]);
+  assert.match(refused.err, /--no-mark only reports/);
+  const port = await freePort();
+  const { code, out } = await place.verify("--repair-from", `http://127.0.0.1:${port}/uploads`);
+  assert.equal(code, 1);
+  assert.match(out, new RegExp(`not repaired: http://127.0.0.1:${port} cannot be reached \\(ECONNREFUSED\\)`));
+});
+
+test("--repair-from takes the settings of the verified bucket, as flags too", async () => {
+  await using bucket = await ScriptedServer.start();
+  const bytes = Buffer.from("one");
+  const settings = { endpoint: bucket.endpoint, ...KEYS, log: () => null };
+  await using verified = s3Store({ bucket: "main", keyPrefix: "a/", ...settings });
+  await using backup = s3Store({ bucket: "backup", keyPrefix: "b/", ...settings });
+  const { digest } = await createFixity({ store: backup }).put(bytes);
+  await createFixity({ store: verified }).put(bytes);
+  const key = `a/blobs/${digest.hex}`;
+  const object = bucket.bucket.objects.get(key) ?? assert.fail([...bucket.bucket.objects.keys()].join());
+  bucket.bucket.objects.set(key, { ...object, bytes: Buffer.from("two"), etag: '"other"' });
+  const env = { UPLOAD_BUCKET_ACCESS_KEY: KEYS.accessKey, UPLOAD_BUCKET_SECRET_KEY: KEYS.secretKey };
+  const flags = ["--bucket-name", "main", "--bucket-prefix", "a/", "--bucket-endpoint", bucket.endpoint];
+  const run = (from: string) => runCommand(["verify", digest.hex, ...flags, "--repair-from", from], { env });
+  const same = await run("s3://main/a");
+  assert.match(same.err, /is the store that is verified/);
+  const { code, out, err } = await run("s3://backup/b");
+  assert.equal(code, 0, out + err);
+  assert.match(out, /repaired from s3:\/\/backup\/b$/m);
+  assert(bucket.bucket.objects.get(key)?.bytes.equals(bytes));
 });
 
 test("--repair-from a bucket reads another service's objects", async () => {
