@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
+import { freePort } from "../test/helpers/free-port.ts";
 
 /**
  * Milliseconds from the start of the process to the first response of `/healthz`, one per round.
@@ -38,12 +38,4 @@ async function firstAnswer(port: number): Promise<void> {
     });
   }
   throw new Error("no answer from the server");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

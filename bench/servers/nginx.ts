@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { freePort } from "../../test/helpers/free-port.ts";
 
 // nginx with one worker over the folder, as its documentation shows it. This process only starts it.
 const root = resolve(process.argv[2] ?? "data");
@@ -23,14 +22,6 @@ process.on("disconnect", () => nginx.kill());
 while (!(await accepts(port))) await new Promise((done) => setTimeout(done, 20));
 process.on("message", () => process.send?.({ peakMemory: 0, cpu: 0 }));
 process.send?.({ port });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 function accepts(port: number): Promise<boolean> {
   return new Promise((done) => {

@@ -113,8 +113,8 @@ export function loggedPath(target: string): string {
 }
 
 /**
- * The output of a log. Writing neither waits nor fails: a server must not stop working because
- * nobody reads its log, nor exit because the reader is gone.
+ * The output of a log. Writing neither waits nor fails: a full or closed pipe must not stop the
+ * server.
  */
 export class LogOutput {
   readonly #stream: Writable;

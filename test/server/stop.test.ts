@@ -301,7 +301,7 @@ test("a request on an open connection while the server stops gets a problem docu
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
-/** A server whose output is a pipe that nobody reads. */
+/** A server whose output is a pipe that is never read. */
 async function startUnread(name: string) {
   const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, name) };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });

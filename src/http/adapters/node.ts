@@ -288,7 +288,7 @@ class PacedWriter implements Disposable {
     return new Promise((resolve) => {
       if (this.#response.destroyed) return resolve();
       this.#resolve = resolve;
-      // Middleware such as `compression` replaces `write` by one that calls nobody back.
+      // Middleware such as `compression` replaces `write` by one that drops the callback.
       if (!Object.hasOwn(this.#response, "write")) this.#response.write(chunk, this.#onWritten);
       else if (this.#response.write(chunk)) this.#onWritten();
       else this.#response.once("drain", this.#onWritten);

@@ -78,7 +78,7 @@ async function bytesOf(store: BlobStore, digest: Digest): Promise<Buffer> {
   return await readAll(reader);
 }
 
-/** How stored copies are told apart, and what a commit does with the one that is there. */
+/** Identities of stored copies, and whether a commit keeps or replaces the stored one. */
 export const REPLACING_RULES: readonly Rule[] = [
   {
     name: "the identity of a stored copy stays the same while nothing happens to it, for every store over the place",
