@@ -11,9 +11,22 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
 
+/** Peers whose facts are remembered: looking at an address takes longer than the rest of the check. */
+const MAX_KNOWN_PEERS = 1024;
+
+/** What is known of the address at the other end of a connection. */
+interface Peer {
+  /** `null` if it cannot be parsed. */
+  readonly address: string | null;
+  readonly isTrusted: boolean;
+  /** `null` for loopback, and for an address that cannot be parsed. */
+  readonly network: string | null;
+}
+
 /** Networks whose hosts are trusted to state the origin of a request in `X-Forwarded-For`. */
 export class TrustedProxies {
   readonly #ranges = new BlockList();
+  readonly #peers = new Map<string, Peer>();
 
   /**
    * @param ranges addresses and CIDR ranges, such as `10.0.0.0/8` and `2001:db8::1`
@@ -37,6 +50,21 @@ export class TrustedProxies {
   includes(address: string): boolean {
     return this.#ranges.check(address, familyOf(address));
   }
+
+  /** The facts of a peer, as the server names its address. */
+  peer(text: string): Peer {
+    const known = this.#peers.get(text);
+    if (known !== undefined) return known;
+    const address = normalize(text);
+    const peer: Peer = {
+      address,
+      isTrusted: address !== null && this.includes(address),
+      network: address === null || isLoopback(address) ? null : networkOf(address),
+    };
+    if (this.#peers.size >= MAX_KNOWN_PEERS) this.#peers.clear();
+    this.#peers.set(text, peer);
+    return peer;
+  }
 }
 
 /**
@@ -58,19 +86,17 @@ export function clientNetwork(
   forwardedFor: string | undefined,
   trusted: TrustedProxies,
 ): string | null {
-  let address = peer === undefined ? null : normalize(peer);
-  if (address === null) return null;
-  if (trusted.includes(address)) {
-    const hops = (forwardedFor ?? "").slice(-MAX_FORWARDED_FOR_LENGTH).split(",").toReversed();
-    let client: string | null = null;
-    for (const hop of hops) {
-      client = normalize(hopAddress(hop));
-      if (client === null || !trusted.includes(client)) break;
-    }
-    if (client === null || trusted.includes(client)) return null;
-    address = client;
+  if (peer === undefined) return null;
+  const { isTrusted, network } = trusted.peer(peer);
+  if (!isTrusted) return network;
+  const hops = (forwardedFor ?? "").slice(-MAX_FORWARDED_FOR_LENGTH).split(",").toReversed();
+  let client: string | null = null;
+  for (const hop of hops) {
+    client = normalize(hopAddress(hop));
+    if (client === null || !trusted.includes(client)) break;
   }
-  return isLoopback(address) ? null : networkOf(address);
+  if (client === null || trusted.includes(client)) return null;
+  return isLoopback(client) ? null : networkOf(client);
 }
 
 /**
@@ -78,8 +104,9 @@ export function clientNetwork(
  * may apply to them.
  */
 export function isSharedPeer(peer: string | undefined, trusted: TrustedProxies): boolean {
-  const address = peer === undefined ? null : normalize(peer);
-  return address === null || isLoopback(address) || trusted.includes(address);
+  if (peer === undefined) return true;
+  const { isTrusted, network } = trusted.peer(peer);
+  return isTrusted || network === null;
 }
 
 /** Whether an IP address belongs to the loopback interface. */

@@ -36,8 +36,20 @@ const PLAIN_TEXT = "text/plain; charset=utf-8";
 
 /** Whether browsers would load the content of a link as code. Depends on the extension alone. */
 export function isActive({ extension, mediaType }: Link): boolean {
+  if (extension === null) return false;
+  return isCode(mediaType) || CODE_EXTENSIONS.has(extension);
+}
+
+/** By media type. Bounded, because media types come from a table. */
+const codeTypes = new Map<string, boolean>();
+
+function isCode(mediaType: string): boolean {
+  const known = codeTypes.get(mediaType);
+  if (known !== undefined) return known;
   const essence = mediaType.split(";", 1)[0] ?? "";
-  return JAVASCRIPT.test(essence) || OTHER_CODE.has(essence) || CODE_EXTENSIONS.has(extension ?? "");
+  const result = JAVASCRIPT.test(essence) || OTHER_CODE.has(essence);
+  codeTypes.set(mediaType, result);
+  return result;
 }
 
 /**
@@ -71,14 +83,14 @@ const SCRIPT_DESTINATIONS: ReadonlySet<string> = new Set(["script", "style"]);
  * @throws FixityError `forbidden`
  */
 export function refuseCodeDestination({ fields }: Exchange, scripts: boolean): void {
-  const destination = tokenOf(fields.get("sec-fetch-dest"));
+  const destination = tokenOf(fields.get("sec-fetch-dest") ?? "");
   // Older browsers send only this field (Service Workers, "Service-Worker").
   if (fields.get("service-worker") !== undefined || FORBIDDEN_DESTINATION.test(destination)) {
     const use = destination === "" ? "service worker" : destination;
     throw new FixityError("forbidden", `An uploaded file cannot be loaded as the ${use} of a page.`);
   }
-  const isSameOrigin = tokenOf(fields.get("sec-fetch-site")) === "same-origin";
-  if (scripts || !isSameOrigin || !SCRIPT_DESTINATIONS.has(destination)) return;
+  if (scripts || !SCRIPT_DESTINATIONS.has(destination)) return;
+  if (tokenOf(fields.get("sec-fetch-site") ?? "") !== "same-origin") return;
   throw new FixityError(
     "forbidden",
     `An uploaded file cannot be loaded as a ${destination} of this site unless the service is configured with ` +
@@ -89,6 +101,7 @@ export function refuseCodeDestination({ fields }: Exchange, scripts: boolean): v
 /**
  * The token in a field such as `Sec-Fetch-Dest`: an item (RFC 9651) whose parameters are ignored.
  */
-function tokenOf(field = ""): string {
+function tokenOf(field: string): string {
+  if (field === "") return "";
   return (field.split(";", 1)[0] ?? "").trim().toLowerCase();
 }

@@ -66,7 +66,8 @@ export class Handler {
   readonly #fixity: Fixity;
   readonly #options: ResolvedHandlerOptions;
   readonly #shares: FairShare;
-  readonly #running = new WeakMap<Exchange, Running>();
+  /** Removed by {@link report}. */
+  readonly #running = new Map<Exchange, Running>();
   /** Codes of refusals whose message has been logged. */
   readonly #logged = new Set<ErrorCode>();
 
