@@ -140,6 +140,18 @@ const CATALOGUE = {
   "precondition-failed": { status: 412, title: "Precondition failed", retry: "never" },
   /** The request needs a token, and has none or a wrong one. */
   unauthorized: { status: 401, title: "Token needed", retry: "never" },
+  /** The permission to upload ended before the last byte arrived. */
+  "access-expired": { status: 403, title: "Permission expired", retry: "never" },
+  /** A signed link was valid, and has expired. */
+  "link-expired": { status: 403, title: "Link expired", retry: "never" },
+  /** A permit for one upload has been used. */
+  "permit-used": { status: 403, title: "Permit used", retry: "never" },
+  /** A limit of the principal is reached: running requests, open uploads, or bytes per day. */
+  "principal-limit-exceeded": { status: 429, title: "Your limit is reached", retry: "later", retryAfterSeconds: 60 },
+  /** Files of this type are not accepted. */
+  "type-not-allowed": { status: 415, title: "Type not accepted", retry: "never" },
+  /** The service's own inspection of the file refused it. */
+  "content-refused": { status: 422, title: "File refused", retry: "never" },
   /** Refused, whatever the credentials. */
   forbidden: { status: 403, title: "Not allowed", retry: "never" },
   /** A page of an untrusted site made a browser send the request. */

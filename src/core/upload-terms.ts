@@ -1,0 +1,52 @@
+import { NOBODY, type Owner } from "../access/principal.ts";
+import type { TypeList } from "../access/type-list.ts";
+import type { Digest } from "./digest.ts";
+import { FixityError } from "./errors.ts";
+
+/**
+ * Who uploads, and what the upload must satisfy besides the limits of the service. Made by a
+ * protocol handler from the request's principal and the embedder's decision about it.
+ */
+export interface UploadTerms {
+  readonly owner: Owner;
+  /** The largest size, in bytes. */
+  readonly maxSize?: number | undefined;
+  /** The types of files that are accepted. */
+  readonly types?: TypeList | undefined;
+  /** The digest that the content must have. */
+  readonly digest?: Digest | undefined;
+  /** The time, in milliseconds since 1970, by which the last byte must have arrived. */
+  readonly expires?: number | undefined;
+  /** Unfinished resumable uploads that the owner may have on this instance. */
+  readonly maxOpen?: number | undefined;
+  /** JSON that the embedder keeps with the upload, for `onStored`; `null` for none. */
+  readonly kept: string | null;
+  /** What the embedder knows about the request, for its hooks. */
+  readonly context: unknown;
+  /** Identifies the request; the idempotency key of a plain upload's `onStored`. */
+  readonly requestId: string;
+}
+
+/** The terms of calls without any: those of the program itself. */
+export const NO_TERMS: UploadTerms = { owner: NOBODY, kept: null, context: null, requestId: "" };
+
+/**
+ * Refuses a file by its link's extension.
+ *
+ * @throws FixityError `type-not-allowed`
+ */
+export function assertType(types: TypeList | undefined, extension: string | null): void {
+  if (types === undefined || types.allows(extension)) return;
+  const given = extension === null ? "A file without an extension" : `A file with the extension .${extension}`;
+  throw new FixityError("type-not-allowed", `${given} is not accepted here. Accepted are ${types.toString()}.`);
+}
+
+/**
+ * Refuses what arrives too late. Called at the last byte.
+ *
+ * @throws FixityError `access-expired`
+ */
+export function assertInTime({ expires }: Pick<UploadTerms, "expires">): void {
+  if (expires === undefined || Date.now() < expires) return;
+  throw new FixityError("access-expired", "The permission for this upload expired before its last byte arrived.");
+}
