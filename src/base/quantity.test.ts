@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseDuration, parseSize } from "./kinds.ts";
+import { parseDuration, parseSize } from "./quantity.ts";
 
 test("a size is in bytes, or in decimal or binary units", () => {
   const sizes = { "0": 0, "4096": 4096, "10 MB": 1e7, "512KiB": 524_288, "5gib": 5 * 1024 ** 3, "1.5 MiB": 1_572_864 };
