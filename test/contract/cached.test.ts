@@ -3,6 +3,7 @@ import { diskStore } from "../../src/disk.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { type ContractPlace, storeContract } from "../../src/store-contract.ts";
 import { diskPlace } from "../helpers/disk-place.ts";
+import { isFullRun } from "../helpers/full-run.ts";
 
 storeContract("memory with a cache", async () => {
   const store = cachedStore(memoryStore());
@@ -12,7 +13,7 @@ storeContract("memory with a cache", async () => {
 storeContract("disk with a cache", () => cachedPlace({}));
 
 // Too small for most blobs of the rules, and asks the disk each time.
-storeContract("disk with a small cache", () => cachedPlace({ budget: 4096, maxAgeMs: 0 }));
+if (isFullRun) storeContract("disk with a small cache", () => cachedPlace({ budget: 4096, maxAgeMs: 0 }));
 
 function cachedPlace(options: CacheOptions): Promise<ContractPlace> {
   return diskPlace((root) => cachedStore(diskStore({ root, durability: "none", log: () => null }), options));
