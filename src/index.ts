@@ -12,14 +12,8 @@ export {
   type WriteCondition,
 } from "./core/document-store.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export {
-  type CloseOptions,
-  createFixity,
-  type Fixity,
-  type PutOptions,
-  type Verification,
-  type VerifyOptions,
-} from "./core/fixity.ts";
+export { type CloseOptions, createFixity, type Fixity, type Verification, type VerifyOptions } from "./core/fixity.ts";
+export type { PutOptions } from "./core/plain-uploads.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
 export { Link, type Receipt } from "./core/link.ts";
@@ -45,13 +39,17 @@ export type {
   UploadStore,
   UploadSummary,
 } from "./core/upload-store.ts";
+export { TypeList } from "./access/type-list.ts";
+export type { UploadTerms } from "./core/upload-terms.ts";
 export type {
   Announced,
   AppendLimits,
   AppendOptions,
   CreateOptions,
   Expectation,
+  FindOptions,
 } from "./core/uploads/upload-options.ts";
+export type { SeenUpload } from "./core/uploads/seen-upload.ts";
 export type { UploadState } from "./core/uploads/upload-record.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";
 export type { VerifyReads } from "./core/verification/verified-reads.ts";

@@ -1,7 +1,8 @@
 /**
  * The service without HTTP: everything that fixity does, over any store.
  *
- *     fixity.ts       plain uploads, reads, verification, collections; owns the rest
+ *     fixity.ts       the public surface: uploads, reads, verification, collections; owns the rest
+ *     plain-uploads.ts  uploads of one request, and claims of stored content
  *     admissions.ts   the running work, which closing the service interrupts and waits for
  *     intake.ts       counts, limits and hashes incoming bytes
  *     store.ts        the port to a store of blobs; upload-store.ts is its part for resumable uploads
@@ -15,17 +16,13 @@
  * store, at any moment.
  */
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
-import { type CleanupEvent, cleanupEnded, publishUpload } from "./diagnostics.ts";
+import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
-import { asFixityError, FixityError } from "./errors.ts";
-import { type Naming, settleNaming } from "./file-name.ts";
-import { type ByteSource, type Received, receive } from "./intake.ts";
-import { InterruptibleSource } from "./interruptible-source.ts";
-import { Link, type Receipt, receiptOf } from "./link.ts";
-import { mediaTypeOf } from "./media-type.ts";
+import type { ByteSource } from "./intake.ts";
+import type { Link, Receipt } from "./link.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import type { BlobStat } from "./blob-stat.ts";
-import type { Committed, StagedBlob, StoredVerdict } from "./staged-blob.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import { Uploads } from "./uploads/uploads.ts";
@@ -33,31 +30,6 @@ import { VerifiedReads } from "./verification/verified-reads.ts";
 
 /** The path segment between the prefix and the id of a resumable upload. No link has this form. */
 export const UPLOADS_SEGMENT = "in-progress";
-
-/** What is known or required of a file before it is stored. */
-export interface PutOptions extends Naming {
-  /** The digest that the bytes must have. Others are refused, and nothing is stored. */
-  readonly digest?: Digest | undefined;
-  /** The number of bytes that must arrive. */
-  readonly length?: number | undefined;
-  /** The largest size, if smaller than the service's own limit. */
-  readonly maxSize?: number | undefined;
-  /**
-   * Called when all bytes are staged and hashed, before they become a blob: the place for checks
-   * that need the end of a request, such as trailer fields. If it throws, the upload fails and
-   * nothing is stored.
-   */
-  readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
-  /**
-   * {@link Fixity.lookUp} has just returned `absent` for `digest`, so the store need not check
-   * again.
-   */
-  readonly isKnownAbsent?: boolean | undefined;
-  /** Aborts the upload; nothing is stored. */
-  readonly signal?: AbortSignal | undefined;
-  /** The admission of the request; see {@link Fixity.admit}. @default one of its own */
-  readonly admission?: Admission | undefined;
-}
 
 /** Options of {@link Fixity.close}. */
 export interface CloseOptions {
@@ -93,12 +65,14 @@ export class Fixity implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #admissions = new Admissions();
   readonly #reads: VerifiedReads;
+  readonly #plain: PlainUploads;
 
   constructor(options: FixityOptions) {
     this.#options = resolveOptions(options);
     const { store, verifyReads, log } = this.#options;
     this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions: this.#admissions, log });
     const uploadOptions = { ...this.#options, admissions: this.#admissions, reads: this.#reads };
+    this.#plain = new PlainUploads(uploadOptions);
     this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
   }
 
@@ -128,70 +102,11 @@ export class Fixity implements AsyncDisposable {
    * Stores the bytes of `source`. When it returns, they are complete, verified and durable; when it
    * throws, nothing is stored and the source has been closed.
    *
-   * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`, or a `store-…`
-   *   code
+   * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`,
+   *   `type-not-allowed`, `access-expired`, or a `store-…` code
    */
-  async put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
-    using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
-    const startedAt = performance.now();
-    const progress = { size: 0 };
-    const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
-    try {
-      const receipt = await this.#put(bytes, options, progress);
-      publishUpload("plain", receipt, { size: receipt.size, startedAt });
-      return receipt;
-    } catch (error) {
-      publishUpload("plain", asFixityError(error), { ...progress, startedAt });
-      throw error;
-    }
-  }
-
-  async #put(source: ByteSource, options: PutOptions, progress: { size: number }): Promise<Receipt> {
-    const { name, extension } = settleNaming(options);
-    const { digest, length, isKnownAbsent, signal } = options;
-    const maxSize = Math.min(options.maxSize ?? Infinity, this.#options.maxSize);
-    await using staged = await this.store.stage({
-      mediaType: mediaTypeOf(extension),
-      ...(digest !== undefined && { digest }),
-      ...(length !== undefined && { length }),
-      ...(isKnownAbsent !== undefined && { isKnownAbsent }),
-      ...(options.maxSize !== undefined && { atMost: options.maxSize }),
-      ...(signal !== undefined && { signal }),
-    });
-    const write = (chunk: Uint8Array): Promise<void> | void => {
-      progress.size += chunk.length;
-      return staged.write(chunk);
-    };
-    const received = await receive(source, write, { maxSize, length, digest });
-    await options.beforeCommit?.(received);
-    signal?.throwIfAborted();
-    const { existed } = await this.#commit(staged, received);
-    const link = Link.to(received.digest, extension);
-    return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
-  }
-
-  /**
-   * Makes a blob of staged bytes. On a full disk, where they cannot replace a copy that was stored
-   * before, that copy is verified instead.
-   */
-  async #commit(staged: StagedBlob, { digest, size }: Received): Promise<Committed> {
-    let before: BlobStat | null = null;
-    const judge = (stored: BlobStat): Promise<StoredVerdict> => {
-      before = stored;
-      return this.#reads.judge(digest, stored);
-    };
-    try {
-      const committed = await staged.commit(digest, { judge });
-      await this.#reads.noteCommitted(digest);
-      return committed;
-    } catch (error) {
-      const identity = (before as BlobStat | null)?.identity;
-      if (!(error instanceof FixityError && error.code === "store-full") || identity === undefined) throw error;
-      const stored = await this.#reads.findStored(digest, { length: size });
-      // Another copy may be this commit's own, of which the store does not know whether it is durable.
-      if (typeof stored === "string" || stored.identity !== identity) throw error;
-      return { existed: true };
-    }
+  put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
+    return this.#plain.put(source, options);
   }
 
   /**
@@ -209,17 +124,8 @@ export class Fixity implements AsyncDisposable {
    * such blob (pass `isKnownAbsent` to {@link put} then), `unknown` without a length, or if the blob
    * has another size, is damaged, or was not verified in time.
    */
-  async lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
-    using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
-    const startedAt = performance.now();
-    const found = await this.#reads.findStored(digest, options);
-    if (typeof found === "string") return found;
-    const { size } = found;
-    const { name, extension } = settleNaming(options);
-    const link = Link.to(digest, extension);
-    const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
-    publishUpload("plain", receipt, { size: 0, startedAt });
-    return receipt;
+  lookUp(digest: Digest, options: PutOptions = {}): Promise<Receipt | "absent" | "unknown"> {
+    return this.#plain.lookUp(digest, options);
   }
 
   /**
@@ -366,15 +272,4 @@ export class Fixity implements AsyncDisposable {
 /** Makes a service over a store. */
 export function createFixity(options: FixityOptions): Fixity {
   return new Fixity(options);
-}
-
-/** A source that fails when the service is closing and the time to finish is up. */
-function interruptedBy(admission: Admission, source: ByteSource): ByteSource {
-  return new InterruptibleSource(source, { closing: stoppedBy(admission) });
-}
-
-function bytesOf(source: ByteSource | Uint8Array | Blob): ByteSource {
-  if (source instanceof Uint8Array) return [source];
-  if (source instanceof Blob) return source.stream();
-  return source;
 }

@@ -2,6 +2,7 @@ import { NOBODY, type Owner } from "../access/principal.ts";
 import type { TypeList } from "../access/type-list.ts";
 import type { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
+import { sizeLimitExceeded } from "./intake.ts";
 
 /**
  * Who uploads, and what the upload must satisfy besides the limits of the service. Made by a
@@ -39,6 +40,28 @@ export function assertType(types: TypeList | undefined, extension: string | null
   if (types === undefined || types.allows(extension)) return;
   const given = extension === null ? "A file without an extension" : `A file with the extension .${extension}`;
   throw new FixityError("type-not-allowed", `${given} is not accepted here. Accepted are ${types.toString()}.`);
+}
+
+/**
+ * Refuses a file by its announced length.
+ *
+ * @throws FixityError `size-limit-exceeded`
+ */
+export function assertLength({ maxSize = Infinity }: Pick<UploadTerms, "maxSize">, length: number | undefined): void {
+  if (length !== undefined && length > maxSize) throw sizeLimitExceeded(maxSize);
+}
+
+/**
+ * The digest that the content must have, as it was announced or as the terms demand.
+ *
+ * @throws FixityError `digest-mismatch` if the two differ
+ */
+export function agreedDigest(
+  { digest }: Pick<UploadTerms, "digest">,
+  announced: Digest | undefined,
+): Digest | undefined {
+  if (digest === undefined || announced === undefined || announced.equals(digest)) return announced ?? digest;
+  throw new FixityError("digest-mismatch", "This permission is for content with another digest.");
 }
 
 /**

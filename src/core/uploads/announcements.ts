@@ -4,6 +4,7 @@
  */
 import { FixityError } from "../errors.ts";
 import { sizeLimitExceeded } from "../intake.ts";
+import type { UploadTerms } from "../upload-terms.ts";
 import type { Announced, AppendLimits, AppendOptions, Expectation } from "./upload-options.ts";
 import type { UploadRecord } from "./upload-record.ts";
 
@@ -28,6 +29,11 @@ export function assertAnnounced(
   }
   const excess = excessOf(announcement, limits);
   if (excess !== null) throw excess;
+}
+
+/** The limits of the service, narrowed by those of a request. */
+export function limitedBy(limits: AppendLimits, { maxSize = Infinity }: Pick<UploadTerms, "maxSize">): AppendLimits {
+  return maxSize >= limits.maxSize ? limits : { ...limits, maxSize };
 }
 
 /**

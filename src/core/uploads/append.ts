@@ -3,12 +3,14 @@ import { FixityError } from "../errors.ts";
 import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
+import { agreedDigest, assertInTime, assertType, NO_TERMS, type UploadTerms } from "../upload-terms.ts";
 import type { HeldUpload } from "../upload-store.ts";
 import {
   appendLimitExceeded,
   assertAnnounced,
   excessOf,
   inconsistentLength,
+  limitedBy,
   offsetMismatch,
   withExpectations,
 } from "./announcements.ts";
@@ -45,6 +47,7 @@ export class Append {
   readonly #id: UploadId;
   readonly #held: HeldUpload;
   readonly #options: AppendOptions;
+  readonly #terms: UploadTerms;
   readonly #limits: AppendLimits;
   readonly #uploadHashes: UploadHashes;
   readonly #closing: AbortSignal;
@@ -73,7 +76,8 @@ export class Append {
     this.#held = held;
     this.#record = record;
     this.#options = options;
-    this.#limits = engine.limits;
+    this.#terms = options.terms ?? NO_TERMS;
+    this.#limits = limitedBy(engine.limits, this.#terms);
     this.#uploadHashes = engine.hashes;
     this.#closing = engine.closing;
     this.#savedUntil = held.offset;
@@ -94,6 +98,8 @@ export class Append {
   async run(): Promise<Appended> {
     const { offset } = this.#options;
     if (offset !== this.#held.offset) throw offsetMismatch(this.#held.offset, offset);
+    assertType(this.#terms.types, this.#record.extension);
+    const digest = agreedDigest(this.#terms, this.#options.digest);
     if (this.#options.excessEnds === true) {
       const excess = excessOf({ ...this.#options, length: this.#record.length }, this.#limits);
       if (excess !== null) {
@@ -101,7 +107,7 @@ export class Append {
         throw excess;
       }
     }
-    this.#record = withExpectations(this.#record, this.#options);
+    this.#record = withExpectations(this.#record, { ...this.#options, digest });
     this.#assertLength();
     assertAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
 
@@ -312,6 +318,7 @@ export class Append {
     if (length !== null && offset !== length) {
       throw inconsistentLength(`The upload ends with ${offset} bytes, but has a length of ${length}.`);
     }
+    assertInTime(this.#terms);
     this.#record = { ...this.#record, length: offset, sealed: true };
   }
 

@@ -25,6 +25,13 @@ interface CompletionsOptions {
   readonly expiryMs: number;
 }
 
+interface Running {
+  /** As it was when the completion began. */
+  readonly record: UploadRecord;
+  /** As the upload ends; `null` if the completion fails. */
+  readonly ended: Promise<UploadRecord | null>;
+}
+
 /** Makes blobs of sealed uploads: those whose last byte has arrived. */
 export class Completions {
   readonly #hashes: UploadHashes;
@@ -34,7 +41,7 @@ export class Completions {
    * Running completions by upload id. One of terabytes takes its time; other requests for the
    * upload wait for it.
    */
-  readonly #running = new Map<string, Promise<UploadRecord | null>>();
+  readonly #running = new Map<string, Running>();
 
   /** @param options `expiryMs` is how long the outcome of an upload is kept */
   constructor({ hashes, reads, expiryMs }: CompletionsOptions) {
@@ -48,7 +55,12 @@ export class Completions {
    * it failed.
    */
   async running(id: UploadId): Promise<UploadRecord | null> {
-    return this.#running.get(id.hex) ?? null;
+    return (await this.#running.get(id.hex)?.ended) ?? null;
+  }
+
+  /** The record of an upload whose completion is running; `null` if none is. */
+  recordOf(id: UploadId): UploadRecord | null {
+    return this.#running.get(id.hex)?.record ?? null;
   }
 
   /**
@@ -61,7 +73,7 @@ export class Completions {
   async complete(upload: HeldRecord, unsaved: Hashes | null): Promise<UploadRecord> {
     const { id } = upload;
     const work = this.#complete(upload, unsaved);
-    const running = work.catch(() => null);
+    const running = { record: upload.record, ended: work.catch(() => null) };
     this.#running.set(id.hex, running);
     try {
       return await work;

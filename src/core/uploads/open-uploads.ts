@@ -1,3 +1,4 @@
+import type { Owner } from "../../access/principal.ts";
 import { FairShare } from "../../base/fair-share.ts";
 import { FixityError } from "../errors.ts";
 import { UploadId } from "../upload-id.ts";
@@ -36,14 +37,29 @@ interface OpenUpload {
   readonly offset: number;
   /** The client whose share it counts towards; `null` for a client without a limit. */
   readonly client: string | null;
+  /** The owner whose uploads are counted, as a key; `null` for an anonymous one. */
+  readonly owner: string | null;
+}
+
+/** A new upload that asks to be admitted. */
+export interface Applicant {
+  /** Milliseconds since 1970. */
+  readonly expires: number;
+  /** The client whose share it counts towards; `null` for a client without a limit. */
+  readonly client: string | null;
+  readonly owner: Owner | null;
+  /** The unfinished uploads that the owner may have. Anonymous owners have no such limit. */
+  readonly maxOpen?: number | undefined;
 }
 
 /**
  * The unfinished uploads that were created or continued in this process: a bound on the work that
- * one instance accepts, which no single client can use up.
+ * one instance accepts, which no single client can use up, and no owner beyond its own limit.
  */
 export class OpenUploads {
   readonly #shares: FairShare;
+  /** The number of uploads by owner. */
+  readonly #owned = new Map<string, number>();
   readonly #store: OpenUploadsStore;
   /** By id, in the order of their last use or lookup. */
   readonly #uploads = new Map<string, OpenUpload>();
@@ -62,10 +78,13 @@ export class OpenUploads {
    * Admits a new upload. The caller then calls {@link note} once the store has it, or
    * {@link forget}.
    *
-   * @param client the client whose share it counts towards; `null` for a client without a limit
-   * @throws FixityError `too-many-uploads`, or a `store-…` code
+   * @throws FixityError `too-many-uploads`, `principal-limit-exceeded`, or a `store-…` code
    */
-  async admit(id: UploadId, expires: number, client: string | null): Promise<void> {
+  async admit(id: UploadId, { expires, client, owner, maxOpen = Infinity }: Applicant): Promise<void> {
+    const key = keyOf(owner);
+    if (this.#reaches(maxOpen, key)) this.#dropExpired();
+    if (this.#reaches(maxOpen, key)) await this.#dropEnded((upload) => upload.owner === key);
+    if (this.#reaches(maxOpen, key)) throw openLimitReached(maxOpen);
     if (this.#isFull || this.#shares.isExceededBy(client)) this.#dropExpired();
     if (this.#shares.isExceededBy(client)) await this.#dropEnded((upload) => upload.client === client);
     if (this.#shares.isExceededBy(client)) {
@@ -85,15 +104,17 @@ export class OpenUploads {
         },
       );
     }
+    // another upload of this owner may have been admitted while room was made
+    if (this.#reaches(maxOpen, key)) throw openLimitReached(maxOpen);
     this.#beginning.add(id.hex);
-    this.#set(id.hex, { expires, touched: Date.now(), offset: 0, client });
+    this.#set(id.hex, { expires, touched: Date.now(), offset: 0, client, owner: key });
   }
 
   /** Notes the state of an upload after a request. */
-  note(id: UploadId, { expires, offset }: Pick<OpenUpload, "expires" | "offset">): void {
+  note(id: UploadId, { expires, owner }: Pick<UploadRecord, "expires" | "owner">, offset: number): void {
     this.#beginning.delete(id.hex);
     const client = this.#uploads.get(id.hex)?.client ?? null;
-    this.#set(id.hex, { expires, touched: Date.now(), offset, client });
+    this.#set(id.hex, { expires, touched: Date.now(), offset, client, owner: keyOf(owner) });
   }
 
   /** Forgets an upload that has ended or was never created. */
@@ -127,13 +148,26 @@ export class OpenUploads {
     this.#delete(hex);
     this.#uploads.set(hex, upload);
     this.#shares.add(upload.client);
+    this.#countOwned(upload.owner, 1);
   }
 
   #delete(hex: string): boolean {
     const known = this.#uploads.get(hex);
     if (known === undefined) return false;
     this.#shares.remove(known.client);
+    this.#countOwned(known.owner, -1);
     return this.#uploads.delete(hex);
+  }
+
+  #reaches(limit: number, owner: string | null): boolean {
+    return owner !== null && (this.#owned.get(owner) ?? 0) >= limit;
+  }
+
+  #countOwned(owner: string | null, change: 1 | -1): void {
+    if (owner === null) return;
+    const count = (this.#owned.get(owner) ?? 0) + change;
+    if (count === 0) this.#owned.delete(owner);
+    else this.#owned.set(owner, count);
   }
 
   #dropExpired(): void {
@@ -191,4 +225,16 @@ export class OpenUploads {
       .take(LOOKUP_BATCH)
       .toArray();
   }
+}
+
+function keyOf(owner: Owner | null): string | null {
+  return owner === null || owner.kind === "anonymous" ? null : `${owner.kind} ${owner.name}`;
+}
+
+function openLimitReached(limit: number): FixityError {
+  return new FixityError(
+    "principal-limit-exceeded",
+    `You already have ${limit} unfinished uploads, and may not have more. Finish or cancel some first.`,
+    { facts: { limit } },
+  );
 }

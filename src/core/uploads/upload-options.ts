@@ -3,7 +3,9 @@ import type { Digest } from "../digest.ts";
 import type { Naming } from "../file-name.ts";
 import type { ByteSource } from "../intake.ts";
 import type { ResolvedOptions } from "../options.ts";
+import type { UploadTerms } from "../upload-terms.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
+import type { SeenUpload } from "./seen-upload.ts";
 
 /** What the engine shares with its service. */
 export interface UploadsOptions extends ResolvedOptions {
@@ -38,6 +40,8 @@ export interface CreateOptions extends Naming {
    * created.
    */
   readonly first?: Announced | undefined;
+  /** Who uploads, and what the upload must satisfy. @default the program itself, without limits */
+  readonly terms?: UploadTerms | undefined;
 }
 
 /** What a request announces about the bytes that it brings. */
@@ -63,6 +67,14 @@ export interface AppendOptions extends Announced, Expectation {
   /** The admission of the request; see {@link Fixity.admit}. @default one of its own */
   readonly admission?: Admission | undefined;
   readonly source: ByteSource;
+  /** What `look` has just returned for this upload. @default it is read */
+  readonly seen?: SeenUpload | undefined;
+  /**
+   * What this append must satisfy. The owner of the upload stays the one that created it.
+   *
+   * @default no limits but those of the service
+   */
+  readonly terms?: UploadTerms | undefined;
   /** Bytes of the whole file, as stated by this request, perhaps more than once. */
   readonly lengths?: readonly number[];
   /**
@@ -88,6 +100,13 @@ export interface AppendOptions extends Announced, Expectation {
   readonly onProgress?: (offset: number) => void;
   /** Called with the durable offset if the request fails and the upload can be continued. */
   readonly onFailure?: (offset: number) => void;
+}
+
+/** How an upload is found. */
+export interface FindOptions {
+  /** What `look` has just returned for this upload. @default it is read */
+  readonly seen?: SeenUpload | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Limits on one append. */

@@ -3,9 +3,11 @@
  * keeps it as opaque text, written in one step with the bytes. Every version of fixity reads the
  * records of the version before.
  */
+import { NOBODY, type Owner } from "../../access/principal.ts";
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
 import { settleNaming } from "../file-name.ts";
+import { agreedDigest, assertLength, assertType, NO_TERMS } from "../upload-terms.ts";
 import { Link, type Receipt, receiptOf } from "../link.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { UploadId } from "../upload-id.ts";
@@ -22,6 +24,10 @@ export interface UploadRecord {
   readonly name: string | null;
   /** The extension of the link to be. */
   readonly extension: string | null;
+  /** The principal that created the upload; `null` for an anonymous one. */
+  readonly owner: Owner | null;
+  /** JSON of the embedder, for its hooks. */
+  readonly kept: string | null;
   /** A protocol's own text, returned on request: tus's `Upload-Metadata`. */
   readonly metadata: string | null;
   /** Bytes of the whole file; `null` while unknown. */
@@ -68,6 +74,9 @@ export interface HeldRecord {
 /** The format of records: a later version of fixity uses it to read older ones. */
 const VERSION = 1;
 
+/** Fields that records of earlier versions do not have. */
+const ADDED_LATER: Pick<UploadRecord, "owner" | "kept"> = { owner: null, kept: null };
+
 export function formatRecord(record: UploadRecord): string {
   return JSON.stringify({ version: VERSION, ...record });
 }
@@ -83,7 +92,7 @@ export function parseRecord(text: string): UploadRecord {
   } catch {
     throw uploadDamaged();
   }
-  if (record.version === VERSION) return record;
+  if (record.version === VERSION) return { ...ADDED_LATER, ...record };
   throw new FixityError("store-unavailable", "The upload was begun by another version of this service.");
 }
 
@@ -159,22 +168,36 @@ export function uploadDamaged(cause?: unknown): FixityError {
   return new FixityError("upload-damaged", message, { cause });
 }
 
-/** The record of a new upload. @param existing the stored content that completes it at once */
-export function newRecord(options: CreateOptions, existing: BlobStat | null, expiry: number): UploadRecord {
-  const { length, digest, sha512, metadata } = options;
+/**
+ * The record of a new upload.
+ *
+ * @throws FixityError if it does not satisfy its terms
+ */
+export function newRecord(options: CreateOptions, expiry: number): UploadRecord {
+  const { length, sha512, metadata, terms = NO_TERMS } = options;
+  const naming = settleNaming(options);
+  assertType(terms.types, naming.extension);
+  assertLength(terms, length);
   const now = Date.now();
   return {
     expires: now + expiry,
     saved: now,
-    ...settleNaming(options),
+    ...naming,
+    owner: terms.owner.kind === "anonymous" ? null : { kind: terms.owner.kind, name: terms.owner.name },
+    kept: terms.kept,
     metadata: metadata ?? null,
-    length: existing?.size ?? length ?? null,
-    sha256: digest?.hex ?? null,
+    length: length ?? null,
+    sha256: agreedDigest(terms, options.digest)?.hex ?? null,
     sha512: sha512?.toString("base64") ?? null,
     hashes: null,
     sealed: false,
-    outcome: existing === null ? null : { stored: existing.digest.hex, size: existing.size, existed: true },
+    outcome: null,
   };
+}
+
+/** The record of an upload that content stored before completes at once. */
+export function completeRecord(record: UploadRecord, { digest, size }: BlobStat): UploadRecord {
+  return { ...record, length: size, outcome: { stored: digest.hex, size, existed: true } };
 }
 
 /** The record of an upload that has ended, to be kept for another `expiry` milliseconds. */
@@ -197,6 +220,7 @@ const UNKNOWN: UploadRecord = {
   saved: 0,
   name: null,
   extension: null,
+  ...ADDED_LATER,
   metadata: null,
   length: null,
   sha256: null,
@@ -231,6 +255,8 @@ export function digestIn(hex: string): Digest {
 /** An upload as a protocol reports it. */
 export interface UploadState {
   readonly id: UploadId;
+  /** The principal that created the upload. */
+  readonly owner: Owner;
   /** Durable bytes. */
   readonly offset: number;
   /** Bytes of the whole file; `null` while unknown. */
@@ -257,7 +283,7 @@ export function stateOf(
   { offset, linkBase }: { readonly offset: number; readonly linkBase: string },
 ): UploadState {
   const { outcome, length, metadata, name, extension } = record;
-  const state = { id, length, metadata, expires: new Date(record.expires) };
+  const state = { id, owner: record.owner ?? NOBODY, length, metadata, expires: new Date(record.expires) };
   if (outcome === null) return { ...state, offset, outcome: null };
   if ("failed" in outcome) {
     const error = new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });

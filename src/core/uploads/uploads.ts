@@ -1,13 +1,15 @@
 /**
  * Resumable uploads: the engine beneath both protocols, over any `UploadStore`.
  *
- *     uploads.ts        create, find, append, cancel, collect: who holds an upload, and what becomes of it
+ *     uploads.ts        create, look, find, append, cancel: who holds an upload, and what becomes of it
+ *     seen-upload.ts    what a read shows of an upload, before a request changes anything
  *     announcements.ts  what requests announce, and whether it fits together
  *     append.ts         one append, from the checks of its announcements to the saved bytes
  *     completion.ts     sealed bytes become a blob; the response to a lost last append is repeated
  *     upload-hashes.ts  the hashes of the bytes that an upload already has
  *     upload-record.ts  the record that is saved with the bytes: its format and its expiry
- *     open-uploads.ts   the bound on unfinished uploads, and each client's share of it
+ *     open-uploads.ts   the bound on unfinished uploads, each client's share of it, each owner's limit
+ *     removals.ts       what nobody continues: expired, abandoned and evicted uploads
  *
  * The life of an upload, as its record shows it:
  *
@@ -18,11 +20,10 @@
  * record, without bytes, so that a client can ask for the outcome again.
  *
  * A request takes an upload over from its holder, here or on another instance, who saves what it
- * has or is fenced off. Only `cancel`, an expiry and an eviction (`open-uploads.ts`) remove
+ * has or is fenced off. Only `cancel`, an expiry and an eviction (`removals.ts`) remove
  * uploads, each as the holder and after reading the record once more. A crash loses the bytes since
  * the last save. The next request for a sealed upload, or a collection, completes it.
  */
-import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import { publishUpload } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
@@ -31,24 +32,27 @@ import { InterruptibleSource } from "../interruptible-source.ts";
 import { mediaTypeOf } from "../media-type.ts";
 import type { Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
+import { assertInTime, NO_TERMS } from "../upload-terms.ts";
 import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
-import { assertAnnounced } from "./announcements.ts";
+import { assertAnnounced, limitedBy } from "./announcements.ts";
 import { Append } from "./append.ts";
 import { assertReplay, Completions } from "./completion.ts";
-import { isEvictable, OpenUploads } from "./open-uploads.ts";
+import { OpenUploads } from "./open-uploads.ts";
+import { Removals } from "./removals.ts";
+import { SeenUpload, type SettledSighting, type Sighting, sightingOf } from "./seen-upload.ts";
 import { UploadHashes } from "./upload-hashes.ts";
-import type { AppendLimits, AppendOptions, CreateOptions, UploadsOptions } from "./upload-options.ts";
+import type { AppendLimits, AppendOptions, CreateOptions, FindOptions, UploadsOptions } from "./upload-options.ts";
 import {
+  completeRecord,
+  digestIn,
   failedRecord,
   formatRecord,
   type HeldRecord,
-  isAbandoned,
   isDamaged,
   isExpired,
   isFinalFailure,
   isUnfinished,
-  mayBeDue,
   newRecord,
   parseRecord,
   readableRecord,
@@ -59,17 +63,6 @@ import {
   type UploadState,
 } from "./upload-record.ts";
 
-/** Uploads that a collection examines concurrently. Each waits for the store most of the time. */
-const COLLECTION_CONCURRENCY = 16;
-
-/** What reading an upload shows, without taking it from its holder. */
-type Sighting =
-  | { readonly status: "ended"; readonly record: UploadRecord }
-  /** It has no holder, so its offset is final until a request takes it. */
-  | { readonly status: "idle"; readonly record: UploadRecord; readonly read: ReadUpload }
-  /** To know more, or to conclude a damaged upload, it must be held. */
-  | { readonly status: "unsettled"; readonly read: ReadUpload };
-
 /** The engine over one store. Its calls may run concurrently, here and on other instances. */
 export class Uploads {
   readonly limits: AppendLimits;
@@ -79,6 +72,7 @@ export class Uploads {
   readonly #hashes = new UploadHashes();
   readonly #completions: Completions;
   readonly #open: OpenUploads;
+  readonly #removals: Removals;
   readonly #admissions: Admissions;
 
   constructor(store: UploadStore, { linkBase, maxSize, uploads, admissions, reads }: UploadsOptions) {
@@ -90,16 +84,23 @@ export class Uploads {
     this.#completions = new Completions({ hashes: this.#hashes, reads, expiryMs: uploads.expiry });
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
-      evict: (id) => this.#evict(id),
+      evict: (id) => this.#removals.evict(id),
+    });
+    this.#removals = new Removals(store, {
+      expiryMs: uploads.expiry,
+      open: this.#open,
+      complete: (id, signal) => this.#find(id, { signal }),
+      onRemoved: (id) => this.#forget(id),
     });
   }
 
   /**
-   * Creates an upload. If content with the announced digest and length is stored already, the
+   * Creates an upload for the owner in its terms. If content with the announced digest and length is stored already, the
    * upload is complete at once.
    *
    * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`,
-   *   `inconsistent-length`, `too-many-uploads`, or a `store-…` code
+   *   `inconsistent-length`, `too-many-uploads`, `principal-limit-exceeded`, `type-not-allowed`,
+   *   `digest-mismatch`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
     return (await this.#create(options, "release")).state;
@@ -134,28 +135,32 @@ export class Uploads {
   ): Promise<{ readonly state: UploadState; readonly held: HeldUpload | null }> {
     using _ = this.#admissions.admit("in-time");
     const startedAt = performance.now();
-    const { length, digest, sha512, first, keepsComplete = true, client = null } = options;
+    const { length, digest, sha512, first, keepsComplete = true, client = null, terms = NO_TERMS } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
+    const record = newRecord(options, this.limits.expiry);
     const isClaimable = digest !== undefined && sha512 === undefined;
     const found = isClaimable ? await this.#reads.findStored(digest, { length }) : "unknown";
     const existing = typeof found === "string" ? null : found;
-    if (existing === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, this.limits);
+    const limits = limitedBy(this.limits, terms);
+    if (existing === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, limits);
     const id = UploadId.random();
-    const record = newRecord(options, existing, this.limits.expiry);
     const hints = {
       mediaType: mediaTypeOf(record.extension),
-      ...(digest !== undefined && { digest, isKnownAbsent: found === "absent" }),
+      ...(record.sha256 !== null && { digest: digestIn(record.sha256), isKnownAbsent: found === "absent" }),
       ...(length !== undefined && { length }),
     };
     if (existing !== null) {
-      if (keepsComplete) await this.#store.create(id, formatRecord(record), { ...hints, isEnded: true });
-      return { state: this.#ended(id, record, startedAt), held: null };
+      assertInTime(terms);
+      const complete = completeRecord(record, existing);
+      if (keepsComplete) await this.#store.create(id, formatRecord(complete), { ...hints, isEnded: true });
+      return { state: this.#ended(id, complete, startedAt), held: null };
     }
-    await this.#open.admit(id, record.expires, client);
+    const { expires, owner } = record;
+    await this.#open.admit(id, { expires, client, owner, maxOpen: terms.maxOpen });
     try {
       const held = then === "hold" ? await this.#store.createHeld?.(id, formatRecord(record), hints) : undefined;
       if (held === undefined) await this.#store.create(id, formatRecord(record), { ...hints, isEnded: false });
-      this.#open.note(id, { expires: record.expires, offset: 0 });
+      this.#open.note(id, record, 0);
       return { state: this.#stateOf(id, record, 0), held: held ?? null };
     } catch (error) {
       this.#open.forget(id);
@@ -164,22 +169,36 @@ export class Uploads {
   }
 
   /**
+   * What one read shows of an upload, without changing anything; not even a read if this process is
+   * making a blob of the upload. For a decision about a request.
+   *
+   * @throws FixityError `upload-not-found`, or a `store-…` code
+   */
+  async look(id: UploadId, signal?: AbortSignal): Promise<SeenUpload> {
+    using _ = this.#admissions.admit("in-time");
+    const record = this.#completions.recordOf(id);
+    const sighting: Sighting =
+      record === null ? await this.#read(id, signal) : { status: "completing", record, read: null };
+    return new SeenUpload(id, sighting);
+  }
+
+  /**
    * The state of an upload. A request that is still sending bytes for it is ended, so that the
    * returned offset is the one to continue from. A sealed upload is completed first.
    *
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
-  async find(id: UploadId, signal?: AbortSignal): Promise<UploadState> {
+  async find(id: UploadId, options: FindOptions = {}): Promise<UploadState> {
     using _ = this.#admissions.admit("in-time");
-    return await this.#find(id, signal);
+    return await this.#find(id, options);
   }
 
-  async #find(id: UploadId, signal: AbortSignal | undefined): Promise<UploadState> {
+  async #find(id: UploadId, options: FindOptions): Promise<UploadState> {
     const startedAt = performance.now();
-    const seen = await this.#look(id, signal);
-    if (seen.status === "ended") return this.#stateOf(id, seen.record, 0);
-    if (seen.status === "idle") return this.#stateOf(id, seen.record, seen.read.offset);
-    const taken = await this.#hold(id, signal, seen.read);
+    const { status, record: known, read } = await this.#settled(id, options);
+    if (status === "ended") return this.#stateOf(id, known, 0);
+    if (status === "idle") return this.#stateOf(id, known, read.offset);
+    const taken = await this.#hold(id, options.signal, read);
     if (taken.status === "ended") return this.#stateOf(id, await recordOfEnded(taken, this.limits.expiry), 0);
     await using held = taken;
     if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
@@ -215,9 +234,9 @@ export class Uploads {
     const startedAt = performance.now();
     const replay = (ended: UploadRecord): Promise<UploadState> =>
       this.#replay(this.#stateOf(id, ended, 0), options, closing);
-    const seen = created === undefined ? await this.#look(id) : null;
-    if (seen?.status === "ended") return await replay(seen.record);
-    const taken = created ?? (await this.#hold(id, undefined, seen?.read));
+    const known = created === undefined ? await this.#settled(id, { seen: options.seen }) : null;
+    if (known?.status === "ended") return await replay(known.record);
+    const taken = created ?? (await this.#hold(id, undefined, known?.read ?? undefined));
     if (taken.status === "ended") return await replay(await recordOfEnded(taken, this.limits.expiry));
     await using held = taken;
     if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
@@ -230,7 +249,7 @@ export class Uploads {
     const append = new Append(upload, options, { limits: this.limits, hashes: this.#hashes, closing });
     try {
       const { record, offset, unsaved } = await append.run();
-      this.#open.note(id, { expires: record.expires, offset });
+      this.#open.note(id, record, offset);
       if (record.sealed) return await this.#complete({ id, held, record }, unsaved, startedAt);
       return this.#stateOf(id, record, offset);
     } catch (error) {
@@ -274,11 +293,16 @@ export class Uploads {
     return this.#ended(id, record, startedAt);
   }
 
-  /** Removes an upload in any state; its blob stays. @throws FixityError `upload-not-found` */
-  async cancel(id: UploadId): Promise<void> {
+  /**
+   * Removes an upload in any state; its blob stays.
+   *
+   * @throws FixityError `upload-not-found`, or a `store-…` code
+   */
+  async cancel(id: UploadId, { seen, signal }: FindOptions = {}): Promise<void> {
     using _ = this.#admissions.admit("in-time");
     await this.#completions.running(id);
-    const taken = await this.#hold(id);
+    const read = seen === undefined ? null : SeenUpload.sightingIn(seen).read;
+    const taken = await this.#hold(id, signal, read ?? undefined);
     await using held = taken.status === "held" ? taken : null;
     await (held ?? taken).remove();
     this.#forget(id);
@@ -291,50 +315,24 @@ export class Uploads {
    */
   async collect(signal?: AbortSignal): Promise<Collected> {
     using admission = this.#admissions.admit("at-once");
-    return await this.#collect(stoppedBy(admission, signal));
-  }
-
-  async #collect(signal: AbortSignal): Promise<Collected> {
-    let total: Collected = { staged: 0, bytes: 0 };
-    const failures: unknown[] = [];
-    await forEachConcurrent(this.#store.list(signal), COLLECTION_CONCURRENCY, async (summary) => {
-      if (!mayBeDue(summary, this.limits.expiry)) return;
-      try {
-        const { staged, bytes } = await this.#collectOne(summary.id, signal);
-        total = { staged: total.staged + staged, bytes: total.bytes + bytes };
-      } catch (reason) {
-        signal.throwIfAborted();
-        failures.push(reason);
-      }
-    });
-    if (failures.length > 0) throw failures[0];
-    return total;
-  }
-
-  async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
-    // Its append renews it, even if it looks expired at the moment.
-    if (this.#open.isAppending(id)) return { staged: 0, bytes: 0 };
-    const read = await this.#store.read(id, signal);
-    if (read === null) return { staged: 0, bytes: 0 };
-    const record = readableRecord(read.record);
-    if (record !== null && isExpired(record)) {
-      const bytes = await this.#removeIf(id, isExpired, { read, signal });
-      if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record === null || isAbandoned(record)) await this.#find(id, signal);
-    return { staged: 0, bytes: 0 };
+    return await this.#removals.collect(stoppedBy(admission, signal));
   }
 
   /** Reads an upload without taking it from its holder. @throws FixityError `upload-not-found` */
-  async #look(id: UploadId, signal?: AbortSignal): Promise<Sighting> {
-    const completed = await this.#completions.running(id);
-    if (completed !== null) return { status: "ended", record: completed };
+  async #read(id: UploadId, signal?: AbortSignal): Promise<SettledSighting> {
     const read = await this.#store.read(id, signal);
-    const record = read === null || read.isDamaged === true ? null : readableRecord(read.record);
-    if (read === null || (record !== null && record.outcome !== null)) this.#open.forget(id);
-    if (read === null) throw uploadNotFound();
-    if (record === null || isExpired(record)) return { status: "unsettled", read };
-    if (record.outcome !== null) return { status: "ended", record };
-    return read.isHeld || record.sealed ? { status: "unsettled", read } : { status: "idle", record, read };
+    const sighting = read === null ? null : sightingOf(read);
+    if (sighting === null || (sighting.record?.outcome ?? null) !== null) this.#open.forget(id);
+    if (sighting === null) throw uploadNotFound();
+    return sighting;
+  }
+
+  /** What is known of an upload once no completion of it is running here. */
+  async #settled(id: UploadId, { seen, signal }: FindOptions): Promise<SettledSighting> {
+    const completed = await this.#completions.running(id);
+    if (completed !== null) return { status: "ended", record: completed, read: null };
+    const sighting = seen === undefined ? null : SeenUpload.sightingIn(seen);
+    return sighting === null || sighting.status === "completing" ? await this.#read(id, signal) : sighting;
   }
 
   /** @throws FixityError `upload-not-found`, also for an expired upload, which is removed */
@@ -351,30 +349,6 @@ export class Uploads {
     }
     stack.move();
     return taken;
-  }
-
-  /** @returns whether the upload is gone */
-  async #evict(id: UploadId): Promise<boolean> {
-    const read = await this.#store.read(id);
-    if (read === null) return true;
-    const record = readableRecord(read.record);
-    if (record === null || this.#open.isAppending(id) || !isEvictable(record, read.offset)) return false;
-    return (await this.#removeIf(id, isEvictable, { read })) !== null;
-  }
-
-  /** @returns the number of removed bytes; `null` if the upload stays */
-  async #removeIf(
-    id: UploadId,
-    isWanted: (record: UploadRecord, offset: number) => boolean,
-    { read, signal }: { readonly read: ReadUpload; readonly signal?: AbortSignal },
-  ): Promise<number | null> {
-    const taken = await this.#store.hold(id, signal, read);
-    await using held = taken?.status === "held" ? taken : null;
-    const offset = held?.offset ?? 0;
-    if (taken === null || !isWanted(parseRecord(taken.record), offset)) return null;
-    await taken.remove();
-    this.#forget(id);
-    return offset;
   }
 
   /** The state of an upload that has just ended. */

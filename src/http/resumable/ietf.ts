@@ -105,7 +105,7 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
   const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
   refuseUploadFields(exchange, interop);
-  const state = await uploads.find(id, exchange.signal);
+  const state = await uploads.find(id, { signal: exchange.signal });
   const { outcome } = state;
   if (outcome instanceof Error) return withFields(problemAnswer(outcome), { "Upload-Complete": formatBoolean(true) });
   const answer = openAnswer(state, 204, { "Upload-Limit": uploadLimit(uploads, interop, state.expires) });
@@ -126,7 +126,7 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
 export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
   const { exchange } = request;
   const uploads = uploadsOf(request);
-  const state = await uploads.find(id, exchange.signal);
+  const state = await uploads.find(id, { signal: exchange.signal });
   const { outcome } = state;
   if (outcome === null || outcome instanceof Error) return uploadState(request, id);
   const limit = uploadLimit(uploads, interopOf(exchange.fields), state.expires);

@@ -95,7 +95,7 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
 
 /** `HEAD`. */
 export async function tusUploadState(request: AdmittedRequest, id: UploadId): Promise<Answer> {
-  const state = await uploadsOf(request).find(id, request.exchange.signal);
+  const state = await uploadsOf(request).find(id, { signal: request.exchange.signal });
   return stateAnswer(state, 200, {
     "Cache-Control": "no-store",
     ...(state.length === null ? { "Upload-Defer-Length": "1" } : { "Upload-Length": String(state.length) }),

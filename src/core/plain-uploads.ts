@@ -1,0 +1,163 @@
+/**
+ * Uploads of one request, and claims of content that is already stored.
+ *
+ * A plain upload is staged in the store while it is hashed, and committed under its digest. If its
+ * request fails, or the process dies, nothing of it is ever readable; the store's collector removes
+ * what was staged.
+ */
+import { type Admission, type Admissions, stoppedBy } from "./admissions.ts";
+import type { BlobStat } from "./blob-stat.ts";
+import { publishUpload } from "./diagnostics.ts";
+import type { Digest } from "./digest.ts";
+import { asFixityError, FixityError } from "./errors.ts";
+import { type Naming, settleNaming } from "./file-name.ts";
+import { type ByteSource, type Received, receive } from "./intake.ts";
+import { InterruptibleSource } from "./interruptible-source.ts";
+import { Link, type Receipt, receiptOf } from "./link.ts";
+import { mediaTypeOf } from "./media-type.ts";
+import type { ResolvedOptions } from "./options.ts";
+import type { Committed, StagedBlob, StoredVerdict } from "./staged-blob.ts";
+import { agreedDigest, assertInTime, assertLength, assertType, NO_TERMS, type UploadTerms } from "./upload-terms.ts";
+import type { VerifiedReads } from "./verification/verified-reads.ts";
+
+/** What is known or required of a file before it is stored. */
+export interface PutOptions extends Naming {
+  /** The digest that the bytes must have. Others are refused, and nothing is stored. */
+  readonly digest?: Digest | undefined;
+  /** The number of bytes that must arrive. */
+  readonly length?: number | undefined;
+  /** The largest size, if smaller than the service's own limit. */
+  readonly maxSize?: number | undefined;
+  /**
+   * Called when all bytes are staged and hashed, before they become a blob: the place for checks
+   * that need the end of a request, such as trailer fields. If it throws, the upload fails and
+   * nothing is stored.
+   */
+  readonly beforeCommit?: ((received: Received) => Promise<void> | void) | undefined;
+  /**
+   * `Fixity.lookUp` has just returned `absent` for `digest`, so the store need not check
+   * again.
+   */
+  readonly isKnownAbsent?: boolean | undefined;
+  /** Aborts the upload; nothing is stored. */
+  readonly signal?: AbortSignal | undefined;
+  /** Who uploads, and what the upload must satisfy. @default the program itself, without limits */
+  readonly terms?: UploadTerms | undefined;
+  /** The admission of the request; see `Fixity.admit`. @default one of its own */
+  readonly admission?: Admission | undefined;
+}
+
+/** What plain uploads share with their service. */
+export interface PlainUploadsOptions extends ResolvedOptions {
+  readonly admissions: Admissions;
+  readonly reads: VerifiedReads;
+}
+
+/** The plain uploads of one service. Its calls are documented at `Fixity`. */
+export class PlainUploads {
+  readonly #options: ResolvedOptions;
+  readonly #admissions: Admissions;
+  readonly #reads: VerifiedReads;
+
+  constructor({ admissions, reads, ...options }: PlainUploadsOptions) {
+    this.#options = options;
+    this.#admissions = admissions;
+    this.#reads = reads;
+  }
+
+  async put(source: ByteSource | Uint8Array | Blob, options: PutOptions): Promise<Receipt> {
+    using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
+    const startedAt = performance.now();
+    const progress = { size: 0 };
+    const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
+    try {
+      const receipt = await this.#put(bytes, options, progress);
+      publishUpload("plain", receipt, { size: receipt.size, startedAt });
+      return receipt;
+    } catch (error) {
+      publishUpload("plain", asFixityError(error), { ...progress, startedAt });
+      throw error;
+    }
+  }
+
+  async #put(source: ByteSource, options: PutOptions, progress: { size: number }): Promise<Receipt> {
+    const { length, isKnownAbsent, signal, terms = NO_TERMS } = options;
+    const { name, extension } = settleNaming(options);
+    assertType(terms.types, extension);
+    const digest = agreedDigest(terms, options.digest);
+    const atMost = Math.min(options.maxSize ?? Infinity, terms.maxSize ?? Infinity);
+    const maxSize = Math.min(atMost, this.#options.maxSize);
+    await using staged = await this.#options.store.stage({
+      mediaType: mediaTypeOf(extension),
+      ...(digest !== undefined && { digest }),
+      ...(length !== undefined && { length }),
+      ...(isKnownAbsent !== undefined && { isKnownAbsent }),
+      ...(atMost !== Infinity && { atMost }),
+      ...(signal !== undefined && { signal }),
+    });
+    const write = (chunk: Uint8Array): Promise<void> | void => {
+      progress.size += chunk.length;
+      return staged.write(chunk);
+    };
+    const received = await receive(source, write, { maxSize, length, digest });
+    assertInTime(terms);
+    await options.beforeCommit?.(received);
+    signal?.throwIfAborted();
+    const { existed } = await this.#commit(staged, received);
+    const link = Link.to(received.digest, extension);
+    return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
+  }
+
+  /**
+   * Makes a blob of staged bytes. On a full disk, where they cannot replace a copy that was stored
+   * before, that copy is verified instead.
+   */
+  async #commit(staged: StagedBlob, { digest, size }: Received): Promise<Committed> {
+    let before: BlobStat | null = null;
+    const judge = (stored: BlobStat): Promise<StoredVerdict> => {
+      before = stored;
+      return this.#reads.judge(digest, stored);
+    };
+    try {
+      const committed = await staged.commit(digest, { judge });
+      await this.#reads.noteCommitted(digest);
+      return committed;
+    } catch (error) {
+      const identity = (before as BlobStat | null)?.identity;
+      if (!(error instanceof FixityError && error.code === "store-full") || identity === undefined) throw error;
+      const stored = await this.#reads.findStored(digest, { length: size });
+      // Another copy may be this commit's own, of which the store does not know whether it is durable.
+      if (typeof stored === "string" || stored.identity !== identity) throw error;
+      return { existed: true };
+    }
+  }
+
+  async lookUp(digest: Digest, options: PutOptions): Promise<Receipt | "absent" | "unknown"> {
+    using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
+    const { length, terms = NO_TERMS } = options;
+    const startedAt = performance.now();
+    const { name, extension } = settleNaming(options);
+    assertType(terms.types, extension);
+    agreedDigest(terms, digest);
+    assertLength(terms, length);
+    const found = await this.#reads.findStored(digest, options);
+    if (typeof found === "string") return found;
+    assertInTime(terms);
+    const { size } = found;
+    const link = Link.to(digest, extension);
+    const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
+    publishUpload("plain", receipt, { size: 0, startedAt });
+    return receipt;
+  }
+}
+
+/** A source that fails when the service is closing and the time to finish is up. */
+function interruptedBy(admission: Admission, source: ByteSource): ByteSource {
+  return new InterruptibleSource(source, { closing: stoppedBy(admission) });
+}
+
+function bytesOf(source: ByteSource | Uint8Array | Blob): ByteSource {
+  if (source instanceof Uint8Array) return [source];
+  if (source instanceof Blob) return source.stream();
+  return source;
+}
