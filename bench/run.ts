@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { accessChecks } from "./access.ts";
 import { Build } from "./build.ts";
 import { caches } from "./cache.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
@@ -120,6 +121,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "get-small": async (build) => smallDownloads(build, DISK),
   "get-memory": async (build) => smallDownloadsMemory(build, DISK),
   start,
+  access: async () => accessChecks(),
   cache: caches,
   put: async (build) => putFolder(build, DISK),
   "client-browser": inBrowser("client-browser"),

@@ -1,0 +1,58 @@
+import { AccessKeys } from "../src/access/access-keys.ts";
+import { Permits } from "../src/access/permits.ts";
+import { LinkSigner } from "../src/access/signed-links.ts";
+import { TokenSet } from "../src/access/tokens.ts";
+import { Link } from "../src/core/link.ts";
+import { format, median } from "./figures.ts";
+import { ROUNDS } from "./rounds.ts";
+
+const TOKENS = 20;
+const CHECKS_PER_ROUND = 50_000;
+const KEY = "a key for measurements a key for measurements";
+/** The time that a check may take. */
+const TARGET_MICROSECONDS = 20;
+
+/** Microseconds per check of a token, a permit and a signed link. */
+export function accessChecks(): void {
+  const secrets = Array.from({ length: TOKENS }, (_, index) => `a-secret-for-measurements-${index}`);
+  const tokens = TokenSet.parse(
+    secrets.map((secret, index) => `token-${index}=${secret} max-size=1GiB until=2099-12-31`),
+  );
+  const permits = new Permits(AccessKeys.parse([KEY], "permit"));
+  const { permit } = permits.mint({
+    maxSize: 1024 ** 3,
+    types: ["image/*", "application/pdf", ".docx"],
+    name: "user-4711",
+    expires: 3_600_000,
+    once: true,
+  });
+  const signer = new LinkSigner(AccessKeys.parse([KEY], "link"));
+  const link = Link.parse(`${"ab".repeat(32)}.pdf`);
+  const query = signer.sign(link, {
+    expires: Date.now() + 3_600_000,
+    filename: "quarterly report.pdf",
+    download: true,
+  });
+  console.log(`\nChecks of access (µs, median of ${ROUNDS}; below ${TARGET_MICROSECONDS} is the target)`);
+  printTime(`one of ${TOKENS} tokens`, () => isGenuine(tokens.principalOf(secrets[TOKENS - 1] ?? "")));
+  printTime("no token", () => tokens.principalOf("a-guess-for-measurements") === null);
+  printTime("a permit", () => isGenuine(permits.principalOf(permit)));
+  printTime("a signed link", () => typeof signer.verify(link, query) === "object");
+}
+
+function isGenuine(principal: object | "expired" | null): boolean {
+  return principal !== null && principal !== "expired";
+}
+
+function printTime(name: string, check: () => boolean): void {
+  const values: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const startedAt = performance.now();
+    let right = 0;
+    for (let done = 0; done < CHECKS_PER_ROUND; done++) right += check() ? 1 : 0;
+    if (right !== CHECKS_PER_ROUND) console.log(`  ${name}: ${CHECKS_PER_ROUND - right} checks had the wrong result`);
+    // The first round warms up.
+    if (round > 0) values.push(((performance.now() - startedAt) * 1000) / CHECKS_PER_ROUND);
+  }
+  console.log(`  ${name.padEnd(34)} ${format(median(values)).padStart(8)}`);
+}
