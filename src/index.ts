@@ -39,6 +39,7 @@ export type {
   UploadStore,
   UploadSummary,
 } from "./core/upload-store.ts";
+export type { Action, Owner, Principal, PrincipalKind, PrincipalLimits } from "./access/principal.ts";
 export { TypeList } from "./access/type-list.ts";
 export type { UploadTerms } from "./core/upload-terms.ts";
 export type {

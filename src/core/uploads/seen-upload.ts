@@ -32,7 +32,7 @@ export function sightingOf(read: ReadUpload): SettledSighting {
  * anything. Made by `Uploads.look`. Passed on to `find`, `append` or `cancel`, it saves them the
  * read; what another request has changed meanwhile is noticed nevertheless.
  */
-export class SeenUpload {
+export interface SeenUpload {
   readonly id: UploadId;
   /** The principal that created the upload. */
   readonly owner: Owner;
@@ -44,22 +44,27 @@ export class SeenUpload {
   readonly length: number | null;
   /** Durable bytes. A request that is still running may have more. */
   readonly offset: number;
-  readonly #sighting: Sighting;
+}
 
-  constructor(id: UploadId, sighting: Sighting) {
-    const { record, read } = sighting;
-    this.id = id;
-    this.owner = record?.owner ?? NOBODY;
-    this.name = record?.name ?? null;
-    this.extension = record?.extension ?? null;
-    this.length = record?.length ?? null;
-    const isWhole = record !== null && (record.sealed || record.outcome !== null);
-    this.offset = (isWhole ? record.length : null) ?? read?.offset ?? 0;
-    this.#sighting = sighting;
-  }
+/** What the engine saw of each. */
+const SIGHTINGS = new WeakMap<SeenUpload, Sighting>();
 
-  /** For the engine: what was seen. */
-  static sightingIn(seen: SeenUpload): Sighting {
-    return seen.#sighting;
-  }
+export function seenUpload(id: UploadId, sighting: Sighting): SeenUpload {
+  const { record, read } = sighting;
+  const isWhole = record !== null && (record.sealed || record.outcome !== null);
+  const seen: SeenUpload = {
+    id,
+    owner: record?.owner ?? NOBODY,
+    name: record?.name ?? null,
+    extension: record?.extension ?? null,
+    length: record?.length ?? null,
+    offset: (isWhole ? record.length : null) ?? read?.offset ?? 0,
+  };
+  SIGHTINGS.set(seen, sighting);
+  return seen;
+}
+
+/** `null` for an upload that was not seen by {@link seenUpload}. */
+export function sightingIn(seen: SeenUpload | undefined): Sighting | null {
+  return (seen && SIGHTINGS.get(seen)) ?? null;
 }

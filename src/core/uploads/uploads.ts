@@ -40,7 +40,14 @@ import { Append } from "./append.ts";
 import { assertReplay, Completions } from "./completion.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { Removals } from "./removals.ts";
-import { SeenUpload, type SettledSighting, type Sighting, sightingOf } from "./seen-upload.ts";
+import {
+  type SeenUpload,
+  seenUpload,
+  type SettledSighting,
+  type Sighting,
+  sightingIn,
+  sightingOf,
+} from "./seen-upload.ts";
 import { UploadHashes } from "./upload-hashes.ts";
 import type { AppendLimits, AppendOptions, CreateOptions, FindOptions, UploadsOptions } from "./upload-options.ts";
 import {
@@ -179,7 +186,7 @@ export class Uploads {
     const record = this.#completions.recordOf(id);
     const sighting: Sighting =
       record === null ? await this.#read(id, signal) : { status: "completing", record, read: null };
-    return new SeenUpload(id, sighting);
+    return seenUpload(id, sighting);
   }
 
   /**
@@ -301,8 +308,7 @@ export class Uploads {
   async cancel(id: UploadId, { seen, signal }: FindOptions = {}): Promise<void> {
     using _ = this.#admissions.admit("in-time");
     await this.#completions.running(id);
-    const read = seen === undefined ? null : SeenUpload.sightingIn(seen).read;
-    const taken = await this.#hold(id, signal, read ?? undefined);
+    const taken = await this.#hold(id, signal, sightingIn(seen)?.read ?? undefined);
     await using held = taken.status === "held" ? taken : null;
     await (held ?? taken).remove();
     this.#forget(id);
@@ -331,7 +337,7 @@ export class Uploads {
   async #settled(id: UploadId, { seen, signal }: FindOptions): Promise<SettledSighting> {
     const completed = await this.#completions.running(id);
     if (completed !== null) return { status: "ended", record: completed, read: null };
-    const sighting = seen === undefined ? null : SeenUpload.sightingIn(seen);
+    const sighting = sightingIn(seen);
     return sighting === null || sighting.status === "completing" ? await this.#read(id, signal) : sighting;
   }
 
