@@ -94,14 +94,14 @@ export interface PermitPrincipal extends Principal {
 
 /** The content of a permit, in the order of its canonical form. */
 interface Payload {
-  readonly digest?: string;
-  readonly maxSize?: number;
-  readonly types?: readonly string[];
+  readonly digest?: string | undefined;
+  readonly maxSize?: number | undefined;
+  readonly types?: readonly string[] | undefined;
   /** Absent for the default, which follows from the id. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Seconds since 1970. */
   readonly expires: number;
-  readonly once?: true;
+  readonly once?: true | undefined;
   readonly id: string;
   readonly key: string;
 }
@@ -129,12 +129,12 @@ export class Permits {
     const expires = expiryOf(terms.expires, now);
     const id = randomBytes(ID_BYTES).toString("base64url");
     const signed = signedText({
-      ...(digest !== undefined && { digest: digest.hex }),
-      ...(maxSize !== undefined && { maxSize }),
-      ...(types !== undefined && { types }),
-      ...(name !== undefined && { name }),
+      digest: digest?.hex,
+      maxSize,
+      types,
+      name,
       expires: expires / 1000,
-      ...(once && { once }),
+      once: once || undefined,
       id,
       key: this.#keys.keyId,
     });
@@ -251,22 +251,10 @@ export function isExpiredRedemption(name: string, now: number): boolean {
   return seconds !== undefined && Number.parseInt(seconds, 36) * 1000 + REDEMPTION_GRACE_MS <= now;
 }
 
-function signedText(payload: Payload): string {
-  return `fxp1.${Buffer.from(JSON.stringify(canonical(payload))).toString("base64url")}`;
-}
-
-/** The members in their order; others are left out. */
-function canonical({ digest, maxSize, types, name, expires, once, id, key }: Payload): Payload {
-  return {
-    ...(digest !== undefined && { digest }),
-    ...(maxSize !== undefined && { maxSize }),
-    ...(types !== undefined && { types }),
-    ...(name !== undefined && { name }),
-    expires,
-    ...(once !== undefined && { once }),
-    id,
-    key,
-  };
+/** What the MAC covers: the members in their order, without those that are undefined and others. */
+function signedText({ digest, maxSize, types, name, expires, once, id, key }: Payload): string {
+  const json = JSON.stringify({ digest, maxSize, types, name, expires, once, id, key });
+  return `fxp1.${Buffer.from(json).toString("base64url")}`;
 }
 
 /** The content of a permit, if each member has its type; `null` otherwise. */
