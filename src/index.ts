@@ -39,6 +39,16 @@ export type {
   UploadStore,
   UploadSummary,
 } from "./core/upload-store.ts";
+export type {
+  MintedPermit,
+  Permit,
+  PermitIdentity,
+  PermitPrincipal,
+  Permits,
+  PermitTerms,
+  Redemption,
+} from "./access/permits.ts";
+export type { LinkSigner, LinkTerms, SignOptions, VerifiedLink } from "./access/signed-links.ts";
 export type { Action, Owner, Principal, PrincipalKind, PrincipalLimits } from "./access/principal.ts";
 export { TypeList } from "./access/type-list.ts";
 export type { UploadTerms } from "./core/upload-terms.ts";

@@ -17,7 +17,7 @@ import { printable } from "../base/printable.ts";
 import { Digest } from "../core/digest.ts";
 import type { DocumentStore } from "../core/document-store.ts";
 import { FixityError } from "../core/errors.ts";
-import type { AccessKeys } from "./access-keys.ts";
+import { AccessKeys } from "./access-keys.ts";
 import { type Action, type Principal, PRINCIPAL_NAME_MAX_LENGTH, UPLOAD_ACTIONS } from "./principal.ts";
 import { TypeList } from "./type-list.ts";
 
@@ -78,6 +78,15 @@ export interface MintedPermit {
   readonly once: boolean;
 }
 
+/** A permit, and how to use it: all that its bearer needs to know. */
+export interface Permit extends MintedPermit {
+  /** Where to send the file: absolute if the service has a `publicUrl`, otherwise a path. */
+  readonly url: string;
+  readonly method: "POST";
+  /** The fields that the request needs. */
+  readonly headers: { readonly Authorization: string };
+}
+
 /** What identifies a permit. */
 export interface PermitIdentity {
   /** 12 characters of base64url. Grants nothing by itself. */
@@ -108,11 +117,22 @@ interface Payload {
 
 /** Mints and verifies permits. */
 export class Permits {
-  readonly #keys: AccessKeys;
+  #keys: AccessKeys;
 
   /** @param keys for the purpose `permit` */
   constructor(keys: AccessKeys) {
     this.#keys = keys;
+  }
+
+  /**
+   * Signs and verifies with these keys from now on. Uploads that have begun continue only while
+   * their permit verifies.
+   *
+   * @param texts as in `FixityOptions.permitKeys`
+   * @throws FixityError `invalid-option`; the keys stay as they were
+   */
+  replaceKeys(texts: readonly string[]): void {
+    this.#keys = AccessKeys.parse(texts, "permit");
   }
 
   /** @throws FixityError `invalid-option` */
@@ -238,6 +258,18 @@ export class Redemption {
   async undo(): Promise<void> {
     await this.#documents.remove(this.#name, this.#tag);
   }
+}
+
+/**
+ * A permit for the uploads at a URL.
+ *
+ * @param permits `null` in a service without keys for permits
+ * @throws FixityError `invalid-option`
+ */
+export function permitFor(url: string, permits: Permits | null, terms: PermitTerms): Permit {
+  if (permits === null) throw invalid("The service has no permitKeys, so it cannot mint permits.");
+  const minted = permits.mint(terms);
+  return { ...minted, url, method: "POST", headers: { Authorization: `Bearer ${minted.permit}` } };
 }
 
 /** The name of the document that marks a permit as used. */

@@ -2,7 +2,7 @@ import { percentEncode } from "../base/percent-encode.ts";
 import { FixityError } from "../core/errors.ts";
 import { cleanFileName } from "../core/file-name.ts";
 import type { Link } from "../core/link.ts";
-import type { AccessKeys } from "./access-keys.ts";
+import { AccessKeys } from "./access-keys.ts";
 
 /** Longer queries are not parsed: a name of 255 characters is at most 2295 when it is encoded. */
 const QUERY_MAX_LENGTH = 3072;
@@ -37,6 +37,15 @@ export interface LinkTerms {
   readonly view?: boolean | undefined;
 }
 
+/** Options of `Fixity.sign`. */
+export interface SignOptions extends LinkTerms {
+  /**
+   * When the link expires: a time; or milliseconds from now, which are rounded up so that links
+   * signed one after another are equal ({@link roundedExpiry}).
+   */
+  readonly expires: Date | number;
+}
+
 /** A link whose signature is valid. */
 export interface VerifiedLink {
   /** In milliseconds since 1970. */
@@ -56,11 +65,21 @@ export interface VerifiedLink {
  * given twice make it invalid.
  */
 export class LinkSigner {
-  readonly #keys: AccessKeys;
+  #keys: AccessKeys;
 
   /** @param keys for the purpose `link` */
   constructor(keys: AccessKeys) {
     this.#keys = keys;
+  }
+
+  /**
+   * Signs and verifies with these keys from now on.
+   *
+   * @param texts as in `FixityOptions.linkKeys`
+   * @throws FixityError `invalid-option`; the keys stay as they were
+   */
+  replaceKeys(texts: readonly string[]): void {
+    this.#keys = AccessKeys.parse(texts, "link");
   }
 
   /**
@@ -111,6 +130,22 @@ export class LinkSigner {
 export function roundedExpiry(lifetimeMs: number, now: number = Date.now()): number {
   const step = EXPIRY_STEPS_MS.find((step) => step <= lifetimeMs / 4) ?? SECOND_MS;
   return Math.ceil((now + lifetimeMs) / step) * step;
+}
+
+/**
+ * The query that makes a link readable until it expires.
+ *
+ * @param signer `null` in a service without keys for links
+ * @throws FixityError `invalid-option`
+ */
+export function signedQueryOf(link: Link, signer: LinkSigner | null, { expires, ...terms }: SignOptions): string {
+  if (signer === null) throw invalid("The service has no linkKeys, so it cannot sign links.");
+  const now = Date.now();
+  const time = typeof expires === "number" ? roundedExpiry(expires, now) : expires.getTime();
+  if (!(time > now) || (typeof expires === "number" && !(expires > 0))) {
+    throw invalid("expires must be a time or a number of milliseconds in the future.");
+  }
+  return signer.sign(link, { ...terms, expires: time });
 }
 
 /** The query up to its signature. */

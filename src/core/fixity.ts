@@ -15,11 +15,13 @@
  * state of the service is in the store alone: it may be restarted, and run several times over one
  * store, at any moment.
  */
+import { type Permit, permitFor, type Permits, type PermitTerms } from "../access/permits.ts";
+import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/signed-links.ts";
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
-import type { Digest } from "./digest.ts";
+import { Digest } from "./digest.ts";
 import type { ByteSource } from "./intake.ts";
-import type { Link, Receipt } from "./link.ts";
+import { Link, type Receipt } from "./link.ts";
 import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import type { BlobStat } from "./blob-stat.ts";
@@ -96,6 +98,16 @@ export class Fixity implements AsyncDisposable {
    */
   get publicOrigin(): string | null {
     return this.#options.publicOrigin;
+  }
+
+  /** Mints and verifies permits; `null` without `permitKeys`. */
+  get permits(): Permits | null {
+    return this.#options.permits;
+  }
+
+  /** Signs and verifies links; `null` without `linkKeys`. */
+  get links(): LinkSigner | null {
+    return this.#options.links;
   }
 
   /**
@@ -211,6 +223,7 @@ export class Fixity implements AsyncDisposable {
     const [uploads] = await Promise.allSettled([this.uploads?.collect(stopped)]);
     stopped.throwIfAborted();
     const abandoned = await this.store.collect(stopped);
+    if (this.store.documents !== undefined) await this.permits?.collectRedemptions(this.store.documents, stopped);
     if (uploads.status === "rejected") throw uploads.reason;
     await this.store.collectionMark?.set(stopped);
     const expired = uploads.value ?? { staged: 0, bytes: 0 };
@@ -261,6 +274,26 @@ export class Fixity implements AsyncDisposable {
   /** The URL of a link, as clients receive it. */
   urlOf(link: Link): string {
     return this.#options.linkBase + link.toString();
+  }
+
+  /**
+   * The URL with which a link can be read until it expires, also where reads are not public.
+   *
+   * @param target a digest is a link without an extension
+   * @throws FixityError `invalid-option` without `linkKeys`, or for invalid options
+   */
+  sign(target: Link | Digest, options: SignOptions): string {
+    const link = target instanceof Digest ? Link.to(target) : target;
+    return `${this.urlOf(link)}?${signedQueryOf(link, this.links, options)}`;
+  }
+
+  /**
+   * A permit: lets its bearer upload within limits until it expires.
+   *
+   * @throws FixityError `invalid-option` without `permitKeys`, or for invalid terms
+   */
+  permit(terms: PermitTerms): Permit {
+    return permitFor(this.#options.linkBase.slice(0, -1), this.permits, terms);
   }
 
   /** The URL of a resumable upload, as clients receive it. */

@@ -1,3 +1,6 @@
+import { AccessKeys } from "../access/access-keys.ts";
+import { Permits } from "../access/permits.ts";
+import { LinkSigner } from "../access/signed-links.ts";
 import { FixityError } from "./errors.ts";
 import type { BlobStore } from "./store.ts";
 import type { VerifyReads } from "./verification/verified-reads.ts";
@@ -41,6 +44,13 @@ export interface FixityOptions {
    */
   readonly verifyReads?: VerifyReads;
   /**
+   * Secrets that sign permits (`fixity.permit`), of at least 32 characters each. The first
+   * signs and all verify.
+   */
+  readonly permitKeys?: readonly string[];
+  /** Secrets that sign links (`fixity.sign`), as `permitKeys`. */
+  readonly linkKeys?: readonly string[];
+  /**
    * Receives what the operator should know: damaged files, and what could not be recorded about
    * them.
    *
@@ -82,6 +92,8 @@ export interface ResolvedOptions {
   readonly publicOrigin: string | null;
   readonly uploads: UploadLimits;
   readonly verifyReads: VerifyReads;
+  readonly permits: Permits | null;
+  readonly links: LinkSigner | null;
   readonly log: (message: string, cause?: unknown) => void;
 }
 
@@ -104,7 +116,11 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
   const uploads = resolveUploadLimits(options.uploads ?? {});
   const base = publicBase(publicUrl);
   const publicOrigin = base === "" ? null : new URL(base).origin;
-  return { store, maxSize, prefix, linkBase: `${base}${prefix}/`, publicOrigin, uploads, verifyReads, log };
+  const { permitKeys, linkKeys } = options;
+  const permits = permitKeys === undefined ? null : new Permits(AccessKeys.parse(permitKeys, "permit"));
+  const links = linkKeys === undefined ? null : new LinkSigner(AccessKeys.parse(linkKeys, "link"));
+  const linkBase = `${base}${prefix}/`;
+  return { store, maxSize, prefix, linkBase, publicOrigin, uploads, verifyReads, permits, links, log };
 }
 
 function warn(message: string, cause?: unknown): void {
