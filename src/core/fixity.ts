@@ -4,6 +4,7 @@
  *     fixity.ts       the public surface: uploads, reads, verification, collections; owns the rest
  *     plain-uploads.ts  uploads of one request, and claims of stored content
  *     admissions.ts   the running work, which closing the service interrupts and waits for
+ *     hooks.ts        the calls to the app that embeds the service
  *     intake.ts       counts, limits and hashes incoming bytes
  *     store.ts        the port to a store of blobs; upload-store.ts is its part for resumable uploads
  *     uploads/        the engine for resumable uploads
@@ -60,8 +61,12 @@ export interface VerifyOptions {
   readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
 }
 
-/** A service over one store. Made by {@link createFixity}. */
-export class Fixity implements AsyncDisposable {
+/**
+ * A service over one store. Made by {@link createFixity}.
+ *
+ * @template Context what the embedding app knows about a request, for its hooks
+ */
+export class Fixity<Context = unknown> implements AsyncDisposable {
   /** Resumable uploads; `null` if the store cannot keep them. */
   readonly uploads: Uploads | null;
   readonly #options: ResolvedOptions;
@@ -69,7 +74,7 @@ export class Fixity implements AsyncDisposable {
   readonly #reads: VerifiedReads;
   readonly #plain: PlainUploads;
 
-  constructor(options: FixityOptions) {
+  constructor(options: FixityOptions<Context>) {
     this.#options = resolveOptions(options);
     const { store, verifyReads, log } = this.#options;
     this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions: this.#admissions, log });
@@ -303,6 +308,6 @@ export class Fixity implements AsyncDisposable {
 }
 
 /** Makes a service over a store. */
-export function createFixity(options: FixityOptions): Fixity {
+export function createFixity<Context = unknown>(options: FixityOptions<Context>): Fixity<Context> {
   return new Fixity(options);
 }

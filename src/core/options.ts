@@ -2,6 +2,7 @@ import { AccessKeys } from "../access/access-keys.ts";
 import { Permits } from "../access/permits.ts";
 import { LinkSigner } from "../access/signed-links.ts";
 import { FixityError } from "./errors.ts";
+import { type HookOptions, Hooks } from "./hooks.ts";
 import type { BlobStore } from "./store.ts";
 import type { VerifyReads } from "./verification/verified-reads.ts";
 
@@ -10,8 +11,12 @@ const DEFAULT_MAX_SIZE = 5 * 1024 ** 3;
 
 const DAY_MS = 24 * 3_600_000;
 
-/** The configuration of a fixity service. */
-export interface FixityOptions {
+/**
+ * The configuration of a fixity service.
+ *
+ * @template Context what the embedding app knows about a request, for its hooks
+ */
+export interface FixityOptions<Context = unknown> extends HookOptions<Context> {
   /**
    * Where blobs are stored: `diskStore(…)`, `s3Store(…)`, `memoryStore()`, or a store of your own.
    */
@@ -94,6 +99,7 @@ export interface ResolvedOptions {
   readonly verifyReads: VerifyReads;
   readonly permits: Permits | null;
   readonly links: LinkSigner | null;
+  readonly hooks: Hooks;
   readonly log: (message: string, cause?: unknown) => void;
 }
 
@@ -120,7 +126,8 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
   const permits = permitKeys === undefined ? null : new Permits(AccessKeys.parse(permitKeys, "permit"));
   const links = linkKeys === undefined ? null : new LinkSigner(AccessKeys.parse(linkKeys, "link"));
   const linkBase = `${base}${prefix}/`;
-  return { store, maxSize, prefix, linkBase, publicOrigin, uploads, verifyReads, permits, links, log };
+  const hooks = new Hooks(options);
+  return { store, maxSize, prefix, linkBase, publicOrigin, uploads, verifyReads, permits, links, hooks, log };
 }
 
 function warn(message: string, cause?: unknown): void {

@@ -105,7 +105,9 @@ export class PlainUploads {
     signal?.throwIfAborted();
     const { existed } = await this.#commit(staged, received);
     const link = Link.to(received.digest, extension);
-    return receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
+    const receipt = receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
+    await this.#options.hooks.stored(receipt, { ...terms, key: terms.requestId });
+    return receipt;
   }
 
   /**
@@ -146,6 +148,7 @@ export class PlainUploads {
     const { size } = found;
     const link = Link.to(digest, extension);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
+    await this.#options.hooks.stored(receipt, { ...terms, key: terms.requestId });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;
   }

@@ -8,7 +8,7 @@ import type { UploadId } from "./upload-id.ts";
  *
  *     create(id) ── hold ── write … save … write … save ── release ── hold ── …
  *                                                            │
- *                                commit(digest) ── conclude(record)      remove()
+ *                  commit(digest) ── [renew(record)] ── conclude(record)      remove()
  *
  * An upload consists of its bytes and a record: a text that the engine (`core/uploads`) writes and
  * reads, and the store treats as opaque.
@@ -170,6 +170,10 @@ export interface HeldUpload extends SavedUpload, AsyncDisposable {
   /**
    * Replaces the record, durably, and nothing else: unsaved bytes stay unsaved. It postpones the
    * expiry while no bytes can be saved. May run during a write or a read, not during a save.
+   *
+   * Also allowed after `commit` and `commitUnsaved`, to note that the blob is stored before the
+   * upload is concluded. The bytes stay as the commit has left them, and the next holder finds the
+   * new record. It may conclude the upload, or repeat a `commit`.
    */
   renew(record: string): Promise<void>;
 

@@ -1,7 +1,10 @@
+import { NOBODY } from "../../access/principal.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
+import type { Hooks } from "../hooks.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
+import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { agreedLength, contradictoryDigest, offsetMismatch } from "./announcements.ts";
@@ -15,6 +18,9 @@ import {
   type HeldRecord,
   isFinalFailure,
   type Outcome,
+  pendingRecord,
+  receiptIn,
+  type StoredOutcome,
   type UploadRecord,
 } from "./upload-record.ts";
 
@@ -22,7 +28,17 @@ import {
 interface CompletionsOptions {
   readonly hashes: UploadHashes;
   readonly reads: VerifiedReads;
+  readonly hooks: Hooks;
+  readonly linkBase: string;
   readonly expiryMs: number;
+}
+
+/** What completes an upload. */
+export interface CompletionOptions {
+  /** The hashes of bytes that are committed without having been saved; `null` if all are saved. */
+  readonly unsaved: Hashes | null;
+  /** What the embedder knows about the request; `null` without one. */
+  readonly context: unknown;
 }
 
 interface Running {
@@ -32,10 +48,19 @@ interface Running {
   readonly ended: Promise<UploadRecord | null>;
 }
 
-/** Makes blobs of sealed uploads: those whose last byte has arrived. */
+/**
+ * Makes blobs of sealed uploads, those whose last byte has arrived:
+ *
+ *     sealed ── commit ── renew: stored, hook pending ── onStored ── conclude
+ *
+ * Without a hook, `conclude` follows the commit. An upload whose hook fails, or whose process dies
+ * before the end, stays as it is for the next holder.
+ */
 export class Completions {
   readonly #hashes: UploadHashes;
   readonly #reads: VerifiedReads;
+  readonly #hooks: Hooks;
+  readonly #linkBase: string;
   readonly #expiryMs: number;
   /**
    * Running completions by upload id. One of terabytes takes its time; other requests for the
@@ -44,9 +69,11 @@ export class Completions {
   readonly #running = new Map<string, Running>();
 
   /** @param options `expiryMs` is how long the outcome of an upload is kept */
-  constructor({ hashes, reads, expiryMs }: CompletionsOptions) {
+  constructor({ hashes, reads, hooks, linkBase, expiryMs }: CompletionsOptions) {
     this.#hashes = hashes;
     this.#reads = reads;
+    this.#hooks = hooks;
+    this.#linkBase = linkBase;
     this.#expiryMs = expiryMs;
   }
 
@@ -64,15 +91,14 @@ export class Completions {
   }
 
   /**
-   * Makes the blob and concludes the upload, or concludes it as failed if its bytes do not have the
-   * announced digest.
+   * Makes the blob, unless that was done before, and runs the hook; then concludes the upload. If
+   * its bytes do not have the announced digest, concludes it as failed.
    *
-   * @param unsaved the hashes of bytes that are committed without having been saved
-   * @throws FixityError `store-…`; then it can be tried again
+   * @throws FixityError `store-…`, or the failure of the hook; then it can be tried again
    */
-  async complete(upload: HeldRecord, unsaved: Hashes | null): Promise<UploadRecord> {
+  async complete(upload: HeldRecord, options: CompletionOptions): Promise<UploadRecord> {
     const { id } = upload;
-    const work = this.#complete(upload, unsaved);
+    const work = this.#complete(upload, options);
     const running = { record: upload.record, ended: work.catch(() => null) };
     this.#running.set(id.hex, running);
     try {
@@ -84,17 +110,36 @@ export class Completions {
     }
   }
 
-  async #complete(upload: HeldRecord, unsaved: Hashes | null): Promise<UploadRecord> {
-    let outcome: Outcome;
-    try {
-      outcome = await this.#commit(upload, unsaved);
-    } catch (error) {
-      if (!isFinalFailure(error)) throw error;
-      outcome = failedOutcome(error);
+  async #complete({ id, held, record }: HeldRecord, { unsaved, context }: CompletionOptions): Promise<UploadRecord> {
+    const outcome = record.pending ?? (await this.#outcomeOf({ id, held, record }, unsaved));
+    if (!("failed" in outcome) && this.#hooks.hasOnStored) {
+      // from here on a crash does not commit again, and every holder calls the hook until it succeeds
+      if (record.pending === null) await held.renew(formatRecord(pendingRecord(record, outcome, this.#expiryMs)));
+      await this.runHook(id, record, { outcome, context });
     }
-    const ended = endedRecord(upload.record, outcome, this.#expiryMs);
-    await upload.held.conclude(formatRecord(ended));
+    const ended = endedRecord(record, outcome, this.#expiryMs);
+    await held.conclude(formatRecord(ended));
     return ended;
+  }
+
+  /** Calls `onStored` for an upload that has become a blob. @throws FixityError its failure */
+  async runHook(
+    id: UploadId,
+    record: UploadRecord,
+    { outcome, context }: { readonly outcome: StoredOutcome; readonly context: unknown },
+  ): Promise<void> {
+    const { owner, kept } = record;
+    const receipt = receiptIn(record, outcome, this.#linkBase);
+    await this.#hooks.stored(receipt, { owner: owner ?? NOBODY, context, kept, key: id.hex });
+  }
+
+  async #outcomeOf(upload: HeldRecord, unsaved: Hashes | null): Promise<Outcome> {
+    try {
+      return await this.#commit(upload, unsaved);
+    } catch (error) {
+      if (isFinalFailure(error)) return failedOutcome(error);
+      throw error;
+    }
   }
 
   async #commit(upload: HeldRecord, unsaved: Hashes | null): Promise<Outcome> {
@@ -122,8 +167,8 @@ function mismatchOf({ sha256, sha512 }: UploadRecord, hashes: Hashes): FixityErr
 }
 
 /**
- * Checks an append to an upload that is already complete, from a client that has lost the response
- * to its last append. Only an append of no bytes at the end may get that response again: whether
+ * Checks an append to an upload that is already stored, from a client that has lost the response
+ * to its last append, or whose hook has failed. Only an append of no bytes at the end may get that response again: whether
  * other bytes are those of the upload is unknown, and success would acknowledge bytes that are not
  * stored. Everything that the append states about the whole file must hold.
  *
@@ -132,16 +177,18 @@ function mismatchOf({ sha256, sha512 }: UploadRecord, hashes: Hashes): FixityErr
  *   store throws
  */
 export async function assertReplay(
-  { size, digest }: { readonly size: number; readonly digest: Digest },
+  { stored, size }: StoredOutcome,
   options: AppendOptions,
-  blobs: Pick<VerifiedReads, "open">,
+  { blobs, closing }: { readonly blobs: Pick<VerifiedReads, "open">; readonly closing: AbortSignal },
 ): Promise<void> {
-  const { offset, announced = 0, lengths = [], source } = options;
+  const { offset, announced = 0, lengths = [] } = options;
   if (offset !== size) throw offsetMismatch(size, offset);
   if (announced > 0) throw alreadyComplete(size);
-  for await (const bytes of source) if (bytes.length > 0) throw alreadyComplete(size);
+  for await (const bytes of new InterruptibleSource(options.source, { closing })) {
+    if (bytes.length > 0) throw alreadyComplete(size);
+  }
   lengths.reduce<number | null>(agreedLength, size);
-  for (const expected of [options, options.check?.() ?? {}]) await assertDigests(expected, digest, blobs);
+  for (const expected of [options, options.check?.() ?? {}]) await assertDigests(expected, digestIn(stored), blobs);
 }
 
 async function assertDigests(

@@ -13,6 +13,8 @@ interface RemovalsOptions {
   /** Milliseconds for which an upload is kept after its last save. */
   readonly expiryMs: number;
   readonly open: OpenUploads;
+  /** Whether completing an upload calls the hook that the upload may wait for. */
+  readonly runsHook: boolean;
   /** Completes a sealed upload, and concludes a damaged one. */
   readonly complete: (id: UploadId, signal: AbortSignal) => Promise<unknown>;
   readonly onRemoved: (id: UploadId) => void;
@@ -63,7 +65,9 @@ export class Removals {
     if (record !== null && isExpired(record)) {
       const bytes = await this.#removeIf(id, isExpired, { read, signal });
       if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record === null || isAbandoned(record)) await this.#options.complete(id, signal);
+    } else if (record === null || (isAbandoned(record) && (this.#options.runsHook || !record.hooked))) {
+      await this.#options.complete(id, signal);
+    }
     return { staged: 0, bytes: 0 };
   }
 

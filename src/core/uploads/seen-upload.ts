@@ -1,13 +1,15 @@
 import { NOBODY, type Owner } from "../../access/principal.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { ReadUpload } from "../upload-store.ts";
-import { isExpired, readableRecord, type UploadRecord } from "./upload-record.ts";
+import { isExpired, isPending, type PendingRecord, readableRecord, type UploadRecord } from "./upload-record.ts";
 
 /** What is known of an upload without taking it from its holder. */
 export type Sighting =
   /** This process is making a blob of it, as it has the record. */
   | { readonly status: "completing"; readonly record: UploadRecord; readonly read: null }
   | { readonly status: "ended"; readonly record: UploadRecord; readonly read: ReadUpload | null }
+  /** Its blob is stored, and the hook has not succeeded. */
+  | { readonly status: "pending"; readonly record: PendingRecord; readonly read: ReadUpload }
   /** It has no holder, so its offset is final until a request takes it. */
   | { readonly status: "idle"; readonly record: UploadRecord; readonly read: ReadUpload }
   /**
@@ -24,6 +26,7 @@ export function sightingOf(read: ReadUpload): SettledSighting {
   const record = read.isDamaged === true ? null : readableRecord(read.record);
   if (record === null || isExpired(record)) return { status: "unsettled", record, read };
   if (record.outcome !== null) return { status: "ended", record, read };
+  if (isPending(record)) return { status: "pending", record, read };
   return { status: read.isHeld || record.sealed ? "unsettled" : "idle", record, read };
 }
 

@@ -106,6 +106,16 @@ export interface AppendOptions extends Announced, Expectation {
 export interface FindOptions {
   /** What `look` has just returned for this upload. @default it is read */
   readonly seen?: SeenUpload | undefined;
+  /**
+   * Whether the hook `onStored` is called again for an upload whose file is stored and whose hook
+   * has not succeeded, for a protocol that has no other way to report the hook's failure. Otherwise
+   * such an upload is found at its full offset, without an outcome.
+   *
+   * @default false
+   */
+  readonly retriesHook?: boolean | undefined;
+  /** The terms of the request, of which a hook receives the context. @default no request */
+  readonly terms?: UploadTerms | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -42,6 +42,13 @@ export interface UploadRecord {
   readonly hashes: Readonly<Record<string, string>> | null;
   /** The last byte has arrived. What remains is to make a blob of the bytes. */
   readonly sealed: boolean;
+  /**
+   * The service that created the upload has a hook, `onStored`. A collection by a program without
+   * it, such as `fixity gc`, leaves the completion of the upload to others.
+   */
+  readonly hooked: boolean;
+  /** The blob is stored, and what remains is that the hook succeeds; `null` in every other state. */
+  readonly pending: StoredOutcome | null;
   readonly outcome: Outcome | null;
 }
 
@@ -75,7 +82,12 @@ export interface HeldRecord {
 const VERSION = 1;
 
 /** Fields that records of earlier versions do not have. */
-const ADDED_LATER: Pick<UploadRecord, "owner" | "kept"> = { owner: null, kept: null };
+const ADDED_LATER: Pick<UploadRecord, "owner" | "kept" | "hooked" | "pending"> = {
+  owner: null,
+  kept: null,
+  hooked: false,
+  pending: null,
+};
 
 export function formatRecord(record: UploadRecord): string {
   return JSON.stringify({ version: VERSION, ...record });
@@ -115,6 +127,13 @@ export function isDamaged({ record, isDamaged: isKnown = false }: SavedUpload): 
   return isKnown || readableRecord(record) === null;
 }
 
+/** The record of an upload whose blob is stored, and whose hook has not succeeded. */
+export type PendingRecord = UploadRecord & { readonly pending: StoredOutcome };
+
+export function isPending(record: UploadRecord): record is PendingRecord {
+  return record.pending !== null;
+}
+
 /** Whether the upload exists and has not ended. */
 export function isUnfinished(saved: SavedUpload | null): boolean {
   return saved !== null && parseRecord(saved.record).outcome === null;
@@ -127,8 +146,8 @@ export function isUnfinished(saved: SavedUpload | null): boolean {
 const COMPLETION_GRACE_MS = 3_600_000;
 
 /** Whether the upload may be removed. */
-export function isExpired({ expires, sealed, outcome }: UploadRecord): boolean {
-  const isCompleting = sealed && outcome === null;
+export function isExpired({ expires, sealed, pending, outcome }: UploadRecord): boolean {
+  const isCompleting = sealed && pending === null && outcome === null;
   return expires + (isCompleting ? COMPLETION_GRACE_MS : 0) <= Date.now();
 }
 
@@ -173,14 +192,17 @@ export function uploadDamaged(cause?: unknown): FixityError {
  *
  * @throws FixityError if it does not satisfy its terms
  */
-export function newRecord(options: CreateOptions, expiry: number): UploadRecord {
+export function newRecord(
+  options: CreateOptions,
+  { expiryMs, hooked }: { readonly expiryMs: number; readonly hooked: boolean },
+): UploadRecord {
   const { length, sha512, metadata, terms = NO_TERMS } = options;
   const naming = settleNaming(options);
   assertType(terms.types, naming.extension);
   assertLength(terms, length);
   const now = Date.now();
   return {
-    expires: now + expiry,
+    expires: now + expiryMs,
     saved: now,
     ...naming,
     owner: terms.owner.kind === "anonymous" ? null : { kind: terms.owner.kind, name: terms.owner.name },
@@ -191,19 +213,27 @@ export function newRecord(options: CreateOptions, expiry: number): UploadRecord 
     sha512: sha512?.toString("base64") ?? null,
     hashes: null,
     sealed: false,
+    hooked,
+    pending: null,
     outcome: null,
   };
 }
 
-/** The record of an upload that content stored before completes at once. */
-export function completeRecord(record: UploadRecord, { digest, size }: BlobStat): UploadRecord {
-  return { ...record, length: size, outcome: { stored: digest.hex, size, existed: true } };
+/** The outcome of an upload that content stored before completes at once. */
+export function outcomeOf({ digest, size }: BlobStat): StoredOutcome {
+  return { stored: digest.hex, size, existed: true };
+}
+
+/** The record of an upload whose blob is stored, until the hook succeeds. */
+export function pendingRecord(record: UploadRecord, pending: StoredOutcome, expiry: number): UploadRecord {
+  const now = Date.now();
+  return { ...record, saved: now, expires: now + expiry, hashes: null, sealed: true, pending };
 }
 
 /** The record of an upload that has ended, to be kept for another `expiry` milliseconds. */
 export function endedRecord(record: UploadRecord, outcome: Outcome, expiry: number): UploadRecord {
   const now = Date.now();
-  return { ...record, saved: now, expires: now + expiry, hashes: null, outcome };
+  return { ...record, saved: now, expires: now + expiry, hashes: null, pending: null, outcome };
 }
 
 /**
@@ -265,7 +295,10 @@ export interface UploadState {
   readonly expires: Date;
   /** The metadata given at its creation. */
   readonly metadata: string | null;
-  /** The receipt of the stored file, or why nothing was stored; `null` until the upload ends. */
+  /**
+   * The receipt of the stored file, or why nothing was stored; `null` until the upload ends: also
+   * while the file is stored, and the hook `onStored` has not succeeded.
+   */
   readonly outcome: Receipt | FixityError | null;
 }
 
@@ -282,14 +315,21 @@ export function stateOf(
   record: UploadRecord,
   { offset, linkBase }: { readonly offset: number; readonly linkBase: string },
 ): UploadState {
-  const { outcome, length, metadata, name, extension } = record;
+  const { outcome, pending, length, metadata } = record;
   const state = { id, owner: record.owner ?? NOBODY, length, metadata, expires: new Date(record.expires) };
-  if (outcome === null) return { ...state, offset, outcome: null };
+  if (outcome === null) return { ...state, offset: pending?.size ?? offset, outcome: null };
   if ("failed" in outcome) {
     const error = new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });
     return { ...state, offset: length ?? offset, outcome: error };
   }
-  const { stored, size, existed } = outcome;
-  const link = Link.to(digestIn(stored), extension);
-  return { ...state, offset: size, outcome: receiptOf(linkBase, { link, size, name, existed }) };
+  return { ...state, offset: outcome.size, outcome: receiptIn(record, outcome, linkBase) };
+}
+
+/** The receipt of an upload that has become a blob. @param linkBase as in {@link stateOf} */
+export function receiptIn(
+  { name, extension }: UploadRecord,
+  { stored, size, existed }: StoredOutcome,
+  linkBase: string,
+): Receipt {
+  return receiptOf(linkBase, { link: Link.to(digestIn(stored), extension), size, name, existed });
 }

@@ -14,9 +14,11 @@
  * The life of an upload, as its record shows it:
  *
  *     created ── append … append ── sealed ── blob committed ── concluded with an outcome ── expired, removed
+ *                                                  └── hook pending ──┘
  *
  * Offsets are acknowledged only after a save that covers them, so they never decrease. The last
- * byte seals the upload; from then on it can only become a blob. A concluded upload keeps its
+ * byte seals the upload; from then on it can only become a blob. If the app has a hook (`onStored`),
+ * the upload stays "hook pending" until the hook has succeeded, and is acknowledged only then. A concluded upload keeps its
  * record, without bytes, so that a client can ask for the outcome again.
  *
  * A request takes an upload over from its holder, here or on another instance, who saves what it
@@ -27,8 +29,8 @@
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import { publishUpload } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
-import { type Hashes, sizeLimitExceeded } from "../intake.ts";
-import { InterruptibleSource } from "../interruptible-source.ts";
+import type { Hooks } from "../hooks.ts";
+import { sizeLimitExceeded } from "../intake.ts";
 import { mediaTypeOf } from "../media-type.ts";
 import type { Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
@@ -37,7 +39,7 @@ import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload
 import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { assertAnnounced, limitedBy } from "./announcements.ts";
 import { Append } from "./append.ts";
-import { assertReplay, Completions } from "./completion.ts";
+import { assertReplay, type CompletionOptions, Completions } from "./completion.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { Removals } from "./removals.ts";
 import {
@@ -51,7 +53,6 @@ import {
 import { UploadHashes } from "./upload-hashes.ts";
 import type { AppendLimits, AppendOptions, CreateOptions, FindOptions, UploadsOptions } from "./upload-options.ts";
 import {
-  completeRecord,
   digestIn,
   failedRecord,
   formatRecord,
@@ -61,10 +62,12 @@ import {
   isFinalFailure,
   isUnfinished,
   newRecord,
+  outcomeOf,
   parseRecord,
   readableRecord,
   recordOfEnded,
   stateOf,
+  type StoredOutcome,
   uploadDamaged,
   type UploadRecord,
   type UploadState,
@@ -77,18 +80,20 @@ export class Uploads {
   readonly #store: UploadStore;
   readonly #linkBase: string;
   readonly #hashes = new UploadHashes();
+  readonly #hooks: Hooks;
   readonly #completions: Completions;
   readonly #open: OpenUploads;
   readonly #removals: Removals;
   readonly #admissions: Admissions;
 
-  constructor(store: UploadStore, { linkBase, maxSize, uploads, admissions, reads }: UploadsOptions) {
+  constructor(store: UploadStore, { linkBase, maxSize, uploads, hooks, admissions, reads }: UploadsOptions) {
     this.limits = { maxSize, ...uploads };
     this.#reads = reads;
     this.#store = store;
     this.#linkBase = linkBase;
     this.#admissions = admissions;
-    this.#completions = new Completions({ hashes: this.#hashes, reads, expiryMs: uploads.expiry });
+    this.#hooks = hooks;
+    this.#completions = new Completions({ hashes: this.#hashes, reads, hooks, linkBase, expiryMs: uploads.expiry });
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#removals.evict(id),
@@ -96,7 +101,8 @@ export class Uploads {
     this.#removals = new Removals(store, {
       expiryMs: uploads.expiry,
       open: this.#open,
-      complete: (id, signal) => this.#find(id, { signal }),
+      runsHook: hooks.hasOnStored,
+      complete: (id, signal) => this.#find(id, { signal, retriesHook: true }),
       onRemoved: (id) => this.#forget(id),
     });
   }
@@ -144,7 +150,7 @@ export class Uploads {
     const startedAt = performance.now();
     const { length, digest, sha512, first, keepsComplete = true, client = null, terms = NO_TERMS } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
-    const record = newRecord(options, this.limits.expiry);
+    const record = newRecord(options, { expiryMs: this.limits.expiry, hooked: this.#hooks.hasOnStored });
     const isClaimable = digest !== undefined && sha512 === undefined;
     const found = isClaimable ? await this.#reads.findStored(digest, { length }) : "unknown";
     const existing = typeof found === "string" ? null : found;
@@ -158,7 +164,9 @@ export class Uploads {
     };
     if (existing !== null) {
       assertInTime(terms);
-      const complete = completeRecord(record, existing);
+      const outcome = outcomeOf(existing);
+      await this.#completions.runHook(id, record, { outcome, context: terms.context });
+      const complete = { ...record, length: existing.size, outcome };
       if (keepsComplete) await this.#store.create(id, formatRecord(complete), { ...hints, isEnded: true });
       return { state: this.#ended(id, complete, startedAt), held: null };
     }
@@ -193,7 +201,7 @@ export class Uploads {
    * The state of an upload. A request that is still sending bytes for it is ended, so that the
    * returned offset is the one to continue from. A sealed upload is completed first.
    *
-   * @throws FixityError `upload-not-found`, or a `store-…` code
+   * @throws FixityError `upload-not-found`, a `store-…` code, or the failure of the hook
    */
   async find(id: UploadId, options: FindOptions = {}): Promise<UploadState> {
     using _ = this.#admissions.admit("in-time");
@@ -202,22 +210,27 @@ export class Uploads {
 
   async #find(id: UploadId, options: FindOptions): Promise<UploadState> {
     const startedAt = performance.now();
+    const { signal, retriesHook = false, terms = NO_TERMS } = options;
     const { status, record: known, read } = await this.#settled(id, options);
     if (status === "ended") return this.#stateOf(id, known, 0);
-    if (status === "idle") return this.#stateOf(id, known, read.offset);
-    const taken = await this.#hold(id, options.signal, read);
+    if (status === "idle" || (status === "pending" && !retriesHook)) return this.#stateOf(id, known, read.offset);
+    const taken = await this.#hold(id, signal, read);
     if (taken.status === "ended") return this.#stateOf(id, await recordOfEnded(taken, this.limits.expiry), 0);
     await using held = taken;
     if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
-    const record = parseRecord(held.record);
-    if (record.sealed && record.outcome === null) return await this.#complete({ id, held, record }, null, startedAt);
-    return this.#stateOf(id, record, held.offset);
+    const upload: HeldRecord = { id, held, record: parseRecord(held.record) };
+    const { sealed, outcome, pending } = upload.record;
+    if (!sealed || outcome !== null || (pending !== null && !retriesHook)) {
+      return this.#stateOf(id, upload.record, held.offset);
+    }
+    const ended = await this.#complete(upload, { unsaved: null, context: terms.context }, startedAt);
+    return this.#stateOf(id, ended, 0);
   }
 
   /**
    * Appends a request's bytes, and makes a blob of the upload if they are the last ones. To an
-   * upload that is already complete, an append of no bytes at its end returns the outcome again;
-   * any other is an `offset-mismatch`.
+   * upload that is already complete, an append of no bytes at its end returns the outcome again, and
+   * calls a hook again that has not succeeded; any other is an `offset-mismatch`.
    *
    * @param created the upload, if this request has created it and still holds it
    * @throws FixityError `upload-not-found`, `offset-mismatch`, `inconsistent-length`,
@@ -239,10 +252,19 @@ export class Uploads {
     { closing, created }: { readonly closing: AbortSignal; readonly created: HeldUpload | undefined },
   ): Promise<UploadState> {
     const startedAt = performance.now();
-    const replay = (ended: UploadRecord): Promise<UploadState> =>
-      this.#replay(this.#stateOf(id, ended, 0), options, closing);
+    const { context } = options.terms ?? NO_TERMS;
+    let isChecked = false;
+    const check = async (stored: StoredOutcome): Promise<void> => {
+      if (!isChecked) await assertReplay(stored, options, { blobs: this.#reads, closing });
+      isChecked = true;
+    };
+    const replay = async (ended: UploadRecord): Promise<UploadState> => {
+      if (ended.outcome !== null && !("failed" in ended.outcome)) await check(ended.outcome);
+      return this.#stateOf(id, ended, 0);
+    };
     const known = created === undefined ? await this.#settled(id, { seen: options.seen }) : null;
     if (known?.status === "ended") return await replay(known.record);
+    if (known?.status === "pending") await check(known.record.pending);
     const taken = created ?? (await this.#hold(id, undefined, known?.read ?? undefined));
     if (taken.status === "ended") return await replay(await recordOfEnded(taken, this.limits.expiry));
     await using held = taken;
@@ -250,15 +272,17 @@ export class Uploads {
     const upload: HeldRecord = { id, held, record: parseRecord(held.record) };
     if (upload.record.outcome !== null) return await replay(upload.record);
     if (upload.record.sealed) {
-      return await this.#replay(await this.#complete(upload, null, startedAt), options, closing);
+      if (upload.record.pending !== null) await check(upload.record.pending);
+      return await replay(await this.#complete(upload, { unsaved: null, context }, startedAt));
     }
 
     const append = new Append(upload, options, { limits: this.limits, hashes: this.#hashes, closing });
     try {
       const { record, offset, unsaved } = await append.run();
       this.#open.note(id, record, offset);
-      if (record.sealed) return await this.#complete({ id, held, record }, unsaved, startedAt);
-      return this.#stateOf(id, record, offset);
+      if (!record.sealed) return this.#stateOf(id, record, offset);
+      const ended = await this.#complete({ id, held, record }, { unsaved, context }, startedAt);
+      return this.#stateOf(id, ended, 0);
     } catch (error) {
       if (append.hasFailed) {
         this.#forget(id);
@@ -267,25 +291,16 @@ export class Uploads {
       if (isFinalFailure(error) && error.code === "upload-damaged") {
         return await this.#endDamaged({ id, held }, error, startedAt);
       }
-      if (!append.hasFailed) options.onFailure?.(held.offset);
+      if (!append.hasFailed) options.onFailure?.(readableRecord(held.record)?.pending?.size ?? held.offset);
       throw error;
     }
   }
 
-  /** The state of an ended upload, for a client that has lost the response to its last append. */
-  async #replay(ended: UploadState, options: AppendOptions, closing: AbortSignal): Promise<UploadState> {
-    const { outcome } = ended;
-    if (outcome !== null && !(outcome instanceof Error)) {
-      const source = new InterruptibleSource(options.source, { closing });
-      await assertReplay(outcome, { ...options, source }, this.#reads);
-    }
-    return ended;
-  }
-
-  async #complete(upload: HeldRecord, unsaved: Hashes | null, startedAt: number): Promise<UploadState> {
-    const record = await this.#completions.complete(upload, unsaved);
+  async #complete(upload: HeldRecord, options: CompletionOptions, startedAt: number): Promise<UploadRecord> {
+    const record = await this.#completions.complete(upload, options);
     this.#open.forget(upload.id);
-    return this.#ended(upload.id, record, startedAt);
+    this.#ended(upload.id, record, startedAt);
+    return record;
   }
 
   /** Concludes an upload that can never become a blob, which frees the space of its bytes. */
@@ -360,7 +375,9 @@ export class Uploads {
   /** The state of an upload that has just ended. */
   #ended(id: UploadId, record: UploadRecord, startedAt: number): UploadState {
     const state = this.#stateOf(id, record, 0);
-    if (state.outcome !== null) publishUpload("resumable", state.outcome, { size: state.offset, startedAt });
+    const { outcome } = record;
+    const result = outcome !== null && "existed" in outcome ? outcome : state.outcome;
+    if (result !== null) publishUpload("resumable", result, { size: state.offset, startedAt });
     return state;
   }
 

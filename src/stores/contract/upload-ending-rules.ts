@@ -156,6 +156,66 @@ export const UPLOAD_ENDING_RULES: readonly Rule[] = [
     },
   },
   {
+    name: "a committed upload can be renewed, and the next holder finds that record and can go on",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const [seed, size] of [0, 10, largest].entries()) {
+        const bytes = content(size, seed + 40);
+        const id = await begin(uploads);
+        await append(uploads, id, { bytes, record: "all there" });
+        {
+          await using held = await take(uploads, id);
+          await held.commit(digestOf(bytes));
+          await held.renew("stored");
+          assert.equal(held.record, "stored");
+          await held.renew("stored, once more");
+        }
+        await assertSaved(uploads, id, { bytes, record: "stored, once more" });
+        {
+          await using held = await take(uploads, id);
+          await held.commit(digestOf(bytes));
+          await held.renew("stored again");
+          await held.conclude("done");
+        }
+        await assertEnded(uploads, id, "done");
+        await assertKept(store, bytes);
+      }
+    },
+  },
+  {
+    name: "an upload is renewed after commitUnsaved, and the next holder concludes or removes it",
+    needs: ["uploads"],
+    run: async ({ store, uploads, largest }) => {
+      for (const [seed, [saved, size]] of [
+        [0, 10],
+        [1000, 1010],
+        [0, largest],
+        [largest, largest],
+      ].entries()) {
+        for (const end of ["conclude", "remove"] as const) {
+          const bytes = content(size ?? 0, seed + (end === "remove" ? 60 : 50));
+          const id = await begin(uploads);
+          await append(uploads, id, { bytes: bytes.subarray(0, saved), record: "begun" });
+          {
+            await using held = await take(uploads, id);
+            if (held.commitUnsaved === undefined) return;
+            await bring(held, bytes.subarray(saved));
+            await held.commitUnsaved(digestOf(bytes), "all there");
+            await held.renew("stored");
+          }
+          assert.equal((await uploads.read(id))?.record, "stored");
+          {
+            await using held = await take(uploads, id);
+            assert.equal(held.record, "stored");
+            await (end === "conclude" ? held.conclude("done") : held.remove());
+          }
+          await (end === "conclude" ? assertEnded(uploads, id, "done") : assertGone(uploads, id));
+          await assertKept(store, bytes);
+        }
+      }
+    },
+  },
+  {
     name: "appends after a commit that was not concluded never change the blob",
     needs: ["uploads"],
     run: async ({ store, uploads, largest }) => {

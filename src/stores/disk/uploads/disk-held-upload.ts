@@ -46,8 +46,8 @@ export class DiskHeldUpload implements HeldUpload {
   /** The offset of the last save that has begun. */
   #savedUntil: number;
   #failure: { readonly reason: unknown } | null = null;
-  /** `sealed`: no more bytes and no more saves. */
-  #ended: "sealed" | "removed" | "released" | null = null;
+  /** From `committed` on there are no more bytes and no more saves. */
+  #ended: "committed" | "concluded" | "removed" | "released" | null = null;
   /** Calls in progress; never rejects. */
   #working: Promise<unknown> = Promise.resolve();
 
@@ -102,7 +102,7 @@ export class DiskHeldUpload implements HeldUpload {
 
   async renew(record: string): Promise<void> {
     await this.#run(async () => {
-      this.#assertAppendable();
+      if (this.#ended !== "committed") this.#assertAppendable();
       await this.#keep({ ...this.#state, record }, Promise.resolve());
     });
   }
@@ -124,7 +124,7 @@ export class DiskHeldUpload implements HeldUpload {
       const committed =
         (await this.#commitFile(digest, options)) ?? (await this.#options.storeCopy(this.read(), digest, options));
       await this.#assertNotFencedOff();
-      this.#ended = "sealed";
+      this.#ended = "committed";
       return committed;
     });
   }
@@ -135,7 +135,7 @@ export class DiskHeldUpload implements HeldUpload {
       const { segments } = this.#state;
       await this.#keep({ record, segments: [], isEnded: true }, Promise.resolve());
       await Promise.all(segments.map(({ name }) => this.#taken.folder.removeFile(name)));
-      this.#ended = "sealed";
+      this.#ended = "concluded";
     });
   }
 
