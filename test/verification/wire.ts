@@ -1,5 +1,4 @@
 /** What a client has received when its connection ended, and whether it can take that for all there is. */
-import { once } from "node:events";
 import { connect } from "node:net";
 
 /** A request without content. */
@@ -29,13 +28,14 @@ export async function request(port: number, options: WireRequest): Promise<WireA
   const socket = connect({ port, host: "127.0.0.1" });
   const chunks: Buffer[] = [];
   socket.on("data", (bytes) => chunks.push(bytes));
+  const ended = new Promise((resolve) => socket.once("close", resolve));
   // A connection that is reset is one that ended early.
   socket.on("error", () => null);
   const lines = Object.entries({ Host: "files.test", Connection: "close", ...fields }).map(
     ([name, value]) => `${name}: ${value}\r\n`,
   );
   socket.write(`${method} ${target} HTTP/${version}\r\n${lines.join("")}\r\n`);
-  await once(socket, "close");
+  await ended;
   return parse(Buffer.concat(chunks), method);
 }
 
