@@ -62,6 +62,11 @@ export class AccessKeys {
     return new AccessKeys(keyId, keys);
   }
 
+  /** The ids of all keys, the signing one first. Not secret. */
+  get ids(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
   /** The MAC of a text under the signing key. Include {@link keyId} in the text. */
   sign(text: string): Signature {
     return { keyId: this.keyId, mac: macOf(this.#keys.get(this.keyId) as KeyObject, text) };

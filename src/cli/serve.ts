@@ -1,10 +1,10 @@
 import { type RunningServer, startServer } from "../server.ts";
-import { type Config, type ConfigSources, readConfig } from "../settings/config.ts";
+import { type Config, type ConfigSources, needsCredentials, readConfig } from "../settings/config.ts";
 import { SIGNAL_EXITS } from "./exit-codes.ts";
 
 /**
  * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A
- * second signal exits at once.
+ * second signal exits at once. If tokens or keys are in files, SIGHUP reads those again.
  */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
@@ -17,6 +17,7 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
       void stop(server, config.shutdownTimeout);
     });
   }
+  if (config.areInFiles) process.on("SIGHUP", () => server.reloadSecrets(() => readConfig(sources)));
   // The reader of the greeting may be gone, as in `fixity serve 2>&1 | head`.
   process.stderr.on("error", () => undefined);
   // Standard output contains only the log, for programs.
@@ -36,9 +37,9 @@ async function stop({ log, close }: RunningServer, timeoutMs: number): Promise<v
 }
 
 function greeting({ url, storeDescription }: RunningServer, config: Config): string {
-  const { bucketName, dir, open, prefix, tokens } = config;
+  const { bucketName, dir, open, prefix } = config;
   const place = bucketName === undefined ? dir : storeDescription;
-  const token = tokens.length > 0 ? ` -H "Authorization: Bearer $TOKEN"` : "";
+  const token = needsCredentials(config) ? ` -H "Authorization: Bearer $TOKEN"` : "";
   return (
     `Listening on ${url}, storing files in ${place}\n` +
     (open ? "UPLOAD_OPEN=yes: anybody who reaches this server can upload.\n" : "") +

@@ -3,13 +3,14 @@ import type { Logger } from "pino";
 import { shuttingDown } from "../core/admissions.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { bearerTokens, refuseRemoval } from "../http/authorize.ts";
+import type { TokenSet } from "../access/tokens.ts";
+import { type Authorizer, bearerToken, refuseRemoval, Unauthorized } from "../http/authorize.ts";
 import { nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
 import { problemAnswer, SAFETY } from "../http/problem.ts";
 import { TUS_RESUMABLE } from "../http/resumable/tus.ts";
-import type { Config } from "../settings/config.ts";
+import { type Config, needsCredentials } from "../settings/config.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
 import { Health } from "./health.ts";
 import { ClientErrors, makeServer } from "./http-server.ts";
@@ -24,6 +25,8 @@ type Thrown = Error & { readonly statusCode?: number };
 
 export interface AppOptions {
   readonly log: Logger;
+  /** The tokens of the moment: they may be read again while the server runs. */
+  readonly tokens: () => TokenSet | null;
   /** Aborted when the server accepts no new work. */
   readonly stopping: AbortSignal;
 }
@@ -35,12 +38,12 @@ export interface AppOptions {
 export async function buildApp(
   fixity: Fixity,
   config: Config,
-  { log, stopping }: AppOptions,
+  { log, tokens, stopping }: AppOptions,
 ): Promise<FastifyInstance> {
   checkPrefix(fixity.prefix);
   const page = await PageFiles.load();
   if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
-  const uploads = createHandler(fixity, handlerOptions(config, log));
+  const uploads = createHandler(fixity, handlerOptions(config, { log, tokens }));
   const clientErrors = new ClientErrors(log);
   const health = new Health(() => fixity.store.check());
   const failures = new WeakMap<FastifyRequest, FixityError>();
@@ -102,10 +105,11 @@ function checkPrefix(prefix: string): void {
   throw new FixityError("invalid-option", `UPLOAD_PREFIX must be another path: ${prefix} is the server's own.`);
 }
 
-function pageFacts({ prefix, maxSize }: Fixity, { publicUrl, tokens, view }: Config): PageFacts {
+function pageFacts({ prefix, maxSize }: Fixity, config: Config): PageFacts {
+  const { publicUrl, view } = config;
   // A proxy in front may serve everything below a path of its own.
   const address = publicUrl === undefined ? null : publicUrl.replace(/\/+$/, "") + prefix;
-  return { uploads: prefix, address, maxSize, needsToken: tokens.length > 0, view };
+  return { uploads: prefix, address, maxSize, needsToken: needsCredentials(config), view };
 }
 
 /**
@@ -118,9 +122,8 @@ function problemOf(thrown: Thrown): FixityError {
   return new FixityError("invalid-request", "The request is malformed.", { cause: thrown });
 }
 
-function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
+function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopping">): ServerHandlerOptions {
   const {
-    tokens,
     corsOrigins,
     trustedProxies,
     downloads,
@@ -143,14 +146,29 @@ function handlerOptions(config: Config, log: Logger): ServerHandlerOptions {
     maxRequests: connectionLimit(),
     onAnswer: logExchanges(log),
     log: (message) => log.warn(message),
-    authorize: tokens.length > 0 ? bearerTokens(tokens) : refuseRemoval,
+    authorize: needsCredentials(config) ? authorizer(tokens) : refuseRemoval,
     ...(trustedProxies !== undefined && { trustedProxies }),
     // Pages of other sites do not know a token.
-    crossSite: tokens.length > 0 ? "allow" : "refuse",
+    crossSite: needsCredentials(config) ? "allow" : "refuse",
     crossSiteRemedy: remedyBySetting,
     resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
     ...(isLocalMode(config) && { checkHost: hostCheck(config) }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
+  };
+}
+
+/** Requires a token with the right for what is not reading. */
+function authorizer(tokens: () => TokenSet | null): Authorizer {
+  return (exchange, action) => {
+    if (action === "read") return;
+    const token = bearerToken(exchange.fields.get("authorization"));
+    if (token === null) throw new Unauthorized("Send a token: Authorization: Bearer <token>.", "Bearer");
+    const principal = tokens()?.principalOf(token) ?? null;
+    if (principal === null || principal === "expired") {
+      throw new Unauthorized("The token is not valid here.", "Bearer");
+    }
+    if (principal.may.has(action === "delete" ? "remove" : "create")) return;
+    throw new FixityError("forbidden", `The token ${principal.name} may not do this.`);
   };
 }
 

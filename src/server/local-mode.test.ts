@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { readConfig } from "../settings/config.ts";
 import { accessWarnings, hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 
-const TOKENS = { UPLOAD_TOKENS: "0123456789abcdef" };
+const TOKENS = { UPLOAD_TOKENS: "ci=0123456789abcdef" };
 
 /** The codes that requests for these hosts are refused with, or `passes`. */
 function check(env: Record<string, string>, authority: string | undefined): string {
@@ -110,6 +110,7 @@ for (const [env, mode] of [
   [{ UPLOAD_PUBLIC_URL: "https://files.example.com" }, "local"],
   [{ UPLOAD_OPEN: "yes" }, ""],
   [TOKENS, ""],
+  [{ UPLOAD_PERMIT_KEYS: "a key for tests a key for tests a key" }, ""],
 ] as const) {
   test(`${JSON.stringify(env)} is ${mode || "not local mode"}`, () => {
     const config = readConfig({ env });
@@ -118,6 +119,11 @@ for (const [env, mode] of [
     assert.equal(accessWarnings(config).length, mode === "local" ? 1 : 0);
   });
 }
+
+test("a token without a name causes a warning", () => {
+  const warnings = accessWarnings(readConfig({ env: { UPLOAD_TOKENS: "0123456789abcdef" } }));
+  assert.match(warnings.join(), /^the token in entry 1 has no name/);
+});
 
 test("UPLOAD_HOSTS without a check of Host causes a warning", () => {
   const warnings = (env: Record<string, string>) =>

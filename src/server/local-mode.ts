@@ -1,21 +1,24 @@
 import { FixityError } from "../core/errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { canonicalHost, hostIn, isIpLiteral, isLocalhost } from "../http/fields/host.ts";
-import { type Config, isLoopbackHost } from "../settings/config.ts";
+import { type Config, isLoopbackHost, needsCredentials } from "../settings/config.ts";
+
+/** The settings that decide who may upload. */
+type AccessConfig = Pick<Config, "tokens" | "permitKeys" | "open">;
 
 /**
- * Local mode: the server has neither tokens nor `UPLOAD_OPEN`, so it listens on loopback and trusts
+ * Local mode: the server has neither tokens nor permit keys nor `UPLOAD_OPEN`, so it listens on loopback and trusts
  * every client that can reach it. A developer's browser can, and with it every web page that is
  * open there. Two rules keep those pages out: cross-site requests are refused (`http/origins.ts`),
  * and so are requests for unknown hosts. Without the second rule, a page could point its own host
  * name at 127.0.0.1 and become same-origin (DNS rebinding).
  */
-export function isLocalMode({ tokens, open }: Pick<Config, "tokens" | "open">): boolean {
-  return tokens.length === 0 && !open;
+export function isLocalMode(config: AccessConfig): boolean {
+  return !needsCredentials(config) && !config.open;
 }
 
 /** Whether only this machine uses a server with this configuration. */
-export function isLocalOnly(config: Pick<Config, "tokens" | "open" | "publicUrl">): boolean {
+export function isLocalOnly(config: AccessConfig & Pick<Config, "publicUrl">): boolean {
   return isLocalMode(config) && (config.publicUrl === undefined || isLoopbackHost(new URL(config.publicUrl).hostname));
 }
 
@@ -39,9 +42,9 @@ export function hostCheck({ hosts = [], publicUrl }: Pick<Config, "hosts" | "pub
   };
 }
 
-/** Warnings for the operator about who can reach a server with this configuration. */
-export function accessWarnings(config: Pick<Config, "tokens" | "open" | "publicUrl" | "hosts">): readonly string[] {
-  const warnings: string[] = [];
+/** Warnings for the operator about who can use a server with this configuration. */
+export function accessWarnings(config: AccessConfig & Pick<Config, "publicUrl" | "hosts">): readonly string[] {
+  const warnings: string[] = [...(config.tokens?.warnings ?? [])];
   if (isLocalMode(config) && !isLocalOnly(config)) {
     warnings.push(
       `anybody who reaches ${config.publicUrl} can upload: there are no tokens, and UPLOAD_PUBLIC_URL is not on this ` +
@@ -49,7 +52,9 @@ export function accessWarnings(config: Pick<Config, "tokens" | "open" | "publicU
     );
   }
   if (config.hosts !== undefined && !isLocalMode(config)) {
-    warnings.push("UPLOAD_HOSTS has no effect: only a server with neither tokens nor UPLOAD_OPEN checks Host");
+    warnings.push(
+      "UPLOAD_HOSTS has no effect: only a server with neither tokens nor permit keys nor UPLOAD_OPEN checks Host",
+    );
   }
   return warnings;
 }

@@ -1,10 +1,12 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import { AccessKeys } from "../access/access-keys.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
+import type { Secrets } from "../settings/secrets.ts";
 import { checkDelegation, openServerStore } from "../settings/configured-store.ts";
 import { collectPeriodically } from "./collections.ts";
 import { accessWarnings } from "./local-mode.ts";
@@ -18,7 +20,7 @@ import { createLog } from "./log.ts";
  *     http-server.ts    the socket side: limits of Node's HTTP server, malformed requests, and
  *                       uploads, which bypass the framework
  *     connections.ts    the limits on open connections, in total and per client
- *     local-mode.ts     the check of Host on a server with neither tokens nor UPLOAD_OPEN
+ *     local-mode.ts     the check of Host on a server that protects uploads by nothing else
  *     page.ts           the upload page at `/` and its files
  *     health.ts         the check of the store for /healthz
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
@@ -47,6 +49,11 @@ export interface RunningServer {
   /** The kind of store, and its folder or bucket. */
   readonly storeDescription: string;
   /**
+   * Uses tokens and keys that were read again, from the next request on. Everything else stays as
+   * it was, and all of it if `read` throws, which is logged.
+   */
+  readonly reloadSecrets: (read: () => Secrets) => void;
+  /**
    * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads
    * finish for at most `shutdownTimeout`, and frees everything.
    *
@@ -72,7 +79,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
     // Loading the app keeps the processor busy while the check waits for the disk.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);
     const fixity = serviceOf(store, config, log);
-    const app = await buildApp(fixity, config, { log, stopping: stopping.signal });
+    let { tokens } = config;
+    const app = await buildApp(fixity, config, { log, tokens: () => tokens, stopping: stopping.signal });
     await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
       throw listenError(error, config);
     });
@@ -82,6 +90,13 @@ export async function startServer(config: Config): Promise<RunningServer> {
       url: urlOf(app.server.address() as AddressInfo),
       log,
       storeDescription: store.description,
+      reloadSecrets: (read) => {
+        const secrets = newSecrets(read, log);
+        if (secrets === null) return;
+        ({ tokens } = secrets);
+        if (secrets.permitKeys !== null) fixity.permits?.replaceKeys(secrets.permitKeys);
+        if (secrets.linkKeys !== null) fixity.links?.replaceKeys(secrets.linkKeys);
+      },
       close: async () => {
         stopping.abort();
         try {
@@ -98,6 +113,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
 }
 
 function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
+  const { permitKeys, linkKeys } = config;
   const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
   return createFixity({
     store,
@@ -106,8 +122,30 @@ function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
     verifyReads,
     log: (message, cause) => log.warn(cause === undefined ? {} : { err: cause }, message),
     ...(publicUrl !== undefined && { publicUrl }),
+    ...(permitKeys !== null && { permitKeys }),
+    ...(linkKeys !== null && { linkKeys }),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
   });
+}
+
+/** Secrets that were read again, and logs what they are; `null` if they cannot be used. */
+function newSecrets(read: () => Secrets, log: Logger): Secrets | null {
+  try {
+    const secrets = read();
+    const { tokens, permitKeys, linkKeys } = secrets;
+    for (const warning of tokens?.warnings ?? []) log.warn(warning);
+    const loaded = {
+      ...(tokens !== null && { tokens: tokens.names }),
+      ...(permitKeys !== null && { permitKeys: AccessKeys.parse(permitKeys, "permit").ids }),
+      ...(linkKeys !== null && { linkKeys: AccessKeys.parse(linkKeys, "link").ids }),
+    };
+    log.info(loaded, "tokens and keys were read again");
+    return secrets;
+  } catch (error) {
+    const reason = error instanceof FixityError ? error.message : "";
+    log.error({ err: error }, `tokens and keys were not changed: ${reason}`);
+    return null;
+  }
 }
 
 /**

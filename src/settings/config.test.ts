@@ -7,6 +7,7 @@ import { FixityError } from "../core/errors.ts";
 import { closestMatch, type Config, type ConfigSources, flagOf, readConfig } from "./config.ts";
 
 const TOKEN = "0123456789abcdef";
+const KEY = "a key for tests a key for tests a key";
 
 /** The message with which a configuration is refused. */
 function refusal(sources: ConfigSources): string {
@@ -25,7 +26,10 @@ test("every setting has a default or may be unset", () => {
     port: 3000,
     dir: "./data",
     maxSize: 5 * 1024 ** 3,
-    tokens: [],
+    tokens: null,
+    permitKeys: null,
+    linkKeys: null,
+    areInFiles: false,
   };
   assert.partialDeepStrictEqual(readConfig({}), expected);
 });
@@ -144,10 +148,20 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
     /^Without tokens anybody who reaches 0\.0\.0\.0 could upload\. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes/,
   ],
   [{ HOST: "files.example.com" }, /^Without tokens/],
-  [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS contains no token\.$/],
+  [{ UPLOAD_TOKENS: " , " }, /^UPLOAD_TOKENS contains nothing\.$/],
   [{ UPLOAD_TOKENS: TOKEN, UPLOAD_OPEN: "yes" }, /contradict/],
-  [{ UPLOAD_TOKENS: "fifteen-letters" }, /^A token must have at least 16 characters\.$/],
-  [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^A token may contain only letters, digits and/],
+  [
+    { UPLOAD_TOKENS: "fifteen-letters" },
+    /^UPLOAD_TOKENS: The secret of the token in entry 1 must have at least 16 characters\.$/,
+  ],
+  [{ UPLOAD_TOKENS: `${TOKEN} ${TOKEN}` }, /^UPLOAD_TOKENS: The secret of the token in entry 1 may contain only/],
+  [{ UPLOAD_TOKENS: "ci=" }, /^UPLOAD_TOKENS: The token in entry 1 has a name and no secret/],
+  [{ UPLOAD_TOKENS: `ci=${TOKEN},ci=${TOKEN}0` }, /^UPLOAD_TOKENS: Two tokens, entries 1 and 2, are named ci/],
+  [{ UPLOAD_PERMIT_KEYS: "," }, /^UPLOAD_PERMIT_KEYS contains nothing\.$/],
+  [{ UPLOAD_PERMIT_KEYS: `${KEY},${TOKEN}` }, /^UPLOAD_PERMIT_KEYS: Key 2 for permits has 16 characters/],
+  [{ UPLOAD_LINK_KEYS: TOKEN }, /^UPLOAD_LINK_KEYS: Key 1 for links has 16 characters/],
+  [{ UPLOAD_LINK_KEYS_FILE: "/nowhere/keys" }, /^UPLOAD_LINK_KEYS_FILE cannot be read: "\/nowhere\/keys"\.$/],
+  [{ UPLOAD_PERMIT_KEYS: KEY, UPLOAD_OPEN: "yes" }, /contradict/],
   [{ UPLOAD_TOKENS_FILE: import.meta.dirname }, /^UPLOAD_TOKENS_FILE cannot be read/],
   [{ UPLOAD_BUCKET_REGION: "eu-central-1" }, /^UPLOAD_BUCKET_REGION is set, but UPLOAD_BUCKET_NAME is not\.$/],
   [{ UPLOAD_BUCKET_PREFIX: "a" }, /^UPLOAD_BUCKET_PREFIX is set, but UPLOAD_BUCKET_NAME is not\.$/],
@@ -217,8 +231,10 @@ test("all mistakes are reported at once, one per line", () => {
 });
 
 test("no message contains a token or a key", () => {
-  for (const secret of ["short-secret", "secret with spaces in it", "secret,short"]) {
-    assert.doesNotMatch(refusal({ env: { UPLOAD_TOKENS: secret } }), /secret/);
+  for (const secret of ["short-s3cret", "s3cret with spaces in it", "s3cret,short", "s3cret=name", "name=s3cret"]) {
+    for (const setting of ["UPLOAD_TOKENS", "UPLOAD_PERMIT_KEYS", "UPLOAD_LINK_KEYS"]) {
+      assert.doesNotMatch(refusal({ env: { [setting]: secret } }), /s3cret/);
+    }
   }
   assert.doesNotMatch(refusal({ env: { UPLOAD_BUCKET_SECRET_KEY: "secret" } }), /secret/);
   // White space is not a key, and is not shown either.
@@ -228,8 +244,8 @@ test("no message contains a token or a key", () => {
   );
 });
 
-test("with tokens, or with UPLOAD_OPEN=yes, the server may listen on any address", () => {
-  for (const env of [{ UPLOAD_TOKENS: TOKEN }, { UPLOAD_OPEN: "yes" }]) {
+test("with tokens, permit keys or UPLOAD_OPEN=yes, the server may listen on any address", () => {
+  for (const env of [{ UPLOAD_TOKENS: TOKEN }, { UPLOAD_PERMIT_KEYS: KEY }, { UPLOAD_OPEN: "yes" }]) {
     assert.equal(readConfig({ env: { HOST: "0.0.0.0", ...env } }).host, "0.0.0.0");
   }
 });
@@ -246,18 +262,24 @@ test("origins may be listed, or all allowed", () => {
   assert.equal(origins("*"), "*");
 });
 
-test("tokens come from the environment and from a file with comments and empty lines", async () => {
+test("tokens and keys come from the environment and from files with comments and empty lines", async () => {
   const folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   try {
     const file = join(folder, "tokens");
-    await writeFile(file, `\ufeff# who may upload\n${TOKEN}-2\r\n\n  ${TOKEN}-3  \n`);
-    const { tokens } = readConfig({ env: { UPLOAD_TOKENS: `${TOKEN}-0, ${TOKEN}-1`, UPLOAD_TOKENS_FILE: file } });
-    assert.deepEqual(
-      tokens,
-      [0, 1, 2, 3].map((number) => `${TOKEN}-${number}`),
-    );
+    await writeFile(file, `\ufeff# who may upload\nthree=${TOKEN}-3 max-open=1\r\n\n  four=${TOKEN}-4  \n`);
+    const { tokens, areInFiles } = readConfig({
+      env: { UPLOAD_TOKENS: `one=${TOKEN}-1 types=image/*|.pdf, two=${TOKEN}-2`, UPLOAD_TOKENS_FILE: file },
+    });
+    assert.deepEqual([tokens?.names, areInFiles], [["one", "two", "three", "four"], true]);
+    await writeFile(file, `# the newest\n${KEY}\n${KEY} before\n`);
+    const env = { UPLOAD_PERMIT_KEYS: `${KEY} first`, UPLOAD_PERMIT_KEYS_FILE: file, UPLOAD_LINK_KEYS_FILE: file };
+    const { permitKeys, linkKeys } = readConfig({ env });
+    assert.deepEqual(permitKeys, [`${KEY} first`, KEY, `${KEY} before`]);
+    assert.deepEqual(linkKeys, [KEY, `${KEY} before`]);
     await writeFile(file, "# nobody yet\n");
-    assert.equal(refusal({ env: { UPLOAD_TOKENS_FILE: file } }), "UPLOAD_TOKENS_FILE contains no token.");
+    for (const setting of ["UPLOAD_TOKENS_FILE", "UPLOAD_PERMIT_KEYS_FILE"]) {
+      assert.match(refusal({ env: { [setting]: file } }), new RegExp(`^${setting} contains nothing: `));
+    }
   } finally {
     await rm(folder, { recursive: true });
   }

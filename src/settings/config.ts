@@ -1,23 +1,20 @@
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import { isLocalhost } from "../http/fields/host.ts";
-import type { Kind } from "./kinds.ts";
-import { isStoreSetting, type Setting, SETTINGS, type Settings } from "./settings.ts";
+import type { Kind, Setting } from "./kinds.ts";
+import { readSecrets, type Secrets } from "./secrets.ts";
+import { isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
 
 /*
  * From texts to a configuration. `settings.ts` is the table of all settings, and `kinds.ts` parses
  * their values. This file reads flags and environment variables, and checks the values against each
- * other. `configured-store.ts` opens the store that a configuration describes. The server and the
+ * other; `secrets.ts` reads tokens and keys. `configured-store.ts` opens the store that a configuration describes. The server and the
  * commands that work on a store use the same configuration.
  */
 
 /** The configuration of a server: all settings, checked one by one and against each other. */
-export interface Config extends Omit<Settings, "tokens" | "tokensFile"> {
-  /** Tokens that allow uploading and removing; empty if no token is required. */
-  readonly tokens: readonly string[];
-}
+export interface Config extends Omit<Settings, keyof Secrets | `${keyof Secrets}File`>, Secrets {}
 
 /** The variables of the process's environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -33,8 +30,6 @@ export interface ConfigSources {
 }
 
 const VARIABLE_PREFIX = "UPLOAD_";
-/** Shorter tokens could be guessed. */
-const TOKEN_MIN_LENGTH = 16;
 
 /**
  * Reads the configuration of a server.
@@ -89,6 +84,11 @@ export function readFlag<Value>(flag: string, kind: Kind<Value>, text: string | 
   const value = kind.parse(text);
   if (value === null) throw invalid(mistakeIn(flag, kind, text));
   return value;
+}
+
+/** Whether uploads need a token or a permit. */
+export function needsCredentials({ tokens, permitKeys }: Pick<Config, "tokens" | "permitKeys">): boolean {
+  return tokens !== null || permitKeys !== null;
 }
 
 /** The flag of a setting: `--max-size`. */
@@ -157,7 +157,7 @@ function editDistance(from: string, to: string): number {
 }
 
 function crossCheck(settings: Settings): Config {
-  const { tokens: listed, tokensFile, ...rest } = settings;
+  const { tokensFile: _, permitKeysFile: _1, linkKeysFile: _2, ...rest } = settings;
   checkBucket(settings);
   if (rest.downloads === "redirect" && rest.bucketName === undefined) {
     throw invalid("UPLOAD_DOWNLOADS=redirect sends clients to a bucket, but UPLOAD_BUCKET_NAME is not set.");
@@ -165,18 +165,17 @@ function crossCheck(settings: Settings): Config {
   if (rest.minAppendSize > (rest.maxAppendSize ?? Infinity)) {
     throw invalid("UPLOAD_MIN_APPEND_SIZE is greater than UPLOAD_MAX_APPEND_SIZE.");
   }
-  const tokens = [...(listed ?? []), ...(tokensFile === undefined ? [] : readTokens(tokensFile))];
-  if (listed !== undefined && listed.length === 0) throw invalid("UPLOAD_TOKENS contains no token.");
-  for (const token of tokens) checkToken(token);
-  if (tokens.length > 0 && rest.open) {
-    throw invalid("UPLOAD_OPEN=yes and tokens contradict each other: remove one of them.");
+  const config: Config = { ...rest, ...readSecrets(settings) };
+  const isProtected = needsCredentials(config);
+  if (isProtected && config.open) {
+    throw invalid("UPLOAD_OPEN=yes contradicts tokens and permit keys: remove one of them.");
   }
-  if (tokens.length === 0 && !rest.open && !isLoopbackHost(rest.host)) {
+  if (!isProtected && !config.open && !isLoopbackHost(config.host)) {
     throw invalid(
-      `Without tokens anybody who reaches ${rest.host} could upload. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want.`,
+      `Without tokens anybody who reaches ${config.host} could upload. Set UPLOAD_TOKENS, or UPLOAD_OPEN=yes if that is what you want.`,
     );
   }
-  return { ...rest, tokens };
+  return config;
 }
 
 /**
@@ -197,28 +196,6 @@ function checkBucket(settings: Settings): void {
   if ((bucketAccessKey === undefined) !== (bucketSecretKey === undefined)) {
     throw invalid("UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together: set both or neither.");
   }
-}
-
-function readTokens(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (cause) {
-    throw invalid(`UPLOAD_TOKENS_FILE cannot be read: ${JSON.stringify(file)}.`, cause);
-  }
-  const tokens = text
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"));
-  if (tokens.length === 0) throw invalid("UPLOAD_TOKENS_FILE contains no token.");
-  return tokens;
-}
-
-/** The messages do not contain the token: they may end up in a log. */
-function checkToken(token: string): void {
-  if (token.length < TOKEN_MIN_LENGTH) throw invalid(`A token must have at least ${TOKEN_MIN_LENGTH} characters.`);
-  // The syntax of a bearer token (RFC 6750, section 2.1).
-  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) throw invalid("A token may contain only letters, digits and -._~+/.");
 }
 
 function invalid(message: string, cause?: unknown): FixityError {

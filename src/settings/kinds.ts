@@ -15,6 +15,21 @@ export interface Kind<Value> {
   readonly parse: (text: string) => Value | null;
 }
 
+/** One setting: its variable, the kind of its value, and its help. */
+export interface Setting<Value> {
+  readonly env: string;
+  /**
+   * A secret has no flag, because other users of the machine can read the arguments of a process.
+   */
+  readonly secret?: boolean;
+  readonly kind: Kind<NonNullable<Value>>;
+  /** The default as a user would write it; without one, the setting is unset by default. */
+  readonly defaultText?: string;
+  /** The placeholder of the value in `--help`. */
+  readonly value: string;
+  readonly help: string;
+}
+
 /** The longest delay of a Node timer; a longer one would fire at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 

@@ -1,17 +1,14 @@
+import { ACCESS_SETTINGS, type AccessSettings } from "./access-settings.ts";
 import {
-  addressRanges,
   choice,
   count,
   duration,
   endpoint,
   groupName,
   host,
-  hosts,
-  type Kind,
-  list,
-  origins,
   path,
   port,
+  type Setting,
   size,
   positiveDuration,
   positiveSize,
@@ -22,7 +19,7 @@ import {
 } from "./kinds.ts";
 
 /** The values of all settings. */
-export interface Settings {
+export interface Settings extends AccessSettings {
   readonly host: string;
   readonly port: number;
   readonly dir: string;
@@ -38,12 +35,6 @@ export interface Settings {
   readonly minAppendSize: number;
   readonly prefix: string;
   readonly publicUrl: string | undefined;
-  readonly tokens: readonly string[] | undefined;
-  readonly tokensFile: string | undefined;
-  readonly open: boolean;
-  readonly hosts: readonly string[] | undefined;
-  readonly corsOrigins: "*" | readonly string[] | undefined;
-  readonly trustedProxies: readonly string[] | undefined;
   readonly downloads: "stream" | "redirect" | "accelerated";
   readonly verifyReads: "always" | "daily" | "never";
   readonly scripts: boolean;
@@ -78,21 +69,6 @@ export interface Settings {
   readonly bucketMaxParts: number;
   /** Bytes. */
   readonly memory: number | undefined;
-}
-
-/** One setting: its variable, the kind of its value, and its help. */
-export interface Setting<Value> {
-  readonly env: string;
-  /**
-   * A secret has no flag, because other users of the machine can read the arguments of a process.
-   */
-  readonly secret?: boolean;
-  readonly kind: Kind<NonNullable<Value>>;
-  /** The default as a user would write it; without one, the setting is unset by default. */
-  readonly defaultText?: string;
-  /** The placeholder of the value in `--help`. */
-  readonly value: string;
-  readonly help: string;
 }
 
 /**
@@ -162,44 +138,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     value: "url",
     help: "URL in front of the path of links, which makes them absolute",
   },
-  tokens: {
-    env: "UPLOAD_TOKENS",
-    secret: true,
-    kind: list,
-    value: "list",
-    help: "tokens that allow uploading and removing, separated by commas",
-  },
-  tokensFile: {
-    env: "UPLOAD_TOKENS_FILE",
-    kind: text,
-    value: "file",
-    help: "file of tokens that allow uploading and removing, one per line",
-  },
-  open: {
-    env: "UPLOAD_OPEN",
-    kind: yesNo,
-    defaultText: "no",
-    value: "yes|no",
-    help: "yes allows uploads without a token",
-  },
-  hosts: {
-    env: "UPLOAD_HOSTS",
-    kind: hosts,
-    value: "list",
-    help: "host names of a server without tokens, separated by commas; IP addresses and localhost are always accepted",
-  },
-  corsOrigins: {
-    env: "UPLOAD_CORS_ORIGINS",
-    kind: origins,
-    value: "list",
-    help: "origins whose pages may use the service, separated by commas, or *",
-  },
-  trustedProxies: {
-    env: "UPLOAD_TRUSTED_PROXIES",
-    kind: addressRanges,
-    value: "list",
-    help: "addresses or ranges (10.0.0.0/8) of proxies in front, separated by commas; their X-Forwarded-For identifies clients",
-  },
+  ...ACCESS_SETTINGS,
   downloads: {
     env: "UPLOAD_DOWNLOADS",
     kind: choice("stream", "redirect", "accelerated"),

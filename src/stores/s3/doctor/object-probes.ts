@@ -30,10 +30,12 @@ const UNLISTED_REMEDY =
   "uploads that pause for more than a day may be removed.";
 
 const CONDITION_UNKNOWN = "The server does not know the condition.";
-const LOOKS_FIRST_REMEDY = "fixity omits it and looks before it stores, with one more request for each small file.";
+const LOOKS_FIRST_REMEDY =
+  "fixity omits it and looks before it stores, with one more request for each small file. Permits for one upload (once) " +
+  "are refused.";
 const READS_FIRST_REMEDY =
   "fixity reads the upload's record first instead. Two servers that take over an upload at the same moment may not notice " +
-  "each other.";
+  "each other. Permits for one upload (once) are refused.";
 const NEVER_MET_REMEDY = `${READS_FIRST_REMEDY} Route each client to one server, run only one, or use a bucket without versioning and object lock.`;
 
 export const OBJECT_PROBES: readonly BucketProbe[] = [
@@ -128,7 +130,7 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     needs: ["put"],
     otherwise: welcome(
       "Concurrent uploads of the same content each write it, with the same bytes. Two servers that create one document at " +
-        "the same moment may overwrite each other's text.",
+        "the same moment may overwrite each other's text. Permits for one upload (once) are refused.",
     ),
     run: keepsExistingObject,
   },
@@ -139,7 +141,7 @@ export const OBJECT_PROBES: readonly BucketProbe[] = [
     needs: ["put"],
     otherwise: wanted(
       "Nothing keeps two servers from continuing the same upload, or from changing the same document. Route each client to " +
-        "one server, or run only one.",
+        "one server, or run only one. Permits for one upload (once) are refused.",
     ),
     run: fencesChanges,
   },

@@ -1,0 +1,99 @@
+import { readFileSync } from "node:fs";
+import { AccessKeys, type KeyPurpose } from "../access/access-keys.ts";
+import { TokenSet } from "../access/tokens.ts";
+import { FixityError } from "../core/errors.ts";
+import { SETTINGS, type Settings } from "./settings.ts";
+
+/** What a server knows its callers by. All of it can be read again while the server runs. */
+export interface Secrets {
+  /** `null` if no token is configured. */
+  readonly tokens: TokenSet | null;
+  /** Keys that sign permits, the first one first; `null` for none. */
+  readonly permitKeys: readonly string[] | null;
+  /** Keys that sign links, as `permitKeys`. */
+  readonly linkKeys: readonly string[] | null;
+  /** Whether a part of them comes from files. */
+  readonly areInFiles: boolean;
+}
+
+/** The settings of one kind of secrets: the list itself, and the file that has one per line. */
+type Sources = readonly [
+  list: "tokens" | "permitKeys" | "linkKeys",
+  file: "tokensFile" | "permitKeysFile" | "linkKeysFile",
+];
+
+const TOKENS: Sources = ["tokens", "tokensFile"];
+const KEYS: Readonly<Record<KeyPurpose, Sources>> = {
+  permit: ["permitKeys", "permitKeysFile"],
+  link: ["linkKeys", "linkKeysFile"],
+};
+
+/**
+ * Reads the secrets of a server, from its settings and the files that these name.
+ *
+ * @throws FixityError `invalid-option`; the message names the setting, and contains no secret
+ */
+export function readSecrets(settings: Settings): Secrets {
+  const [entries, source] = textsOf(settings, TOKENS);
+  const tokens = entries === null ? null : withSource(source, () => TokenSet.parse(entries));
+  return {
+    tokens,
+    permitKeys: keysOf(settings, "permit"),
+    linkKeys: keysOf(settings, "link"),
+    areInFiles: [TOKENS, KEYS.permit, KEYS.link].some(([, file]) => settings[file] !== undefined),
+  };
+}
+
+function keysOf(settings: Settings, purpose: KeyPurpose): readonly string[] | null {
+  const [texts, source] = textsOf(settings, KEYS[purpose]);
+  if (texts !== null) withSource(source, () => AccessKeys.parse(texts, purpose));
+  return texts;
+}
+
+/** The texts of a list and of a file, and the names of the settings that are set. */
+function textsOf(settings: Settings, [list, file]: Sources): [texts: readonly string[] | null, source: string] {
+  const texts: string[] = [];
+  const sources: string[] = [];
+  const listed = settings[list];
+  if (listed !== undefined) {
+    const name = SETTINGS[list].env;
+    if (listed.length === 0) throw invalid(`${name} contains nothing.`);
+    texts.push(...listed);
+    sources.push(name);
+  }
+  const path = settings[file];
+  if (path !== undefined) {
+    texts.push(...readLines(path, SETTINGS[file].env));
+    sources.push(SETTINGS[file].env);
+  }
+  return [sources.length === 0 ? null : texts, sources.join(" and ")];
+}
+
+/** The lines of a file, without empty ones and comments. */
+function readLines(file: string, setting: string): readonly string[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw invalid(`${setting} cannot be read: ${JSON.stringify(file)}.`, cause);
+  }
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  if (lines.length === 0) throw invalid(`${setting} contains nothing: ${JSON.stringify(file)}.`);
+  return lines;
+}
+
+function withSource<Value>(source: string, parse: () => Value): Value {
+  try {
+    return parse();
+  } catch (error) {
+    throw error instanceof FixityError ? invalid(`${source}: ${error.message}`, error) : error;
+  }
+}
+
+function invalid(message: string, cause?: unknown): FixityError {
+  return new FixityError("invalid-option", message, { cause });
+}
