@@ -16,7 +16,7 @@ export { type CloseOptions, createFixity, type Fixity, type Verification, type V
 export type { PutOptions } from "./core/plain-uploads.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
-export type { HookOptions, StoredDetails } from "./core/hooks.ts";
+export type { HookOptions, InspectedFile, Inspection, StoredDetails } from "./core/hooks.ts";
 export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
 export type { BlobResponseFields, PresignedUrl, PresignOptions } from "./core/presigning.ts";

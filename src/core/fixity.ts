@@ -18,6 +18,7 @@
  */
 import { type Permit, permitFor, type Permits, type PermitTerms } from "../access/permits.ts";
 import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/signed-links.ts";
+import type { TypeList } from "../access/type-list.ts";
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
 import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
@@ -92,6 +93,16 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     return this.#options.maxSize;
   }
 
+  /** The types of files that are accepted; `null` for all. */
+  get types(): TypeList | null {
+    return this.#options.types;
+  }
+
+  /** Whether uploaders learn that their content was stored before. */
+  get revealsExisting(): boolean {
+    return this.#options.revealExisting;
+  }
+
   /** The path in front of links, such as `/uploads`. */
   get prefix(): string {
     return this.#options.prefix;
@@ -127,7 +138,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   }
 
   /**
-   * The receipt for content that is already stored, or `null`: an upload that announces its digest
+   * The receipt for content that is already stored, or `null` (always with `revealExisting: false`): an upload that announces its digest
    * and its length need not send its bytes. The blob is durable and verified when this returns. If
    * its verification is due, this waits for it for up to 10 seconds; then there is no receipt.
    */

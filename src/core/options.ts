@@ -1,6 +1,7 @@
 import { AccessKeys } from "../access/access-keys.ts";
 import { Permits } from "../access/permits.ts";
 import { LinkSigner } from "../access/signed-links.ts";
+import { TypeList } from "../access/type-list.ts";
 import { FixityError } from "./errors.ts";
 import { type HookOptions, Hooks } from "./hooks.ts";
 import type { BlobStore } from "./store.ts";
@@ -39,6 +40,22 @@ export interface FixityOptions<Context = unknown> extends HookOptions<Context> {
    * request names is never trusted.
    */
   readonly publicUrl?: string;
+  /**
+   * The files that are accepted: media types (`application/pdf`), ranges of them (`image/*`) and
+   * extensions (`.docx`). What counts is the extension of the file's link, which decides the type
+   * that it is served with. What the file contains is not looked at; see `inspect`.
+   *
+   * @default all
+   */
+  readonly types?: readonly string[];
+  /**
+   * Whether uploaders learn that their content was stored before. If not, every byte is read, no
+   * digest alone is acknowledged, and the receipt of existing content is that of new content.
+   * `onStored` and diagnostics still get the truth.
+   *
+   * @default true
+   */
+  readonly revealExisting?: boolean;
   /** Limits on resumable uploads. */
   readonly uploads?: UploadLimitOptions;
   /**
@@ -100,6 +117,9 @@ export interface ResolvedOptions {
   readonly permits: Permits | null;
   readonly links: LinkSigner | null;
   readonly hooks: Hooks;
+  /** The types of files that are accepted; `null` for all. */
+  readonly types: TypeList | null;
+  readonly revealExisting: boolean;
   readonly log: (message: string, cause?: unknown) => void;
 }
 
@@ -126,8 +146,24 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
   const permits = permitKeys === undefined ? null : new Permits(AccessKeys.parse(permitKeys, "permit"));
   const links = linkKeys === undefined ? null : new LinkSigner(AccessKeys.parse(linkKeys, "link"));
   const linkBase = `${base}${prefix}/`;
-  const hooks = new Hooks(options);
-  return { store, maxSize, prefix, linkBase, publicOrigin, uploads, verifyReads, permits, links, hooks, log };
+  const { revealExisting = true } = options;
+  const types = options.types === undefined ? null : TypeList.parse(options.types);
+  const hooks = new Hooks(options, log);
+  return {
+    store,
+    maxSize,
+    types,
+    revealExisting,
+    prefix,
+    linkBase,
+    publicOrigin,
+    uploads,
+    verifyReads,
+    permits,
+    links,
+    hooks,
+    log,
+  };
 }
 
 function warn(message: string, cause?: unknown): void {

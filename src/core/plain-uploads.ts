@@ -10,6 +10,7 @@ import type { BlobStat } from "./blob-stat.ts";
 import { publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { asFixityError, FixityError } from "./errors.ts";
+import { ContentHead, headOf } from "./hooks.ts";
 import { type Naming, settleNaming } from "./file-name.ts";
 import { type ByteSource, type Received, receive } from "./intake.ts";
 import { InterruptibleSource } from "./interruptible-source.ts";
@@ -47,6 +48,8 @@ export interface PutOptions extends Naming {
   readonly admission?: Admission | undefined;
 }
 
+const NO_BYTES = new Uint8Array();
+
 /** What plain uploads share with their service. */
 export interface PlainUploadsOptions extends ResolvedOptions {
   readonly admissions: Admissions;
@@ -73,7 +76,7 @@ export class PlainUploads {
     try {
       const receipt = await this.#put(bytes, options, progress);
       publishUpload("plain", receipt, { size: receipt.size, startedAt });
-      return receipt;
+      return this.#options.revealExisting ? receipt : { ...receipt, existed: false };
     } catch (error) {
       publishUpload("plain", asFixityError(error), { ...progress, startedAt });
       throw error;
@@ -83,7 +86,7 @@ export class PlainUploads {
   async #put(source: ByteSource, options: PutOptions, progress: { size: number }): Promise<Receipt> {
     const { length, isKnownAbsent, signal, terms = NO_TERMS } = options;
     const { name, extension } = settleNaming(options);
-    assertType(terms.types, extension);
+    assertType(extension, this.#options.types, terms.types);
     const digest = agreedDigest(terms, options.digest);
     const atMost = Math.min(options.maxSize ?? Infinity, terms.maxSize ?? Infinity);
     const maxSize = Math.min(atMost, this.#options.maxSize);
@@ -95,17 +98,22 @@ export class PlainUploads {
       ...(atMost !== Infinity && { atMost }),
       ...(signal !== undefined && { signal }),
     });
+    const head = this.#options.hooks.hasInspect ? new ContentHead() : null;
     const write = (chunk: Uint8Array): Promise<void> | void => {
       progress.size += chunk.length;
+      head?.add(chunk);
       return staged.write(chunk);
     };
     const received = await receive(source, write, { maxSize, length, digest });
     assertInTime(terms);
     await options.beforeCommit?.(received);
+    const { size } = received;
+    const file = { head: head?.bytes ?? NO_BYTES, size, name, extension, owner: terms.owner, context: terms.context };
+    const linkExtension = await this.#options.hooks.inspect(file);
     signal?.throwIfAborted();
     const { existed } = await this.#commit(staged, received);
-    const link = Link.to(received.digest, extension);
-    const receipt = receiptOf(this.#options.linkBase, { link, size: received.size, name, existed });
+    const link = Link.to(received.digest, linkExtension);
+    const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed });
     await this.#options.hooks.stored(receipt, { ...terms, key: terms.requestId });
     return receipt;
   }
@@ -139,16 +147,21 @@ export class PlainUploads {
     const { length, terms = NO_TERMS } = options;
     const startedAt = performance.now();
     const { name, extension } = settleNaming(options);
-    assertType(terms.types, extension);
+    assertType(extension, this.#options.types, terms.types);
     agreedDigest(terms, digest);
     assertLength(terms, length);
+    if (!this.#options.revealExisting) return "unknown";
     const found = await this.#reads.findStored(digest, options);
     if (typeof found === "string") return found;
-    assertInTime(terms);
     const { size } = found;
-    const link = Link.to(digest, extension);
+    const { hooks } = this.#options;
+    const head = hooks.hasInspect ? await headOf(found, this.#reads, options.signal) : NO_BYTES;
+    if (head === null) return "unknown";
+    const { owner, context } = terms;
+    const link = Link.to(digest, await hooks.inspect({ head, size, name, extension, owner, context }));
+    assertInTime(terms);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
-    await this.#options.hooks.stored(receipt, { ...terms, key: terms.requestId });
+    await hooks.stored(receipt, { ...terms, key: terms.requestId });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;
   }

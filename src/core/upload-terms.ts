@@ -34,12 +34,14 @@ export const NO_TERMS: UploadTerms = { owner: NOBODY, kept: null, context: null,
 /**
  * Refuses a file by its link's extension.
  *
+ * @param types all that apply; `null` and `undefined` allow everything
  * @throws FixityError `type-not-allowed`
  */
-export function assertType(types: TypeList | undefined, extension: string | null): void {
-  if (types === undefined || types.allows(extension)) return;
+export function assertType(extension: string | null, ...types: readonly (TypeList | null | undefined)[]): void {
+  const refusing = types.find((list) => list?.allows(extension) === false);
+  if (refusing === undefined || refusing === null) return;
   const given = extension === null ? "A file without an extension" : `A file with the extension .${extension}`;
-  throw new FixityError("type-not-allowed", `${given} is not accepted here. Accepted are ${types.toString()}.`);
+  throw new FixityError("type-not-allowed", `${given} is not accepted here. Accepted are ${refusing.toString()}.`);
 }
 
 /**

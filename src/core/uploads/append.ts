@@ -1,5 +1,7 @@
+import type { TypeList } from "../../access/type-list.ts";
 import { shuttingDown } from "../admissions.ts";
 import { FixityError } from "../errors.ts";
+import { ContentHead } from "../hooks.ts";
 import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
@@ -23,6 +25,18 @@ import { failedRecord, formatRecord, type HeldRecord, parseRecord, type UploadRe
  * sender.
  */
 const SAVE_INTERVAL_MS = 5_000;
+
+/** What an append shares with its engine. */
+interface AppendEngine {
+  readonly limits: AppendLimits;
+  /** The types of files that the service accepts; `null` for all. */
+  readonly types: TypeList | null;
+  /** Whether the beginning of the file will be inspected. */
+  readonly keepsHead: boolean;
+  readonly hashes: UploadHashes;
+  /** Aborted, with a `shutting-down`, when the service is closing. */
+  readonly closing: AbortSignal;
+}
 
 /** The result of an append. */
 export interface Appended {
@@ -51,6 +65,9 @@ export class Append {
   readonly #limits: AppendLimits;
   readonly #uploadHashes: UploadHashes;
   readonly #closing: AbortSignal;
+  readonly #types: TypeList | null;
+  /** `null` unless the record has to keep it. */
+  readonly #head: ContentHead | null;
   /** As it will be saved next. */
   #record: UploadRecord;
   /** More bytes arrived than the whole upload may have. */
@@ -66,12 +83,7 @@ export class Append {
   #background: Promise<void> | null = null;
   #backgroundFailure: { readonly reason: unknown } | null = null;
 
-  /** @param closing aborted, with a `shutting-down`, when the service is closing */
-  constructor(
-    { id, held, record }: HeldRecord,
-    options: AppendOptions,
-    engine: { readonly limits: AppendLimits; readonly hashes: UploadHashes; readonly closing: AbortSignal },
-  ) {
+  constructor({ id, held, record }: HeldRecord, options: AppendOptions, engine: AppendEngine) {
     this.#id = id;
     this.#held = held;
     this.#record = record;
@@ -80,6 +92,8 @@ export class Append {
     this.#limits = limitedBy(engine.limits, this.#terms);
     this.#uploadHashes = engine.hashes;
     this.#closing = engine.closing;
+    this.#types = engine.types;
+    this.#head = engine.keepsHead ? headToContinue(held, record) : null;
     this.#savedUntil = held.offset;
   }
 
@@ -98,7 +112,7 @@ export class Append {
   async run(): Promise<Appended> {
     const { offset } = this.#options;
     if (offset !== this.#held.offset) throw offsetMismatch(this.#held.offset, offset);
-    assertType(this.#terms.types, this.#record.extension);
+    assertType(this.#record.extension, this.#types, this.#terms.types);
     const digest = agreedDigest(this.#terms, this.#options.digest);
     if (this.#options.excessEnds === true) {
       const excess = excessOf({ ...this.#options, length: this.#record.length }, this.#limits);
@@ -204,6 +218,7 @@ export class Append {
       return this.#writePieces(intake.hashes, bytes);
     }
     intake.update(bytes);
+    this.#head?.add(bytes);
     return this.#held.write(bytes);
   }
 
@@ -218,6 +233,7 @@ export class Append {
       const piece = rest.subarray(0, room);
       rest = rest.subarray(piece.length);
       hashes.update(piece);
+      this.#head?.add(piece);
       await this.#held.write(piece);
       if (piece.length === room) this.#saveBeside(hashes);
     }
@@ -285,7 +301,8 @@ export class Append {
   /** Brings the record up to the bytes that have arrived so far. */
   #updateRecord(hashes: Hashes): UploadRecord {
     const now = Date.now();
-    this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states() };
+    const head = this.#head?.bytes.toString("base64") ?? this.#record.head;
+    this.#record = { ...this.#record, saved: now, expires: now + this.#limits.expiry, hashes: hashes.states(), head };
     return this.#record;
   }
 
@@ -353,4 +370,14 @@ export class Append {
     await this.#held.conclude(formatRecord(record));
     this.#record = record;
   }
+}
+
+/**
+ * The beginning of an upload whose bytes cannot be read back when they are inspected; `null` if
+ * they can be, or if what an earlier append should have kept of them is missing.
+ */
+function headToContinue(held: HeldUpload, record: UploadRecord): ContentHead | null {
+  if (held.read !== undefined && held.commitUnsaved === undefined) return null;
+  const head = new ContentHead(Buffer.from(record.head ?? "", "base64"));
+  return head.isOf(held.offset) ? head : null;
 }

@@ -2,10 +2,11 @@ import { NOBODY } from "../../access/principal.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
-import type { Hooks } from "../hooks.ts";
+import { ContentHead, type FileToInspect, headOf, type Hooks } from "../hooks.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
 import type { UploadId } from "../upload-id.ts";
+import { assertInTime, type UploadTerms } from "../upload-terms.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { agreedLength, contradictoryDigest, offsetMismatch } from "./announcements.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
@@ -39,6 +40,12 @@ export interface CompletionOptions {
   readonly unsaved: Hashes | null;
   /** What the embedder knows about the request; `null` without one. */
   readonly context: unknown;
+}
+
+/** How an upload ends, and the extension of its link. */
+interface Completed {
+  readonly outcome: Outcome;
+  readonly extension: string | null;
 }
 
 interface Running {
@@ -110,20 +117,51 @@ export class Completions {
     }
   }
 
-  async #complete({ id, held, record }: HeldRecord, { unsaved, context }: CompletionOptions): Promise<UploadRecord> {
-    const outcome = record.pending ?? (await this.#outcomeOf({ id, held, record }, unsaved));
+  async #complete(upload: HeldRecord, options: CompletionOptions): Promise<UploadRecord> {
+    const { id, held } = upload;
+    const { outcome, extension } = await this.#outcomeOf(upload, options);
+    const record = { ...upload.record, extension };
     if (!("failed" in outcome) && this.#hooks.hasOnStored) {
       // from here on a crash does not commit again, and every holder calls the hook until it succeeds
       if (record.pending === null) await held.renew(formatRecord(pendingRecord(record, outcome, this.#expiryMs)));
-      await this.runHook(id, record, { outcome, context });
+      await this.#runHook(id, record, { outcome, context: options.context });
     }
     const ended = endedRecord(record, outcome, this.#expiryMs);
     await held.conclude(formatRecord(ended));
     return ended;
   }
 
+  /**
+   * Completes a new upload by content that is stored already.
+   *
+   * @returns its last record; `null` if the content has just been removed
+   * @throws FixityError `content-refused`, `access-expired`, or the failure of the hook
+   */
+  async claim(
+    { id, record, terms }: { readonly id: UploadId; readonly record: UploadRecord; readonly terms: UploadTerms },
+    existing: BlobStat,
+  ): Promise<UploadRecord | null> {
+    const head = this.#hooks.hasInspect ? await headOf(existing, this.#reads) : new Uint8Array();
+    if (head === null) return null;
+    const { context } = terms;
+    const { size } = existing;
+    const extension = await this.#inspect(record, { head, size, context });
+    assertInTime(terms);
+    const outcome = { stored: existing.digest.hex, size, existed: true };
+    await this.#runHook(id, { ...record, extension }, { outcome, context });
+    return { ...record, extension, length: size, outcome };
+  }
+
+  /** Has a file inspected. @returns the extension that its link may have */
+  async #inspect(
+    { name, extension, owner }: UploadRecord,
+    file: Pick<FileToInspect, "head" | "size" | "context">,
+  ): Promise<string | null> {
+    return await this.#hooks.inspect({ ...file, name, extension, owner: owner ?? NOBODY });
+  }
+
   /** Calls `onStored` for an upload that has become a blob. @throws FixityError its failure */
-  async runHook(
+  async #runHook(
     id: UploadId,
     record: UploadRecord,
     { outcome, context }: { readonly outcome: StoredOutcome; readonly context: unknown },
@@ -133,28 +171,62 @@ export class Completions {
     await this.#hooks.stored(receipt, { owner: owner ?? NOBODY, context, kept, key: id.hex });
   }
 
-  async #outcomeOf(upload: HeldRecord, unsaved: Hashes | null): Promise<Outcome> {
+  async #outcomeOf(upload: HeldRecord, options: CompletionOptions): Promise<Completed> {
+    const { pending, extension } = upload.record;
+    if (pending !== null) return { outcome: pending, extension };
     try {
-      return await this.#commit(upload, unsaved);
+      return await this.#commit(upload, options);
     } catch (error) {
-      if (isFinalFailure(error)) return failedOutcome(error);
+      if (isFinalFailure(error)) return { outcome: failedOutcome(error), extension };
       throw error;
     }
   }
 
-  async #commit(upload: HeldRecord, unsaved: Hashes | null): Promise<Outcome> {
+  async #commit(upload: HeldRecord, { unsaved, context }: CompletionOptions): Promise<Completed> {
     const { held, record } = upload;
     const hashes = unsaved ?? (await this.#hashes.of(upload));
     const mismatch = mismatchOf(record, hashes);
-    if (mismatch !== null) return failedOutcome(mismatch);
+    if (mismatch !== null) return { outcome: failedOutcome(mismatch), extension: record.extension };
     const digest = hashes.sha256();
+    const { size } = hashes;
+    let { extension } = record;
+    if (this.#hooks.hasInspect) {
+      const head = await savedHead(upload, { size, isSaved: unsaved === null });
+      extension = await this.#inspect(record, { head, size, context });
+    }
     const options = { judge: (stored: BlobStat) => this.#reads.judge(digest, stored) };
     const committed = await (unsaved === null
       ? held.commit(digest, options)
       : held.commitUnsaved?.(digest, formatRecord(record), options));
     await this.#reads.noteCommitted(digest);
-    return { stored: digest.hex, size: hashes.size, existed: committed?.existed ?? false };
+    return { outcome: { stored: digest.hex, size, existed: committed?.existed ?? false }, extension };
   }
+}
+
+/**
+ * The beginning of an upload's bytes.
+ *
+ * @throws FixityError `content-refused` if it was not kept: the upload was begun while no files were
+ *   inspected
+ */
+async function savedHead(
+  { held, record }: HeldRecord,
+  { size, isSaved }: { readonly size: number; readonly isSaved: boolean },
+): Promise<Uint8Array> {
+  const head = new ContentHead(Buffer.from(record.head ?? "", "base64"));
+  if (isSaved && held.read !== undefined && !head.isOf(size)) {
+    const saved = new ContentHead();
+    for await (const bytes of held.read()) {
+      saved.add(bytes);
+      if (saved.isFull) break;
+    }
+    return saved.bytes;
+  }
+  if (head.isOf(size)) return head.bytes;
+  throw new FixityError(
+    "content-refused",
+    "The beginning of the file was not kept. Send the file again from the start.",
+  );
 }
 
 /** The error for bytes that do not have their announced digests, or `null`. */

@@ -4,12 +4,12 @@
  * records of the version before.
  */
 import { NOBODY, type Owner } from "../../access/principal.ts";
+import type { TypeList } from "../../access/type-list.ts";
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
 import { settleNaming } from "../file-name.ts";
 import { agreedDigest, assertLength, assertType, NO_TERMS } from "../upload-terms.ts";
 import { Link, type Receipt, receiptOf } from "../link.ts";
-import type { BlobStat } from "../blob-stat.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { EndedUpload as EndedStoreUpload, HeldUpload, SavedUpload, UploadSummary } from "../upload-store.ts";
 import type { CreateOptions } from "./upload-options.ts";
@@ -40,6 +40,11 @@ export interface UploadRecord {
    * States of the hashes at the saved offset, in base64, for stores that cannot return saved bytes.
    */
   readonly hashes: Readonly<Record<string, string>> | null;
+  /**
+   * The beginning of the file at the saved offset, in base64, for an app that inspects it, and
+   * stores that cannot return saved bytes.
+   */
+  readonly head: string | null;
   /** The last byte has arrived. What remains is to make a blob of the bytes. */
   readonly sealed: boolean;
   /**
@@ -82,9 +87,10 @@ export interface HeldRecord {
 const VERSION = 1;
 
 /** Fields that records of earlier versions do not have. */
-const ADDED_LATER: Pick<UploadRecord, "owner" | "kept" | "hooked" | "pending"> = {
+const ADDED_LATER: Pick<UploadRecord, "owner" | "kept" | "head" | "hooked" | "pending"> = {
   owner: null,
   kept: null,
+  head: null,
   hooked: false,
   pending: null,
 };
@@ -175,9 +181,13 @@ export function mayBeDue({ age, isEnded }: UploadSummary, expiry: number): boole
 }
 
 /** Codes after which an upload can never become a blob. */
-const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["upload-damaged", "size-limit-exceeded"]);
+const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "upload-damaged",
+  "size-limit-exceeded",
+  "content-refused",
+]);
 
-/** Whether a store's failure means that the upload can never become a blob. */
+/** Whether a failure of the store or an inspection means that the upload can never become a blob. */
 export function isFinalFailure(error: unknown): error is FixityError {
   return error instanceof FixityError && FINAL_CODES.has(error.code);
 }
@@ -194,11 +204,11 @@ export function uploadDamaged(cause?: unknown): FixityError {
  */
 export function newRecord(
   options: CreateOptions,
-  { expiryMs, hooked }: { readonly expiryMs: number; readonly hooked: boolean },
+  { expiryMs, hooked, types }: { readonly expiryMs: number; readonly hooked: boolean; readonly types: TypeList | null },
 ): UploadRecord {
   const { length, sha512, metadata, terms = NO_TERMS } = options;
   const naming = settleNaming(options);
-  assertType(terms.types, naming.extension);
+  assertType(naming.extension, types, terms.types);
   assertLength(terms, length);
   const now = Date.now();
   return {
@@ -212,6 +222,7 @@ export function newRecord(
     sha256: agreedDigest(terms, options.digest)?.hex ?? null,
     sha512: sha512?.toString("base64") ?? null,
     hashes: null,
+    head: null,
     sealed: false,
     hooked,
     pending: null,
@@ -219,21 +230,16 @@ export function newRecord(
   };
 }
 
-/** The outcome of an upload that content stored before completes at once. */
-export function outcomeOf({ digest, size }: BlobStat): StoredOutcome {
-  return { stored: digest.hex, size, existed: true };
-}
-
 /** The record of an upload whose blob is stored, until the hook succeeds. */
 export function pendingRecord(record: UploadRecord, pending: StoredOutcome, expiry: number): UploadRecord {
   const now = Date.now();
-  return { ...record, saved: now, expires: now + expiry, hashes: null, sealed: true, pending };
+  return { ...record, saved: now, expires: now + expiry, hashes: null, head: null, sealed: true, pending };
 }
 
 /** The record of an upload that has ended, to be kept for another `expiry` milliseconds. */
 export function endedRecord(record: UploadRecord, outcome: Outcome, expiry: number): UploadRecord {
   const now = Date.now();
-  return { ...record, saved: now, expires: now + expiry, hashes: null, pending: null, outcome };
+  return { ...record, saved: now, expires: now + expiry, hashes: null, head: null, pending: null, outcome };
 }
 
 /**
@@ -309,11 +315,19 @@ export function hasEnded(state: UploadState): state is EndedUpload {
   return state.outcome !== null;
 }
 
-/** @param linkBase the URL in front of a link's last segment */
+/** How uploads are reported. */
+export interface Reporting {
+  /** The URL in front of a link's last segment. */
+  readonly linkBase: string;
+  /** Whether a receipt may say that the content existed. */
+  readonly revealExisting: boolean;
+}
+
+/** @param offset the durable bytes of an upload that has not ended */
 export function stateOf(
   id: UploadId,
   record: UploadRecord,
-  { offset, linkBase }: { readonly offset: number; readonly linkBase: string },
+  { offset, linkBase, revealExisting }: Reporting & { readonly offset: number },
 ): UploadState {
   const { outcome, pending, length, metadata } = record;
   const state = { id, owner: record.owner ?? NOBODY, length, metadata, expires: new Date(record.expires) };
@@ -322,10 +336,11 @@ export function stateOf(
     const error = new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });
     return { ...state, offset: length ?? offset, outcome: error };
   }
-  return { ...state, offset: outcome.size, outcome: receiptIn(record, outcome, linkBase) };
+  const receipt = receiptIn(record, outcome, linkBase);
+  return { ...state, offset: outcome.size, outcome: revealExisting ? receipt : { ...receipt, existed: false } };
 }
 
-/** The receipt of an upload that has become a blob. @param linkBase as in {@link stateOf} */
+/** The receipt of an upload that has become a blob. @param linkBase as in {@link Reporting} */
 export function receiptIn(
   { name, extension }: UploadRecord,
   { stored, size, existed }: StoredOutcome,

@@ -29,12 +29,11 @@
 import { type Admissions, stoppedBy } from "../admissions.ts";
 import { publishUpload } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
-import type { Hooks } from "../hooks.ts";
 import { sizeLimitExceeded } from "../intake.ts";
 import { mediaTypeOf } from "../media-type.ts";
 import type { Collected } from "../store.ts";
 import { UploadId, uploadNotFound } from "../upload-id.ts";
-import { assertInTime, NO_TERMS } from "../upload-terms.ts";
+import { NO_TERMS } from "../upload-terms.ts";
 import type { EndedUpload, HeldUpload, ReadUpload, UploadStore } from "../upload-store.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { assertAnnounced, limitedBy } from "./announcements.ts";
@@ -62,7 +61,6 @@ import {
   isFinalFailure,
   isUnfinished,
   newRecord,
-  outcomeOf,
   parseRecord,
   readableRecord,
   recordOfEnded,
@@ -78,21 +76,20 @@ export class Uploads {
   readonly limits: AppendLimits;
   readonly #reads: VerifiedReads;
   readonly #store: UploadStore;
-  readonly #linkBase: string;
+  readonly #options: UploadsOptions;
   readonly #hashes = new UploadHashes();
-  readonly #hooks: Hooks;
   readonly #completions: Completions;
   readonly #open: OpenUploads;
   readonly #removals: Removals;
   readonly #admissions: Admissions;
 
-  constructor(store: UploadStore, { linkBase, maxSize, uploads, hooks, admissions, reads }: UploadsOptions) {
+  constructor(store: UploadStore, options: UploadsOptions) {
+    const { linkBase, maxSize, uploads, hooks, admissions, reads } = options;
     this.limits = { maxSize, ...uploads };
     this.#reads = reads;
     this.#store = store;
-    this.#linkBase = linkBase;
+    this.#options = options;
     this.#admissions = admissions;
-    this.#hooks = hooks;
     this.#completions = new Completions({ hashes: this.#hashes, reads, hooks, linkBase, expiryMs: uploads.expiry });
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
@@ -150,23 +147,20 @@ export class Uploads {
     const startedAt = performance.now();
     const { length, digest, sha512, first, keepsComplete = true, client = null, terms = NO_TERMS } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
-    const record = newRecord(options, { expiryMs: this.limits.expiry, hooked: this.#hooks.hasOnStored });
-    const isClaimable = digest !== undefined && sha512 === undefined;
+    const { hooks, types, revealExisting } = this.#options;
+    const record = newRecord(options, { expiryMs: this.limits.expiry, hooked: hooks.hasOnStored, types });
+    const isClaimable = digest !== undefined && sha512 === undefined && revealExisting;
     const found = isClaimable ? await this.#reads.findStored(digest, { length }) : "unknown";
-    const existing = typeof found === "string" ? null : found;
-    const limits = limitedBy(this.limits, terms);
-    if (existing === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, limits);
     const id = UploadId.random();
+    const complete = typeof found === "string" ? null : await this.#completions.claim({ id, record, terms }, found);
+    const limits = limitedBy(this.limits, terms);
+    if (complete === null && first !== undefined) assertAnnounced({ ...first, length: length ?? null }, limits);
     const hints = {
       mediaType: mediaTypeOf(record.extension),
       ...(record.sha256 !== null && { digest: digestIn(record.sha256), isKnownAbsent: found === "absent" }),
       ...(length !== undefined && { length }),
     };
-    if (existing !== null) {
-      assertInTime(terms);
-      const outcome = outcomeOf(existing);
-      await this.#completions.runHook(id, record, { outcome, context: terms.context });
-      const complete = { ...record, length: existing.size, outcome };
+    if (complete !== null) {
       if (keepsComplete) await this.#store.create(id, formatRecord(complete), { ...hints, isEnded: true });
       return { state: this.#ended(id, complete, startedAt), held: null };
     }
@@ -276,7 +270,9 @@ export class Uploads {
       return await replay(await this.#complete(upload, { unsaved: null, context }, startedAt));
     }
 
-    const append = new Append(upload, options, { limits: this.limits, hashes: this.#hashes, closing });
+    const { types, hooks } = this.#options;
+    const engine = { limits: this.limits, types, keepsHead: hooks.hasInspect, hashes: this.#hashes, closing };
+    const append = new Append(upload, options, engine);
     try {
       const { record, offset, unsaved } = await append.run();
       this.#open.note(id, record, offset);
@@ -382,7 +378,7 @@ export class Uploads {
   }
 
   #stateOf(id: UploadId, record: UploadRecord, offset: number): UploadState {
-    return stateOf(id, record, { offset, linkBase: this.#linkBase });
+    return stateOf(id, record, { ...this.#options, offset });
   }
 
   #forget(id: UploadId): void {
