@@ -1,7 +1,8 @@
 import "./core/require-supported-node.ts";
 export type * from "./index.ts";
 export { fixityPlugin, type FixityPluginOptions } from "./http/adapters/fastify.ts";
-export { type Action, bearerTokens } from "./http/authorize.ts";
+export type { Action, Owner, Principal, PrincipalKind, PrincipalLimits } from "./access/principal.ts";
+export type { AccessOptions, AccessRequest, AppPrincipal, Decision, Denial, Narrowing } from "./http/access-options.ts";
 export type {
   AcceleratedDownloads,
   DownloadOptions,

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { blobFields } from "../../src/http/serving.ts";
+import { blobFields, PUBLIC_CACHE_CONTROL as cacheControl } from "../../src/http/serving.ts";
 import { Link } from "../../src/core/link.ts";
 import { serve } from "./serve.ts";
 
@@ -15,7 +15,13 @@ async function load(): Promise<void> {
   for (const name of await readdir(root)) {
     const bytes = await readFile(join(root, name));
     const link = Link.parse(`${createHash("sha256").update(bytes).digest("hex")}.bin`);
-    const options = { filename: null, download: false, scripts: false, resourcePolicy: "cross-origin" } as const;
+    const options = {
+      filename: null,
+      download: false,
+      scripts: false,
+      resourcePolicy: "cross-origin",
+      cacheControl,
+    } as const;
     const fields = { ...blobFields(link, options), "Content-Length": String(bytes.length) };
     answers.set(`/uploads/${name}`, { lines: Object.entries(fields).flat(), bytes });
   }

@@ -14,8 +14,11 @@ export class TypeList {
   readonly #types = new Set<string>();
   /** `image/` for `image/*`. */
   readonly #prefixes: readonly string[];
+  /** Another list that must allow the file, too. */
+  readonly #other: TypeList | null;
 
-  private constructor(texts: readonly string[]) {
+  private constructor(texts: readonly string[], other: TypeList | null = null) {
+    this.#other = other;
     this.#texts = texts;
     for (const text of texts) {
       if (text.startsWith(".")) this.#extensions.add(text.slice(1));
@@ -48,6 +51,16 @@ export class TypeList {
 
   /** @param extension of the link; `null` for none, whose type is `application/octet-stream` */
   allows(extension: string | null): boolean {
+    return this.#lists(extension) && this.#other?.allows(extension) !== false;
+  }
+
+  /** The list of what both lists allow. */
+  and(other: TypeList | undefined): TypeList {
+    if (other === undefined) return this;
+    return new TypeList(this.#texts, this.#other === null ? other : this.#other.and(other));
+  }
+
+  #lists(extension: string | null): boolean {
     if (extension !== null && this.#extensions.has(extension)) return true;
     const [essence = ""] = mediaTypeOf(extension).split(";", 1);
     return this.#types.has(essence) || this.#prefixes.some((prefix) => essence.startsWith(prefix));
@@ -60,6 +73,7 @@ export class TypeList {
 
   /** For messages: `image/*, application/pdf`. */
   toString(): string {
-    return this.#texts.join(", ");
+    const own = this.#texts.join(", ");
+    return this.#other === null ? own : `${own}, if also among ${this.#other.toString()}`;
   }
 }

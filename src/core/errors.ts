@@ -186,6 +186,8 @@ export interface FixityErrorOptions {
    * document.
    */
   readonly facts?: Readonly<Record<string, string | number>>;
+  /** When a retry can help, if it is known better than the catalogue knows it. */
+  readonly retryAfterSeconds?: number;
 }
 
 /**
@@ -197,11 +199,15 @@ export class FixityError extends Error {
   override readonly name = "FixityError";
   readonly code: ErrorCode;
   readonly facts: Readonly<Record<string, string | number>>;
+  /** The `Retry-After` of the response; `undefined` for none. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: FixityErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.facts = options.facts ?? {};
+    const { retryAfterSeconds }: ErrorRow = CATALOGUE[code];
+    this.retryAfterSeconds = options.retryAfterSeconds ?? retryAfterSeconds;
   }
 }
 

@@ -10,6 +10,7 @@ import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { OCTET_STREAM } from "../core/media-type.ts";
 import type { BlobStore } from "../core/store.ts";
+import type { Reading } from "./access.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 import { ifRangeHolds } from "./fields/etag.ts";
 import { isPlainRange } from "./fields/range.ts";
@@ -81,6 +82,8 @@ export interface DelegatedBlob {
   readonly digest: Digest;
   /** The fields of fixity's own response, except length and range. */
   readonly fields: Readonly<Record<string, string>>;
+  /** Who may read it, and until when. */
+  readonly reading: Pick<Reading, "isPublic" | "expires">;
 }
 
 /** S3's limit: a week. */
@@ -158,16 +161,18 @@ class Redirector implements Delegate {
     return ifRange === undefined ? isPlainRange(range) : !ifRangeHolds(ifRange, etag);
   }
 
-  async passOn({ digest, fields }: DelegatedBlob): Promise<Answer> {
+  async passOn({ digest, fields, reading }: DelegatedBlob): Promise<Answer> {
+    const permittedSeconds = secondsLeft(reading.expires ?? Infinity);
+    const lifetime = Math.max(1, Math.min(this.#lifetimeSeconds, Math.floor(permittedSeconds)));
     const contentDisposition = fields["Content-Disposition"];
     const responseFields = {
       contentType: fields["Content-Type"] ?? "",
       ...(contentDisposition !== undefined && { contentDisposition }),
       // The bytes never change, but this URL is of no use after it expires.
-      cacheControl: `private, max-age=${this.#lifetimeSeconds}, immutable`,
+      cacheControl: `private, max-age=${lifetime}, immutable`,
     };
-    const { url, expires } = await this.#store.presign(digest, { lifetime: this.#lifetimeSeconds, responseFields });
-    const remainingSeconds = Math.max(0, (expires.getTime() - Date.now()) / 1000);
+    const { url, expires } = await this.#store.presign(digest, { lifetime, responseFields });
+    const maxAge = Math.floor(Math.min(secondsLeft(expires.getTime()) / 2, permittedSeconds));
     return {
       status: 307,
       fields: {
@@ -175,7 +180,8 @@ class Redirector implements Delegate {
         // Cached for half of the remaining time, so that a cached URL is valid for at least as long
         // again, even if clocks differ. Private, because the URL needs no authorization and a
         // shared cache does not call `authorize`.
-        "Cache-Control": `private, max-age=${Math.floor(remainingSeconds / 2)}`,
+        "Cache-Control":
+          reading.isPublic || reading.expires !== null ? `private, max-age=${maxAge}` : "private, no-cache",
         ...(fields["Vary"] !== undefined && { Vary: fields["Vary"] }),
       },
     };
@@ -188,6 +194,10 @@ class Redirector implements Delegate {
     });
     return new URL(url).origin;
   }
+}
+
+function secondsLeft(until: number): number {
+  return Math.max(0, (until - Date.now()) / 1000);
 }
 
 /** The path of a blob below the internal location, for a response with this content type. */

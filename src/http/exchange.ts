@@ -9,6 +9,11 @@ import { FixityError } from "../core/errors.ts";
 export interface Exchange {
   /** Identifies this exchange in logs, and in `X-Request-Id` of a failure. */
   readonly id: string;
+  /**
+   * The server's own request, and what else the server passes with it: the arguments of the
+   * embedder's `context`.
+   */
+  readonly native: readonly unknown[];
   /** The method, upper case. */
   readonly method: string;
   /** Path and query as received, not decoded: `/uploads?filename=a%20b.png`. */
@@ -58,6 +63,11 @@ export interface Exchange {
 export interface RequestBody extends AsyncIterable<Uint8Array> {
   /** Makes the pending read, and all later ones, fail with `reason`. */
   interrupt(reason: FixityError): void;
+  /**
+   * Calls `count` with the length of every chunk before it is delivered. If `count` throws, so does
+   * the read.
+   */
+  meter(count: (bytes: number) => void): void;
 }
 
 /**
@@ -92,6 +102,8 @@ export interface AnswerNote {
   /** Bytes of the blob. */
   readonly size?: number;
   readonly existed?: boolean;
+  /** Who sent the request, unless anonymous: `token:ci`. */
+  readonly principal?: string;
   /** The failure, with its cause. */
   readonly error?: Error;
 }
@@ -139,6 +151,7 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
   readonly #limits: RateLimits;
   #reject: ((error: FixityError) => void) | null = null;
   #interruption: FixityError | null = null;
+  #count: ((bytes: number) => void) | null = null;
   /** When the pending read began, by `performance.now()`. */
   #pendingSince = 0;
   #windowWaitedMs = 0;
@@ -163,7 +176,7 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
         (result) => {
           this.#settle();
           if (result.done !== true) this.#windowBytes += result.value.length;
-          resolve(result);
+          this.#deliver(result, resolve, reject);
         },
         (error: unknown) => {
           this.#settle();
@@ -177,6 +190,19 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
     this.#settle();
     await this.#source.return?.();
     return { done: true, value: undefined };
+  }
+
+  meter(count: (bytes: number) => void): void {
+    this.#count = count;
+  }
+
+  #deliver(result: Result, resolve: (result: Result) => void, reject: (error: unknown) => void): void {
+    try {
+      if (result.done !== true) this.#count?.(result.value.length);
+      resolve(result);
+    } catch (error) {
+      reject(error);
+    }
   }
 
   interrupt(reason: FixityError): void {

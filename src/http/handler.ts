@@ -7,7 +7,8 @@
  *    origin is not allowed.
  * 3. `route.ts` maps the path to a resource, and resource and method to a row of its route table.
  *    `OPTIONS` and 405 are derived from the same table.
- * 4. The embedder's `authorize` decides, before any content is read (`authorize.ts`).
+ * 4. `access.ts` finds out who sends the request, and decides what it may do: before conditions,
+ *    any content, and all calls of the store but one read of the upload that the request is to.
  * 5. The row's function answers: `routes/` for plain requests, `resumable/` for the two resumable
  *    protocols. It parses header fields (`fields/`), forms (`form/`) and conditions
  *    (`preconditions.ts`), calls the service in `core/`, and returns an `Answer`. Failures are
@@ -25,9 +26,11 @@ import { FairShare } from "../base/fair-share.ts";
 import { downloadEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
-import { authorize } from "./authorize.ts";
+import { UploadId } from "../core/upload-id.ts";
+import type { SeenUpload } from "../core/uploads/seen-upload.ts";
 import { downloadOutcome } from "./delegated-downloads.ts";
 import { type Answer, type Exchange, type RateLimits, withFields } from "./exchange.ts";
+import { fileFactsOf, NO_FACTS } from "./file-facts.ts";
 import {
   type Report,
   type ResolvedHandlerOptions,
@@ -36,9 +39,10 @@ import {
 } from "./options.ts";
 import { areSafe, crossSiteRefusal, isCrossSite, withCors } from "./origins.ts";
 import { failureOf, problemAnswer } from "./problem.ts";
-import type { AdmittedRequest, Query } from "./request.ts";
+import type { AdmittedRequest, AuthorizedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
 import { TUS_RESUMABLE, versionRefusal } from "./resumable/tus.ts";
+import { uploadsOf } from "./resumable/upload-answers.ts";
 import {
   allowedMethods,
   effectiveMethod,
@@ -59,6 +63,10 @@ interface Running {
   /** The network that the request counts against. */
   readonly client: string | null;
   route: Route | null;
+  /** For the log: who sends the request, unless anonymous. */
+  principal: string | null;
+  /** Counts the request against the limit of its principal. */
+  place: Disposable | null;
 }
 
 /** The service over HTTP, independent of any server. Created by {@link createHandler}. */
@@ -73,7 +81,7 @@ export class Handler {
 
   constructor(fixity: Fixity, options: ServerHandlerOptions = {}) {
     this.#fixity = fixity;
-    this.#options = resolveHandlerOptions(options, fixity.store);
+    this.#options = resolveHandlerOptions(options, fixity);
     this.#shares = new FairShare(this.#options.maxRequests);
   }
 
@@ -106,14 +114,17 @@ export class Handler {
   /** Answers one exchange. Never rejects: every failure is an answer. */
   async handle(exchange: Exchange): Promise<Answer> {
     let answer: Answer;
+    let running: Running | null = null;
     try {
-      const running = this.#enter(exchange);
+      running = this.#enter(exchange);
       answer = this.#refusal(exchange) ?? (await this.#admit(exchange, running));
     } catch (error) {
       answer = problemAnswer(failureOf(exchange, error));
     }
     // "in every request and response", so also for paths that are not an upload's
     if (speaksTus(exchange)) answer = withFields(answer, TUS_RESUMABLE);
+    const principal = running?.principal ?? null;
+    if (principal !== null) answer = { ...answer, note: { ...answer.note, principal } };
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
     return withCors(exchange, answer, this.#options.origins);
   }
@@ -127,6 +138,7 @@ export class Handler {
     if (running !== undefined) {
       this.#running.delete(exchange);
       this.#shares.remove(running.client);
+      running.place?.[Symbol.dispose]();
       if (running.route?.isDownload === true && downloadEnded.isObserved) {
         const { bytesSent: size, durationMs } = report;
         downloadEnded.publish({ outcome: downloadOutcome(answer, report), status: answer.status, size, durationMs });
@@ -147,7 +159,7 @@ export class Handler {
       );
     }
     this.#shares.add(client);
-    const running: Running = { client, route: null };
+    const running: Running = { client, route: null, principal: null, place: null };
     this.#running.set(exchange, running);
     return running;
   }
@@ -158,9 +170,10 @@ export class Handler {
    * each kind is logged, with what would allow the request.
    */
   #refusal(exchange: Exchange): Answer | null {
-    const { checkHost, crossSite, crossSiteRemedy, origins, log } = this.#options;
+    const { checkHost, crossSite, crossSiteRemedy, origins, log, access } = this.#options;
     let refusal = checkHost(exchange);
-    if (refusal === null && crossSite === "refuse" && !areSafe(exchange.method, effectiveMethod(exchange))) {
+    const isChecked = crossSite === "refuse" || access.isFromBrowserCredentials(exchange);
+    if (refusal === null && isChecked && !areSafe(exchange.method, effectiveMethod(exchange))) {
       const trusted = { origins, own: this.#fixity.publicOrigin };
       if (isCrossSite(exchange, trusted)) refusal = crossSiteRefusal(exchange, crossSiteRemedy);
     }
@@ -182,18 +195,24 @@ export class Handler {
     refuseTransferCoding(exchange);
     using admission = this.#fixity.admit();
     admission.onInterrupt((reason) => exchange.body.interrupt(reason));
-    const [path, query] = splitTarget(target, this.#fixity.prefix);
+    const { path, rawQuery, query } = splitTarget(target, this.#fixity.prefix);
+    const resource = resourceAt(path);
+    if (resource === null) return problemOrPage(exchange, notFound());
+    const options = this.#options;
+    if (effectiveMethod(exchange) === "OPTIONS") return optionsAnswer({ fixity: this.#fixity, exchange }, resource);
+    const identity = await options.access.identify(exchange);
+    const { principal } = identity;
+    if (principal.kind !== "anonymous") running.principal = `${principal.kind}:${principal.name}`;
+    running.place = options.access.limiter.enter(principal);
     const { client } = running;
-    const request = { fixity: this.#fixity, options: this.#options, exchange, admission, query, client };
-    return await this.#route(request, resourceAt(path), running);
+    const request = { fixity: this.#fixity, options, exchange, admission, query, rawQuery, client, identity };
+    return await this.#route(request, resource, running);
   }
 
   /** Finds the route of a request, authorizes the request, and runs the route. */
-  async #route(request: AdmittedRequest, resource: Resource | null, running: Running): Promise<Answer> {
-    const { exchange, options } = request;
-    if (resource === null) return problemOrPage(exchange, notFound());
+  async #route(request: AdmittedRequest, resource: Resource, running: Running): Promise<Answer> {
+    const { exchange } = request;
     const method = effectiveMethod(exchange);
-    if (method === "OPTIONS") return optionsAnswer(request, resource);
     const isForTus = resource.kind === "upload" || (resource.kind === "collection" && method === "POST");
     const refusal = isForTus && speaksTus(exchange) ? versionRefusal(exchange) : null;
     if (refusal !== null) return refusal;
@@ -201,13 +220,56 @@ export class Handler {
     if (route === null) return wrongMethodAnswer(exchange, resource) ?? problemOrPage(exchange, notFound());
     running.route = route;
     try {
-      await authorize(options.authorize, exchange, route.action);
-      if (route.action === "upload") refuseUnusableContent(exchange);
-      return await route.run(request, resource.target as never);
+      const authorized = await this.#authorize(request, resource, route);
+      return await this.#run(authorized, resource, route);
     } catch (error) {
       if (route.failure === undefined) throw error;
       return route.failure(request, error);
     }
+  }
+
+  /** Reads the record of the upload that a request is to, and nothing else, to decide about it. */
+  async #authorize(request: AdmittedRequest, resource: Resource, { action }: Route): Promise<AuthorizedRequest> {
+    const { exchange, identity, rawQuery: query, options } = request;
+    const { access } = options;
+    let seen: SeenUpload | undefined;
+    if (resource.kind === "upload") {
+      access.assertMay(identity, action);
+      seen = await uploadsOf(request).look(UploadId.parse(resource.target), exchange.signal);
+    }
+    const link = resource.kind === "link" ? resource.target : null;
+    const facts = access.asks ? fileFactsOf(request, resource) : NO_FACTS;
+    const subject = { action, exchange, link, query, upload: seen ?? null, ...facts };
+    return { ...request, ...(await access.authorize(identity, subject)), seen };
+  }
+
+  /** Runs the route. A permit for one upload is redeemed before, unless nothing comes of it. */
+  async #run(request: AuthorizedRequest, resource: Resource, route: Route): Promise<Answer> {
+    const { exchange, identity, options } = request;
+    const { action } = route;
+    if (action === "create" || action === "append") {
+      refuseUnusableContent(exchange);
+      this.#meter(request);
+    }
+    const redemption = await options.access.redeem(identity, action);
+    if (redemption === null) return await route.run(request, resource.target as never);
+    try {
+      const answer = await route.run(request, resource.target as never);
+      // A creation that was interrupted has a location: its upload exists, and uses the permit.
+      if (answer.status >= 400 && answer.fields["Location"] === undefined) await redemption.undo();
+      return answer;
+    } catch (error) {
+      await redemption.undo();
+      throw error;
+    }
+  }
+
+  /** Counts the content of an upload against the limit of its principal. */
+  #meter({ exchange, identity: { principal }, options: { access } }: AuthorizedRequest): void {
+    if (principal.limits.maxBytesPerDay === undefined) return;
+    const announced = Number(exchange.fields.get("content-length") ?? 0);
+    access.limiter.assertBytes(principal, Number.isSafeInteger(announced) ? announced : 0);
+    exchange.body.meter((bytes) => access.limiter.addBytes(principal, bytes));
   }
 }
 
@@ -216,10 +278,17 @@ export function createHandler(fixity: Fixity, options: ServerHandlerOptions = {}
   return new Handler(fixity, options);
 }
 
-function splitTarget(target: string, prefix: string): [path: string, query: Query] {
+interface SplitTarget {
+  readonly path: string;
+  readonly rawQuery: string;
+  readonly query: Query;
+}
+
+function splitTarget(target: string, prefix: string): SplitTarget {
   const mark = target.indexOf("?");
-  if (mark === -1) return [target.slice(prefix.length), NO_QUERY];
-  return [target.slice(prefix.length, mark), new URLSearchParams(target.slice(mark + 1))];
+  if (mark === -1) return { path: target.slice(prefix.length), rawQuery: "", query: NO_QUERY };
+  const rawQuery = target.slice(mark + 1);
+  return { path: target.slice(prefix.length, mark), rawQuery, query: new URLSearchParams(rawQuery) };
 }
 
 function notFound(): FixityError {

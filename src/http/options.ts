@@ -1,7 +1,9 @@
 import { TrustedProxies } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
-import type { BlobStore } from "../core/store.ts";
-import { type Action, type Authorizer, refuseRemoval } from "./authorize.ts";
+import { TokenSet } from "../access/tokens.ts";
+import type { Fixity } from "../core/fixity.ts";
+import { Access } from "./access.ts";
+import type { AccessOptions } from "./access-options.ts";
 import { type Delegate, delegateFor, type DownloadOptions } from "./delegated-downloads.ts";
 import type { Answer, Exchange, RateLimits } from "./exchange.ts";
 import { type FormLimits, type ResolvedFormLimits, resolveFormLimits } from "./form/form-reader.ts";
@@ -21,14 +23,7 @@ export interface Report {
 }
 
 /** The configuration of the service over HTTP. */
-export interface HandlerOptions {
-  /**
-   * Called before any content is read, served or removed. Throws a `FixityError` `unauthorized` or
-   * `forbidden` to refuse the request.
-   *
-   * @default uploads and reads are allowed, removals are refused
-   */
-  readonly authorize?: (exchange: Exchange, action: Action) => Promise<void> | void;
+export interface HandlerOptions<Context = unknown> extends AccessOptions<Context> {
   /**
    * The other origins whose pages may use the service from a browser.
    *
@@ -134,7 +129,11 @@ export interface HandlerOptions {
 }
 
 /** Additional options of the standalone server. */
-export interface ServerHandlerOptions extends HandlerOptions {
+export interface ServerHandlerOptions<Context = unknown> extends HandlerOptions<Context> {
+  /** The tokens of the moment, instead of `tokens`; `null` for none. */
+  readonly tokenSet?: () => TokenSet | null;
+  /** Returns what the embedder's hooks are to know about a request. Each adapter has its arguments. */
+  readonly context?: (...native: readonly never[]) => unknown;
   /** The refusal of a request for its host, or `null`. */
   readonly checkHost?: (exchange: Pick<Exchange, "authority">) => FixityError | null;
   /** Says what allows a cross-site request; see `crossSiteRefusal`. */
@@ -144,7 +143,7 @@ export interface ServerHandlerOptions extends HandlerOptions {
 
 /** {@link HandlerOptions}, validated and complete. */
 export interface ResolvedHandlerOptions {
-  readonly authorize: Authorizer;
+  readonly access: Access;
   readonly origins: AllowedOrigins;
   readonly crossSite: "allow" | "refuse";
   readonly crossSiteRemedy: (origin: string | null) => string;
@@ -165,7 +164,7 @@ export interface ResolvedHandlerOptions {
 }
 
 /** @throws FixityError `invalid-option` */
-export function resolveHandlerOptions(options: ServerHandlerOptions, store: BlobStore): ResolvedHandlerOptions {
+export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fixity): ResolvedHandlerOptions {
   const origins = options.cors?.origins ?? [];
   const { idleTimeout = 60_000, minRate = 1024, rateWindow = 30_000 } = options;
   for (const [name, value] of Object.entries({ idleTimeout, minRate, rateWindow })) {
@@ -177,14 +176,16 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, store: Blob
   if (crossSite !== "allow" && crossSite !== "refuse") {
     throw new FixityError("invalid-option", "crossSite must be allow or refuse.");
   }
+  const { tokens = [] } = options;
+  const fixedTokens = tokens.length === 0 ? null : TokenSet.parse(tokens);
   return {
-    authorize: options.authorize ?? refuseRemoval,
+    access: new Access(fixity, options, options.tokenSet ?? (() => fixedTokens)),
     origins: origins === "*" ? "*" : new Set(origins.map(checkedOrigin)),
     crossSite,
     crossSiteRemedy: options.crossSiteRemedy ?? remedyByOption,
     checkHost: options.checkHost ?? (() => null),
     resourcePolicy: options.resourcePolicy ?? "cross-origin",
-    delegate: delegateFor(options.downloads ?? { mode: "stream" }, store),
+    delegate: delegateFor(options.downloads ?? { mode: "stream" }, fixity.store),
     fieldName: options.fieldName,
     form: resolveFormLimits(options.form ?? {}),
     interimResponses: options.interimResponses ?? "auto",

@@ -4,7 +4,7 @@
  * they come from another site ({@link isCrossSite}).
  */
 import { FixityError } from "../core/errors.ts";
-import { bearerToken } from "./authorize.ts";
+import { bearerToken } from "./fields/authorization.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 
 /** The origins whose pages may use the service from a browser. */

@@ -1,5 +1,4 @@
 import { asFixityError, ERRORS, FixityError } from "../core/errors.ts";
-import { Unauthorized } from "./authorize.ts";
 import type { Answer, Exchange } from "./exchange.ts";
 
 /**
@@ -21,6 +20,17 @@ export const PAGE_SAFETY = {
   "X-Frame-Options": "DENY",
 } as const;
 
+/** A 401 with its `WWW-Authenticate`, which every 401 must have (RFC 9110, section 15.5.2). */
+export class Unauthorized extends FixityError {
+  /** How the client can authenticate: the value of `WWW-Authenticate`. */
+  readonly challenge: string;
+
+  constructor(message: string, challenge: string, cause?: unknown) {
+    super("unauthorized", message, { cause });
+    this.challenge = challenge;
+  }
+}
+
 /**
  * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the
  * message, and the failure's facts as members. Anything but a `FixityError` is an `internal-error`
@@ -28,7 +38,8 @@ export const PAGE_SAFETY = {
  */
 export function problemAnswer(thrown: unknown): Answer {
   const error = asFixityError(thrown);
-  const { status, title, type = "about:blank", retryAfterSeconds } = ERRORS[error.code];
+  const { status, title, type = "about:blank" } = ERRORS[error.code];
+  const { retryAfterSeconds } = error;
   const body = JSON.stringify({
     type,
     title,

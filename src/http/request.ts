@@ -1,5 +1,7 @@
 import type { Admission } from "../core/admissions.ts";
 import type { Fixity } from "../core/fixity.ts";
+import type { SeenUpload } from "../core/uploads/seen-upload.ts";
+import type { Grant, Identity } from "./access.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ResolvedHandlerOptions } from "./options.ts";
 
@@ -15,8 +17,18 @@ export interface AdmittedRequest {
   readonly admission: Admission;
   /** The parameters after the `?` of the target. */
   readonly query: Query;
+  /** The same as text. */
+  readonly rawQuery: string;
   /** The client's network, for limits per client; `null` for a client without such limits. */
   readonly client: string | null;
+  /** Who sends the request. */
+  readonly identity: Identity;
+}
+
+/** A request that may do what it asks for. */
+export interface AuthorizedRequest extends AdmittedRequest, Grant {
+  /** The resumable upload that the request is to, as its record was read for the decision. */
+  readonly seen: SeenUpload | undefined;
 }
 
 /** The parameters of a target. */

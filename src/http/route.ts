@@ -2,12 +2,12 @@ import { FixityError } from "../core/errors.ts";
 import { UPLOADS_SEGMENT } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
 import { UploadId } from "../core/upload-id.ts";
-import type { Action } from "./authorize.ts";
+import type { Action } from "../access/principal.ts";
 import { type Answer, type Exchange, withFields } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
 import { checkUploadPreconditions } from "./preconditions.ts";
 import { problemAnswer } from "./problem.ts";
-import type { AdmittedRequest } from "./request.ts";
+import type { AdmittedRequest, AuthorizedRequest } from "./request.ts";
 import {
   appendToUpload,
   cancelUpload,
@@ -53,7 +53,7 @@ interface RouteOn<K extends Kind> {
   readonly when?: (request: AdmittedRequest) => boolean;
   /** What the request must be authorized for. */
   readonly action: Action;
-  readonly run: (request: AdmittedRequest, target: Targets[K]) => Promise<Answer>;
+  readonly run: (request: AuthorizedRequest, target: Targets[K]) => Promise<Answer>;
   /** The answer to a request that is refused or fails; without it, the problem document. */
   readonly failure?: (request: AdmittedRequest, error: unknown) => Answer;
   /** Whether the response is a download, for diagnostics. */
@@ -66,30 +66,30 @@ const view = { when: asksForView };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
 const ROUTES: readonly Route[] = [
-  { on: "collection", method: "POST", ...tus, action: "upload", run: createTusUpload },
-  { on: "collection", method: "POST", when: sendsForm, action: "upload", run: uploadForm },
-  { on: "collection", method: "POST", ...resumable, action: "upload", run: postFile(createUpload) },
-  { on: "collection", method: "POST", action: "upload", run: postFile(storeContent) },
+  { on: "collection", method: "POST", ...tus, action: "create", run: createTusUpload },
+  { on: "collection", method: "POST", when: sendsForm, action: "create", run: uploadForm },
+  { on: "collection", method: "POST", ...resumable, action: "create", run: postFile(createUpload) },
+  { on: "collection", method: "POST", action: "create", run: postFile(storeContent) },
 
-  { on: "link", method: "GET", ...view, action: "read", run: viewBlob },
-  { on: "link", method: "HEAD", ...view, action: "read", run: viewBlob },
+  { on: "link", method: "GET", ...view, action: "view", run: viewBlob },
+  { on: "link", method: "HEAD", ...view, action: "view", run: viewBlob },
   { on: "link", method: "GET", action: "read", run: readBlob, isDownload: true },
-  { on: "link", method: "HEAD", action: "read", run: readBlob },
-  { on: "link", method: "PUT", ...resumable, action: "upload", run: putToLink(createUpload) },
-  { on: "link", method: "PUT", action: "upload", run: putToLink(storeContent) },
-  { on: "link", method: "DELETE", action: "delete", run: removeBlob },
+  { on: "link", method: "HEAD", action: "stat", run: readBlob },
+  { on: "link", method: "PUT", ...resumable, action: "create", run: putToLink(createUpload) },
+  { on: "link", method: "PUT", action: "create", run: putToLink(storeContent) },
+  { on: "link", method: "DELETE", action: "remove", run: removeBlob },
 
-  { on: "name", method: "PUT", ...resumable, action: "upload", run: putToName(createUpload) },
-  { on: "name", method: "PUT", action: "upload", run: putToName(storeContent) },
+  { on: "name", method: "PUT", ...resumable, action: "create", run: putToName(createUpload) },
+  { on: "name", method: "PUT", action: "create", run: putToName(storeContent) },
 
-  { on: "upload", method: "HEAD", ...tus, action: "upload", run: reading(tusUploadState) },
-  { on: "upload", method: "GET", ...tus, action: "upload", run: reading(fetchUpload) },
-  { on: "upload", method: "PATCH", ...tus, action: "upload", run: changing(appendToTusUpload) },
-  { on: "upload", method: "DELETE", ...tus, action: "upload", run: changing(terminateTusUpload) },
-  { on: "upload", method: "HEAD", action: "upload", run: reading(uploadState) },
-  { on: "upload", method: "GET", action: "upload", run: reading(fetchUpload) },
-  { on: "upload", method: "PATCH", action: "upload", run: changing(appendToUpload), failure: failureAnswer },
-  { on: "upload", method: "DELETE", action: "upload", run: changing(cancelUpload) },
+  { on: "upload", method: "HEAD", ...tus, action: "inspect", run: reading(tusUploadState) },
+  { on: "upload", method: "GET", ...tus, action: "inspect", run: reading(fetchUpload) },
+  { on: "upload", method: "PATCH", ...tus, action: "append", run: changing(appendToTusUpload) },
+  { on: "upload", method: "DELETE", ...tus, action: "cancel", run: changing(terminateTusUpload) },
+  { on: "upload", method: "HEAD", action: "inspect", run: reading(uploadState) },
+  { on: "upload", method: "GET", action: "inspect", run: reading(fetchUpload) },
+  { on: "upload", method: "PATCH", action: "append", run: changing(appendToUpload), failure: failureAnswer },
+  { on: "upload", method: "DELETE", action: "cancel", run: changing(cancelUpload) },
 ];
 
 /** What a path addresses, or `null`. It is not decoded, so an encoded slash separates nothing. */
@@ -126,7 +126,7 @@ export function wrongMethodAnswer(exchange: Exchange, { kind, target }: Resource
 }
 
 /** The answer to `OPTIONS`: the methods of a resource, and limits on uploads. */
-export function optionsAnswer(request: AdmittedRequest, { kind }: Resource): Answer {
+export function optionsAnswer(request: Pick<AdmittedRequest, "fixity" | "exchange">, { kind }: Resource): Answer {
   const speaksTusHere = kind === "collection" || kind === "upload";
   return {
     status: 204,
@@ -173,7 +173,7 @@ function tusFailure({ exchange }: AdmittedRequest, error: unknown): Answer {
   return uploadFailureAnswer(exchange, error);
 }
 
-type UploadRoute = (request: AdmittedRequest, id: UploadId) => Promise<Answer>;
+type UploadRoute = (request: AuthorizedRequest, id: UploadId) => Promise<Answer>;
 
 /** A route that reads the state of an upload. */
 function reading(run: UploadRoute): RouteOn<"upload">["run"] {

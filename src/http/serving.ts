@@ -5,13 +5,24 @@ import { servedType, varyOf } from "./active-content.ts";
 import { formatDisposition } from "./fields/content-disposition.ts";
 import { formatReprDigest } from "./fields/digest-fields.ts";
 import { etagOf } from "./fields/etag.ts";
+import type { Reading } from "./access.ts";
 
 /** A file that is opened in a browser may display itself, and nothing else. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox";
 
 /** A blob never changes, so a cached response never expires (RFC 8246). */
-const CACHE_CONTROL = "public, max-age=31536000, immutable";
+export const PUBLIC_CACHE_CONTROL = "public, max-age=31536000, immutable";
+
+/**
+ * The `Cache-Control` of a file. What only some may read is kept by private caches alone, and no
+ * longer than the permission lasts: without an end of it, they ask each time.
+ */
+export function cacheControlOf({ isPublic, expires }: Pick<Reading, "isPublic" | "expires">): string {
+  if (isPublic) return PUBLIC_CACHE_CONTROL;
+  if (expires === null) return "private, no-cache";
+  return `private, max-age=${Math.max(0, Math.floor((expires - Date.now()) / 1000))}`;
+}
 
 /**
  * Which origins' pages may embed files, as images for example (Fetch Standard,
@@ -28,6 +39,7 @@ export interface ServingOptions {
   /** Whether files may be scripts and style sheets of pages. */
   readonly scripts: boolean;
   readonly resourcePolicy: ResourcePolicy;
+  readonly cacheControl: string;
 }
 
 /**
@@ -35,10 +47,13 @@ export interface ServingOptions {
  * may do with them. A 304 updates a cached response, which may lack fields that newer versions
  * send.
  */
-export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record<string, string> {
+export function commonFields(
+  link: Link,
+  { resourcePolicy, cacheControl }: Pick<ServingOptions, "resourcePolicy" | "cacheControl">,
+): Record<string, string> {
   return {
     ETag: etagOf(link.digest),
-    "Cache-Control": CACHE_CONTROL,
+    "Cache-Control": cacheControl,
     ...varyOf(link),
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -56,12 +71,12 @@ export function commonFields(link: Link, resourcePolicy: ResourcePolicy): Record
  */
 export function blobFields(
   link: Link,
-  { filename, download, scripts, resourcePolicy }: ServingOptions,
+  { filename, download, scripts, ...common }: ServingOptions,
 ): Record<string, string> {
   // Code is downloaded even if it is served as plain text.
   const inline = isInert(link.mediaType) && !download;
   return {
-    ...commonFields(link, resourcePolicy),
+    ...commonFields(link, common),
     "Content-Type": servedType(link, scripts),
     "Accept-Ranges": "bytes",
     "Repr-Digest": formatReprDigest(link.digest),

@@ -4,7 +4,6 @@ import { shuttingDown } from "../core/admissions.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import type { TokenSet } from "../access/tokens.ts";
-import { type Authorizer, bearerToken, refuseRemoval, Unauthorized } from "../http/authorize.ts";
 import { nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
@@ -146,7 +145,8 @@ function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopp
     maxRequests: connectionLimit(),
     onAnswer: logExchanges(log),
     log: (message) => log.warn(message),
-    authorize: needsCredentials(config) ? authorizer(tokens) : refuseRemoval,
+    tokenSet: tokens,
+    anonymous: config.open ? "upload" : "read",
     ...(trustedProxies !== undefined && { trustedProxies }),
     // Pages of other sites do not know a token.
     crossSite: needsCredentials(config) ? "allow" : "refuse",
@@ -154,21 +154,6 @@ function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopp
     resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
     ...(isLocalMode(config) && { checkHost: hostCheck(config) }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
-  };
-}
-
-/** Requires a token with the right for what is not reading. */
-function authorizer(tokens: () => TokenSet | null): Authorizer {
-  return (exchange, action) => {
-    if (action === "read") return;
-    const token = bearerToken(exchange.fields.get("authorization"));
-    if (token === null) throw new Unauthorized("Send a token: Authorization: Bearer <token>.", "Bearer");
-    const principal = tokens()?.principalOf(token) ?? null;
-    if (principal === null || principal === "expired") {
-      throw new Unauthorized("The token is not valid here.", "Bearer");
-    }
-    if (principal.may.has(action === "delete" ? "remove" : "create")) return;
-    throw new FixityError("forbidden", `The token ${principal.name} may not do this.`);
   };
 }
 

@@ -10,7 +10,7 @@ import { fixityPlugin } from "../../src/fastify.ts";
 import { fetchHandler } from "../../src/fetch.ts";
 import { createFixity, type ErrorCode, type Fixity, FixityError } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
-import { bearerTokens, expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
+import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { readConfig } from "../../src/settings/config.ts";
 
@@ -115,10 +115,10 @@ const OPTIONS: HandlerOptions = {
   idleTimeout: IDLE_TIMEOUT,
   minRate: 0,
   log: () => {},
-  authorize(exchange, action) {
+  tokens: [TOKEN],
+  authorize({ exchange }) {
     const code = exchange.fields.get("x-test-refuse");
     if (code !== undefined) throw new FixityError(code as ErrorCode, "As the test wants it.");
-    return bearerTokens([TOKEN])(exchange, action);
   },
 };
 

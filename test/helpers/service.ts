@@ -6,10 +6,10 @@ import Fastify from "fastify";
 import { fixityPlugin } from "../../src/fastify.ts";
 import { createFixity, type Fixity, type FixityOptions } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
-import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
+import { expectContinue, type HandlerOptions, nodeHandler, type NodeHandlerOptions } from "../../src/node.ts";
 
 /** Options of a service. */
-export interface ServiceOptions extends HandlerOptions, Partial<FixityOptions> {
+export interface ServiceOptions extends NodeHandlerOptions, Partial<FixityOptions> {
   /** @default "node" */
   readonly adapter?: "node" | "fastify";
   /** Milliseconds for which an idle connection is kept, with the adapter "node". @default Node's own */
@@ -34,7 +34,7 @@ export class Service implements AsyncDisposable {
     const fixity = createFixity({ store: memoryStore(), ...options });
     if (options.adapter === "fastify") {
       const app = Fastify({ forceCloseConnections: true });
-      await app.register(fixityPlugin, { ...options, fixity });
+      await app.register(fixityPlugin, { ...(options as HandlerOptions), fixity });
       await app.listen({ port: 0, host: "127.0.0.1" });
       return new Service(fixity, app.server, () => app.close());
     }

@@ -7,7 +7,7 @@ import express from "express";
 import { fetchHandler } from "../../src/fetch.ts";
 import { createFixity, FixityError } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
-import { bearerTokens, nodeHandler } from "../../src/node.ts";
+import { nodeHandler } from "../../src/node.ts";
 import { Host, type HostName } from "../helpers/hosts.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { fileHead, formOf, Service, type ServiceOptions, sha256 } from "../helpers/service.ts";
@@ -129,7 +129,7 @@ for (const [what, options, origin] of [
 }
 
 test("a request with a bearer token is judged by the token alone", async () => {
-  await using service = await Service.start({ log: () => {}, authorize: bearerTokens(["0123456789abcdef"]) });
+  await using service = await Service.start({ log: () => {}, tokens: ["0123456789abcdef"] });
   const send = async (fields: Fields) =>
     (await ask(service.port, "POST /uploads", { ...FOREIGN, ...fields }, "x")).status;
   assert.equal(await send({ Authorization: "Bearer 0123456789abcdef" }), 201);
@@ -262,7 +262,7 @@ test("a Fetch handler compares Origin with Host, and with the URL where there is
 test("an embedder's authorize can rely on the requested host", async () => {
   const seen: (string | undefined)[] = [];
   await using service = await Service.start({
-    authorize: ({ authority }) => {
+    authorize: ({ exchange: { authority } }) => {
       seen.push(authority);
       throw new FixityError("forbidden", "no");
     },

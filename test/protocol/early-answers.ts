@@ -276,6 +276,20 @@ export const ROWS: readonly Row[] = [
     hosts: ["express", "fastify", "fetch"],
     head: post("X-Test-Refuse: forbidden"),
   },
+  ...(
+    [
+      ["access-expired", 403],
+      ["permit-used", 403],
+      ["principal-limit-exceeded", 429],
+      ["type-not-allowed", 415],
+    ] as const
+  ).map(([code, status]) => ({
+    code,
+    status,
+    what: "a refusal",
+    hosts: ["express", "fastify", "fetch"] as const,
+    head: post(`X-Test-Refuse: ${code}`),
+  })),
   {
     code: "cross-site-request",
     status: 403,
@@ -313,6 +327,8 @@ export const NEVER_EARLY: Readonly<Partial<Record<ErrorCode, string>>> = {
   "missing-file": "is known only at the end of a form, or answers a request without content",
   "length-mismatch": "is known only at the end of the content",
   "checksum-mismatch": "is known only at the end of the content",
+  "content-refused": "is known only at the end of the content",
+  "link-expired": "answers reads, which have no content",
   "upload-aborted": "answers a client that has stopped sending for good",
   "headers-too-large": "answers a header section: what follows is no content (see test/server/half-open.test.ts)",
   "unsupported-transfer-coding":

@@ -9,7 +9,7 @@ import { fetchHandler } from "../../src/fetch.ts";
 import { isCrossSite } from "../../src/http/origins.ts";
 import { chooseCoding, prefersHtml, qualityOf } from "../../src/http/fields/accept.ts";
 import { authorityInTarget } from "../../src/http/adapters/node-exchange.ts";
-import { bearerToken } from "../../src/http/authorize.ts";
+import { bearerToken } from "../../src/http/fields/authorization.ts";
 import { decodeEncodedWords, fileNameOf, formatDisposition } from "../../src/http/fields/content-disposition.ts";
 import { isForm, parseContentType } from "../../src/http/fields/content-type.ts";
 import { parseDigestField } from "../../src/http/fields/digest-fields.ts";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { bearerTokens } from "../../src/node.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 
@@ -201,11 +200,11 @@ test("with Upload-Complete, PUT to a name creates an upload with this name", asy
 
 test("PUT to a name needs a token where uploads do, and the browser learns what is allowed", async () => {
   await using service = await Service.start({
-    authorize: bearerTokens(["secret"]),
+    tokens: ["ci=0123456789abcdef"],
     cors: { origins: ["https://a.example"] },
   });
   assert.equal((await send(service, "PUT", "/uploads/a.txt")).status, 401);
-  const fields = ["Authorization: Bearer secret"];
+  const fields = ["Authorization: Bearer 0123456789abcdef"];
   assert.equal((await send(service, "PUT", "/uploads/a.txt", { fields })).status, 201);
   const preflight = await send(service, "OPTIONS", "/uploads/a.txt", {
     body: null,

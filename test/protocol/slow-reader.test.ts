@@ -100,7 +100,7 @@ test("so is one whose answer stood behind another that was not ready", async () 
   const told = Promise.withResolvers<void>();
   await using service = await Service.start({
     idleTimeout: LIMIT,
-    authorize: ({ method }) => (method === "HEAD" ? first.promise : undefined),
+    authorize: ({ exchange: { method } }) => (method === "HEAD" ? first.promise : undefined),
     onAnswer: ({ method }, _, report) => {
       if (aborted.push([method, report.aborted]) === 2) told.resolve();
     },
@@ -159,7 +159,7 @@ test("a reader that waits for a slow store is not ended", async () => {
 test("the limit ends with the download: a request sent along with it has all its time", async () => {
   await using service = await Service.start({
     idleTimeout: LIMIT,
-    authorize: ({ method }) => (method === "POST" ? sleep(LONG) : undefined),
+    authorize: ({ exchange: { method } }) => (method === "POST" ? sleep(LONG) : undefined),
   });
   const url = await linkTo(service.fixity, Buffer.from("hello"));
   await using client = await RawClient.open(service.port);

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bearerTokens } from "../../src/node.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 
 const TOKENS = ["first-token-0123456789", "second-token-0123456789"];
 
 test("uploads and removal want one of the tokens, reading none", async () => {
-  await using service = await Service.start({ authorize: bearerTokens(TOKENS) });
+  await using service = await Service.start({ tokens: TOKENS });
   const call = async (method: string, path: string, authorization?: string): Promise<number> => {
     const headers = authorization === undefined ? {} : { authorization };
     const response = await fetch(service.url + path, { method, headers, ...(method !== "GET" && { body: "x" }) });
@@ -28,7 +27,7 @@ test("uploads and removal want one of the tokens, reading none", async () => {
 });
 
 test("a refused upload is answered before its content", async () => {
-  await using service = await Service.start({ authorize: bearerTokens(TOKENS) });
+  await using service = await Service.start({ tokens: TOKENS });
   await using client = await RawClient.open(service.port);
   await client.send("POST /uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
   assert.equal((await client.answer()).status, 401);

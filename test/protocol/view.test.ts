@@ -189,9 +189,9 @@ test("a name from the address keeps the extension of the link, as heading and as
 
 test("a client that may not read a file gets no page about it", async () => {
   const asked: string[] = [];
-  await using service = await serve({ authorize: (_, action) => void asked.push(action) });
+  await using service = await serve({ authorize: ({ action }) => void asked.push(action) });
   await get(service, ".png?view");
-  assert.deepEqual(asked, ["read"]);
+  assert.deepEqual(asked, ["view"]);
 });
 
 test("absolute addresses come from the public URL, never from the request", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import type { AccessRequest } from "../../src/node.ts";
 import { CountingStore } from "../helpers/counting-store.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { Service, sha256 } from "../helpers/service.ts";
@@ -120,8 +121,9 @@ for (const id of HOSTILE_IDS) {
 }
 
 test("Security Considerations: every request for an upload needs the token", async () => {
-  const authorize = (exchange: { fields: { get(name: string): string | undefined } }, action: string): void => {
-    if (action === "upload" && exchange.fields.get("authorization") !== "Bearer right") throw new Error("no");
+  const authorize = ({ exchange, action }: AccessRequest): void => {
+    const isRead = action === "read" || action === "view" || action === "stat";
+    if (!isRead && exchange.fields.get("authorization") !== "Bearer right") throw new Error("no");
   };
   await using service = await Service.start({ authorize });
   const right = { Authorization: "Bearer right" };

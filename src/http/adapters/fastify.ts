@@ -1,12 +1,17 @@
-import type { FastifyInstance, FastifyPluginAsync } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Fixity } from "../../core/fixity.ts";
 import { createHandler } from "../handler.ts";
 import type { HandlerOptions } from "../options.ts";
 import { expectContinue, runNode } from "./node.ts";
 
 /** Options of `fastify.register(fixityPlugin, …)`. */
-export interface FixityPluginOptions extends HandlerOptions {
-  readonly fixity: Fixity;
+export interface FixityPluginOptions<Context = unknown> extends HandlerOptions<Context> {
+  readonly fixity: Fixity<Context>;
+  /**
+   * Returns what the hooks are to know about a request, such as its session. Receives Fastify's own
+   * request. Called once for each request, before anything else about it.
+   */
+  context?(request: FastifyRequest): Context | Promise<Context>;
   /**
    * Whether `app.close()` closes the service, and waits for it. If not, call `fixity.close()`
    * before `app.close()`, which waits for running uploads however long they take.
@@ -38,7 +43,7 @@ export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fast
       exposeHeadRoute: false,
       handler: (request, reply) => {
         reply.hijack();
-        return runNode(handler, request.raw, reply.raw);
+        return runNode(handler, request.raw, reply.raw, request);
       },
     });
   }

@@ -47,7 +47,10 @@ export interface FetchHostOptions {
 export function fetchListener(handler: Handler, { peerAddress }: FetchHostOptions = {}): FetchHandler {
   return async (request, ...host) => {
     const started = performance.now();
-    const exchange = new FetchExchange(request, peerAddress?.(request, ...host), handler.rateLimits);
+    const exchange = new FetchExchange(request, host, {
+      peerAddress: peerAddress?.(request, ...host),
+      rateLimits: handler.rateLimits,
+    });
     const answer = await handler.handle(exchange);
     const report = (bytesSent: number, aborted: boolean): void =>
       handler.report(exchange, answer, {
@@ -62,6 +65,7 @@ export function fetchListener(handler: Handler, { peerAddress }: FetchHostOption
 
 class FetchExchange implements Exchange {
   readonly id: string = nextRequestId();
+  readonly native: readonly unknown[];
   readonly method: string;
   readonly target: string;
   readonly authority: string;
@@ -76,7 +80,12 @@ class FetchExchange implements Exchange {
   readonly awaitsContinue = false;
   readonly peerAddress: string | undefined;
 
-  constructor(request: Request, peerAddress: string | undefined, rateLimits: RateLimits) {
+  constructor(
+    request: Request,
+    others: readonly unknown[],
+    { peerAddress, rateLimits }: { readonly peerAddress: string | undefined; readonly rateLimits: RateLimits },
+  ) {
+    this.native = [request, ...others];
     this.peerAddress = peerAddress;
     const { pathname, search, host } = new URL(request.url);
     this.method = request.method;

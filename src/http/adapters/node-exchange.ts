@@ -2,9 +2,19 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { FixityError } from "../../core/errors.ts";
 import { type Exchange, type Fields, type RateLimits, RateLimitedBody } from "../exchange.ts";
 
+/** What an exchange has besides the request and its response. */
+export interface NodeExchangeOptions {
+  readonly id: string;
+  /** The request as the framework knows it. */
+  readonly native: readonly unknown[];
+  readonly awaitsContinue: boolean;
+  readonly rateLimits: RateLimits;
+}
+
 /** A Node request, and the response to it, as an exchange. */
 export class NodeExchange implements Exchange {
   readonly id: string;
+  readonly native: readonly unknown[];
   readonly method: string;
   readonly target: string;
   readonly authority: string | undefined;
@@ -24,9 +34,10 @@ export class NodeExchange implements Exchange {
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { id, awaitsContinue, rateLimits }: { id: string; awaitsContinue: boolean; rateLimits: RateLimits },
+    { id, native, awaitsContinue, rateLimits }: NodeExchangeOptions,
   ) {
     this.id = id;
+    this.native = native;
     this.method = request.method ?? "GET";
     this.target = targetOf(request);
     this.authority = authorityOf(request);

@@ -28,14 +28,24 @@ export function nodeListener(handler: Handler): NodeListener {
   return Object.assign(listener, { handler });
 }
 
-/** Answers one Node request. Never rejects. */
-export async function runNode(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/**
+ * Answers one Node request. Never rejects.
+ *
+ * @param native the request as the framework knows it
+ */
+export async function runNode(
+  handler: Handler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  native: unknown = request,
+): Promise<void> {
   // Node emits pipelined requests before it has sent the response to the first: one connection
   // could open a thousand downloads.
   if (response.socket === null && !(await socketAssigned(response))) return;
   const started = performance.now();
   const exchange = new NodeExchange(request, response, {
     id: nextRequestId(),
+    native: [native],
     awaitsContinue: awaitingContinue.has(request),
     rateLimits: handler.rateLimits,
   });

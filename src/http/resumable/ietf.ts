@@ -12,7 +12,7 @@ import { type Answer, type Exchange, withFields } from "../exchange.ts";
 import { parseContentType } from "../fields/content-type.ts";
 import { formatBoolean, parseBooleanField, parseIntegerField } from "../fields/upload-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import type { AdmittedRequest } from "../request.ts";
+import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
 import { announcedLength } from "../request-content.ts";
 import { announcedDigests, DIGEST_FIELDS, DigestedContent, trailerDigests } from "../request-digests.ts";
 import { type FileToStore, receiptAnswer } from "../routes/upload.ts";
@@ -30,8 +30,8 @@ export function wantsResumable({ fixity, exchange }: AdmittedRequest): boolean {
 }
 
 /** "Upload Creation": an upload request like any other, made resumable by its `Upload-Complete`. */
-export async function createUpload(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
-  const { fixity, exchange, client } = request;
+export async function createUpload(request: AuthorizedRequest, file: FileToStore): Promise<Answer> {
+  const { fixity, exchange, client, terms } = request;
   const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
   const head = appendHead(exchange, 0);
@@ -48,6 +48,7 @@ export async function createUpload(request: AdmittedRequest, file: FileToStore):
     digest: file.digest ?? content.digest,
     sha512: content.sha512,
     client,
+    terms,
     first: head,
     keepsComplete: false,
   };
@@ -73,7 +74,7 @@ export async function createUpload(request: AdmittedRequest, file: FileToStore):
 }
 
 /** "Upload Append". */
-export async function appendToUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+export async function appendToUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
   const { fields } = request.exchange;
   const interop = interopOf(fields);
   if (interop.requiresPartialType && parseContentType(fields.get("content-type"))?.essence !== PARTIAL_UPLOAD) {
@@ -94,18 +95,18 @@ export async function appendToUpload(request: AdmittedRequest, id: UploadId): Pr
     head,
     content: appendContent(request.exchange, head),
     status: interop.appendStatus,
-    run: (options) => uploadsOf(request).append(id, options),
+    run: (options) => uploadsOf(request).append(id, { ...options, seen: request.seen }),
     fields: {},
   });
 }
 
 /** "Offset Retrieval". */
-export async function uploadState(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+export async function uploadState(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
   const { exchange } = request;
   const uploads = uploadsOf(request);
   const interop = interopOf(exchange.fields);
   refuseUploadFields(exchange, interop);
-  const state = await uploads.find(id, { signal: exchange.signal });
+  const state = await uploads.find(id, { seen: request.seen, terms: request.terms, signal: exchange.signal });
   const { outcome } = state;
   if (outcome instanceof Error) return withFields(problemAnswer(outcome), { "Upload-Complete": formatBoolean(true) });
   const answer = openAnswer(state, 204, { "Upload-Limit": uploadLimit(uploads, interop, state.expires) });
@@ -123,10 +124,10 @@ export async function uploadState(request: AdmittedRequest, id: UploadId): Promi
  * file, a client that asks for JSON gets the response that completed the upload again, and any
  * other is redirected to the file.
  */
-export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+export async function fetchUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
   const { exchange } = request;
   const uploads = uploadsOf(request);
-  const state = await uploads.find(id, { signal: exchange.signal });
+  const state = await uploads.find(id, { seen: request.seen, terms: request.terms, signal: exchange.signal });
   const { outcome } = state;
   if (outcome === null || outcome instanceof Error) return uploadState(request, id);
   const limit = uploadLimit(uploads, interopOf(exchange.fields), state.expires);
@@ -138,9 +139,9 @@ export async function fetchUpload(request: AdmittedRequest, id: UploadId): Promi
 }
 
 /** "Upload Cancellation". */
-export async function cancelUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
+export async function cancelUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
   refuseUploadFields(request.exchange, interopOf(request.exchange.fields));
-  await uploadsOf(request).cancel(id);
+  await uploadsOf(request).cancel(id, { seen: request.seen });
   return { status: 204, fields: {} };
 }
 
@@ -190,7 +191,7 @@ export function failureAnswer(request: AdmittedRequest, error: unknown, fields: 
 }
 
 /** The limits on uploads and appends, for `OPTIONS`. */
-export function uploadOptions({ fixity, exchange }: AdmittedRequest): ResponseFields {
+export function uploadOptions({ fixity, exchange }: Pick<AdmittedRequest, "fixity" | "exchange">): ResponseFields {
   if (fixity.uploads === null) return {};
   return { "Upload-Limit": uploadLimit(fixity.uploads, interopOf(exchange.fields)), "Accept-Patch": PARTIAL_UPLOAD };
 }
@@ -259,7 +260,7 @@ interface Append {
 }
 
 /** Appends a request's content and answers it. */
-async function answerAppend(request: AdmittedRequest, interop: Interop, append: Append): Promise<Answer> {
+async function answerAppend(request: AuthorizedRequest, interop: Interop, append: Append): Promise<Answer> {
   let durableOffset: number | null = null;
   try {
     const options: AppendOptions = {
@@ -268,6 +269,7 @@ async function answerAppend(request: AdmittedRequest, interop: Interop, append: 
       excessEnds: true,
       onFailure: (offset) => (durableOffset = offset),
       admission: request.admission,
+      terms: request.terms,
       onProgress: (offset) => sendInterim(request, interop, { "Upload-Offset": String(offset) }),
     };
     const state = await append.run(options, (fields) => (append.fields = fields));

@@ -20,7 +20,7 @@ import {
   type UploadChecksum,
 } from "../fields/tus-fields.ts";
 import { problemAnswer } from "../problem.ts";
-import type { AdmittedRequest } from "../request.ts";
+import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
 import { announcedLength } from "../request-content.ts";
 import { noteOf, uploadFailureAnswer, uploadsOf } from "./upload-answers.ts";
 
@@ -53,8 +53,8 @@ export function versionRefusal({ fields }: Exchange): Answer | null {
 }
 
 /** `POST` to the collection ("Creation", "Creation With Upload"). */
-export async function createTusUpload(request: AdmittedRequest): Promise<Answer> {
-  const { fixity, exchange, admission, client } = request;
+export async function createTusUpload(request: AuthorizedRequest): Promise<Answer> {
+  const { fixity, exchange, admission, client, terms } = request;
   const { fields } = exchange;
   const uploads = uploadsOf(request);
   if (fields.get("upload-concat") !== undefined) {
@@ -65,7 +65,7 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
   // An append would run the check, but without content there is none.
   if (announced === 0) first.check();
   const length = uploadLength(fields);
-  if (length !== undefined) refuseTooLarge(length, uploads.limits.maxSize);
+  if (length !== undefined) refuseTooLarge(length, Math.min(uploads.limits.maxSize, terms.maxSize ?? Infinity));
   const metadata = parseUploadMetadata(fields.get("upload-metadata"));
   const sha256 = metadataText(metadata, "sha256");
   const creation = {
@@ -75,6 +75,7 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
     digest: sha256 === null ? undefined : Digest.parse(sha256.toLowerCase()),
     metadata: fields.get("upload-metadata")?.trim(),
     client,
+    terms,
     first,
   };
   const locationOf = (created: UploadState) => ({ Location: fixity.urlOfUpload(created.id) });
@@ -84,7 +85,7 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
   }
   let location = {};
   try {
-    const state = await uploads.createAndAppend(creation, { ...first, admission }, (created) => {
+    const state = await uploads.createAndAppend(creation, { ...first, admission, terms }, (created) => {
       location = locationOf(created);
     });
     return stateAnswer(state, 201, locationOf(state));
@@ -94,8 +95,10 @@ export async function createTusUpload(request: AdmittedRequest): Promise<Answer>
 }
 
 /** `HEAD`. */
-export async function tusUploadState(request: AdmittedRequest, id: UploadId): Promise<Answer> {
-  const state = await uploadsOf(request).find(id, { signal: request.exchange.signal });
+export async function tusUploadState(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
+  const { seen, terms, exchange } = request;
+  // A client of tus takes the full offset for success, so this request completes what is left.
+  const state = await uploadsOf(request).find(id, { seen, terms, retriesHook: true, signal: exchange.signal });
   return stateAnswer(state, 200, {
     "Cache-Control": "no-store",
     ...(state.length === null ? { "Upload-Defer-Length": "1" } : { "Upload-Length": String(state.length) }),
@@ -104,8 +107,8 @@ export async function tusUploadState(request: AdmittedRequest, id: UploadId): Pr
 }
 
 /** `PATCH`. */
-export async function appendToTusUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
-  const { exchange, admission } = request;
+export async function appendToTusUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
+  const { exchange, admission, seen, terms } = request;
   const { fields } = exchange;
   if (!hasUploadType(fields)) throw wrongType();
   const uploads = uploadsOf(request);
@@ -115,11 +118,13 @@ export async function appendToTusUpload(request: AdmittedRequest, id: UploadId):
   if (length === null && fields.get("upload-length") !== undefined) {
     throw new FixityError("invalid-field", "Upload-Length is not a number of bytes.");
   }
-  if (length !== null) refuseTooLarge(length, uploads.limits.maxSize);
+  if (length !== null) refuseTooLarge(length, Math.min(uploads.limits.maxSize, terms.maxSize ?? Infinity));
   const state = await uploads.append(id, {
     // All offsets beyond the size of any file are equally wrong.
     ...appendContent(exchange, Math.min(offset, Number.MAX_SAFE_INTEGER)),
     admission,
+    seen,
+    terms,
     announced: announcedLength(exchange),
     lengths: length === null ? [] : [length],
   });
@@ -127,13 +132,13 @@ export async function appendToTusUpload(request: AdmittedRequest, id: UploadId):
 }
 
 /** `DELETE` ("Termination"): removes the upload, but not the blob that a completed one has stored. */
-export async function terminateTusUpload(request: AdmittedRequest, id: UploadId): Promise<Answer> {
-  await uploadsOf(request).cancel(id);
+export async function terminateTusUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
+  await uploadsOf(request).cancel(id, { seen: request.seen });
   return { status: 204, fields: {} };
 }
 
 /** The fields of tus in a response to `OPTIONS`. */
-export function tusOptions({ fixity }: AdmittedRequest): Readonly<Record<string, string>> {
+export function tusOptions({ fixity }: Pick<AdmittedRequest, "fixity">): Readonly<Record<string, string>> {
   if (fixity.uploads === null) return {};
   return {
     ...TUS_RESUMABLE,

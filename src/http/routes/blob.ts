@@ -5,20 +5,21 @@ import { FixityError } from "../../core/errors.ts";
 import type { Fixity } from "../../core/fixity.ts";
 import type { Link } from "../../core/link.ts";
 import { refuseCodeDestination, servedType } from "../active-content.ts";
+import { notStored } from "../access.ts";
 import type { Delegate } from "../delegated-downloads.ts";
 import type { Answer, AnswerStream } from "../exchange.ts";
 import { etagOf, ifRangeHolds, matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import { parseRange, resolveRanges } from "../fields/range.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
-import type { AdmittedRequest } from "../request.ts";
-import { blobFields, commonFields, savedName } from "../serving.ts";
+import type { AuthorizedRequest } from "../request.ts";
+import { blobFields, cacheControlOf, commonFields, savedName } from "../serving.ts";
 import { problemOrPage } from "../view/page-answer.ts";
 
 /**
  * `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are evaluated in the order of
  * RFC 9110, section 13.2.2. A browser gets a page if nothing is stored under the link.
  */
-export async function readBlob(request: AdmittedRequest, link: Link): Promise<Answer> {
+export async function readBlob(request: AuthorizedRequest, link: Link): Promise<Answer> {
   const { exchange, options } = request;
   refuseCodeDestination(exchange, options.scripts);
   const etag = etagOf(link.digest);
@@ -34,7 +35,10 @@ export async function readBlob(request: AdmittedRequest, link: Link): Promise<An
     if (matchesWeakly(tags, etag) && (tags !== "*" || (await exists(request, link)))) {
       return {
         status: 304,
-        fields: commonFields(link, options.resourcePolicy),
+        fields: commonFields(link, {
+          resourcePolicy: options.resourcePolicy,
+          cacheControl: cacheControlOf(request.reading),
+        }),
         note: { digest: link.digest.toString() },
       };
     }
@@ -50,7 +54,7 @@ export async function readBlob(request: AdmittedRequest, link: Link): Promise<An
 }
 
 /** `DELETE` of a link: removes the blob, and with it all links to it, whatever their extension. */
-export async function removeBlob({ fixity, exchange }: AdmittedRequest, { digest }: Link): Promise<Answer> {
+export async function removeBlob({ fixity, exchange }: AuthorizedRequest, { digest }: Link): Promise<Answer> {
   if (isConditional(exchange)) {
     // Not verified: a damaged file is removed like any other.
     const stat = await fixity.store.stat(digest, exchange.signal);
@@ -62,12 +66,7 @@ export async function removeBlob({ fixity, exchange }: AdmittedRequest, { digest
   return { status: 204, fields: {}, note: { digest: digest.toString() } };
 }
 
-/** Nothing is stored under a link. */
-export function notStored(): FixityError {
-  return new FixityError("blob-not-found", "No file is stored under this link.");
-}
-
-async function blobHead(request: AdmittedRequest, link: Link): Promise<Answer> {
+async function blobHead(request: AuthorizedRequest, link: Link): Promise<Answer> {
   const { fixity, exchange } = request;
   const stat = await fixity.stat(link.digest, exchange.signal);
   if (stat === null) return problemOrPage(exchange, notStored());
@@ -81,7 +80,7 @@ async function blobHead(request: AdmittedRequest, link: Link): Promise<Answer> {
 /**
  * The whole blob or one range of it, with one call of the store: the size need not be known before.
  */
-async function wholeOrRange(request: AdmittedRequest, link: Link, range: ByteRange | undefined): Promise<Answer> {
+async function wholeOrRange(request: AuthorizedRequest, link: Link, range: ByteRange | undefined): Promise<Answer> {
   const { fixity, exchange } = request;
   const { signal } = exchange;
   const reader = await fixity.open(link.digest, range === undefined ? { signal } : { signal, range });
@@ -99,7 +98,7 @@ async function wholeOrRange(request: AdmittedRequest, link: Link, range: ByteRan
   };
 }
 
-async function severalRanges(request: AdmittedRequest, link: Link, ranges: readonly ByteRange[]): Promise<Answer> {
+async function severalRanges(request: AuthorizedRequest, link: Link, ranges: readonly ByteRange[]): Promise<Answer> {
   const { fixity, exchange } = request;
   const stat = await fixity.statForRanges(link.digest, exchange.signal);
   if (stat === null) return problemOrPage(exchange, notStored());
@@ -123,18 +122,18 @@ async function severalRanges(request: AdmittedRequest, link: Link, ranges: reado
 }
 
 /** Passes the request on to another server, unless it fails: fixity reports errors itself. */
-async function delegatedBlob(request: AdmittedRequest, link: Link, delegate: Delegate): Promise<Answer> {
+async function delegatedBlob(request: AuthorizedRequest, link: Link, delegate: Delegate): Promise<Answer> {
   const { fixity, exchange } = request;
   const { digest } = link;
   const stat = await fixity.statForRanges(digest, exchange.signal);
   if (stat === null) return problemOrPage(exchange, notStored());
   for (const range of requestedRanges(request, link) ?? []) ByteRange.resolve(range, stat.size);
-  const answer = await delegate.passOn({ digest, fields: fieldsOf(request, link) }, exchange);
+  const answer = await delegate.passOn({ digest, fields: fieldsOf(request, link), reading: request.reading }, exchange);
   return { ...answer, note: { digest: digest.toString(), size: stat.size } };
 }
 
 /** The requested ranges, or `null` for the whole. */
-function requestedRanges({ exchange }: AdmittedRequest, link: Link): readonly ByteRange[] | null {
+function requestedRanges({ exchange }: AuthorizedRequest, link: Link): readonly ByteRange[] | null {
   const range = exchange.fields.get("range");
   // A server may ignore any Range (RFC 9110, section 14.2). An empty file has no satisfiable range,
   // and 416 would be an error for players, download managers and caches that always send one.
@@ -145,16 +144,17 @@ function requestedRanges({ exchange }: AdmittedRequest, link: Link): readonly By
   return parseRange(range);
 }
 
-function fieldsOf({ query, options }: AdmittedRequest, link: Link): Record<string, string> {
+function fieldsOf({ query, options, reading }: AuthorizedRequest, link: Link): Record<string, string> {
   return blobFields(link, {
     filename: savedName(link, query.get("filename")),
     download: query.has("download"),
     scripts: options.scripts,
     resourcePolicy: options.resourcePolicy,
+    cacheControl: cacheControlOf(reading),
   });
 }
 
-async function exists({ fixity, exchange }: AdmittedRequest, link: Link): Promise<boolean> {
+async function exists({ fixity, exchange }: AuthorizedRequest, link: Link): Promise<boolean> {
   return (await fixity.stat(link.digest, exchange.signal)) !== null;
 }
 

@@ -7,7 +7,7 @@ import { overFormLimit } from "../form/form-errors.ts";
 import type { FormPart } from "../form/form-part.ts";
 import { FormReader } from "../form/form-reader.ts";
 import type { ResolvedHandlerOptions } from "../options.ts";
-import type { AdmittedRequest } from "../request.ts";
+import type { AuthorizedRequest } from "../request.ts";
 import { contentLength } from "../request-content.ts";
 import { announcedDigests, DigestedContent } from "../request-digests.ts";
 import { receiptAnswer } from "./upload.ts";
@@ -19,13 +19,14 @@ import { receiptAnswer } from "./upload.ts";
 const FORM_OVERHEAD_MAX_BYTES = 1024 * 1024;
 
 /** `POST` of a `multipart/form-data`: stores its one file, before or after any other fields. */
-export async function uploadForm(request: AdmittedRequest): Promise<Answer> {
-  const { fixity, options, exchange, admission } = request;
+export async function uploadForm(request: AuthorizedRequest): Promise<Answer> {
+  const { fixity, options, exchange, admission, terms } = request;
+  const maxSize = Math.min(fixity.maxSize, terms.maxSize ?? Infinity);
   refuseChunkOfQuery(request.query);
   const boundary = parseContentType(exchange.fields.get("content-type"))?.parameters.get("boundary");
   const length = contentLength(exchange);
-  if (length !== undefined && length > fixity.maxSize + FORM_OVERHEAD_MAX_BYTES) {
-    throw sizeLimitExceeded(fixity.maxSize);
+  if (length !== undefined && length > maxSize + FORM_OVERHEAD_MAX_BYTES) {
+    throw sizeLimitExceeded(maxSize);
   }
   const content = new DigestedContent(exchange);
   const files = new FormFiles(new FormReader(content.source, boundary, options.form), options);
@@ -44,6 +45,7 @@ export async function uploadForm(request: AdmittedRequest): Promise<Answer> {
         digest: announced.sha256 ?? undefined,
         maxSize: length,
         admission,
+        terms,
         signal: exchange.signal,
         beforeCommit: async () => {
           // The whole form must have arrived, and be valid, before its file becomes a blob.

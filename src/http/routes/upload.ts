@@ -21,7 +21,7 @@ import { etagOf } from "../fields/etag.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
 import { SAFETY } from "../problem.ts";
-import type { AdmittedRequest } from "../request.ts";
+import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
 import { contentLength, refuseForm, refuseUrlEncoded } from "../request-content.ts";
 import { announcedDigests, assertDigests, expectsTrailerDigest, trailerDigests } from "../request-digests.ts";
 
@@ -34,10 +34,10 @@ export interface FileToStore extends Naming {
 }
 
 /** Stores a request's content: {@link storeContent}, or as a resumable upload. */
-export type StoreFile = (request: AdmittedRequest, file: FileToStore) => Promise<Answer>;
+export type StoreFile = (request: AuthorizedRequest, file: FileToStore) => Promise<Answer>;
 
 /** `POST` to the collection. */
-export function postFile(store: StoreFile): (request: AdmittedRequest) => Promise<Answer> {
+export function postFile(store: StoreFile): (request: AuthorizedRequest) => Promise<Answer> {
   return (request) => {
     const { fields } = request.exchange;
     refuseChunkOfQuery(request.query);
@@ -47,7 +47,7 @@ export function postFile(store: StoreFile): (request: AdmittedRequest) => Promis
 }
 
 /** `PUT` to a link: the content must have the digest in the link. */
-export function putToLink(store: StoreFile): (request: AdmittedRequest, link: Link) => Promise<Answer> {
+export function putToLink(store: StoreFile): (request: AuthorizedRequest, link: Link) => Promise<Answer> {
   return async (request, { digest, extension }) => {
     const { fixity, exchange } = request;
     contentLength(exchange);
@@ -77,9 +77,9 @@ async function statUnlessDamaged(
  * extension; the target itself never names a resource (docs/decisions/0009). The segment is one for
  * which {@link mayBeName} holds.
  */
-export function putToName(store: StoreFile): (request: AdmittedRequest, segment: string) => Promise<Answer> {
+export function putToName(store: StoreFile): (request: AuthorizedRequest, segment: string) => Promise<Answer> {
   return (request, segment) => {
-    const filename = nameIn(segment);
+    const filename = nameInSegment(segment);
     checkPreconditions(request.exchange, null);
     refuseChunkOfQuery(request.query);
     const type = request.exchange.fields.get("content-type");
@@ -96,8 +96,8 @@ export function putToName(store: StoreFile): (request: AdmittedRequest, segment:
  * immediate, and precedes the content if the client waits for `100 Continue`. Content without an
  * announced length is read first: a blob of the wrong size must not be acknowledged.
  */
-export async function storeContent(request: AdmittedRequest, file: FileToStore): Promise<Answer> {
-  const { fixity, exchange, admission } = request;
+export async function storeContent(request: AuthorizedRequest, file: FileToStore): Promise<Answer> {
+  const { fixity, exchange, admission, terms } = request;
   const { signal } = exchange;
   refuseUrlEncoded(exchange);
   if (!exchange.hasContent) {
@@ -108,7 +108,7 @@ export async function storeContent(request: AdmittedRequest, file: FileToStore):
   let { isKnownAbsent = false } = file;
   const isContradiction = announced.sha256 !== null && file.digest?.equals(announced.sha256) === false;
   if (file.digest !== undefined && length !== undefined && !isContradiction) {
-    const found = await fixity.lookUp(file.digest, { extension: file.extension, length, admission, signal });
+    const found = await fixity.lookUp(file.digest, { extension: file.extension, length, admission, signal, terms });
     if (typeof found !== "string") return receiptAnswer(request, found);
     isKnownAbsent = found === "absent";
   }
@@ -122,6 +122,7 @@ export async function storeContent(request: AdmittedRequest, file: FileToStore):
     ...file,
     isKnownAbsent,
     admission,
+    terms,
     length,
     digest: file.digest ?? announced.sha256 ?? undefined,
     signal,
@@ -184,8 +185,12 @@ export function mayBeName(segment: string): boolean {
   return name !== "." && name !== ".." && name !== UPLOADS_SEGMENT;
 }
 
-/** @throws FixityError `invalid-link` */
-function nameIn(segment: string): string {
+/**
+ * The name in a path segment.
+ *
+ * @throws FixityError `invalid-link`
+ */
+export function nameInSegment(segment: string): string {
   const decoded = decodeSegment(segment);
   if (decoded === null) throw invalidSegment("is not percent-encoded UTF-8");
   if (/[\u0000-\u001f\u007f-\u009f]/.test(decoded)) throw invalidSegment("has control characters");

@@ -3,16 +3,17 @@ import { ByteRange } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Link } from "../../core/link.ts";
 import { refuseCodeDestination, servedType } from "../active-content.ts";
+import { notStored } from "../access.ts";
 import type { Answer } from "../exchange.ts";
 import { matchesStrongly, matchesWeakly, parseEntityTags } from "../fields/etag.ts";
 import { PAGE_SAFETY, SAFETY } from "../problem.ts";
-import type { AdmittedRequest } from "../request.ts";
+import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
 import { savedName } from "../serving.ts";
 import { readImageSize, type SizeReading } from "../view/image-size.ts";
 import { renderPage } from "../view/page.ts";
 import { pageAnswer, policyOf, problemOrPage } from "../view/page-answer.ts";
 import { type Preview, previewOf } from "../view/preview.ts";
-import { notStored } from "./blob.ts";
+import { plainQuery } from "../view/snippets.ts";
 
 /** The most pixels of an image that is displayed; a browser needs at least 4 bytes for each. */
 const MAX_IMAGE_PIXELS = 50_000_000;
@@ -33,7 +34,7 @@ export function asksForView({ options, query }: AdmittedRequest): boolean {
  * file. The browser loads what it displays by the link, and thus only in the ways in which links
  * are safe.
  */
-export async function viewBlob(request: AdmittedRequest, link: Link): Promise<Answer> {
+export async function viewBlob(request: AuthorizedRequest, link: Link): Promise<Answer> {
   const { fixity, options, exchange, query } = request;
   refuseCodeDestination(exchange, options.scripts);
   const stat = await fixity.stat(link.digest, exchange.signal);
@@ -45,7 +46,9 @@ export async function viewBlob(request: AdmittedRequest, link: Link): Promise<An
   const mediaType = servedType(link, options.scripts);
   const preview = await safePreview(request, link, size);
   const name = savedName(link, query.get("filename"));
-  const page = renderPage({ link, mediaType, url: fixity.urlOf(link), size, name }, preview);
+  const { reading } = request;
+  const queryOf = reading.sign ?? plainQuery;
+  const page = renderPage({ link, mediaType, url: fixity.urlOf(link), size, name, queryOf }, preview);
   const etag = `"${createHash("sha256").update(page).digest("base64url").slice(0, 22)}"`;
   const origin = preview.kind === "none" ? null : await options.delegate?.origin(preview.source.digest);
   const fields = {
@@ -54,7 +57,7 @@ export async function viewBlob(request: AdmittedRequest, link: Link): Promise<An
     "Content-Security-Policy": policyOf(preview, origin ?? null),
     ETag: etag,
     // The file may be removed, and the page may change with the next version.
-    "Cache-Control": "no-cache",
+    "Cache-Control": reading.isPublic ? "no-cache" : "private, no-cache",
     // A client that shares a link did not consent to its publication in search engines.
     "X-Robots-Tag": "noindex",
   };
@@ -75,7 +78,7 @@ export async function viewBlob(request: AdmittedRequest, link: Link): Promise<An
  * it, as even a small file can have. SVG has no pixels. Images state their size near the beginning,
  * so little of the file is read.
  */
-async function safePreview({ fixity, exchange }: AdmittedRequest, link: Link, size: number): Promise<Preview> {
+async function safePreview({ fixity, exchange }: AuthorizedRequest, link: Link, size: number): Promise<Preview> {
   const preview = previewOf(link, size);
   if (preview.kind !== "image" || link.mediaType === "image/svg+xml") return preview;
   const range = ByteRange.over({ start: 0, end: Math.min(size, MAX_IMAGE_HEAD_BYTES) });

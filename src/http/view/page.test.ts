@@ -7,6 +7,7 @@ import { Link } from "../../core/link.ts";
 import { renderFailure, renderPage } from "./page.ts";
 import { pageAssets } from "./page-assets.ts";
 import { previewOf } from "./preview.ts";
+import { plainQuery } from "./snippets.ts";
 
 const DIGEST = Digest.parse("ab".repeat(32));
 
@@ -20,7 +21,7 @@ interface PageOptions {
 function page({ name = null, extension = "png", size = 1000, base = "/uploads/" }: PageOptions = {}): string {
   const link = Link.to(DIGEST, extension);
   return renderPage(
-    { link, mediaType: link.mediaType, url: base + link.toString(), size, name },
+    { link, mediaType: link.mediaType, url: base + link.toString(), size, name, queryOf: plainQuery },
     previewOf(link, size),
   );
 }

@@ -3,7 +3,7 @@ import { isInert } from "../serving.ts";
 import { Html, html } from "./html.ts";
 import { pageAssets } from "./page-assets.ts";
 import type { Preview } from "./preview.ts";
-import { labelOf, nameQuery, type ShownFile, snippetsOf } from "./snippets.ts";
+import { labelOf, plainQuery, type ShownFile, snippetsOf } from "./snippets.ts";
 
 /** The service's icon, within the page: a URL of its own might belong to another application. */
 const ICON =
@@ -29,7 +29,7 @@ export function renderPage(file: ShownFile, preview: Preview): string {
         </div>
         ${actions(file)}
       </header>
-      <figure class="preview">${previewElement(preview, label)}</figure>
+      <figure class="preview">${previewElement(preview, file)}</figure>
       <section aria-labelledby="facts">
         <h2 id="facts">About the file</h2>
         <dl>
@@ -92,17 +92,18 @@ const CHAT_IMAGE_TYPES = /^image\/(?:gif|jpeg|png|webp)$/;
  * are included only if the service knows its own: the host in a request is not trusted.
  */
 function metadata(file: ShownFile, preview: Preview): Html {
-  const { link, mediaType, url, size } = file;
+  const { link, mediaType, url, size, queryOf } = file;
+  const isPublic = queryOf === plainQuery;
   const description = `${mediaType.split(";", 1)[0]}, ${formatSize(size)}, ${link.digest.toString()}`;
   return html`<meta name="description" content="${description}" />
     <meta property="og:type" content="website" />
     <meta property="og:title" content="${labelOf(file)}" />
     <meta property="og:description" content="${description}" />
-    ${URL.canParse(url) ? urlMetadata(file, preview) : null}`;
+    ${URL.canParse(url) && isPublic ? urlMetadata(file, preview) : null}`;
 }
 
 function urlMetadata(file: ShownFile, preview: Preview): Html {
-  const query = nameQuery(file);
+  const query = plainQuery(file.link, { filename: file.name });
   const view = `${file.url}${query === "" ? "?" : `${query}&`}view`;
   const { mediaType } = file;
   const image =
@@ -123,9 +124,10 @@ const UNSUPPORTED = html`<p class="reason" hidden>This browser cannot show the f
  * The element that displays a file. A text is in a fully sandboxed frame: even if a browser took it
  * for a page, it would have neither scripts nor an origin.
  */
-function previewElement(preview: Preview, label: string): Html {
+function previewElement(preview: Preview, file: ShownFile): Html {
+  const label = labelOf(file);
   if (preview.kind === "none") return html`<p class="reason">${preview.reason}</p>`;
-  const source = preview.source.toString();
+  const source = preview.source.toString() + file.queryOf(preview.source, { filename: null });
   if (preview.kind === "image") return html`<img src="${source}" alt="${label}" />${UNSUPPORTED}`;
   if (preview.kind === "text") return html`<iframe sandbox src="${source}" title="${`Text of ${label}`}"></iframe>`;
   return preview.kind === "video"
@@ -136,9 +138,8 @@ function previewElement(preview: Preview, label: string): Html {
 /** Opening what browsers do not display is a download anyway, so such files get one button. */
 function actions(file: ShownFile): Html {
   const { link, name } = file;
-  const query = nameQuery(file);
-  const download = `${link.toString()}${query === "" ? "?" : `${query}&`}download`;
-  const open = html`<a href="${link.toString() + query}">Open</a>`;
+  const download = link.toString() + file.queryOf(link, { filename: name, download: true });
+  const open = html`<a href="${link.toString() + file.queryOf(link, { filename: name })}">Open</a>`;
   return html`<div class="actions">
     <a class="download" href="${download}" download="${name ?? link.toString()}">Download</a>
     ${isInert(link.mediaType) ? open : null}

@@ -2,13 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Digest } from "../../core/digest.ts";
 import { Link } from "../../core/link.ts";
-import { snippetsOf, type Snippets } from "./snippets.ts";
+import { plainQuery, snippetsOf, type Snippets } from "./snippets.ts";
 
 const DIGEST = Digest.parse("ab".repeat(32));
 
 function snippets(extension: string | null, name: string | null = null): Snippets {
   const link = Link.to(DIGEST, extension);
-  return snippetsOf({ link, mediaType: link.mediaType, url: `/u/${link.toString()}`, size: 5, name });
+  return snippetsOf({
+    link,
+    mediaType: link.mediaType,
+    url: `/u/${link.toString()}`,
+    size: 5,
+    name,
+    queryOf: plainQuery,
+  });
 }
 
 test("scripts and style sheets have integrity, and crossorigin so that browsers can check it", () => {

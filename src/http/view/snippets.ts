@@ -13,18 +13,30 @@ export interface ShownFile {
   readonly size: number;
   /** The file's cleaned name, from the page's own URL, or `null`. */
   readonly name: string | null;
+  /** Makes the query of a link to the file: the name of a download, and where needed a signature. */
+  readonly queryOf: QueryMaker;
 }
+
+/** Makes the query of a link, with its question mark; empty if it needs none. */
+export type QueryMaker = (
+  link: Link,
+  options: { readonly filename: string | null; readonly download?: boolean },
+) => string;
+
+/** The queries of links that everybody may read. */
+export const plainQuery: QueryMaker = (_link, { filename, download = false }) => {
+  const parts = [
+    ...(filename === null ? [] : [`filename=${percentEncode(filename)}`]),
+    ...(download ? ["download"] : []),
+  ];
+  return parts.length === 0 ? "" : `?${parts.join("&")}`;
+};
 
 /** The page's title for the file: its name, or the beginning of its digest. */
 export function labelOf({ name, link }: ShownFile): string {
   if (name !== null) return name;
   const short = `${link.digest.hex.slice(0, 12)}…`;
   return link.extension === null ? short : `${short}.${link.extension}`;
-}
-
-/** The query of a link that gives a download the file's name; empty without one. */
-export function nameQuery({ name }: ShownFile): string {
-  return name === null ? "" : `?filename=${percentEncode(name)}`;
 }
 
 /** A link in formats to copy into other documents. */
@@ -41,16 +53,16 @@ export interface Snippets {
 export function snippetsOf(file: ShownFile): Snippets {
   // The name is for downloads. Embedded files need none, and one URL for all embeddings is loaded
   // once.
-  const link = file.url + nameQuery(file);
+  const link = file.url + file.queryOf(file.link, { filename: file.name });
+  const embedded = file.url + file.queryOf(file.link, { filename: null });
   const isImage = file.mediaType.startsWith("image/");
   const text = escapeMarkdown(isImage ? (file.name ?? "") : labelOf(file));
-  const markdown = isImage ? `![${text}](${file.url})` : `[${text}](${link})`;
-  return { link, markdown, html: htmlOf(file, link) };
+  const markdown = isImage ? `![${text}](${embedded})` : `[${text}](${link})`;
+  return { link, markdown, html: htmlOf(file, link, embedded) };
 }
 
-function htmlOf(file: ShownFile, link: string): string {
+function htmlOf(file: ShownFile, link: string, url: string): string {
   const [type = "", subtype = ""] = file.mediaType.split(/[/;]/);
-  const { url } = file;
   const { integrity } = file.link.digest;
   if (type === "image") return html`<img src="${url}" alt="${file.name ?? ""}" />`.toString();
   if (type === "video") return html`<video src="${url}" controls></video>`.toString();
