@@ -2,6 +2,7 @@ import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { styleText } from "node:util";
 import { printable } from "../base/printable.ts";
+import { redacted } from "../base/redact.ts";
 import { systemErrorCode } from "../base/system-errors.ts";
 import { EXIT, SIGNAL_EXITS, SIGPIPE_EXIT } from "./exit-codes.ts";
 import { fileErrorText } from "./local-files.ts";
@@ -39,9 +40,9 @@ export function printJson(value: unknown): void {
   print(`${JSON.stringify(value)}\n`);
 }
 
-/** Prints `fixity: <text>` on standard error. */
+/** Prints `fixity: <text>` on standard error, without credentials: it may be kept as a log. */
 export function printProblem(text: string): void {
-  process.stderr.write(`fixity: ${printable(text)}\n`);
+  process.stderr.write(`fixity: ${printable(redacted(text))}\n`);
 }
 
 /**

@@ -2,6 +2,7 @@ import { AccessKeys } from "../access/access-keys.ts";
 import { Permits } from "../access/permits.ts";
 import { LinkSigner } from "../access/signed-links.ts";
 import { TypeList } from "../access/type-list.ts";
+import { redacted } from "../base/redact.ts";
 import { FixityError } from "./errors.ts";
 import { type HookOptions, Hooks } from "./hooks.ts";
 import type { BlobStore } from "./store.ts";
@@ -168,7 +169,7 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
 
 function warn(message: string, cause?: unknown): void {
   const reason = cause instanceof Error ? `: ${cause.message}` : "";
-  process.emitWarning(message + reason, { type: "FixityWarning" });
+  process.emitWarning(redacted(message + reason), { type: "FixityWarning" });
 }
 
 function resolveUploadLimits(options: UploadLimitOptions): UploadLimits {

@@ -9,6 +9,15 @@ test("a logged path has no query and only visible ASCII", () => {
   assert.equal(loggedPath("/\ud800"), "/%EF%BF%BD");
 });
 
+test("a logged path has only the first 8 digits of an upload's id, however long it is", () => {
+  const id = "0123456789abcdef0123456789abcdef";
+  assert.equal(loggedPath(`/uploads/in-progress/${id}`), "/uploads/in-progress/01234567…");
+  for (let length = 150; length < 200; length += 1) {
+    const logged = loggedPath(`/${"x".repeat(length)}/in-progress/${id}`);
+    assert.ok(!logged.includes(id.slice(0, 9)), logged);
+  }
+});
+
 test("a long path is cut", () => {
   const logged = loggedPath(`/${"x".repeat(10_000)}`);
   assert.equal(logged.length, 201);

@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import util from "node:util";
 import { type Logger, pino } from "pino";
+import { redacted } from "../base/redact.ts";
 import type { Answer, Exchange } from "../http/exchange.ts";
 import type { Report } from "../http/options.ts";
 import type { Config } from "../settings/config.ts";
@@ -14,6 +15,9 @@ const FLUSH_TIMEOUT_MS = 500;
 
 /** Longer paths are cut in the log. */
 const PATH_MAX_LENGTH = 200;
+
+/** How the line of an answered request ends, whatever it contains. */
+const ANSWERED_END = '"msg":"answered"}\n';
 
 /**
  * The server's log: one JSON object per line for programs, or a readable line on a terminal. Text
@@ -32,7 +36,12 @@ export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "lo
     log.warn({ lines }, `${lines} lines were dropped here because this log was not read`),
   );
   const destination = {
-    write: (line: string): void => output.write(isPretty ? prettyLine(JSON.parse(line) as LogRecord, paint) : line),
+    write: (line: string): void => {
+      // Errors of a store name files and objects, and thus uploads. The lines of requests are the
+      // most, and contain no text from elsewhere but the path, which is redacted.
+      const safe = line.endsWith(ANSWERED_END) ? line : redacted(line);
+      output.write(isPretty ? prettyLine(JSON.parse(safe) as LogRecord, paint) : safe);
+    },
     flush: (done: () => void): void => output.flush(done),
   };
   const log = pino(options, destination);
@@ -102,12 +111,12 @@ function isExpected(error: Error | undefined): boolean {
 }
 
 /**
- * A request target for the log: without its query, which may contain names, and percent-encoded
- * except for visible ASCII.
+ * A request target for the log: without its query, which may contain names and signatures, with
+ * only the first 8 digits of an upload's id, and percent-encoded except for visible ASCII.
  */
 export function loggedPath(target: string): string {
   const mark = target.indexOf("?");
-  const path = mark === -1 ? target : target.slice(0, mark);
+  const path = redacted(mark === -1 ? target : target.slice(0, mark));
   const shown = path.length > PATH_MAX_LENGTH ? `${path.slice(0, PATH_MAX_LENGTH)}…` : path;
   return shown.replace(/[^\x21-\x7e…]/g, (character) => encodeURIComponent(character.toWellFormed()));
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { inspect } from "node:util";
+import { redacted } from "../../base/redact.ts";
 import { FixityError } from "../../core/errors.ts";
 
 /** What a store promises for acknowledged blobs; see {@link DiskStoreOptions.durability}. */
@@ -78,5 +79,8 @@ function absolute(root: string): string {
 }
 
 function warn(message: string, error?: unknown): void {
-  process.emitWarning(message, { type: "FixityWarning", ...(error !== undefined && { detail: inspect(error) }) });
+  process.emitWarning(message, {
+    type: "FixityWarning",
+    ...(error !== undefined && { detail: redacted(inspect(error)) }),
+  });
 }

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { redacted } from "../../base/redact.ts";
 import { FixityError } from "../../core/errors.ts";
 import { type Log, parseEndpoint, type S3ClientOptions, type S3Timeouts } from "./api/client-options.ts";
 import { MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES } from "./api/multipart.ts";
@@ -239,5 +240,8 @@ function invalid(message: string): FixityError {
 }
 
 function warn(message: string, error?: unknown): void {
-  process.emitWarning(message, { type: "FixityWarning", ...(error !== undefined && { detail: inspect(error) }) });
+  process.emitWarning(message, {
+    type: "FixityWarning",
+    ...(error !== undefined && { detail: redacted(inspect(error)) }),
+  });
 }
