@@ -18,7 +18,7 @@ export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
 export type { HookOptions, InspectedFile, Inspection, StoredDetails } from "./core/hooks.ts";
 export { Link, type Receipt } from "./core/link.ts";
-export type { FixityOptions, UploadLimitOptions } from "./core/options.ts";
+export type { FixityOptions, Reads, UploadLimitOptions } from "./core/options.ts";
 export type { BlobResponseFields, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
 export type {

@@ -24,7 +24,7 @@ import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
 import type { ByteSource } from "./intake.ts";
 import { Link, type Receipt } from "./link.ts";
-import { type FixityOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { type FixityOptions, type Reads, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
@@ -96,6 +96,11 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   /** The types of files that are accepted; `null` for all. */
   get types(): TypeList | null {
     return this.#options.types;
+  }
+
+  /** Who may read. */
+  get reads(): Reads {
+    return this.#options.readPolicy;
   }
 
   /** Whether uploaders learn that their content was stored before. */

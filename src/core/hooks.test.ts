@@ -70,14 +70,14 @@ test("the hook of a plain upload receives the receipt, the owner, the context an
   const fixity = app.over(memoryStore());
   app.during = async () => assert.ok(await fixity.stat(DIGEST), "the file is stored by then");
   const receipt = await fixity.put(HELLO, { terms: TERMS, filename: "a.txt" });
-  const details = { owner: ALICE, context: { session: 1 }, kept: { album: 7 }, key: "request-1" };
+  const details = { principal: ALICE, context: { session: 1 }, kept: { album: 7 }, key: "request-1" };
   assert.deepEqual(app.calls, [{ receipt, details }]);
 });
 
 test("without terms the hook is called for nobody", async () => {
   const app = new App();
   await app.over(memoryStore()).put(HELLO);
-  assert.deepEqual(app.calls[0]?.details, { owner: NOBODY, context: null, kept: null, key: "" });
+  assert.deepEqual(app.calls[0]?.details, { principal: NOBODY, context: null, kept: null, key: "" });
 });
 
 test("the failure of the hook is that of the upload, the file stays, and a repetition calls again", async () => {
@@ -115,7 +115,7 @@ test("the hook of a resumable upload is called with its id, its creator and the 
   assertStored(await uploads.append(id, last(3, "lo", { terms: bob })));
   const [call] = app.calls;
   assert.equal(call?.receipt.name, "a.txt");
-  assert.deepEqual(call?.details, { owner: ALICE, context: { session: 2 }, kept: { album: 7 }, key: id.hex });
+  assert.deepEqual(call?.details, { principal: ALICE, context: { session: 2 }, kept: { album: 7 }, key: id.hex });
   await uploads.append(id, last(5, ""));
   await uploads.find(id, { retriesHook: true });
   assert.equal(app.calls.length, 1, "a replay does not call it");
@@ -216,7 +216,7 @@ test("a collection calls the hook of an abandoned upload without a context", asy
   await assert.rejects(fixity.collect(), TAKEN_BY_THE_APP);
   app.failure = null;
   await fixity.collect();
-  const details = { owner: ALICE, context: null, kept: { album: 7 }, key: id.hex };
+  const details = { principal: ALICE, context: null, kept: { album: 7 }, key: id.hex };
   assert.deepEqual(app.calls.at(-1)?.details, details);
   assertStored(await uploadsOf(fixity).find(id));
   assert.equal(app.calls.length, 3);

@@ -23,7 +23,8 @@ export interface InspectedFile<Context = unknown> {
   readonly type: string;
   /** The file's name, cleaned. */
   readonly name: string | null;
-  readonly owner: Owner;
+  /** As in {@link StoredDetails}. */
+  readonly principal: Owner;
   /** As in {@link StoredDetails}. */
   readonly context: Context | null;
 }
@@ -41,7 +42,7 @@ export type Inspection = "allow" | "octet-stream" | "refuse" | { readonly refuse
 /** What `onStored` receives besides the receipt. */
 export interface StoredDetails<Context = unknown> {
   /** The principal that uploaded the file; of a resumable upload, the one that created it. */
-  readonly owner: Owner;
+  readonly principal: Owner;
   /**
    * What the embedder knows about the request that completes the upload; `null` if no request does:
    * after a crash another instance or a collection completes it.
@@ -90,7 +91,7 @@ export interface HookOptions<Context = unknown> {
 
 /** An upload that was stored. */
 export interface StoredUpload {
-  readonly owner: Owner;
+  readonly principal: Owner;
   readonly context: unknown;
   /** JSON. */
   readonly kept: string | null;
@@ -164,10 +165,10 @@ export class Hooks {
    * @param receipt the true one, whatever the caller is told about existing content
    * @throws FixityError the failure of the hook
    */
-  async stored(receipt: Receipt, { owner, context, kept, key }: StoredUpload): Promise<void> {
+  async stored(receipt: Receipt, { principal, context, kept, key }: StoredUpload): Promise<void> {
     if (!this.hasOnStored) return;
     try {
-      const details = { owner, context: context ?? null, kept: kept === null ? null : JSON.parse(kept), key };
+      const details = { principal, context: context ?? null, kept: kept === null ? null : JSON.parse(kept), key };
       await this.#options.onStored?.(receipt, details);
     } catch (error) {
       throw asFixityError(error);

@@ -76,7 +76,7 @@ test("a plain upload is inspected by its first 4 KiB before it is stored", async
       size: 10_000,
       type: "text/plain; charset=utf-8",
       name: "a.txt",
-      owner: ALICE,
+      principal: ALICE,
       context: { session: 1 },
     },
   );
@@ -87,7 +87,7 @@ test("a plain upload is inspected by its first 4 KiB before it is stored", async
     size: 0,
     type: "application/octet-stream",
     name: null,
-    owner: NOBODY,
+    principal: NOBODY,
     context: null,
   });
 });
@@ -149,7 +149,7 @@ for (const [what, storeOf] of STORES) {
       size: 10_000,
       type: "text/plain; charset=utf-8",
       name: "a.txt",
-      owner: ALICE,
+      principal: ALICE,
       context: { session: 1 },
     });
   });

@@ -13,6 +13,9 @@ const DEFAULT_MAX_SIZE = 5 * 1024 ** 3;
 
 const DAY_MS = 24 * 3_600_000;
 
+/** Who may read files; see {@link FixityOptions.reads}. */
+export type Reads = "public" | "signed" | "app";
+
 /**
  * The configuration of a fixity service.
  *
@@ -54,9 +57,17 @@ export interface FixityOptions<Context = unknown> extends HookOptions<Context> {
    * digest alone is acknowledged, and the receipt of existing content is that of new content.
    * `onStored` and diagnostics still get the truth.
    *
-   * @default true
+   * @default true where reads are public
    */
   readonly revealExisting?: boolean;
+  /**
+   * Who may read. `public`: everybody who has a link. `signed`: who has a signed link
+   * ({@link Fixity.sign}, which needs `linkKeys`), and principals with the right `read`. `app`: whom the
+   * hooks `principal` and `authorize` of the handler allow it.
+   *
+   * @default "public"
+   */
+  readonly reads?: Reads;
   /** Limits on resumable uploads. */
   readonly uploads?: UploadLimitOptions;
   /**
@@ -120,6 +131,7 @@ export interface ResolvedOptions {
   readonly hooks: Hooks;
   /** The types of files that are accepted; `null` for all. */
   readonly types: TypeList | null;
+  readonly readPolicy: Reads;
   readonly revealExisting: boolean;
   readonly log: (message: string, cause?: unknown) => void;
 }
@@ -147,13 +159,21 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
   const permits = permitKeys === undefined ? null : new Permits(AccessKeys.parse(permitKeys, "permit"));
   const links = linkKeys === undefined ? null : new LinkSigner(AccessKeys.parse(linkKeys, "link"));
   const linkBase = `${base}${prefix}/`;
-  const { revealExisting = true } = options;
+  const { reads = "public" } = options;
+  if (!["public", "signed", "app"].includes(reads)) {
+    throw new FixityError("invalid-option", "reads must be public, signed or app.");
+  }
+  if (reads === "signed" && links === null) {
+    throw new FixityError("invalid-option", 'reads: "signed" needs linkKeys.');
+  }
+  const { revealExisting = reads === "public" } = options;
   const types = options.types === undefined ? null : TypeList.parse(options.types);
   const hooks = new Hooks(options, log);
   return {
     store,
     maxSize,
     types,
+    readPolicy: reads,
     revealExisting,
     prefix,
     linkBase,

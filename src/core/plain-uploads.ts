@@ -108,13 +108,20 @@ export class PlainUploads {
     assertInTime(terms);
     await options.beforeCommit?.(received);
     const { size } = received;
-    const file = { head: head?.bytes ?? NO_BYTES, size, name, extension, owner: terms.owner, context: terms.context };
+    const file = {
+      head: head?.bytes ?? NO_BYTES,
+      size,
+      name,
+      extension,
+      principal: terms.owner,
+      context: terms.context,
+    };
     const linkExtension = await this.#options.hooks.inspect(file);
     signal?.throwIfAborted();
     const { existed } = await this.#commit(staged, received);
     const link = Link.to(received.digest, linkExtension);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed });
-    await this.#options.hooks.stored(receipt, { ...terms, key: terms.requestId });
+    await this.#options.hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
     return receipt;
   }
 
@@ -158,10 +165,10 @@ export class PlainUploads {
     const head = hooks.hasInspect ? await headOf(found, this.#reads, options.signal) : NO_BYTES;
     if (head === null) return "unknown";
     const { owner, context } = terms;
-    const link = Link.to(digest, await hooks.inspect({ head, size, name, extension, owner, context }));
+    const link = Link.to(digest, await hooks.inspect({ head, size, name, extension, principal: owner, context }));
     assertInTime(terms);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
-    await hooks.stored(receipt, { ...terms, key: terms.requestId });
+    await hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;
   }

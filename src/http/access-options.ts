@@ -99,14 +99,6 @@ export interface AccessOptions<Context = unknown> {
    */
   readonly tokens?: readonly string[];
   /**
-   * Who may read. `public`: everybody who has a link. `signed`: who has a signed link
-   * (`fixity.sign`), and principals with the right `read`. `app`: whom `principal` and `authorize`
-   * allow it.
-   *
-   * @default "public"
-   */
-  readonly reads?: "public" | "signed" | "app";
-  /**
    * What requests without credentials may do where there are tokens, permits or principals: `read`
    * where reads are public, or also `upload`.
    *

@@ -27,6 +27,7 @@ import { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import type { Link } from "../core/link.ts";
+import type { Reads } from "../core/options.ts";
 import { uploadNotFound } from "../core/upload-id.ts";
 import type { UploadTerms } from "../core/upload-terms.ts";
 import type { SeenUpload } from "../core/uploads/seen-upload.ts";
@@ -85,7 +86,7 @@ const BEARER_CHALLENGE = "Bearer";
 
 /** The access rules of one handler. */
 export class Access {
-  readonly reads: "public" | "signed" | "app";
+  readonly reads: Reads;
   readonly limiter: PrincipalLimiter = new PrincipalLimiter();
   readonly #options: AccessOptions;
   readonly #context: ((...native: readonly never[]) => unknown) | undefined;
@@ -102,13 +103,7 @@ export class Access {
     this.#options = options;
     this.#context = options.context;
     this.#tokens = tokens;
-    this.reads = options.reads ?? "public";
-    if (!["public", "signed", "app"].includes(this.reads)) {
-      throw new FixityError("invalid-option", "reads must be public, signed or app.");
-    }
-    if (this.reads === "signed" && fixity.links === null) {
-      throw new FixityError("invalid-option", 'reads: "signed" needs linkKeys in the options of createFixity.');
-    }
+    this.reads = fixity.reads;
     if (this.reads === "app" && options.authorize === undefined && options.principal === undefined) {
       throw new FixityError("invalid-option", 'reads: "app" needs the option principal or authorize.');
     }

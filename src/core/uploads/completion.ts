@@ -157,7 +157,7 @@ export class Completions {
     { name, extension, owner }: UploadRecord,
     file: Pick<FileToInspect, "head" | "size" | "context">,
   ): Promise<string | null> {
-    return await this.#hooks.inspect({ ...file, name, extension, owner: owner ?? NOBODY });
+    return await this.#hooks.inspect({ ...file, name, extension, principal: owner ?? NOBODY });
   }
 
   /** Calls `onStored` for an upload that has become a blob. @throws FixityError its failure */
@@ -168,7 +168,7 @@ export class Completions {
   ): Promise<void> {
     const { owner, kept } = record;
     const receipt = receiptIn(record, outcome, this.#linkBase);
-    await this.#hooks.stored(receipt, { owner: owner ?? NOBODY, context, kept, key: id.hex });
+    await this.#hooks.stored(receipt, { principal: owner ?? NOBODY, context, kept, key: id.hex });
   }
 
   async #outcomeOf(upload: HeldRecord, options: CompletionOptions): Promise<Completed> {

@@ -52,9 +52,10 @@ export function putToLink(store: StoreFile): (request: AuthorizedRequest, link: 
     const { fixity, exchange } = request;
     contentLength(exchange);
     if (!isConditional(exchange)) return store(request, { digest, extension });
-    const stat = await statUnlessDamaged(fixity, digest, exchange.signal);
+    // Without revealing what is stored, there is no condition on it.
+    const stat = fixity.revealsExisting ? await statUnlessDamaged(fixity, digest, exchange.signal) : null;
     checkPreconditions(exchange, stat === "damaged" ? null : stat);
-    return store(request, { digest, extension, isKnownAbsent: stat === null });
+    return store(request, { digest, extension, isKnownAbsent: fixity.revealsExisting && stat === null });
   };
 }
 
