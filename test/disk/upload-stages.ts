@@ -21,7 +21,8 @@ type State = { readonly record: string; readonly offset: number } | null;
 
 /** A step of an upload's life, what goes before it, and the states that it leads from and to. */
 export interface Stage {
-  readonly call: "create" | "save" | "commit" | "conclude" | "remove";
+  /** `renew` follows the commit. */
+  readonly call: "create" | "save" | "commit" | "renew" | "conclude" | "remove";
   readonly old: State;
   readonly new: State;
 }
@@ -33,6 +34,7 @@ export const STAGES: readonly Stage[] = [
   { call: "create", old: null, new: { record: "begun", offset: 0 } },
   { call: "save", old: HALVED, new: WRITTEN },
   { call: "commit", old: WRITTEN, new: WRITTEN },
+  { call: "renew", old: WRITTEN, new: { record: "stored", offset: WHOLE.size } },
   { call: "conclude", old: WRITTEN, new: { record: "done", offset: 0 } },
   { call: "remove", old: WRITTEN, new: null },
 ];
@@ -50,7 +52,7 @@ export function stepsBefore(call: Stage["call"], id: string): UploadStep[] {
   ];
   if (call === "save") return begun;
   const saved: UploadStep[] = [...begun, { ...upload, call: "save", record: "whole" }];
-  return call === "conclude" ? [...saved, { ...upload, call: "commit", of: WHOLE }] : saved;
+  return call === "conclude" || call === "renew" ? [...saved, { ...upload, call: "commit", of: WHOLE }] : saved;
 }
 
 export function stepOf(call: Stage["call"], id: string): UploadStep {
@@ -58,13 +60,14 @@ export function stepOf(call: Stage["call"], id: string): UploadStep {
   if (call === "create") return { ...upload, call, record: "begun" };
   if (call === "save") return { ...upload, call, record: "whole" };
   if (call === "commit") return { ...upload, call, of: WHOLE };
+  if (call === "renew") return { ...upload, call, record: "stored" };
   return call === "remove" ? { ...upload, call } : { ...upload, call, record: "done" };
 }
 
 /** A call on the store's files: the nth of its name in its thread, as strace counts. */
 export type Place = `${string}:${number}`;
 
-export function placesOf(calls: readonly TracedCall[], { path }: StoreFolder): Set<Place> {
+export function placesOf(calls: readonly TracedCall[], { path }: Pick<StoreFolder, "path">): Set<Place> {
   const counts = new Map<string, number>();
   const places = new Set<Place>();
   for (const call of calls) {

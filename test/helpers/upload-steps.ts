@@ -8,6 +8,7 @@ import { bring, savedBytes, take, uploadsOf } from "../../src/stores/contract/up
 export type UploadStep = { readonly do: "upload"; readonly id: string } & (
   | { readonly call: "create"; readonly record: string }
   | { readonly call: "save"; readonly record: string }
+  | { readonly call: "renew"; readonly record: string }
   | { readonly call: "conclude"; readonly record: string }
   /** With `polite`, it saves under this record and releases the upload when another process asks for it. */
   | { readonly call: "hold"; readonly polite?: string }
@@ -52,6 +53,7 @@ export class UploadSteps {
     if (step.call === "hold") return this.#hold(id, step.polite);
     const held = this.#held.get(step.id) ?? (await take(uploads, id));
     if (step.call === "save") return held.save(step.record);
+    if (step.call === "renew") return held.renew(step.record);
     if (step.call === "conclude") return held.conclude(step.record);
     if (step.call === "remove") return held.remove();
     if (step.call === "release") return this.#release(held, step.id);
