@@ -3,14 +3,54 @@ import { Permits } from "../src/access/permits.ts";
 import { LinkSigner } from "../src/access/signed-links.ts";
 import { TokenSet } from "../src/access/tokens.ts";
 import { Link } from "../src/core/link.ts";
-import { format, median } from "./figures.ts";
-import { ROUNDS } from "./rounds.ts";
+import type { Build } from "./build.ts";
+import type { Contender, Start } from "./contender.ts";
+import { format, median, report } from "./figures.ts";
+import { uploadSmall } from "./load.ts";
+import { ROUNDS, rounds } from "./rounds.ts";
+import { CACHED, downloadMany, makeFiles, prepare } from "./small-downloads.ts";
 
 const TOKENS = 20;
 const CHECKS_PER_ROUND = 50_000;
 const KEY = "a key for measurements a key for measurements";
 /** The time that a check may take. */
 const TARGET_MICROSECONDS = 20;
+
+/**
+ * Small uploads and downloads with access control (one of 20 tokens, signed links) and without any, in
+ * turns: by the medians, what control costs.
+ */
+export async function accessLoad(build: Build, parent: string): Promise<void> {
+  const tokens = Array.from({ length: TOKENS }, (_, index) => `token-${index}=a-secret-for-measurements-${index}`);
+  const token = `a-secret-for-measurements-${TOKENS - 1}`;
+  const controlled: Start = {
+    name: "fixity, tokens and signed links",
+    script: "fixity-access",
+    args: [JSON.stringify({ tokens, linkKey: KEY })],
+  };
+  const place = { build, parent };
+  const upload = await rounds(place, [CACHED, controlled], ({ name, port }) =>
+    uploadSmall(port, "/uploads", {
+      size: 4096,
+      connections: 32,
+      count: 8000,
+      ...(name === controlled.name && { token }),
+    }),
+  );
+  report("Form uploads of 4 KiB, 32 connections, not durable", "per second", upload);
+  const files = makeFiles(500, 4096);
+  const signer = new LinkSigner(AccessKeys.parse([KEY], "link"));
+  const expires = Date.now() + 86_400_000;
+  const plain = files.map(({ hex }) => `/uploads/${hex}`);
+  const signed = files.map(({ hex }) => `/uploads/${hex}?${signer.sign(Link.parse(hex), { expires })}`);
+  const prepared = new Set<Contender>();
+  const download = await rounds(place, [CACHED, controlled], async (contender) => {
+    if (!prepared.has(contender)) await prepare(contender, files);
+    prepared.add(contender);
+    return downloadMany(contender.port, contender.name === controlled.name ? signed : plain, { count: 20_000 });
+  });
+  report("Downloads of 4 KiB, 32 connections, warm", "per second", download);
+}
 
 /** Microseconds per check of a token, a permit and a signed link. */
 export function accessChecks(): void {

@@ -17,10 +17,10 @@ interface Envelope {
 }
 
 /** A form upload of `size` bytes: header section and form. */
-function formEnvelope(size: number, path: string): Envelope {
+function formEnvelope(size: number, path: string, field = ""): Envelope {
   const length = HEAD.length + size + TAIL.length;
   const head =
-    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=${BOUNDARY}\r\n` +
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=${BOUNDARY}\r\n${field}` +
     `Content-Length: ${length}\r\n\r\n${HEAD}`;
   return { head: Buffer.from(head), tail: Buffer.from(TAIL) };
 }
@@ -157,8 +157,9 @@ export function uniqueBlocks(size: number): readonly Buffer[] {
  * second. The load runs on the same processors as the server, so it is kept as light as possible.
  */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
-  const { size, connections, count } = load;
-  const { head, tail } = formEnvelope(size, path);
+  const { size, connections, count, token } = load;
+  const field = token === undefined ? "" : `Authorization: Bearer ${token}\r\n`;
+  const { head, tail } = formEnvelope(size, path, field);
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   let left = count;
   const started = performance.now();
@@ -197,6 +198,8 @@ export interface SmallLoad {
   readonly connections: number;
   /** Uploads in all. */
   readonly count: number;
+  /** Sent with every request. */
+  readonly token?: string;
 }
 
 /** Downloads a file once. Returns seconds. */

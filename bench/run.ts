@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { accessChecks } from "./access.ts";
+import { accessChecks, accessLoad } from "./access.ts";
 import { Build } from "./build.ts";
 import { caches } from "./cache.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
@@ -122,6 +122,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "get-memory": async (build) => smallDownloadsMemory(build, DISK),
   start,
   access: async () => accessChecks(),
+  "access-load": async (build) => accessLoad(build, DISK),
   cache: caches,
   put: async (build) => putFolder(build, DISK),
   "client-browser": inBrowser("client-browser"),

@@ -18,7 +18,7 @@ const CONNECTIONS = 32;
 /** Files that are asked for again and again. */
 const WARM_FILES = 500;
 
-const CACHED: Start = { name: "fixity, small files from memory", script: "fixity-cached" };
+export const CACHED: Start = { name: "fixity, small files from memory", script: "fixity-cached" };
 const UNCACHED: Start = { name: "fixity, from the disk", script: "fixity", args: ["none"] };
 const PEERS: readonly Start[] = [
   { name: "@fastify/static", script: "fastify-static" },
@@ -116,7 +116,7 @@ function shuffled(paths: readonly string[]): readonly string[] {
   return paths.toSorted(() => Math.random() - 0.5);
 }
 
-function makeFiles(count: number, size: number): readonly StoredFile[] {
+export function makeFiles(count: number, size: number): readonly StoredFile[] {
   return Array.from({ length: count }, () => {
     const bytes = randomBytes(size);
     return { bytes, hex: createHash("sha256").update(bytes).digest("hex") };
@@ -124,7 +124,7 @@ function makeFiles(count: number, size: number): readonly StoredFile[] {
 }
 
 /** Puts the files where the contender serves them. */
-async function prepare({ name, root, port }: Contender, files: readonly StoredFile[]): Promise<void> {
+export async function prepare({ name, root, port }: Contender, files: readonly StoredFile[]): Promise<void> {
   for (const { hex, bytes } of files) {
     const path = name.startsWith("fixity") ? join(root, "blobs", hex.slice(0, 2), hex) : join(root, hex);
     await mkdir(dirname(path), { recursive: true });
@@ -149,7 +149,7 @@ async function etags({ port }: Contender, paths: readonly string[]): Promise<rea
  * The load runs beside the server, so it is kept as light as possible: it reads the length of the
  * first response of a connection, and for the rest counts bytes.
  */
-async function downloadMany(
+export async function downloadMany(
   port: number,
   paths: readonly string[],
   { count, connections = CONNECTIONS, tags = [] }: DownloadLoad,
