@@ -47,8 +47,8 @@ export function storeContract(
   makePlace: () => Promise<ContractPlace>,
   options: StoreContractOptions = {},
 ): void {
-  const { cannot = {}, largest = 5 * 1024 ** 2 + 3 } = options;
-  void describe(`the store contract: ${name}`, () => {
+  const { cannot = {}, largest = 5 * 1024 ** 2 + 3, concurrency = 1 } = options;
+  void describe(`the store contract: ${name}`, { concurrency }, () => {
     for (const rule of RULES) {
       const skip = rule.capability === undefined ? false : (cannot[rule.capability] ?? false);
       void test(rule.name, { skip, timeout: RULE_TIMEOUT_MS }, async (context) => {

@@ -77,7 +77,7 @@ test(
         .then((answer) => answer.text())
         .catch(() => null);
     await assertRefused();
-    const [first = ""] = server.output.split("\n").filter((line) => line.includes("could not be marked"));
+    const first = server.output.split("\n").find((line) => line.includes("could not be marked")) ?? "";
     assert.match(first, /the damaged blob sha256:[0-9a-f]{64} could not be marked: other instances do not know of it/);
     assert.match(first, /store-full/);
     // The marks are listed again and again meanwhile.

@@ -45,6 +45,12 @@ export interface StoreContractOptions {
    * @default 5 MiB and a bit
    */
   readonly largest?: number;
+  /**
+   * How many rules run at the same time, each with a place of its own. Many of them wait.
+   *
+   * @default 1
+   */
+  readonly concurrency?: number;
 }
 
 /** What a rule is run with. */

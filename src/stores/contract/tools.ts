@@ -6,8 +6,25 @@ import type { Committed, StagedBlob } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
 import type { BlobReader, BlobStore } from "../../core/store.ts";
 
+/** What {@link content} made last: rules ask for the same again and again, and it takes longer than most stores do. */
+const made = new Map<string, Buffer>();
+const MADE_MAX_BYTES = 32 * 1024 ** 2;
+
 /** Bytes that look random and are the same for the same seed. */
 export function content(size: number, seed = 1): Buffer {
+  const key = `${size} ${seed}`;
+  const known = made.get(key);
+  // A copy: rules change what they get.
+  if (known !== undefined) return Buffer.from(known);
+  const bytes = makeContent(size, seed);
+  let kept = size;
+  for (const { length } of made.values()) kept += length;
+  if (kept > MADE_MAX_BYTES) made.clear();
+  made.set(key, Buffer.from(bytes));
+  return bytes;
+}
+
+function makeContent(size: number, seed: number): Buffer {
   const bytes = Buffer.alloc(size);
   let state = seed * 2_654_435_761 + 1;
   for (let index = 0; index < size; index += 1) {
@@ -28,7 +45,7 @@ export function digestOf(bytes: Uint8Array): Digest {
 export async function writeAll(staged: StagedBlob, bytes: Uint8Array, piece = 65_536): Promise<void> {
   for (let start = 0; start < bytes.length; start += piece) {
     // Each piece is a copy: written bytes belong to the store.
-    await staged.write(Uint8Array.from(bytes.subarray(start, start + piece)));
+    await staged.write(new Uint8Array(bytes.subarray(start, start + piece)));
   }
 }
 

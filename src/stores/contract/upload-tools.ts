@@ -38,7 +38,7 @@ export async function takeEnded(uploads: UploadStore, id: UploadId): Promise<End
 export async function bring(held: HeldUpload, bytes: Uint8Array, piece = 65_536): Promise<void> {
   for (let start = 0; start < bytes.length; start += piece) {
     // Each piece is a copy: written bytes belong to the store.
-    await held.write(Uint8Array.from(bytes.subarray(start, start + piece)));
+    await held.write(new Uint8Array(bytes.subarray(start, start + piece)));
   }
 }
 
