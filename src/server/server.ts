@@ -113,15 +113,17 @@ export async function startServer(config: Config): Promise<RunningServer> {
 }
 
 function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
-  const { permitKeys, linkKeys } = config;
+  const { permitKeys, linkKeys, types, revealExisting } = config;
   const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
   return createFixity({
     store,
     maxSize,
     prefix,
     verifyReads,
+    revealExisting,
     log: (message, cause) => log.warn(cause === undefined ? {} : { err: cause }, message),
     ...(publicUrl !== undefined && { publicUrl }),
+    ...(types !== undefined && { types: types.toJSON() }),
     ...(permitKeys !== null && { permitKeys }),
     ...(linkKeys !== null && { linkKeys }),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },

@@ -1,4 +1,5 @@
-import { addressRanges, hosts, list, origins, type Setting, text, yesNo } from "./kinds.ts";
+import type { TypeList } from "../access/type-list.ts";
+import { addressRanges, choice, hosts, list, origins, type Setting, text, types, yesNo } from "./kinds.ts";
 
 /** The settings that decide who may use a server, and as whom. */
 export interface AccessSettings {
@@ -9,6 +10,9 @@ export interface AccessSettings {
   readonly linkKeys: readonly string[] | undefined;
   readonly linkKeysFile: string | undefined;
   readonly open: boolean;
+  readonly reads: "public" | "signed";
+  readonly types: TypeList | undefined;
+  readonly revealExisting: boolean | undefined;
   readonly hosts: readonly string[] | undefined;
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly trustedProxies: readonly string[] | undefined;
@@ -61,6 +65,25 @@ export const ACCESS_SETTINGS: { readonly [Name in keyof AccessSettings]: Setting
     defaultText: "no",
     value: "yes|no",
     help: "yes allows uploads without a token",
+  },
+  reads: {
+    env: "UPLOAD_READS",
+    kind: choice("public", "signed"),
+    defaultText: "public",
+    value: "mode",
+    help: "who may read: public: everybody with a link; signed: who has a signed link, or a token that may read",
+  },
+  types: {
+    env: "UPLOAD_TYPES",
+    kind: types,
+    value: "list",
+    help: "types of files that are accepted, separated by commas: image/*, application/pdf, .docx; default all",
+  },
+  revealExisting: {
+    env: "UPLOAD_REVEAL_EXISTING",
+    kind: yesNo,
+    value: "yes|no",
+    help: "whether answers to uploads show that the content was already stored; default yes, and no if reads are signed",
   },
   hosts: {
     env: "UPLOAD_HOSTS",

@@ -161,6 +161,10 @@ const WRONG: readonly (readonly [env: Record<string, string>, message: RegExp])[
   [{ UPLOAD_PERMIT_KEYS: `${KEY},${TOKEN}` }, /^UPLOAD_PERMIT_KEYS: Key 2 for permits has 16 characters/],
   [{ UPLOAD_LINK_KEYS: TOKEN }, /^UPLOAD_LINK_KEYS: Key 1 for links has 16 characters/],
   [{ UPLOAD_LINK_KEYS_FILE: "/nowhere/keys" }, /^UPLOAD_LINK_KEYS_FILE cannot be read: "\/nowhere\/keys"\.$/],
+  [{ UPLOAD_READS: "signed" }, /^UPLOAD_READS=signed needs keys that sign links: set UPLOAD_LINK_KEYS/],
+  [{ UPLOAD_READS: "app" }, /^UPLOAD_READS must be public or signed, not "app"\.$/],
+  [{ UPLOAD_TYPES: "images" }, /^UPLOAD_TYPES must be types such as image\/\*, /],
+  [{ UPLOAD_TYPES: "," }, /^UPLOAD_TYPES must be types/],
   [{ UPLOAD_PERMIT_KEYS: KEY, UPLOAD_OPEN: "yes" }, /contradict/],
   [{ UPLOAD_TOKENS_FILE: import.meta.dirname }, /^UPLOAD_TOKENS_FILE cannot be read/],
   [{ UPLOAD_BUCKET_REGION: "eu-central-1" }, /^UPLOAD_BUCKET_REGION is set, but UPLOAD_BUCKET_NAME is not\.$/],
@@ -283,6 +287,19 @@ test("tokens and keys come from the environment and from files with comments and
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("whether content existed is revealed unless reads are signed, or as it is set", () => {
+  const reveals = (env: Record<string, string>): boolean =>
+    readConfig({ env: { UPLOAD_LINK_KEYS: KEY, ...env } }).revealExisting;
+  assert.deepEqual([reveals({}), reveals({ UPLOAD_READS: "signed" })], [true, false]);
+  assert.equal(reveals({ UPLOAD_READS: "signed", UPLOAD_REVEAL_EXISTING: "yes" }), true);
+  assert.equal(reveals({ UPLOAD_REVEAL_EXISTING: "no" }), false);
+});
+
+test("types are ranges, types and extensions", () => {
+  const { types } = readConfig({ env: { UPLOAD_TYPES: "image/*, application/pdf ,.docx" } });
+  assert.equal(String(types), "image/*, application/pdf, .docx");
 });
 
 test("a flag is the name of the setting in kebab case", () => {

@@ -14,7 +14,9 @@ import { isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
  */
 
 /** The configuration of a server: all settings, checked one by one and against each other. */
-export interface Config extends Omit<Settings, keyof Secrets | `${keyof Secrets}File`>, Secrets {}
+export interface Config extends Omit<Settings, keyof Secrets | `${keyof Secrets}File` | "revealExisting">, Secrets {
+  readonly revealExisting: boolean;
+}
 
 /** The variables of the process's environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -165,7 +167,11 @@ function crossCheck(settings: Settings): Config {
   if (rest.minAppendSize > (rest.maxAppendSize ?? Infinity)) {
     throw invalid("UPLOAD_MIN_APPEND_SIZE is greater than UPLOAD_MAX_APPEND_SIZE.");
   }
-  const config: Config = { ...rest, ...readSecrets(settings) };
+  const revealExisting = rest.revealExisting ?? rest.reads === "public";
+  const config: Config = { ...rest, revealExisting, ...readSecrets(settings) };
+  if (config.reads === "signed" && config.linkKeys === null) {
+    throw invalid("UPLOAD_READS=signed needs keys that sign links: set UPLOAD_LINK_KEYS or UPLOAD_LINK_KEYS_FILE.");
+  }
   const isProtected = needsCredentials(config);
   if (isProtected && config.open) {
     throw invalid("UPLOAD_OPEN=yes contradicts tokens and permit keys: remove one of them.");

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { TrustedProxies } from "../access/client-address.ts";
+import { TypeList } from "../access/type-list.ts";
 import { parseDuration, parseSize } from "../base/quantity.ts";
 import { isOrigin } from "../http/origins.ts";
 import { canonicalHost } from "../http/fields/host.ts";
@@ -151,6 +152,12 @@ export const hosts: Kind<readonly string[]> = {
 
 /** Words separated by commas; may be none. */
 export const list: Kind<readonly string[]> = { expected: "words separated by commas", parse: words };
+
+/** Types of files. */
+export const types: Kind<TypeList> = {
+  expected: "types such as image/*, application/pdf or .docx, separated by commas",
+  parse: (given) => TypeList.from(words(given)),
+};
 
 /** IP addresses and CIDR ranges. */
 export const addressRanges: Kind<readonly string[]> = {
