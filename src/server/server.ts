@@ -113,13 +113,14 @@ export async function startServer(config: Config): Promise<RunningServer> {
 }
 
 function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
-  const { permitKeys, linkKeys, types, revealExisting } = config;
+  const { permitKeys, linkKeys, reads, types, revealExisting } = config;
   const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
   return createFixity({
     store,
     maxSize,
     prefix,
     verifyReads,
+    reads,
     revealExisting,
     log: (message, cause) => log.warn(cause === undefined ? {} : { err: cause }, message),
     ...(publicUrl !== undefined && { publicUrl }),
