@@ -158,6 +158,20 @@ test("the request whose hook fails learns that all bytes are durable", async () 
   assert.deepEqual(offsets, [5]);
 });
 
+test("the code of the hook's failure never ends the upload", async () => {
+  const app = new App();
+  const store = memoryStore();
+  const uploads = uploadsOf(app.over(store));
+  for (const code of ["upload-damaged", "size-limit-exceeded", "content-refused"] as const) {
+    app.failure = new FixityError(code, "The app says so.");
+    const { id } = await uploads.create({});
+    await assert.rejects(uploads.append(id, last(0, "hello")), { code });
+    await assert.rejects(uploads.append(id, last(5, "")), { code });
+    app.failure = null;
+    assertStored(await uploads.append(id, last(5, "")));
+  }
+});
+
 for (const isElsewhere of [false, true]) {
   const where = isElsewhere ? "another instance" : "the same instance";
 

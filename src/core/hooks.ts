@@ -85,6 +85,9 @@ export interface HookOptions<Context = unknown> {
    * upload of a single request cannot be resumed, so if the process is killed between the moment
    * when the file is durable and the response, the call may not have happened. The client has no
    * response then, and uploads again.
+   *
+   * Requests for the same upload wait for the call, so it must end, and must not ask for the upload
+   * itself.
    */
   onStored?(receipt: Receipt, details: StoredDetails<Context>): Promise<void> | void;
 }
@@ -209,7 +212,7 @@ export class ContentHead {
   }
 }
 
-/** The head of a stored blob; `null` if the blob was removed. */
+/** The head of a stored blob; `null` if the blob was removed, or is damaged. */
 export async function headOf(
   { digest, size }: BlobStat,
   blobs: { open(digest: Digest, options: OpenOptions): Promise<BlobReader | null> },
@@ -218,10 +221,15 @@ export async function headOf(
   const head = new ContentHead();
   if (size === 0) return head.bytes;
   const range = ByteRange.over({ start: 0, end: Math.min(size, HEAD_MAX_BYTES) });
-  await using reader = await blobs.open(digest, { range, signal });
-  if (reader === null) return null;
-  for await (const bytes of reader) head.add(bytes);
-  return head.bytes;
+  try {
+    await using reader = await blobs.open(digest, { range, signal });
+    if (reader === null) return null;
+    for await (const bytes of reader) head.add(bytes);
+    return head.bytes;
+  } catch (error) {
+    if (error instanceof FixityError && error.code === "blob-damaged") return null;
+    throw error;
+  }
 }
 
 function contentRefused(reason = "This file is not accepted here.", cause?: unknown): FixityError {

@@ -221,6 +221,17 @@ test("a claim of stored content is inspected by what is stored", async () => {
   assert.equal(app.seen.length, 2);
 });
 
+test("stored content that is damaged is not claimed, and is uploaded instead", async () => {
+  const app = new App();
+  const store = memoryStore();
+  await createFixity({ store }).put(CONTENT);
+  const damaged = new FixityError("blob-damaged", "damaged");
+  const fixity = createFixity({ store, verifyReads: "never", inspect: (file) => app.answer(file) as Inspection });
+  store.open = () => Promise.reject(damaged);
+  assert.equal(await fixity.lookUp(DIGEST, { length: 10_000 }), "unknown");
+  assert.equal((await uploadsOf(fixity).create({ digest: DIGEST, length: 10_000 })).outcome, null);
+});
+
 test("the service's own types hold for every route", async () => {
   const store = memoryStore();
   const open = createFixity({ store });

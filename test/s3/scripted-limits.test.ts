@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FixityError } from "../../src/core/errors.ts";
-import { content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { assertKept, content, digestOf, readAll, writeAll } from "../../src/stores/contract/tools.ts";
+import { append, assertEnded, begin, bring, take, uploadsOf } from "../../src/stores/contract/upload-tools.ts";
 import { ADMISSION_BYTES } from "../../src/stores/s3/buffers/buffer-pool.ts";
 import { failure } from "./scripted-bucket.ts";
 import { ScriptedServer } from "./scripted-server.ts";
@@ -89,6 +90,29 @@ void describe("memory", () => {
     await next.commit(digestOf(content(0)));
     assert.deepEqual(server.operations, ["PutObject"]);
   });
+
+  for (const isSaved of [false, true]) {
+    const what = isSaved ? "saved" : "unsaved";
+    test(`an upload that was committed with ${what} bytes holds no memory while it waits to be concluded`, async () => {
+      await using server = await ScriptedServer.start();
+      await using store = server.store({}, roomFor(1, 1));
+      const uploads = uploadsOf(store);
+      const id = await begin(uploads);
+      const bytes = content(1000);
+      if (isSaved) await append(uploads, id, { bytes });
+      await using held = await take(uploads, id);
+      if (!isSaved) await bring(held, bytes);
+      await (isSaved ? held.commit(digestOf(bytes)) : held.commitUnsaved?.(digestOf(bytes), "all there"));
+      await using other = await store.stage();
+      await writeAll(other, content(1000, 1));
+      await other.commit(digestOf(content(1000, 1)));
+      await held.renew("stored");
+      assert.deepEqual(await held.commit(digestOf(bytes)), { existed: true });
+      await held.conclude("done");
+      await assertEnded(uploads, id, "done");
+      await assertKept(store, bytes);
+    });
+  }
 
   test("an idle upload is dropped while another waits for its memory, and the others complete", async () => {
     await using server = await ScriptedServer.start();

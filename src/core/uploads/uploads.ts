@@ -284,10 +284,12 @@ export class Uploads {
         this.#forget(id);
         publishUpload("resumable", asFixityError(error), { size: held.offset, startedAt });
       }
-      if (isFinalFailure(error) && error.code === "upload-damaged") {
+      // once the blob is stored, the failure is that of the hook, whatever its code
+      const stored = readableRecord(held.record)?.pending ?? null;
+      if (stored === null && isFinalFailure(error) && error.code === "upload-damaged") {
         return await this.#endDamaged({ id, held }, error, startedAt);
       }
-      if (!append.hasFailed) options.onFailure?.(readableRecord(held.record)?.pending?.size ?? held.offset);
+      if (!append.hasFailed) options.onFailure?.(stored?.size ?? held.offset);
       throw error;
     }
   }

@@ -46,6 +46,8 @@ export class S3HeldUpload implements HeldUpload {
   #failure: { readonly reason: unknown } | null = null;
   /** Saved bytes are lost: the upload can only be concluded or removed. */
   #damage: FixityError | null = null;
+  /** The blob that this holder has made of the upload. */
+  #committed: Digest | null = null;
   /** The record names the multipart upload, or may do so. */
   #isNamed: boolean;
   #isReleasing = false;
@@ -111,6 +113,7 @@ export class S3HeldUpload implements HeldUpload {
 
   async commit(digest: Digest, { judge }: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
+    if (this.#committed?.equals(digest) === true) return { existed: true };
     return this.#call(async () => {
       const { offset, ended } = this.#fence.state;
       if (ended !== null || this.#writer.size !== offset) {
@@ -122,6 +125,7 @@ export class S3HeldUpload implements HeldUpload {
 
   async commitUnsaved(digest: Digest, record: string, options: CommitOptions = {}): Promise<Committed> {
     this.#assertUsable();
+    if (this.#committed?.equals(digest) === true) return { existed: true };
     this.#assertOpen();
     // After a holder was fenced off there may be parts behind the last one, and the tail may have
     // to be sent again.
@@ -170,6 +174,9 @@ export class S3HeldUpload implements HeldUpload {
     const existed = await this.#whileS3Works(() =>
       multipart === null ? this.#putWhole(digest, options) : this.#publish(multipart, digest, options),
     );
+    this.#committed = digest;
+    // it may take the app some time to agree, and other uploads need the memory
+    this.#writer.returnMemory();
     return { existed };
   }
 

@@ -176,6 +176,11 @@ export class UploadWriter {
     });
   }
 
+  /** Returns all memory, once the bytes are a blob. Writing more fails. */
+  returnMemory(): void {
+    this.#writer?.end();
+  }
+
   /** Returns all memory. Later calls throw `reason`, and nothing more is sent. */
   close(reason: unknown): void {
     this.#stop.abort(reason);
