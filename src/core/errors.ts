@@ -139,7 +139,7 @@ const CATALOGUE = {
   /** A precondition of the request does not hold. */
   "precondition-failed": { status: 412, title: "Precondition failed", retry: "never" },
   /** The request needs a token, and has none or a wrong one. */
-  unauthorized: { status: 401, title: "Token needed", retry: "never" },
+  unauthorized: { status: 401, title: "Sign in or send a token", retry: "never" },
   /** The permission to upload ended before the last byte arrived. */
   "access-expired": { status: 403, title: "Permission expired", retry: "never" },
   /** A signed link was valid, and has expired. */

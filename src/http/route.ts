@@ -6,7 +6,7 @@ import type { Action } from "../access/principal.ts";
 import { type Answer, type Exchange, withFields } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
 import { checkUploadPreconditions } from "./preconditions.ts";
-import { problemAnswer } from "./problem.ts";
+import { failureOf, problemAnswer } from "./problem.ts";
 import type { AdmittedRequest, AuthorizedRequest } from "./request.ts";
 import {
   appendToUpload,
@@ -25,6 +25,7 @@ import { readBlob, removeBlob } from "./routes/blob.ts";
 import { mayBeName, postFile, putToLink, putToName, storeContent } from "./routes/upload.ts";
 import { uploadForm } from "./routes/upload-form.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
+import { problemOrPage } from "./view/page-answer.ts";
 
 /** The kinds of resources, and what identifies a resource of each kind. */
 interface Targets {
@@ -62,7 +63,7 @@ interface RouteOn<K extends Kind> {
 
 const tus = { when: ({ exchange }: AdmittedRequest) => speaksTus(exchange), failure: tusFailure };
 const resumable = { when: wantsResumable, failure: creationFailureAnswer };
-const view = { when: asksForView };
+const view = { when: asksForView, failure: readFailure };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
 const ROUTES: readonly Route[] = [
@@ -73,8 +74,8 @@ const ROUTES: readonly Route[] = [
 
   { on: "link", method: "GET", ...view, action: "view", run: viewBlob },
   { on: "link", method: "HEAD", ...view, action: "view", run: viewBlob },
-  { on: "link", method: "GET", action: "read", run: readBlob, isDownload: true },
-  { on: "link", method: "HEAD", action: "stat", run: readBlob },
+  { on: "link", method: "GET", action: "read", run: readBlob, failure: readFailure, isDownload: true },
+  { on: "link", method: "HEAD", action: "stat", run: readBlob, failure: readFailure },
   { on: "link", method: "PUT", ...resumable, action: "create", run: putToLink(createUpload) },
   { on: "link", method: "PUT", action: "create", run: putToLink(storeContent) },
   { on: "link", method: "DELETE", action: "remove", run: removeBlob },
@@ -167,6 +168,14 @@ function methodOn(exchange: Exchange, kind: Kind): string {
 
 function sendsForm({ exchange }: AdmittedRequest): boolean {
   return isForm(exchange.fields.get("content-type"));
+}
+
+/** Failures that people meet who open a link: a browser gets a page. */
+const READ_REFUSALS: ReadonlySet<string> = new Set(["blob-not-found", "link-expired", "unauthorized", "forbidden"]);
+
+function readFailure({ exchange }: AdmittedRequest, thrown: unknown): Answer {
+  const error = failureOf(exchange, thrown);
+  return READ_REFUSALS.has(error.code) ? problemOrPage(exchange, error) : problemAnswer(error);
 }
 
 function tusFailure({ exchange }: AdmittedRequest, error: unknown): Answer {
