@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
+import { Digest } from "../../src/core/digest.ts";
 import { createClient } from "../../src/client/node.ts";
 import { Random } from "../helpers/random.ts";
 import { RawClient } from "../helpers/raw-client.ts";
@@ -116,6 +117,24 @@ class Till implements AsyncDisposable {
     await this.send("PUT", `/uploads/${sha256(bytes)}.png`, status, { body: bytes as Uint8Array<ArrayBuffer> });
   }
 
+  /** Changes one bit of the object that holds the bytes. */
+  async damage(bytes: Buffer): Promise<void> {
+    const other = Buffer.from(bytes);
+    other[0] = (other[0] ?? 0) ^ 1;
+    const digest = Digest.fromHex(sha256(bytes)) ?? assert.fail();
+    await this.#place.put(this.#place.layout.blob(digest), other);
+  }
+
+  /** Reads bytes that are damaged, until the service has marked them. */
+  async refused(bytes: Buffer): Promise<void> {
+    const url = `${this.service.url}/uploads/${sha256(bytes)}`;
+    const answer = await fetch(url);
+    // A large file is broken off first.
+    if (answer.status === 200) await answer.arrayBuffer().catch(() => null);
+    const status = answer.status === 200 ? (await fetch(url)).status : answer.status;
+    assert.equal(status, 500);
+  }
+
   async createTus(length: number, sha?: string): Promise<string> {
     const metadata = sha === undefined ? {} : { "Upload-Metadata": `sha256 ${Buffer.from(sha).toString("base64")}` };
     const headers = { "Tus-Resumable": "1.0.0", "Upload-Length": String(length), ...metadata };
@@ -159,6 +178,7 @@ export function pricesSuite(gateway: Gateway): void {
       await savesOnTheWay(till, () => t.mock.timers.tick(SAVE_INTERVAL_MS));
       await clientRoutes(till);
       await readingRoutes(till);
+      await repairs(till);
       await maintenance(till);
       const documented = await documentedPrices();
       const lines = [...till.found].map(([row, counts]) => `| ${row} | ${total(counts)} | ${written(counts)} |`);
@@ -253,6 +273,32 @@ async function readingRoutes(till: Till): Promise<void> {
   await till.count("`GET` with an `If-None-Match` that matches", () =>
     till.send("GET", url, 304, { headers: { "If-None-Match": `"${sha256(bytes)}"` } }),
   );
+}
+
+/** Uploads of files whose stored copies have other bytes, found by a read of this server. */
+async function repairs(till: Till): Promise<void> {
+  const damaged = async (size: number): Promise<Buffer> => {
+    const bytes = till.bytes(size);
+    await till.form(bytes, 201);
+    await till.damage(bytes);
+    return bytes;
+  };
+  // The first one teaches the store how its server wants the conditions of documents to be written.
+  const lesson = await damaged(KIB);
+  await till.refused(lesson);
+  await till.form(lesson, 201);
+  const [first, ...others] = [await damaged(4 * KIB), await damaged(4 * KIB), await damaged(4 * KIB)] as const;
+  await till.count("`GET` that finds a file of 4 KiB damaged", () => till.refused(first));
+  await till.count("`GET` of a file that is known to be damaged", () => till.refused(first));
+  await till.count("form of 4 KiB, repairs", () => till.form(first, 201));
+  for (const bytes of others) await till.refused(bytes);
+  await till.count("`PUT` to a link, 4 KiB, repairs", () => till.put(others[0], 201));
+  const at = await till.createTus(4 * KIB);
+  await till.count("last append of 4 KiB, nothing before it, repairs", () => till.patchTus(at, 0, others[1]));
+  const [large, declared] = [await damaged(20_000_000), await damaged(20_000_000)] as const;
+  for (const bytes of [large, declared]) await till.refused(bytes);
+  await till.count("form of 20 MB, repairs", () => till.form(large, 201));
+  await till.count("`PUT` to a link, 20 MB, repairs", () => till.put(declared, 201));
 }
 
 /**
