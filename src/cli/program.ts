@@ -14,6 +14,7 @@ import { DEFAULT_ENDPOINT } from "./remote.ts";
  *
  *     serve                 runs the server                     flags and UPLOAD_… variables
  *     put, get, stat        clients of a service, over HTTP     FIXITY_URL, FIXITY_TOKEN
+ *     sign, permit          sign with the keys of a server      UPLOAD_LINK_KEYS, UPLOAD_PERMIT_KEYS
  *     gc, verify, doctor    work on a store without a server    the settings of serve that
  *                                                               concern the store
  *
@@ -55,6 +56,29 @@ Examples:
 
 Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
 
+const SIGN_HELP = `
+Examples:
+  fixity sign https://files.example.com/uploads/08c0811b91df….pdf --expires 1h
+  fixity sign 08c0811b91df….pdf --expires 7d --filename "Report.pdf" --download
+
+The time is rounded up by at most a quarter, so that links signed one after another are equal.
+
+Environment:
+  UPLOAD_LINK_KEYS, UPLOAD_LINK_KEYS_FILE  the keys of the server; the first one signs
+  FIXITY_URL                               URL of the service, for a link without one`;
+
+const PERMIT_HELP = `
+Examples:
+  fixity permit --max-size 10MiB --expires 1h --url https://files.example.com
+  fixity permit --max-size 1GiB --types 'image/*,application/pdf' --expires 7d --once --name partner
+  fixity permit --digest sha256:08c0811b91df… --expires 1h --json
+
+At least one of --max-size and --digest is required.
+
+Environment:
+  UPLOAD_PERMIT_KEYS, UPLOAD_PERMIT_KEYS_FILE  the keys of the server; the first one signs
+  FIXITY_URL                                   URL of the service`;
+
 const VERIFY_EXAMPLES = `
 Examples:
   fixity verify --rate 50MiB
@@ -94,6 +118,8 @@ function makeProgram(env: Environment): Command {
   addPut(program, env);
   addGet(program, env);
   addStat(program, env);
+  addSign(program, env);
+  addPermit(program, env);
   addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed", isCollectionSetting)
     .option("--damaged", "also remove the damaged files that uploads have replaced")
     .action(async ({ json, damaged, ...flags }: StoreFlags & { readonly damaged?: true }) => {
@@ -227,6 +253,63 @@ function addStat(program: Command, env: Environment): void {
     .action(async (links: readonly string[], flags: { readonly from?: string; readonly json?: true }) => {
       const { statLinks } = await import("./stat.ts");
       process.exitCode = await statLinks({ endpoint: flags.from, env }, links, flags.json === true);
+    });
+}
+
+interface SignFlags {
+  readonly expires: string;
+  readonly filename?: string;
+  readonly download?: true;
+  readonly view?: true;
+  readonly url?: string;
+  readonly keysFile?: string;
+  readonly json?: true;
+}
+
+function addSign(program: Command, env: Environment): void {
+  exitsWithFailed(addCommand(program, "sign", "make a link that can be read until it expires"))
+    .argument("<link>", "a link, its path or last segment, or a digest")
+    .requiredOption("--expires <time>", "how long it can be read, such as 1h or 7d")
+    .option("--filename <name>", "name under which the file is saved")
+    .option("--download", "browsers save the file instead of displaying it")
+    .option("--view", "the link shows the page about the file")
+    .addOption(serviceOption("--url"))
+    .option("--keys-file <file>", "file of keys, one per line: the first one signs")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", SIGN_HELP)
+    .action(async (link: string, { url, ...flags }: SignFlags) => {
+      const { signLink } = await import("./sign.ts");
+      signLink({ endpoint: url, env }, { ...flags, link });
+    });
+}
+
+interface PermitFlags {
+  readonly expires: string;
+  readonly maxSize?: string;
+  readonly digest?: string;
+  readonly types?: string;
+  readonly name?: string;
+  readonly once?: true;
+  readonly url?: string;
+  readonly keysFile?: string;
+  readonly json?: true;
+}
+
+function addPermit(program: Command, env: Environment): void {
+  exitsWithFailed(addCommand(program, "permit", "make a permit: its bearer may upload until it expires"))
+    .requiredOption("--expires <time>", "how long it is valid, such as 1h or 7d; at most 366d")
+    .option("--max-size <size>", "maximum size of a file")
+    .option("--digest <digest>", "the only content that may be uploaded")
+    .option("--types <list>", "types of files, separated by commas: image/*, application/pdf, .docx")
+    .option("--name <name>", "name in the log; permits with one name continue each other's uploads")
+    .option("--once", "for one upload only")
+    .addOption(serviceOption("--url"))
+    .option("--keys-file <file>", "file of keys, one per line: the first one signs")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", PERMIT_HELP)
+    .action(async ({ url, ...flags }: PermitFlags) => {
+      const { makePermit } = await import("./permit.ts");
+      makePermit({ endpoint: url, env }, flags);
     });
 }
 

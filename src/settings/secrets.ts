@@ -22,6 +22,21 @@ type Sources = readonly [
   file: "tokensFile" | "permitKeysFile" | "linkKeysFile",
 ];
 
+type KeySettings = Pick<Settings, "permitKeys" | "permitKeysFile" | "linkKeys" | "linkKeysFile">;
+
+const NO_KEYS: KeySettings = {
+  permitKeys: undefined,
+  permitKeysFile: undefined,
+  linkKeys: undefined,
+  linkKeysFile: undefined,
+};
+
+/** Where a command finds keys. */
+export interface KeySources {
+  readonly file: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
 const TOKENS: Sources = ["tokens", "tokensFile"];
 const KEYS: Readonly<Record<KeyPurpose, Sources>> = {
   permit: ["permitKeys", "permitKeysFile"],
@@ -44,14 +59,46 @@ export function readSecrets(settings: Settings): Secrets {
   };
 }
 
-function keysOf(settings: Settings, purpose: KeyPurpose): readonly string[] | null {
+/**
+ * The keys that a command signs with: those of a file, or those that a server would use.
+ *
+ * @param file from a flag
+ * @throws FixityError `invalid-option`
+ */
+export function readKeys(purpose: KeyPurpose, { file, env }: KeySources): AccessKeys {
+  const [listSetting, fileSetting] = KEYS[purpose];
+  const listed = env[SETTINGS[listSetting].env] || undefined;
+  const texts =
+    file === undefined
+      ? keysOf(
+          {
+            ...NO_KEYS,
+            [listSetting]: listed === undefined ? undefined : (SETTINGS[listSetting].kind.parse(listed) ?? undefined),
+            [fileSetting]: env[SETTINGS[fileSetting].env] || undefined,
+          },
+          purpose,
+        )
+      : readLines(file, "--keys-file");
+  if (texts === null) {
+    throw invalid(
+      `There are no keys to sign with. Set ${SETTINGS[listSetting].env} or ${SETTINGS[fileSetting].env} as the server has it, ` +
+        `or name a file with --keys-file.`,
+    );
+  }
+  return withSource(file === undefined ? "Keys" : "--keys-file", () => AccessKeys.parse(texts, purpose));
+}
+
+function keysOf(settings: KeySettings, purpose: KeyPurpose): readonly string[] | null {
   const [texts, source] = textsOf(settings, KEYS[purpose]);
   if (texts !== null) withSource(source, () => AccessKeys.parse(texts, purpose));
   return texts;
 }
 
 /** The texts of a list and of a file, and the names of the settings that are set. */
-function textsOf(settings: Settings, [list, file]: Sources): [texts: readonly string[] | null, source: string] {
+function textsOf(
+  settings: Partial<Settings>,
+  [list, file]: Sources,
+): [texts: readonly string[] | null, source: string] {
   const texts: string[] = [];
   const sources: string[] = [];
   const listed = settings[list];
