@@ -84,6 +84,17 @@ test("content of unknown length that is larger than the terms allow is not store
   assert.equal(await storedIn(fixity), 0);
 });
 
+test("the terms of a creation hold for the bytes that come with it", async () => {
+  const fixity = createFixity({ store: memoryStore() });
+  const terms = termsOf({ maxSize: 4 });
+  const first = { offset: 0, source: [HELLO], completes: true };
+  const code = "size-limit-exceeded";
+  await assert.rejects(
+    uploadsOf(fixity).createAndAppend({ terms }, first, () => {}),
+    { code },
+  );
+});
+
 test("the terms cannot raise the limit of the service", async () => {
   const fixity = createFixity({ store: memoryStore(), maxSize: 4 });
   const terms = termsOf({ maxSize: 100 });

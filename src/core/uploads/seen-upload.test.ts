@@ -56,6 +56,18 @@ test("an upload that does not exist cannot be seen", async () => {
   await assert.rejects(uploadsOver(store).look(UploadId.random()), { code: "upload-not-found" });
 });
 
+test("an upload whose bytes are damaged still belongs to its creator", async () => {
+  const { store } = countingStore();
+  const kept = store.uploads ?? assert.fail("no uploads are kept");
+  const read = kept.read.bind(kept);
+  kept.read = async (...args) => {
+    const found = await read(...args);
+    return found && { ...found, isDamaged: true };
+  };
+  const { id } = await uploadsOver(store).create({ terms: ALICES });
+  assert.deepEqual((await uploadsOver(store).look(id)).owner, ALICE);
+});
+
 test("what was seen saves the read of the request that follows", async () => {
   const { store, count } = countingStore();
   const uploads = uploadsOver(store);

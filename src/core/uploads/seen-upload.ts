@@ -13,7 +13,7 @@ export type Sighting =
   /** It has no holder, so its offset is final until a request takes it. */
   | { readonly status: "idle"; readonly record: UploadRecord; readonly read: ReadUpload }
   /**
-   * To know more, or to conclude a damaged upload, it must be held. The record of a damaged one is
+   * To know more, or to conclude a damaged upload, it must be held. A record that cannot be read is
    * `null`.
    */
   | { readonly status: "unsettled"; readonly record: UploadRecord | null; readonly read: ReadUpload };
@@ -23,8 +23,8 @@ export type SettledSighting = Exclude<Sighting, { readonly status: "completing" 
 
 /** What a read of an upload shows. @throws FixityError for a record of a later version */
 export function sightingOf(read: ReadUpload): SettledSighting {
-  const record = read.isDamaged === true ? null : readableRecord(read.record);
-  if (record === null || isExpired(record)) return { status: "unsettled", record, read };
+  const record = readableRecord(read.record);
+  if (record === null || read.isDamaged === true || isExpired(record)) return { status: "unsettled", record, read };
   if (record.outcome !== null) return { status: "ended", record, read };
   if (isPending(record)) return { status: "pending", record, read };
   return { status: read.isHeld || record.sealed ? "unsettled" : "idle", record, read };

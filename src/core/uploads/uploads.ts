@@ -117,7 +117,7 @@ export class Uploads {
   }
 
   /**
-   * Creates an upload and appends the bytes that come with its creation.
+   * Creates an upload and appends the bytes that come with its creation, under the same terms.
    *
    * @param onCreated called with the new upload before its bytes are received; not if it is
    *   complete at once
@@ -132,7 +132,7 @@ export class Uploads {
     try {
       if (state.outcome !== null) return state;
       onCreated(state);
-      return await this.append(state.id, first, held ?? undefined);
+      return await this.append(state.id, { ...first, terms: first.terms ?? options.terms }, held ?? undefined);
     } finally {
       await held?.[Symbol.asyncDispose]();
     }
