@@ -39,6 +39,11 @@ export class Token {
     return this.#value === "" ? {} : { Authorization: `Bearer ${this.#value}` };
   }
 
+  /** A permit is used instead. */
+  hide(): void {
+    this.#form.hidden = true;
+  }
+
   /** Asks the user for a token, or for another one if the server has refused it. */
   request(): void {
     const isWrong = this.#value !== "";
@@ -47,6 +52,12 @@ export class Token {
     announce(message);
     this.#input.focus();
     this.#input.select();
+  }
+
+  /** Asks for another token if a response refuses this one. Returns whether it does. */
+  refuse(status: number | undefined): boolean {
+    if (status === 401) this.request();
+    return status === 401;
   }
 
   #show(message: string, isWrong = false): void {

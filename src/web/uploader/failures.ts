@@ -1,12 +1,20 @@
-import type { Body, Meta, Uppy } from "@uppy/core";
+import type { Body, Meta, Uppy, UppyFile } from "@uppy/core";
 import { announce, find, make } from "../dom.ts";
 import { fill, type Language } from "../text/language.ts";
+
+type Response<M extends Meta, B extends Body> = NonNullable<UppyFile<M, B>["response"]>;
 
 /**
  * Shows which file failed and why, until it is uploaded again, retried or removed. The Dashboard
  * itself hides the reason behind a question mark.
+ *
+ * @param isShown whether a response refuses the credentials, which is shown elsewhere
  */
-export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, { texts }: Language): void {
+export function showFailures<M extends Meta, B extends Body>(
+  uppy: Uppy<M, B>,
+  { texts }: Language,
+  isShown: (response: Response<M, B>) => boolean,
+): void {
   const list = find(document, "#failures", HTMLUListElement);
   const lines = new Map<string, HTMLElement>();
   /**
@@ -15,8 +23,8 @@ export function showFailures<M extends Meta, B extends Body>(uppy: Uppy<M, B>, {
   const justShown = new Set<string>();
 
   uppy.on("upload-error", (file, error, response) => {
-    // the token's own form shows that the token was refused
-    if (file !== undefined && response?.status !== 401) show(file.id, file.name ?? "", error.message);
+    if (response !== undefined && isShown(response)) return;
+    if (file !== undefined) show(file.id, file.name ?? "", error.message);
   });
   // a file that is too large is not in the Dashboard; its line stays until others are added
   uppy.on("restriction-failed", (file, error) => show(file?.id ?? "", file?.name ?? "", error.message));

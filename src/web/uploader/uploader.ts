@@ -9,6 +9,7 @@ import workerUrl from "../../client/hash-worker.ts?worker&url";
 import { announce, find } from "../dom.ts";
 import { formatDuration, formatSize } from "../format.ts";
 import type { ResultList } from "../results/list.ts";
+import { Permit, takePermit } from "../permit.ts";
 import { parseResult } from "../results/result.ts";
 import type { PageSettings } from "../settings.ts";
 import { recallList, remember } from "../tab-storage.ts";
@@ -32,24 +33,49 @@ const SILENT_LOGGER = { debug: (): void => {}, warn: (): void => {}, error: (): 
 interface UploaderOptions {
   readonly settings: PageSettings;
   readonly language: Language;
+  /** The permit with which the page was opened. */
+  readonly permit: string | null;
   readonly results: ResultList;
 }
 
-export function startUploader({ settings, language, results }: UploaderOptions): void {
+export function startUploader({ settings, language, permit: given, results }: UploaderOptions): void {
   const place = find(document, "#uploader", HTMLElement);
   const uppy: PageUppy = new Uppy<Meta, FixityBody>({
     logger: SILENT_LOGGER,
     restrictions: { maxFileSize: settings.maxSize },
     ...(language.uppy !== null && { locale: language.uppy }),
+    onBeforeFileAdded(file, files) {
+      const reason = permit?.reasonAgainst({ name: file.name ?? "", type: file.type }) ?? null;
+      if (reason !== null) throw Object.assign(new Error(reason), { isRestriction: true, isUserFacing: true, file });
+      return !Object.hasOwn(files, file.id);
+    },
   });
   const token = new Token(settings.needsToken, language.texts, () => upload(uppy));
+  let permit: Permit | null = null;
   addDashboard(uppy, place, { settings, language });
-  uppy.use(Fixity, { endpoint: settings.endpoint, headers: () => token.headers, worker: createHashWorker });
-  showFailures(uppy, language);
-  uppy.on("files-added", () => (token.isMissing ? token.request() : upload(uppy)));
-  uppy.on("upload-error", (_file, _error, response) => {
-    if (response?.status === 401) token.request();
+  const use = (text: string): void => {
+    permit = new Permit(text, { settings, language });
+    token.hide();
+    const { restrictions } = permit;
+    uppy.setOptions({ restrictions });
+    const note = fill(language.texts.limit, { limit: formatSize(restrictions.maxFileSize, language.lang) });
+    uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard")?.setOptions({ note });
+  };
+  if (given !== null) use(given);
+  // a link with another permit, opened in this tab, does not load the page again
+  window.addEventListener("hashchange", () => {
+    const text = takePermit();
+    if (text === null) return;
+    use(text);
+    upload(uppy);
   });
+  const credentials = (): Permit | Token => permit ?? token;
+  uppy.use(Fixity, { endpoint: settings.endpoint, headers: () => credentials().headers, worker: createHashWorker });
+  showFailures(uppy, language, ({ status, body }) =>
+    credentials().refuse(status, (body as { readonly code?: unknown } | undefined)?.code),
+  );
+  uppy.on("files-added", () => (credentials().isMissing ? credentials().request() : upload(uppy)));
+  uppy.on("upload-success", () => permit?.use());
   uppy.on("upload-success", (file, response) => {
     const result = file === undefined ? null : parseResult(response.body, file.name ?? "");
     if (result !== null) results.add(result, file?.data instanceof Blob ? file.data : null);
