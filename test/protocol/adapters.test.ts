@@ -9,7 +9,7 @@ import { fixityPlugin } from "../../src/fastify.ts";
 import { fetchHandler } from "../../src/fetch.ts";
 import { createFixity } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
-import { nodeHandler } from "../../src/node.ts";
+import { type AccessRequest, nodeHandler } from "../../src/node.ts";
 import { listen } from "../helpers/listen.ts";
 import { sha256 } from "../helpers/service.ts";
 
@@ -110,6 +110,31 @@ test("in Express the app keeps its own routes and body parsers", async () => {
     headers: { "content-type": "application/json" },
   });
   assert.deepEqual(await api.json(), { a: 1 });
+});
+
+test("behind middleware of Express that replaces write and end, as express-session does", async () => {
+  const app = express();
+  app.use((_request, response, next) => {
+    const write = response.write.bind(response);
+    const end = response.end.bind(response);
+    response.write = (chunk: unknown) => write(chunk, "utf8");
+    response.end = (chunk?: unknown) => {
+      if (typeof chunk === "string" || chunk instanceof Uint8Array) response.write(chunk);
+      else assert.equal(chunk, undefined);
+      return end();
+    };
+    next();
+  });
+  const authorize = ({ exchange }: AccessRequest): boolean => exchange.fields.get("x-refuse") === undefined;
+  app.use(nodeHandler(createFixity({ store: memoryStore(), maxSize: 1024 ** 2 }), { authorize }));
+  await using server = await listen(app);
+  await exercise((path, init) => fetch(server.url + path, init));
+  // answered before the content has arrived, with a connection that is kept and one that is closed
+  for (const size of [10_000, 1_000_000]) {
+    const init = { method: "POST", body: Buffer.alloc(size), headers: { "x-refuse": "yes" } };
+    const refused = await fetch(`${server.url}/uploads`, init);
+    assert.deepEqual([refused.status, ((await refused.json()) as { code: string }).code], [401, "unauthorized"]);
+  }
 });
 
 test("under a mount path of Express, with the same path as prefix", async () => {

@@ -218,7 +218,10 @@ function endAfter(drain: Drain | null, { request, response }: PendingResponse): 
   if (drain === null) return void response.end();
   draining.add(response);
   void drain.answered().then((isComplete) => {
-    if (!response.destroyed) response.end(() => isComplete || request.destroy());
+    if (response.destroyed) return;
+    if (!isComplete) response.once("finish", () => request.destroy());
+    // Middleware such as `express-session` replaces `end` by one that takes a callback for content.
+    response.end();
   });
 }
 
