@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Fixity } from "../../core/fixity.ts";
 import { createHandler } from "../handler.ts";
 import type { HandlerOptions } from "../options.ts";
@@ -25,8 +25,13 @@ export interface FixityPluginOptions<Context = unknown> extends HandlerOptions<C
  * The service as a Fastify plugin: adds routes below the service's prefix and does not affect the
  * rest of the app. Hooks of the app (authentication, rate limits) run before fixity, as for any
  * route. Fastify does not read the content.
+ *
+ * `app.register(fixityPlugin<Session>, …)` gives the hooks the type of what `context` returns.
  */
-export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fastify, plugin) => {
+export function fixityPlugin<Context>(fastify: FastifyInstance, plugin: FixityPluginOptions<Context>): Promise<void>;
+// `register` infers its options from the last signature, which must not be generic.
+export function fixityPlugin(fastify: FastifyInstance, plugin: FixityPluginOptions): Promise<void>;
+export async function fixityPlugin(fastify: FastifyInstance, plugin: FixityPluginOptions): Promise<void> {
   const { fixity, closesWithApp = true, ...options } = plugin;
   const handler = createHandler(fixity, options);
   expectContinue(fastify.server, { handler });
@@ -47,7 +52,7 @@ export const fixityPlugin: FastifyPluginAsync<FixityPluginOptions> = async (fast
       },
     });
   }
-};
+}
 
 function disableContentParsing(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
