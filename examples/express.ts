@@ -1,5 +1,5 @@
 import express from "express";
-import { createFixity, FixityError } from "fixity";
+import { createFixity } from "fixity";
 import { cachedStore } from "fixity/cache";
 import { diskStore } from "fixity/disk";
 import { nodeHandler } from "fixity/node";
@@ -14,12 +14,12 @@ const app = express();
 
 app.use(
   nodeHandler(fixity, {
-    // Signed-in users may upload, everyone may read, and no one may remove.
-    authorize(exchange, action) {
-      if (action === "delete") throw new FixityError("forbidden", "Files are kept.");
-      if (action === "upload" && exchange.fields.get("authorization") !== "Bearer let-me-in-please") {
-        throw new FixityError("unauthorized", "Sign in first.");
-      }
+    // Everyone may read, who knows the secret may upload, and no one may remove.
+    authorize({ action, exchange }) {
+      if (action === "remove") return { deny: 403, message: "Files are kept." };
+      if (action === "read" || action === "view" || action === "stat") return true;
+      if (exchange.fields.get("authorization") === "Bearer let-me-in-please") return true;
+      return { deny: 401, message: "Sign in first." };
     },
   }),
 );

@@ -229,6 +229,7 @@ const SERVERS: readonly (readonly [name: string, prefix: string, headers: Record
   ["express.ts", "/uploads", { authorization: "Bearer let-me-in-please" }],
   ["fastify.ts", "/files", {}],
   ["hono.ts", "/uploads", {}],
+  // test/access/examples.test.ts runs those with users
 ];
 
 for (const [name, prefix, headers] of SERVERS) {
