@@ -2,7 +2,7 @@
  * Resumable uploads: the engine beneath both protocols, over any `UploadStore`.
  *
  *     uploads.ts        create, look, find, append, cancel: who holds an upload, and what becomes of it
- *     seen-upload.ts    what a read shows of an upload, before a request changes anything
+ *     sightings.ts      what a read shows of an upload, before a request changes anything
  *     announcements.ts  what requests announce, and whether it fits together
  *     append.ts         one append, from the checks of its announcements to the saved bytes
  *     completion.ts     sealed bytes become a blob; the response to a lost last append is repeated
@@ -41,14 +41,8 @@ import { Append } from "./append.ts";
 import { assertReplay, type CompletionOptions, Completions } from "./completion.ts";
 import { OpenUploads } from "./open-uploads.ts";
 import { Removals } from "./removals.ts";
-import {
-  type SeenUpload,
-  seenUpload,
-  type SettledSighting,
-  type Sighting,
-  sightingIn,
-  sightingOf,
-} from "./seen-upload.ts";
+import type { SeenUpload } from "./seen-upload.ts";
+import { seenUpload, type SettledSighting, type Sighting, sightingIn, sightingOf } from "./sightings.ts";
 import { UploadHashes } from "./upload-hashes.ts";
 import type { AppendLimits, AppendOptions, CreateOptions, FindOptions, UploadsOptions } from "./upload-options.ts";
 import {
