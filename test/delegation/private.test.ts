@@ -1,0 +1,144 @@
+/** Private links behind a real nginx that caches below fixity's check, and private links of delegated downloads. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { SignOptions } from "../../src/index.ts";
+import { s3Store } from "../../src/s3.ts";
+import { FrontServer } from "../helpers/front-server.ts";
+import { needing } from "../helpers/requirements.ts";
+import { Service } from "../helpers/service.ts";
+import { KEYS, ScriptedServer } from "../s3/scripted-server.ts";
+
+const TEXT = Buffer.from("a private text, of which many have a link");
+const HOUR_MS = 3_600_000;
+const LINK_KEYS = ["a key for links in these tests, only"];
+const READ_TOKEN = "a-token-that-nginx-reads-with";
+
+function maxAgeOf(response: Response): number {
+  const [, seconds] = /^private, max-age=(\d+)$/.exec(response.headers.get("cache-control") ?? "") ?? [];
+  return Number(seconds);
+}
+
+void describe("nginx caches private files below the check of each request", needing("nginx"), () => {
+  /** The methods of requests that have reached fixity. */
+  let reached: string[] = [];
+  let service: Service;
+  let front: FrontServer;
+  let cache = "";
+  let clock = 0;
+  let sign: (options?: Partial<SignOptions>) => string;
+
+  before(async () => {
+    cache = await mkdtemp(join(tmpdir(), "fixity-cache-"));
+    service = await Service.start({
+      reads: "signed",
+      linkKeys: LINK_KEYS,
+      tokens: [`nginx=${READ_TOKEN} may=read`],
+      onAnswer: ({ method }) => void reached.push(method),
+    });
+    const { link } = await service.fixity.put(TEXT, { filename: "a.txt" });
+    front = await FrontServer.nginx("nginx-private.conf", {
+      "127.0.0.1:3000": `127.0.0.1:${service.port}`,
+      "/var/cache/nginx/fixity": cache,
+      "READ-TOKEN": READ_TOKEN,
+    });
+    sign = (options = {}) => front.url + service.fixity.sign(link, { expires: HOUR_MS, ...options });
+  });
+
+  after(async () => {
+    for (const one of [front, service]) await one[Symbol.asyncDispose]();
+    await rm(cache, { recursive: true, force: true });
+  });
+
+  void test("many signed links of one file share one entry, and each has its own name and lifetime", async () => {
+    const first = await fetch(sign());
+    assert.deepEqual([first.status, Buffer.from(await first.arrayBuffer())], [200, TEXT]);
+    assert.ok(maxAgeOf(first) > 3500 && maxAgeOf(first) < 4600, first.headers.get("cache-control") ?? "");
+    reached = [];
+    const second = await fetch(sign({ expires: 2 * HOUR_MS, filename: "other.txt", download: true }));
+    assert.deepEqual([second.status, Buffer.from(await second.arrayBuffer())], [200, TEXT]);
+    assert.ok(maxAgeOf(second) > 7100, second.headers.get("cache-control") ?? "");
+    assert.equal(second.headers.get("content-disposition"), "attachment; filename=other.txt");
+    assert.equal(second.headers.get("content-type"), "text/plain; charset=utf-8");
+    assert.match(second.headers.get("content-security-policy") ?? "", /sandbox/);
+    const range = await fetch(sign(), { headers: { Range: "bytes=2-8" } });
+    assert.deepEqual([range.status, await range.text()], [206, "private"]);
+    const etag = first.headers.get("etag") ?? "";
+    const unchanged = await fetch(sign(), { headers: { "If-None-Match": etag } });
+    assert.equal(unchanged.status, 304);
+    assert.ok(maxAgeOf(unchanged) > 3500, unchanged.headers.get("cache-control") ?? "");
+    assert.deepEqual(reached, ["HEAD", "HEAD", "HEAD"], "no second GET");
+  });
+
+  void test("without a valid signature nothing comes from the cache", async () => {
+    await (await fetch(sign())).arrayBuffer();
+    const [path = ""] = sign().split("?");
+    for (const url of [path, `${path}?view`, sign().slice(0, -1), `${sign()}&x=1`, sign().replace(".txt", ".png")]) {
+      for (const headers of [{}, { "If-None-Match": "*" }, { Range: "bytes=0-3" }]) {
+        const response = await fetch(url, { headers });
+        assert.equal(response.status, 404, `${url} ${JSON.stringify(headers)}`);
+        assert.equal(((await response.json()) as { code: string }).code, "blob-not-found");
+        assert.equal(response.headers.get("cache-control"), "no-store");
+      }
+      assert.equal((await fetch(url, { method: "HEAD" })).status, 404);
+    }
+  });
+
+  void test("an expired link is 403, although the file is cached", async (t) => {
+    await (await fetch(sign())).arrayBuffer();
+    const url = sign({ expires: 1000 });
+    clock = Date.now();
+    t.mock.method(Date, "now", () => clock + 3000);
+    const response = await fetch(url);
+    assert.deepEqual([response.status, ((await response.json()) as { code: string }).code], [403, "link-expired"]);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+  });
+
+  void test("pages about files, HEAD, uploads and removals are fixity's own", async () => {
+    const page = await fetch(sign({ view: true }));
+    assert.deepEqual([page.status, page.headers.get("content-type")], [200, "text/html; charset=utf-8"]);
+    assert.equal((await fetch(sign(), { method: "HEAD" })).status, 200);
+    const [path = ""] = sign().split("?");
+    assert.equal((await fetch(path, { method: "DELETE" })).status, 401);
+    assert.equal((await fetch(`${front.url}/uploads`, { method: "POST", body: "x" })).status, 401);
+  });
+
+  void test("the check and the fetch below it cannot be reached from outside", async () => {
+    for (const path of ["/fixity-check", "/@private", "/@refused", "/fixity-check?x"]) {
+      assert.equal((await fetch(front.url + path)).status, 404, path);
+    }
+  });
+});
+
+void describe("private links of delegated downloads", () => {
+  let server: ScriptedServer;
+  before(async () => {
+    server = await ScriptedServer.start();
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  void test("a redirect is private, and neither it nor the URL outlives the link", async () => {
+    const store = s3Store({ bucket: "private", endpoint: server.endpoint, ...KEYS, log: () => null });
+    await using service = await Service.start({
+      store,
+      reads: "signed",
+      linkKeys: LINK_KEYS,
+      downloads: { mode: "redirect", lifetime: 600 },
+    });
+    const { link } = await service.fixity.put(TEXT, { filename: "a.txt" });
+    const ask = (url: string): Promise<Response> => fetch(service.url + url, { redirect: "manual" });
+    const end = Date.now() + 60_000;
+    const response = await ask(service.fixity.sign(link, { expires: new Date(end) }));
+    assert.equal(response.status, 307);
+    assert.ok(maxAgeOf(response) <= 60, response.headers.get("cache-control") ?? "");
+    const { searchParams } = new URL(response.headers.get("location") ?? "");
+    const made = (searchParams.get("X-Amz-Date") ?? "").replace(/^(....)(..)(..T..)(..)/, "$1-$2-$3:$4:");
+    // expiries of links are whole seconds
+    assert.ok(Date.parse(made) + Number(searchParams.get("X-Amz-Expires")) * 1000 <= Math.ceil(end / 1000) * 1000);
+    assert.match(searchParams.get("response-cache-control") ?? "", /^private, /);
+    assert.equal((await ask(`/uploads/${link.toString()}`)).status, 404);
+    await store[Symbol.asyncDispose]();
+  });
+});
