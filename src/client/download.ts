@@ -44,9 +44,11 @@ export async function stat(service: Service, link: string | URL, signal: AbortSi
     const info = headIn(parsed, response);
     return { ...info, size: info.size ?? (await readSize(service, parsed, signal)) };
   } catch (error) {
-    if (!(error instanceof FixityClientError) || error.status !== 404) throw error;
-    // a response to HEAD has no problem document, so the status alone does not distinguish a missing
-    // file from a URL that belongs to no service
+    if (!(error instanceof FixityClientError)) throw error;
+    // a response to HEAD has no problem document, so the status alone does not distinguish an
+    // expired link from one that is refused, nor a missing file from a URL that belongs to no service
+    if (error.status === 403) await requestByte(service, parsed, signal);
+    if (error.status !== 404) throw error;
     if (await isFixity(service, parsed, signal)) return null;
     throw error;
   }

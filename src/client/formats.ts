@@ -95,7 +95,13 @@ export function parseLink(link: string | URL, endpoint: string): ParsedLink {
   }
   url.hash = "";
   // the service would send a page about the file
-  if (url.searchParams.has("view")) url.searchParams.delete("view");
+  if (url.searchParams.has("view")) {
+    // a signature covers this parameter, too
+    if (url.searchParams.has("signature")) {
+      throw new FixityClientError("invalid-link", "This is a signed link to the page about a file, not to the file.");
+    }
+    url.searchParams.delete("view");
+  }
   return { url: url.href, hex };
 }
 

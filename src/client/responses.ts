@@ -51,6 +51,12 @@ const CODES_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   416: "range-not-satisfiable",
 };
 
+/** What the user may have to do about a status that comes without a problem. */
+const DETAILS_BY_STATUS: Readonly<Record<number, string>> = {
+  401: "The server does not accept the credentials, or needs some: they may have expired.",
+  403: "The server does not allow this request.",
+};
+
 interface Problem extends Readonly<Record<string, unknown>> {
   /** A newer server may send codes that this version does not know; they are passed on. */
   readonly code: ErrorCode;
@@ -68,7 +74,7 @@ export function errorIn(response: WireResponse): FixityClientError {
       return new FixityClientError("blob-damaged", "The file on the server is damaged.", { status, final });
     }
     const code = CODES_BY_STATUS[status] ?? "unexpected-answer";
-    return new FixityClientError(code, `The server responded with status ${status}.`, {
+    return new FixityClientError(code, DETAILS_BY_STATUS[status] ?? `The server responded with status ${status}.`, {
       status,
       retryAfter,
       final,

@@ -331,7 +331,13 @@ export class ResumableUpload {
    * response to `HEAD` states only that there is a file with this name.
    */
   async #createByDigest(signal: AbortSignal): Promise<Receipt | null> {
-    const response = await this.#requestCreation(signal);
+    let response: WireResponse;
+    try {
+      response = await this.#requestCreation(signal);
+    } catch (error) {
+      if (!isSecondUploadRefusal(error)) throw error;
+      return this.#endLookup();
+    }
     if (isComplete(response)) {
       const receipt = this.#receiptIn(response);
       await this.#remove(this.#url, signal);
@@ -339,6 +345,11 @@ export class ResumableUpload {
     }
     // the content was removed in the meantime, is damaged, or was not verified in time
     await this.#remove(this.#locationIn(response), signal);
+    return this.#endLookup();
+  }
+
+  /** Continues the first upload, whose last append the lookup has interrupted. */
+  #endLookup(): null {
     this.#lookupState = "done";
     const state = this.#state;
     if (state.kind === "offset-known") this.#state = { ...state, kind: "offset-unknown" };
@@ -372,4 +383,13 @@ export class ResumableUpload {
     const expected = { digest: this.#digest.hex, size: this.#source.total };
     return receiptIn(response, this.#run.service.endpoint, expected);
   }
+}
+
+/**
+ * Whether a second upload beside the first is refused: by a permit for one upload, a limit on open
+ * uploads, or an app. The first upload was allowed.
+ */
+function isSecondUploadRefusal(error: unknown): boolean {
+  if (!(error instanceof FixityClientError)) return false;
+  return error.status === 403 || error.code === "principal-limit-exceeded";
 }
