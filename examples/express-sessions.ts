@@ -26,23 +26,23 @@ const files = new Map<string, { owner: string; digest: string; url: string; isSh
 
 function mayRead(user: string, digest: Digest): boolean {
   const named = String(digest);
-  return files.values().some((file) => file.digest === named && (file.owner === user || file.isShared));
+  return [...files.values()].some((file) => file.digest === named && (file.owner === user || file.isShared));
 }
 
 const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
 const fixity = createFixity<User | null>({
   store,
-  // Otherwise, a user who knows the digest of another's file could claim to have it.
-  revealExisting: false,
+  // `principal` and `authorize` decide about each read. So every upload sends its bytes: nobody gets a
+  // file of which he knows only the digest.
+  reads: "app",
   // Runs once more for an upload whose answer was lost, with the same key.
-  async onStored({ digest, url }, { owner, key }) {
+  async onStored({ digest, url }, { principal, key }) {
     const isShared = files.get(key)?.isShared ?? false;
-    files.set(key, { owner: owner.name, digest: String(digest), url, isShared });
+    files.set(key, { owner: principal.name, digest: String(digest), url, isShared });
   },
 });
 
 const uploads = nodeHandler<User | null>(fixity, {
-  reads: "app",
   context: (request) => (request as Request).session.user ?? null,
   principal: (user) => user && { name: user.id, limits: { maxOpen: 20 } },
   authorize({ action, principal, context: user, link }) {

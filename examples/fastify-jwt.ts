@@ -36,7 +36,7 @@ const app = Fastify();
 await app.register(fixityPlugin<User | null>, {
   fixity: createFixity<User | null>({
     store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }),
-    onStored: ({ url }, { owner }) => console.error(`${owner.name} has stored ${url}`),
+    onStored: ({ url }, { principal }) => console.error(`${principal.name} has stored ${url}`),
   }),
   context: userOf,
   principal: (user) => user && { name: user.id },

@@ -23,12 +23,12 @@ const fixity = createFixity({
   store,
   permitKeys: [secret],
   linkKeys: [secret],
-  revealExisting: false,
-  onStored({ link, name }, { owner, key }) {
-    files.set(key, { owner: owner.name, link: String(link), name });
+  reads: "signed",
+  onStored({ link, name }, { principal, key }) {
+    files.set(key, { owner: principal.name, link: String(link), name });
   },
 });
-const uploads = fetchHandler(fixity, { reads: "signed" });
+const uploads = fetchHandler(fixity);
 
 const app = new Hono();
 app.all("/uploads/*", (context) => uploads(context.req.raw));

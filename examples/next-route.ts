@@ -15,7 +15,7 @@ function userOf(request: Request): string | null {
 const kept = globalThis as { fixity?: Fixity<string | null> };
 kept.fixity ??= createFixity<string | null>({
   store: diskStore({ root: process.env.UPLOAD_DIR ?? "./data" }),
-  onStored: ({ url }, { owner }) => console.log(`${owner.name} has stored ${url}`),
+  onStored: ({ url }, { principal }) => console.log(`${principal.name} has stored ${url}`),
 });
 
 const handle = fetchHandler<string | null>(kept.fixity, {
