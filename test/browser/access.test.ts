@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { AccessKeys } from "../../src/access/access-keys.ts";
 import { Permits, type PermitTerms } from "../../src/access/permits.ts";
+import { Command } from "../helpers/command.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { openBrowser } from "./browser.ts";
+import { openClientSite } from "./client-site.ts";
+import { endpointOf, only, PluginPlace, upload } from "./plugin-place.ts";
+import { openWatchedPage } from "./watched-page.ts";
 import { browserTest, file, MIB, PNG, UploadPage } from "./upload-page.ts";
 
 const PERMIT_KEY = "a key that signs permits in these tests";
@@ -124,4 +129,42 @@ browserTest("a permit that is cut off, changed or hostile leads to an explanatio
     assert.deepEqual(await opened.links(), []);
     assert.deepEqual(opened.complaints, []);
   }
+});
+
+browserTest("the Uppy plugin uploads with a permit, and reports what it does not allow by its code", async () => {
+  await using place = await PluginPlace.start();
+  await using guarded = await place.anotherServer({ UPLOAD_PERMIT_KEYS: PERMIT_KEY });
+  await using browser = await openBrowser();
+  for (const [terms, name, code, status] of [
+    [{}, "allowed.txt", undefined, null],
+    [{ types: ["image/*"] }, "refused.txt", "type-not-allowed", 415],
+    [{ maxSize: 10 }, "large.txt", "size-limit-exceeded", 413],
+  ] as const) {
+    const headers = { Authorization: `Bearer ${mint(terms)}` };
+    const { page } = await place.openPage(browser.context, { endpoint: endpointOf(guarded), headers });
+    await place.add(page, { [name]: Buffer.from(`the content of ${name}`) });
+    const { url, error } = only(await upload(page));
+    assert.deepEqual([error?.code, error?.status ?? null], [code, status], name);
+    assert.equal(url !== null, code === undefined, name);
+  }
+});
+
+browserTest("the client in a page of another origin and `fixity put` upload with a permit", async () => {
+  await using site = await openClientSite();
+  const env = { UPLOAD_PERMIT_KEYS: PERMIT_KEY, UPLOAD_CORS_ORIGINS: `http://127.0.0.1:${site.port}` };
+  await using guarded = await ServerProcess.start({ dir: join(folder, "guarded"), env });
+  await using browser = await openBrowser();
+  const { page } = await openWatchedPage(browser.context, `http://127.0.0.1:${site.port}/`);
+  const path = join(folder, "letter.txt");
+  await writeFile(path, "a letter");
+  await page.setInputFiles("#file", path);
+  const permit = mint();
+  const options = { endpoint: endpointOf(guarded), headers: { Authorization: `Bearer ${permit}` } };
+  const { url } = await page.evaluate((options) => window.upload(options), options);
+  assert.equal(url, `${guarded.url}/uploads/${sha256("a letter")}.txt`);
+  await writeFile(path, "another letter");
+  await using put = new Command(["put", path], { env: { FIXITY_URL: endpointOf(guarded), FIXITY_TOKEN: permit } });
+  const { code, out, err } = await put.ended;
+  assert.equal(code, 0, err);
+  assert.ok(out.includes(`${guarded.url}/uploads/${sha256("another letter")}.txt`), out);
 });

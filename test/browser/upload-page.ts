@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
-import { after, test } from "node:test";
+import { after, test, type TestContext } from "node:test";
 import type { Browser, BrowserContext, BrowserContextOptions, CDPSession, Locator, Page } from "playwright-core";
 import { needingChromium, startBrowser } from "./browser.ts";
 
@@ -123,6 +123,6 @@ export class UploadPage implements AsyncDisposable {
 }
 
 /** A test that needs Chromium. */
-export function browserTest(name: string, run: () => Promise<void>): void {
+export function browserTest(name: string, run: (t: TestContext) => Promise<void>): void {
   void test(name, needingChromium(), run);
 }
