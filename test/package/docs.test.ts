@@ -27,6 +27,18 @@ test("every source file and folder that the documentation names exists", async (
   assert.deepEqual(missing, []);
 });
 
+test("every promise of SECURITY.md names a test that proves it", async () => {
+  const text = await readFile(join(ROOT, "SECURITY.md"), "utf8");
+  const promises = /^## What fixity promises$(.*?)^## /ms.exec(text)?.[1] ?? "";
+  const rows = promises.split("\n").filter((line) => /^\| (?!promise|mode|---)/.test(line));
+  assert.ok(rows.length >= 15);
+  const unproven = rows.filter((row) => {
+    const tests = Array.from(row.matchAll(/`((?:src|test)\/[\w./-]+\.test\.ts)`/g), ([, path = ""]) => path);
+    return tests.length === 0 || !tests.every((path) => existsSync(join(ROOT, path)));
+  });
+  assert.deepEqual(unproven, []);
+});
+
 /** The anchors that GitHub gives to the headings of a page. */
 function anchors(text: string): ReadonlySet<string> {
   const headings = text.matchAll(/^#+ (.+)$/gm);
