@@ -4,11 +4,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { diskStore } from "../../src/disk.ts";
 import type { SignOptions } from "../../src/index.ts";
 import { s3Store } from "../../src/s3.ts";
 import { FrontServer } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
 import { Service } from "../helpers/service.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
 import { KEYS, ScriptedServer } from "../s3/scripted-server.ts";
 
 const TEXT = Buffer.from("a private text, of which many have a link");
@@ -108,6 +110,39 @@ void describe("nginx caches private files below the check of each request", need
   void test("the check and the fetch below it cannot be reached from outside", async () => {
     for (const path of ["/fixity-check", "/@private", "/@refused", "/fixity-check?x"]) {
       assert.equal((await fetch(front.url + path)).status, 404, path);
+    }
+  });
+});
+
+void describe("nginx sends the files of a disk store to those with a signed link", needing("nginx"), () => {
+  void test("what it sends is private until the link expires", async () => {
+    await using folder = await StoreFolder.make();
+    const store = diskStore({ root: folder.path, durability: "none" });
+    await using service = await Service.start({
+      store,
+      reads: "signed",
+      linkKeys: LINK_KEYS,
+      downloads: { mode: "accelerated" },
+    });
+    await using front = await FrontServer.nginx("nginx-disk.conf", {
+      "127.0.0.1:3000": `127.0.0.1:${service.port}`,
+      "/var/lib/fixity": folder.path,
+    });
+    const { link } = await service.fixity.put(TEXT, { filename: "a.txt" });
+    const url = front.url + service.fixity.sign(link, { expires: HOUR_MS });
+    const whole = await fetch(url);
+    assert.deepEqual([whole.status, Buffer.from(await whole.arrayBuffer())], [200, TEXT]);
+    assert.ok(maxAgeOf(whole) > 3500, whole.headers.get("cache-control") ?? "");
+    assert.equal(whole.headers.get("x-accel-redirect"), null);
+    const range = await fetch(url, { headers: { Range: "bytes=2-8" } });
+    assert.deepEqual([range.status, await range.text()], [206, "private"]);
+    assert.ok(maxAgeOf(range) > 3500);
+    const unchanged = await fetch(url, { headers: { "If-None-Match": whole.headers.get("etag") ?? "" } });
+    assert.equal(unchanged.status, 304);
+    assert.ok(maxAgeOf(unchanged) > 3500);
+    for (const headers of [{}, { Range: "bytes=2-8" }, { "If-None-Match": "*" }]) {
+      const refused = await fetch(url.replace(/\?.*/, ""), { headers });
+      assert.deepEqual([refused.status, refused.headers.get("cache-control")], [404, "no-store"]);
     }
   });
 });
