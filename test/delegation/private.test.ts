@@ -8,6 +8,7 @@ import { diskStore } from "../../src/disk.ts";
 import type { SignOptions } from "../../src/index.ts";
 import { s3Store } from "../../src/s3.ts";
 import { FrontServer } from "../helpers/front-server.ts";
+import { RawClient } from "../helpers/raw-client.ts";
 import { needing } from "../helpers/requirements.ts";
 import { Service } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
@@ -37,6 +38,7 @@ void describe("nginx caches private files below the check of each request", need
     service = await Service.start({
       reads: "signed",
       linkKeys: LINK_KEYS,
+      cors: { origins: ["https://one.example.com", "https://two.example.com"] },
       tokens: [`nginx=${READ_TOKEN} may=read`],
       onAnswer: ({ method }) => void reached.push(method),
     });
@@ -105,6 +107,37 @@ void describe("nginx caches private files below the check of each request", need
     const [path = ""] = sign().split("?");
     assert.equal((await fetch(path, { method: "DELETE" })).status, 401);
     assert.equal((await fetch(`${front.url}/uploads`, { method: "POST", body: "x" })).status, 401);
+  });
+
+  void test("pages of each allowed origin may read what a page of another has brought into the cache", async () => {
+    for (const origin of ["https://one.example.com", "https://two.example.com", "https://one.example.com"]) {
+      const response = await fetch(sign(), { headers: { Origin: origin } });
+      await response.arrayBuffer();
+      assert.deepEqual([response.status, response.headers.get("access-control-allow-origin")], [200, origin]);
+      assert.equal(response.headers.get("vary"), "Origin");
+    }
+    const stranger = await fetch(sign(), { headers: { Origin: "https://other.example.com" } });
+    assert.equal(stranger.headers.get("access-control-allow-origin"), null);
+    const unmatched = await fetch(sign(), { headers: { "If-Match": '"other"' } });
+    assert.equal(unmatched.status, 412);
+  });
+
+  void test("what is checked is what is sent, however the path is spelled", async () => {
+    const { link: other } = await service.fixity.put(Buffer.from("another private text"), { filename: "b.txt" });
+    const { pathname, search } = new URL(sign());
+    const targets = [
+      `${pathname}/../${other.toString()}`,
+      `/uploads/${other.toString()}/../${pathname.slice("/uploads/".length)}`,
+      `/uploads/./${other.toString()}`,
+      `//uploads/${other.toString()}`,
+      `/uploads/%2e%2e${pathname}`,
+      `/uploads/${other.toString()}`,
+    ];
+    for (const target of targets) {
+      await using client = await RawClient.open(front.port);
+      await client.send(`GET ${target}${search} HTTP/1.1\r\nHost: 127.0.0.1:${front.port}\r\n\r\n`);
+      assert.ok([400, 404].includes((await client.answer()).status), target);
+    }
   });
 
   void test("the check and the fetch below it cannot be reached from outside", async () => {
