@@ -218,3 +218,15 @@ test("expiries are rounded up to a step of at most a quarter of the lifetime", (
     }),
   );
 });
+
+test("a link that was verified before still expires, and is invalid once its key is gone", () => {
+  const signer = new LinkSigner(AccessKeys.parse(["a key for links that is long enough!!"], "link"));
+  const link = Link.parse(`${"ab".repeat(32)}.png`);
+  const query = signer.sign(link, { expires: 100_000 });
+  assert.equal(typeof signer.verify(link, query, 99_999), "object");
+  assert.equal(typeof signer.verify(link, query, 99_999), "object");
+  assert.equal(signer.verify(Link.parse("ab".repeat(32)), query, 99_999), "invalid");
+  assert.equal(signer.verify(link, query, 100_000), "expired");
+  signer.replaceKeys(["another key for links that is long enough"]);
+  assert.equal(signer.verify(link, query, 99_999), "invalid");
+});

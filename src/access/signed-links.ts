@@ -1,3 +1,4 @@
+import { detachedString } from "../base/detached-string.ts";
 import { percentEncode } from "../base/percent-encode.ts";
 import { FixityError } from "../core/errors.ts";
 import { cleanFileName } from "../core/file-name.ts";
@@ -10,6 +11,10 @@ const QUERY_MAX_LENGTH = 3072;
 /** The parameters in their order. Every part that varies is verified by building the text again. */
 const QUERY =
   /^(download&)?(?:filename=([A-Za-z0-9\-._~%]+)&)?(view&)?expires=(\d{1,11})&key=([A-Za-z0-9_-]{6})&signature=([A-Za-z0-9_-]+)$/;
+
+/** Verified links that are remembered: at most 2 MiB of text. */
+const REMEMBERED_LINKS = 4096;
+const REMEMBERED_MAX_LENGTH = 512;
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -66,6 +71,11 @@ export interface VerifiedLink {
  */
 export class LinkSigner {
   #keys: AccessKeys;
+  /**
+   * Valid links that were verified lately, by their whole text: the pictures of a page are asked for
+   * by everybody who sees it. Whether they have expired is checked each time.
+   */
+  readonly #verified = new Map<string, VerifiedLink>();
 
   /** @param keys for the purpose `link` */
   constructor(keys: AccessKeys) {
@@ -80,6 +90,7 @@ export class LinkSigner {
    */
   replaceKeys(texts: readonly string[]): void {
     this.#keys = AccessKeys.parse(texts, "link");
+    this.#verified.clear();
   }
 
   /**
@@ -106,17 +117,31 @@ export class LinkSigner {
    * @param query without `?`, as received
    */
   verify(link: Link, query: string, now: number = Date.now()): VerifiedLink | "expired" | "invalid" {
+    const text = `${link.toString()}?${query}`;
+    const verified = this.#verified.get(text) ?? this.#verify(link, query);
+    if (verified === null) return "invalid";
+    if (now >= verified.expires) return "expired";
+    this.#remember(text, verified);
+    return verified;
+  }
+
+  #verify(link: Link, query: string): VerifiedLink | null {
     const match = query.length <= QUERY_MAX_LENGTH ? QUERY.exec(query) : null;
-    if (match === null) return "invalid";
+    if (match === null) return null;
     const [, download, encodedName, view, seconds = "", keyId = "", mac = ""] = match;
     const filename = encodedName === undefined ? null : decoded(encodedName);
-    if (encodedName !== undefined && filename === null) return "invalid";
+    if (encodedName !== undefined && filename === null) return null;
     const facts = { filename, download: download !== undefined, view: view !== undefined };
     const signed = signedQuery(facts, Number(seconds), keyId);
-    if (`${signed}&signature=${mac}` !== query) return "invalid";
-    if (!this.#keys.verify(keyId, signedText(link, signed), mac)) return "invalid";
-    const expires = Number(seconds) * SECOND_MS;
-    return now < expires ? { expires, ...facts } : "expired";
+    if (`${signed}&signature=${mac}` !== query) return null;
+    if (!this.#keys.verify(keyId, signedText(link, signed), mac)) return null;
+    return { expires: Number(seconds) * SECOND_MS, ...facts };
+  }
+
+  #remember(text: string, verified: VerifiedLink): void {
+    if (text.length > REMEMBERED_MAX_LENGTH || this.#verified.has(text)) return;
+    if (this.#verified.size >= REMEMBERED_LINKS) this.#verified.clear();
+    this.#verified.set(detachedString(text), verified);
   }
 }
 
