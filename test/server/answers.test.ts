@@ -80,7 +80,9 @@ test("a failure can be found in the log by the id in the response", async () => 
     const line = (await logLines(server, index + 1))[index];
     assert.equal(line?.["id"], response.headers.get("x-request-id"), path);
     assert.notEqual(line?.["id"], "forged");
-    assert.deepEqual([line?.["method"], line?.["path"], line?.["status"]], [method, path, response.status]);
+    // of an upload's id, the log has the beginning only
+    const logged = path.replace("0".repeat(32), `${"0".repeat(8)}…`);
+    assert.deepEqual([line?.["method"], line?.["path"], line?.["status"]], [method, logged, response.status]);
     assert.equal(line?.["code"], code);
   }
 });
