@@ -12,6 +12,10 @@ test("a request shows its time, status, method, path, facts and id", () => {
     prettyLine({ ...upload, id: "a-1" }, plain),
     "06:05:04   201 POST   /uploads  2.8 KiB, new, sha256:abababababab…, 10.3 ms  a-1\n",
   );
+  assert.equal(
+    prettyLine({ time, status: 204, method: "DELETE", path: "/uploads/a", principal: "token:ci", id: "a-2" }, plain),
+    "06:05:04   204 DELETE /uploads/a  token:ci  a-2\n",
+  );
   const refused = { time, status: 404, method: "GET", path: `/uploads/${digest.slice(7)}.png`, code: "blob-not-found" };
   assert.equal(
     prettyLine({ ...refused, id: "a-2" }, plain),

@@ -17,6 +17,7 @@ export interface LogRecord {
   readonly ms?: number;
   readonly aborted?: boolean;
   readonly code?: string;
+  readonly principal?: string;
   readonly err?: { readonly message?: string; readonly stack?: string };
 }
 
@@ -57,13 +58,14 @@ function requestText({ method, path = "", msg = "" }: LogRecord): string {
 }
 
 function factsText(record: LogRecord, paint: Paint): string {
-  const { digest, size, existed, ms, aborted, code, id } = record;
+  const { digest, size, existed, ms, aborted, code, principal, id } = record;
   const isDigestInPath = digest !== undefined && record.path?.includes(digest.slice(-64)) === true;
   const facts = [
     size === undefined ? "" : formatSize(size),
     existed === undefined ? "" : existed ? "already stored" : "new",
     digest === undefined || isDigestInPath ? "" : shortened(digest),
     code ?? "",
+    principal ?? "",
     aborted === true ? "client disconnected" : "",
     ms === undefined ? "" : `${ms} ms`,
   ].filter((fact) => fact !== "");
