@@ -14,7 +14,7 @@ export interface AccessRequest<Context = unknown> {
   readonly exchange: Exchange;
   /** The link that is read or removed, or whose content is uploaded. */
   readonly link: Link | null;
-  /** The resumable upload that the request is to. */
+  /** The resumable upload that the request is to; `null` if there is none, or it is somebody else's. */
   readonly upload: Pick<SeenUpload, "id" | "owner" | "name" | "extension" | "length" | "offset"> | null;
   /** The size of the file to be uploaded, if it is announced, in bytes. */
   readonly size: number | null;

@@ -53,7 +53,8 @@ export interface Subject {
   readonly link: Link | null;
   /** The raw query of the target, without its question mark. */
   readonly query: string;
-  readonly upload: SeenUpload | null;
+  /** The upload that the request is to; `missing` if there is none, `null` if it is to something else. */
+  readonly upload: SeenUpload | "missing" | null;
   readonly size: number | null;
   readonly type: string | null;
   readonly name: string | null;
@@ -155,14 +156,17 @@ export class Access {
    */
   async authorize(identity: Identity, subject: Subject): Promise<Grant> {
     const { principal, context } = identity;
-    const { action, exchange, link, upload, size, type, name } = subject;
+    const { action, exchange, link, size, type, name } = subject;
+    const upload = typeof subject.upload === "object" ? subject.upload : null;
+    // An upload of somebody else is like one that does not exist, also in what the hook learns.
+    const own = upload !== null && owns(principal, upload.owner) ? upload : null;
     const reading = this.#reading(identity, subject);
     if (reading === null) this.assertMay(identity, action);
-    if (upload !== null && !owns(principal, upload.owner)) throw uploadNotFound();
     const narrowing = await this.#ask(
-      { action, principal, context, exchange, link, upload, size, type, name },
+      { action, principal, context, exchange, link, upload: own, size, type, name },
       subject,
     );
+    if (subject.upload !== null && own === null) throw uploadNotFound();
     return {
       terms: termsOf(identity, narrowing, exchange.id),
       reading: narrowedReading(reading ?? PUBLIC_READING, narrowing),

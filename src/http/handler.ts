@@ -232,15 +232,17 @@ export class Handler {
   async #authorize(request: AdmittedRequest, resource: Resource, { action }: Route): Promise<AuthorizedRequest> {
     const { exchange, identity, rawQuery: query, options } = request;
     const { access } = options;
-    let seen: SeenUpload | undefined;
+    let seen: SeenUpload | "missing" | null = null;
     if (resource.kind === "upload") {
       access.assertMay(identity, action);
-      seen = await uploadsOf(request).look(UploadId.parse(resource.target), exchange.signal);
+      const id = UploadId.fromHex(resource.target);
+      seen = id === null ? "missing" : await lookFor(request, id);
     }
     const link = resource.kind === "link" ? resource.target : null;
     const facts = access.asks ? fileFactsOf(request, resource) : NO_FACTS;
-    const subject = { action, exchange, link, query, upload: seen ?? null, ...facts };
-    return { ...request, ...(await access.authorize(identity, subject)), seen };
+    const subject = { action, exchange, link, query, upload: seen, ...facts };
+    const grant = await access.authorize(identity, subject);
+    return { ...request, ...grant, seen: seen === null || seen === "missing" ? undefined : seen };
   }
 
   /** Runs the route. A permit for one upload is redeemed before, unless nothing comes of it. */
@@ -270,6 +272,16 @@ export class Handler {
     const announced = Number(exchange.fields.get("content-length") ?? 0);
     access.limiter.assertBytes(principal, Number.isSafeInteger(announced) ? announced : 0);
     exchange.body.meter((bytes) => access.limiter.addBytes(principal, bytes));
+  }
+}
+
+/** Reads the record of an upload. */
+async function lookFor(request: AdmittedRequest, id: UploadId): Promise<SeenUpload | "missing"> {
+  try {
+    return await uploadsOf(request).look(id, request.exchange.signal);
+  } catch (error) {
+    if (error instanceof FixityError && error.code === "upload-not-found") return "missing";
+    throw error;
   }
 }
 
