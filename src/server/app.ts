@@ -146,7 +146,6 @@ function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopp
     onAnswer: logExchanges(log),
     log: (message) => log.warn(message),
     tokenSet: tokens,
-    anonymous: config.open ? "upload" : "read",
     ...(trustedProxies !== undefined && { trustedProxies }),
     // Pages of other sites do not know a token.
     crossSite: needsCredentials(config) ? "allow" : "refuse",
