@@ -156,7 +156,8 @@ export const list: Kind<readonly string[]> = { expected: "words separated by com
 /** Types of files. */
 export const types: Kind<TypeList> = {
   expected: "types such as image/*, application/pdf or .docx, separated by commas",
-  parse: (given) => TypeList.from(words(given)),
+  // A bar separates them in the entry of a token.
+  parse: (given) => TypeList.from(words(given.replaceAll("|", ","))),
 };
 
 /** IP addresses and CIDR ranges. */
