@@ -1,3 +1,4 @@
+import { timeLimit } from "../base/abort-race.ts";
 import { forEachConcurrent } from "../base/map-concurrent.ts";
 import type { Digest } from "../core/digest.ts";
 import type { DocumentStore } from "../core/document-store.ts";
@@ -19,6 +20,9 @@ import {
 
 /** Completed passes are recorded at most this often, and at the end: a write costs a flush or a request. */
 const RECORD_INTERVAL_MS = 5_000;
+
+/** How long an interrupted run waits until what it has completed is recorded. */
+const LAST_WRITE_TIMEOUT_MS = 5_000;
 
 /** What a walk reads, and how. */
 export interface WalkOptions {
@@ -143,13 +147,16 @@ class PassRecorder implements AsyncDisposable {
   readonly #documents: DocumentStore | undefined;
   readonly #warn: WalkOptions["warn"];
   readonly #intervalMs: number;
+  readonly #signal: AbortSignal;
   #pending = new Map<string, number>();
   #writtenAt = performance.now();
   #writing: Promise<void> | null = null;
   #hasWarned = false;
 
-  constructor(documents: DocumentStore | undefined, { warn, recordIntervalMs = RECORD_INTERVAL_MS }: WalkOptions) {
+  constructor(documents: DocumentStore | undefined, options: WalkOptions) {
+    const { warn, signal, recordIntervalMs = RECORD_INTERVAL_MS } = options;
     this.#documents = documents;
+    this.#signal = signal;
     this.#warn = warn;
     this.#intervalMs = recordIntervalMs;
   }
@@ -160,6 +167,12 @@ class PassRecorder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const recorded = this.#writeLast();
+    // Whoever has interrupted the command does not wait for a store that does not answer.
+    await (this.#signal.aborted ? timeLimit(recorded, LAST_WRITE_TIMEOUT_MS) : recorded);
+  }
+
+  async #writeLast(): Promise<void> {
     await this.#writing;
     await this.#write();
   }
