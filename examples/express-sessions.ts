@@ -33,7 +33,7 @@ const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
 const fixity = createFixity<User | null>({
   store,
   // `principal` and `authorize` decide about each read. So every upload sends its bytes: nobody gets a
-  // file of which he knows only the digest.
+  // file of which they know only the digest.
   reads: "app",
   // Runs once more for an upload whose answer was lost, with the same key.
   async onStored({ digest, url }, { principal, key }) {

@@ -18,7 +18,7 @@ export const ALL_ACTIONS: readonly Action[] = [...UPLOAD_ACTIONS, ...READ_ACTION
 /** Where a principal comes from: nowhere, a token, a permit, or the embedding app. */
 export type PrincipalKind = "anonymous" | "token" | "permit" | "app";
 
-/** Who sends a request, and what he may do. Made once per request, before routing. */
+/** Who sends a request, and what they may do. Made once per request, before routing. */
 export interface Principal {
   readonly kind: PrincipalKind;
   /** Unique among the principals of its kind; 1 to {@link PRINCIPAL_NAME_MAX_LENGTH} characters. */

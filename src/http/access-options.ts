@@ -78,7 +78,7 @@ export interface AppPrincipal {
 /** Who may do what. A part of the handler's options. */
 export interface AccessOptions<Context = unknown> {
   /**
-   * Finds the user that a request belongs to; `null` for none. His uploads are his own: for others
+   * Finds the user that a request belongs to; `null` for none. Their uploads are their own: for others
    * they do not exist.
    *
    * @default none: principals come from `tokens` and permits alone

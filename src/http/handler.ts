@@ -39,7 +39,7 @@ import {
 } from "./options.ts";
 import { areSafe, crossSiteRefusal, isCrossSite, withCors } from "./origins.ts";
 import { failureOf, problemAnswer } from "./problem.ts";
-import type { AdmittedRequest, AuthorizedRequest, Query } from "./request.ts";
+import { type AdmittedRequest, type AuthorizedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
 import { TUS_RESUMABLE, versionRefusal } from "./resumable/tus.ts";
 import { uploadsOf } from "./resumable/upload-answers.ts";
@@ -56,7 +56,7 @@ import {
 } from "./route.ts";
 import { problemOrPage } from "./view/page-answer.ts";
 
-const NO_QUERY: Query = new URLSearchParams();
+const NO_QUERY = new Query("");
 
 /** A request between {@link Handler.handle} and {@link Handler.report}. */
 interface Running {
@@ -300,7 +300,7 @@ function splitTarget(target: string, prefix: string): SplitTarget {
   const mark = target.indexOf("?");
   if (mark === -1) return { path: target.slice(prefix.length), rawQuery: "", query: NO_QUERY };
   const rawQuery = target.slice(mark + 1);
-  return { path: target.slice(prefix.length, mark), rawQuery, query: new URLSearchParams(rawQuery) };
+  return { path: target.slice(prefix.length, mark), rawQuery, query: new Query(rawQuery) };
 }
 
 function notFound(): FixityError {

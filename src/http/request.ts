@@ -31,5 +31,39 @@ export interface AuthorizedRequest extends AdmittedRequest, Grant {
   readonly seen: SeenUpload | undefined;
 }
 
-/** The parameters of a target. */
-export type Query = Pick<URLSearchParams, "get" | "has" | typeof Symbol.iterator>;
+/**
+ * The parameters of a target. They are parsed only if a parameter is asked for that may be there:
+ * most requests have none, or only those of a signed link.
+ */
+export class Query {
+  readonly #text: string;
+  readonly #hasEscapes: boolean;
+  #parameters: URLSearchParams | null = null;
+
+  /** @param text without `?` */
+  constructor(text: string) {
+    this.#text = text;
+    this.#hasEscapes = /[%+]/.test(text);
+  }
+
+  has(name: string): boolean {
+    return this.#mayHave(name) && this.#parsed.has(name);
+  }
+
+  get(name: string): string | null {
+    return this.#mayHave(name) ? this.#parsed.get(name) : null;
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, string]> {
+    return this.#parsed.entries();
+  }
+
+  #mayHave(name: string): boolean {
+    return this.#hasEscapes || this.#text.includes(name);
+  }
+
+  get #parsed(): URLSearchParams {
+    this.#parameters ??= new URLSearchParams(this.#text);
+    return this.#parameters;
+  }
+}
