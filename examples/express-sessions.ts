@@ -32,8 +32,8 @@ function mayRead(user: string, digest: Digest): boolean {
 const store = diskStore({ root: process.env.UPLOAD_DIR ?? "./data" });
 const fixity = createFixity<User | null>({
   store,
-  // `principal` and `authorize` decide about each read. So every upload sends its bytes: nobody gets a
-  // file of which they know only the digest.
+  // `principal` and `authorize` decide about each read. Every upload must send its bytes, so a digest
+  // alone gives no access to a file.
   reads: "app",
   // Runs once more for an upload whose answer was lost, with the same key.
   async onStored({ digest, url }, { principal, key }) {
@@ -69,7 +69,7 @@ app.use(express.json());
 app.post("/sign-in", (request, response, next) => {
   const { name, password } = request.body as { name: string; password: string };
   if (passwords.get(name) !== password) return void response.status(401).end();
-  // a new id, so that nobody can have planted the session
+  // A new id: an attacker may have planted the old one (session fixation).
   request.session.regenerate((error) => {
     if (error) return next(error);
     request.session.user = { id: name, plan: name === "bob" ? "free" : "paid" };
