@@ -275,12 +275,13 @@ function anonymous(may: readonly Action[]): Principal {
 /** @throws FixityError `internal-error` for what is no principal */
 function appPrincipal({ name, may, limits = {} }: AppPrincipal): Principal {
   if (typeof name !== "string" || name === "" || name.length > PRINCIPAL_NAME_MAX_LENGTH) {
-    throw new FixityError(
-      "internal-error",
-      `principal must return a name of 1 to ${PRINCIPAL_NAME_MAX_LENGTH} characters.`,
-    );
+    throw mistakeIn(`principal must return a name of 1 to ${PRINCIPAL_NAME_MAX_LENGTH} characters`);
   }
   const { types, ...others } = limits;
+  for (const [limit, value] of Object.entries(others)) {
+    if (value !== undefined && !(value >= 0))
+      throw mistakeIn(`principal returned the limit ${limit}, which is no number`);
+  }
   return {
     kind: "app",
     name,
@@ -319,24 +320,23 @@ const NARROWING_MEMBERS: ReadonlySet<string> = new Set(["maxSize", "types", "dig
  */
 function checkedNarrowing(decision: unknown): Narrowing {
   if (typeof decision !== "object" || decision === null || decision instanceof Promise) {
-    throw wrongDecision("must return a decision, a boolean or nothing");
+    throw mistakeIn("authorize must return a decision, a boolean or nothing");
   }
   const unknown = Object.keys(decision).find((name) => !NARROWING_MEMBERS.has(name));
-  if (unknown !== undefined) throw wrongDecision(`returned the unknown member ${JSON.stringify(unknown)}`);
+  if (unknown !== undefined) throw mistakeIn(`authorize returned the unknown member ${JSON.stringify(unknown)}`);
   const { maxSize, expires } = decision as Narrowing;
   if (maxSize !== undefined && !(typeof maxSize === "number" && maxSize >= 0)) {
-    throw wrongDecision("returned a maxSize that is no number of bytes");
+    throw mistakeIn("authorize returned a maxSize that is no number of bytes");
   }
   if (expires !== undefined && !(expires instanceof Date && !Number.isNaN(expires.getTime()))) {
-    throw wrongDecision("returned an expires that is no valid Date");
+    throw mistakeIn("authorize returned an expires that is no valid Date");
   }
   return decision;
 }
 
-function wrongDecision(what: string): FixityError {
-  return new FixityError("internal-error", "Something went wrong on our side.", {
-    cause: new Error(`authorize ${what}`),
-  });
+/** A mistake of the embedder: the log has it, and the client does not. */
+function mistakeIn(what: string): FixityError {
+  return new FixityError("internal-error", "Something went wrong on our side.", { cause: new Error(what) });
 }
 
 function digestOf(digest: Digest | string): Digest {
@@ -349,10 +349,10 @@ function smaller(first: number | undefined, second: number | undefined): number 
 
 /** @throws FixityError `internal-error` for what is no JSON, or too long */
 function keptText(value: unknown): string | null {
-  const text = value === undefined ? undefined : JSON.stringify(value);
   if (value === undefined) return null;
+  const text = JSON.stringify(value) as string | undefined;
   if (text !== undefined && Buffer.byteLength(text) <= KEPT_MAX_BYTES) return text;
-  throw new FixityError("internal-error", `keep must be a value of at most ${KEPT_MAX_BYTES} bytes as JSON.`);
+  throw mistakeIn(`authorize must return a keep of at most ${KEPT_MAX_BYTES} bytes as JSON`);
 }
 
 function narrowedReading(reading: Reading, { expires }: Narrowing): Reading {
@@ -379,7 +379,7 @@ export function notStored(): FixityError {
   return new FixityError("blob-not-found", "No file is stored under this link.");
 }
 
-/** For messages and the log: `token ci`. */
+/** For messages: `The token ci`. */
 function describe({ kind, name }: Principal): string {
   return kind === "app" ? "This user" : `The ${kind} ${name}`;
 }

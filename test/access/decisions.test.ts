@@ -216,6 +216,16 @@ describe("a decision", () => {
   }
 });
 
+for (const limits of [{ maxSize: Number.NaN }, { maxRequests: -1 }]) {
+  test(`a principal with the limits ${JSON.stringify(limits)} is refused: 500, and the client learns nothing of it`, async () => {
+    await using service = await Service.start({ principal: () => ({ name: "ann", limits }), log: () => {} });
+    const response = await fetch(`${service.url}/uploads`, { method: "POST", body: BYTES });
+    assert.equal(response.status, 500);
+    assert.doesNotMatch(await response.text(), /principal|limit/);
+    assert.equal(await service.count(), 0);
+  });
+}
+
 describe("what a decision narrows holds at the last byte:", () => {
   const routes: readonly (readonly [name: string, send: (service: Service, bytes: string) => Promise<Response>])[] = [
     ["PUT to a name", (service, body) => fetch(`${service.url}/uploads/a.txt`, { method: "PUT", body })],

@@ -99,8 +99,8 @@ export class Uploads {
   }
 
   /**
-   * Creates an upload for the owner in its terms. If content with the announced digest and length is stored already, the
-   * upload is complete at once.
+   * Creates an upload for the owner in its terms. If content with the announced digest and length
+   * is stored already, the upload is complete at once.
    *
    * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`,
    *   `inconsistent-length`, `too-many-uploads`, `principal-limit-exceeded`, `type-not-allowed`,
