@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { brotliCompress, constants, gzip } from "node:zlib";
+import { brotliCompress, constants } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 const PAGE = new URL("src/web/", import.meta.url);
@@ -11,7 +11,10 @@ const PAGE = new URL("src/web/", import.meta.url);
 const COMPRESSIBLE = /\.(?:css|js|svg)$/;
 const COMPRESSED_FILE_MIN_BYTES = 512;
 
-/** Writes a `.br` and a `.gz` beside each file: compressed once, not for each visitor. */
+/**
+ * Writes a `.br` beside each file: Brotli at its best level takes seconds, too long for the start of
+ * a server. The server makes the gzip form itself.
+ */
 function precompressed(): Plugin {
   return {
     name: "precompressed",
@@ -26,11 +29,8 @@ function precompressed(): Plugin {
 async function compress(path: string): Promise<void> {
   const content = await readFile(path);
   if (content.length < COMPRESSED_FILE_MIN_BYTES) return;
-  const [gzipped, brotli] = await Promise.all([
-    promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION }),
-    promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }),
-  ]);
-  await Promise.all([writeFile(`${path}.gz`, gzipped), writeFile(`${path}.br`, brotli)]);
+  const params = { [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
+  await writeFile(`${path}.br`, await promisify(brotliCompress)(content, { params }));
 }
 
 /** Starts the page's script. Its text is constant, and the page's policy knows its digest. */

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname } from "node:path";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import type { FastifyInstance } from "fastify";
 import { escapeMarkup } from "../base/escape-markup.ts";
 import { formatSize } from "../base/format-size.ts";
@@ -22,7 +24,9 @@ const ASSET_TYPES: Readonly<Record<string, string>> = {
 };
 
 const CODINGS = ["br", "gzip"] as const;
-const CODING_ENDINGS = { br: ".br", gzip: ".gz" } as const;
+
+/** The build writes a Brotli file beside each file that compresses well. */
+const BROTLI_ENDING = ".br";
 
 /**
  * The policy of the script of a worker applies to the worker. The one that hashes is WebAssembly,
@@ -146,6 +150,12 @@ export class PageFiles {
   readonly #folder: URL;
   /** The names of all files. A name from a request becomes a path only if it is in this set. */
   readonly #names: ReadonlySet<string>;
+  /**
+   * Files in gzip, by name: for clients that do not accept Brotli, such as browsers that load the
+   * page over plain HTTP from another machine. Compressing takes milliseconds, so the package has
+   * no second compressed copy of each file.
+   */
+  readonly #gzipped = new Map<string, Promise<Buffer>>();
 
   private constructor(folder: URL, html: string, names: readonly string[]) {
     this.#folder = folder;
@@ -178,10 +188,21 @@ export class PageFiles {
   async read(name: string, acceptEncoding: string | undefined): Promise<PageFile | null> {
     const type = ASSET_TYPES[extname(name)];
     if (type === undefined || !this.#names.has(name)) return null;
-    const available = CODINGS.filter((coding) => this.#names.has(name + CODING_ENDINGS[coding]));
-    const coding = chooseCoding(available, acceptEncoding);
-    const path = coding === null ? name : name + CODING_ENDINGS[coding];
+    const isCompressible = this.#names.has(name + BROTLI_ENDING);
+    const coding = isCompressible ? chooseCoding(CODINGS, acceptEncoding) : null;
+    if (coding === "gzip") return { type, content: await this.#gzip(name), coding };
+    const path = coding === "br" ? name + BROTLI_ENDING : name;
     return { type, content: await readFile(new URL(path, this.#folder)), coding };
+  }
+
+  async #gzip(name: string): Promise<Buffer> {
+    const known = this.#gzipped.get(name);
+    if (known !== undefined) return known;
+    const compressed = readFile(new URL(name, this.#folder)).then((content) => promisify(gzip)(content));
+    this.#gzipped.set(name, compressed);
+    // A failure, such as a lack of file descriptors, is not kept.
+    compressed.catch(() => this.#gzipped.delete(name));
+    return compressed;
   }
 }
 

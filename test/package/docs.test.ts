@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -14,7 +14,8 @@ async function pages(): Promise<readonly string[]> {
       (await readdir(join(ROOT, folder))).filter((name) => name.endsWith(".md")).map((name) => `${folder}/${name}`),
     ),
   );
-  return ["README.md", "CONTRIBUTING.md", "SECURITY.md", "test/README.md", "bench/README.md", ...below.flat()];
+  const others = ["CONTRIBUTING.md", "SECURITY.md", "examples/README.md", "test/README.md", "bench/README.md"];
+  return ["README.md", ...others, ...below.flat()];
 }
 
 test("every source file and folder that the documentation names exists", async () => {
@@ -53,15 +54,39 @@ function anchors(text: string): ReadonlySet<string> {
   );
 }
 
-test("every relative link of the documentation leads to a file, and to a heading in it", async () => {
+/** Addresses of files of this repository, for readers who have no checkout. */
+const REPOSITORY = /^https:\/\/github\.com\/fixity\/fixity\/(?:blob|tree)\/main\//;
+
+/** The links of a page that lead to files of this repository: as written, and the path. */
+async function* linksOf(page: string): AsyncGenerator<{ link: string; target: string; anchor: string | undefined }> {
+  const text = (await readFile(join(ROOT, page), "utf8")).replace(/```[^]*?```|`[^`\n]*`/g, "");
+  for (const [, link = "", anchor] of text.matchAll(/\]\(([^)#\s]*)(?:#([^)]*))?\)/g)) {
+    if (REPOSITORY.test(link)) yield { link, target: join(ROOT, link.replace(REPOSITORY, "")), anchor };
+    else if (link === "") yield { link, target: join(ROOT, page), anchor };
+    else if (!/^(?:https?|mailto):/.test(link)) yield { link, target: join(ROOT, dirname(page), link), anchor };
+  }
+}
+
+test("every link of the documentation within the repository leads to a file, and to a heading in it", async () => {
   const broken: string[] = [];
   for (const page of await pages()) {
-    const text = (await readFile(join(ROOT, page), "utf8")).replace(/```[^]*?```|`[^`\n]*`/g, "");
-    for (const [, link = "", anchor] of text.matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)]*))?\)/g)) {
-      const target = link === "" ? join(ROOT, page) : join(ROOT, dirname(page), link);
+    for await (const { link, target, anchor } of linksOf(page)) {
       const isThere =
         existsSync(target) && (anchor === undefined || anchors(await readFile(target, "utf8")).has(anchor));
       if (!isThere) broken.push(`${page}: ${link}${anchor === undefined ? "" : `#${anchor}`}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test("relative links of pages in the package lead to files in the package", async () => {
+  const { files } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { files: string[] };
+  const packed = [...files, "README.md", "LICENSE", "package.json"];
+  const isPacked = (path: string): boolean => packed.some((entry) => path === entry || path.startsWith(`${entry}/`));
+  const broken: string[] = [];
+  for (const page of (await pages()).filter(isPacked)) {
+    for await (const { link, target } of linksOf(page)) {
+      if (!REPOSITORY.test(link) && !isPacked(relative(ROOT, target))) broken.push(`${page}: ${link}`);
     }
   }
   assert.deepEqual(broken, []);
