@@ -20,7 +20,14 @@ test("rate and remaining time are those of the last seconds", (context) => {
     mock.timers.tick(SECOND);
     sent(second <= 2 ? second : second * 500);
   }
-  assert.deepEqual(reports.at(-1), { phase: "sending", bytes: 4000, total: 10_000, rate: 500, remaining: 12 });
+  assert.deepEqual(reports.at(-1), {
+    phase: "sending",
+    bytes: 4000,
+    total: 10_000,
+    rate: 500,
+    remaining: 12,
+    wait: null,
+  });
 });
 
 test("there are at most ten reports per second, but a new phase is reported at once", (context) => {
@@ -50,7 +57,7 @@ test("bytes that are sent twice count twice as sent, and once as progress", () =
 test("a stream that has not ended has neither a total nor a remaining time", () => {
   const { meter, reports } = metered(null);
   meter.reached(5);
-  assert.deepEqual(reports, [{ phase: "sending", bytes: 5, total: null, rate: null, remaining: null }]);
+  assert.deepEqual(reports, [{ phase: "sending", bytes: 5, total: null, rate: null, remaining: null, wait: null }]);
 });
 
 test("the last count before a standstill is reported, and nothing after the end", (context) => {

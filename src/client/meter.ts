@@ -1,5 +1,5 @@
 import { MovingRate } from "../base/moving-rate.ts";
-import type { UploadPhase, UploadProgress } from "./types.ts";
+import type { RetryWait, UploadPhase, UploadProgress } from "./types.ts";
 
 /** Milliseconds between two reports. */
 const REPORT_INTERVAL_MS = 100;
@@ -10,6 +10,8 @@ export class Meter {
   readonly #rate = new MovingRate();
   #total: number | null;
   #phase: UploadPhase | null = null;
+  /** Bytes sent, as last reported. */
+  #position = 0;
   #reportedAt = 0;
   #sent = 0;
   #delayedReport: ReturnType<typeof setTimeout> | undefined;
@@ -36,7 +38,14 @@ export class Meter {
 
   /** Reports the bytes that the server has acknowledged, plus those sent since. */
   reached(offset: number): void {
+    this.#position = offset;
     this.#report(offset === this.#total ? "storing" : "sending", offset);
+  }
+
+  /** Reports that the upload waits for its next attempt, or with `null`, that the wait is over. */
+  waiting(wait: RetryWait | null): void {
+    if (wait === null) this.reached(this.#position);
+    else this.#report("waiting", this.#position, wait);
   }
 
   /** Counts the bytes that one request sends from an offset; for `WireRequest.onSent`. */
@@ -54,7 +63,7 @@ export class Meter {
     clearTimeout(this.#delayedReport);
   }
 
-  #report(phase: UploadPhase, bytes: number): void {
+  #report(phase: UploadPhase, bytes: number, wait: RetryWait | null = null): void {
     if (this.#onProgress === undefined) return;
     const now = Date.now();
     const isNewPhase = phase !== this.#phase;
@@ -68,11 +77,11 @@ export class Meter {
       return;
     }
     this.#reportedAt = now;
-    const rate = this.#rate.sample(bytes, now);
+    const rate = wait === null ? this.#rate.sample(bytes, now) : null;
     const total = this.#total;
     const remaining = rate === null || rate === 0 || total === null ? null : (total - bytes) / rate;
     try {
-      this.#onProgress({ phase, bytes, total, rate, remaining });
+      this.#onProgress({ phase, bytes, total, rate, remaining, wait });
     } catch (error) {
       // an error of the listener must not look like a failure of the running request
       queueMicrotask(() => {

@@ -1,8 +1,8 @@
 import { delay } from "../base/abort-race.ts";
 import { retryDelay } from "../base/retry-delay.ts";
-import { asClientError } from "./errors.ts";
+import { asClientError, type FixityClientError } from "./errors.ts";
 import type { Network } from "./platform.ts";
-import type { RetryOptions } from "./types.ts";
+import type { RetryOptions, RetryWait, WaitReason } from "./types.ts";
 
 /** {@link RetryOptions} with all defaults applied. */
 export type RetryPolicy = Required<{ readonly [Name in keyof RetryOptions]: number }>;
@@ -12,6 +12,9 @@ const RETRY_AFTER_MAX_MS = 10 * 60_000;
 
 /** The longest timer that runtimes support, for waits that only the network ends. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** Statuses by which a proxy reports that it cannot reach the server; from 520 on, Cloudflare's. */
+const UNREACHABLE_STATUSES: ReadonlySet<number> = new Set([502, 504, 520, 521, 522, 523, 524]);
 
 /** What can interrupt the attempts: the control of an upload, or the signal of a download. */
 export interface AttemptControl {
@@ -25,6 +28,8 @@ export interface RetrierOptions {
   readonly control: AttemptControl;
   readonly network: Network;
   readonly policy: RetryPolicy;
+  /** Receives every wait when it begins, and `null` when it is over. */
+  readonly onWait?: (wait: RetryWait | null) => void;
 }
 
 /**
@@ -35,13 +40,15 @@ export class Retrier {
   readonly #control: AttemptControl;
   readonly #network: Network;
   readonly #policy: RetryPolicy;
+  readonly #onWait: (wait: RetryWait | null) => void;
   /** Failures since a byte last arrived. */
   #failures = 0;
 
-  constructor({ control, network, policy }: RetrierOptions) {
+  constructor({ control, network, policy, onWait = () => undefined }: RetrierOptions) {
     this.#control = control;
     this.#network = network;
     this.#policy = policy;
+    this.#onWait = onWait;
   }
 
   /**
@@ -72,19 +79,33 @@ export class Retrier {
     const error = asClientError(thrown);
     // repeating the last request does not correct wrong bytes
     if (!error.retryable || error.final || error.code === "digest-mismatch") throw error;
-    if (error.status === null && !this.#network.isOnline()) return this.#sleep(TIMER_MAX_MS);
+    if (error.status === null && !this.#network.isOnline()) {
+      return this.#wait({ reason: "offline", until: null, error });
+    }
     const { attempts, minDelay, maxDelay } = this.#policy;
     const requested = error.retryAfter ?? 0;
     if (this.#failures >= attempts || requested > RETRY_AFTER_MAX_MS) throw error;
     this.#failures += 1;
-    await this.#sleep(requested + retryDelay(this.#failures, { firstMs: minDelay, maxMs: maxDelay }));
+    const ms = requested + retryDelay(this.#failures, { firstMs: minDelay, maxMs: maxDelay });
+    await this.#wait({ reason: waitReason(error), until: Date.now() + Math.ceil(ms), error });
   }
 
   /** Waits until the time is up, the network returns, or the attempt is interrupted. */
-  async #sleep(ms: number): Promise<void> {
+  async #wait(wait: RetryWait): Promise<void> {
+    const { until, error } = wait;
     const awake = new AbortController();
-    this.#network.onOnline(() => awake.abort(), awake.signal);
+    // a returning network does not shorten the time for which the server asked
+    if (error.retryAfter === null) this.#network.onOnline(() => awake.abort(), awake.signal);
+    this.#onWait(wait);
+    const ms = until === null ? TIMER_MAX_MS : Math.min(Math.max(0, until - Date.now()), TIMER_MAX_MS);
     await delay(ms, AbortSignal.any([this.#control.current, awake.signal])).catch(() => null);
     awake.abort();
+    this.#onWait(null);
   }
+}
+
+function waitReason({ status, retryAfter }: FixityClientError): WaitReason {
+  if (status === null || UNREACHABLE_STATUSES.has(status)) return "unreachable";
+  if (status === 429) return "rate-limited";
+  return status === 503 || retryAfter !== null ? "busy" : "failed";
 }

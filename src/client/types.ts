@@ -1,3 +1,5 @@
+import type { FixityClientError } from "./errors.ts";
+
 /**
  * What can be uploaded. In Node a string is the path of a file, and a `URL` is one of the scheme
  * `file:`. A stream is read once: its upload survives a broken connection, but cannot be resumed by
@@ -110,13 +112,38 @@ export interface HashWorker {
 /**
  * What an upload is doing. `hashing`: it computes the digest, and sends nothing meanwhile.
  * `sending`: it sends. `storing`: all bytes are sent, and the server makes them durable.
+ * `waiting`: a request failed, and the next attempt has not begun.
  */
-export type UploadPhase = "hashing" | "sending" | "storing";
+export type UploadPhase = "hashing" | "sending" | "storing" | "waiting";
+
+/**
+ * Why a failed request is not repeated at once. `offline`: the device has no network.
+ * `unreachable`: the server did not respond, or a proxy could not reach it (502, 504). `busy`: the
+ * server asks to come back later (503, or any status with `Retry-After`). `rate-limited`: this
+ * client has sent too many requests (429). `failed`: the server reported another failure that may
+ * pass.
+ */
+export type WaitReason = "offline" | "unreachable" | "busy" | "rate-limited" | "failed";
+
+/** The time between a failed request and the next attempt. */
+export interface RetryWait {
+  readonly reason: WaitReason;
+  /**
+   * When the next attempt begins, in milliseconds since 1970. It begins earlier if the network
+   * returns. `null` while `offline`: it begins when the network returns, and not before.
+   */
+  readonly until: number | null;
+  /** The failure. */
+  readonly error: FixityClientError;
+}
 
 /** How far an upload is. Reported at most ten times a second. */
 export interface UploadProgress {
   readonly phase: UploadPhase;
-  /** Bytes hashed or sent so far. While `sending`, the bytes of an earlier run count. */
+  /**
+   * Bytes hashed or sent so far. While `sending`, the bytes of an earlier run count. While
+   * `waiting`, those that were sent before.
+   */
   readonly bytes: number;
   /** Bytes of the file; `null` for a stream that has not ended. */
   readonly total: number | null;
@@ -124,6 +151,8 @@ export interface UploadProgress {
   readonly rate: number | null;
   /** Seconds left; `null` if unknown. */
   readonly remaining: number | null;
+  /** Why the upload is `waiting`, and how long; `null` in every other phase. */
+  readonly wait: RetryWait | null;
 }
 
 /** Options of one upload. */

@@ -15,7 +15,7 @@ import { type KeysInUse, ResumeEntry } from "./resume-entry.ts";
 import { Retrier, type RetryPolicy } from "./retrier.ts";
 import type { Service } from "./service.ts";
 import { type AppendSource, FileAppends, type OpenedSource, openSource, StreamAppends } from "./source.ts";
-import type { Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
+import type { RetryWait, Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
 import { UploadControl } from "./upload-control.ts";
 import { type TransferRates, UploadDigest } from "./upload-digest.ts";
 
@@ -113,7 +113,10 @@ export class UploadHandle implements Upload {
         : null;
     const meter = new Meter(content?.size ?? null, onProgress);
     const control = this.#control;
-    const retrier = new Retrier({ control, network: platform.network, policy: retryPolicy });
+    const onWait = (wait: RetryWait | null): void => {
+      if (!control.signal.aborted) meter.waiting(wait);
+    };
+    const retrier = new Retrier({ control, network: platform.network, policy: retryPolicy, onWait });
     const run = { service, control, retrier, meter, rates, namingFields: namingFields(naming) };
     const sending = new Sending(run, { platform, declare: declared, entry, keepsBytes: () => !this.#isAborted });
     try {

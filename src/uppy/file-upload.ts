@@ -16,6 +16,7 @@ export class FileUpload<M extends Meta, B extends Body> {
   readonly #hashingMessage: string;
   readonly #upload: Upload;
   #isHashing = false;
+  #isWaiting = false;
   /** Whether Uppy has removed or replaced the file. */
   #isCancelled = false;
 
@@ -63,8 +64,11 @@ export class FileUpload<M extends Meta, B extends Body> {
     return this.#uppy.getFile(this.#file.id) ?? this.#file;
   }
 
-  #reportProgress({ phase, bytes, total }: UploadProgress): void {
+  #reportProgress({ phase, bytes, total, wait }: UploadProgress): void {
     if (this.#isCancelled) return;
+    if (wait !== null || this.#isWaiting) this.#uppy.emit("fixity-waiting", this.#current, wait);
+    this.#isWaiting = wait !== null;
+    if (this.#isWaiting) return this.#endHashing();
     if (phase === "hashing") {
       // hashing a small file ends with its first report, which would only flicker
       if (bytes === 0 || total === null) return;

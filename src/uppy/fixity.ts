@@ -1,6 +1,13 @@
 import { BasePlugin, type Body, type Meta, type PluginOpts, type Uppy, type UppyFile } from "@uppy/core";
 import { filterFilesToEmitUploadStarted, filterFilesToUpload } from "@uppy/core/utils";
-import { type Client, type ClientHeaders, type ClientOptions, createClient, type UploadResult } from "../client.ts";
+import {
+  type Client,
+  type ClientHeaders,
+  type ClientOptions,
+  createClient,
+  type RetryWait,
+  type UploadResult,
+} from "../client.ts";
 import { FileUpload } from "./file-upload.ts";
 
 /**
@@ -17,6 +24,13 @@ declare module "@uppy/core" {
   // the type of `uppy.getPlugin("Fixity")`
   export interface PluginTypeRegistry<M extends Meta, B extends Body> {
     Fixity: Fixity<M, B>;
+  }
+  export interface UppyEventMap<M extends Meta, B extends Body> {
+    /**
+     * A request of a file's upload failed, and the next attempt has not begun; with `null`, it
+     * begins now. There is no `upload-progress` meanwhile.
+     */
+    "fixity-waiting": (file: UppyFile<M, B>, wait: RetryWait | null) => void;
   }
 }
 

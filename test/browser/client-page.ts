@@ -37,8 +37,9 @@ async function upload(options: PageOptions, told: Pick<UploadOptions, "declare">
   const client = createClient(options);
   const { url, digest, existed, sent } = await client.upload(file, {
     ...told,
-    onProgress: ({ phase, bytes }) => {
+    onProgress: ({ phase, bytes, wait }) => {
       from ??= bytes;
+      if (wait !== null) window.waits.push(`${wait.reason} until ${wait.until}`);
       if (phases.at(-1) !== phase) phases.push(phase);
     },
   });
@@ -77,12 +78,15 @@ async function download(options: PageOptions, link: string): Promise<PageDownloa
 
 declare global {
   interface Window {
+    /** Why and until when the uploads of the page have waited. */
+    waits: string[];
     upload: typeof upload;
     download: typeof download;
     failure: typeof failure;
   }
 }
 
+window.waits = [];
 window.upload = upload;
 window.download = download;
 window.failure = failure;

@@ -142,16 +142,37 @@ browserTest("an upload waits while the browser is offline, and resumes", async (
   await using proxy = await BreakingProxy.start(server.port, { up: 4 * MIB, holds: true, times: 1 });
   const bytes = randomBytes(24 * MIB);
   await chosen(page, "offline.bin", bytes);
-  // who did not wait would have given up at once
-  const options = { endpoint: `${proxy.url}/uploads`, retry: { attempts: 1, minDelay: 1 } };
+  // a client that did not wait would fail at once; Chromium repeats a broken request by itself,
+  // and the server refuses the repetition
+  const options = { endpoint: `${proxy.url}/uploads`, retry: { attempts: 2, minDelay: 1 } };
   const uploaded = page.evaluate((to) => window.upload(to), options);
   await until(() => proxy.broken === 1);
   await browser.context.setOffline(true);
   proxy.breakAll();
-  await page.waitForTimeout(500);
+  await page.waitForFunction(() => window.waits.at(-1) === "offline until null");
   await browser.context.setOffline(false);
   const outcome = await uploaded;
   assert.equal(outcome.digest, `sha256:${sha256(bytes)}`);
+  assert.equal(outcome.phases[outcome.phases.lastIndexOf("waiting") + 1], "sending");
+});
+
+browserTest("a network that returns ends the wait for a server that was unreachable", async () => {
+  await using browser = await openBrowser();
+  const { page } = await openPage(browser.context);
+  const gone = await BreakingProxy.start(server.port, {});
+  await gone[Symbol.asyncDispose]();
+  const bytes = randomBytes(1000);
+  await chosen(page, "returning.bin", bytes);
+  // nothing but the event can end this wait in time
+  const retry = { minDelay: 1e9, maxDelay: 1e9 };
+  const uploaded = page.evaluate((to) => window.upload(to), { endpoint: `${gone.url}/uploads`, retry });
+  await page.waitForFunction(() => window.waits.length > 0);
+  assert.match((await page.evaluate(() => window.waits)).join(), /^unreachable until \d+$/);
+  await using back = await BreakingProxy.start(server.port, { port: Number(new URL(gone.url).port) });
+  assert.equal(back.url, gone.url);
+  await browser.context.setOffline(true);
+  await browser.context.setOffline(false);
+  assert.equal((await uploaded).digest, `sha256:${sha256(bytes)}`);
 });
 
 browserTest("files are hashed on an origin of plain http, too", async () => {

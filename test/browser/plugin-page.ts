@@ -18,6 +18,8 @@ export interface FileStory {
   readonly name: string;
   /** Of progress, in its order. */
   readonly bytes: number[];
+  /** Why it waited for its next attempt; `null` when a wait was over. */
+  readonly waits: (string | null)[];
   /** Of the hashing before anything is sent: shares, in their order. */
   readonly hashed: number[];
   url: string | null;
@@ -44,7 +46,7 @@ const stories = new Map<string, FileStory>();
 
 function storyOf(file: UppyFile<Meta, FixityBody> | undefined): FileStory {
   const { id = "", name = "" } = file ?? {};
-  const story = stories.get(id) ?? { name, bytes: [], hashed: [], url: null, body: null, error: null };
+  const story = stories.get(id) ?? { name, bytes: [], waits: [], hashed: [], url: null, body: null, error: null };
   stories.set(id, story);
   return story;
 }
@@ -57,6 +59,7 @@ async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: Pl
   const uppy = new Uppy<Meta, FixityBody>().use(Fixity, options);
   uppy.on("upload-progress", (file, { bytesUploaded }) => storyOf(file).bytes.push(bytesUploaded));
   uppy.on("preprocess-progress", (file, { value = 0 }) => storyOf(file).hashed.push(value));
+  uppy.on("fixity-waiting", (file, wait) => storyOf(file).waits.push(wait?.reason ?? null));
   uppy.on("upload-success", (file, { uploadURL = null, body = null }) => {
     Object.assign(storyOf(file), { url: uploadURL, body });
   });
