@@ -84,6 +84,9 @@ export default defineConfig({
   // Relative to the page, so that a proxy may serve it below any path.
   base: "./",
   publicDir: false,
+  resolve: {
+    alias: { "@transloadit/prettier-bytes": fileURLToPath(new URL("uploader/prettier-bytes.ts", PAGE)) },
+  },
   plugins: [workerFromSource(), startedScript(), precompressed()],
   worker: { format: "es" },
   build: {

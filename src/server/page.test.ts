@@ -9,7 +9,14 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import Fastify, { type FastifyInstance } from "fastify";
 import { fillPage, isPagePath, type PageFacts, PageFiles, servePage } from "./page.ts";
 
-const FACTS: PageFacts = { uploads: "/uploads", address: null, maxSize: 1024, needsToken: false, view: true };
+const FACTS: PageFacts = {
+  uploads: "/uploads",
+  address: null,
+  maxSize: 1024,
+  needsToken: false,
+  revealsExisting: true,
+  view: true,
+};
 
 let folder = "";
 before(async () => {

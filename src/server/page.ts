@@ -46,6 +46,8 @@ export interface PageFacts {
   /** Bytes. */
   readonly maxSize: number;
   readonly needsToken: boolean;
+  /** Whether answers show that content was stored already. */
+  readonly revealsExisting: boolean;
   /** Whether links have pages. */
   readonly view: boolean;
 }
@@ -96,7 +98,8 @@ function serveAssets(app: FastifyInstance, files: PageFiles): void {
 }
 
 /** The page with each `{{name}}` replaced by its fact, escaped as text. */
-export function fillPage(html: string, { uploads, address, maxSize, needsToken, view }: PageFacts): string {
+export function fillPage(html: string, facts: PageFacts): string {
+  const { uploads, address, maxSize, needsToken, revealsExisting, view } = facts;
   const values: Readonly<Record<string, string>> = {
     // Relative to the page, which a proxy may serve below a path that this server does not see.
     uploads: `.${uploads}`,
@@ -104,6 +107,7 @@ export function fillPage(html: string, { uploads, address, maxSize, needsToken, 
     maxSize: String(maxSize),
     maxSizeText: formatSize(maxSize),
     needsToken: String(needsToken),
+    revealsExisting: String(revealsExisting),
     view: String(view),
   };
   return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeMarkup(values[name] ?? ""));
@@ -164,8 +168,8 @@ export class PageFiles {
   }
 
   /**
-   * Reads the page and the names of its files. Their content is read on request, since most of it
-   * is the texts of forty languages.
+   * Reads the page and the names of its files. Their content is read on request, since most
+   * visitors need one language.
    *
    * @returns `null` if the page was not built
    */
@@ -216,7 +220,7 @@ const PLAIN_PAGE = `<!doctype html>
     <meta charset="utf-8" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <meta name="color-scheme" content="light dark" />
-    <title>fixity: files in, permanent links out</title>
+    <title>fixity: upload files, get permanent links</title>
   </head>
   <body data-uploads="{{uploads}}" data-max-size="{{maxSize}}" data-needs-token="{{needsToken}}">
     <h1>fixity</h1>

@@ -134,11 +134,11 @@ export class Permit {
 
   #description(texts: Texts): string {
     const { maxSize = null, types = null, expires = 0, once = false } = this.#terms ?? {};
-    const { lang } = this.#language;
-    const until = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" }).format(expires);
+    const { locale } = this.#language;
+    const until = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(expires);
     return [
       fill(once ? texts.permitOnce : texts.permitAllows, {
-        limit: formatSize(this.restrictions.maxFileSize, lang),
+        limit: formatSize(this.restrictions.maxFileSize, this.#language),
         until,
       }),
       ...(types === null ? [] : [fill(texts.permitTypes, { types: this.#words(types) })]),
@@ -148,7 +148,7 @@ export class Permit {
 
   /** `images, application/pdf and .docx`. */
   #words(types: readonly string[]): string {
-    const { texts, lang } = this.#language;
+    const { texts, locale } = this.#language;
     const words: Readonly<Record<string, string>> = {
       "image/*": texts.images,
       "video/*": texts.videos,
@@ -156,7 +156,7 @@ export class Permit {
       "text/*": texts.textFiles,
       "application/pdf": "PDF",
     };
-    return new Intl.ListFormat(lang).format(types.map((type) => words[type] ?? type));
+    return new Intl.ListFormat(locale).format(types.map((type) => words[type] ?? type));
   }
 }
 

@@ -4,20 +4,20 @@ export interface PageSettings {
   readonly endpoint: string;
   /** Bytes. */
   readonly maxSize: number;
-  /** The same, formatted by the server. */
-  readonly maxSizeText: string;
   readonly needsToken: boolean;
+  /** Whether the server tells that content was stored already, and then needs none of it. */
+  readonly revealsExisting: boolean;
 }
 
 /**
  * Reads the attributes of the page's body. The page's policy allows no script with values in it.
  */
 export function readSettings({ dataset }: HTMLElement): PageSettings {
-  const { uploads = "/uploads", maxSize = "", maxSizeText = "", needsToken } = dataset;
+  const { uploads = "/uploads", maxSize = "", needsToken, revealsExisting } = dataset;
   return {
     endpoint: new URL(uploads, location.href).href,
     maxSize: Number(maxSize),
-    maxSizeText,
     needsToken: needsToken === "true",
+    revealsExisting: revealsExisting === "true",
   };
 }

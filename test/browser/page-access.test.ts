@@ -69,7 +69,7 @@ browserTest("screen readers announce what becomes of files", async () => {
   await opened.choose(file("told.txt", "told"));
   await status.filter({ hasText: "told.txt: Stored" }).waitFor();
   await opened.choose(file("told.txt", "told"));
-  await status.filter({ hasText: "told.txt: Already stored" }).waitFor();
+  await status.filter({ hasText: "told.txt: Already on the server" }).waitFor();
   await opened.choose(file("large.bin", Buffer.alloc(MIB + 1)));
   await status.filter({ hasText: "large.bin" }).waitFor();
 });
@@ -115,7 +115,7 @@ browserTest(
     assert.equal(await page.evaluate(() => document.activeElement?.id), "token");
     await page.keyboard.type("wrong");
     await page.keyboard.press("Enter");
-    await page.locator("#token-note", { hasText: "The server does not accept this token." }).waitFor();
+    await page.locator("#token-note", { hasText: "Invalid token." }).waitFor();
     assert.equal(await page.locator("#failures").isVisible(), false, "said once");
     await page.locator("#token").fill(TOKEN);
     await page.keyboard.press("Enter");
@@ -128,22 +128,46 @@ browserTest(
   },
 );
 
-for (const [locale, own, uppys] of [
-  ["de-AT", "Laden Sie eine Datei hoch", "durchsuchen"],
-  ["fr-FR", "Envoyez un fichier", "fichiers"],
-  ["es-MX", "Sube un archivo", "archivos"],
-  ["ja-JP", "Upload a file", "ファイル"],
-  ["xx", "Upload a file", "Drop files here"],
+for (const [locale, lang, own, dashboards, limit] of [
+  ["de-AT", "de", "Dateien hochladen", "Dateien hier ablegen, Dateien auswählen", "Bis 1 MiB pro Datei"],
+  ["fr-FR", "fr", "liens permanents", "Déposez des fichiers ici", "1 Mio"],
+  ["ja-JP", "ja", "固定リンク", "ここにファイルをドロップ", "1 MiB まで"],
+  ["ar-SA", "ar", "روابط دائمة", "أفلت الملفات هنا", "1 MiB"],
+  ["zh-TW", "en", "permanent links", "Drop files here", "Up to 1 MiB per file"],
+  ["it", "en", "permanent links", "Drop files here", "Up to 1 MiB per file"],
 ] as const) {
-  browserTest(`a browser that prefers ${locale} gets that language as far as it exists`, async () => {
+  browserTest(`a browser that prefers ${locale} gets the whole page in one language: ${lang}`, async () => {
     await using opened = await UploadPage.open(server.url, { locale });
-    await opened.page.locator("header", { hasText: own }).waitFor();
-    await opened.page.locator(".uppy-Dashboard-AddFiles-title", { hasText: uppys }).waitFor();
-    const lang = await opened.page.evaluate(() => document.documentElement.lang);
-    assert.equal(lang, own.startsWith("Upload") ? "en" : locale.slice(0, 2));
+    const { page } = opened;
+    assert.match(await page.title(), new RegExp(own, "i"));
+    await page.locator(".uppy-Dashboard-AddFiles-title", { hasText: dashboards }).waitFor();
+    await page.locator(".uppy-Dashboard-note", { hasText: limit }).waitFor();
+    const { documents, dir } = await page.evaluate(() => {
+      const { lang: documents, dir } = document.documentElement;
+      return { documents, dir };
+    });
+    assert.deepEqual([documents, dir], [lang, lang === "ar" ? "rtl" : "ltr"]);
+    assert.equal(await page.locator(".uppy-Root").getAttribute("dir"), dir);
     assert.deepEqual(opened.complaints, []);
   });
 }
+
+browserTest("sizes have one system of units: on the tile, in the bar, in the list", async () => {
+  await using opened = await UploadPage.open(server.url, { locale: "fr" });
+  const { page } = opened;
+  await opened.throttle(100 * 1024);
+  await opened.choose(file("half.bin", Buffer.alloc(MIB / 2)));
+  await page.locator(".uppy-Dashboard-Item-statusSize", { hasText: /^512 Kio$/ }).waitFor();
+  await page.locator(".pace", { hasText: "sur 512 Kio" }).waitFor();
+  await opened.throttle(-1);
+  await opened.choose(file("six.txt", "123456"), file("large.bin", Buffer.alloc(MIB + 1)));
+  await page.locator("#failures", { hasText: "large.bin dépasse la limite de 1 Mio" }).waitFor();
+  await opened.stored(2);
+  assert.deepEqual((await page.locator(".outcome > :first-child").allTextContents()).toSorted(), [
+    "512 Kio",
+    "6\u00A0octets",
+  ]);
+});
 
 browserTest("nothing overflows a narrow screen, however long the names", async () => {
   const viewport = { width: 360, height: 700 };
@@ -177,7 +201,7 @@ browserTest("without JavaScript the form leads to the file", async () => {
 
 browserTest("if a token is needed, a browser without JavaScript is told that it cannot send one", async () => {
   await using opened = await UploadPage.open(guarded.url, { javaScriptEnabled: false });
-  await opened.page.getByText("which this page can only send with JavaScript").waitFor();
+  await opened.page.getByText("which this page can send only with JavaScript").waitFor();
   assert.equal(await opened.page.getByRole("button").count(), 0, "what cannot work is not offered");
 });
 

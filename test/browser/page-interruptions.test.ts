@@ -116,7 +116,7 @@ browserTest("links survive a reload until the list is cleared", async () => {
   await opened.page.reload();
   await opened.stored(2);
   assert.deepEqual(await opened.links(), links);
-  await opened.page.getByRole("button", { name: "Clear list" }).click();
+  await opened.page.getByRole("button", { name: "Clear the list" }).click();
   await opened.page.reload();
   await opened.page.locator("html.scripted").waitFor();
   assert.equal(await opened.page.locator("#results").isVisible(), false);

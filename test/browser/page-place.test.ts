@@ -60,7 +60,7 @@ for (const [how, script] of Object.entries(STORAGES)) {
   browserTest(`a token is used while the page is open if storage is ${how}`, async () => {
     await using opened = await UploadPage.open(guarded.url, {}, script);
     await opened.page.locator("#token").fill(TOKEN);
-    await opened.page.getByRole("button", { name: "Use token" }).click();
+    await opened.page.getByRole("button", { name: "Save" }).click();
     await assertWorks(opened.page, guarded.url);
     assert.deepEqual(opened.complaints, []);
   });

@@ -102,7 +102,7 @@ browserTest("existing content is hashed in a worker, reported as stored, and har
   const [worker] = await Promise.all([opened.page.waitForEvent("worker"), opened.choose(join(folder, "large.bin"))]);
   assert.match(worker.url(), /\/page\/hash-worker-/);
   await opened.stored(1);
-  assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already stored/);
+  assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already on the server/);
   const [{ sent = NaN }] = (await opened.page.evaluate(() =>
     JSON.parse(sessionStorage.getItem("results") ?? "[]"),
   )) as [{ sent?: number }];
@@ -115,7 +115,7 @@ browserTest("a file over the limit is refused before it is sent, with the reason
   let posts = 0;
   opened.page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
   await opened.choose(file("large.bin", Buffer.alloc(10 * MIB + 1)), file("fits.txt", "fits"));
-  await opened.page.locator("#failures", { hasText: /large\.bin.*10 MB/ }).waitFor();
+  await opened.page.locator("#failures", { hasText: /large\.bin.*10 MiB/ }).waitFor();
   await opened.stored(1);
   assert.equal(posts, 1);
   assert.ok(await opened.page.locator("#failures").isVisible(), "it stays while it is not read");

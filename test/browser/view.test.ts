@@ -121,7 +121,7 @@ browserTest("a PDF and an archive are not loaded, and told not to be shown", asy
   await using browser = await openBrowser();
   for (const name of ["paper.pdf", "archive.zip"]) {
     const { page, complaints } = await open(browser.context, await stored("%PDF-1.7 or not", name));
-    await page.getByText("Files of this type are not shown here.").waitFor();
+    await page.getByText("No preview available for this file type.").waitFor();
     assert.deepEqual(complaints, []);
   }
 });

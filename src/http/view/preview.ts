@@ -52,7 +52,7 @@ export function previewOf(link: Link, size: number): Preview {
   if (isText(essence)) {
     return size <= MAX_TEXT_BYTES ? { kind: "text", source: Link.to(link.digest, "txt") } : tooLarge();
   }
-  return { kind: "none", reason: "Files of this type are not shown here." };
+  return { kind: "none", reason: "No preview available for this file type." };
 }
 
 function isText(essence: string): boolean {

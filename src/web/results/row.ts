@@ -14,7 +14,7 @@ export function outcomeOf({ existed, sent }: Result, { texts }: Language): strin
 
 /** Creates the row of a stored file. @param file for its thumbnail, if the page still has it */
 export function resultRow(result: Result, language: Language, file: Blob | null): HTMLLIElement {
-  const { texts, lang } = language;
+  const { texts } = language;
   const { name, url, size, existed } = result;
   const copy = make("button", { type: "button", className: "strong copy", textContent: texts.copyLink });
   copy.ariaLabel = `${texts.copyLink} (${name})`;
@@ -22,7 +22,7 @@ export function resultRow(result: Result, language: Language, file: Blob | null)
   const about = make("div", { className: "about" }, [
     make("bdi", { className: "name", textContent: name, title: name }),
     make("p", { className: "outcome" }, [
-      make("span", { textContent: formatSize(size, lang) }),
+      make("span", { textContent: formatSize(size, language) }),
       make("span", { className: existed ? "state existed" : "state", textContent: outcomeOf(result, language) }),
     ]),
     make("a", { className: "link", href: url, textContent: url.replace(/^https?:\/\//, ""), title: url }),

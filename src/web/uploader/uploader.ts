@@ -17,9 +17,7 @@ import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
 import { showFailures } from "./failures.ts";
 import { Pace } from "./pace.ts";
-
-/** The languages of Uppy that are written from right to left. */
-const RIGHT_TO_LEFT: ReadonlySet<string> = new Set(["ar", "fa", "he"]);
+import { formatSizesBy } from "./prettier-bytes.ts";
 
 type PageUppy = Uppy<Meta, FixityBody>;
 type File = UppyFile<Meta, FixityBody>;
@@ -43,7 +41,8 @@ export function startUploader({ settings, language, permit: given, results }: Up
   const uppy: PageUppy = new Uppy<Meta, FixityBody>({
     logger: SILENT_LOGGER,
     restrictions: { maxFileSize: settings.maxSize },
-    ...(language.uppy !== null && { locale: language.uppy }),
+    // no text of ours has plural forms
+    locale: { strings: language.dashboard, pluralize: () => 0 },
     onBeforeFileAdded(file, files) {
       const reason = permit?.reasonAgainst({ name: file.name ?? "", type: file.type }) ?? null;
       if (reason !== null) throw Object.assign(new Error(reason), { isRestriction: true, isUserFacing: true, file });
@@ -58,7 +57,7 @@ export function startUploader({ settings, language, permit: given, results }: Up
     token.hide();
     const { restrictions } = permit;
     uppy.setOptions({ restrictions });
-    const note = fill(language.texts.limit, { limit: formatSize(restrictions.maxFileSize, language.lang) });
+    const note = limitNote(restrictions.maxFileSize, { settings, language });
     uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard")?.setOptions({ note });
   };
   if (given !== null) use(given);
@@ -99,17 +98,17 @@ function addDashboard(
   place: HTMLElement,
   { settings, language }: Pick<UploaderOptions, "settings" | "language">,
 ): void {
-  const { texts, lang, uppyLang } = language;
+  const { texts, direction } = language;
   const hasTouch = matchMedia("(pointer: coarse)").matches;
-  place.lang = uppyLang;
+  formatSizesBy((bytes) => formatSize(bytes, language));
   uppy.use(Dashboard, {
     target: place,
     inline: true,
     width: "100%",
     height: hasTouch ? 420 : 340,
     theme: "auto",
-    note: fill(texts.limit, { limit: settings.maxSizeText }),
-    direction: RIGHT_TO_LEFT.has(uppyLang) ? "rtl" : "ltr",
+    note: limitNote(settings.maxSize, { settings, language }),
+    direction,
     fileManagerSelectionType: hasTouch ? "files" : "both",
     showNativePhotoCameraButton: hasTouch,
     showNativeVideoCameraButton: hasTouch,
@@ -127,10 +126,10 @@ function addDashboard(
     target: Dashboard,
     format: ({ sent, total, rate, remaining }) =>
       fill(texts.progress, {
-        sent: formatSize(sent, lang),
-        total: formatSize(total, lang),
-        rate: formatSize(rate, lang),
-        time: formatDuration(remaining, lang),
+        sent: formatSize(sent, language),
+        total: formatSize(total, language),
+        rate: formatSize(rate, language),
+        time: formatDuration(remaining, language),
       }),
   });
   // the Dashboard gives its files the role "listitem", and their parent no role
@@ -140,6 +139,13 @@ function addDashboard(
   );
   const dashboard = uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard");
   acceptFilesAnywhere(place, (files) => dashboard?.addFiles(files));
+}
+
+/** What the Dashboard says about files before they are chosen. */
+function limitNote(maxSize: number, { settings, language }: Pick<UploaderOptions, "settings" | "language">): string {
+  const { texts } = language;
+  const limit = fill(texts.limit, { limit: formatSize(maxSize, language) });
+  return settings.revealsExisting ? `${limit} ${texts.notAgain}` : limit;
 }
 
 function upload(uppy: PageUppy): void {
