@@ -1,17 +1,16 @@
-/**
- * Exit codes of all commands except `serve`, as documented in docs/cli.md and docs/operations.md.
- */
+/** Exit codes of all commands, as documented in docs/cli.md. */
 export const EXIT = {
   /** The command did its work, and everything is in order. */
   ok: 0,
   /**
    * The command did its work, and something is not in order: files are missing or damaged, or were
-   * not stored.
+   * not stored; a server that stopped could not save everything.
    */
   notOk: 1,
   /**
-   * The command could not do its work, or not all of it: wrong settings, or a service or store that
-   * cannot be reached.
+   * The command could not do its work, or not all of it: a mistake in the arguments, wrong settings,
+   * a service or store that cannot be used, a fault of fixity. The same code that shells, grep and
+   * diff use.
    */
   failed: 2,
 } as const;

@@ -24,7 +24,7 @@ if (refusal === null) {
 } else {
   const { EXIT } = await import("./exit-codes.ts");
   process.stderr.write(`${refusal}\n`);
-  process.exitCode = argv[2] === "serve" ? EXIT.notOk : EXIT.failed;
+  process.exitCode = EXIT.failed;
 }
 
 /**

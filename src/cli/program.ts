@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import { inspect } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
 import { type Environment, flagOf } from "../settings/config.ts";
 import { concurrency as concurrencyKind, type Setting } from "../settings/kinds.ts";
@@ -100,10 +102,16 @@ export async function runProgram(argv: readonly string[], env: Environment): Pro
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
-    if (!(error instanceof FixityError)) throw error;
+    process.exitCode = EXIT.failed;
+    if (!(error instanceof FixityError)) return printUnexpected(error);
     for (const line of error.message.split("\n")) process.stderr.write(`fixity: ${line}\n`);
-    process.exitCode = program.args[0] === "serve" ? EXIT.notOk : EXIT.failed;
   }
+}
+
+/** A fault of fixity itself. Node would exit with 1, which has a meaning here. */
+function printUnexpected(error: unknown): void {
+  process.stderr.write("fixity: internal error, please report it with the following lines and the command:\n");
+  process.stderr.write(`${redacted(inspect(error))}\n`);
 }
 
 function makeProgram(env: Environment): Command {
@@ -111,8 +119,10 @@ function makeProgram(env: Environment): Command {
     .description("An upload service that gives every file a permanent, verified link.")
     .version(version())
     .helpCommand(true)
-    // Commands inherit this.
+    // Commands inherit these two. Commander exits with 1 after a mistake in the arguments, but 1 is
+    // the answer to the question that a command asks ("some are missing").
     .configureOutput({ writeOut: print })
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.failed))
     .showHelpAfterError("See 'fixity --help'.");
   addServe(program, env);
   addPut(program, env);
@@ -187,7 +197,7 @@ interface PutFlags {
 
 function addPut(program: Command, env: Environment): void {
   const concurrency = "number of parallel uploads (default 4; 16 for small files)";
-  exitsWithFailed(addCommand(program, "put", "upload files to a service, and print their links"))
+  addCommand(program, "put", "upload files to a service, and print their links")
     .argument("<file...>", "files to upload; - for standard input")
     .option("-r, --recursive", "upload the files in folders, too")
     .option("--name <name>", "name of standard input, or of the one file")
@@ -221,7 +231,7 @@ interface GetFlags {
 }
 
 function addGet(program: Command, env: Environment): void {
-  exitsWithFailed(addCommand(program, "get", "download a file by its link, and verify it"))
+  addCommand(program, "get", "download a file by its link, and verify it")
     .argument("<link>", "a link, its path or last segment, or a digest")
     .option("-o, --output <file>", "where to store it: a file, a folder, or - for standard output")
     .option("-f, --force", "replace an existing file")
@@ -245,7 +255,7 @@ function addGet(program: Command, env: Environment): void {
 }
 
 function addStat(program: Command, env: Environment): void {
-  exitsWithFailed(addCommand(program, "stat", "check whether files exist, and show their size"))
+  addCommand(program, "stat", "check whether files exist, and show their size")
     .argument("<link...>", "links, their paths or last segments, or digests")
     .addOption(serviceOption("--from"))
     .option("--json", "print one JSON object per link")
@@ -267,7 +277,7 @@ interface SignFlags {
 }
 
 function addSign(program: Command, env: Environment): void {
-  exitsWithFailed(addCommand(program, "sign", "make a link that can be read until it expires"))
+  addCommand(program, "sign", "make a link that can be read until it expires")
     .argument("<link>", "a link, its path or last segment, or a digest")
     .requiredOption("--expires <time>", "how long it can be read, such as 1h or 7d")
     .option("--filename <name>", "name under which the file is saved")
@@ -296,7 +306,7 @@ interface PermitFlags {
 }
 
 function addPermit(program: Command, env: Environment): void {
-  exitsWithFailed(addCommand(program, "permit", "make a permit: its bearer may upload until it expires"))
+  addCommand(program, "permit", "make a permit: its bearer may upload until it expires")
     .requiredOption("--expires <time>", "how long it is valid, such as 1h or 7d; at most 366d")
     .option("--max-size <size>", "maximum size of a file")
     .option("--digest <digest>", "the only content that may be uploaded")
@@ -318,10 +328,7 @@ function addPermit(program: Command, env: Environment): void {
  * selects as flags.
  */
 function addStoreCommand(program: Command, name: string, description: string, isTaken = isStoreSetting): Command {
-  const command = exitsWithFailed(addCommand(program, name, description)).option(
-    "--json",
-    "print one JSON object per line",
-  );
+  const command = addCommand(program, name, description).option("--json", "print one JSON object per line");
   for (const option of settingOptions(isTaken)) command.addOption(option);
   return command.addHelpText("after", secretsHelp(isTaken));
 }
@@ -333,14 +340,6 @@ function isCollectionSetting(name: string): boolean {
 
 function addCommand(program: Command, name: string, description: string): Command {
   return program.command(name).description(description).showHelpAfterError(`See 'fixity ${name} --help'.`);
-}
-
-/**
- * Exit code 1 answers the question that a command asks ("some are missing"), so a mistake in the
- * arguments must exit with 2.
- */
-function exitsWithFailed(command: Command): Command {
-  return command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.failed));
 }
 
 function serviceOption(flag: string): Option {

@@ -1,6 +1,6 @@
 import { type RunningServer, startServer } from "../server.ts";
 import { type Config, type ConfigSources, needsCredentials, readConfig } from "../settings/config.ts";
-import { SIGNAL_EXITS } from "./exit-codes.ts";
+import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 
 /**
  * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A
@@ -26,12 +26,12 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
 
 async function stop({ log, close }: RunningServer, timeoutMs: number): Promise<void> {
   log.info(`stopping: running uploads have ${timeoutMs / 1000} s to finish`);
-  let exitCode = 0;
+  let exitCode: number = EXIT.ok;
   try {
     await close();
   } catch (error) {
     log.error({ err: error }, "not everything could be saved");
-    exitCode = 1;
+    exitCode = EXIT.notOk;
   }
   log.flush(() => process.exit(exitCode));
 }

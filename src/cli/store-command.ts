@@ -2,6 +2,7 @@ import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { type Config, type Environment, readStoreConfig } from "../settings/config.ts";
 import { diskStoreExists, openStore } from "../settings/configured-store.ts";
+import { explainStoreFailure } from "../settings/store-failure.ts";
 import { Interruption } from "./interruption.ts";
 import { printProblem } from "./output.ts";
 
@@ -52,7 +53,7 @@ export async function withStore(
     });
     return interruption.exitCode ?? code;
   } catch (error) {
-    if (interruption.exitCode === null) throw error;
+    if (interruption.exitCode === null) throw explainStoreFailure(error, config);
     return interruption.exitCode;
   }
 }
@@ -66,13 +67,13 @@ function messagesOf(error: unknown): string[] {
  * Makes sure that the store exists: nothing is created, and a mistyped folder must not pass for an
  * empty store.
  *
- * @throws FixityError `store-misconfigured` or `store-unavailable`
+ * @throws FixityError `invalid-option` if there is no store, or a `store-…` code
  */
 export async function assertStoreExists({ store, config, signal }: OpenedStore): Promise<void> {
   if (store.kind !== "disk") return await store.check(signal);
   if (await diskStoreExists(config)) return;
   throw new FixityError(
-    "store-misconfigured",
+    "invalid-option",
     `There is no store in ${JSON.stringify(config.dir)}: set UPLOAD_DIR or --dir to the server's folder.`,
   );
 }

@@ -8,6 +8,7 @@ import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
 import type { Secrets } from "../settings/secrets.ts";
 import { checkDelegation, openServerStore } from "../settings/configured-store.ts";
+import { explainStoreFailure, userName } from "../settings/store-failure.ts";
 import { collectPeriodically } from "./collections.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
@@ -70,14 +71,17 @@ export interface RunningServer {
  *   message for the operator
  */
 export async function startServer(config: Config): Promise<RunningServer> {
-  await checkDelegation(config);
+  const explain = (error: unknown): never => {
+    throw explainStoreFailure(error, config);
+  };
+  await checkDelegation(config).catch(explain);
   const log = createLog(config);
   for (const warning of accessWarnings(config)) log.warn(warning);
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const stopping = new AbortController();
   try {
     // Loading the app keeps the processor busy while the check waits for the disk.
-    const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check()]);
+    const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check().catch(explain)]);
     const fixity = serviceOf(store, config, log);
     let { tokens } = config;
     const app = await buildApp(fixity, config, { log, tokens: () => tokens, stopping: stopping.signal });
@@ -193,11 +197,13 @@ function urlOf({ address, family, port }: AddressInfo): string {
 function listenError(cause: unknown, { host, port }: Config): FixityError {
   const texts: Readonly<Record<string, string>> = {
     EADDRINUSE: `Port ${port} on ${host} is taken. Choose another with --port or PORT.`,
-    EACCES: `This user may not listen on port ${port}. Choose one above 1023 with --port or PORT.`,
+    EACCES: `User ${userName()} may not listen on port ${port} (EACCES). Choose one above 1023 with --port or PORT.`,
     EADDRNOTAVAIL: `${host} is not an address of this machine. Set HOST to one that is, or leave it out.`,
     ENOTFOUND: `Unknown host name ${host}. Set HOST to an address of this machine, or leave it out.`,
     EAI_AGAIN: `The host name ${host} cannot be looked up. Set HOST to an address of this machine, or leave it out.`,
   };
   const code = (cause as NodeJS.ErrnoException).code ?? "";
-  return new FixityError("invalid-option", texts[code] ?? `Cannot listen on ${host}, port ${port}.`, { cause });
+  const text =
+    texts[code] ?? `Cannot listen on ${host}, port ${port} (${code}). Check --host (HOST) and --port (PORT).`;
+  return new FixityError("invalid-option", text, { cause });
 }

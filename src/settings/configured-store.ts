@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
+import { systemErrorCode } from "../base/system-errors.ts";
 import { cachedStore } from "../cache.ts";
 import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
 import { diskStore } from "../disk.ts";
 import type { S3StoreOptions } from "../s3.ts";
+import { withStoreErrors } from "../stores/disk/file-system.ts";
 import { Layout } from "../stores/disk/layout.ts";
 import type { Config } from "./config.ts";
 import { SETTINGS, type Settings } from "./settings.ts";
@@ -66,12 +68,20 @@ export async function openServerStore(
   return config.cache === 0 ? store : cachedStore(store, { budget: config.cache });
 }
 
-/** Whether the folder of a configuration already holds a disk store. Creates nothing. */
+/**
+ * Whether the folder of a configuration already holds a disk store. Creates nothing.
+ *
+ * @throws FixityError `store-…` if the folder cannot be read
+ */
 export async function diskStoreExists({ dir }: Pick<Config, "dir">): Promise<boolean> {
-  return await stat(new Layout(dir).blobs).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await withStoreErrors(() => stat(new Layout(dir).blobs));
+    return true;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw error;
+  }
 }
 
 /**

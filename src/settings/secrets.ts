@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { AccessKeys, type KeyPurpose } from "../access/access-keys.ts";
 import { TokenSet } from "../access/tokens.ts";
+import { printable } from "../base/printable.ts";
 import { FixityError } from "../core/errors.ts";
 import { SETTINGS, type Settings } from "./settings.ts";
 
@@ -122,14 +123,15 @@ function readLines(file: string, setting: string): readonly string[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw invalid(`${setting} cannot be read: ${JSON.stringify(file)}.`, cause);
+    const reason = cause instanceof Error ? ` (${printable(cause.message)})` : "";
+    throw invalid(`Cannot read ${setting}=${printable(file)}${reason}.`, cause);
   }
   const lines = text
     .replace(/^\ufeff/, "")
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
-  if (lines.length === 0) throw invalid(`${setting} contains nothing: ${JSON.stringify(file)}.`);
+  if (lines.length === 0) throw invalid(`${setting}=${printable(file)} contains nothing: write one entry per line.`);
   return lines;
 }
 

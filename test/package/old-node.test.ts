@@ -59,18 +59,14 @@ test("Bun and Deno, which report some version of Node, are not refused by it", (
 
 describe("on a Node that is too old", async () => {
   for (const { name, program, args } of await oldRuntimes()) {
-    for (const [command, code] of [
-      ["serve", 1],
-      ["doctor", 2],
-      ["--version", 2],
-    ] as const) {
+    for (const command of ["serve", "doctor", "--version"]) {
       test(`fixity ${command} names the required version (${name})`, async () => {
         const running = run(program, [...args, join(built, "dist/cli/main.js"), command]);
         const failure = await running.then(
           () => assert.fail("it should not run"),
           (error: unknown) => error as { code: number; stderr: string; stdout: string },
         );
-        assert.equal(failure.code, code);
+        assert.equal(failure.code, 2);
         assert.match(failure.stderr, SENTENCE);
         assert.equal(failure.stderr.trim().split("\n").length, 1);
         assert.equal(failure.stdout, "");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +12,9 @@ import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+const NOBODY = "65534";
+const asRoot = needing("root");
 
 let folder = "";
 before(async () => void (folder = await mkdtemp(join(tmpdir(), "fixity-test-"))));
@@ -25,7 +28,7 @@ function run(args: readonly string[], env: Record<string, string> = {}): Promise
 /** The server must refuse to start with one line that says what to do, without a stack. */
 async function assertRefused(env: Record<string, string>, line: RegExp): Promise<void> {
   const { code, out, err } = await run(["serve"], { PORT: "0", UPLOAD_DIR: join(folder, "data"), ...env });
-  assert.deepEqual([code, out], [1, ""], err);
+  assert.deepEqual([code, out], [2, ""], err);
   assert.match(err, line);
   assert.equal(err.trimEnd().split("\n").length, 1, err);
   assert.match(err, /^fixity: /);
@@ -59,6 +62,20 @@ test("standard output contains only the log", async () => {
   );
 });
 
+test("a port that this user may not listen on is refused with the user's name", asRoot, async () => {
+  const script = `echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start && exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups "$@"`;
+  const under = ["unshare", "--net", "sh", "-c", `ip link set lo up; ${script}`, "sh"];
+  const dir = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  await chown(dir, Number(NOBODY), Number(NOBODY));
+  const ended = await runCommand(["serve"], { env: { PORT: "80", UPLOAD_DIR: dir }, cwd: "/", under });
+  await rm(dir, { recursive: true, force: true });
+  assert.equal(ended.code, 2);
+  assert.equal(
+    ended.err,
+    "fixity: User nobody may not listen on port 80 (EACCES). Choose one above 1023 with --port or PORT.\n",
+  );
+});
+
 test("a port that is taken is refused", async () => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
@@ -78,11 +95,61 @@ test("a host that is unknown, or of another machine, is refused", async () => {
   await assertRefused({ HOST: "192.0.2.1", UPLOAD_OPEN: "yes" }, /192\.0\.2\.1 is not an address of this machine/);
 });
 
-test("a file in place of the folder is refused", async () => {
+test("a folder that cannot be written to is refused with its setting, the system's error and a remedy", async () => {
   const file = join(folder, "a-file");
   await writeFile(file, "");
-  await assertRefused({ UPLOAD_DIR: file }, /is a file/);
-  await assertRefused({ UPLOAD_DIR: join(file, "below") }, /is a file/);
+  for (const dir of [file, join(file, "below")]) {
+    await assertRefused(
+      { UPLOAD_DIR: dir },
+      new RegExp(
+        `Cannot write to UPLOAD_DIR=${dir} \\(\\w+: .*'\\)\\. ${file} is a file: remove it, or set UPLOAD_DIR`,
+      ),
+    );
+  }
+  const tooLong = join(folder, "x".repeat(300));
+  await assertRefused({ UPLOAD_DIR: tooLong }, /Cannot .*UPLOAD_DIR=.*x \(ENAMETOOLONG: .*set UPLOAD_DIR or --dir/);
+});
+
+test("a folder of a virtual file system is refused", needing("/proc"), async () => {
+  await assertRefused(
+    { UPLOAD_DIR: "/proc/foo" },
+    /UPLOAD_DIR=\/proc\/foo \(ENOENT: .*, mkdir '\/proc\/foo'\)\. Nothing can be created there: set UPLOAD_DIR/,
+  );
+});
+
+test("a missing permission is refused with the name of the user and the command that gives it", asRoot, async () => {
+  const under = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"];
+  const place = await mkdtemp(join(tmpdir(), "fixity-test-"));
+  try {
+    await chmod(place, 0o755);
+    const [closed, foreign, own] = ["closed", "foreign", "own"].map((name) => join(place, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const [path, mode] of [
+      [closed, 0o700],
+      [foreign, 0o755],
+      [own, 0o755],
+    ] as const)
+      await mkdir(path, { mode });
+    await chown(own, Number(NOBODY), Number(NOBODY));
+    const cases: readonly (readonly [env: Readonly<Record<string, string>>, line: string])[] = [
+      [{ UPLOAD_DIR: join(closed, "x") }, `User nobody may not enter ${closed}: change its permissions, or`],
+      [{ UPLOAD_DIR: foreign }, `or run: sudo chown -R nobody ${foreign}\n`],
+      [{ UPLOAD_DIR: join(foreign, "a b") }, `or run: sudo install -d -o nobody '${foreign}/a b'\n`],
+      [{ UPLOAD_DIR: own, UPLOAD_DIR_GROUP: "0" }, `Cannot give UPLOAD_DIR=${own} to UPLOAD_DIR_GROUP=0 (EPERM: `],
+    ];
+    for (const [env, line] of cases) {
+      const ended = await runCommand(["serve"], { env: { PORT: "0", ...env }, cwd: "/", under });
+      assert.equal(ended.code, 2);
+      assert.ok(ended.err.includes(`UPLOAD_DIR=${String(env["UPLOAD_DIR"])} `), ended.err);
+      assert.match(ended.err, /^fixity: Cannot .* \((?:EACCES|EPERM): [^()]*\)\. [^\n]*\n$/);
+      assert.ok(ended.err.includes(line), ended.err);
+    }
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
 });
 
 test("a read-only folder is refused", needing("a mounted tmpfs"), async () => {
@@ -90,8 +157,19 @@ test("a read-only folder is refused", needing("a mounted tmpfs"), async () => {
   const mount = await mkdtemp(join(folder, "ro-"));
   const under = ["unshare", "--mount", "sh", "-c", script, mount];
   const ended = await runCommand(["serve"], { env: { PORT: "0", UPLOAD_DIR: mount }, under });
-  assert.equal(ended.code, 1);
-  assert.match(ended.err, /^fixity: .*read-only/);
+  assert.equal(ended.code, 2);
+  assert.match(ended.err, /^fixity: Cannot write to UPLOAD_DIR=\S* \(EROFS: .*\)\. Mount the file system for writing/);
+});
+
+test("a file of tokens or keys that cannot be read is refused with the system's error", async () => {
+  for (const setting of ["UPLOAD_TOKENS_FILE", "UPLOAD_PERMIT_KEYS_FILE", "UPLOAD_LINK_KEYS_FILE"]) {
+    const missing = join(folder, "no-such-file");
+    await assertRefused(
+      { [setting]: missing },
+      new RegExp(`Cannot read ${setting}=${missing} \\(ENOENT: no such file`),
+    );
+    await assertRefused({ [setting]: folder }, new RegExp(`Cannot read ${setting}=${folder} \\(EISDIR: `));
+  }
 });
 
 test("an invalid bucket, or one that cannot be reached, is refused", async () => {
@@ -103,7 +181,10 @@ test("an invalid bucket, or one that cannot be reached, is refused", async () =>
   await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "up loads" }, /UPLOAD_BUCKET_NAME must be the name of a bucket/);
   const tooSmall = { ...bucket, UPLOAD_BUCKET_NAME: "uploads", UPLOAD_BUCKET_PART_SIZE: "1MiB" };
   await assertRefused(tooSmall, /UPLOAD_BUCKET_PART_SIZE must be a whole number from 5242880 to/);
-  await assertRefused({ ...bucket, UPLOAD_BUCKET_NAME: "uploads" }, /Nothing listens at 127\.0\.0\.1:1\.$/m);
+  await assertRefused(
+    { ...bucket, UPLOAD_BUCKET_NAME: "uploads" },
+    /UPLOAD_BUCKET_NAME=uploads: Nothing listens at 127\.0\.0\.1:1\. Check UPLOAD_BUCKET_ENDPOINT, or try again later\.$/m,
+  );
 });
 
 test("a prefix that is one of the server's own paths is refused", async () => {
@@ -121,16 +202,16 @@ test("a current folder that no longer exists is refused", async () => {
   const ended = await runCommand(["serve"], { env: { PORT: "0" }, cwd: gone, under });
   const line =
     "fixity: The current folder is gone. Start from another, or name the store's folder by its whole path.\n";
-  assert.deepEqual([ended.code, ended.err], [1, line]);
+  assert.deepEqual([ended.code, ended.err], [2, line]);
 });
 
 test("wrong settings and flags are refused by name", async () => {
   const { code, err } = await run(["serve", "--max-size", "lots"], { UPLOAD_DIRR: "x", PORT: "0" });
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(err, /^fixity: Unknown setting UPLOAD_DIRR\. Did you mean UPLOAD_DIR\?$/m);
   assert.match(err, /^fixity: --max-size must be a size/m);
   const unknown = await run(["serve", "--dirr", "x"]);
-  assert.equal(unknown.code, 1);
+  assert.equal(unknown.code, 2);
   assert.match(unknown.err, /unknown option '--dirr'/);
 });
 
