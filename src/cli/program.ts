@@ -3,12 +3,23 @@ import { inspect } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
-import { type Environment, flagOf } from "../settings/config.ts";
-import { concurrency as concurrencyKind, type Setting } from "../settings/kinds.ts";
-import { isStoreSetting, SETTINGS } from "../settings/settings.ts";
+import type { Environment } from "../settings/config.ts";
+import { concurrency as concurrencyKind } from "../settings/kinds.ts";
+import { isStoreSetting } from "../settings/settings.ts";
 import { EXIT } from "./exit-codes.ts";
+import {
+  CLIENT_ENVIRONMENT_HELP,
+  GET_EXAMPLES,
+  PERMIT_HELP,
+  PUT_EXAMPLES,
+  SIGN_HELP,
+  STAT_EXAMPLES,
+  VERIFY_EXAMPLES,
+} from "./help-texts.ts";
 import { print, watchOutput } from "./output.ts";
 import { DEFAULT_ENDPOINT } from "./remote.ts";
+import { secretsHelp, settingOptions, USED_SETTINGS } from "./setting-options.ts";
+import { npmHint, withUsageHint } from "./usage-hints.ts";
 
 /*
  * The command line: every command with its arguments, flags and help. Each command is a module of
@@ -23,71 +34,6 @@ import { DEFAULT_ENDPOINT } from "./remote.ts";
  * Results go to standard output (`output.ts`), everything else to standard error. Failures that the
  * user can fix are `FixityError`s; they are printed as one line each.
  */
-
-const CLIENT_ENVIRONMENT_HELP = `
-
-Environment:
-  FIXITY_URL    URL of the service, for all of these commands
-  FIXITY_TOKEN  access token; not available as a flag because other users can see command lines`;
-
-const PUT_EXAMPLES = `
-Examples:
-  fixity put photo.png                          print its link on standard output
-  fixity put -r photos > links.txt              upload a folder; progress and errors go to standard error
-  tar c photos | fixity put - --name photos.tar
-  fixity put --json *.iso | jq -r .digest       one JSON object per file
-  fixity put -- -odd-name.txt                   everything after -- is a file name
-
-Interrupted? Run the same command again to resume.
-Exit codes: 0 all files are stored, 1 some are not, 2 the command failed, 130 interrupted.`;
-
-const GET_EXAMPLES = `
-Examples:
-  fixity get https://files.example.com/uploads/08c0811b91df….png
-  fixity get 08c0811b91df….tar -o - | tar x     verified only at its end: check the exit code
-  fixity get 08c0811b91df….png -o photos/       into that folder, under the file's own name
-
-The file appears under its name only after its bytes match the digest in the link.
-Interrupted? Run the same command again to resume.
-Exit codes: 0 fetched and verified, 1 no such file or wrong bytes, 2 the command failed, 130 interrupted.`;
-
-const STAT_EXAMPLES = `
-Examples:
-  fixity stat https://files.example.com/uploads/08c0811b91df….png
-  sha256sum < photo.png | cut -c-64 | xargs fixity stat      is it stored?
-
-Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
-
-const SIGN_HELP = `
-Examples:
-  fixity sign https://files.example.com/uploads/08c0811b91df….pdf --expires 1h
-  fixity sign 08c0811b91df….pdf --expires 7d --filename "Report.pdf" --download
-
-The time is rounded up by at most a quarter, so that links signed one after another are equal.
-
-Environment:
-  UPLOAD_LINK_KEYS, UPLOAD_LINK_KEYS_FILE  the keys of the server; the first one signs
-  FIXITY_URL                               URL of the service, for a link without one`;
-
-const PERMIT_HELP = `
-Examples:
-  fixity permit --max-size 10MiB --expires 1h --url https://files.example.com
-  fixity permit --max-size 1GiB --types 'image/*,application/pdf' --expires 7d --once --name partner
-  fixity permit --digest sha256:08c0811b91df… --expires 1h --json
-
-At least one of --max-size and --digest is required.
-
-Environment:
-  UPLOAD_PERMIT_KEYS, UPLOAD_PERMIT_KEYS_FILE  the keys of the server; the first one signs
-  FIXITY_URL                                   URL of the service`;
-
-const VERIFY_EXAMPLES = `
-Examples:
-  fixity verify --rate 50MiB
-  timeout 4h fixity verify --older-than 7d                  every night: what was read longest ago comes first
-
-Interrupted? \`fixity verify --older-than 24h\` reads the rest.
-Exit codes: 0 all intact, 1 some are not, 2 the command failed, 130 interrupted.`;
 
 type Flags = Readonly<Record<string, string | undefined>>;
 type StoreFlags = { readonly json?: true } & Flags;
@@ -117,20 +63,26 @@ function printUnexpected(error: unknown): void {
 function makeProgram(env: Environment): Command {
   const program = new Command("fixity")
     .description("An upload service that gives every file a permanent, verified link.")
-    .version(version())
-    .helpCommand(true)
+    .version(version(), "-V, --version", "print the version")
+    .commandsGroup("Other:")
+    .helpCommand("help [command]", "show the help of a command")
+    .helpOption("-h, --help", "show this help")
     // Commands inherit these two. Commander exits with 1 after a mistake in the arguments, but 1 is
     // the answer to the question that a command asks ("some are missing").
     .configureOutput({ writeOut: print })
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.failed))
     .showHelpAfterError("See 'fixity --help'.");
+  program.commandsGroup("Server:");
   addServe(program, env);
+  program.commandsGroup("Files of a server:");
   addPut(program, env);
   addGet(program, env);
   addStat(program, env);
+  program.commandsGroup("Links and permits, with the keys of a server:");
   addSign(program, env);
   addPermit(program, env);
-  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed", isCollectionSetting)
+  program.commandsGroup("Maintenance of a store:");
+  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed")
     .option("--damaged", "also remove the damaged files that uploads have replaced")
     .action(async ({ json, damaged, ...flags }: StoreFlags & { readonly damaged?: true }) => {
       const { collectGarbage } = await import("./gc.ts");
@@ -144,6 +96,11 @@ function makeProgram(env: Environment): Command {
       process.exitCode = await examineStore({ flags, env }, json === true);
     },
   );
+  program.commandsGroup("Other:");
+  addCommand(program, "version", "print the version").action(() => print(`${version()}\n`));
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({ outputError: (text, write) => write(withUsageHint(text, command, env)) });
+  }
   return program;
 }
 
@@ -181,6 +138,8 @@ function addServe(program: Command, env: Environment): void {
       secretsHelp(() => true),
     )
     .action(async (flags: Flags) => {
+      const hint = npmHint(env);
+      if (hint !== null) throw new FixityError("invalid-option", hint);
       const { serveUntilStopped } = await import("./serve.ts");
       await serveUntilStopped({ flags, env });
     });
@@ -198,6 +157,7 @@ interface PutFlags {
 function addPut(program: Command, env: Environment): void {
   const concurrency = "number of parallel uploads (default 4; 16 for small files)";
   addCommand(program, "put", "upload files to a service, and print their links")
+    .alias("upload")
     .argument("<file...>", "files to upload; - for standard input")
     .option("-r, --recursive", "upload the files in folders, too")
     .option("--name <name>", "name of standard input, or of the one file")
@@ -324,18 +284,15 @@ function addPermit(program: Command, env: Environment): void {
 }
 
 /**
- * A command that works on the store that `serve` would use. It takes the settings that `isTaken`
- * selects as flags.
+ * A command that works on the store that `serve` would use. It takes all settings of a store as
+ * flags, so that those of a server can be repeated, and lists those that it uses.
  */
-function addStoreCommand(program: Command, name: string, description: string, isTaken = isStoreSetting): Command {
+function addStoreCommand(program: Command, name: keyof typeof USED_SETTINGS, description: string): Command {
   const command = addCommand(program, name, description).option("--json", "print one JSON object per line");
-  for (const option of settingOptions(isTaken)) command.addOption(option);
+  const used: readonly string[] = USED_SETTINGS[name];
+  const isTaken = (setting: string): boolean => used.includes(setting) || isStoreSetting(setting);
+  for (const option of settingOptions(isTaken, used)) command.addOption(option);
   return command.addHelpText("after", secretsHelp(isTaken));
-}
-
-/** Collection needs to know when uploads expire. */
-function isCollectionSetting(name: string): boolean {
-  return name === "expiry" || isStoreSetting(name);
 }
 
 function addCommand(program: Command, name: string, description: string): Command {
@@ -350,27 +307,6 @@ function parseConcurrency(text: string): number {
   const value = concurrencyKind.parse(text);
   if (value === null) throw new InvalidArgumentError(`It must be ${concurrencyKind.expected}.`);
   return value;
-}
-
-function settingOptions(isTaken: (name: string) => boolean): Option[] {
-  return (Object.entries(SETTINGS) as [string, Setting<unknown>][])
-    .filter(([name, { secret }]) => secret !== true && isTaken(name))
-    .map(([name, { env, defaultText, value, help }]) => {
-      const source = defaultText === undefined ? env : `${env}, default ${defaultText}`;
-      return new Option(`${flagOf(name)} <${value}>`, `${help} (${source})`);
-    });
-}
-
-/**
- * Secrets have no flags, because other users of the machine can read the arguments of a process.
- */
-function secretsHelp(isTaken: (name: string) => boolean): string {
-  const secrets = (Object.entries(SETTINGS) as [string, Setting<unknown>][])
-    .filter(([name, { secret }]) => secret === true && isTaken(name))
-    .map(([, setting]) => setting);
-  const width = Math.max(...secrets.map(({ env }) => env.length)) + 2;
-  const lines = secrets.map(({ env, help }) => `  ${env.padEnd(width)}${help}`);
-  return `\nOnly from the environment:\n${lines.join("\n")}\n\nFlags override environment variables.`;
 }
 
 function version(): string {

@@ -31,7 +31,7 @@ export const ACCESS_SETTINGS: { readonly [Name in keyof AccessSettings]: Setting
     env: "UPLOAD_TOKENS_FILE",
     kind: text,
     value: "file",
-    help: "file of such tokens, one per line; SIGHUP reads it again",
+    help: "file of tokens, one per line; SIGHUP reads it again",
   },
   permitKeys: {
     env: "UPLOAD_PERMIT_KEYS",

@@ -9,8 +9,7 @@ const CONCURRENCY = 4;
 /** The names of all commands, from the help. */
 async function commands(): Promise<readonly string[]> {
   const { out } = await runCommand(["--help"]);
-  const list = out.slice(out.indexOf("Commands:"));
-  return Array.from(list.matchAll(/^ {2}(\w+)/gm), ([, name = ""]) => name);
+  return Array.from(out.matchAll(/^ {2}(\w+)/gm), ([, name = ""]) => name).filter((name) => name !== "help");
 }
 
 test("a mistake in the arguments exits with 2, for every command", async () => {
@@ -25,7 +24,6 @@ test("a mistake in the arguments exits with 2, for every command", async () => {
 
 test("help exits with 0, for every command", async () => {
   await forEachConcurrent(["", ...(await commands())], CONCURRENCY, async (name) => {
-    if (name === "help") return;
     const { code, err } = await runCommand([...(name === "" ? [] : [name]), "--help"]);
     assert.deepEqual([code, err], [0, ""], name);
   });

@@ -1,0 +1,66 @@
+/* The texts below the options in the help of the commands. */
+
+export const CLIENT_ENVIRONMENT_HELP = `
+
+Environment:
+  FIXITY_URL    URL of the service, for all of these commands
+  FIXITY_TOKEN  access token; not available as a flag because other users can see command lines`;
+
+export const PUT_EXAMPLES = `
+Examples:
+  fixity put photo.png                          print its link on standard output
+  fixity put -r photos > links.txt              upload a folder; progress and errors go to standard error
+  tar c photos | fixity put - --name photos.tar
+  fixity put --json *.iso | jq -r .digest       one JSON object per file
+  fixity put -- -odd-name.txt                   everything after -- is a file name
+
+Interrupted? Run the same command again to resume.
+Exit codes: 0 all files are stored, 1 some are not, 2 the command failed, 130 interrupted.`;
+
+export const GET_EXAMPLES = `
+Examples:
+  fixity get https://files.example.com/uploads/08c0811b91df….png
+  fixity get 08c0811b91df….tar -o - | tar x     verified only at its end: check the exit code
+  fixity get 08c0811b91df….png -o photos/       into that folder, under the file's own name
+
+The file appears under its name only after its bytes match the digest in the link.
+Interrupted? Run the same command again to resume.
+Exit codes: 0 fetched and verified, 1 no such file or wrong bytes, 2 the command failed, 130 interrupted.`;
+
+export const STAT_EXAMPLES = `
+Examples:
+  fixity stat https://files.example.com/uploads/08c0811b91df….png
+  sha256sum < photo.png | cut -c-64 | xargs fixity stat      is it stored?
+
+Exit codes: 0 all files exist, 1 some do not, 2 the command failed.`;
+
+export const SIGN_HELP = `
+Examples:
+  fixity sign https://files.example.com/uploads/08c0811b91df….pdf --expires 1h
+  fixity sign 08c0811b91df….pdf --expires 7d --filename "Report.pdf" --download
+
+The time is rounded up by at most a quarter, so that links signed one after another are equal.
+
+Environment:
+  UPLOAD_LINK_KEYS, UPLOAD_LINK_KEYS_FILE  the keys of the server; the first one signs
+  FIXITY_URL                               URL of the service, for a link without one`;
+
+export const PERMIT_HELP = `
+Examples:
+  fixity permit --max-size 10MiB --expires 1h --url https://files.example.com
+  fixity permit --max-size 1GiB --types 'image/*,application/pdf' --expires 7d --once --name partner
+  fixity permit --digest sha256:08c0811b91df… --expires 1h --json
+
+At least one of --max-size and --digest is required.
+
+Environment:
+  UPLOAD_PERMIT_KEYS, UPLOAD_PERMIT_KEYS_FILE  the keys of the server; the first one signs
+  FIXITY_URL                                   URL of the service`;
+
+export const VERIFY_EXAMPLES = `
+Examples:
+  fixity verify --rate 50MiB
+  timeout 4h fixity verify --older-than 7d                  every night: what was read longest ago comes first
+
+Interrupted? \`fixity verify --older-than 24h\` reads the rest.
+Exit codes: 0 all intact, 1 some are not, 2 the command failed, 130 interrupted.`;

@@ -1,0 +1,107 @@
+import { Option } from "commander";
+import { flagOf } from "../settings/config.ts";
+import type { Setting } from "../settings/kinds.ts";
+import { SETTINGS, type Settings } from "../settings/settings.ts";
+
+/*
+ * The settings as flags: in the help they stand in groups, and a command lists those that it uses.
+ */
+
+type SettingName = keyof Settings;
+
+/** All settings, in the order of the help. A test compares them with the table. */
+export const SETTING_GROUPS: Readonly<Record<string, readonly SettingName[]>> = {
+  "Listening:": ["host", "port", "prefix", "publicUrl", "trustedProxies"],
+  "Access:": [
+    "open",
+    "tokens",
+    "tokensFile",
+    "permitKeys",
+    "permitKeysFile",
+    "reads",
+    "linkKeys",
+    "linkKeysFile",
+    "revealExisting",
+    "hosts",
+    "corsOrigins",
+  ],
+  "Storage:": ["dir", "dirGroup", "durability", "verifyReads", "cache"],
+  "S3:": [
+    "bucketName",
+    "bucketRegion",
+    "bucketEndpoint",
+    "bucketPublicEndpoint",
+    "bucketAccessKey",
+    "bucketSecretKey",
+    "bucketSessionToken",
+    "bucketPrefix",
+    "bucketPathStyle",
+    "bucketPartSize",
+    "bucketEqualParts",
+    "bucketMaxParts",
+    "memory",
+  ],
+  "Limits:": ["maxSize", "types", "maxOpen", "expiry", "minAppendSize", "maxAppendSize"],
+  "Downloads:": ["downloads", "redirectLifetime", "scripts", "view"],
+  "Connections:": ["idleTimeout", "minRate", "rateWindow", "interimResponses", "shutdownTimeout"],
+  "Log:": ["logLevel", "logFormat"],
+};
+
+/** Where the store is. */
+const PLACE: readonly SettingName[] = [
+  "dir",
+  "bucketName",
+  "bucketRegion",
+  "bucketEndpoint",
+  "bucketAccessKey",
+  "bucketSecretKey",
+  "bucketSessionToken",
+  "bucketPrefix",
+  "bucketPathStyle",
+];
+
+/** The settings that the commands for stores use. The others of a store are accepted as well. */
+export const USED_SETTINGS: Readonly<Record<"gc" | "doctor" | "verify", readonly SettingName[]>> = {
+  /** It removes uploads that have expired. */
+  gc: [...PLACE, "expiry"],
+  /** It tests what these make the store do. */
+  doctor: [...PLACE, "dirGroup", "bucketPartSize", "bucketEqualParts", "bucketMaxParts"],
+  /** It stores what it repairs. */
+  verify: [...PLACE, "dirGroup", "durability", "bucketPartSize", "bucketEqualParts", "bucketMaxParts", "memory"],
+};
+
+/**
+ * The settings that `isTaken` selects as options, without secrets: other users of the machine can
+ * read the arguments of a process.
+ *
+ * @param shown those in the help; default all
+ */
+export function settingOptions(isTaken: (name: string) => boolean, shown?: readonly string[]): Option[] {
+  return selected(isTaken)
+    .filter(({ setting }) => setting.secret !== true)
+    .map(({ name, group, setting: { env, defaultText, value, help } }) => {
+      const source = defaultText === undefined ? env : `${env}, default ${defaultText}`;
+      const option = new Option(`${flagOf(name)} <${value}>`, `${help} (${source})`).helpGroup(group);
+      return shown === undefined || shown.includes(name) ? option : option.hideHelp();
+    });
+}
+
+/** The part of the help that lists the secrets among the settings. */
+export function secretsHelp(isTaken: (name: string) => boolean): string {
+  const secrets = selected(isTaken).filter(({ setting }) => setting.secret === true);
+  const width = Math.max(...secrets.map(({ setting }) => setting.env.length)) + 2;
+  const lines = secrets.map(({ setting: { env, help } }) => `  ${env.padEnd(width)}${help}`);
+  return `\nOnly from the environment:\n${lines.join("\n")}\n\nFlags override environment variables.`;
+}
+
+interface GroupedSetting {
+  readonly name: SettingName;
+  readonly group: string;
+  readonly setting: Setting<unknown>;
+}
+
+function selected(isTaken: (name: string) => boolean): GroupedSetting[] {
+  return Object.entries(SETTING_GROUPS).flatMap(([group, names]) =>
+    names.filter((name) => isTaken(name)).map((name) => ({ name, group, setting: SETTINGS[name] as Setting<unknown> })),
+  );
+}
