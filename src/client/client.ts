@@ -3,7 +3,8 @@
  *
  * 1. `client.start()` creates an `UploadHandle` (upload.ts). It waits for a permit of the client's
  *    semaphore, and opens the source (source.ts): content that can be read from anywhere, or a
- *    stream that can be read once.
+ *    stream that can be read once. If there is a `prepare` option, content is what it returns
+ *    (prepare.ts).
  * 2. A file of up to 1 MiB is hashed and sent in one `POST`. Anything larger becomes a
  *    `ResumableUpload` (resumable-upload.ts): one request creates it and others append to it, while
  *    the file is hashed beside them (upload-digest.ts). `AppendSize` decides how much one request
@@ -43,7 +44,7 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     throw invalid("endpoint", "the http(s) URL of a service's uploads", String(options.endpoint));
   }
   const retryPolicy = retryPolicyOf(options.retry ?? {});
-  const { headers = {}, concurrency = 3, storage = platform.storage } = options;
+  const { headers = {}, concurrency = 3, storage = platform.storage, prepare = null } = options;
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw invalid("concurrency", "a whole number, 1 or more", concurrency);
   }
@@ -53,6 +54,7 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     service,
     storage,
     retryPolicy,
+    prepare,
     semaphore: new Semaphore(concurrency),
     rates: new TransferRates(),
     keysInUse: new Set<string>(),

@@ -17,6 +17,8 @@ export type ClientErrorCode =
   | "invalid-option"
   /** The `headers` function threw. */
   | "headers-failed"
+  /** The `prepare` function threw, or returned something other than a file. */
+  | "prepare-failed"
   /** The response does not come from fixity, but from a proxy or another kind of server. */
   | "unexpected-answer"
   /** This version of Node is too old. */

@@ -31,6 +31,11 @@ export class Meter {
     this.#total = total;
   }
 
+  /** Reports that the file is being prepared. */
+  preparing(): void {
+    this.#report("preparing", 0);
+  }
+
   /** Reports how many bytes have been hashed, while nothing is sent. */
   hashed(bytes: number): void {
     this.#report("hashing", bytes);

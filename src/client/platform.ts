@@ -17,6 +17,12 @@ export interface NamedFile {
   readonly identity: string;
 }
 
+/** The same, as a blob. */
+export interface NamedBlob extends Omit<NamedFile, "content"> {
+  readonly blob: Blob;
+  readonly type: null;
+}
+
 /** One request on the wire. */
 export interface WireRequest {
   readonly method: string;
@@ -97,4 +103,6 @@ export interface Platform {
   readonly concat: (chunks: readonly Uint8Array<ArrayBuffer>[]) => Content;
   /** @throws FixityClientError `invalid-source` */
   readonly openFile: (path: string | URL) => Promise<NamedFile>;
+  /** Opens a path as a blob, for `prepare`. @throws FixityClientError `invalid-source` */
+  readonly openBlob: (path: string | URL) => Promise<NamedBlob>;
 }

@@ -13,6 +13,8 @@ interface StoredEntry {
 /** What distinguishes a file from others. */
 export interface FileFacts {
   readonly content: Content;
+  /** Bytes of the file before it was prepared; `null` if it was not. */
+  readonly originalSize: number | null;
   /** Name, or path. */
   readonly identity: string | null;
   readonly lastModified: number | null;
@@ -50,11 +52,13 @@ export class ResumeEntry {
 
   /** `null` if the file cannot be recognised later, or is being uploaded already. */
   static of(
-    { content, identity, lastModified, filename, type }: FileFacts,
+    { content, originalSize, identity, lastModified, filename, type }: FileFacts,
     { storage, endpoint, keysInUse }: { storage: UploadStorage | null; endpoint: string; keysInUse: KeysInUse },
   ): ResumeEntry | null {
     if (storage === null || identity === null || lastModified === null) return null;
     const facts = [endpoint, identity, content.size, lastModified, filename, type];
+    // the original must not continue the upload of the prepared file, nor the other way round
+    if (originalSize !== null) facts.push(originalSize);
     const key = KEY_PREFIX + JSON.stringify(facts);
     return keysInUse.has(key) ? null : new ResumeEntry(storage, key, keysInUse);
   }

@@ -16,14 +16,18 @@ export interface SourceFacts {
   readonly lastModified: number | null;
 }
 
-/** An opened source: content that can be read from anywhere, or a stream that can be read once. */
-export type OpenedSource = SourceFacts &
-  (
-    | { readonly content: Content; readonly stream: null }
-    | { readonly content: null; readonly stream: AsyncIterable<Uint8Array> }
-  );
+/** An opened file: content that can be read from anywhere. */
+export interface OpenedFile extends SourceFacts {
+  readonly content: Content;
+  readonly stream: null;
+}
 
-const NO_FACTS: SourceFacts = { name: null, type: null, identity: null, lastModified: null };
+/** An opened source: a file, or a stream that can be read once. */
+export type OpenedSource =
+  | OpenedFile
+  | (SourceFacts & { readonly content: null; readonly stream: AsyncIterable<Uint8Array> });
+
+export const NO_FACTS: SourceFacts = { name: null, type: null, identity: null, lastModified: null };
 
 /** @throws FixityClientError `invalid-source` */
 export async function openSource(source: UploadSource, platform: Platform): Promise<OpenedSource> {
@@ -46,7 +50,7 @@ export async function openSource(source: UploadSource, platform: Platform): Prom
   throw new FixityClientError("invalid-source", "This cannot be uploaded: pass a File, a Blob, bytes or a stream.");
 }
 
-function factsOf(blob: Blob): SourceFacts {
+export function factsOf(blob: Blob): SourceFacts {
   const type = blob.type === "" ? null : blob.type;
   if (!(blob instanceof File)) return { ...NO_FACTS, type };
   // a chosen folder yields its files, and several of them may have one name
@@ -58,7 +62,7 @@ function factsOf(blob: Blob): SourceFacts {
  * @throws FixityClientError `invalid-source` for a buffer that was transferred away, which would be
  *   an empty file
  */
-function bytesOf(source: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+export function bytesOf(source: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const buffer = source instanceof ArrayBuffer ? source : source.buffer;
   if (buffer.detached) throw new FixityClientError("invalid-source", "The buffer is detached: its bytes are gone.");
   if (source instanceof ArrayBuffer) return new Uint8Array(source);

@@ -22,6 +22,20 @@ export type ClientHeaders =
   | Readonly<Record<string, string>>
   | (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>);
 
+/**
+ * Changes a file before it is hashed and sent, for example removes its metadata. What it returns is
+ * uploaded instead: its bytes, its type if it has one, and its name if it is a `File`.
+ *
+ * @param file what the caller has passed, with the name and type under which it would be uploaded
+ */
+export type PrepareFile = (
+  file: File,
+  context: {
+    /** Aborted when the upload is cancelled. */
+    readonly signal: AbortSignal;
+  },
+) => Blob | Promise<Blob>;
+
 /** How often, and after which delays, failed requests are retried. */
 export interface RetryOptions {
   /**
@@ -87,6 +101,13 @@ export interface ClientOptions {
   readonly concurrency?: number | undefined;
   readonly retry?: RetryOptions | undefined;
   /**
+   * Prepares every file, unless the upload has an option of its own. A stream cannot be prepared:
+   * its upload fails with `invalid-source`.
+   *
+   * @default none
+   */
+  readonly prepare?: PrepareFile | null | undefined;
+  /**
    * Where interrupted uploads are remembered; `null` for nowhere.
    *
    * @default `localStorage` in browsers; nowhere in Node (see `fileStorage`)
@@ -110,11 +131,11 @@ export interface HashWorker {
 }
 
 /**
- * What an upload is doing. `hashing`: it computes the digest, and sends nothing meanwhile.
+ * What an upload is doing. `preparing`: the `prepare` function runs. `hashing`: it computes the digest, and sends nothing meanwhile.
  * `sending`: it sends. `storing`: all bytes are sent, and the server makes them durable.
  * `waiting`: a request failed, and the next attempt has not begun.
  */
-export type UploadPhase = "hashing" | "sending" | "storing" | "waiting";
+export type UploadPhase = "preparing" | "hashing" | "sending" | "storing" | "waiting";
 
 /**
  * Why a failed request is not repeated at once. `offline`: the device has no network.
@@ -145,7 +166,7 @@ export interface UploadProgress {
    * `waiting`, those that were sent before.
    */
   readonly bytes: number;
-  /** Bytes of the file; `null` for a stream that has not ended. */
+  /** Bytes of the file; `null` while it is `preparing`, and for a stream that has not ended. */
   readonly total: number | null;
   /** Bytes per second, during the last seconds; `null` if not known yet. */
   readonly rate: number | null;
@@ -167,6 +188,12 @@ export interface UploadOptions {
    * @default that of a `Blob`
    */
   readonly type?: string | undefined;
+  /**
+   * Prepares this file; `null` for nothing.
+   *
+   * @default the client's
+   */
+  readonly prepare?: PrepareFile | null | undefined;
   /**
    * An error that it throws does not affect the upload: it is an uncaught error of the page or
    * process.

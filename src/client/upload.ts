@@ -9,13 +9,22 @@ import { assertUnchanged } from "./fetch-transport.ts";
 import { formatDisposition, formatReprDigest } from "./formats.ts";
 import { Meter } from "./meter.ts";
 import type { Content, Platform } from "./platform.ts";
+import { type PreparedFile, prepareSource } from "./prepare.ts";
 import { type Receipt, receiptIn } from "./responses.ts";
 import { ResumableUpload, type UploadRun } from "./resumable-upload.ts";
 import { type KeysInUse, ResumeEntry } from "./resume-entry.ts";
 import { Retrier, type RetryPolicy } from "./retrier.ts";
 import type { Service } from "./service.ts";
 import { type AppendSource, FileAppends, type OpenedSource, openSource, StreamAppends } from "./source.ts";
-import type { RetryWait, Upload, UploadOptions, UploadResult, UploadSource, UploadStorage } from "./types.ts";
+import type {
+  PrepareFile,
+  RetryWait,
+  Upload,
+  UploadOptions,
+  UploadResult,
+  UploadSource,
+  UploadStorage,
+} from "./types.ts";
 import { UploadControl } from "./upload-control.ts";
 import { type TransferRates, UploadDigest } from "./upload-digest.ts";
 
@@ -39,6 +48,7 @@ export interface SharedState {
   readonly service: Service;
   readonly storage: UploadStorage | null;
   readonly retryPolicy: RetryPolicy;
+  readonly prepare: PrepareFile | null;
   /** Bounds the uploads that run at the same time. */
   readonly semaphore: Semaphore;
   readonly rates: TransferRates;
@@ -102,16 +112,24 @@ export class UploadHandle implements Upload {
     const { platform, service, storage, rates, keysInUse, retryPolicy } = this.#shared;
     const { declare = null, resume = true, fingerprint, onProgress } = options;
     const declared = typeof declare === "string" ? parseDeclared(declare) : declare;
-    const opened = await openSource(source, platform);
+    const meter = new Meter(null, onProgress);
+    const prepared = await this.#prepare(source, options, meter);
+    const opened = prepared ?? (await openSource(source, platform));
     const { content } = opened;
-    const naming = { filename: options.filename ?? opened.name, type: fieldText(options.type ?? opened.type) };
+    if (content !== null) meter.total = content.size;
+    // a prepared file has its own name and type, and was prepared with the caller's
+    const { filename, type } = prepared === null ? options : {};
+    const naming = { filename: filename ?? opened.name, type: fieldText(type ?? opened.type) };
+    const originalSize = prepared?.original.size ?? null;
     // a fingerprint replaces the identity and the modification time
     const identified = fingerprint === undefined ? opened : { identity: fingerprint, lastModified: 0 };
     const entry =
       resume && content !== null
-        ? ResumeEntry.of({ ...identified, ...naming, content }, { storage, endpoint: service.endpoint, keysInUse })
+        ? ResumeEntry.of(
+            { ...identified, ...naming, content, originalSize },
+            { storage, endpoint: service.endpoint, keysInUse },
+          )
         : null;
-    const meter = new Meter(content?.size ?? null, onProgress);
     const control = this.#control;
     const onWait = (wait: RetryWait | null): void => {
       if (!control.signal.aborted) meter.waiting(wait);
@@ -121,11 +139,21 @@ export class UploadHandle implements Upload {
     const sending = new Sending(run, { platform, declare: declared, entry, keepsBytes: () => !this.#isAborted });
     try {
       const receipt = await sending.send(opened);
+      if (prepared !== null) await assertUnchanged(prepared.original as unknown as Content);
       return { ...receipt, sent: meter.sent };
     } finally {
       meter.end();
       entry?.release();
     }
+  }
+
+  /** `null` if there is nothing to prepare. */
+  async #prepare(source: UploadSource, options: UploadOptions, meter: Meter): Promise<PreparedFile | null> {
+    const { platform, prepare: prepareAny } = this.#shared;
+    const { prepare = prepareAny, filename, type } = options;
+    if (prepare === null) return null;
+    meter.preparing();
+    return prepareSource(source, prepare, { platform, filename, type, signal: this.#control.signal });
   }
 }
 

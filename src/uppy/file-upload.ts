@@ -1,29 +1,32 @@
-import type { Body, Meta, Uppy, UppyFile } from "@uppy/core";
+import type { Body, Meta, Uppy, UppyEventMap, UppyFile } from "@uppy/core";
 import { type Client, FixityClientError, type Upload, type UploadProgress, type UploadResult } from "../client.ts";
+
+type ProcessingProgress = Parameters<UppyEventMap<Meta, Body>["preprocess-progress"]>[1];
 
 interface FileUploadOptions<M extends Meta, B extends Body> {
   readonly uppy: Uppy<M, B>;
   readonly client: Client;
   readonly content: Blob;
-  /** The message while the file is hashed and nothing of it is sent. */
-  readonly hashingMessage: string;
+  /** The messages while nothing of the file is sent. */
+  readonly messages: Readonly<Record<"preparing" | "hashing", string>>;
 }
 
 /** One attempt to upload a file of Uppy's. Starts at once, and reports to Uppy. */
 export class FileUpload<M extends Meta, B extends Body> {
   readonly #uppy: Uppy<M, B>;
   readonly #file: UppyFile<M, B>;
-  readonly #hashingMessage: string;
+  readonly #messages: FileUploadOptions<M, B>["messages"];
   readonly #upload: Upload;
-  #isHashing = false;
+  /** Whether Uppy shows that the file is prepared or hashed. */
+  #isPreprocessing = false;
   #isWaiting = false;
   /** Whether Uppy has removed or replaced the file. */
   #isCancelled = false;
 
-  constructor(file: UppyFile<M, B>, { uppy, client, content, hashingMessage }: FileUploadOptions<M, B>) {
+  constructor(file: UppyFile<M, B>, { uppy, client, content, messages }: FileUploadOptions<M, B>) {
     this.#uppy = uppy;
     this.#file = file;
-    this.#hashingMessage = hashingMessage;
+    this.#messages = messages;
     this.#upload = client.start(content, {
       filename: file.meta.name,
       type: file.type,
@@ -68,28 +71,35 @@ export class FileUpload<M extends Meta, B extends Body> {
     if (this.#isCancelled) return;
     if (wait !== null || this.#isWaiting) this.#uppy.emit("fixity-waiting", this.#current, wait);
     this.#isWaiting = wait !== null;
-    if (this.#isWaiting) return this.#endHashing();
+    if (this.#isWaiting) return this.#endPreprocessing();
+    if (phase === "preparing") {
+      this.#reportPreprocessing({ mode: "indeterminate", message: this.#messages.preparing });
+      return;
+    }
     if (phase === "hashing") {
       // hashing a small file ends with its first report, which would only flicker
       if (bytes === 0 || total === null) return;
-      this.#isHashing = true;
-      const progress = { mode: "determinate", message: this.#hashingMessage, value: bytes / total } as const;
-      this.#uppy.emit("preprocess-progress", this.#current, progress);
+      this.#reportPreprocessing({ mode: "determinate", message: this.#messages.hashing, value: bytes / total });
       return;
     }
-    this.#endHashing();
+    this.#endPreprocessing();
     const uploadStarted = this.#current.progress.uploadStarted ?? Date.now();
     this.#uppy.emit("upload-progress", this.#current, { uploadStarted, bytesUploaded: bytes, bytesTotal: total });
   }
 
-  #endHashing(): void {
-    if (!this.#isHashing) return;
-    this.#isHashing = false;
+  #reportPreprocessing(progress: ProcessingProgress): void {
+    this.#isPreprocessing = true;
+    this.#uppy.emit("preprocess-progress", this.#current, progress);
+  }
+
+  #endPreprocessing(): void {
+    if (!this.#isPreprocessing) return;
+    this.#isPreprocessing = false;
     this.#uppy.emit("preprocess-complete", this.#current);
   }
 
   #reportSuccess(result: UploadResult): void {
-    this.#endHashing();
+    this.#endPreprocessing();
     const { url, size, existed } = result;
     this.#uppy.emit("upload-success", this.#current, {
       status: existed ? 200 : 201,
@@ -100,7 +110,7 @@ export class FileUpload<M extends Meta, B extends Body> {
   }
 
   #reportFailure(error: unknown): void {
-    this.#endHashing();
+    this.#endPreprocessing();
     // Uppy's plugins distinguish a missing network from a response by this property
     const isNetworkError = error instanceof FixityClientError && error.code === "network-error";
     const reported = Object.assign(error as Error, { isNetworkError });

@@ -36,6 +36,8 @@ declare module "@uppy/core" {
 
 const DEFAULT_LOCALE = {
   strings: {
+    /** While a `prepare` function runs. */
+    fixityPreparing: "Preparing",
     /** While a file is hashed and nothing of it is sent. */
     fixityHashing: "Checking whether it is already stored",
     fixityNoRemoteFiles: "Files from other services cannot be uploaded here",
@@ -104,8 +106,8 @@ export class Fixity<M extends Meta, B extends Body> extends BasePlugin<FixityOpt
       return;
     }
     const { client, uploads } = this.#installation;
-    const hashingMessage = this.i18n("fixityHashing");
-    await uploads.track(id, new FileUpload(file, { uppy: this.uppy, client, content, hashingMessage }));
+    const messages = { preparing: this.i18n("fixityPreparing"), hashing: this.i18n("fixityHashing") };
+    await uploads.track(id, new FileUpload(file, { uppy: this.uppy, client, content, messages }));
   }
 }
 

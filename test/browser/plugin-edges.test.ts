@@ -146,6 +146,19 @@ browserTest("an unreachable service is a network error", async () => {
   assert.deepEqual([error?.isNetworkError, error?.status], [true, null]);
 });
 
+browserTest("files are prepared before they are hashed and sent", async () => {
+  await using browser = await openBrowser();
+  const options = { endpoint: endpointOf(place.server), prepares: true };
+  const { page } = await place.openPage(browser.context, options);
+  const files = [Buffer.from("small"), randomBytes(3 * MIB)] as const;
+  await place.add(page, { "small.txt": files[0], "large.bin": files[1] });
+  const bodies = (await upload(page)).map(({ body }) => body);
+  assert.deepEqual(
+    bodies.map((body) => [body?.digest, body?.name, body?.type]),
+    files.map((bytes) => [`sha256:${sha256(bytes.subarray(1))}`, "prepared.png", "image/png"]),
+  );
+});
+
 browserTest("remote files are refused with a message, and the others are uploaded", async () => {
   await using browser = await openBrowser();
   const { page } = await place.openPage(browser.context, { endpoint: endpointOf(place.server) });

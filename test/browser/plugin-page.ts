@@ -31,6 +31,8 @@ export interface FileStory {
 export interface PluginPageOptions {
   readonly endpoint: string;
   readonly retry?: { readonly attempts?: number; readonly minDelay?: number };
+  /** Whether files are uploaded without their first byte, under another name and type. */
+  readonly prepares?: boolean;
   /** Whether files outlive the page. */
   readonly restores?: boolean;
   /**
@@ -55,8 +57,16 @@ function storyOf(file: UppyFile<Meta, FixityBody> | undefined): FileStory {
 const OPENED_KEY = "opened";
 
 /** Creates the page's Uppy. If it `restores`, it has the files that an earlier page left. */
-async function open({ restores = false, keeps = 64 * 1024 ** 2, ...options }: PluginPageOptions): Promise<void> {
-  const uppy = new Uppy<Meta, FixityBody>().use(Fixity, options);
+async function open({
+  restores = false,
+  prepares = false,
+  keeps = 64 * 1024 ** 2,
+  ...options
+}: PluginPageOptions): Promise<void> {
+  const uppy = new Uppy<Meta, FixityBody>().use(Fixity, {
+    ...options,
+    prepare: prepares ? (file) => new File([file.slice(1)], "prepared.png", { type: "image/png" }) : null,
+  });
   uppy.on("upload-progress", (file, { bytesUploaded }) => storyOf(file).bytes.push(bytesUploaded));
   uppy.on("preprocess-progress", (file, { value = 0 }) => storyOf(file).hashed.push(value));
   uppy.on("fixity-waiting", (file, wait) => storyOf(file).waits.push(wait?.reason ?? null));

@@ -23,10 +23,13 @@ export function browserPlatform(options: ClientOptions, defaultWorker: WorkerFac
       onOnline: (callback, signal) => browser.addEventListener("online", callback, { signal }),
     },
     concat: (chunks) => new Blob([...chunks]),
-    openFile: async () => {
-      throw new FixityClientError("invalid-source", "Browsers cannot open a path: pass a File.");
-    },
+    openFile: openNoPath,
+    openBlob: openNoPath,
   };
+}
+
+async function openNoPath(): Promise<never> {
+  throw new FixityClientError("invalid-source", "Browsers cannot open a path: pass a File.");
 }
 
 /** `localStorage`, whose expired entries are removed; `null` if the page may not use it. */

@@ -1,9 +1,10 @@
 /** The contents of Node: bytes in memory, and files that are read by their paths. */
-import { open, readFile } from "node:fs/promises";
+import { openAsBlob } from "node:fs";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FixityClientError, sourceChanged } from "../errors.ts";
-import type { Content, NamedFile } from "../platform.ts";
+import type { Content, NamedBlob, NamedFile } from "../platform.ts";
 
 /** Bytes that are read and sent at a time. */
 const CHUNK_BYTES = 256 * 1024;
@@ -88,17 +89,31 @@ class FileContent implements Content {
 
 /** Opens the file at a path. @throws FixityClientError `invalid-source` */
 export async function openFile(named: string | URL): Promise<NamedFile> {
-  try {
-    const path = resolve(typeof named === "string" ? named : fileURLToPath(named));
-    await using file = await open(path);
-    const stats = await file.stat();
-    if (!stats.isFile()) throw new FixityClientError("invalid-source", `${path} is not a file.`);
-    const { size, mtimeMs } = stats;
+  return openPath(named, async (path, file) => {
+    const { size, mtimeMs } = await file.stat();
     const content =
       size <= IN_MEMORY_MAX_BYTES
         ? new BytesContent(await readFile(file))
         : new FileContent({ path, size, mtimeMs }, 0, size);
     return { content, name: basename(path), lastModified: mtimeMs, identity: path };
+  });
+}
+
+/** Opens the file at a path as a blob. @throws FixityClientError `invalid-source` */
+export async function openBlob(named: string | URL): Promise<NamedBlob> {
+  return openPath(named, async (path, file) => {
+    const { mtimeMs } = await file.stat();
+    const blob = await openAsBlob(path);
+    return { blob, type: null, name: basename(path), lastModified: mtimeMs, identity: path };
+  });
+}
+
+async function openPath<T>(named: string | URL, read: (path: string, file: FileHandle) => Promise<T>): Promise<T> {
+  try {
+    const path = resolve(typeof named === "string" ? named : fileURLToPath(named));
+    await using file = await open(path);
+    if (!(await file.stat()).isFile()) throw new FixityClientError("invalid-source", `${path} is not a file.`);
+    return await read(path, file);
   } catch (cause) {
     if (cause instanceof FixityClientError) throw cause;
     throw new FixityClientError("invalid-source", `The file ${String(named)} cannot be opened.`, { cause });

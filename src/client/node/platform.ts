@@ -4,7 +4,7 @@ import { abortError, sourceChanged } from "../errors.ts";
 import { type FetchBody, fetchTransport } from "../fetch-transport.ts";
 import type { Content, Hashing, Platform } from "../platform.ts";
 import type { ClientOptions } from "../types.ts";
-import { BytesContent, openFile, RequestBody } from "./content.ts";
+import { BytesContent, openBlob, openFile, RequestBody } from "./content.ts";
 import { httpTransport } from "./http-transport.ts";
 
 /** Node. It counts as always online, and remembers no uploads by default. */
@@ -20,6 +20,7 @@ export function nodePlatform(options: ClientOptions): Platform {
     network: { isOnline: () => true, onOnline: () => undefined },
     concat,
     openFile,
+    openBlob,
   };
 }
 
