@@ -139,7 +139,7 @@ export class UploadHandle implements Upload {
     const sending = new Sending(run, { platform, declare: declared, entry, keepsBytes: () => !this.#isAborted });
     try {
       const receipt = await sending.send(opened);
-      if (prepared !== null) await assertUnchanged(prepared.original as unknown as Content);
+      if (prepared !== null) await assertUnchanged(prepared.original);
       return { ...receipt, sent: meter.sent };
     } finally {
       meter.end();
