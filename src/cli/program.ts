@@ -310,6 +310,7 @@ function parseConcurrency(text: string): number {
 }
 
 function version(): string {
+  // the build of the package replaces this with the text
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }

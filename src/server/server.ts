@@ -1,6 +1,5 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
-import type { Logger } from "pino";
 import { AccessKeys } from "../access/access-keys.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
@@ -42,11 +41,26 @@ const ANSWER_GRACE_MS = 5_000;
 /** How often idle connections are closed while the server stops. */
 const IDLE_CHECK_MS = 50;
 
+/** Writes a line to the log: a message, or fields and a message. */
+export interface WriteLogLine {
+  (message: string): void;
+  (fields: object, message: string): void;
+}
+
+/** The log of a server, which is on standard output. */
+export interface ServerLog {
+  readonly info: WriteLogLine;
+  readonly warn: WriteLogLine;
+  readonly error: WriteLogLine;
+  /** Calls `done` when all lines are written, or after half a second. */
+  flush(done: () => void): void;
+}
+
 /** A server that listens. */
 export interface RunningServer {
   /** For a browser on this machine, such as `http://127.0.0.1:3000`. */
   readonly url: string;
-  readonly log: Logger;
+  readonly log: ServerLog;
   /** The kind of store, and its folder or bucket. */
   readonly storeDescription: string;
   /**
@@ -116,7 +130,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   }
 }
 
-function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
+function serviceOf(store: BlobStore, config: Config, log: ServerLog): Fixity {
   const { permitKeys, linkKeys, reads, types, revealExisting } = config;
   const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
   return createFixity({
@@ -136,7 +150,7 @@ function serviceOf(store: BlobStore, config: Config, log: Logger): Fixity {
 }
 
 /** Secrets that were read again, and logs what they are; `null` if they cannot be used. */
-function newSecrets(read: () => Secrets, log: Logger): Secrets | null {
+function newSecrets(read: () => Secrets, log: ServerLog): Secrets | null {
   try {
     const secrets = read();
     const { tokens, permitKeys, linkKeys } = secrets;
@@ -164,7 +178,7 @@ function newSecrets(read: () => Secrets, log: Logger): Secrets | null {
 async function drain(
   app: FastifyInstance,
   fixity: Fixity,
-  { timeoutMs, log }: { readonly timeoutMs: number; readonly log: Logger },
+  { timeoutMs, log }: { readonly timeoutMs: number; readonly log: ServerLog },
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   const idleTimer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -12,15 +12,14 @@ const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const SENTENCE = /^fixity needs Node 24 or newer; this is v\d+\.\d+\.\d+\.$/m;
 
-/** The compiled code, as it is installed. */
+/** The built code, as it is installed: without any other package. */
 let built = "";
 
 before(async () => {
   built = await mkdtemp(join(tmpdir(), "fixity-old-node-"));
-  const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-  await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", join(built, "dist")], { cwd: ROOT });
+  const tsdown = join(ROOT, "node_modules/tsdown/dist/run.mjs");
+  await run(process.execPath, [tsdown, "--out-dir", join(built, "dist")], { cwd: ROOT });
   await cp(join(ROOT, "package.json"), join(built, "package.json"));
-  await symlink(join(ROOT, "node_modules"), join(built, "node_modules"));
 });
 
 after(() => rm(built, { recursive: true, force: true }));

@@ -12,20 +12,17 @@ export interface PageAssets {
 
 let assets: PageAssets | undefined;
 
-/**
- * The files beside this one, and the theme that the upload page shares. Read once, when the first
- * page is rendered: a bundle of an application that leaves these files behind still serves
- * everything but pages.
- */
+/** Read once, when the first page is rendered. */
 export function pageAssets(): PageAssets {
   assets ??= readAssets();
   return assets;
 }
 
+/** The build of the package replaces each of these calls with the text of the file. */
 function readAssets(): PageAssets {
-  const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
-  const style = read("../../base/theme.css") + read("./link-page.css");
-  const script = read("./link-page.js");
+  const theme = readFileSync(new URL("../../base/theme.css", import.meta.url), "utf8");
+  const style = theme + readFileSync(new URL("./link-page.css", import.meta.url), "utf8");
+  const script = readFileSync(new URL("./link-page.js", import.meta.url), "utf8");
   return { style, script, styleSource: sourceOf(style), scriptSource: sourceOf(script) };
 }
 

@@ -38,7 +38,8 @@ export interface S3StoreOptions {
   /**
    * Id of the access key.
    *
-   * @default AWS's credential chain: environment, profile, SSO, web identity, container, instance
+   * @default AWS's credential chain: environment, profile, SSO, web identity, container, instance.
+   *   It needs the package `@aws-sdk/credential-provider-node`.
    */
   readonly accessKey?: string;
   /** Secret of the `accessKey`; both are set, or neither. */

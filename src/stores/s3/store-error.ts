@@ -1,6 +1,6 @@
 import { type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { S3Client } from "./api/client.ts";
-import { expectRoot, NO_CREDENTIALS, S3Error } from "./api/s3-error.ts";
+import { expectRoot, NO_CREDENTIAL_CHAIN, NO_CREDENTIALS, S3Error } from "./api/s3-error.ts";
 
 /**
  * A code of fixity's own: the server copies no parts, and the object is too large to be copied
@@ -35,6 +35,13 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   [NO_CREDENTIALS]: misconfigured(
     "The store has no credentials to sign its requests with.",
     () => "No credentials for S3 are configured, and AWS's credential chain has none either.",
+  ),
+  [NO_CREDENTIAL_CHAIN]: misconfigured(
+    "The store has no credentials to sign its requests with.",
+    () =>
+      "No credentials for S3 are configured, and the package that finds AWS's own is not installed. Set " +
+      "UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY (in code: accessKey and secretKey), or run: " +
+      "npm install @aws-sdk/credential-provider-node",
   ),
   AccessDenied: misconfigured(
     FORBIDDEN_MESSAGE,

@@ -1,6 +1,6 @@
 import { delay } from "../../../base/abort-race.ts";
 import { retryDelay } from "../../../base/retry-delay.ts";
-import { NO_CREDENTIALS, S3Error } from "./s3-error.ts";
+import { NO_CREDENTIAL_CHAIN, NO_CREDENTIALS, S3Error } from "./s3-error.ts";
 
 const BACKOFF = { firstMs: 100, maxMs: 5_000 };
 
@@ -79,7 +79,9 @@ export class Retrier {
 }
 
 function maxAttempts(failure: unknown, { attempts }: RetryLimits): number {
-  const isQuick = failure instanceof S3Error && (failure.status === 409 || failure.code === NO_CREDENTIALS);
+  if (!(failure instanceof S3Error)) return attempts;
+  if (failure.code === NO_CREDENTIAL_CHAIN) return 1;
+  const isQuick = failure.status === 409 || failure.code === NO_CREDENTIALS;
   return isQuick ? Math.min(attempts, MAX_QUICK_ATTEMPTS) : attempts;
 }
 

@@ -6,6 +6,9 @@ import { parseXml, type XmlElement } from "./xml.ts";
 /** A code of fixity's own: there are no credentials to sign with. */
 export const NO_CREDENTIALS = "NoCredentials";
 
+/** A code of fixity's own: no credentials are configured, and the package that finds others is not installed. */
+export const NO_CREDENTIAL_CHAIN = "NoCredentialChain";
+
 /** What is known of a failed request. */
 export interface S3Failure {
   /** S3's name for it: `PutObject`. */
@@ -114,7 +117,14 @@ function singleLine(text: string): string {
 
 /** A request that could not be signed. */
 export function signingFailure(operation: string, cause: unknown): S3Error {
-  return new S3Error({ operation, status: null, code: NO_CREDENTIALS, cause });
+  const code = isMissingPackage(cause) ? NO_CREDENTIAL_CHAIN : NO_CREDENTIALS;
+  return new S3Error({ operation, status: null, code, cause });
+}
+
+/** Whether the credential chain, an optional peer dependency, could not be loaded for that reason. */
+function isMissingPackage(cause: unknown): boolean {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return code === "ERR_MODULE_NOT_FOUND" && message.includes("'@aws-sdk/credential-provider-node'");
 }
 
 /**
