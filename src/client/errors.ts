@@ -19,6 +19,8 @@ export type ClientErrorCode =
   | "headers-failed"
   /** The `prepare` function threw, or returned something other than a file. */
   | "prepare-failed"
+  /** A file may keep metadata that was to be removed: it is damaged, or of another format. */
+  | "metadata-not-removed"
   /** The response does not come from fixity, but from a proxy or another kind of server. */
   | "unexpected-answer"
   /** This version of Node is too old. */

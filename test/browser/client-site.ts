@@ -13,7 +13,7 @@ export interface ClientSite extends AsyncDisposable {
 
 /** The policy of the page: scripts and a worker from its origin, requests to services on this machine, and nothing else. */
 const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:; connect-src http://127.0.0.1:*";
+  "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data: blob:; connect-src http://127.0.0.1:*";
 /** The policy of the worker, which compiles WebAssembly. */
 const WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'";
 
