@@ -17,8 +17,8 @@ let built = "";
 
 before(async () => {
   built = await mkdtemp(join(tmpdir(), "fixity-old-node-"));
-  const tsdown = join(ROOT, "node_modules/tsdown/dist/run.mjs");
-  await run(process.execPath, [tsdown, "--out-dir", join(built, "dist")], { cwd: ROOT });
+  const rolldown = join(ROOT, "node_modules/rolldown/bin/cli.mjs");
+  await run(process.execPath, [rolldown, "-c", "--dir", join(built, "dist")], { cwd: ROOT });
   await cp(join(ROOT, "package.json"), join(built, "package.json"));
 });
 

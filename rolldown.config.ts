@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Rolldown, UserConfig } from "tsdown";
+import type { Plugin, RolldownOptions } from "rolldown";
 import packageJson from "./package.json" with { type: "json" };
 
 /*
- * Builds the package from `src`: the code with its dependencies, so that installing fixity installs
- * nothing else, and the types. docs/decisions/0016-one-package.md has the reasons.
+ * Builds the code of the package from `src`, with its dependencies, so that installing fixity
+ * installs nothing else. docs/decisions/0016-one-package.md has the reasons.
  */
 
 const SOURCES = fileURLToPath(new URL("src/", import.meta.url));
@@ -29,50 +29,28 @@ function sourcesOf(files: object): Record<string, string> {
 /** What the user installs, if at all: the credential chain, and what fixity has plugins for. */
 const peers = Object.keys(packageJson.peerDependencies);
 
-const imports = (names: readonly string[]): RegExp[] => names.map((name) => new RegExp(`^${name}(?:/|$)`));
-
-const common: UserConfig = {
-  format: "esm",
-  target: "es2025",
-  // dist/web is there already.
-  clean: false,
-  fixedExtension: false,
-  logLevel: "warn",
+const config: RolldownOptions = {
+  input: { ...entries, ...programs },
+  platform: "node",
+  // The plugin for Fastify mentions only its types; the server contains it.
+  external: peers.filter((name) => name !== "fastify"),
+  // Its `main` contains all algorithms, and cannot be reduced to those that are used.
+  resolve: { alias: { "hash-wasm": fileURLToPath(new URL("index.esm.js", import.meta.resolve("hash-wasm"))) } },
+  transform: { target: "es2025" },
+  preserveEntrySignatures: "allow-extension",
+  // The one module that is imported for its side effect. It has a file that package.json can name.
+  treeshake: { moduleSideEffects: [{ test: /\/require-supported-node\.ts$/, sideEffects: true }] },
+  plugins: [movedFiles(), licenses()],
+  checks: { pluginTimings: false },
+  output: {
+    dir: "dist",
+    chunkFileNames: "[name]-[hash].js",
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [{ name: "require-supported-node", test: /\/require-supported-node\.ts$/ }],
+    },
+  },
 };
-
-const config: UserConfig[] = [
-  {
-    ...common,
-    entry: { ...entries, ...programs },
-    platform: "node",
-    dts: false,
-    // The plugin for Fastify mentions only its types; the server contains it.
-    deps: { alwaysBundle: [/./], onlyBundle: false, neverBundle: imports(peers.filter((name) => name !== "fastify")) },
-    inputOptions: {
-      checks: { pluginTimings: false },
-      // Its `main` contains all algorithms, and cannot be reduced to those that are used.
-      resolve: { alias: { "hash-wasm": fileURLToPath(new URL("index.esm.js", import.meta.resolve("hash-wasm"))) } },
-      preserveEntrySignatures: "allow-extension",
-      // The one module that is imported for its side effect. It has a file that package.json can name.
-      treeshake: { moduleSideEffects: [{ test: /\/require-supported-node\.ts$/, sideEffects: true }] },
-    },
-    outputOptions: {
-      codeSplitting: {
-        includeDependenciesRecursively: false,
-        groups: [{ name: "require-supported-node", test: /\/require-supported-node\.ts$/ }],
-      },
-    },
-    plugins: [movedFiles(), licenses()],
-  },
-  {
-    ...common,
-    entry: entries,
-    platform: "neutral",
-    dts: { oxc: {}, dtsOnly: true },
-    deps: { neverBundle: imports(peers) },
-    inputOptions: { checks: { pluginTimings: false } },
-  },
-];
 
 export default config;
 
@@ -80,7 +58,7 @@ export default config;
  * Bundled modules are elsewhere than their sources: calls that read a text file beside a module are
  * replaced by the text, and addresses of other parts of `dist` become relative to it.
  */
-function movedFiles(): Rolldown.Plugin {
+function movedFiles(): Plugin {
   const readText = /readFileSync\(new URL\("(\.[^"]+)", import\.meta\.url\), "utf8"\)/g;
   return {
     name: "moved-files",
@@ -98,7 +76,7 @@ function movedFiles(): Rolldown.Plugin {
 }
 
 /** Writes the names, versions and licenses of the packages that the code contains. */
-function licenses(): Rolldown.Plugin {
+function licenses(): Plugin {
   return {
     name: "licenses",
     generateBundle(_options, bundle) {
