@@ -37,6 +37,11 @@ import type { Client, ClientOptions, RetryOptions, Upload, UploadOptions, Upload
 import { UploadHandle } from "./upload.ts";
 import { TransferRates } from "./upload-digest.ts";
 
+/** Uploads that run at the same time by default. */
+const DEFAULT_CONCURRENCY = 3;
+/** The same for small files, whose uploads mostly wait for the server to flush them. */
+const DEFAULT_SMALL_CONCURRENCY = 15;
+
 /** Creates a client on a platform. @throws FixityClientError `invalid-option` */
 export function createClientOn(platform: Platform, options: ClientOptions): Client {
   const endpoint = URL.parse(String(options.endpoint), platform.base);
@@ -44,8 +49,8 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     throw invalid("endpoint", "the http(s) URL of a service's uploads", String(options.endpoint));
   }
   const retryPolicy = retryPolicyOf(options.retry ?? {});
-  const { headers = {}, concurrency = 3, storage = platform.storage, prepare = null } = options;
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
+  const { headers = {}, concurrency, storage = platform.storage, prepare = null } = options;
+  if (concurrency !== undefined && (!Number.isInteger(concurrency) || concurrency < 1)) {
     throw invalid("concurrency", "a whole number, 1 or more", concurrency);
   }
   const service = new Service({ endpoint, headers, platform, stallTimeout: retryPolicy.stallTimeout });
@@ -55,7 +60,8 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     storage,
     retryPolicy,
     prepare,
-    semaphore: new Semaphore(concurrency),
+    semaphore: new Semaphore(concurrency ?? DEFAULT_SMALL_CONCURRENCY),
+    permitsPerUpload: concurrency === undefined ? DEFAULT_SMALL_CONCURRENCY / DEFAULT_CONCURRENCY : 1,
     rates: new TransferRates(),
     keysInUse: new Set<string>(),
   };

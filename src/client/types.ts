@@ -96,7 +96,7 @@ export interface ClientOptions {
   /**
    * Uploads that run at the same time. Others wait.
    *
-   * @default 3
+   * @default 3; 15 of `Blob`s of up to 1 MiB
    */
   readonly concurrency?: number | undefined;
   readonly retry?: RetryOptions | undefined;

@@ -8,13 +8,16 @@ import { abortError } from "./errors.ts";
  */
 export class UploadControl {
   readonly #semaphore: Semaphore;
+  readonly #permits: number;
   readonly #cancelled = new AbortController();
   #attempt = new AbortController();
   #resumed: PromiseWithResolvers<void> | null = null;
   #permit: Permit | null = null;
 
-  constructor(semaphore: Semaphore) {
+  /** @param permits how many of the semaphore's permits the upload needs */
+  constructor(semaphore: Semaphore, permits: number) {
     this.#semaphore = semaphore;
+    this.#permits = permits;
   }
 
   /** Aborted when the upload is cancelled. */
@@ -64,7 +67,7 @@ export class UploadControl {
       if (this.isPaused) this.release();
       while (this.#resumed !== null) await this.#resumed.promise;
       if (this.signal.aborted) throw abortError(this.signal);
-      this.#permit ??= await this.#semaphore.acquire(1, this.current).catch(() => null); // interrupted
+      this.#permit ??= await this.#semaphore.acquire(this.#permits, this.current).catch(() => null); // interrupted
       if (this.#permit !== null && !this.isPaused) return;
     }
   }

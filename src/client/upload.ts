@@ -51,6 +51,8 @@ export interface SharedState {
   readonly prepare: PrepareFile | null;
   /** Bounds the uploads that run at the same time. */
   readonly semaphore: Semaphore;
+  /** Permits that an upload needs, unless it is that of a small file, which needs one. */
+  readonly permitsPerUpload: number;
   readonly rates: TransferRates;
   readonly keysInUse: KeysInUse;
 }
@@ -64,7 +66,7 @@ export class UploadHandle implements Upload {
 
   constructor(shared: SharedState, source: UploadSource, options: UploadOptions) {
     this.#shared = shared;
-    this.#control = new UploadControl(shared.semaphore);
+    this.#control = new UploadControl(shared.semaphore, isSmall(source) ? 1 : shared.permitsPerUpload);
     this.done = this.#run(source, options);
     // a caller that only pauses the upload must not get an unhandled rejection
     this.done.catch(() => null);
@@ -333,4 +335,9 @@ function parseDeclared(digest: string): string {
 /** A type that cannot stand in a header field is ignored. */
 function fieldText(type: string | null): string | null {
   return type !== null && /^[\x20-\x7e]+$/.test(type) ? type : null;
+}
+
+/** Whether a source is known to need no more than one request. */
+function isSmall(source: UploadSource): boolean {
+  return source instanceof Blob && source.size <= PLAIN_UPLOAD_MAX_BYTES;
 }

@@ -42,6 +42,34 @@ browserTest("progress shows the rate and the remaining time", async () => {
   assert.deepEqual(opened.complaints, []);
 });
 
+browserTest("the title of the tab has the progress while an upload runs", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const before = await opened.page.title();
+  const devtools = await opened.throttle(MIB);
+  await opened.choose((await newFile("title.bin")).path);
+  await opened.page.waitForFunction(() => /^[1-9]\d?% – title\.bin – fixity$/.test(document.title));
+  await devtools.detach();
+  await opened.stored(1);
+  await opened.page.waitForFunction((before) => document.title === before, before);
+});
+
+browserTest("while the network is away the page says so, and shows no rate", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const devtools = await opened.throttle(MIB);
+  await opened.choose((await newFile("away.bin", 8 * MIB)).path);
+  await underWay(opened);
+  // the throttle would replace what the context sets
+  const conditions = { offline: true, latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
+  await devtools.send("Network.emulateNetworkConditions", conditions);
+  await opened.page.locator(".pace.waiting", { hasText: "No connection. The upload resumes" }).waitFor();
+  await opened.page.locator("#status", { hasText: "No connection" }).waitFor();
+  assert.match(await opened.page.title(), /^Waiting – away\.bin/);
+  assert.equal(await opened.page.getByText(/\/s|left/).count(), 0);
+  await devtools.send("Network.emulateNetworkConditions", { ...conditions, offline: false });
+  await opened.stored(1);
+  assert.equal(await opened.page.locator(".pace").count(), 0);
+});
+
 browserTest("a paused upload stops, and resumes", async () => {
   const { path, segment } = await newFile("paused.bin");
   await using opened = await UploadPage.open(server.url);
@@ -132,6 +160,7 @@ browserTest("a server that is killed and started again receives the rest", async
   await underWay(opened);
   await first.stop("SIGKILL");
   await devtools.detach();
+  await opened.page.locator(".pace.waiting", { hasText: /^No connection. Trying again in \d+ sec$/ }).waitFor();
   await using second = await ServerProcess.start({ dir, env: { PORT: String(first.port) } });
   await opened.stored(1);
   assert.deepEqual(await opened.links(), [`${second.url}/uploads/${segment}`]);

@@ -67,6 +67,30 @@ browserTest("a dropped folder yields all files in it, at any depth", async () =>
   assert.deepEqual(opened.complaints, []);
 });
 
+browserTest("of many files the header counts those that are stored, and the list folds after twenty", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  const counts: string[] = [];
+  await page.exposeFunction("counted", (text: string) => counts.push(text));
+  await page.evaluate(() => {
+    const { counted } = globalThis as unknown as { readonly counted: (text: string) => void };
+    const report = (): void => counted(document.querySelector(".uppy-DashboardContent-title")?.textContent ?? "");
+    new MutationObserver(report).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  await opened.choose(...Array.from({ length: 45 }, (_, index) => file(`many-${index}.txt`, `one of many: ${index}`)));
+  await page.locator("#tally", { hasText: "45 stored" }).waitFor();
+  await opened.stored(20);
+  assert.ok(
+    counts.some((text) => /^Uploading: \d+ of 45$/.test(text)),
+    [...new Set(counts)].join(),
+  );
+  await page.getByRole("button", { name: "Show all 45" }).click();
+  await opened.stored(45);
+  assert.equal(new Set(await opened.links()).size, 45);
+  await page.getByRole("button", { name: "Show fewer" }).click();
+  await opened.stored(20);
+});
+
 browserTest("dropped text is left alone", async () => {
   await using opened = await UploadPage.open(server.url);
   const prevented = await opened.page.evaluate(() => {

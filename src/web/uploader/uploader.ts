@@ -1,13 +1,12 @@
 /** Sets up Uppy's Dashboard for choosing files. A stored file moves from there to the results. */
 import { type Meta, Uppy, type UppyFile } from "@uppy/core";
 import { getDroppedFiles } from "@uppy/core/utils";
-import Dashboard from "@uppy/dashboard";
 import Fixity, { type FixityBody, type HashWorker } from "../../uppy.ts";
 // Vite makes this default export; the file has none.
 // oxlint-disable-next-line import/default
 import workerUrl from "../../client/hash-worker.ts?worker&url";
 import { announce, find } from "../dom.ts";
-import { formatDuration, formatSize } from "../format.ts";
+import { formatSize } from "../format.ts";
 import type { ResultList } from "../results/list.ts";
 import { Permit, takePermit } from "../permit.ts";
 import { parseResult } from "../results/result.ts";
@@ -16,8 +15,9 @@ import { recallList, remember } from "../tab-storage.ts";
 import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
 import { showFailures } from "./failures.ts";
-import { Pace } from "./pace.ts";
+import { PageDashboard } from "./dashboard.ts";
 import { formatSizesBy } from "./prettier-bytes.ts";
+import { Progress } from "./progress.ts";
 
 type PageUppy = Uppy<Meta, FixityBody>;
 type File = UppyFile<Meta, FixityBody>;
@@ -58,7 +58,7 @@ export function startUploader({ settings, language, permit: given, results }: Up
     const { restrictions } = permit;
     uppy.setOptions({ restrictions });
     const note = limitNote(restrictions.maxFileSize, { settings, language });
-    uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard")?.setOptions({ note });
+    uppy.getPlugin<PageDashboard<Meta, FixityBody>>("Dashboard")?.setOptions({ note });
   };
   if (given !== null) use(given);
   // a link with another permit, opened in this tab, does not load the page again
@@ -99,9 +99,14 @@ function addDashboard(
   { settings, language }: Pick<UploaderOptions, "settings" | "language">,
 ): void {
   const { texts, direction } = language;
+  const progress = (): Progress<Meta, FixityBody> | undefined => uppy.getPlugin("Progress");
   const hasTouch = matchMedia("(pointer: coarse)").matches;
   formatSizesBy((bytes) => formatSize(bytes, language));
-  uppy.use(Dashboard, {
+  uppy.use(PageDashboard<Meta, FixityBody>, {
+    text: (key) => {
+      if (key === "uploadingXFiles") return progress()?.count ?? null;
+      return key === "uploading" && progress()?.isWaiting === true ? texts.waiting : null;
+    },
     target: place,
     inline: true,
     width: "100%",
@@ -122,22 +127,13 @@ function addDashboard(
     // the list of links has thumbnails of its own
     waitForThumbnailsBeforeUpload: false,
   });
-  uppy.use(Pace, {
-    target: Dashboard,
-    format: ({ sent, total, rate, remaining }) =>
-      fill(texts.progress, {
-        sent: formatSize(sent, language),
-        total: formatSize(total, language),
-        rate: formatSize(rate, language),
-        time: formatDuration(remaining, language),
-      }),
-  });
+  uppy.use(Progress<Meta, FixityBody>, { target: PageDashboard, language });
   // the Dashboard gives its files the role "listitem", and their parent no role
   new MutationObserver(() => place.querySelector(".uppy-Dashboard-files")?.setAttribute("role", "list")).observe(
     place,
     { childList: true, subtree: true },
   );
-  const dashboard = uppy.getPlugin<Dashboard<Meta, FixityBody>>("Dashboard");
+  const dashboard = uppy.getPlugin<PageDashboard<Meta, FixityBody>>("Dashboard");
   acceptFilesAnywhere(place, (files) => dashboard?.addFiles(files));
 }
 
