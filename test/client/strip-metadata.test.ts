@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import fc from "fast-check";
-import ExifReader from "exifreader";
+import * as fc from "fast-check";
+import { load as readTags } from "exifreader";
 import { createClient, FixityClientError } from "../../src/client/node.ts";
 import { stripMetadata } from "../../src/client/strip-metadata.ts";
 import { Service, sha256 } from "../helpers/service.ts";
@@ -48,11 +48,11 @@ const refused = (error: unknown): boolean =>
 type Tags = Readonly<Record<string, Readonly<Record<string, { readonly value?: unknown }>>>>;
 
 function tagsOf(bytes: Buffer): Tags {
-  return ExifReader.load(bytes, { expanded: true, includeUnknown: true }) as unknown as Tags;
+  return readTags(bytes, { expanded: true, includeUnknown: true }) as unknown as Tags;
 }
 
 /** The groups of tags that say how an image is shown. */
-const SHOWN_GROUPS = ["file", "jfif", "icc", "png", "pngFile", "riff", "exif", "Thumbnail"];
+const SHOWN_GROUPS = new Set(["file", "jfif", "icc", "png", "pngFile", "riff", "exif"]);
 
 for (const name of names) {
   test(`${name} keeps its orientation and colours, and loses the rest`, async () => {
@@ -66,7 +66,7 @@ for (const name of names) {
     const exifTags = Object.keys(has["exif"] ?? {}).filter((tag) => tag !== "Byte Order");
     assert.deepEqual(exifTags, orientation === 1 ? [] : ["Orientation"]);
     assert.deepEqual(
-      Object.keys(has).filter((group) => !SHOWN_GROUPS.includes(group)),
+      Object.keys(has).filter((group) => !SHOWN_GROUPS.has(group)),
       [],
     );
     assert.equal(has["Thumbnail"], undefined);
