@@ -316,8 +316,10 @@ export class ResumableUpload {
     try {
       const hex = await this.#digest.settled;
       if (hex === null || this.#lookupState !== "pending") return;
-      await service.send({ method: "HEAD", url: `${service.endpoint}/${hex}`, signal: control.signal });
-      if (this.#lookupState !== "pending" || this.#source.total === null) return;
+      // with this parameter the response is 204 and not 404, which a browser would show as an error
+      const url = `${service.endpoint}/${hex}?stored`;
+      const { status } = await service.send({ method: "HEAD", url, signal: control.signal });
+      if (status === 204 || this.#lookupState !== "pending" || this.#source.total === null) return;
       this.#lookupState = "found";
       control.interrupt();
     } catch {

@@ -64,6 +64,7 @@ interface RouteOn<K extends Kind> {
 const tus = { when: ({ exchange }: AdmittedRequest) => speaksTus(exchange), failure: tusFailure };
 const resumable = { when: wantsResumable, failure: creationFailureAnswer };
 const view = { when: asksForView, failure: readFailure };
+const stored = { when: asksWhetherStored, failure: notStatedFailure };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
 const ROUTES: readonly Route[] = [
@@ -75,6 +76,7 @@ const ROUTES: readonly Route[] = [
   { on: "link", method: "GET", ...view, action: "view", run: viewBlob },
   { on: "link", method: "HEAD", ...view, action: "view", run: viewBlob },
   { on: "link", method: "GET", action: "read", run: readBlob, failure: readFailure, isDownload: true },
+  { on: "link", method: "HEAD", ...stored, action: "stat", run: readBlob },
   { on: "link", method: "HEAD", action: "stat", run: readBlob, failure: readFailure },
   { on: "link", method: "PUT", ...resumable, action: "create", run: putToLink(createUpload) },
   { on: "link", method: "PUT", action: "create", run: putToLink(storeContent) },
@@ -176,6 +178,22 @@ const READ_REFUSALS: ReadonlySet<string> = new Set(["blob-not-found", "link-expi
 function readFailure({ exchange }: AdmittedRequest, thrown: unknown): Answer {
   const error = failureOf(exchange, thrown);
   return READ_REFUSALS.has(error.code) ? problemOrPage(exchange, error) : problemAnswer(error);
+}
+
+/**
+ * Clients ask for every large file whether it is stored. Browsers show each 404 to the developers of
+ * a page as an error, so this question has an answer that is none.
+ */
+function asksWhetherStored({ query }: AdmittedRequest): boolean {
+  return query.has("stored");
+}
+
+/** Failures after which the client has to upload the file. */
+const NOT_STATED: ReadonlySet<string> = new Set(["blob-not-found", "blob-damaged", "forbidden"]);
+
+function notStatedFailure({ exchange }: AdmittedRequest, thrown: unknown): Answer {
+  const error = failureOf(exchange, thrown);
+  return NOT_STATED.has(error.code) ? { status: 204, fields: { "Cache-Control": "no-store" } } : problemAnswer(error);
 }
 
 function tusFailure({ exchange }: AdmittedRequest, error: unknown): Answer {

@@ -47,6 +47,19 @@ async function upload(options: PageOptions, told: Pick<UploadOptions, "declare">
   return { url, digest, existed, sent, phases, from: from ?? 0, longest };
 }
 
+/** Cancels the upload of the chosen file once some of it was sent. Returns the code of the error. */
+async function cancelled(options: PageOptions): Promise<string> {
+  const [file] = document.querySelector<HTMLInputElement>("#file")?.files ?? [];
+  if (file === undefined) throw new Error("no file was chosen");
+  const client = createClient(options);
+  const upload = client.start(file, {
+    onProgress: ({ bytes, total }) => bytes > 0 && bytes !== total && upload.abort(),
+  });
+  const error: unknown = await upload.done.catch((error: unknown) => error);
+  client.close();
+  return error instanceof FixityClientError ? error.code : String(error);
+}
+
 /** The code of the error with which the upload of the chosen file ends. */
 async function failure(options: PageOptions, told: Pick<UploadOptions, "declare">): Promise<string> {
   try {
@@ -81,6 +94,7 @@ declare global {
     /** Why and until when the uploads of the page have waited. */
     waits: string[];
     upload: typeof upload;
+    cancelled: typeof cancelled;
     download: typeof download;
     failure: typeof failure;
   }
@@ -88,5 +102,6 @@ declare global {
 
 window.waits = [];
 window.upload = upload;
+window.cancelled = cancelled;
 window.download = download;
 window.failure = failure;

@@ -43,7 +43,7 @@ function recording(): { requests: string[]; fetch: typeof fetch } {
     requests,
     fetch: (url, init) => {
       const { "Upload-Offset": offset = "" } = { ...(init?.headers as Record<string, string>) };
-      const isLink = /\/[0-9a-f]{64}$/.test(url as string);
+      const isLink = /\/[0-9a-f]{64}\?stored$/.test(url as string);
       if (!isLink) requests.push(`${init?.method} ${offset}`.trim());
       return fetch(url, init);
     },

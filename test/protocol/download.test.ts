@@ -46,6 +46,24 @@ test("HEAD returns the fields of GET without the bytes, and ignores ranges", asy
   assert.deepEqual(facts(head), facts(full));
 });
 
+test("HEAD with ?stored is 200 for a stored file, and otherwise 204 instead of 404", async () => {
+  await using service = await serve();
+  const ask = (link: string): Promise<Response> => fetch(`${service.url}/uploads/${link}?stored`, { method: "HEAD" });
+  const head = await fetch(`${service.url}/uploads/${HEX}`, { method: "HEAD" });
+  const stored = await ask(HEX);
+  assert.deepEqual([stored.status, stored.headers.get("etag")], [200, ETAG]);
+  assert.equal(stored.headers.get("content-length"), head.headers.get("content-length"));
+  for (const link of [sha256("another"), `${sha256("another")}.png`]) {
+    const missing = await ask(link);
+    assert.equal(missing.status, 204);
+    assert.equal(missing.headers.get("cache-control"), "no-store");
+    assert.equal(missing.headers.get("etag"), null);
+  }
+  // a GET wants the file
+  assert.equal((await fetch(`${service.url}/uploads/${sha256("another")}?stored`)).status, 404);
+  assert.equal((await ask("no-digest")).status, 404);
+});
+
 // what nginx 1.22 answers for the same file
 const SINGLE: readonly (readonly [range: string, status: number, from: number, to: number])[] = [
   ["bytes=0-0", 206, 0, 1],

@@ -69,7 +69,7 @@ export async function removeBlob({ fixity, exchange }: AuthorizedRequest, { dige
 async function blobHead(request: AuthorizedRequest, link: Link): Promise<Answer> {
   const { fixity, exchange } = request;
   const stat = await fixity.stat(link.digest, exchange.signal);
-  if (stat === null) return problemOrPage(exchange, notStored());
+  if (stat === null) throw notStored();
   return {
     status: 200,
     fields: { ...fieldsOf(request, link), "Content-Length": String(stat.size) },
