@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { systemErrorCode } from "../base/system-errors.ts";
-import { type BlobInfo, type Client, createClient, FixityClientError } from "../client/node.ts";
+import { type BlobInfo, type Client, createClient, FixityClientError, type RetryWait } from "../client/node.ts";
 import { cleanFileName } from "../core/file-name.ts";
 import { digestOf } from "../core/intake.ts";
 import { printBytes } from "./output.ts";
@@ -33,6 +33,8 @@ export interface FileDownloadOptions {
   readonly mayReplace: boolean;
   /** Called repeatedly with the number of bytes on the disk. */
   readonly onProgress: (bytes: number) => void;
+  /** Called when a failed request is not repeated at once, and with `null` when it is. */
+  readonly onWait: (wait: RetryWait | null) => void;
 }
 
 /** The download of one file by its link. */
@@ -76,14 +78,14 @@ export class Download implements Disposable {
    * @returns the number of bytes received in this run
    * @throws FixityClientError, also `digest-mismatch`; and system errors
    */
-  async toFile(path: string, { mayReplace, onProgress }: FileDownloadOptions): Promise<number> {
+  async toFile(path: string, { mayReplace, ...listeners }: FileDownloadOptions): Promise<number> {
     const { size } = this.info;
     await using partial = await PartialFile.open(dirname(path), this.#link.digest);
     if (partial.size > size) await partial.restart();
     for (;;) {
       const kept = partial.size;
       try {
-        await this.#fetchRest(partial, onProgress);
+        await this.#fetchRest(partial, listeners);
         await this.#publish(partial, path, mayReplace);
         return size - kept;
       } catch (error) {
@@ -100,9 +102,12 @@ export class Download implements Disposable {
     this.#client.close();
   }
 
-  async #fetchRest(partial: PartialFile, onProgress: (bytes: number) => void): Promise<void> {
+  async #fetchRest(
+    partial: PartialFile,
+    { onProgress, onWait }: Omit<FileDownloadOptions, "mayReplace">,
+  ): Promise<void> {
     const have = partial.size > 0 ? partial.bytes() : undefined;
-    const { stream } = await this.#client.download(this.#link.url, { signal: this.#signal, have });
+    const { stream } = await this.#client.download(this.#link.url, { signal: this.#signal, have, onWait });
     for await (const bytes of stream) {
       await partial.append(bytes);
       onProgress(partial.size);

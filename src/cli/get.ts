@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { formatSize } from "../base/format-size.ts";
 import { printable } from "../base/printable.ts";
 import { systemErrorCode } from "../base/system-errors.ts";
-import { type BlobInfo, FixityClientError } from "../client/node.ts";
+import { type BlobInfo, FixityClientError, type RetryWait } from "../client/node.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Environment } from "../settings/config.ts";
 import { destinationOf, Download, isMismatch } from "./download.ts";
@@ -10,7 +10,7 @@ import { EXIT } from "./exit-codes.ts";
 import { Interruption } from "./interruption.ts";
 import { fileErrorText } from "./local-files.ts";
 import { outputExitCode, print, printJson, printProblem } from "./output.ts";
-import { ProgressBars, RateMeter } from "./progress.ts";
+import { ProgressBars, RateMeter, waitingText } from "./progress.ts";
 import { explainFailure, statOnce } from "./remote-failure.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
@@ -114,13 +114,20 @@ async function getToFile(download: Download, path: string, options: GetOptions):
   }
   if (existing === "file" && !mayReplace) return alreadyExists(path);
   let bytes = 0;
+  let wait: RetryWait | null = null;
   const rate = new RateMeter();
   const name = printable(path);
   using _bars = new ProgressBars(env, () =>
-    isQuiet ? [] : [{ name, bytes, total: info.size, rate: rate.sample(bytes), phase: null }],
+    isQuiet
+      ? []
+      : [{ name, bytes, total: info.size, rate: rate.sample(bytes), phase: wait === null ? null : waitingText(wait) }],
   );
   try {
-    const received = await download.toFile(path, { mayReplace, onProgress: (now) => (bytes = now) });
+    const received = await download.toFile(path, {
+      mayReplace,
+      onProgress: (now) => (bytes = now),
+      onWait: (now) => (wait = now),
+    });
     return { status: "fetched", file: path, info, received };
   } catch (error) {
     if (error instanceof FixityClientError) throw error;

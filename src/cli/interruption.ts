@@ -1,5 +1,6 @@
 import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 import { onOutputFailure, outputExitCode } from "./output.ts";
+import { endProgress } from "./progress.ts";
 
 /**
  * Stops the work of a command at the first signal to the process, and exits at the second. A failure
@@ -35,7 +36,8 @@ export class Interruption implements Disposable {
 
   #onSignal(name: keyof typeof SIGNAL_EXITS): void {
     if (this.#exitCode !== null) process.exit(this.#exitCode);
-    process.stderr.write("\nfixity: stopping; a second signal exits at once\n");
+    endProgress();
+    process.stderr.write("fixity: stopping; a second signal exits at once\n");
     this.#stop(SIGNAL_EXITS[name]);
   }
 

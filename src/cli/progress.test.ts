@@ -42,6 +42,14 @@ test("unknown facts are left out, and another phase is named", () => {
   assert.match(drawn({ ...half, bytes: 0, total: 0, rate: 0 }, 100), /^film\.mp4 +#+ +0 bytes of 0 bytes/);
 });
 
+test("what a transfer waits for takes the place of its rate, and one word that of a long text", () => {
+  const waiting = { ...half, rate: null, phase: "waiting: server unreachable, next attempt in 8 s" };
+  assert.match(drawn(waiting, 99), /^film\.mp4 .* 50% .* waiting: server unreachable, next attempt in 8 s$/);
+  assert.match(drawn(waiting, 79), /^film\.mp4 .* 50% .* waiting: server unreachable, next attempt in 8 s$/);
+  assert.match(drawn(waiting, 50), /^film\.mp4 .* 50% .* waiting$/);
+  for (let columns = 1; columns < 200; columns++) assert.ok(columnsOf(drawn(waiting, columns)) <= columns);
+});
+
 test("a rate covers the last seconds, and is unknown during the first half second", () => {
   const meter = new RateMeter();
   assert.equal(meter.sample(0, 0), null);

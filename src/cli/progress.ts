@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import { formatSize } from "../base/format-size.ts";
+import type { RetryWait, WaitReason } from "../client/node.ts";
 import type { Environment } from "../settings/config.ts";
 import { columnsOf, fitted } from "./text.ts";
 
@@ -9,12 +10,29 @@ import { columnsOf, fitted } from "./text.ts";
  * restores the progress.
  */
 
+/** The displays that are drawn at the moment. */
+const displays = new Set<Disposable>();
+
+/** Ends all displays, so that what follows is written on a clean line. */
+export function endProgress(): void {
+  for (const display of displays) display[Symbol.dispose]();
+}
+
 const REDRAW_INTERVAL_MS = 100;
 
 const NAME_MIN_COLUMNS = 12;
 const NAME_MAX_COLUMNS = 40;
 const BAR_MIN_COLUMNS = 10;
 const BAR_MAX_COLUMNS = 30;
+const PHASE_COLUMNS = 11;
+
+const WAIT_REASONS: Readonly<Record<WaitReason, string>> = {
+  offline: "no network",
+  unreachable: "server unreachable",
+  busy: "server busy",
+  "rate-limited": "too many requests",
+  failed: "server error",
+};
 
 /** The time over which a rate is measured. */
 const RATE_WINDOW_MS = 5000;
@@ -32,6 +50,7 @@ export class ProgressLine implements Disposable {
   show(text: (columns: number) => string): void {
     this.#text = text;
     if (!this.#isShown) return;
+    displays.add(this);
     this.#timer ??= setInterval(() => this.#draw(), REDRAW_INTERVAL_MS).unref();
   }
 
@@ -43,13 +62,14 @@ export class ProgressLine implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    displays.delete(this);
     if (this.#timer !== null) clearInterval(this.#timer);
     this.clear();
   }
 
   #draw(): void {
     const columns = (process.stderr.columns || 80) - 1;
-    process.stderr.write(`\r\u001b[K${this.#text(columns).slice(0, columns)}`);
+    process.stderr.write(`\r\u001b[K${this.#text(columns).slice(0, columns)}\r`);
     this.#isDrawn = true;
   }
 }
@@ -64,7 +84,10 @@ export interface Transfer {
   readonly total: number | null;
   /** Bytes per second; `null` if not known yet. */
   readonly rate: number | null;
-  /** What happens instead of a transfer, such as `hashing`; `null` while bytes are transferred. */
+  /**
+   * What happens instead of a transfer, such as `hashing` or `waiting: server unreachable`; `null`
+   * while bytes are transferred. Only its first word is shown if the line is too short.
+   */
   readonly phase: string | null;
 }
 
@@ -81,6 +104,7 @@ export class ProgressBars implements Disposable {
     this.#isUnicode = isUnicodeTerminal(env);
     this.#transfers = transfers;
     this.#timer = isShown ? setInterval(() => this.#draw(), REDRAW_INTERVAL_MS).unref() : null;
+    displays.add(this);
   }
 
   /** Removes the bars until the next drawing, which places them below other output. */
@@ -90,6 +114,7 @@ export class ProgressBars implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    displays.delete(this);
     if (this.#timer !== null) clearInterval(this.#timer);
     this.clear();
   }
@@ -101,7 +126,9 @@ export class ProgressBars implements Disposable {
     // The last column stays free: some terminals wrap a line that fills its row.
     const lines = formatBars(transfers, { columns: (columns || 80) - 1, isUnicode: this.#isUnicode });
     const text = lines.map((line) => `${line}\u001b[K`).join("\n");
-    process.stderr.write(`${this.#moveToFirstLine()}${text}\u001b[J`);
+    // The cursor rests at the beginning of the last line: a terminal shows Ctrl-C as ^C at the
+    // cursor, and at the end of a line that would begin another one.
+    process.stderr.write(`${this.#moveToFirstLine()}${text}\u001b[J\r`);
     this.#drawnLines = lines.length;
   }
 
@@ -145,12 +172,19 @@ function formatBar(transfer: Transfer, widestName: number, { columns, isUnicode 
 function formatFacts({ bytes, total, rate, phase }: Transfer, columns: number): { facts: string; left: number } {
   const seconds = total === null || rate === null || rate <= 0 ? null : (total - bytes) / rate;
   const sizes = total === null ? formatSize(bytes) : `${formatSize(bytes)} of ${formatSize(total)}`;
+  const activity = phase ?? (seconds === null ? "" : `${formatDuration(seconds)} left`);
+  const isLong = activity.length > PHASE_COLUMNS;
   // In the order in which they are shown. A lower rank is more important.
   const candidates = [
     { rank: 1, text: (total === null || total === 0 ? "" : `${Math.floor((bytes / total) * 100)}%`).padStart(4) },
     { rank: total === null ? 0 : 4, text: sizes.padStart(24) },
-    { rank: 2, text: (rate === null ? "" : `${formatSize(rate)}/s`).padStart(12) },
-    { rank: 3, text: (phase ?? (seconds === null ? "" : `${formatDuration(seconds)} left`)).padStart(11) },
+    { rank: isLong ? 5 : 2, text: (rate === null ? "" : `${formatSize(rate)}/s`).padStart(12) },
+    {
+      rank: 3,
+      text: (isLong && activity.length + 2 > columns - 8 ? activity.replace(/:.*/, "") : activity).padStart(
+        PHASE_COLUMNS,
+      ),
+    },
   ];
   let left = columns;
   const chosen = new Set<object>();
@@ -181,6 +215,12 @@ export function formatDuration(seconds: number): string {
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`;
   return `${Math.min(999, Math.round(seconds / 86_400))} days`;
+}
+
+/** What a waiting transfer waits for: `waiting: server unreachable, next attempt in 8 s`. */
+export function waitingText({ reason, until }: RetryWait): string {
+  const seconds = until === null ? null : Math.max(0, Math.ceil((until - Date.now()) / 1000));
+  return `waiting: ${WAIT_REASONS[reason]}${seconds === null ? "" : `, next attempt in ${formatDuration(seconds)}`}`;
 }
 
 /** Measures how fast a number of bytes grows. */

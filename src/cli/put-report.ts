@@ -4,7 +4,7 @@ import { printable } from "../base/printable.ts";
 import type { UploadResult } from "../client/node.ts";
 import type { Environment } from "../settings/config.ts";
 import { print, printJson, printProblem } from "./output.ts";
-import { ProgressBars, type Transfer } from "./progress.ts";
+import { formatDuration, ProgressBars, type Transfer } from "./progress.ts";
 
 /** The result for one file. */
 export type PutOutcome =
@@ -12,7 +12,17 @@ export type PutOutcome =
   | { readonly status: "failed"; readonly file: string; readonly code: string; readonly reason: string }
   | { readonly status: "skipped"; readonly file: string; readonly reason: string }
   /** Interrupted together with the whole run, or not started. */
-  | { readonly status: "stopped"; readonly file: string };
+  | { readonly status: "stopped"; readonly file: string; readonly progress: StoppedAt | null };
+
+/** How far an interrupted upload came. */
+export interface StoppedAt {
+  /** Bytes sent in this run and in earlier ones. */
+  readonly bytes: number;
+  /** Bytes of the file; `null` for a stream. */
+  readonly total: number | null;
+  /** Until when a later run can resume it, in milliseconds since 1970; `null` if none can. */
+  readonly expires: number | null;
+}
 
 export interface PutReportOptions {
   readonly isQuiet: boolean;
@@ -22,13 +32,28 @@ export interface PutReportOptions {
   readonly transfers: () => readonly Transfer[];
 }
 
-/** Reports a run of `fixity put`: links on standard output, everything else on standard error. */
+/** The end of a run. */
+export interface PutSummary {
+  /** The number of files that were found. */
+  readonly files: number;
+  /** Bytes that were sent, also those of files that were not stored. */
+  readonly sentBytes: number;
+}
+
+/**
+ * Reports a run of `fixity put`: links on standard output, everything else on standard error. On a
+ * terminal each result appears at once. Elsewhere the results have the order of the arguments, so
+ * that the lines in a file of links correspond to the names.
+ */
 export class PutReport implements Disposable {
   readonly #isQuiet: boolean;
   readonly #isJson: boolean;
+  readonly #areResultsOrdered: boolean = !process.stdout.isTTY;
+  readonly #areMessagesOrdered: boolean = !process.stderr.isTTY;
   readonly #bars: ProgressBars;
   readonly #counts = { stored: 0, existed: 0, failed: 0, skipped: 0, stopped: 0 };
-  #sentBytes = 0;
+  /** Files whose upload has begun and was interrupted. */
+  readonly #interrupted: { readonly file: string; readonly progress: StoppedAt }[] = [];
 
   constructor({ isQuiet, isJson, env, transfers }: PutReportOptions) {
     this.#isQuiet = isQuiet;
@@ -41,12 +66,19 @@ export class PutReport implements Disposable {
     return this.#counts.failed;
   }
 
-  /** Adds a result; to be called in the order of the arguments. */
-  add(outcome: PutOutcome): void {
+  /** Adds a result as soon as it is known. */
+  addNow(outcome: PutOutcome): void {
     this.#count(outcome);
     this.#bars.clear();
-    if (this.#isJson) printOutcomeJson(outcome);
-    else this.#printOutcome(outcome);
+    if (!this.#areMessagesOrdered) this.#printMessage(outcome);
+    if (!this.#areResultsOrdered) this.#printResult(outcome);
+  }
+
+  /** Adds the same result again when those of all files before it were added. */
+  addInOrder(outcome: PutOutcome): void {
+    this.#bars.clear();
+    if (this.#areMessagesOrdered) this.#printMessage(outcome);
+    if (this.#areResultsOrdered) this.#printResult(outcome);
   }
 
   /** Reports a failure that affects all files. */
@@ -55,12 +87,18 @@ export class PutReport implements Disposable {
     printProblem(reason);
   }
 
-  /** Removes the bars and prints a summary, if it says more than the lines before it. */
-  summarize(total: number): void {
+  /**
+   * Removes the bars, reports how far interrupted files came, and prints a summary if it says more
+   * than the lines before it.
+   */
+  summarize({ files, sentBytes }: PutSummary): void {
     this.#bars[Symbol.dispose]();
     const { stored, existed, failed, skipped } = this.#counts;
-    const notSent = total - stored - existed - failed - skipped;
-    if (this.#isJson || (this.#isQuiet && notSent === 0) || (total === 1 && notSent === 0)) return;
+    const notSent = files - stored - existed - failed - skipped;
+    if (this.#isJson || (this.#isQuiet && notSent === 0) || (files === 1 && notSent === 0)) return;
+    for (const { file, progress } of this.#interrupted) {
+      process.stderr.write(`${printable(file)}: ${interruptionText(progress)}\n`);
+    }
     const facts = [
       `Stored ${stored.toLocaleString("en")}`,
       existed === 0 ? "" : `already stored ${existed.toLocaleString("en")}`,
@@ -68,8 +106,10 @@ export class PutReport implements Disposable {
       skipped === 0 ? "" : `skipped ${skipped.toLocaleString("en")}`,
       notSent === 0 ? "" : `not sent ${notSent.toLocaleString("en")}`,
     ].filter((fact) => fact !== "");
-    const advice = notSent === 0 ? "" : " Run the same command again to resume.";
-    process.stderr.write(`${facts.join(", ")}; ${formatSize(this.#sentBytes)} sent.${advice}\n`);
+    // After a wrong address or token, the same command would fail again.
+    const canContinue = notSent > 0 && (sentBytes > 0 || stored + existed > 0);
+    const advice = canContinue ? " Run the same command again to continue." : "";
+    process.stderr.write(`${facts.join(", ")}; ${formatSize(sentBytes)} sent.${advice}\n`);
   }
 
   [Symbol.dispose](): void {
@@ -79,26 +119,34 @@ export class PutReport implements Disposable {
   #count(outcome: PutOutcome): void {
     const isStored = outcome.status === "stored";
     this.#counts[isStored && outcome.result.existed ? "existed" : outcome.status] += 1;
-    if (isStored) this.#sentBytes += outcome.result.sent;
+    if (outcome.status !== "stopped" || outcome.progress === null) return;
+    this.#interrupted.push({ file: outcome.file, progress: outcome.progress });
   }
 
-  #printOutcome(outcome: PutOutcome): void {
+  /** Prints what a user reads beside the links. */
+  #printMessage(outcome: PutOutcome): void {
+    if (this.#isJson) return;
     const { status, file } = outcome;
-    switch (status) {
-      case "stored": {
-        const { url, size, existed, sent } = outcome.result;
-        const how = !existed ? "stored" : sent === 0 ? "already stored, nothing sent" : "already stored";
-        if (!this.#isQuiet) process.stderr.write(`${printable(file)}: ${how}, ${formatSize(size)}\n`);
-        return print(`${url}\n`);
-      }
-      case "failed":
-        return printProblem(`${file}: ${outcome.reason}`);
-      case "skipped":
-        if (!this.#isQuiet) printProblem(`${file}: ${outcome.reason} (skipped)`);
-        return;
-      case "stopped":
-    }
+    if (status === "failed") printProblem(`${file}: ${outcome.reason}`);
+    if (this.#isQuiet) return;
+    if (status === "skipped") printProblem(`${file}: ${outcome.reason} (skipped)`);
+    if (status !== "stored") return;
+    const { size, existed, sent } = outcome.result;
+    const how = !existed ? "stored" : sent === 0 ? "already stored, nothing sent" : "already stored";
+    process.stderr.write(`${printable(file)}: ${how}, ${formatSize(size)}\n`);
   }
+
+  #printResult(outcome: PutOutcome): void {
+    if (this.#isJson) printOutcomeJson(outcome);
+    else if (outcome.status === "stored") print(`${outcome.result.url}\n`);
+  }
+}
+
+function interruptionText({ bytes, total, expires }: StoppedAt): string {
+  const sent = total === null || total === 0 ? formatSize(bytes) : `${Math.floor((bytes / total) * 100)}%`;
+  if (expires === null) return `${sent} sent, and cannot be resumed`;
+  const left = formatDuration(Math.max(0, expires - Date.now()) / 1000);
+  return `${sent} sent; run the same command again within ${left} to resume`;
 }
 
 function printOutcomeJson(outcome: PutOutcome): void {

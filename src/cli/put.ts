@@ -15,8 +15,8 @@ import type { Environment } from "../settings/config.ts";
 import { EXIT } from "./exit-codes.ts";
 import { inOrder } from "./in-order.ts";
 import { Interruption } from "./interruption.ts";
-import { RateMeter, type Transfer } from "./progress.ts";
-import { type PutOutcome, PutReport } from "./put-report.ts";
+import { RateMeter, type Transfer, waitingText } from "./progress.ts";
+import { type PutOutcome, PutReport, type StoppedAt } from "./put-report.ts";
 import { findSources, isSendable, type Sendable, type Unsendable } from "./put-sources.ts";
 import { explainFailure, type RemoteFailure, statOnce } from "./remote-failure.ts";
 import { type Remote, remoteOf, type RemoteSources } from "./remote.ts";
@@ -56,23 +56,32 @@ export async function putFiles(sources: RemoteSources, request: PutRequest): Pro
   const [found, reached] = await Promise.all([findAll(request, signal), statOnce(remote, UNUSED_LINK, signal)]);
   const sendable = found.filter(isSendable);
   const concurrency = request.concurrency ?? concurrencyFor(sendable);
-  using run = new PutRun(remote, sendable, { env: sources.env, concurrency, signal });
+  using run = new PutRun(remote, found, { env: sources.env, concurrency, signal });
   using report = new PutReport({ ...request, env: sources.env, transfers: () => run.transfers() });
   const isUnreachable = reached.status === "failed" && sendable.length > 0;
   if (!isUnreachable) {
-    await inOrder(found, {
-      concurrency,
-      work: async (source) => run.send(source),
-      onResult: (outcome) => report.add(outcome),
-      signal: run.signal,
-    });
+    for (const source of found) if (!isSendable(source)) report.addNow(outcomeOf(source));
+    const work = async (source: Sendable | Unsendable): Promise<PutOutcome> => {
+      if (!isSendable(source)) return outcomeOf(source);
+      const outcome = await run.send(source);
+      report.addNow(outcome);
+      return outcome;
+    };
+    await inOrder(found, { concurrency, work, onResult: (outcome) => report.addInOrder(outcome), signal: run.signal });
   }
   const failure = isUnreachable ? reached : run.generalFailure;
   if (failure !== null && !signal.aborted) report.addGeneralFailure(failure.reason);
-  report.summarize(found.length);
+  report.summarize({ files: found.length, sentBytes: run.sentBytes });
   if (interruption.exitCode !== null) return interruption.exitCode;
   if (failure !== null) return EXIT.failed;
   return report.failed === 0 ? EXIT.ok : EXIT.notOk;
+}
+
+function outcomeOf(source: Unsendable): PutOutcome {
+  const { name: file, reason } = source;
+  return source.kind === "skipped"
+    ? { status: "skipped", file, reason }
+    : { status: "failed", file, code: source.code, reason };
 }
 
 /** Standard input can be read only once, and a name fits only one file. */
@@ -115,28 +124,31 @@ class PutRun implements Disposable {
   readonly #remote: Remote;
   readonly #client: Client;
   readonly #end = new AbortController();
-  readonly #running = new Map<Sendable, UploadProgress | null>();
+  readonly #storage: UnfinishedUploads | null;
+  readonly #running = new Map<Sendable, RunningUpload>();
   /** Running uploads by path: a file may be named more than once. */
   readonly #results = new Map<string, Promise<UploadResult>>();
   readonly #rate = new RateMeter();
   readonly #fileCount: number;
   readonly #totalBytes: number | null;
   #doneFiles = 0;
+  #failedFiles = 0;
   #doneBytes = 0;
+  #sentBytes = 0;
   #generalFailure: RemoteFailure | null = null;
 
-  constructor(remote: Remote, sendable: readonly Sendable[], { env, concurrency, signal }: PutRunOptions) {
+  constructor(remote: Remote, found: readonly (Sendable | Unsendable)[], { env, concurrency, signal }: PutRunOptions) {
     const { endpoint, headers } = remote;
     const folder = unfinishedUploadsFolder(env);
-    const storage = folder === null ? null : new UnfinishedUploads(folder);
+    this.#storage = folder === null ? null : new UnfinishedUploads(folder);
     this.signal = AbortSignal.any([signal, this.#end.signal]);
     this.#remote = remote;
-    this.#client = createClient({ endpoint, headers, concurrency, storage });
-    this.#fileCount = sendable.length;
-    this.#totalBytes = sendable.reduce<number | null>(
-      (sum, { size }) => (sum === null || size === null ? null : sum + size),
-      0,
-    );
+    this.#client = createClient({ endpoint, headers, concurrency, storage: this.#storage });
+    this.#fileCount = found.filter(({ kind }) => kind !== "skipped").length;
+    this.#failedFiles = found.filter(({ kind }) => kind === "failed").length;
+    this.#totalBytes = found
+      .filter(isSendable)
+      .reduce<number | null>((sum, { size }) => (sum === null || size === null ? null : sum + size), 0);
   }
 
   /** The failure that ended the run; `null` if there was none. */
@@ -144,20 +156,24 @@ class PutRun implements Disposable {
     return this.#generalFailure;
   }
 
-  /** Uploads one file, or reports why it cannot. */
-  async send(source: Sendable | Unsendable): Promise<PutOutcome> {
+  /** Bytes sent so far, also those of uploads that failed or were interrupted. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /** Uploads one file. */
+  async send(source: Sendable): Promise<PutOutcome> {
     const file = source.name;
-    if (source.kind === "skipped") return { status: "skipped", file, reason: source.reason };
-    if (source.kind === "failed") return { status: "failed", file, code: source.code, reason: source.reason };
-    if (this.signal.aborted) return { status: "stopped", file };
-    this.#running.set(source, null);
+    if (this.signal.aborted) return { status: "stopped", file, progress: null };
+    this.#running.set(source, NOT_SENDING);
     try {
       const result = await this.#upload(source);
       this.#doneFiles += 1;
       this.#doneBytes += result.size;
+      this.#sentBytes += result.sent;
       return { status: "stored", file, result };
     } catch (error) {
-      return this.#failed(file, error);
+      return this.#failed(source, error);
     } finally {
       this.#running.delete(source);
     }
@@ -165,11 +181,12 @@ class PutRun implements Disposable {
 
   /** The running uploads and, if there are several files, all files together. */
   transfers(): readonly Transfer[] {
-    const transfers = Array.from(this.#running, ([{ name, size }, progress]) => transferOf(name, size, progress));
+    const transfers = Array.from(this.#running, ([{ name, size }, { progress }]) => transferOf(name, size, progress));
     if (this.#fileCount < 2 || transfers.length === 0) return transfers;
-    const sent = [...this.#running.values()].reduce((sum, progress) => sum + sentBytes(progress), 0);
+    const sent = [...this.#running.values()].reduce((sum, { progress }) => sum + sentBytes(progress), 0);
     const bytes = this.#doneBytes + sent;
-    const name = `${this.#doneFiles.toLocaleString("en")} of ${counted(this.#fileCount, "file")}`;
+    const failed = this.#failedFiles === 0 ? "" : `, ${this.#failedFiles.toLocaleString("en")} failed`;
+    const name = `${this.#doneFiles.toLocaleString("en")} of ${counted(this.#fileCount, "file")}${failed}`;
     return [...transfers, { name, bytes, total: this.#totalBytes, rate: this.#rate.sample(bytes), phase: null }];
   }
 
@@ -218,27 +235,58 @@ class PutRun implements Disposable {
       filename: source.filename ?? undefined,
       signal: this.signal,
       onProgress: (progress) => {
-        if (this.#running.has(source)) this.#running.set(source, progress);
+        const running = this.#running.get(source);
+        if (running === undefined) return;
+        const firstOffset = running.firstOffset ?? (progress.phase === "sending" ? progress.bytes : null);
+        this.#running.set(source, { progress, firstOffset });
       },
     };
   }
 
-  #failed(file: string, error: unknown): PutOutcome {
+  #failed(source: Sendable, error: unknown): PutOutcome {
+    const file = source.name;
+    const { progress, firstOffset } = this.#running.get(source) ?? NOT_SENDING;
+    const stoppedAt = progress === null || firstOffset === null ? null : this.#stoppedAt(source, progress);
+    this.#sentBytes += Math.max(0, (stoppedAt?.bytes ?? 0) - (firstOffset ?? 0));
     if (this.signal.aborted && error instanceof FixityClientError && error.code === "aborted") {
-      return { status: "stopped", file };
+      return { status: "stopped", file, progress: stoppedAt };
     }
     const failure = explainFailure(error, this.#remote);
     if (failure === null) throw error;
-    if (!failure.affectsAll) return { status: "failed", file, code: failure.code, reason: failure.reason };
+    if (!failure.affectsAll) {
+      this.#failedFiles += 1;
+      return { status: "failed", file, code: failure.code, reason: failure.reason };
+    }
     this.#generalFailure ??= failure;
     this.#end.abort();
-    return { status: "stopped", file };
+    return { status: "stopped", file, progress: stoppedAt };
+  }
+
+  #stoppedAt(source: Sendable, { bytes, total }: UploadProgress): StoppedAt {
+    const expires = source.kind === "file" ? (this.#storage?.expiryOf(resolve(source.name)) ?? null) : null;
+    return { bytes, total, expires };
   }
 }
 
+/** A running upload. */
+interface RunningUpload {
+  readonly progress: UploadProgress | null;
+  /** Where it began to send in this run; `null` as long as it has not. */
+  readonly firstOffset: number | null;
+}
+
+const NOT_SENDING: RunningUpload = { progress: null, firstOffset: null };
+
 function transferOf(name: string, size: number | null, progress: UploadProgress | null): Transfer {
-  const { phase, bytes, total, rate } = progress ?? { phase: "sending", bytes: 0, total: size, rate: null };
-  return { name: printable(name), bytes, total, rate, phase: phase === "sending" ? null : phase };
+  const { phase, bytes, total, rate, wait } = progress ?? {
+    phase: "sending",
+    bytes: 0,
+    total: size,
+    rate: null,
+    wait: null,
+  };
+  const activity = wait === null ? phase : waitingText(wait);
+  return { name: printable(name), bytes, total, rate, phase: phase === "sending" ? null : activity };
 }
 
 function sentBytes(progress: UploadProgress | null): number {

@@ -34,13 +34,29 @@ export function unfinishedUploadsFolder(env: Environment): string | null {
 export class UnfinishedUploads implements UploadStorage {
   readonly #folder: string;
   readonly #ownName = newName(thisProcess());
+  /** When the server forgets an upload, by the path of its file. */
+  readonly #expiries = new Map<string, number>();
   #ready: Promise<void> | null = null;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
+  /**
+   * When the server forgets the upload of a file, in milliseconds since 1970; `null` if none was
+   * begun that a later run can resume.
+   */
+  expiryOf(path: string): number | null {
+    return this.#expiries.get(path) ?? null;
+  }
+
   async get(key: string): Promise<string | null> {
+    const value = await this.#find(key);
+    if (value !== null) this.#note(key, value);
+    return value;
+  }
+
+  async #find(key: string): Promise<string | null> {
     await this.#prepare();
     const ownPath = this.#pathOf(key);
     const namePrefix = `${digestOf(key)}-`;
@@ -61,10 +77,18 @@ export class UnfinishedUploads implements UploadStorage {
     const temporary = join(this.#folder, `new-${randomBytes(8).toString("hex")}`);
     await writeFile(temporary, value, { mode: 0o600, flag: "wx" });
     await rename(temporary, this.#pathOf(key));
+    this.#note(key, value);
   }
 
   async remove(key: string): Promise<void> {
     await unlessGone(unlink(this.#pathOf(key)));
+  }
+
+  /** Keys and values are those of the client: facts about a file, and where its upload is. */
+  #note(key: string, value: string): void {
+    const [, path] = parse(key.replace(/^[^[]*/, "")) as readonly unknown[];
+    const { expires } = parse(value) as { readonly expires?: unknown };
+    if (typeof path === "string" && typeof expires === "number") this.#expiries.set(path, expires);
   }
 
   #pathOf(key: string): string {
@@ -84,6 +108,16 @@ export class UnfinishedUploads implements UploadStorage {
       const modified = await lastModified(path);
       if (modified !== null && Date.now() - modified.getTime() > RETENTION_MS) await unlessGone(unlink(path));
     }
+  }
+}
+
+/** A JSON object or array; an empty array for anything else. */
+function parse(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : [];
+  } catch {
+    return [];
   }
 }
 

@@ -84,7 +84,8 @@ export function createClientOn(platform: Platform, options: ClientOptions): Clie
     upload,
     uploadFile: async (file, filename) => (await upload(file, { filename })).url,
     stat: (link, { signal } = {}) => stat(service, link, untilClosed(signal)),
-    download: (link, { signal, have } = {}) => download(shared, link, { have, signal: untilClosed(signal) }),
+    download: (link, { signal, ...options } = {}) =>
+      download(shared, link, { ...options, signal: untilClosed(signal) }),
     close: () => {
       const reason = new FixityClientError("aborted", "The client was closed.");
       for (const upload of running) upload.stop(reason);

@@ -97,7 +97,7 @@ async function requestByte(service: Service, { url }: ParsedLink, signal: AbortS
 export async function download(
   { platform, service, retryPolicy }: Readonly<{ platform: Platform; service: Service; retryPolicy: RetryPolicy }>,
   link: string | URL,
-  { have, signal }: DownloadOptions & { readonly signal: AbortSignal },
+  { have, onWait, signal }: DownloadOptions & { readonly signal: AbortSignal },
 ): Promise<Download> {
   const parsed = parseLink(link, service.endpoint);
   if (platform.hashing === null) {
@@ -109,7 +109,7 @@ export async function download(
   const ready = async (): Promise<void> => {
     if (current.aborted) throw abortError(current);
   };
-  const retrier = new Retrier({ control: { current, ready }, network: platform.network, policy: retryPolicy });
+  const retrier = new Retrier({ control: { current, ready }, network: platform.network, policy: retryPolicy, onWait });
   const reader = new BlobReader({ link: parsed, service, retrier, hash, stallTimeout: retryPolicy.stallTimeout });
   try {
     await reader.skip(have);

@@ -29,7 +29,7 @@ export interface RetrierOptions {
   readonly network: Network;
   readonly policy: RetryPolicy;
   /** Receives every wait when it begins, and `null` when it is over. */
-  readonly onWait?: (wait: RetryWait | null) => void;
+  readonly onWait?: ((wait: RetryWait | null) => void) | undefined;
 }
 
 /**

@@ -287,6 +287,8 @@ export interface DownloadOptions {
    * fetched again.
    */
   readonly have?: AsyncIterable<Uint8Array> | undefined;
+  /** Called when a failed request is not repeated at once, and with `null` when it is. */
+  readonly onWait?: ((wait: RetryWait | null) => void) | undefined;
 }
 
 /** A file that is being fetched. */

@@ -15,6 +15,28 @@ const MIB = 1024 * 1024;
 const SIZE = 48 * MIB;
 const random = new Random(7);
 
+/** The lines that a terminal shows in the end, if only the last lines are ever redrawn. */
+function linesLeft(raw: string): readonly string[] {
+  const lines: string[] = [""];
+  let row = 0;
+  let column = 0;
+  for (const [token] of raw.matchAll(/\u001b\[(\d*)([A-Za-z])|[^\u001b]/g)) {
+    const [, count = "", command] = /\u001b\[(\d*)([A-Za-z])/.exec(token) ?? [];
+    if (command === "A") row -= Number(count || 1);
+    else if (command === "K" || command === "J") {
+      lines[row] = (lines[row] ?? "").slice(0, column);
+      if (command === "J") lines.length = row + 1;
+    } else if (token === "\n") row += 1;
+    else if (token === "\r") column = 0;
+    else if (command === undefined) {
+      const line = (lines[row] ?? "").padEnd(column);
+      lines[row] = line.slice(0, column) + token + line.slice(column + 1);
+      column += 1;
+    }
+  }
+  return lines;
+}
+
 /** A service behind a gate that closes in the middle of a large file, which nobody has seen before. */
 async function gated() {
   const place = await ClientPlace.start();
@@ -42,7 +64,8 @@ test("an interrupted upload is resumed by the next run", async () => {
   first.signal("SIGINT");
   const stopped = await first.ended;
   assert.deepEqual([stopped.code, stopped.out], [130, ""], stopped.err);
-  assert.match(stopped.err, /^Stored 0, not sent 1; 0 bytes sent\. Run the same command again to resume\.$/m);
+  assert.match(stopped.err, /^large\.bin: [1-9]\d?% sent; run the same command again within 24 h to resume$/m);
+  assert.match(stopped.err, /^Stored 0, not sent 1; [\d.]+ MiB sent\. Run the same command again to continue\.$/m);
   assert.equal((await there.remembered()).length, 1);
   gate.open();
   const { code, out } = await place.run(["put", "--json", "large.bin"]);
@@ -78,7 +101,11 @@ test("an upload interrupted by Ctrl-C on a terminal is resumed by the next run",
     await terminal.shows(/large\.bin .*%/);
     terminal.press("\u0003");
     assert.equal(await terminal.ended, 130);
-    assert.match(terminal.text, /Run the same command again to resume\./);
+    assert.match(terminal.text, /large\.bin: [1-9]\d?% sent; run the same command again within 24 h to resume\n/);
+    assert.deepEqual(
+      linesLeft(terminal.raw).filter((line) => /█|\^|^C$/.test(line)),
+      [],
+    );
   }
   gate.open();
   await using terminal = new Terminal(["put", path], { env: place.env });

@@ -76,6 +76,53 @@ test("ASCII terminals get ASCII bars, and terminals that cannot move their curso
   assert.match(dumb.text, /Stored 2/);
 });
 
+test("a terminal shows failures and links as they come, and counts all named files", withScript, async () => {
+  await using gate = await Gate.start(place.server.port, { up: 12 * MIB });
+  const [large, small] = [random.bytes(40 * MIB), random.bytes(10)];
+  const paths = [await place.file("slow.bin", large), await place.file("quick.txt", small), "/nowhere/nosuch"];
+  const url = `http://127.0.0.1:${gate.port}/uploads`;
+  await using terminal = new Terminal(["put", ...paths], { env: { ...place.env, FIXITY_URL: url }, columns: 100 });
+  await gate.shut;
+  await terminal.shows(/1 of 3 files, 1 failed/);
+  assert.match(terminal.text, /fixity: \/nowhere\/nosuch: no such file\n/);
+  assert.match(terminal.text, /quick\.txt: stored/);
+  assert.ok(terminal.text.includes(`${url}/${sha256(small)}.txt\n`));
+  assert.ok(!terminal.text.includes(sha256(large)));
+  gate.open();
+  assert.equal(await terminal.ended, 1);
+  assert.match(terminal.text, /Stored 2, failed 1; 40 MiB sent\.\n/);
+});
+
+test("a pipe gets links in the order of the arguments, whatever finishes first", async () => {
+  await using gate = await Gate.start(place.server.port, { up: 12 * MIB });
+  const [large, small] = [random.bytes(40 * MIB), random.bytes(10)];
+  const paths = [await place.file("slow.bin", large), await place.file("quick.txt", small)];
+  const env = { FIXITY_URL: `http://127.0.0.1:${gate.port}/uploads` };
+  await using command = place.begin(["put", ...paths], { env });
+  await gate.shut;
+  gate.open();
+  const { code, out } = await command.ended;
+  assert.equal(code, 0);
+  assert.deepEqual(
+    Array.from(out.matchAll(/[0-9a-f]{64}/g), ([hex]) => hex),
+    [sha256(large), sha256(small)],
+  );
+});
+
+test("a terminal shows what an upload waits for while the server is away", withScript, async () => {
+  await using gate = await Gate.start(place.server.port, { up: 12 * MIB });
+  const path = await place.file("outage.bin", random.bytes(40 * MIB));
+  const { port } = gate;
+  const env = { ...place.env, FIXITY_URL: `http://127.0.0.1:${port}/uploads` };
+  await using terminal = new Terminal(["put", path], { env, columns: 100 });
+  await gate.shut;
+  await terminal.shows(/outage\.bin .*%/);
+  await gate[Symbol.asyncDispose]();
+  await terminal.shows(/outage\.bin .* waiting: server unreachable, next attempt in \d+ s/);
+  terminal.press("\u0003");
+  assert.equal(await terminal.ended, 130);
+});
+
 test("a pipe shows no bars", async () => {
   await place.file("a.bin", random.bytes(30 * MIB));
   const { code, err } = await place.run(["put", join(place.folder, "a.bin")]);

@@ -243,7 +243,7 @@ test("a missing or foreign service is reported at once, and only once", async ()
     nobody.err,
     /^fixity: http:\S+ cannot be reached \(connection refused\): is it running, and is this its address\?\n/,
   );
-  assert.match(nobody.err, /^Stored 0, not sent 2; 0 bytes sent\. Run the same command again to resume\.$/m);
+  assert.match(nobody.err, /^Stored 0, not sent 2; 0 bytes sent\.$/m);
 });
 
 test("a message of the service is shown without control characters", async () => {
