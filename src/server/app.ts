@@ -105,10 +105,10 @@ function checkPrefix(prefix: string): void {
 }
 
 function pageFacts({ prefix, maxSize }: Fixity, config: Config): PageFacts {
-  const { publicUrl, view, revealExisting: revealsExisting } = config;
+  const { publicUrl, reads, view, revealExisting: revealsExisting } = config;
   // A proxy in front may serve everything below a path of its own.
   const address = publicUrl === undefined ? null : publicUrl.replace(/\/+$/, "") + prefix;
-  return { uploads: prefix, address, maxSize, needsToken: needsCredentials(config), revealsExisting, view };
+  return { uploads: prefix, address, maxSize, needsToken: needsCredentials(config), revealsExisting, reads, view };
 }
 
 /**

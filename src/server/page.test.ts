@@ -15,6 +15,7 @@ const FACTS: PageFacts = {
   maxSize: 1024,
   needsToken: false,
   revealsExisting: true,
+  reads: "public",
   view: true,
 };
 

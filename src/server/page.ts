@@ -48,6 +48,8 @@ export interface PageFacts {
   readonly needsToken: boolean;
   /** Whether answers show that content was stored already. */
   readonly revealsExisting: boolean;
+  /** Who may read files. */
+  readonly reads: "public" | "signed";
   /** Whether links have pages. */
   readonly view: boolean;
 }
@@ -99,7 +101,7 @@ function serveAssets(app: FastifyInstance, files: PageFiles): void {
 
 /** The page with each `{{name}}` replaced by its fact, escaped as text. */
 export function fillPage(html: string, facts: PageFacts): string {
-  const { uploads, address, maxSize, needsToken, revealsExisting, view } = facts;
+  const { uploads, address, maxSize, needsToken, revealsExisting, reads, view } = facts;
   const values: Readonly<Record<string, string>> = {
     // Relative to the page, which a proxy may serve below a path that this server does not see.
     uploads: `.${uploads}`,
@@ -108,6 +110,7 @@ export function fillPage(html: string, facts: PageFacts): string {
     maxSizeText: formatSize(maxSize),
     needsToken: String(needsToken),
     revealsExisting: String(revealsExisting),
+    reads,
     view: String(view),
   };
   return html.replace(/\{\{(\w+)\}\}/g, (_, name: string) => escapeMarkup(values[name] ?? ""));

@@ -1,7 +1,7 @@
 /**
  * The page's script. `startUploader` (uploader/) sets up Uppy's Dashboard with the plugin of
  * `fixity/uppy`; each stored file moves from there to the `ResultList` (results/), which shows its
- * link. `text/` has the texts in each language, `tab-storage.ts` the state that survives a reload. The credentials are a token
+ * link. `text/` has the texts in each language, `storage.ts` the state that survives a reload. The credentials are a token
  * that the user enters (`token.ts`), or a permit in the page's address (`permit.ts`).
  * Without the script the page's form works by itself.
  */
@@ -12,6 +12,7 @@ import "./style/uploader.css";
 import "./style/results.css";
 import { copyOnClick } from "./clipboard.ts";
 import { find, make } from "./dom.ts";
+import { History } from "./results/history.ts";
 import { ResultList } from "./results/list.ts";
 import { recallPermit, takePermit } from "./permit.ts";
 import { readSettings } from "./settings.ts";
@@ -23,7 +24,8 @@ const permit = takePermit() ?? recallPermit();
 const settings = readSettings(document.body);
 const language = await loadLanguage(navigator.languages);
 translate(document, language);
-startUploader({ settings, language, permit, results: new ResultList(language) });
+const history = new History(new URL(settings.endpoint).pathname, { mayUseDevice: permit === null });
+startUploader({ settings, language, permit, results: new ResultList(language, history) });
 
 const authorization = settings.needsToken ? '-H "Authorization: Bearer $TOKEN" ' : "";
 const command = `curl ${authorization}-F upload=@FILE ${settings.endpoint}`;

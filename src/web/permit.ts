@@ -8,7 +8,7 @@ import { mimeTypes } from "@uppy/core/utils";
 import type { PageSettings } from "./settings.ts";
 import { announce, find } from "./dom.ts";
 import { formatSize } from "./format.ts";
-import { recall, remember } from "./tab-storage.ts";
+import { read, write } from "./storage.ts";
 import { fill, type Language } from "./text/language.ts";
 import type { Texts } from "./text/en.ts";
 
@@ -42,13 +42,13 @@ export function takePermit(): string | null {
   const [, text] = /^#permit=(.*)$/.exec(location.hash) ?? [];
   if (text === undefined) return null;
   history.replaceState(history.state, "", location.pathname + location.search);
-  remember(PERMIT_KEY, text);
+  write("tab", PERMIT_KEY, text);
   return text;
 }
 
 /** Returns the permit with which the page was opened earlier in this tab, or `null`. */
 export function recallPermit(): string | null {
-  return recall(PERMIT_KEY);
+  return read("tab", PERMIT_KEY);
 }
 
 /** A permit, and the note in which the page explains it. */

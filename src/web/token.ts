@@ -1,5 +1,5 @@
 import { announce, find } from "./dom.ts";
-import { recall, remember } from "./tab-storage.ts";
+import { read, write } from "./storage.ts";
 import type { Texts } from "./text/en.ts";
 
 const TOKEN_KEY = "token";
@@ -17,14 +17,14 @@ export class Token {
   constructor(isNeeded: boolean, texts: Texts, onEntered: () => void) {
     this.#isNeeded = isNeeded;
     this.#texts = texts;
-    this.#value = isNeeded ? (recall(TOKEN_KEY) ?? "") : "";
+    this.#value = isNeeded ? (read("tab", TOKEN_KEY) ?? "") : "";
     this.#form.hidden = !isNeeded;
     this.#input.value = this.#value;
     if (this.#value !== "") this.#show(texts.tokenUsed);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#value = this.#input.value.trim();
-      remember(TOKEN_KEY, this.#value);
+      write("tab", TOKEN_KEY, this.#value);
       this.#show(texts.tokenUsed);
       onEntered();
     });

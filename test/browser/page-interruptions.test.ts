@@ -150,6 +150,53 @@ browserTest("links survive a reload until the list is cleared", async () => {
   assert.equal(await opened.page.locator("#results").isVisible(), false);
 });
 
+browserTest("links are kept on the device and shown in every tab, unless the user does not want that", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  await opened.choose(file("device.txt", "on the device"));
+  await opened.stored(1);
+  const other = await opened.context.newPage();
+  await other.goto(server.url);
+  await other.locator(".name", { hasText: "device.txt" }).waitFor();
+  await opened.choose(file("later.txt", "later"));
+  await other.locator(".name", { hasText: "later.txt" }).waitFor();
+  assert.equal(await other.locator("time").count(), 2);
+  await page.getByLabel("Keep this list on this device").uncheck();
+  assert.equal(await page.locator(".file").count(), 2);
+  assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("links:"))), []);
+  await page.reload();
+  await opened.stored(2);
+  await other.reload();
+  await other.locator("html.scripted").waitFor();
+  assert.equal(await other.locator("#results").isVisible(), false);
+});
+
+browserTest("the same file under the same name is listed once, with its last upload first", async () => {
+  await using opened = await UploadPage.open(server.url);
+  for (const name of ["twice.txt", "other.txt", "twice.txt"]) {
+    await opened.choose(file(name, `content of ${name}`));
+    await opened.page.locator(".file:first-child .name", { hasText: name }).waitFor();
+  }
+  assert.deepEqual(await opened.page.locator(".name").allTextContents(), ["twice.txt", "other.txt"]);
+});
+
+browserTest("at most a hundred links are kept", async () => {
+  await using opened = await UploadPage.open(server.url);
+  await opened.page.evaluate(() => {
+    const entry = (index: number): object => ({ url: `/uploads/${index}`, name: `${index}.txt`, time: index });
+    const entries = Array.from({ length: 100 }, (_, index) => entry(100 - index));
+    localStorage.setItem("fixity:links:/uploads", JSON.stringify(entries));
+  });
+  await opened.page.reload();
+  await opened.page.locator("#tally", { hasText: "100 stored" }).waitFor();
+  await opened.choose(file("newest.txt", "newest"));
+  await opened.page.locator(".name", { hasText: "newest.txt" }).waitFor();
+  await opened.page.reload();
+  await opened.page.locator("#tally", { hasText: "100 stored" }).waitFor();
+  await opened.page.getByRole("button", { name: "Show all 100" }).click();
+  assert.equal(await opened.page.locator(".name", { hasText: /^1\.txt$/ }).count(), 0, "the oldest is gone");
+});
+
 browserTest("a server that is killed and started again receives the rest", async () => {
   const dir = join(folder, "killed");
   const first = await ServerProcess.start({ dir });

@@ -98,9 +98,9 @@ browserTest("remembered links are shown again, except for a broken entry", async
   await opened.choose(file("kept.txt", "kept"));
   await opened.stored(1);
   await opened.page.evaluate(() => {
-    const kept = JSON.parse(sessionStorage.getItem("results") ?? "[]") as unknown[];
+    const kept = JSON.parse(localStorage.getItem("fixity:links:/uploads") ?? "[]") as unknown[];
     const broken = [{ url: "http://" }, { url: "javascript:alert(1)" }, null, 7, {}, { url: "http://[" }];
-    sessionStorage.setItem("results", JSON.stringify([...broken, ...kept]));
+    localStorage.setItem("fixity:links:/uploads", JSON.stringify([...broken, ...kept]));
   });
   await opened.page.reload();
   await opened.stored(1);

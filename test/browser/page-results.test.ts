@@ -123,13 +123,29 @@ browserTest("a broken entry among the remembered links loses no other link", asy
   await using opened = await withStored(file("kept.txt", "kept"));
   const broken = [{ url: "http://[" }, { url: "javascript:alert(1)" }, { url: "//" }, { url: 1 }, {}, null, "text", []];
   await opened.page.evaluate((broken) => {
-    const kept = JSON.parse(sessionStorage.getItem("results") ?? "") as unknown[];
-    sessionStorage.setItem("results", JSON.stringify([...broken, ...kept, ...broken]));
+    const kept = JSON.parse(localStorage.getItem("fixity:links:/uploads") ?? "") as unknown[];
+    localStorage.setItem("fixity:links:/uploads", JSON.stringify([...broken, ...kept, ...broken]));
   }, broken);
   await opened.page.reload();
   await opened.stored(1);
   assert.deepEqual(await opened.links(), [linkOf("kept", "txt")]);
   assert.deepEqual(opened.complaints, []);
+});
+
+browserTest("links have the name of their file if the user wants that", async () => {
+  await using opened = await withStored(file("Größe 1.txt", "named"));
+  const named = `${linkOf("named", "txt")}?filename=Gr%C3%B6%C3%9Fe%201.txt`;
+  await opened.page.locator("summary").click();
+  assert.equal(await copied(opened, "Copy: Link with file name (Größe 1.txt)"), named);
+  await opened.page.getByLabel("File names in links").check();
+  assert.equal(await copied(opened, "Copy link (Größe 1.txt)"), named);
+  await opened.page.reload();
+  await opened.stored(1);
+  assert.deepEqual(await opened.links(), [named]);
+  const { headers } = await fetch(named);
+  assert.match(headers.get("content-disposition") ?? "", /filename\*=UTF-8''Gr%C3%B6%C3%9Fe%201\.txt/);
+  await opened.page.getByLabel("File names in links").uncheck();
+  assert.deepEqual(await opened.links(), [linkOf("named", "txt")]);
 });
 
 browserTest("the digest and a link to the file's page are shown", async () => {

@@ -128,7 +128,7 @@ browserTest("existing content is hashed in a worker, reported as stored, and har
   await opened.stored(1);
   assert.match((await opened.page.locator(".state").textContent()) ?? "", /^Already on the server/);
   const [{ sent = NaN }] = (await opened.page.evaluate(() =>
-    JSON.parse(sessionStorage.getItem("results") ?? "[]"),
+    JSON.parse(localStorage.getItem("fixity:links:/uploads") ?? "[]"),
   )) as [{ sent?: number }];
   assert.ok(sent < 4 * MIB, String(sent));
   assert.deepEqual(opened.complaints, []);

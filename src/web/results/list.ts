@@ -1,7 +1,9 @@
 import { copyOnClick } from "../clipboard.ts";
 import { announce, find, make } from "../dom.ts";
 import { fill, type Language } from "../text/language.ts";
-import { recallResults, rememberResults, type Result } from "./result.ts";
+import { read, write } from "../storage.ts";
+import type { History } from "./history.ts";
+import type { Result } from "./result.ts";
 import { outcomeOf, resultRow } from "./row.ts";
 import { snippet, type SnippetFormat } from "./snippets.ts";
 
@@ -22,32 +24,48 @@ interface Entry {
   row: HTMLLIElement | null;
 }
 
+/** Present if links shall have the name of their file. */
+const NAMED_KEY = "fixity:named-links";
+
 /** The links of stored files, the newest first. */
 export class ResultList {
   readonly #language: Language;
+  readonly #history: History;
   readonly #section = find(document, "#results", HTMLElement);
   readonly #list = find(document, "#list", HTMLUListElement);
   readonly #tally = find(document, "#tally", HTMLElement);
   readonly #more = find(document, "#more", HTMLButtonElement);
+  readonly #keep = find(document, "#keep", HTMLInputElement);
+  readonly #named = find(document, "#named", HTMLInputElement);
   #entries: readonly Entry[] = [];
+  #collected: readonly Entry[] = [];
   #isUnfolded = false;
   #collection: number | null = null;
 
-  constructor(language: Language) {
+  constructor(language: Language, history: History) {
     this.#language = language;
+    this.#history = history;
     this.#addButtons();
-    this.#entries = recallResults().map((result) => ({ result, file: null, row: null }));
-    this.#show();
-    // what was collected is remembered even if the tab is closed now
+    this.#recall();
+    history.onChange(() => this.#recall());
+    // what was collected is kept even if the tab is closed now
     window.addEventListener("pagehide", () => this.#flush());
   }
 
   /** @param file for its thumbnail */
   add(result: Result, file: Blob | null): void {
     const { texts } = this.#language;
-    this.#entries = [{ result, file, row: null }, ...this.#entries];
+    this.#collected = [{ result, file, row: null }, ...this.#collected];
     announce(fill(texts.storedName, { name: result.name, outcome: outcomeOf(result, this.#language) }));
-    this.#collection ??= window.setTimeout(() => this.#flush(), this.#entries.length === 1 ? 0 : COLLECTION_MS);
+    this.#collection ??= window.setTimeout(() => this.#flush(), COLLECTION_MS);
+  }
+
+  /** Shows and keeps the links of this tab only, from now on. */
+  leaveDevice(): void {
+    this.#flush();
+    this.#history.leaveDevice();
+    this.#entries = [];
+    this.#recall();
   }
 
   /** Moves the focus to the first row's button, where keyboard users continue. */
@@ -62,11 +80,25 @@ export class ResultList {
     for (const format of FORMATS) {
       const button = make("button", { type: "button", textContent: format === "link" ? texts.links : texts[format] });
       button.ariaLabel = `${texts.copyAll}: ${button.textContent}`;
-      copyOnClick(button, texts, () => this.#entries.map(({ result }) => snippet(result, format)).join("\n"));
+      copyOnClick(button, texts, () =>
+        this.#entries.map(({ result }) => snippet(result, format, this.#named.checked)).join("\n"),
+      );
       group.append(button);
     }
     group.prepend(make("span", { textContent: texts.copyAll, ariaHidden: "true" }));
     find(document, "#clear", HTMLButtonElement).addEventListener("click", () => this.#clear());
+    this.#keep.addEventListener("change", () => {
+      this.#history.keepOnDevice(
+        this.#keep.checked,
+        this.#entries.map(({ result }) => result),
+      );
+    });
+    this.#named.checked = read("device", NAMED_KEY) !== null;
+    this.#named.addEventListener("change", () => {
+      write("device", NAMED_KEY, this.#named.checked ? "on" : null);
+      this.#entries = this.#entries.map((entry) => ({ ...entry, row: null }));
+      this.#show();
+    });
     this.#more.addEventListener("click", () => {
       this.#isUnfolded = !this.#isUnfolded;
       this.#show();
@@ -79,13 +111,26 @@ export class ResultList {
     if (this.#collection === null) return;
     clearTimeout(this.#collection);
     this.#collection = null;
-    rememberResults(this.#entries.map(({ result }) => result));
+    const before = [...this.#collected, ...this.#entries];
+    this.#collected = [];
+    this.#update(this.#history.add(before.map(({ result }) => result)), before);
+  }
+
+  /** Shows what is kept. */
+  #recall(): void {
+    this.#update(this.#history.recall(), this.#entries);
+  }
+
+  /** Shows these results, in the rows that they have. */
+  #update(results: readonly Result[], before: readonly Entry[]): void {
+    const known = new Map(before.toReversed().map((entry) => [keyOf(entry.result), entry]));
+    this.#entries = results.map((result) => known.get(keyOf(result)) ?? { result, file: null, row: null });
     this.#show();
   }
 
   #clear(): void {
+    this.#history.clear();
     this.#entries = [];
-    rememberResults([]);
     this.#show();
   }
 
@@ -94,7 +139,7 @@ export class ResultList {
     const { texts } = this.#language;
     const count = this.#entries.length;
     const shown = this.#isUnfolded ? this.#entries : this.#entries.slice(0, FOLDED_ROWS);
-    const rows = new Set(shown.map((entry) => (entry.row ??= resultRow(entry.result, this.#language, entry.file))));
+    const rows = new Set(shown.map((entry) => (entry.row ??= this.#row(entry))));
     for (const row of this.#list.querySelectorAll<HTMLLIElement>(".file")) if (!rows.has(row)) row.remove();
     let place = this.#list.firstElementChild;
     for (const row of rows) {
@@ -103,9 +148,19 @@ export class ResultList {
     }
     this.#section.hidden = count === 0;
     this.#tally.textContent = fill(texts.tally, { count });
+    this.#keep.checked = this.#history.isOnDevice;
+    find(document, "#keep-label", HTMLElement).hidden = !this.#history.mayUseDevice;
     this.#more.hidden = count <= FOLDED_ROWS;
     this.#more.textContent = this.#isUnfolded ? texts.showFewer : fill(texts.showAll, { count });
     this.#more.ariaExpanded = String(this.#isUnfolded);
     find(document, "#copy-all", HTMLElement).hidden = count < 2;
   }
+
+  #row({ result, file }: Entry): HTMLLIElement {
+    return resultRow(result, { language: this.#language, file, isNamed: this.#named.checked });
+  }
+}
+
+function keyOf({ url, name, time }: Result): string {
+  return `${time} ${url} ${name}`;
 }

@@ -1,19 +1,16 @@
 import type { UploadResult } from "../../client.ts";
-import { recallList, remember } from "../tab-storage.ts";
 
 /** A stored file as the page shows it. */
 export interface Result extends UploadResult {
   readonly name: string;
+  /** When it was uploaded, in milliseconds since 1970; 0 if that is not known. */
+  readonly time: number;
 }
 
-/** Results that survive a reload. */
-const MAX_REMEMBERED = 200;
-const RESULTS_KEY = "results";
-
-/** Reads the result of an upload; `null` if it is not one. */
+/** Reads the result of an upload, or one that was kept; `null` if it is neither. */
 export function parseResult(value: unknown, fallbackName: string): Result | null {
   if (typeof value !== "object" || value === null) return null;
-  const { url, digest, size, type, name, integrity, existed, sent } = value as Record<string, unknown>;
+  const { url, digest, size, type, name, integrity, existed, sent, time } = value as Record<string, unknown>;
   if (typeof url !== "string" || !URL.canParse(url, location.href)) return null;
   const { href, protocol } = new URL(url, location.href);
   if (!/^https?:$/.test(protocol)) return null;
@@ -26,14 +23,12 @@ export function parseResult(value: unknown, fallbackName: string): Result | null
     integrity: String(integrity),
     existed: existed === true,
     sent: Number(sent ?? 0),
+    // beyond that there are no dates (ECMA-262, section 21.4.1.1)
+    time: typeof time === "number" && Math.abs(time) <= 8.64e15 ? time : 0,
   };
 }
 
-/** Returns what this tab has uploaded, the newest first. A broken entry is skipped. */
-export function recallResults(): readonly Result[] {
-  return recallList(RESULTS_KEY).flatMap((entry) => parseResult(entry, "") ?? []);
-}
-
-export function rememberResults(results: readonly Result[]): void {
-  remember(RESULTS_KEY, JSON.stringify(results.slice(0, MAX_REMEMBERED)));
+/** The link of a file, which saves the file under its name if that is wanted. */
+export function linkOf({ url, name }: Result, isNamed: boolean): string {
+  return isNamed && name !== "" ? `${url}?filename=${encodeURIComponent(name)}` : url;
 }

@@ -3,7 +3,7 @@ import { copyOnClick } from "../clipboard.ts";
 import { make } from "../dom.ts";
 import { formatSize } from "../format.ts";
 import { fill, type Language } from "../text/language.ts";
-import type { Result } from "./result.ts";
+import { linkOf, type Result } from "./result.ts";
 import { hasIntegrity, snippet } from "./snippets.ts";
 
 /** How an upload ended, in a few words. */
@@ -12,10 +12,21 @@ export function outcomeOf({ existed, sent }: Result, { texts }: Language): strin
   return sent === 0 ? texts.nothingSent : texts.existed;
 }
 
-/** Creates the row of a stored file. @param file for its thumbnail, if the page still has it */
-export function resultRow(result: Result, language: Language, file: Blob | null): HTMLLIElement {
+/** How a row shows a stored file. */
+interface RowOptions {
+  readonly language: Language;
+  /** For the thumbnail, if the page still has it. */
+  readonly file: Blob | null;
+  /** Whether the link contains the name of the file. */
+  readonly isNamed: boolean;
+}
+
+/** Creates the row of a stored file. */
+export function resultRow(result: Result, options: RowOptions): HTMLLIElement {
+  const { language, file, isNamed } = options;
   const { texts } = language;
-  const { name, url, size, existed } = result;
+  const { name, size, existed, time } = result;
+  const url = linkOf(result, isNamed);
   const copy = make("button", { type: "button", className: "strong copy", textContent: texts.copyLink });
   copy.ariaLabel = `${texts.copyLink} (${name})`;
   copyOnClick(copy, texts, () => url);
@@ -24,32 +35,41 @@ export function resultRow(result: Result, language: Language, file: Blob | null)
     make("p", { className: "outcome" }, [
       make("span", { textContent: formatSize(size, language) }),
       make("span", { className: existed ? "state existed" : "state", textContent: outcomeOf(result, language) }),
+      ...(time === 0 ? [] : [timeOf(time, language)]),
     ]),
     make("a", { className: "link", href: url, textContent: url.replace(/^https?:\/\//, ""), title: url }),
   ]);
-  return make("li", { className: "file" }, [thumbnail(name, file), about, copy, sharing(result, language)]);
+  return make("li", { className: "file" }, [thumbnail(name, file), about, copy, sharing(result, options)]);
+}
+
+function timeOf(time: number, { locale }: Language): HTMLTimeElement {
+  const date = new Date(time);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const format = new Intl.DateTimeFormat(locale, isToday ? { timeStyle: "short" } : { dateStyle: "medium" });
+  return make("time", { dateTime: date.toISOString(), textContent: format.format(date) });
 }
 
 /** The foldable part of a row. Its content is created when it is opened for the first time. */
-function sharing(result: Result, language: Language): HTMLDetailsElement {
-  const { texts } = language;
+function sharing(result: Result, options: RowOptions): HTMLDetailsElement {
+  const { texts } = options.language;
   const summary = make("summary", { textContent: texts.share });
   summary.ariaLabel = `${texts.share} (${result.name})`;
   const details = make("details", { className: "more" }, [summary]);
-  details.addEventListener("toggle", () => details.append(sharingPanel(result, language)), { once: true });
+  details.addEventListener("toggle", () => details.append(sharingPanel(result, options)), { once: true });
   return details;
 }
 
-function sharingPanel(result: Result, { texts }: Language): HTMLElement {
+function sharingPanel(result: Result, { language: { texts }, isNamed }: RowOptions): HTMLElement {
   // the server does not know the file's name
   const named = `${result.url}?view&filename=${encodeURIComponent(result.name)}`;
   const page = make("a", { href: named, textContent: texts.filePage });
   return make("div", { className: "panel" }, [
-    qrCode(result.url, texts.qrCode),
+    qrCode(linkOf(result, isNamed), texts.qrCode),
     make("div", { className: "snippets" }, [
-      line(texts.link, snippet(result, "link")),
-      line(texts.markdown, snippet(result, "markdown")),
-      line(texts.html, snippet(result, "html")),
+      line(texts.link, linkOf(result, false)),
+      line(texts.linkNamed, linkOf(result, true)),
+      line(texts.markdown, snippet(result, "markdown", isNamed)),
+      line(texts.html, snippet(result, "html", isNamed)),
       ...(hasIntegrity(result) ? [make("p", { className: "note", textContent: texts.integrityKept })] : []),
       line(texts.digest, result.digest),
       make("p", { className: "own-page" }, [page]),

@@ -1,12 +1,13 @@
 import { escapeMarkup } from "../../base/escape-markup.ts";
-import type { Result } from "./result.ts";
+import { linkOf, type Result } from "./result.ts";
 
 /** What a user can copy to refer to a file. */
 export type SnippetFormat = "link" | "markdown" | "html";
 
-export function snippet(result: Result, format: SnippetFormat): string {
-  if (format === "link") return result.url;
-  return format === "markdown" ? markdownOf(result) : htmlOf(result);
+/** @param isNamed whether the link contains the name of the file; what is embedded needs none */
+export function snippet(result: Result, format: SnippetFormat, isNamed = false): string {
+  if (format === "link") return linkOf(result, isNamed);
+  return format === "markdown" ? markdownOf(result, isNamed) : htmlOf(result, isNamed);
 }
 
 /**
@@ -17,14 +18,15 @@ export function hasIntegrity({ type }: Result): boolean {
   return isScript(type) || isStyle(type);
 }
 
-function markdownOf({ type, name, url }: Result): string {
+function markdownOf(result: Result, isNamed: boolean): string {
+  const { type, name } = result;
   // escapes what Markdown would interpret
   const text = name.replace(/[\\`*_[\]<>!&]/g, String.raw`\$&`).replace(/\s+/g, " ");
-  return `${isPicture(type) ? "!" : ""}[${text}](${url})`;
+  return isPicture(type) ? `![${text}](${result.url})` : `[${text}](${linkOf(result, isNamed)})`;
 }
 
 /** The HTML element that embeds a file, or a link to it if HTML has none for its type. */
-function htmlOf(result: Result): string {
+function htmlOf(result: Result, isNamed: boolean): string {
   const { type, name } = result;
   const url = escapeMarkup(result.url);
   const text = escapeMarkup(name);
@@ -35,7 +37,7 @@ function htmlOf(result: Result): string {
   if (isPicture(type)) return `<img src="${url}" alt="${text}">`;
   if (type.startsWith("video/")) return `<video src="${url}" controls></video>`;
   if (type.startsWith("audio/")) return `<audio src="${url}" controls></audio>`;
-  return `<a href="${url}">${text}</a>`;
+  return `<a href="${escapeMarkup(linkOf(result, isNamed))}">${text}</a>`;
 }
 
 function isScript(type: string): boolean {

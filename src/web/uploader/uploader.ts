@@ -11,7 +11,7 @@ import type { ResultList } from "../results/list.ts";
 import { Permit, takePermit } from "../permit.ts";
 import { parseResult } from "../results/result.ts";
 import type { PageSettings } from "../settings.ts";
-import { recallList, remember } from "../tab-storage.ts";
+import { readList, write } from "../storage.ts";
 import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
 import { showFailures } from "./failures.ts";
@@ -55,6 +55,8 @@ export function startUploader({ settings, language, permit: given, results }: Up
   const use = (text: string): void => {
     permit = new Permit(text, { settings, language });
     token.hide();
+    // a permit is for outsiders, who may sit at somebody else's device
+    results.leaveDevice();
     const { restrictions } = permit;
     uppy.setOptions({ restrictions });
     const note = limitNote(restrictions.maxFileSize, { settings, language });
@@ -76,7 +78,7 @@ export function startUploader({ settings, language, permit: given, results }: Up
   uppy.on("files-added", () => (credentials().isMissing ? credentials().request() : upload(uppy)));
   uppy.on("upload-success", () => permit?.use());
   uppy.on("upload-success", (file, response) => {
-    const result = file === undefined ? null : parseResult(response.body, file.name ?? "");
+    const result = file === undefined ? null : parseResult({ ...response.body, time: Date.now() }, file.name ?? "");
     if (result !== null) results.add(result, file?.data instanceof Blob ? file.data : null);
   });
   uppy.on("complete", ({ successful = [] }) => {
@@ -207,7 +209,7 @@ const MAX_NAMES = 3;
  * them, but a page cannot open files by itself: the user has to choose them again.
  */
 function showInterrupted(uppy: PageUppy, { texts }: Language): void {
-  const names = recallList(UNFINISHED_KEY).map(String);
+  const names = readList("tab", UNFINISHED_KEY).map(String);
   rememberUnfinished(uppy);
   if (names.length === 0) return;
   const shown = names.length > MAX_NAMES ? [...names.slice(0, MAX_NAMES), "…"] : names;
@@ -221,7 +223,7 @@ function showInterrupted(uppy: PageUppy, { texts }: Language): void {
 
 function rememberUnfinished(uppy: PageUppy): void {
   const names = new Map<string, string>();
-  const save = (): void => remember(UNFINISHED_KEY, JSON.stringify([...names.values()]));
+  const save = (): void => write("tab", UNFINISHED_KEY, JSON.stringify([...names.values()]));
   const remove = (id: string | undefined): void => {
     if (id !== undefined && names.delete(id)) save();
   };
