@@ -95,9 +95,10 @@ export interface HandlerOptions<Context = unknown> extends AccessOptions<Context
   /**
    * Whether links have a page: `?view` shows a preview of the file, its properties, and snippets to
    * copy. The page contains nothing of the file and runs nothing of it. Otherwise `?view` is
-   * ignored like any unknown parameter.
+   * ignored like any unknown parameter. The page looks like fixity's, not like the app that it is
+   * part of, so it is shown only on request; `fixity serve` shows it.
    *
-   * @default true
+   * @default false
    */
   readonly view?: boolean;
   /**
@@ -191,7 +192,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fix
     interimResponses: options.interimResponses ?? "auto",
     rateLimits: { idleTimeoutMs: idleTimeout, minBytesPerSecond: minRate, windowMs: rateWindow },
     scripts: options.scripts ?? false,
-    view: options.view ?? true,
+    view: options.view ?? false,
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
     maxRequests,
     onAnswer: options.onAnswer ?? (() => {}),

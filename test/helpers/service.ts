@@ -30,7 +30,9 @@ export class Service implements AsyncDisposable {
     this.#close = close;
   }
 
-  static async start(options: ServiceOptions = {}): Promise<Service> {
+  /** Links have pages, unless `view` says otherwise. */
+  static async start(given: ServiceOptions = {}): Promise<Service> {
+    const options: ServiceOptions = { view: true, ...given };
     const fixity = createFixity({ store: memoryStore(), ...options });
     if (options.adapter === "fastify") {
       const app = Fastify({ forceCloseConnections: true });

@@ -41,7 +41,7 @@ const HOSTS: Readonly<Record<string, (scripts: boolean) => Promise<Host>>> = {
   node: (scripts) => service("node", scripts),
   fastify: (scripts) => service("fastify", scripts),
   async fetch(scripts) {
-    const handler = fetchHandler(createFixity({ store: memoryStore() }), { ...(scripts && { scripts }) });
+    const handler = fetchHandler(createFixity({ store: memoryStore() }), { view: true, ...(scripts && { scripts }) });
     return {
       call: (path, init) => handler(new Request(`http://files.example.com${path}`, { duplex: "half", ...init })),
       async [Symbol.asyncDispose]() {},

@@ -91,7 +91,7 @@ const service = (prefix = "/uploads"): ReturnType<typeof createFixity> =>
   createFixity({ store: memoryStore(), maxSize: 1024 ** 2, prefix });
 
 test("bare node:http serves the uploads, and answers 404 for everything else", async () => {
-  await using server = await listen(nodeHandler(service()));
+  await using server = await listen(nodeHandler(service(), { view: true }));
   await exercise((path, init) => fetch(server.url + path, init));
   const other = await fetch(`${server.url}/uploadsx`);
   assert.deepEqual([other.status, ((await other.json()) as { code: string }).code], [404, "not-found"]);
@@ -99,7 +99,7 @@ test("bare node:http serves the uploads, and answers 404 for everything else", a
 
 test("in Express the app keeps its own routes and body parsers", async () => {
   const app = express();
-  app.use(nodeHandler(service()));
+  app.use(nodeHandler(service(), { view: true }));
   app.use(express.json());
   app.post("/api", (request, response) => void response.json(request.body));
   await using server = await listen(app);
@@ -126,7 +126,7 @@ test("behind middleware of Express that replaces write and end, as express-sessi
     next();
   });
   const authorize = ({ exchange }: AccessRequest): boolean => exchange.fields.get("x-refuse") === undefined;
-  app.use(nodeHandler(createFixity({ store: memoryStore(), maxSize: 1024 ** 2 }), { authorize }));
+  app.use(nodeHandler(createFixity({ store: memoryStore(), maxSize: 1024 ** 2 }), { authorize, view: true }));
   await using server = await listen(app);
   await exercise((path, init) => fetch(server.url + path, init));
   // answered before the content has arrived, with a connection that is kept and one that is closed
@@ -139,7 +139,7 @@ test("behind middleware of Express that replaces write and end, as express-sessi
 
 test("under a mount path of Express, with the same path as prefix", async () => {
   const app = express();
-  app.use("/api/files", nodeHandler(service("/api/files")));
+  app.use("/api/files", nodeHandler(service("/api/files"), { view: true }));
   await using server = await listen(app);
   await exercise((path, init) => fetch(server.url + path, init), "/api/files");
 });
@@ -148,7 +148,7 @@ test("in Fastify the app keeps its own routes, body parsers and hooks", async ()
   const app = Fastify({ bodyLimit: 1000 });
   const seen: string[] = [];
   app.addHook("onRequest", async (request) => void seen.push(request.method));
-  await app.register(fixityPlugin, { fixity: service() });
+  await app.register(fixityPlugin, { fixity: service(), view: true });
   app.post("/api", async (request) => request.body);
   await app.listen({ port: 0, host: "127.0.0.1" });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
@@ -166,8 +166,8 @@ test("in Fastify the app keeps its own routes, body parsers and hooks", async ()
 
 test("two services in one Fastify app each answer Expect on their own paths", async () => {
   const app = Fastify();
-  await app.register(fixityPlugin, { fixity: service("/a") });
-  await app.register(fixityPlugin, { fixity: service("/b") });
+  await app.register(fixityPlugin, { fixity: service("/a"), view: true });
+  await app.register(fixityPlugin, { fixity: service("/b"), view: true });
   await app.listen({ port: 0, host: "127.0.0.1" });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   try {
@@ -179,12 +179,12 @@ test("two services in one Fastify app each answer Expect on their own paths", as
 });
 
 test("as a function of the Fetch standard", async () => {
-  const handler = fetchHandler(service());
+  const handler = fetchHandler(service(), { view: true });
   await exercise((path, init) => handler(new Request(`http://example.test${path}`, init)));
 });
 
 test("in Hono", async () => {
-  const handler = fetchHandler(service());
+  const handler = fetchHandler(service(), { view: true });
   const app = new Hono();
   app.all("/uploads/*", (context) => handler(context.req.raw));
   app.get("/", (context) => context.text("home"));
@@ -193,7 +193,7 @@ test("in Hono", async () => {
 });
 
 test("in Hono over a real server", async () => {
-  const handler = fetchHandler(service());
+  const handler = fetchHandler(service(), { view: true });
   const app = new Hono();
   app.all("/uploads/*", (context) => handler(context.req.raw));
   // its types ask for those of a browser, so they are left out
@@ -206,7 +206,7 @@ test("in Hono over a real server", async () => {
 });
 
 test("a Fetch upload that breaks off resumes from the bytes that arrived", async () => {
-  const handler = fetchHandler(service());
+  const handler = fetchHandler(service(), { view: true });
   const call = (path: string, init: RequestInit): Promise<Response> =>
     handler(new Request(`http://x.test${path}`, init));
   const begun = await call("/uploads", { method: "POST", headers: { "upload-complete": "?0" } });

@@ -94,7 +94,7 @@ async function assertSavedHalf(client: RawClient, { store }: Fixity): Promise<vo
 test("a Fastify app that is closed closes the service", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const app = Fastify();
-  await app.register(fixityPlugin, { fixity });
+  await app.register(fixityPlugin, { fixity, view: true });
   await app.listen({ port: 0, host: "127.0.0.1" });
   await using client = await halfAnAppend((app.server.address() as AddressInfo).port);
   const closed = app.close();
@@ -107,7 +107,7 @@ test("a Fastify app that is closed closes the service", async () => {
 test("a Fastify app leaves a service open if closesWithApp is false", async () => {
   const fixity = createFixity({ store: memoryStore() });
   const app = Fastify();
-  await app.register(fixityPlugin, { fixity, closesWithApp: false });
+  await app.register(fixityPlugin, { fixity, view: true, closesWithApp: false });
   await app.ready();
   await app.close();
   await fixity.put(Buffer.from("hello"));
@@ -115,7 +115,7 @@ test("a Fastify app leaves a service open if closesWithApp is false", async () =
 
 test("a node:http server and its service are closed together", async () => {
   const fixity = createFixity({ store: memoryStore() });
-  const server = createServer(nodeHandler(fixity)).listen(0, "127.0.0.1");
+  const server = createServer(nodeHandler(fixity, { view: true })).listen(0, "127.0.0.1");
   await once(server, "listening");
   await using client = await halfAnAppend((server.address() as AddressInfo).port);
   const gone = new Promise<void>((resolve) => void server.close(() => resolve()));
@@ -127,7 +127,7 @@ test("a node:http server and its service are closed together", async () => {
 
 test("a handler of the Fetch standard's types answers an interrupted append", async () => {
   const fixity = createFixity({ store: memoryStore() });
-  const handle = fetchHandler(fixity);
+  const handle = fetchHandler(fixity, { view: true });
   const reached = Promise.withResolvers<void>();
   let pulls = 0;
   const body = new ReadableStream<Uint8Array>({

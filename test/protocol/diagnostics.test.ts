@@ -29,7 +29,7 @@ before(async () => {
   const put = async (content: Buffer, filename: string) => (await fixity.put([content], { filename })).url;
   small = await put(Buffer.from("hello"), "a.txt");
   large = await put(Buffer.alloc(64 * 1024 ** 2), "a.bin");
-  server = createServer(nodeHandler(fixity)).listen(0, "127.0.0.1");
+  server = createServer(nodeHandler(fixity, { view: true })).listen(0, "127.0.0.1");
   await once(server, "listening");
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });

@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import type { BlobStore } from "../../src/index.ts";
+import Fastify from "fastify";
+import { fixityPlugin } from "../../src/fastify.ts";
+import { fetchHandler } from "../../src/fetch.ts";
+import { type BlobStore, createFixity } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
+import { nodeHandler } from "../../src/node.ts";
 import { Service, type ServiceOptions, sha256 } from "../helpers/service.ts";
 
 const BYTES = Buffer.from("<script>alert(1)</script>");
@@ -162,8 +169,8 @@ test("an image of more than 50 megapixels is not loaded, by whatever extension i
     return head;
   };
   const viewed = async (content: Buffer, extension: string): Promise<string> => {
-    const { link } = await service.fixity.put(content, { extension });
-    return (await fetch(`${service.url}/uploads/${link.toString()}?view`)).text();
+    const { url } = await service.fixity.put(content, { extension });
+    return (await fetch(`${service.url}${url}?view`)).text();
   };
   for (const extension of ["png", "jpg", "webp", "ico"]) {
     assert.match(await viewed(sizeOf(10_000, 5000), extension), /<figure class="preview"><img /);
@@ -205,11 +212,30 @@ test("absolute addresses come from the public URL, never from the request", asyn
   assert.ok(page.includes(`>https://files.example.com/uploads/${HEX}.png</code>`));
 });
 
-test("with view: false a link has no page", async () => {
-  await using service = await serve({ view: false });
-  const response = await get(service, ".png?view");
-  assert.deepEqual(Buffer.from(await response.arrayBuffer()), BYTES);
-  assert.equal(response.headers.get("content-type"), "image/png");
+test("a link of an embedded service has no page unless the app wants one", async () => {
+  const fixity = createFixity({ store: memoryStore() });
+  const { url } = await fixity.put(BYTES, { filename: "dot.png" });
+  for (const [view, type] of [
+    [undefined, "image/png"],
+    [false, "image/png"],
+    [true, "text/html; charset=utf-8"],
+  ] as const) {
+    const options = view === undefined ? {} : { view };
+    const app = Fastify();
+    await app.register(fixityPlugin, { fixity, ...options });
+    const { headers } = await app.inject(`${url}?view`);
+    assert.equal(headers["content-type"], type, `Fastify, ${view}`);
+    const request = new Request(`http://localhost${url}?view`);
+    const answer = await fetchHandler(fixity, options)(request);
+    assert.equal(answer.headers.get("content-type"), type, `Fetch, ${view}`);
+    const server = createServer(nodeHandler(fixity, options)).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const response = await fetch(`http://127.0.0.1:${port}${url}?view`);
+    assert.equal(response.headers.get("content-type"), type, `Node, ${view}`);
+    await response.arrayBuffer();
+    server.close();
+  }
 });
 
 test("PUT and DELETE of a link know nothing of ?view", async () => {

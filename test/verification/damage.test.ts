@@ -112,8 +112,8 @@ class Place implements AsyncDisposable {
     }
     const fixity = this.#stack.use(createFixity(options));
     const app = host === "express" ? express() : new Hono();
-    if (host === "express") (app as ReturnType<typeof express>).use(nodeHandler(fixity));
-    const handler = fetchHandler(fixity);
+    if (host === "express") (app as ReturnType<typeof express>).use(nodeHandler(fixity, { view: true }));
+    const handler = fetchHandler(fixity, { view: true });
     if (host === "fetch") (app as Hono).all("/uploads/*", (context) => handler(context.req.raw));
     const listener = host === "express" ? (app as ReturnType<typeof express>) : await honoListener((app as Hono).fetch);
     return Number(new URL(this.#stack.use(await listen(listener)).url).port);
