@@ -27,6 +27,14 @@ The file appears under its name only after its bytes match the digest in the lin
 Interrupted? Run the same command again to resume.
 Exit codes: 0 fetched and verified, 1 no such file or wrong bytes, 2 the command failed, 130 interrupted.`;
 
+export const LOGIN_HELP = `
+Examples:
+  fixity login https://files.example.com          asks for the token, and checks it
+  fixity login files.example.com < token.txt      reads it from standard input
+
+Several servers can be saved. put, get and stat use the latest login without --to and --from. A token
+is sent to the server that it was saved for, and to no other. FIXITY_URL and FIXITY_TOKEN win.`;
+
 export const STAT_EXAMPLES = `
 Examples:
   fixity stat https://files.example.com/uploads/08c0811b91df….png

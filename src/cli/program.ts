@@ -10,6 +10,7 @@ import { EXIT } from "./exit-codes.ts";
 import {
   CLIENT_ENVIRONMENT_HELP,
   GET_EXAMPLES,
+  LOGIN_HELP,
   PERMIT_HELP,
   PUT_EXAMPLES,
   SIGN_HELP,
@@ -78,6 +79,7 @@ function makeProgram(env: Environment): Command {
   addPut(program, env);
   addGet(program, env);
   addStat(program, env);
+  addLogin(program, env);
   program.commandsGroup("Links and permits, with the keys of a server:");
   addSign(program, env);
   addPermit(program, env);
@@ -226,6 +228,22 @@ function addStat(program: Command, env: Environment): void {
     });
 }
 
+function addLogin(program: Command, env: Environment): void {
+  addCommand(program, "login", "save the address of a server and an access token, for the commands above")
+    .argument("<url>", "address of the server")
+    .addHelpText("after", LOGIN_HELP)
+    .action(async (url: string) => {
+      const { logIn } = await import("./login.ts");
+      process.exitCode = await logIn(url, env);
+    });
+  addCommand(program, "logout", "remove a saved server and its token")
+    .argument("[url]", "address of the server; default that of the latest login")
+    .action(async (url?: string) => {
+      const { logOut } = await import("./login.ts");
+      process.exitCode = await logOut(url, env);
+    });
+}
+
 interface SignFlags {
   readonly expires: string;
   readonly filename?: string;
@@ -300,7 +318,10 @@ function addCommand(program: Command, name: string, description: string): Comman
 }
 
 function serviceOption(flag: string): Option {
-  return new Option(`${flag} <url>`, `URL of the service (FIXITY_URL, default ${DEFAULT_ENDPOINT})`);
+  return new Option(
+    `${flag} <url>`,
+    `URL of the service (FIXITY_URL, default the latest login, or ${DEFAULT_ENDPOINT})`,
+  );
 }
 
 function parseConcurrency(text: string): number {

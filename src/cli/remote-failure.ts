@@ -1,7 +1,7 @@
 import { systemErrorCode } from "../base/system-errors.ts";
 import { type BlobInfo, createClient, FixityClientError } from "../client/node.ts";
 import { fileErrorText } from "./local-files.ts";
-import type { Remote } from "./remote.ts";
+import type { Remote, TokenSource } from "./remote.ts";
 
 /** A failure of a request to a service, explained to the user. */
 export interface RemoteFailure {
@@ -89,7 +89,7 @@ export function explainFailure(error: unknown, remote: Remote): RemoteFailure | 
   return code === null ? null : { code, reason: fileErrorText(error), affectsAll: false };
 }
 
-function reasonOf(error: FixityClientError, { endpoint, headers }: Remote): string {
+function reasonOf(error: FixityClientError, { endpoint, tokenSource }: Remote): string {
   const code: string = error.code;
   switch (code) {
     case "network-error": {
@@ -102,9 +102,7 @@ function reasonOf(error: FixityClientError, { endpoint, headers }: Remote): stri
     case "method-not-allowed":
       return `${endpoint.href} responded, but it is not a fixity service: check --to, --from and FIXITY_URL`;
     case "unauthorized":
-      return "Authorization" in headers
-        ? "the token in FIXITY_TOKEN was not accepted: ask the operator of the service for a valid one"
-        : "the service requires a token: set FIXITY_TOKEN to it, and FIXITY_URL to the address of the service";
+      return unauthorizedReason(error, endpoint, tokenSource);
     case "source-changed":
       return "it changed during the upload: upload it again when nothing writes to it";
     case "invalid-source":
@@ -112,6 +110,14 @@ function reasonOf(error: FixityClientError, { endpoint, headers }: Remote): stri
     default:
       return error.retryable ? `${error.detail} Try again later.` : error.detail;
   }
+}
+
+function unauthorizedReason({ detail }: FixityClientError, { origin }: URL, source: TokenSource): string {
+  const problem = /expired/.test(detail) ? "has expired" : "was not accepted";
+  const remedy = "ask the operator of the service for a valid one";
+  if (source === null) return `${origin} requires a token: run 'fixity login ${origin}', or set FIXITY_TOKEN`;
+  if (source === "login") return `the saved token ${problem}: ${remedy}, and run 'fixity login ${origin}'`;
+  return `the token in FIXITY_TOKEN ${problem}: ${remedy}`;
 }
 
 /** Why a connection failed, found in the error or the chain of its causes. */

@@ -5,11 +5,13 @@ import { FixityError } from "../core/errors.ts";
 import { remoteLink, remoteOf } from "./remote.ts";
 import { explainFailure } from "./remote-failure.ts";
 
+/** A user who has logged in nowhere. */
+const NO_LOGINS = { XDG_CONFIG_HOME: "/nowhere" };
 const HEX = "0123456789abcdef".repeat(4);
 
 test("the service is that of the flag, of FIXITY_URL, or the default one", () => {
   const env = { FIXITY_URL: "https://files.example.com" };
-  assert.equal(remoteOf({ endpoint: undefined, env: {} }).endpoint.href, "http://127.0.0.1:3000/uploads");
+  assert.equal(remoteOf({ endpoint: undefined, env: NO_LOGINS }).endpoint.href, "http://127.0.0.1:3000/uploads");
   assert.equal(remoteOf({ endpoint: undefined, env }).endpoint.href, "https://files.example.com/uploads");
   const flag = "https://other.example.com/a/files/?b#c";
   assert.equal(remoteOf({ endpoint: flag, env }).endpoint.href, "https://other.example.com/a/files");

@@ -2,6 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { Link } from "../core/link.ts";
 import type { Environment } from "../settings/config.ts";
+import { defaultServer, savedServer } from "./saved-servers.ts";
 
 /** Where `fixity serve` listens by default. */
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:3000/uploads";
@@ -19,18 +20,35 @@ export interface Remote {
   readonly endpoint: URL;
   /** Sent with every request. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Where the token is from; `null` if there is none. */
+  readonly tokenSource: TokenSource;
 }
 
+export type TokenSource = "FIXITY_TOKEN" | "login" | null;
+
 /**
- * The service that the user has chosen with a flag or `FIXITY_URL`, or the default one, with the
- * token of `FIXITY_TOKEN`. The token has no flag, because other users of the machine can read the
- * arguments of a process.
+ * The service that the user has chosen with a flag, `FIXITY_URL` or `fixity login`, or the default
+ * one, with the token of `FIXITY_TOKEN`, or the one that was saved for exactly this origin. A token
+ * has no flag, because other users of the machine can read the arguments of a process.
  *
  * @throws FixityError `invalid-option`
  */
 export function remoteOf({ endpoint, env }: RemoteSources): Remote {
-  const [name, text] =
-    endpoint === undefined ? ["FIXITY_URL", env["FIXITY_URL"] || DEFAULT_ENDPOINT] : ["The address", endpoint];
+  const given = env["FIXITY_URL"] || undefined;
+  const url =
+    endpoint !== undefined
+      ? endpointOf(endpoint, "The address")
+      : endpointOf(given ?? defaultServer(env)?.endpoint ?? DEFAULT_ENDPOINT, "FIXITY_URL");
+  return { endpoint: url, ...authorization(url, env) };
+}
+
+/**
+ * The URL of the uploads of a service, from an address as a user writes it.
+ *
+ * @param name of the source, for the message
+ * @throws FixityError `invalid-option`
+ */
+export function endpointOf(text: string, name: string): URL {
   const url = URL.parse(withScheme(text));
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new FixityError("invalid-option", `${name} must be an http(s) URL such as ${DEFAULT_ENDPOINT}.`);
@@ -42,7 +60,7 @@ export function remoteOf({ endpoint, env }: RemoteSources): Remote {
   url.pathname = url.pathname === "/" ? "/uploads" : url.pathname.replace(/\/+$/, "");
   url.search = "";
   url.hash = "";
-  return { endpoint: url, headers: authorization(env) };
+  return url;
 }
 
 /**
@@ -53,8 +71,12 @@ export function remoteOf({ endpoint, env }: RemoteSources): Remote {
 function withScheme(text: string): string {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
   const url = URL.parse(`https://${text}`);
-  const isThisMachine = url !== null && /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
-  return `${isThisMachine ? "http" : "https"}://${text}`;
+  return `${url !== null && isThisMachine(url) ? "http" : "https"}://${text}`;
+}
+
+/** Whether a URL is that of this machine. */
+export function isThisMachine({ hostname }: URL): boolean {
+  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
 /** Adds the scheme to a link that begins with a host; a path or last segment stays as it is. */
@@ -88,8 +110,10 @@ export function remoteLink(text: string, sources: RemoteSources): RemoteLink {
   if (url.searchParams.has("view")) url.searchParams.delete("view");
   const endpoint = new URL(".", url);
   endpoint.pathname = endpoint.pathname.replace(/\/+$/, "");
-  const isSameOrigin = url.origin === remote.endpoint.origin;
-  return { url, link, digest: link.digest, endpoint, headers: isSameOrigin ? remote.headers : {} };
+  // FIXITY_TOKEN is for the chosen service; another one has the token of its own login.
+  const isChosen = url.origin === remote.endpoint.origin;
+  const { headers, tokenSource } = isChosen ? remote : authorization(url, { ...sources.env, FIXITY_TOKEN: undefined });
+  return { url, link, digest: link.digest, endpoint, headers, tokenSource };
 }
 
 function linkIn(url: URL, text: string): Link {
@@ -105,11 +129,23 @@ function invalidLink(text: string, cause?: unknown): FixityError {
   return new FixityError("invalid-link", message, { cause });
 }
 
-function authorization(env: Environment): Readonly<Record<string, string>> {
-  const token = env["FIXITY_TOKEN"]?.trim() ?? "";
-  if (token === "") return {};
-  if (/[^\x21-\x7e]/.test(token)) {
+/** The token for a service: it is sent to no other origin than the one that it was saved for. */
+function authorization({ origin }: URL, env: Environment): Pick<Remote, "headers" | "tokenSource"> {
+  const given = env["FIXITY_TOKEN"]?.trim() ?? "";
+  if (given !== "" && !isToken(given)) {
     throw new FixityError("invalid-option", "FIXITY_TOKEN must be a single line of ASCII without spaces.");
   }
+  if (given !== "") return { headers: authorizationHeader(given), tokenSource: "FIXITY_TOKEN" };
+  const saved = savedServer(origin, env)?.token ?? null;
+  if (saved === null) return { headers: {}, tokenSource: null };
+  return { headers: authorizationHeader(saved), tokenSource: "login" };
+}
+
+export function authorizationHeader(token: string): Readonly<Record<string, string>> {
   return { Authorization: `Bearer ${token}` };
+}
+
+/** Whether a text can be sent as a token. */
+export function isToken(text: string): boolean {
+  return text !== "" && !/[^\x21-\x7e]/.test(text);
 }

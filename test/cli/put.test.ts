@@ -267,7 +267,7 @@ test("a token is required, refused or accepted", async () => {
   await guarded.file("a.txt", text());
   const none = await guarded.run(["put", "a.txt"]);
   assert.equal(none.code, 2);
-  assert.match(none.err, /^fixity: the service requires a token: set FIXITY_TOKEN/);
+  assert.match(none.err, /^fixity: http:\S+ requires a token: run 'fixity login http:\S+', or set FIXITY_TOKEN$/m);
   const wrong = await guarded.run(["put", "a.txt"], { env: { FIXITY_TOKEN: "wrong" } });
   assert.equal(wrong.code, 2);
   assert.match(wrong.err, /^fixity: the token in FIXITY_TOKEN was not accepted/);
