@@ -1,3 +1,4 @@
+import { formatExactSize } from "../base/format-size.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Principal } from "./principal.ts";
 
@@ -65,7 +66,7 @@ export class PrincipalLimiter {
     if (used + count <= limit && used < limit) return;
     throw new FixityError(
       "principal-limit-exceeded",
-      `You may upload ${limit} bytes within 24 hours, and have uploaded ${used}.`,
+      `You may upload ${formatExactSize(limit)} within 24 hours, and have uploaded ${formatExactSize(used)}.`,
       { facts: { limit, used }, retryAfterSeconds: this.#secondsUntilRoom(bytes, hour, used + count - limit) },
     );
   }

@@ -9,3 +9,9 @@ export function formatSize(bytes: number): string {
   }
   return `${Number(value.toFixed(1))} ${names[index]}`;
 }
+
+/** A size for people, and exactly: `5 GiB (5,368,709,120 bytes)`, `1 byte`. */
+export function formatExactSize(bytes: number): string {
+  const exact = bytes === 1 ? "1 byte" : `${bytes.toLocaleString("en-US")} bytes`;
+  return bytes < 1024 ? exact : `${formatSize(bytes)} (${exact})`;
+}

@@ -1,5 +1,5 @@
 import { type Permit, permitFor, Permits } from "../access/permits.ts";
-import { formatSize } from "../base/format-size.ts";
+import { formatExactSize } from "../base/format-size.ts";
 import { Digest } from "../core/digest.ts";
 import { readFlag } from "../settings/config.ts";
 import { age, size, types } from "../settings/kinds.ts";
@@ -50,7 +50,7 @@ function textOf(permit: Permit, curl: string, page: string): string {
     ["url", url],
     ["method", method],
     ["header", `Authorization: ${headers.Authorization}`],
-    ["max size", maxSize === null ? "that of the service" : `${formatSize(maxSize)} (${maxSize} bytes)`],
+    ["max size", maxSize === null ? "that of the service" : formatExactSize(maxSize)],
     ["digest", digest === null ? "any" : String(digest)],
     ["types", types === null ? "those of the service" : types.join(", ")],
     ["name", name],

@@ -1,3 +1,4 @@
+import { formatExactSize } from "../base/format-size.ts";
 import { FixityError } from "./errors.ts";
 
 /** Positions in a blob of known size: from `start` up to, but not including, `end`. */
@@ -57,9 +58,13 @@ export class ByteRange {
     if (range === undefined) return { start: 0, end: size };
     const span = range.within(size);
     if (span !== null) return span;
-    throw new FixityError("range-not-satisfiable", `The range lies outside the ${size} bytes of the file.`, {
-      facts: { size },
-    });
+    throw new FixityError(
+      "range-not-satisfiable",
+      `The range lies outside the file, which has ${formatExactSize(size)}.`,
+      {
+        facts: { size },
+      },
+    );
   }
 
   /** As in a `Range` field, without the unit: `0-99`, `100-`, `-500`. */

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
 import { Digest } from "./digest.ts";
+import { formatExactSize } from "../base/format-size.ts";
 import { FixityError } from "./errors.ts";
 
 /** Bytes as they arrive. */
@@ -240,7 +241,7 @@ async function resumableHash(algorithm: ResumableAlgorithm, state: string | null
 
 /** For a file that is larger than the limit. */
 export function sizeLimitExceeded(limit: number): FixityError {
-  return new FixityError("size-limit-exceeded", `The file is larger than the limit of ${limit} bytes.`, {
+  return new FixityError("size-limit-exceeded", `The file is larger than the limit of ${formatExactSize(limit)}.`, {
     facts: { limit },
   });
 }
@@ -253,7 +254,11 @@ export function digestMismatch(announced: Digest, received: Digest): FixityError
 }
 
 function lengthMismatch(announced: number, received: number): FixityError {
-  return new FixityError("length-mismatch", `${announced} bytes were announced, but ${received} arrived.`, {
-    facts: { announced, received },
-  });
+  return new FixityError(
+    "length-mismatch",
+    `The announced length is ${formatExactSize(announced)}, but ${formatExactSize(received)} arrived.`,
+    {
+      facts: { announced, received },
+    },
+  );
 }

@@ -376,7 +376,7 @@ function notFoundFor({ upload, link }: Subject): FixityError {
 
 /** Nothing is stored under a link. */
 export function notStored(): FixityError {
-  return new FixityError("blob-not-found", "No file is stored under this link.");
+  return new FixityError("blob-not-found", "No file is stored under this link, or it has been removed.");
 }
 
 /** For messages: `The token ci`. */

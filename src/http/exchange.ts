@@ -113,6 +113,11 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
   return { ...answer, fields: { ...answer.fields, ...fields } };
 }
 
+/** JSON as the content of an answer. It ends with a newline, so that a shell's prompt follows on a line of its own. */
+export function jsonContent(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
 const idPrefix = randomBytes(5).toString("hex");
 let serial = 0;
 

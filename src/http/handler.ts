@@ -37,8 +37,8 @@ import {
   resolveHandlerOptions,
   type ServerHandlerOptions,
 } from "./options.ts";
-import { areSafe, crossSiteRefusal, isCrossSite, withCors } from "./origins.ts";
-import { failureOf, problemAnswer } from "./problem.ts";
+import { areSafe, crossSiteRefusal, isCrossSite, isForReading, withCors } from "./origins.ts";
+import { failureOf } from "./problem.ts";
 import { type AdmittedRequest, type AuthorizedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
 import { TUS_RESUMABLE, versionRefusal } from "./resumable/tus.ts";
@@ -46,13 +46,14 @@ import { uploadsOf } from "./resumable/upload-answers.ts";
 import {
   allowedMethods,
   effectiveMethod,
+  notFound,
   optionsAnswer,
   type Resource,
   resourceAt,
   type Route,
   routeFor,
   speaksTus,
-  wrongMethodAnswer,
+  wrongMethod,
 } from "./route.ts";
 import { problemOrPage } from "./view/page-answer.ts";
 
@@ -65,6 +66,8 @@ interface Running {
   route: Route | null;
   /** For the log: who sends the request, unless anonymous. */
   principal: string | null;
+  /** Whether it reads what everybody may read, from any network. */
+  isPublicRead: boolean;
   /** Counts the request against the limit of its principal. */
   place: Disposable | null;
 }
@@ -117,16 +120,18 @@ export class Handler {
     let running: Running | null = null;
     try {
       running = this.#enter(exchange);
-      answer = this.#refusal(exchange) ?? (await this.#admit(exchange, running));
+      this.#assertAllowed(exchange);
+      answer = await this.#admit(exchange, running);
     } catch (error) {
-      answer = problemAnswer(failureOf(exchange, error));
+      answer = problemOrPage(exchange, failureOf(exchange, error), this.#options.hasPage);
     }
     // "in every request and response", so also for paths that are not an upload's
     if (speaksTus(exchange)) answer = withFields(answer, TUS_RESUMABLE);
     const principal = running?.principal ?? null;
     if (principal !== null) answer = { ...answer, note: { ...answer.note, principal } };
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
-    return withCors(exchange, answer, this.#options.origins);
+    const { origins } = this.#options;
+    return withCors(exchange, answer, { origins, isPublicRead: running?.isPublicRead ?? false });
   }
 
   /**
@@ -159,17 +164,19 @@ export class Handler {
       );
     }
     this.#shares.add(client);
-    const running: Running = { client, route: null, principal: null, place: null };
+    const running: Running = { client, route: null, principal: null, isPublicRead: false, place: null };
     this.#running.set(exchange, running);
     return running;
   }
 
   /**
-   * The answer to a request for another host, or to one that a page of another site made the
-   * browser send; otherwise `null`. Nothing has been read or created by then. The first refusal of
-   * each kind is logged, with what would allow the request.
+   * Refuses a request for another host, and one that a page of another site made the browser send.
+   * Nothing has been read or created by then. The first refusal of each kind is logged, with what
+   * would allow the request.
+   *
+   * @throws FixityError `unknown-host`, `cross-site-request`
    */
-  #refusal(exchange: Exchange): Answer | null {
+  #assertAllowed(exchange: Exchange): void {
     const { checkHost, crossSite, crossSiteRemedy, origins, log, access } = this.#options;
     let refusal = checkHost(exchange);
     const isChecked = crossSite === "refuse" || access.isFromBrowserCredentials(exchange);
@@ -177,10 +184,10 @@ export class Handler {
       const trusted = { origins, own: this.#fixity.publicOrigin };
       if (isCrossSite(exchange, trusted)) refusal = crossSiteRefusal(exchange, crossSiteRemedy);
     }
-    if (refusal === null) return null;
+    if (refusal === null) return;
     if (!this.#logged.has(refusal.code)) log(refusal.message);
     this.#logged.add(refusal.code);
-    return problemOrPage(exchange, refusal);
+    throw refusal;
   }
 
   /** Admits a request to the running work of the service, and answers it. */
@@ -197,9 +204,12 @@ export class Handler {
     admission.onInterrupt((reason) => exchange.body.interrupt(reason));
     const { path, rawQuery, query } = splitTarget(target, this.#fixity.prefix);
     const resource = resourceAt(path);
-    if (resource === null) return problemOrPage(exchange, notFound());
+    if (resource === null) throw notFound();
     const options = this.#options;
-    if (effectiveMethod(exchange) === "OPTIONS") return optionsAnswer({ fixity: this.#fixity, exchange }, resource);
+    if (effectiveMethod(exchange) === "OPTIONS") {
+      running.isPublicRead = options.access.reads === "public" && this.#mayBePublic(exchange, resource);
+      return optionsAnswer({ fixity: this.#fixity, exchange }, resource);
+    }
     const identity = await options.access.identify(exchange);
     const { principal } = identity;
     if (principal.kind !== "anonymous") running.principal = `${principal.kind}:${principal.name}`;
@@ -217,15 +227,20 @@ export class Handler {
     const refusal = isForTus && speaksTus(exchange) ? versionRefusal(exchange) : null;
     if (refusal !== null) return refusal;
     const route = routeFor(request, resource);
-    if (route === null) return wrongMethodAnswer(exchange, resource) ?? problemOrPage(exchange, notFound());
+    if (route === null) throw wrongMethod(exchange, resource);
     running.route = route;
     try {
       const authorized = await this.#authorize(request, resource, route);
+      running.isPublicRead = authorized.reading.isPublic && this.#mayBePublic(exchange, resource);
       return await this.#run(authorized, resource, route);
     } catch (error) {
       if (route.failure === undefined) throw error;
       return route.failure(request, error);
     }
+  }
+
+  #mayBePublic(exchange: Exchange, { kind }: Resource): boolean {
+    return this.#options.resourcePolicy === "cross-origin" && kind === "link" && isForReading(exchange);
   }
 
   /** Reads the record of the upload that a request is to, and nothing else, to decide about it. */
@@ -301,8 +316,4 @@ function splitTarget(target: string, prefix: string): SplitTarget {
   if (mark === -1) return { path: target.slice(prefix.length), rawQuery: "", query: NO_QUERY };
   const rawQuery = target.slice(mark + 1);
   return { path: target.slice(prefix.length, mark), rawQuery, query: new Query(rawQuery) };
-}
-
-function notFound(): FixityError {
-  return new FixityError("not-found", "There is nothing at this URL.");
 }

@@ -140,6 +140,10 @@ export interface ServerHandlerOptions<Context = unknown> extends HandlerOptions<
   /** Says what allows a cross-site request; see `crossSiteRefusal`. */
   readonly crossSiteRemedy?: (origin: string | null) => string;
   readonly resourcePolicy?: ResourcePolicy;
+  /** Whether the server has an upload page at its root. Pages for failures link to it. */
+  readonly hasPage?: boolean;
+  /** Whether `Host` was checked, so that links in text may contain it. */
+  readonly trustsHost?: boolean;
 }
 
 /** {@link HandlerOptions}, validated and complete. */
@@ -150,6 +154,8 @@ export interface ResolvedHandlerOptions {
   readonly crossSiteRemedy: (origin: string | null) => string;
   readonly checkHost: (exchange: Pick<Exchange, "authority">) => FixityError | null;
   readonly resourcePolicy: ResourcePolicy;
+  readonly hasPage: boolean;
+  readonly trustsHost: boolean;
   /** Passes downloads to another server; `null` if this process sends all bytes. */
   readonly delegate: Delegate | null;
   readonly fieldName: string | undefined;
@@ -186,6 +192,8 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fix
     crossSiteRemedy: options.crossSiteRemedy ?? remedyByOption,
     checkHost: options.checkHost ?? (() => null),
     resourcePolicy: options.resourcePolicy ?? "cross-origin",
+    hasPage: options.hasPage ?? false,
+    trustsHost: options.trustsHost ?? false,
     delegate: delegateFor(options.downloads ?? { mode: "stream" }, fixity.store),
     fieldName: options.fieldName,
     form: resolveFormLimits(options.form ?? {}),

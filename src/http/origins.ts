@@ -5,7 +5,7 @@
  */
 import { FixityError } from "../core/errors.ts";
 import { bearerToken } from "./fields/authorization.ts";
-import type { Answer, Exchange } from "./exchange.ts";
+import { type Answer, type Exchange, withFields } from "./exchange.ts";
 
 /** The origins whose pages may use the service from a browser. */
 export type AllowedOrigins = "*" | ReadonlySet<string>;
@@ -84,31 +84,51 @@ export function isOrigin(text: string): boolean {
 
 const ALLOWED_NAMES: ReadonlySet<string> = new Set(ALLOWED_FIELDS.map((name) => name.toLowerCase()));
 
+/** What {@link withCors} allows. */
+export interface CorsRules {
+  readonly origins: AllowedOrigins;
+  /** Whether everybody may read what the response contains, from any network. */
+  readonly isPublicRead: boolean;
+}
+
 /**
- * Adds the fields that let pages of the allowed origins use a response (WHATWG Fetch, "CORS
- * protocol").
+ * Adds the fields that let pages use a response (WHATWG Fetch, "CORS protocol"): pages of the
+ * allowed origins, or all pages if everybody may read it. The latter does not depend on the
+ * request, so that shared caches can reuse the response for every page.
  */
-export function withCors(exchange: Exchange, answer: Answer, origins: AllowedOrigins): Answer {
+export function withCors(exchange: Exchange, answer: Answer, { origins, isPublicRead }: CorsRules): Answer {
+  if (isPublicRead) {
+    return withFields(answer, {
+      "Access-Control-Allow-Origin": "*",
+      "Access-Control-Expose-Headers": "*",
+      ...(isPreflight(exchange) && preflightFields(exchange, "GET, HEAD")),
+    });
+  }
   if (origins !== "*" && origins.size === 0) return answer;
   const vary = origins === "*" ? {} : { Vary: addVary(answer.fields["Vary"]) };
   const origin = exchange.fields.get("origin");
-  if (origin === undefined || (origins !== "*" && !origins.has(origin))) {
-    return { ...answer, fields: { ...answer.fields, ...vary } };
-  }
+  if (origin === undefined || (origins !== "*" && !origins.has(origin))) return withFields(answer, vary);
+  return withFields(answer, {
+    ...vary,
+    "Access-Control-Allow-Origin": origins === "*" ? "*" : origin,
+    "Access-Control-Expose-Headers": EXPOSED_FIELDS,
+    ...(isPreflight(exchange) && preflightFields(exchange, ALLOWED_METHODS)),
+  });
+}
+
+function preflightFields(exchange: Exchange, methods: string): Record<string, string> {
   return {
-    ...answer,
-    fields: {
-      ...answer.fields,
-      ...vary,
-      "Access-Control-Allow-Origin": origins === "*" ? "*" : origin,
-      "Access-Control-Expose-Headers": EXPOSED_FIELDS,
-      ...(isPreflight(exchange) && {
-        "Access-Control-Allow-Methods": ALLOWED_METHODS,
-        "Access-Control-Allow-Headers": allowedFields(exchange),
-        "Access-Control-Max-Age": "86400",
-      }),
-    },
+    "Access-Control-Allow-Methods": methods,
+    "Access-Control-Allow-Headers": allowedFields(exchange),
+    "Access-Control-Max-Age": "86400",
   };
+}
+
+/** Whether a request is one for reading, or the preflight of one. */
+export function isForReading(exchange: Exchange): boolean {
+  const { method, fields } = exchange;
+  const actual = isPreflight(exchange) ? fields.get("access-control-request-method") : method;
+  return actual === "GET" || actual === "HEAD";
 }
 
 function isPreflight(exchange: Exchange): boolean {

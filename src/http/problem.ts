@@ -1,5 +1,5 @@
 import { asFixityError, ERRORS, FixityError } from "../core/errors.ts";
-import type { Answer, Exchange } from "./exchange.ts";
+import { type Answer, type Exchange, jsonContent } from "./exchange.ts";
 
 /**
  * On every response whose content is not a file: a browser runs nothing of it, frames it nowhere,
@@ -31,6 +31,17 @@ export class Unauthorized extends FixityError {
   }
 }
 
+/** A 405 with its `Allow`, which every 405 must have (RFC 9110, section 15.5.6). */
+export class MethodNotAllowed extends FixityError {
+  /** The methods that the resource supports: the value of `Allow`. */
+  readonly allowed: string;
+
+  constructor(message: string, allowed: string) {
+    super("method-not-allowed", message);
+    this.allowed = allowed;
+  }
+}
+
 /**
  * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the
  * message, and the failure's facts as members. Anything but a `FixityError` is an `internal-error`
@@ -40,7 +51,7 @@ export function problemAnswer(thrown: unknown): Answer {
   const error = asFixityError(thrown);
   const { status, title, type = "about:blank" } = ERRORS[error.code];
   const { retryAfterSeconds } = error;
-  const body = JSON.stringify({
+  const body = jsonContent({
     type,
     title,
     status,
@@ -59,6 +70,7 @@ export function problemAnswer(thrown: unknown): Answer {
       ...(error.code === "blob-damaged" && { "Problem-Code": error.code }),
       ...(retryAfterSeconds !== undefined && { "Retry-After": String(retryAfterSeconds) }),
       ...(error instanceof Unauthorized && { "WWW-Authenticate": error.challenge }),
+      ...(error instanceof MethodNotAllowed && { Allow: error.allowed }),
       ...(error.code === "range-not-satisfiable" && { "Content-Range": `bytes */${error.facts["size"] ?? "*"}` }),
     },
     body,

@@ -1,6 +1,6 @@
 import { FixityError } from "../core/errors.ts";
 import type { Exchange, Fields } from "./exchange.ts";
-import { isForm, isTooLongContentType, MAX_MEDIA_FIELD_LENGTH } from "./fields/content-type.ts";
+import { isForm, isTooLongContentType, isUrlEncoded, MAX_MEDIA_FIELD_LENGTH } from "./fields/content-type.ts";
 
 /** Methods whose content is stored. */
 const STORING_METHODS: ReadonlySet<string> = new Set(["PATCH", "POST", "PUT"]);
@@ -46,7 +46,7 @@ export function refuseTransferCoding({ fields, httpVersion }: Exchange): void {
  * bytes of a file.
  */
 export function refuseUrlEncoded({ fields }: Exchange): void {
-  if (!/^\s*application\/x-www-form-urlencoded\s*(?:[;,]|$)/i.test(fields.get("content-type") ?? "")) return;
+  if (!isUrlEncoded(fields.get("content-type"))) return;
   throw new FixityError(
     "unsupported-media-type",
     "curl -d and forms without an enctype send application/x-www-form-urlencoded, which changes a file's bytes. " +

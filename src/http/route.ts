@@ -3,10 +3,10 @@ import { UPLOADS_SEGMENT } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
 import { UploadId } from "../core/upload-id.ts";
 import type { Action } from "../access/principal.ts";
-import { type Answer, type Exchange, withFields } from "./exchange.ts";
+import type { Answer, Exchange } from "./exchange.ts";
 import { isForm } from "./fields/content-type.ts";
 import { checkUploadPreconditions } from "./preconditions.ts";
-import { failureOf, problemAnswer } from "./problem.ts";
+import { failureOf, MethodNotAllowed, problemAnswer } from "./problem.ts";
 import type { AdmittedRequest, AuthorizedRequest } from "./request.ts";
 import {
   appendToUpload,
@@ -25,7 +25,6 @@ import { readBlob, removeBlob } from "./routes/blob.ts";
 import { mayBeName, postFile, putToLink, putToName, storeContent } from "./routes/upload.ts";
 import { uploadForm } from "./routes/upload-form.ts";
 import { asksForView, viewBlob } from "./routes/view-blob.ts";
-import { problemOrPage } from "./view/page-answer.ts";
 
 /** The kinds of resources, and what identifies a resource of each kind. */
 interface Targets {
@@ -55,7 +54,7 @@ interface RouteOn<K extends Kind> {
   /** What the request must be authorized for. */
   readonly action: Action;
   readonly run: (request: AuthorizedRequest, target: Targets[K]) => Promise<Answer>;
-  /** The answer to a request that is refused or fails; without it, the problem document. */
+  /** The answer to a request that is refused or fails; without it, that of `problemOrPage`. */
   readonly failure?: (request: AdmittedRequest, error: unknown) => Answer;
   /** Whether the response is a download, for diagnostics. */
   readonly isDownload?: boolean;
@@ -63,7 +62,6 @@ interface RouteOn<K extends Kind> {
 
 const tus = { when: ({ exchange }: AdmittedRequest) => speaksTus(exchange), failure: tusFailure };
 const resumable = { when: wantsResumable, failure: creationFailureAnswer };
-const view = { when: asksForView, failure: readFailure };
 const stored = { when: asksWhetherStored, failure: notStatedFailure };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
@@ -73,11 +71,11 @@ const ROUTES: readonly Route[] = [
   { on: "collection", method: "POST", ...resumable, action: "create", run: postFile(createUpload) },
   { on: "collection", method: "POST", action: "create", run: postFile(storeContent) },
 
-  { on: "link", method: "GET", ...view, action: "view", run: viewBlob },
-  { on: "link", method: "HEAD", ...view, action: "view", run: viewBlob },
-  { on: "link", method: "GET", action: "read", run: readBlob, failure: readFailure, isDownload: true },
+  { on: "link", method: "GET", when: asksForView, action: "view", run: viewBlob },
+  { on: "link", method: "HEAD", when: asksForView, action: "view", run: viewBlob },
+  { on: "link", method: "GET", action: "read", run: readBlob, isDownload: true },
   { on: "link", method: "HEAD", ...stored, action: "stat", run: readBlob },
-  { on: "link", method: "HEAD", action: "stat", run: readBlob, failure: readFailure },
+  { on: "link", method: "HEAD", action: "stat", run: readBlob },
   { on: "link", method: "PUT", ...resumable, action: "create", run: putToLink(createUpload) },
   { on: "link", method: "PUT", action: "create", run: putToLink(storeContent) },
   { on: "link", method: "DELETE", action: "remove", run: removeBlob },
@@ -116,16 +114,21 @@ export function routeFor(request: AdmittedRequest, { kind }: Resource): Route | 
 }
 
 /**
- * The answer to a method that a resource does not support (RFC 9110, section 15.5.6), or `null` if
- * the resource must look nonexistent instead: uploads are all that a name, or the collection's path
- * with a slash, exists for.
+ * The refusal of a method that a resource does not support. Uploads are all that a name, or the
+ * collection's path with a slash, exists for: they look nonexistent to other methods.
  */
-export function wrongMethodAnswer(exchange: Exchange, { kind, target }: Resource): Answer | null {
-  if (kind === "name" || target === "/") return null;
+export function wrongMethod(exchange: Exchange, { kind, target }: Resource): FixityError {
+  if (kind === "name" || target === "/") return notFound();
   const method = methodOn(exchange, kind);
   const allowed = allowedMethods(kind);
-  const error = new FixityError("method-not-allowed", `${method} is not supported here. Supported are ${allowed}.`);
-  return withFields(problemAnswer(error), { Allow: allowed });
+  const isPutToCollection = kind === "collection" && method === "PUT";
+  const remedy = isPutToCollection ? " To store a file by PUT, add a slash: curl -T FILE URL/" : "";
+  return new MethodNotAllowed(`${method} is not allowed here. Allowed methods: ${allowed}.${remedy}`, allowed);
+}
+
+/** There is nothing at the path of a request. */
+export function notFound(): FixityError {
+  return new FixityError("not-found", "There is nothing at this URL.");
 }
 
 /** The answer to `OPTIONS`: the methods of a resource, and limits on uploads. */
@@ -170,14 +173,6 @@ function methodOn(exchange: Exchange, kind: Kind): string {
 
 function sendsForm({ exchange }: AdmittedRequest): boolean {
   return isForm(exchange.fields.get("content-type"));
-}
-
-/** Failures that people meet who open a link: a browser gets a page. */
-const READ_REFUSALS: ReadonlySet<string> = new Set(["blob-not-found", "link-expired", "unauthorized", "forbidden"]);
-
-function readFailure({ exchange }: AdmittedRequest, thrown: unknown): Answer {
-  const error = failureOf(exchange, thrown);
-  return READ_REFUSALS.has(error.code) ? problemOrPage(exchange, error) : problemAnswer(error);
 }
 
 /**

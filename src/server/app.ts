@@ -7,8 +7,10 @@ import type { TokenSet } from "../access/tokens.ts";
 import { nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
-import { problemAnswer, SAFETY } from "../http/problem.ts";
+import { SAFETY } from "../http/problem.ts";
+import { notFound } from "../http/route.ts";
 import { TUS_RESUMABLE } from "../http/resumable/tus.ts";
+import { problemOrPage } from "../http/view/page-answer.ts";
 import { type Config, needsCredentials } from "../settings/config.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
 import { Health } from "./health.ts";
@@ -68,7 +70,7 @@ export async function buildApp(
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
   app.setNotFoundHandler(() => {
-    throw new FixityError("not-found", "There is nothing at this URL.");
+    throw notFound();
   });
   app.setErrorHandler(answerProblem);
   app.get(HEALTH_PATH, async (_request, reply) => {
@@ -81,7 +83,7 @@ export async function buildApp(
   function answerProblem(thrown: Thrown, request: FastifyRequest, reply: FastifyReply): void {
     const error = problemOf(thrown);
     failures.set(request, error);
-    const { status, fields, body } = problemAnswer(error);
+    const { status, fields, body } = problemOrPage(navigationOf(request), error, true);
     const content = Buffer.from(typeof body === "string" ? body : "");
     void reply
       .code(status)
@@ -96,6 +98,11 @@ export async function buildApp(
     const answered = { id, method, target, status, durationMs, error: failures.get(request) };
     logRequest(log, answered, isHealthCheck ? "debug" : "info");
   }
+}
+
+/** What decides whether a browser displays the answer. */
+function navigationOf({ method, url: target, headers }: FastifyRequest): Parameters<typeof problemOrPage>[0] {
+  return { method, target, fields: { get: (name) => headers[name]?.toString() } };
 }
 
 /** @throws FixityError `invalid-option` */
@@ -151,7 +158,8 @@ function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopp
     crossSite: needsCredentials(config) ? "allow" : "refuse",
     crossSiteRemedy: remedyBySetting,
     resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
-    ...(isLocalMode(config) && { checkHost: hostCheck(config) }),
+    hasPage: true,
+    ...(isLocalMode(config) && { checkHost: hostCheck(config), trustsHost: true }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };
 }

@@ -6,10 +6,10 @@ import { gzip } from "node:zlib";
 import type { FastifyInstance } from "fastify";
 import { escapeMarkup } from "../base/escape-markup.ts";
 import { formatSize } from "../base/format-size.ts";
-import { FixityError } from "../core/errors.ts";
 import { chooseCoding } from "../http/fields/accept.ts";
 import { matchesWeakly, parseEntityTags } from "../http/fields/etag.ts";
 import { PAGE_SAFETY } from "../http/problem.ts";
+import { notFound } from "../http/route.ts";
 
 /** The output of the build of `src/web`; the same place from source and in the package. */
 const BUILD_FOLDER = new URL("../../dist/web/", import.meta.url);
@@ -88,7 +88,7 @@ export function servePage(app: FastifyInstance, files: PageFiles | null, facts: 
 function serveAssets(app: FastifyInstance, files: PageFiles): void {
   app.get<{ Params: { name: string } }>(`${ASSETS_PATH}/:name`, async (request, reply) => {
     const file = await files.read(request.params.name, request.headers["accept-encoding"]);
-    if (file === null) throw new FixityError("not-found", "There is nothing at this URL.");
+    if (file === null) throw notFound();
     void reply.headers({
       "Cache-Control": ASSET_CACHING,
       "Content-Security-Policy": ASSET_POLICY,

@@ -282,7 +282,7 @@ test("a file over the limit fails, and the others are sent", async () => {
   const { code, out, err } = await small.run(["put", "large.bin", "small.txt"]);
   assert.equal(code, 1);
   assert.match(out, /^http:\S+\.txt\n$/);
-  assert.match(err, /^fixity: large\.bin: .*1024 bytes/m);
+  assert.match(err, /^fixity: large\.bin: .*1 KiB \(1,024 bytes\)/m);
 });
 
 test("a reader of the links that goes away ends the command", async () => {

@@ -96,9 +96,9 @@ void describe("readers are sent to the bucket", () => {
     for (const tail of [".js", ".mjs", ".css", ".xslt", ".wasm"]) {
       const answer = await ask(tail);
       assert.equal(target(answer).searchParams.get("response-content-type"), "text/plain; charset=utf-8", tail);
-      assert.equal(answer.headers.get("vary"), "Sec-Fetch-Dest, Sec-Fetch-Site, Origin");
+      assert.equal(answer.headers.get("vary"), "Sec-Fetch-Dest, Sec-Fetch-Site");
     }
-    assert.equal((await ask(".png")).headers.get("vary"), "Origin");
+    assert.equal((await ask(".png")).headers.get("vary"), null);
     for (const tail of [".js", ".txt", ".png"]) {
       assert.equal(
         (await ask(tail, { "sec-fetch-dest": "script", "sec-fetch-site": "same-origin" })).status,
@@ -151,7 +151,7 @@ void describe("readers are sent to the bucket", () => {
 
   void test("pages of other origins may follow", async () => {
     const answer = await ask("", { origin: "https://app.example.com" });
-    assert.equal(answer.headers.get("access-control-allow-origin"), "https://app.example.com");
+    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
     assert.equal(answer.status, 307);
   });
 });

@@ -212,7 +212,7 @@ test("curl reads why its upload was refused, and is not reset", withCurl, async 
     ["-X", "POST", "-T", file, "-H", "Transfer-Encoding: chunked"],
     ["-X", "POST", "-T", file, "-H", "Expect:"],
   ]) {
-    const answer = await curl("-w", "\n%{http_code}", ...send, url);
+    const answer = await curl("-w", "%{http_code}", ...send, url);
     const [problem = "", status] = answer.split("\n");
     assert.equal(status, "413", send.join(" "));
     assert.equal((JSON.parse(problem) as { code: string }).code, "size-limit-exceeded");

@@ -35,7 +35,7 @@ for (const adapter of ["node", "fastify"] as const) {
       ["-X", "POST", "-T", file.path, "-H", "Expect:", "-H", "Transfer-Encoding: chunked"],
     ];
     for (const way of ways) {
-      const { stdout } = await run("curl", ["-sS", "-w", "\n%{http_code}", ...way, `${service.url}/uploads`]);
+      const { stdout } = await run("curl", ["-sS", "-w", "%{http_code}", ...way, `${service.url}/uploads`]);
       const [body = "", status] = stdout.split("\n");
       assert.equal(status, "413", way.join(" "));
       assert.equal((JSON.parse(body) as { code: string }).code, "size-limit-exceeded");
@@ -92,7 +92,7 @@ test("curl sends no byte of a file that is there already", async () => {
   await using file = await largeFile();
   const { digest } = await service.fixity.put(LARGE);
   const url = `${service.url}/uploads/${digest.hex}.bin`;
-  const { stdout } = await run("curl", ["-sS", "-o", "-", "-w", "\n%{http_code} %{size_upload}", "-T", file.path, url]);
+  const { stdout } = await run("curl", ["-sS", "-o", "-", "-w", "%{http_code} %{size_upload}", "-T", file.path, url]);
   assert.equal(stdout.split("\n")[1], "200 0");
 });
 

@@ -2,6 +2,7 @@
  * What requests announce about an upload: lengths, digests and sizes, which must agree with each
  * other and with the limits.
  */
+import { formatExactSize } from "../../base/format-size.ts";
 import { FixityError } from "../errors.ts";
 import { sizeLimitExceeded } from "../intake.ts";
 import type { UploadTerms } from "../upload-terms.ts";
@@ -23,7 +24,7 @@ export function assertAnnounced(
   if (announced === undefined) return;
   if (announced > maxAppendSize) throw appendLimitExceeded(maxAppendSize);
   if (announced > 0 && announced < minAppendSize && completes === false) {
-    throw new FixityError("append-too-small", `One request must have at least ${minAppendSize} bytes.`, {
+    throw new FixityError("append-too-small", `One request must have at least ${formatExactSize(minAppendSize)}.`, {
       facts: { limit: minAppendSize },
     });
   }
@@ -75,7 +76,9 @@ export function withExpectations(
  */
 export function agreedLength(known: number | null, stated: number | null): number | null {
   if (known === null || stated === null || known === stated) return known ?? stated;
-  throw inconsistentLength(`The length of the upload was ${known} bytes, and is now ${stated}.`);
+  throw inconsistentLength(
+    `The length of the upload was ${formatExactSize(known)}, and is now ${formatExactSize(stated)}.`,
+  );
 }
 
 export function contradictoryDigest(): FixityError {
@@ -94,5 +97,7 @@ export function inconsistentLength(message: string, facts: FixityError["facts"] 
 }
 
 export function appendLimitExceeded(limit: number): FixityError {
-  return new FixityError("append-limit-exceeded", `One request may have at most ${limit} bytes.`, { facts: { limit } });
+  return new FixityError("append-limit-exceeded", `One request may have at most ${formatExactSize(limit)}.`, {
+    facts: { limit },
+  });
 }

@@ -1,5 +1,6 @@
 import type { TypeList } from "../../access/type-list.ts";
 import { shuttingDown } from "../admissions.ts";
+import { formatExactSize } from "../../base/format-size.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead } from "../hooks.ts";
 import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
@@ -150,7 +151,9 @@ export class Append {
     const { offset } = this.#held;
     if (length === null) return;
     if (length < offset) {
-      throw inconsistentLength(`The upload already has ${offset} bytes, more than a length of ${length}.`);
+      throw inconsistentLength(
+        `The upload already has ${formatExactSize(offset)}, more than a length of ${formatExactSize(length)}.`,
+      );
     }
     if (length > this.#limits.maxSize) throw sizeLimitExceeded(this.#limits.maxSize);
   }
@@ -333,7 +336,9 @@ export class Append {
     const isComplete = completes === "at-length" ? offset === length : completes;
     if (!isComplete) return;
     if (length !== null && offset !== length) {
-      throw inconsistentLength(`The upload ends with ${offset} bytes, but has a length of ${length}.`);
+      throw inconsistentLength(
+        `The upload ends with ${formatExactSize(offset)}, but has a length of ${formatExactSize(length)}.`,
+      );
     }
     assertInTime(this.#terms);
     this.#record = { ...this.#record, length: offset, sealed: true };

@@ -1,6 +1,7 @@
 import { NOBODY } from "../../access/principal.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
+import { formatExactSize } from "../../base/format-size.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead, type FileToInspect, headOf, type Hooks } from "../hooks.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
@@ -278,7 +279,11 @@ async function assertDigests(
 }
 
 function alreadyComplete(size: number): FixityError {
-  return new FixityError("offset-mismatch", `The upload is complete with ${size} bytes, and accepts no more.`, {
-    facts: { "expected-offset": size, "provided-offset": size },
-  });
+  return new FixityError(
+    "offset-mismatch",
+    `The upload is complete with ${formatExactSize(size)}, and accepts no more.`,
+    {
+      facts: { "expected-offset": size, "provided-offset": size },
+    },
+  );
 }

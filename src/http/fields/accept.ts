@@ -31,6 +31,13 @@ export function prefersHtml(accept: string | undefined): boolean {
   return weightOf("text/html", ranges) > weightOf("application/json", ranges);
 }
 
+/** Whether the client prefers plain text to JSON. Clients that accept anything get JSON. */
+export function prefersText(accept: string | undefined): boolean {
+  if (accept === undefined) return false;
+  const ranges = parseMediaRanges(accept);
+  return weightOf("text/plain", ranges) > weightOf("application/json", ranges);
+}
+
 /**
  * The first of `codings` that an `Accept-Encoding` field accepts (RFC 9110, section 12.5.3). `null`
  * if only the identity coding is known to be acceptable: if the field is absent or too long.

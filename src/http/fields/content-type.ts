@@ -49,6 +49,16 @@ export function isTooLongContentType(text: string | undefined): boolean {
   return text !== undefined && text.length > MAX_MEDIA_FIELD_LENGTH;
 }
 
+/** Whether content is a form without files, as browsers send it without `enctype`. */
+export function isUrlEncoded(contentType: string | undefined): boolean {
+  return /^\s*application\/x-www-form-urlencoded\s*(?:[;,]|$)/i.test(contentType ?? "");
+}
+
+/** Whether content has one of the three types in which browsers send forms (HTML, "enctype"). */
+export function isAnyForm(contentType: string | undefined): boolean {
+  return isForm(contentType) || isUrlEncoded(contentType) || /^\s*text\/plain\b/i.test(contentType ?? "");
+}
+
 /**
  * Whether content is a form, even if the rest of the field is malformed: a form must not be stored
  * as if it were the file.

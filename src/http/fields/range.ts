@@ -1,4 +1,5 @@
 import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
+import { formatExactSize } from "../../base/format-size.ts";
 import { FixityError } from "../../core/errors.ts";
 
 /** A field with more ranges is ignored as an attack (RFC 9110, section 17.15). */
@@ -66,7 +67,7 @@ export function resolveRanges(ranges: readonly ByteRange[], size: number): reado
   }
   if (spans.length > MAX_SENT_RANGES) return null;
   if (spans.length > 0) return spans;
-  throw new FixityError("range-not-satisfiable", `No range lies within the ${size} bytes of the file.`, {
+  throw new FixityError("range-not-satisfiable", `No range lies within the file, which has ${formatExactSize(size)}.`, {
     facts: { size },
   });
 }

@@ -4,6 +4,7 @@
  * asks for its offset with `HEAD`, and continues with `PATCH`. The request that completes the
  * upload gets the response that the plain upload would have got.
  */
+import { formatExactSize } from "../../base/format-size.ts";
 import { asFixityError, type ErrorCode, FixityError } from "../../core/errors.ts";
 import type { UploadId } from "../../core/upload-id.ts";
 import type { AppendOptions } from "../../core/uploads/upload-options.ts";
@@ -219,8 +220,11 @@ function appendHead(exchange: Exchange, offset: number): AppendHead {
 
 /** @throws FixityError `inconsistent-length` */
 function agreedLength([first, second]: readonly number[]): number | undefined {
-  if (second === undefined || first === second) return first;
-  throw new FixityError("inconsistent-length", `The request states two lengths: ${first} and ${second} bytes.`);
+  if (first === undefined || second === undefined || first === second) return first;
+  throw new FixityError(
+    "inconsistent-length",
+    `The request states two lengths: ${formatExactSize(first)} and ${formatExactSize(second)}.`,
+  );
 }
 
 type AppendContent = Pick<AppendOptions, "source" | "whole" | "check" | "digest" | "sha512">;

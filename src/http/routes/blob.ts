@@ -13,7 +13,6 @@ import { parseRange, resolveRanges } from "../fields/range.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
 import type { AuthorizedRequest } from "../request.ts";
 import { blobFields, cacheControlOf, commonFields, savedName } from "../serving.ts";
-import { problemOrPage } from "../view/page-answer.ts";
 
 /**
  * `GET` and `HEAD` of a link: the bytes, or some of them. Conditions are evaluated in the order of
@@ -84,7 +83,7 @@ async function wholeOrRange(request: AuthorizedRequest, link: Link, range: ByteR
   const { fixity, exchange } = request;
   const { signal } = exchange;
   const reader = await fixity.open(link.digest, range === undefined ? { signal } : { signal, range });
-  if (reader === null) return problemOrPage(exchange, notStored());
+  if (reader === null) throw notStored();
   const { size, span } = reader;
   return {
     status: range === undefined ? 200 : 206,
@@ -101,7 +100,7 @@ async function wholeOrRange(request: AuthorizedRequest, link: Link, range: ByteR
 async function severalRanges(request: AuthorizedRequest, link: Link, ranges: readonly ByteRange[]): Promise<Answer> {
   const { fixity, exchange } = request;
   const stat = await fixity.statForRanges(link.digest, exchange.signal);
-  if (stat === null) return problemOrPage(exchange, notStored());
+  if (stat === null) throw notStored();
   const spans = resolveRanges(ranges, stat.size);
   if (spans === null) return wholeOrRange(request, link, undefined);
   const [only] = spans;
@@ -126,7 +125,7 @@ async function delegatedBlob(request: AuthorizedRequest, link: Link, delegate: D
   const { fixity, exchange } = request;
   const { digest } = link;
   const stat = await fixity.statForRanges(digest, exchange.signal);
-  if (stat === null) return problemOrPage(exchange, notStored());
+  if (stat === null) throw notStored();
   for (const range of requestedRanges(request, link) ?? []) ByteRange.resolve(range, stat.size);
   const answer = await delegate.passOn({ digest, fields: fieldsOf(request, link), reading: request.reading }, exchange);
   return { ...answer, note: { digest: digest.toString(), size: stat.size } };

@@ -12,13 +12,14 @@ import { type Fixity, UPLOADS_SEGMENT } from "../../core/fixity.ts";
 import { HashedSource } from "../../core/intake.ts";
 import type { Link, Receipt } from "../../core/link.ts";
 import { servedType } from "../active-content.ts";
-import type { Answer } from "../exchange.ts";
-import { prefersHtml } from "../fields/accept.ts";
+import { type Answer, type Exchange, jsonContent } from "../exchange.ts";
+import { prefersHtml, prefersText } from "../fields/accept.ts";
 import { fileNameOf } from "../fields/content-disposition.ts";
 import { isForm, mediaTypeIn } from "../fields/content-type.ts";
 import { formatReprDigest } from "../fields/digest-fields.ts";
 import { etagOf } from "../fields/etag.ts";
 import { refuseChunkOfQuery } from "../form/chunk-fields.ts";
+import type { ResolvedHandlerOptions } from "../options.ts";
 import { checkPreconditions, isConditional } from "../preconditions.ts";
 import { SAFETY } from "../problem.ts";
 import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
@@ -148,8 +149,9 @@ export async function storeContent(request: AuthorizedRequest, file: FileToStore
 }
 
 /**
- * The answer to a stored upload: 201 if the content is new, 200 if it was stored before. A browser
- * that submitted a form can display nothing but a page, so it is redirected to the link.
+ * The answer to a stored upload: 201 if the content is new, 200 if it was stored before. The content
+ * is JSON, or the link alone for clients that prefer plain text. A browser that submitted a form can
+ * display nothing but a page, so it is redirected to the link.
  */
 export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: Receipt): Answer {
   const { digest, size, existed, url } = receipt;
@@ -162,15 +164,26 @@ export function receiptAnswer({ exchange, options }: AdmittedRequest, receipt: R
   const note = { digest: digest.toString(), size, existed };
   // Java's HttpURLConnection prefers HTML as well, and would follow the redirect to the file.
   const isPageForm = exchange.method === "POST" && isForm(exchange.fields.get("content-type"));
-  if (isPageForm && prefersHtml(exchange.fields.get("accept"))) return { status: 303, fields, note };
+  const accept = exchange.fields.get("accept");
+  if (isPageForm && prefersHtml(accept)) return { status: 303, fields, note };
+  const status = existed ? 200 : 201;
+  if (prefersText(accept)) {
+    const type = "text/plain; charset=utf-8";
+    const body = `${absoluteUrl(url, exchange, options)}\n`;
+    return { status, fields: { ...fields, ...SAFETY, "Content-Type": type }, body, note };
+  }
   const { link, name, integrity } = receipt;
   const type = servedType(link, options.scripts);
-  return {
-    status: existed ? 200 : 201,
-    fields: { ...fields, ...SAFETY, "Content-Type": "application/json" },
-    body: JSON.stringify({ url, digest, size, type, name, integrity }),
-    note,
-  };
+  const body = jsonContent({ url, digest, size, type, name, integrity });
+  return { status, fields: { ...fields, ...SAFETY, "Content-Type": "application/json" }, body, note };
+}
+
+/**
+ * The URL of a link, with the service's origin if it is known. A service without a public URL does
+ * not know its own, and a client can make up any `Host`, unless the server has checked it.
+ */
+function absoluteUrl(url: string, { authority }: Exchange, { trustsHost }: ResolvedHandlerOptions): string {
+  return trustsHost && authority !== undefined && url.startsWith("/") ? `http://${authority}${url}` : url;
 }
 
 /** The part of a name before its first dot, if it can only be a mistyped or truncated digest. */

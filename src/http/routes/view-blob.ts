@@ -11,7 +11,7 @@ import type { AdmittedRequest, AuthorizedRequest } from "../request.ts";
 import { savedName } from "../serving.ts";
 import { readImageSize, type SizeReading } from "../view/image-size.ts";
 import { renderPage } from "../view/page.ts";
-import { pageAnswer, policyOf, problemOrPage } from "../view/page-answer.ts";
+import { pageAnswer, policyOf } from "../view/page-answer.ts";
 import { type Preview, previewOf } from "../view/preview.ts";
 import { plainQuery } from "../view/snippets.ts";
 
@@ -38,10 +38,7 @@ export async function viewBlob(request: AuthorizedRequest, link: Link): Promise<
   const { fixity, options, exchange, query } = request;
   refuseCodeDestination(exchange, options.scripts);
   const stat = await fixity.stat(link.digest, exchange.signal);
-  if (stat === null) {
-    const text = "No file is stored under this link. If there was one, it has been removed.";
-    return problemOrPage(exchange, notStored(), text);
-  }
+  if (stat === null) throw notStored();
   const { size } = stat;
   const mediaType = servedType(link, options.scripts);
   const preview = await safePreview(request, link, size);

@@ -1,27 +1,48 @@
 import { ERRORS, type FixityError } from "../../core/errors.ts";
 import { type Answer, type Exchange, withFields } from "../exchange.ts";
 import { prefersHtml } from "../fields/accept.ts";
+import { isAnyForm } from "../fields/content-type.ts";
 import { PAGE_SAFETY, problemAnswer } from "../problem.ts";
 import { renderFailure } from "./page.ts";
 import { pageAssets } from "./page-assets.ts";
 import type { Preview } from "./preview.ts";
 
 /** The answer with a page as its content; for `HEAD`, with the page's length only. */
-export function pageAnswer(exchange: Exchange, answer: Answer, page: string): Answer {
+export function pageAnswer(exchange: Pick<Exchange, "method">, answer: Answer, page: string): Answer {
   const fields = { ...answer.fields, "Content-Type": "text/html; charset=utf-8" };
   if (exchange.method !== "HEAD") return { ...answer, fields, body: page };
   return { ...answer, fields: { ...fields, "Content-Length": String(Buffer.byteLength(page)) }, body: undefined };
 }
 
+/** What decides whether a browser displays the answer to a request. */
+type Navigation = Pick<Exchange, "method" | "target" | "fields">;
+
 /**
- * The answer for a failure that people may see: a page for browsers, the problem document for
- * programs.
+ * The answer for a failure: a page for browsers that display it, the problem document for programs.
+ *
+ * @param hasHome whether the server has an upload page at its root, to which the page links
  */
-export function problemOrPage(exchange: Exchange, error: FixityError, text: string = error.message): Answer {
-  const problem = withFields(problemAnswer(error), { Vary: "Accept" });
-  if (!prefersHtml(exchange.fields.get("accept"))) return problem;
+export function problemOrPage(exchange: Navigation, error: FixityError, hasHome: boolean): Answer {
+  const problem = problemAnswer(error);
+  if (!mayBeNavigation(exchange)) return problem;
+  const varying = withFields(problem, { Vary: "Accept" });
+  if (!prefersHtml(exchange.fields.get("accept"))) return varying;
   const fields = { ...PAGE_SAFETY, "Content-Security-Policy": policyOf(null, null) };
-  return pageAnswer(exchange, withFields(problem, fields), renderFailure(ERRORS[error.code].title, text));
+  const home = hasHome ? homeFrom(exchange.target) : null;
+  const page = renderFailure(ERRORS[error.code].title, error.message, home);
+  return pageAnswer(exchange, withFields(varying, fields), page);
+}
+
+/** Browsers navigate by links and by forms. Other requests are made by programs. */
+function mayBeNavigation({ method, fields }: Navigation): boolean {
+  if (method === "GET" || method === "HEAD") return true;
+  return method === "POST" && isAnyForm(fields.get("content-type"));
+}
+
+/** The server's root, relative to a path: a proxy may serve it below a path of its own. */
+function homeFrom(target: string): string {
+  const [path = ""] = target.split("?", 1);
+  return "../".repeat(path.split("/").length - 2) || "./";
 }
 
 /** The directive that governs each kind of preview. */

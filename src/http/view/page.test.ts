@@ -94,6 +94,8 @@ test("metadata has URLs only if the service knows its own, and images only of ty
   assert.doesNotMatch(known, /data-given=/);
 });
 
-test("the page for a missing file has no script", () => {
-  assert.doesNotMatch(renderFailure("No such file", "It has been removed."), /<script/);
+test("the page for a failure has no script, and a link to the upload page if there is one", () => {
+  const alone = renderFailure("No such file", "It has been removed.", null);
+  assert.doesNotMatch(alone, /<script|<a /);
+  assert.match(renderFailure("No such file", "It has been removed.", "../"), /<a href="\.\.\/">Upload a file<\/a>/);
 });

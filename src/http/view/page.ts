@@ -1,4 +1,4 @@
-import { formatSize } from "../../base/format-size.ts";
+import { formatExactSize, formatSize } from "../../base/format-size.ts";
 import { isInert } from "../serving.ts";
 import { Html, html } from "./html.ts";
 import { pageAssets } from "./page-assets.ts";
@@ -35,7 +35,7 @@ export function renderPage(file: ShownFile, preview: Preview): string {
         <dl>
           <div>
             <dt>Size</dt>
-            <dd>${exactSize(size)}</dd>
+            <dd>${formatExactSize(size)}</dd>
           </div>
           <div>
             <dt>Type</dt>
@@ -54,14 +54,19 @@ export function renderPage(file: ShownFile, preview: Preview): string {
   );
 }
 
-/** The page for a failed request. */
-export function renderFailure(title: string, text: string): string {
+/**
+ * The page for a failed request.
+ *
+ * @param home the URL of the upload page, or `null`
+ */
+export function renderFailure(title: string, text: string, home: string | null): string {
   return document(
     title,
     null,
     html`<section class="lost">
       <h1>${title}</h1>
       <p>${text}</p>
+      ${home === null ? null : html`<p><a href="${home}">Upload a file</a></p>`}
     </section>`,
   );
 }
@@ -172,9 +177,4 @@ function row(id: string, name: string, code: Html): Html {
 
 function tileOf(extension: string | null): string {
   return extension === null || extension.length > 5 ? "FILE" : extension.toUpperCase();
-}
-
-function exactSize(size: number): string {
-  const exact = size === 1 ? "1 byte" : `${size.toLocaleString("en-US")} bytes`;
-  return size < 1024 ? exact : `${formatSize(size)} (${exact})`;
 }

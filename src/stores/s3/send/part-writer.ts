@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Permit } from "../../../base/semaphore.ts";
 import { FixityError } from "../../../core/errors.ts";
+import { sizeLimitExceeded } from "../../../core/intake.ts";
 import { MAX_PART_BYTES } from "../api/multipart.ts";
 import { ADMISSION_BYTES, type Admission } from "../buffers/buffer-pool.ts";
 import type { MultipartUpload } from "./multipart-upload.ts";
@@ -77,10 +78,7 @@ export class PartPlan {
   }
 
   #tooLarge(): FixityError {
-    const limit = this.largestFile;
-    return new FixityError("size-limit-exceeded", `The file is larger than the limit of ${limit} bytes.`, {
-      facts: { limit },
-    });
+    return sizeLimitExceeded(this.largestFile);
   }
 }
 
