@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { after, before } from "node:test";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
@@ -90,6 +91,37 @@ browserTest("of many files the header counts those that are stored, and the list
   await page.getByRole("button", { name: "Show fewer" }).click();
   await opened.stored(20);
 });
+
+browserTest(
+  "metadata is removed from photos if the user wants that, and a photo that keeps it is not sent",
+  async () => {
+    await using opened = await UploadPage.open(server.url);
+    const { page } = opened;
+    const comment = Buffer.from("\0\0\0\x0AtEXtComment\0at home\0\0\0\0", "latin1");
+    comment.writeUInt32BE(15);
+    comment.writeUInt32BE(crc32(comment.subarray(4, -4)), comment.length - 4);
+    const photo = Buffer.concat([PNG.subarray(0, 33), comment, PNG.subarray(33)]);
+    await opened.choose(file("as it is.png", photo, "image/png"));
+    await opened.stored(1);
+    await page.getByLabel("Remove metadata from photos").check();
+    await page.reload();
+    await opened.choose(file("stripped.png", photo, "image/png"));
+    await opened
+      .row("stripped.png")
+      .locator(".state", { hasText: `metadata removed (${comment.length} bytes)` })
+      .waitFor();
+    assert.deepEqual(await opened.links(), [
+      `${server.url}/uploads/${sha256(PNG)}.png`,
+      `${server.url}/uploads/${sha256(photo)}.png`,
+    ]);
+    let posts = 0;
+    page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
+    await opened.choose(file("cut off.png", photo.subarray(0, 40), "image/png"));
+    await page.locator("#failures", { hasText: "cut off.png: The metadata could not be removed" }).waitFor();
+    assert.equal(posts, 0);
+    assert.deepEqual(opened.complaints, []);
+  },
+);
 
 browserTest("dropped text is left alone", async () => {
   await using opened = await UploadPage.open(server.url);

@@ -7,9 +7,11 @@ import { linkOf, type Result } from "./result.ts";
 import { hasIntegrity, snippet } from "./snippets.ts";
 
 /** How an upload ended, in a few words. */
-export function outcomeOf({ existed, sent }: Result, { texts }: Language): string {
-  if (!existed) return texts.stored;
-  return sent === 0 ? texts.nothingSent : texts.existed;
+export function outcomeOf({ existed, sent, removed }: Result, language: Language): string {
+  const { texts } = language;
+  const outcome = existed ? (sent === 0 ? texts.nothingSent : texts.existed) : texts.stored;
+  if (removed === 0) return outcome;
+  return `${outcome} · ${fill(texts.stripped, { size: formatSize(removed, language) })}`;
 }
 
 /** How a row shows a stored file. */

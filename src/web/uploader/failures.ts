@@ -24,7 +24,8 @@ export function showFailures<M extends Meta, B extends Body>(
 
   uppy.on("upload-error", (file, error, response) => {
     if (response !== undefined && isShown(response)) return;
-    if (file !== undefined) show(file.id, file.name ?? "", error.message);
+    const isKept = (error as { readonly code?: unknown }).code === "metadata-not-removed";
+    if (file !== undefined) show(file.id, file.name ?? "", isKept ? texts.stripFailed : error.message);
   });
   // a file that is too large is not in the Dashboard; its line stays until others are added
   uppy.on("restriction-failed", (file, error) => show(file?.id ?? "", file?.name ?? "", error.message));

@@ -9,13 +9,14 @@ import { announce, find } from "../dom.ts";
 import { formatSize } from "../format.ts";
 import type { ResultList } from "../results/list.ts";
 import { Permit, takePermit } from "../permit.ts";
-import { parseResult } from "../results/result.ts";
+import { parseResult, type Result } from "../results/result.ts";
 import type { PageSettings } from "../settings.ts";
 import { readList, write } from "../storage.ts";
 import { fill, type Language } from "../text/language.ts";
 import { Token } from "../token.ts";
 import { showFailures } from "./failures.ts";
 import { PageDashboard } from "./dashboard.ts";
+import { metadataRemoval } from "./metadata.ts";
 import { formatSizesBy } from "./prettier-bytes.ts";
 import { Progress } from "./progress.ts";
 
@@ -71,27 +72,42 @@ export function startUploader({ settings, language, permit: given, results }: Up
     upload(uppy);
   });
   const credentials = (): Permit | Token => permit ?? token;
-  uppy.use(Fixity, { endpoint: settings.endpoint, headers: () => credentials().headers, worker: createHashWorker });
+  uppy.use(Fixity, {
+    endpoint: settings.endpoint,
+    headers: () => credentials().headers,
+    worker: createHashWorker,
+    prepare: metadataRemoval(),
+  });
   showFailures(uppy, language, ({ status, body }) =>
     credentials().refuse(status, (body as { readonly code?: unknown } | undefined)?.code),
   );
   uppy.on("files-added", () => (credentials().isMissing ? credentials().request() : upload(uppy)));
   uppy.on("upload-success", () => permit?.use());
-  uppy.on("upload-success", (file, response) => {
-    const result = file === undefined ? null : parseResult({ ...response.body, time: Date.now() }, file.name ?? "");
-    if (result !== null) results.add(result, file?.data instanceof Blob ? file.data : null);
+  moveStored(uppy, { place, language, results });
+  showInterrupted(uppy, language);
+  window.addEventListener("beforeunload", (event) => {
+    if (Object.keys(uppy.getState().currentUploads).length > 0) event.preventDefault();
+  });
+}
+
+/** Moves stored files from the Dashboard to the list of results. */
+function moveStored(
+  uppy: PageUppy,
+  { place, language, results }: Pick<UploaderOptions, "language" | "results"> & { readonly place: HTMLElement },
+): void {
+  const { texts } = language;
+  uppy.on("upload-success", (file, { body }) => {
+    if (file === undefined || body === undefined) return;
+    const result = parseResult({ ...body, ...addedTo(file.size ?? body.size, body.size) }, file.name ?? "");
+    if (result !== null) results.add(result, file.data instanceof Blob ? file.data : null);
   });
   uppy.on("complete", ({ successful = [] }) => {
     if (successful.length === 0) return;
-    if (successful.length > 1) announce(fill(language.texts.uploadsDone, { count: successful.length }));
+    if (successful.length > 1) announce(fill(texts.uploadsDone, { count: successful.length }));
     const hadFocus = removeFromDashboard(uppy, successful, place);
     requestAnimationFrame(() => {
       if (hadFocus && document.activeElement === document.body) results.focus();
     });
-  });
-  showInterrupted(uppy, language);
-  window.addEventListener("beforeunload", (event) => {
-    if (Object.keys(uppy.getState().currentUploads).length > 0) event.preventDefault();
   });
 }
 
@@ -144,6 +160,11 @@ function limitNote(maxSize: number, { settings, language }: Pick<UploaderOptions
   const { texts } = language;
   const limit = fill(texts.limit, { limit: formatSize(maxSize, language) });
   return settings.revealsExisting ? `${limit} ${texts.notAgain}` : limit;
+}
+
+/** What the page adds to the result of an upload. */
+function addedTo(chosenSize: number, storedSize: number): Pick<Result, "time" | "removed"> {
+  return { time: Date.now(), removed: Math.max(0, chosenSize - storedSize) };
 }
 
 function upload(uppy: PageUppy): void {
