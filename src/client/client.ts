@@ -32,7 +32,7 @@ import { download, stat } from "./download.ts";
 import { FixityClientError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 import type { RetryPolicy } from "./retrier.ts";
-import { Service } from "./service.ts";
+import { Endpoint, Service } from "./service.ts";
 import type { Client, ClientOptions, RetryOptions, Upload, UploadOptions, UploadSource } from "./types.ts";
 import { UploadHandle } from "./upload.ts";
 import { TransferRates } from "./upload-digest.ts";
@@ -44,10 +44,7 @@ const DEFAULT_SMALL_CONCURRENCY = 15;
 
 /** Creates a client on a platform. @throws FixityClientError `invalid-option` */
 export function createClientOn(platform: Platform, options: ClientOptions): Client {
-  const endpoint = URL.parse(String(options.endpoint), platform.base);
-  if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
-    throw invalid("endpoint", "the http(s) URL of a service's uploads", String(options.endpoint));
-  }
+  const endpoint = new Endpoint(String(options.endpoint), platform.base);
   const retryPolicy = retryPolicyOf(options.retry ?? {});
   const { headers = {}, concurrency, storage = platform.storage, prepare = null } = options;
   if (concurrency !== undefined && (!Number.isInteger(concurrency) || concurrency < 1)) {

@@ -29,7 +29,7 @@ const REPORT_INTERVAL_BYTES = 2 * 1024 * 1024;
 
 /** The worker's side of its channel. */
 interface WorkerScope {
-  addEventListener(name: "message", listener: (event: { readonly data: ToWorker }) => void): void;
+  addEventListener?(name: "message", listener: (event: { readonly data: ToWorker }) => void): void;
   postMessage(message: FromWorker): void;
 }
 
@@ -43,7 +43,8 @@ interface Hash {
 const scope = globalThis as unknown as WorkerScope;
 const hashes = new Map<number, Promise<Hash>>();
 
-scope.addEventListener("message", ({ data }) => {
+// tools that import every entry of the package run this in Node, which has no such function
+scope.addEventListener?.("message", ({ data }) => {
   const { id } = data;
   if (data.type === "drop") {
     hashes.delete(id);

@@ -33,8 +33,35 @@ export interface ServiceRequest {
   readonly signal: AbortSignal;
 }
 
+/**
+ * The URL of the service. A relative one is resolved against the page. A page that is rendered on a
+ * server creates its client there, too, but sends nothing: so it fails at the first request only.
+ */
+export class Endpoint {
+  readonly #text: string;
+  readonly #url: URL | null;
+
+  /** @throws FixityClientError `invalid-option` for what is no http(s) URL in any page */
+  constructor(text: string, base: string | undefined) {
+    this.#text = text;
+    this.#url = URL.parse(text, base);
+    const inPage = this.#url ?? URL.parse(text, "http://page.invalid");
+    if (inPage !== null && text !== "" && /^https?:$/.test(inPage.protocol)) return;
+    const detail = `endpoint must be the http(s) URL of a service's uploads, not ${JSON.stringify(text)}.`;
+    throw new FixityClientError("invalid-option", detail);
+  }
+
+  /** @throws FixityClientError `invalid-option` */
+  get url(): URL {
+    if (this.#url !== null) return this.#url;
+    const problem = `The endpoint ${JSON.stringify(this.#text)} is relative, and there is no page to resolve it against.`;
+    const advice = "Outside of browsers, pass an absolute URL such as https://files.example.com/uploads.";
+    throw new FixityClientError("invalid-option", `${problem} ${advice}`);
+  }
+}
+
 export interface ServiceOptions {
-  readonly endpoint: URL;
+  readonly endpoint: Endpoint;
   readonly headers: ClientHeaders;
   readonly platform: Pick<Platform, "transport" | "fetch" | "showsRedirects">;
   /** Milliseconds. */
@@ -60,19 +87,22 @@ interface Hop {
  * is first sent with `redirect: "manual"`, and if it is redirected, sent again without them.
  */
 export class Service {
-  /** Without a slash at its end. */
-  readonly endpoint: string;
-  readonly #origin: string;
+  readonly #endpoint: Endpoint;
   readonly #headers: ClientHeaders;
   readonly #platform: ServiceOptions["platform"];
   readonly #stallTimeout: number;
 
   constructor({ endpoint, headers, platform, stallTimeout }: ServiceOptions) {
-    this.endpoint = endpoint.origin + endpoint.pathname.replace(/\/+$/, "");
-    this.#origin = endpoint.origin;
+    this.#endpoint = endpoint;
     this.#headers = headers;
     this.#platform = platform;
     this.#stallTimeout = stallTimeout;
+  }
+
+  /** Without a slash at its end. @throws FixityClientError `invalid-option` outside of a page */
+  get endpoint(): string {
+    const { origin, pathname } = this.#endpoint.url;
+    return origin + pathname.replace(/\/+$/, "");
   }
 
   /** @throws FixityClientError for every unsuccessful response, and if there was none */
@@ -146,7 +176,7 @@ export class Service {
    *   network, so nothing is retried
    */
   async #headersFor(url: string): Promise<Fields> {
-    if (new URL(url).origin !== this.#origin) return {};
+    if (new URL(url).origin !== this.#endpoint.url.origin) return {};
     const fields = typeof this.#headers === "function" ? await callHeaders(this.#headers) : this.#headers;
     try {
       const trimmed = Object.entries(fields).map(([name, value]) => [name, value.trim()] as const);

@@ -80,7 +80,8 @@ export interface UploadStorage {
 export interface ClientOptions {
   /**
    * The collection, such as `https://files.example.com/uploads`. In browsers it may be relative to
-   * the page.
+   * the page. Where there is no page, as in server-side rendering, a client with a relative endpoint
+   * can be created, and its requests fail with `invalid-option`.
    */
   readonly endpoint: string | URL;
   /** Sent to the endpoint's origin only. */
@@ -114,13 +115,13 @@ export interface ClientOptions {
    */
   readonly storage?: UploadStorage | null | undefined;
   /**
-   * Browsers only: creates the worker that hashes, from a script of the page's own origin. `null`
-   * for none: then uploads declare no digest, so content that is already stored is sent again, and
+   * Browsers only: the URL of the worker that hashes (`fixity/client/worker`), on the page's own
+   * origin, or a function that creates it. `null` for none: then uploads declare no digest, so content that is already stored is sent again, and
    * downloads fail, because they cannot be verified.
    *
    * @default `new Worker(new URL("./hash-worker.js", import.meta.url), { type: "module" })`
    */
-  readonly worker?: (() => HashWorker) | null | undefined;
+  readonly worker?: string | URL | (() => HashWorker) | null | undefined;
 }
 
 /** The part of a `Worker` that the client uses. */

@@ -108,7 +108,7 @@ test("progress goes from 0 to the total, and ends with storing", async () => {
   const heard: UploadProgress[] = [];
   const bytes = randomBytes(8 * MIB);
   await createClient({ endpoint, headers }).upload(bytes, { onProgress: (progress) => heard.push(progress) });
-  assert.deepEqual(heard[0], { phase: "sending", bytes: 0, total: 8 * MIB, rate: null, remaining: null });
+  assert.deepEqual(heard[0], { phase: "sending", bytes: 0, total: 8 * MIB, rate: null, remaining: null, wait: null });
   assert.equal(heard.at(-1)?.phase, "storing");
   assert.equal(heard.at(-1)?.bytes, 8 * MIB);
   for (const [at, { bytes, phase }] of heard.entries()) {
@@ -167,12 +167,24 @@ test("an invalid source is refused before anything is sent", async () => {
 
 test("invalid options are refused when the client is created", () => {
   const wrong = [
-    { endpoint: "nothing" },
+    { endpoint: "" },
+    { endpoint: "http://" },
     { endpoint: "ftp://a/" },
     { endpoint, concurrency: 0 },
     { endpoint, retry: { attempts: -1 } },
   ];
   for (const options of wrong) assert.throws(() => createClient(options), failsWith("invalid-option"));
+});
+
+test("a client with a relative endpoint can be created without a page, and its requests fail", async () => {
+  for (const relative of ["/uploads", "uploads", "//files.example/uploads"]) {
+    const client = createClient({ endpoint: relative });
+    const refused = failsWith("invalid-option", { retryable: false });
+    await assert.rejects(client.upload(Buffer.from("a")), refused);
+    await assert.rejects(client.stat(sha256("a")), refused);
+    await assert.rejects(client.download(`sha256:${sha256("a")}`), /The endpoint "[^"]+" is relative, .* absolute URL/);
+    client.close();
+  }
 });
 
 test("another kind of server is recognised as such", async () => {

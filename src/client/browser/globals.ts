@@ -31,6 +31,7 @@ export interface BrowserStorage extends UploadStorage {
  * declared here because the package's types must not depend on those of the DOM.
  */
 export interface BrowserGlobals {
+  readonly Worker: new (url: string | URL, options: { readonly type: "module" }) => HashWorker;
   readonly XMLHttpRequest?: new () => BrowserRequest;
   readonly location?: { readonly href: string };
   readonly navigator?: { readonly onLine?: boolean };

@@ -16,7 +16,7 @@ export function browserPlatform(options: ClientOptions, defaultWorker: WorkerFac
     fetch,
     showsRedirects: false,
     transport: options.fetch === undefined ? xhrTransport(byFetch) : byFetch,
-    hashing: options.worker === null ? null : new WorkerHashing(options.worker ?? defaultWorker),
+    hashing: options.worker === null ? null : new WorkerHashing(workerFactory(options.worker ?? defaultWorker)),
     storage: localUploadStorage(),
     network: {
       isOnline: () => browser.navigator?.onLine !== false,
@@ -26,6 +26,10 @@ export function browserPlatform(options: ClientOptions, defaultWorker: WorkerFac
     openFile: openNoPath,
     openBlob: openNoPath,
   };
+}
+
+function workerFactory(worker: string | URL | WorkerFactory): WorkerFactory {
+  return typeof worker === "function" ? worker : () => new browser.Worker(worker, { type: "module" });
 }
 
 async function openNoPath(): Promise<never> {
