@@ -35,6 +35,12 @@ Examples:
 Several servers can be saved. put, get and stat use the latest login without --to and --from. A token
 is sent to the server that it was saved for, and to no other. FIXITY_URL and FIXITY_TOKEN win.`;
 
+export const COMPLETION_HELP = `
+To load it in every shell, add a line to its startup file:
+  ~/.bashrc                    source <(fixity completion bash)
+  ~/.zshrc                     source <(fixity completion zsh)
+  ~/.config/fish/config.fish   fixity completion fish | source`;
+
 export const STAT_EXAMPLES = `
 Examples:
   fixity stat https://files.example.com/uploads/08c0811b91df….png

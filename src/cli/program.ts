@@ -1,14 +1,16 @@
 import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Environment } from "../settings/config.ts";
 import { concurrency as concurrencyKind } from "../settings/kinds.ts";
 import { isStoreSetting } from "../settings/settings.ts";
+import type { Shell } from "./completion.ts";
 import { EXIT } from "./exit-codes.ts";
 import {
   CLIENT_ENVIRONMENT_HELP,
+  COMPLETION_HELP,
   GET_EXAMPLES,
   LOGIN_HELP,
   PERMIT_HELP,
@@ -35,6 +37,8 @@ import { npmHint, withUsageHint } from "./usage-hints.ts";
  * Results go to standard output (`output.ts`), everything else to standard error. Failures that the
  * user can fix are `FixityError`s; they are printed as one line each.
  */
+
+const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 
 type Flags = Readonly<Record<string, string | undefined>>;
 type StoreFlags = { readonly json?: true } & Flags;
@@ -100,6 +104,13 @@ function makeProgram(env: Environment): Command {
   );
   program.commandsGroup("Other:");
   addCommand(program, "version", "print the version").action(() => print(`${version()}\n`));
+  addCommand(program, "completion", "print a script that completes commands and flags in a shell")
+    .addArgument(new Argument("<shell>", "your shell").choices(SHELLS))
+    .addHelpText("after", COMPLETION_HELP)
+    .action(async (shell: Shell) => {
+      const { completionScript } = await import("./completion.ts");
+      print(completionScript(shell, program));
+    });
   for (const command of [program, ...program.commands]) {
     command.configureOutput({ outputError: (text, write) => write(withUsageHint(text, command, env)) });
   }

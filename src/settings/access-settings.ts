@@ -70,7 +70,7 @@ export const ACCESS_SETTINGS: { readonly [Name in keyof AccessSettings]: Setting
     env: "UPLOAD_READS",
     kind: choice("public", "signed"),
     defaultText: "public",
-    value: "mode",
+    value: "public|signed",
     help: "who may read: public: everybody with a link; signed: who has a signed link, or a token that may read",
   },
   types: {

@@ -94,7 +94,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_DURABILITY",
     kind: choice("full", "none"),
     defaultText: "full",
-    value: "level",
+    value: "full|none",
     help: "full: an acknowledged file survives a power failure; none: faster, for tests",
   },
   maxSize: {
@@ -157,7 +157,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_VERIFY_READS",
     kind: choice("always", "daily", "never"),
     defaultText: "daily",
-    value: "how often",
+    value: "always|daily|never",
     help: "how often stored files are compared with their digest when they are read",
   },
   scripts: {
@@ -227,7 +227,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_LOG_FORMAT",
     kind: choice("auto", "pretty", "json"),
     defaultText: "auto",
-    value: "format",
+    value: "auto|pretty|json",
     help: "pretty for people, json for programs; auto: pretty on a terminal",
   },
   bucketName: {

@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 const CHECKS = {
   bindfs: ["sh", "-c", "bindfs --version && test -w /dev/fuse"],
   caddy: ["caddy", "version"],
+  fish: ["fish", "--version"],
+  zsh: ["zsh", "--version"],
   curl: ["curl", "--version"],
   nginx: ["nginx", "-v"],
   python3: ["python3", "--version"],
