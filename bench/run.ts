@@ -6,6 +6,7 @@ import { caches } from "./cache.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
+import { packageCosts } from "./package.ts";
 import { putFolder } from "./put.ts";
 import { resumeDisk, resumeMemory, resumeS3 } from "./resume.ts";
 import { resumeKill } from "./resume-kill.ts";
@@ -124,6 +125,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   access: async () => accessChecks(),
   "access-load": async (build) => accessLoad(build, DISK),
   cache: caches,
+  package: packageCosts,
   put: async (build) => putFolder(build, DISK),
   "client-browser": inBrowser("client-browser"),
   "client-duplicate": inBrowser("client-duplicate"),
