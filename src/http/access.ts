@@ -135,6 +135,18 @@ export class Access {
   }
 
   /**
+   * Refuses credentials with which no upload could begin: so a page can check a token without
+   * uploading anything.
+   *
+   * @throws FixityError `unauthorized`, `forbidden`
+   */
+  assertCredentials(exchange: Exchange): void {
+    const found = this.#credentialsOf(exchange);
+    if (found instanceof FixityError) throw found;
+    if (found !== null && !this.#may(found, "create")) throw forbidden(`${describe(found)} may not create.`);
+  }
+
+  /**
    * Refuses what the principal may never do, whatever it is about: before an upload's record is
    * read.
    *

@@ -207,6 +207,7 @@ export class Handler {
     if (resource === null) throw notFound();
     const options = this.#options;
     if (effectiveMethod(exchange) === "OPTIONS") {
+      if (resource.kind === "collection") options.access.assertCredentials(exchange);
       running.isPublicRead = options.access.reads === "public" && this.#mayBePublic(exchange, resource);
       return optionsAnswer({ fixity: this.#fixity, exchange }, resource);
     }

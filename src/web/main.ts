@@ -16,16 +16,18 @@ import { History } from "./results/history.ts";
 import { ResultList } from "./results/list.ts";
 import { recallPermit, takePermit } from "./permit.ts";
 import { readSettings } from "./settings.ts";
+import { takeToken } from "./token.ts";
 import { loadLanguage, translate } from "./text/language.ts";
 import { startUploader } from "./uploader/uploader.ts";
 
 // first, because the address bar shows it until then
-const permit = takePermit() ?? recallPermit();
+const token = takeToken();
+const permit = takePermit() ?? (token === null ? recallPermit() : null);
 const settings = readSettings(document.body);
 const language = await loadLanguage(navigator.languages);
 translate(document, language);
 const history = new History(new URL(settings.endpoint).pathname, { mayUseDevice: permit === null });
-startUploader({ settings, language, permit, results: new ResultList(language, history) });
+startUploader({ settings, language, permit, token, results: new ResultList(language, history) });
 
 const authorization = settings.needsToken ? '-H "Authorization: Bearer $TOKEN" ' : "";
 const command = `curl ${authorization}-F upload=@FILE ${settings.endpoint}`;

@@ -42,7 +42,6 @@ export function takePermit(): string | null {
   const [, text] = /^#permit=(.*)$/.exec(location.hash) ?? [];
   if (text === undefined) return null;
   history.replaceState(history.state, "", location.pathname + location.search);
-  write("tab", PERMIT_KEY, text);
   return text;
 }
 
@@ -62,6 +61,7 @@ export class Permit {
 
   constructor(text: string, { language, settings }: { language: Language; settings: PageSettings }) {
     this.#text = text;
+    write("tab", PERMIT_KEY, text);
     this.#language = language;
     this.#settings = settings;
     this.#terms = readTerms(text);
@@ -106,7 +106,9 @@ export class Permit {
 
   /** A file was stored with it. */
   use(): void {
-    if (this.#terms?.once === true) this.refuse(403, "permit-used");
+    if (this.#terms?.once !== true) return;
+    this.#refusal = "permitUsed";
+    announce(this.#show("permitDone"));
   }
 
   /** The reason why it does not allow a file; `null` if it may allow it. */
@@ -123,11 +125,11 @@ export class Permit {
     return this.#terms !== null && this.#terms.expires <= Date.now() ? "permitExpired" : "permitInvalid";
   }
 
-  #show(): string {
+  #show(state: Refusal | "permitDone" | null = this.#refusal): string {
     const { texts } = this.#language;
-    const message = this.#refusal === null ? this.#description(texts) : texts[this.#refusal];
+    const message = state === null ? this.#description(texts) : texts[state];
     this.#note.textContent = message;
-    this.#note.classList.toggle("wrong", this.#refusal !== null);
+    this.#note.classList.toggle("wrong", state !== null && state !== "permitDone");
     this.#note.hidden = false;
     return message;
   }

@@ -94,7 +94,7 @@ browserTest("an expired permit is named as such, and another one in the same tab
   await using opened = await openWith(mint({}, Date.now() - 2 * HOUR_MS));
   const { page } = opened;
   await opened.choose(file("late.txt", "late"));
-  await noteSays(opened, /^This permit has expired\. Ask for another one\.$/);
+  await noteSays(opened, /^This permit has expired\. Ask for a new one\.$/);
   assert.equal(await page.locator("#failures").isVisible(), false, "said once");
   assert.equal(await page.locator("#token-form").isVisible(), false);
   await page.evaluate((hash) => location.assign(hash), `#permit=${mint()}`);
@@ -110,7 +110,8 @@ browserTest("a permit for one upload is used up by it, also in another tab", asy
   await noteSays(opened, "With this permit you can upload one file");
   await opened.choose(file("first.txt", "the first"));
   await opened.stored(1);
-  await noteSays(opened, "This permit has been used");
+  await noteSays(opened, "Your file is stored. This permit has now been used.");
+  assert.equal(await opened.page.locator("#permit.wrong").count(), 0, "success is no failure");
   await another.choose(file("second.txt", "the second"));
   await noteSays(another, "This permit has been used");
   assert.deepEqual(await another.links(), []);
@@ -124,7 +125,7 @@ browserTest("a permit that is cut off, changed or hostile leads to an explanatio
   ]) {
     await using opened = await openWith(text);
     await opened.choose(file("never.txt", "never"));
-    await noteSays(opened, "The server does not accept this permit.");
+    await noteSays(opened, "Invalid permit.");
     assert.equal(await opened.page.locator("#token-form").isVisible(), false);
     assert.deepEqual(await opened.links(), []);
     assert.deepEqual(opened.complaints, []);

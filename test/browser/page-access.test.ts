@@ -3,11 +3,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
+import { Permits } from "../../src/access/permits.ts";
+import { AccessKeys } from "../../src/access/access-keys.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { browserTest, file, MIB, UploadPage } from "./upload-page.ts";
 
 const TOKEN = "a-token-for-the-page";
+const READER = "a-token-to-read-only";
+const PERMIT_KEY = "a-key-for-permits-of-32-characters";
 
 let folder = "";
 let server: ServerProcess;
@@ -16,7 +20,8 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), "fixity-test-"));
   const env = { UPLOAD_MAX_SIZE: "1MiB" };
   server = await ServerProcess.start({ dir: join(folder, "data"), env });
-  guarded = await ServerProcess.start({ dir: join(folder, "guarded"), env: { UPLOAD_TOKENS: TOKEN } });
+  const accessEnv = { UPLOAD_TOKENS: `${TOKEN},reader=${READER} may=read`, UPLOAD_PERMIT_KEYS: PERMIT_KEY };
+  guarded = await ServerProcess.start({ dir: join(folder, "guarded"), env: accessEnv });
 });
 after(async () => {
   await Promise.all([server.stop(), guarded.stop()]);
@@ -100,7 +105,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     assert.deepEqual(await opened.violations(), [], "failed");
     await opened.page.unroute("**/uploads*");
     await opened.page.goto(guarded.url);
-    await opened.page.getByLabel("Token").waitFor();
+    await opened.page.getByLabel("Access token").waitFor();
     assert.deepEqual(await opened.violations(), [], "a token to enter");
   });
 }
@@ -111,11 +116,12 @@ browserTest(
     await using opened = await UploadPage.open(guarded.url);
     const { page } = opened;
     await opened.choose(file("secret.txt", "with a token"));
-    await page.getByText("Enter your token first.", { exact: true }).first().waitFor();
+    await page.getByText("Enter your access token first.", { exact: true }).first().waitFor();
     assert.equal(await page.evaluate(() => document.activeElement?.id), "token");
     await page.keyboard.type("wrong");
     await page.keyboard.press("Enter");
     await page.locator("#token-note", { hasText: "Invalid token." }).waitFor();
+    assert.equal(await page.locator("#token-form.wrong").count(), 1);
     assert.equal(await page.locator("#failures").isVisible(), false, "said once");
     await page.locator("#token").fill(TOKEN);
     await page.keyboard.press("Enter");
@@ -127,6 +133,58 @@ browserTest(
     await opened.stored(2);
   },
 );
+
+browserTest("a token is checked when it is entered, before anything is uploaded", async () => {
+  await using opened = await UploadPage.open(guarded.url);
+  const { page } = opened;
+  const methods = new Set<string>();
+  page.on("request", (request) => methods.add(request.method()));
+  const note = page.locator("#token-note");
+  await note.filter({ hasText: "requires an access token. Ask its administrator" }).waitFor();
+  for (const [entered, said] of [
+    ["not a token that anybody has", "Invalid token."],
+    ["schlüssel", "Invalid token."],
+    [READER, "This token does not allow uploads."],
+    [TOKEN, "The token is valid. The token is kept until you close this tab."],
+  ] as const) {
+    await page.locator("#token").fill(entered);
+    await page.keyboard.press("Enter");
+    await note.filter({ hasText: said }).waitFor();
+  }
+  assert.deepEqual([...methods], ["OPTIONS"]);
+  assert.equal(await page.locator("#token-form.wrong").count(), 0);
+  await page.route("**/uploads", (route) => route.abort());
+  await page.keyboard.press("Enter");
+  await note.filter({ hasText: "The server did not respond, so the token has not been checked." }).waitFor();
+  await page.getByLabel("Remember on this device").check();
+  const other = await opened.context.newPage();
+  await other.goto(guarded.url);
+  await other.locator("#token-note", { hasText: "kept on this device" }).waitFor();
+  assert.equal(await other.locator("#token").inputValue(), TOKEN);
+});
+
+browserTest("a colleague's link brings the token, which leaves the address bar at once", async () => {
+  await using opened = await UploadPage.open(`${guarded.url}/#token=${TOKEN}`);
+  await opened.page.locator("#token-note", { hasText: "The token is valid." }).waitFor();
+  assert.equal(opened.page.url(), `${guarded.url}/`);
+  await opened.choose(file("colleague.txt", "by a colleague's link"));
+  await opened.stored(1);
+});
+
+browserTest("a permit, or the link with it, can be entered instead of a token", async () => {
+  const { permit } = new Permits(AccessKeys.parse([PERMIT_KEY], "permit")).mint(
+    { maxSize: 1024, expires: 600_000 },
+    Date.now(),
+  );
+  for (const entered of [permit, `${guarded.url}/#permit=${permit}`]) {
+    await using opened = await UploadPage.open(guarded.url);
+    await opened.page.locator("#token").fill(entered);
+    await opened.page.keyboard.press("Enter");
+    await opened.page.locator("#permit", { hasText: "With this permit you can upload" }).waitFor();
+    await opened.choose(file("permitted.txt", `permitted: ${entered}`));
+    await opened.stored(1);
+  }
+});
 
 for (const [locale, lang, own, dashboards, limit] of [
   ["de-AT", "de", "Dateien hochladen", "Dateien hier ablegen, Dateien auswählen", "Bis 1 MiB pro Datei"],

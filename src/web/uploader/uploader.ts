@@ -13,7 +13,7 @@ import { parseResult, type Result } from "../results/result.ts";
 import type { PageSettings } from "../settings.ts";
 import { readList, write } from "../storage.ts";
 import { fill, type Language } from "../text/language.ts";
-import { Token } from "../token.ts";
+import { takeToken, Token } from "../token.ts";
 import { showFailures } from "./failures.ts";
 import { PageDashboard } from "./dashboard.ts";
 import { metadataRemoval } from "./metadata.ts";
@@ -34,10 +34,13 @@ interface UploaderOptions {
   readonly language: Language;
   /** The permit with which the page was opened. */
   readonly permit: string | null;
+  /** The token with which the page was opened. */
+  readonly token: string | null;
   readonly results: ResultList;
 }
 
-export function startUploader({ settings, language, permit: given, results }: UploaderOptions): void {
+export function startUploader(options: UploaderOptions): void {
+  const { settings, language, results } = options;
   const place = find(document, "#uploader", HTMLElement);
   const uppy: PageUppy = new Uppy<Meta, FixityBody>({
     logger: SILENT_LOGGER,
@@ -50,7 +53,6 @@ export function startUploader({ settings, language, permit: given, results }: Up
       return !Object.hasOwn(files, file.id);
     },
   });
-  const token = new Token(settings.needsToken, language.texts, () => upload(uppy));
   let permit: Permit | null = null;
   addDashboard(uppy, place, { settings, language });
   const use = (text: string): void => {
@@ -63,13 +65,24 @@ export function startUploader({ settings, language, permit: given, results }: Up
     const note = limitNote(restrictions.maxFileSize, { settings, language });
     uppy.getPlugin<PageDashboard<Meta, FixityBody>>("Dashboard")?.setOptions({ note });
   };
-  if (given !== null) use(given);
-  // a link with another permit, opened in this tab, does not load the page again
-  window.addEventListener("hashchange", () => {
-    const text = takePermit();
-    if (text === null) return;
+  const usePermit = (text: string): void => {
     use(text);
     upload(uppy);
+  };
+  const token = new Token({
+    settings,
+    texts: language.texts,
+    given: options.token,
+    onEntered: () => upload(uppy),
+    onPermit: (text) => usePermit(text),
+  });
+  if (options.permit !== null) use(options.permit);
+  // a link with another permit, opened in this tab, does not load the page again
+  window.addEventListener("hashchange", () => {
+    const entered = takeToken();
+    if (entered !== null) void token.enter(entered);
+    const text = takePermit();
+    if (text !== null) usePermit(text);
   });
   const credentials = (): Permit | Token => permit ?? token;
   uppy.use(Fixity, {
@@ -85,9 +98,6 @@ export function startUploader({ settings, language, permit: given, results }: Up
   uppy.on("upload-success", () => permit?.use());
   moveStored(uppy, { place, language, results });
   showInterrupted(uppy, language);
-  window.addEventListener("beforeunload", (event) => {
-    if (Object.keys(uppy.getState().currentUploads).length > 0) event.preventDefault();
-  });
 }
 
 /** Moves stored files from the Dashboard to the list of results. */
@@ -232,6 +242,9 @@ const MAX_NAMES = 3;
 function showInterrupted(uppy: PageUppy, { texts }: Language): void {
   const names = readList("tab", UNFINISHED_KEY).map(String);
   rememberUnfinished(uppy);
+  window.addEventListener("beforeunload", (event) => {
+    if (Object.keys(uppy.getState().currentUploads).length > 0) event.preventDefault();
+  });
   if (names.length === 0) return;
   const shown = names.length > MAX_NAMES ? [...names.slice(0, MAX_NAMES), "…"] : names;
   const note = find(document, "#interrupted", HTMLElement);
