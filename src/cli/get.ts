@@ -12,6 +12,7 @@ import { fileErrorText } from "./local-files.ts";
 import { outputExitCode, print, printJson, printProblem } from "./output.ts";
 import { ProgressBars, RateMeter, waitingText } from "./progress.ts";
 import { explainFailure, statOnce } from "./remote-failure.ts";
+import { withoutPage } from "./signed-page.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
 export interface GetRequest {
@@ -82,8 +83,9 @@ interface GetOptions extends GetRequest {
   readonly signal: AbortSignal;
 }
 
-async function get(link: RemoteLink, options: GetOptions): Promise<GetOutcome> {
+async function get(given: RemoteLink, options: GetOptions): Promise<GetOutcome> {
   const { output, signal } = options;
+  const link = await withoutPage(given, signal);
   try {
     const found = await statOnce(link, link.url, signal);
     if (signal.aborted) return { status: "stopped" };
@@ -94,7 +96,7 @@ async function get(link: RemoteLink, options: GetOptions): Promise<GetOutcome> {
       await download.toOutput();
       return { status: "fetched", file: null, info, received: info.size };
     }
-    return await getToFile(download, await destinationOf(link, output), options);
+    return await getToFile(download, await destinationOf(given, output), options);
   } catch (error) {
     if (signal.aborted || outputExitCode() !== null) return { status: "stopped" };
     if (isMismatch(error)) return { status: "damaged" };

@@ -106,8 +106,8 @@ export function remoteLink(text: string, sources: RemoteSources): RemoteLink {
   const link = linkIn(url, text);
   url.hash = "";
   // With `view`, as in the address of the file's page in a browser, the service would send that
-  // page.
-  if (url.searchParams.has("view")) url.searchParams.delete("view");
+  // page. A signature covers `view`: see `withoutPage`.
+  if (url.searchParams.has("view") && !url.searchParams.has("signature")) url.searchParams.delete("view");
   const endpoint = new URL(".", url);
   endpoint.pathname = endpoint.pathname.replace(/\/+$/, "");
   // FIXITY_TOKEN is for the chosen service; another one has the token of its own login.

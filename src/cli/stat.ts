@@ -5,6 +5,7 @@ import { inOrder } from "./in-order.ts";
 import { Interruption } from "./interruption.ts";
 import { paint, print, printJson, printProblem } from "./output.ts";
 import { type StatOutcome, statOnce } from "./remote-failure.ts";
+import { withoutPage } from "./signed-page.ts";
 import { type RemoteLink, remoteLink, type RemoteSources } from "./remote.ts";
 
 const REQUEST_CONCURRENCY = 8;
@@ -30,7 +31,10 @@ export async function statLinks(sources: RemoteSources, links: readonly string[]
   const statuses = new Set<StatOutcome["status"]>();
   await inOrder(parsed, {
     concurrency: REQUEST_CONCURRENCY,
-    work: async ({ given, link }) => ({ given, link, outcome: await statOnce(link, link.url, signal) }),
+    work: async ({ given, link }) => {
+      const { url } = await withoutPage(link, signal);
+      return { given, link, outcome: await statOnce(link, url, signal) };
+    },
     onResult: (stat) => {
       statuses.add(stat.outcome.status);
       if (signal.aborted) return;

@@ -27,6 +27,27 @@ test("a signed link is read from a server that has the key, by get and by browse
   assert.deepEqual([got.code, got.out], [0, "some text"]);
 });
 
+test("a signed link to the page about a file leads get and stat to its bytes", async () => {
+  await using folder = await StoreFolder.make();
+  const env = { UPLOAD_READS: "signed", UPLOAD_LINK_KEYS: KEY };
+  await using server = await ServerProcess.start({ dir: folder.path, env });
+  const form = new FormData();
+  form.set("upload", new Blob(["behind a page"]), "a.txt");
+  const { url } = (await (await fetch(`${server.url}/uploads`, { method: "POST", body: form })).json()) as {
+    url: string;
+  };
+  const link = new URL(url, server.url).href;
+  const user = { env: { UPLOAD_LINK_KEYS: KEY, XDG_CONFIG_HOME: "/nowhere" } };
+  for (const flags of [["--view"], ["--view", "--filename", "b & c.txt"], []]) {
+    const signed = (await runCommand(["sign", link, "--expires", "1h", ...flags], user)).out.trim();
+    const got = await runCommand(["get", "-o", "-", signed], user);
+    assert.deepEqual([got.code, got.out], [0, "behind a page"], got.err);
+    assert.match((await runCommand(["stat", signed], user)).out, /^stored/);
+  }
+  const broken = (await runCommand(["sign", link, "--expires", "1h", "--view"], user)).out.trim().replace(/.$/, "_");
+  assert.notEqual((await runCommand(["get", "-o", "-", broken], user)).code, 0);
+});
+
 test("--json states what the link allows", async () => {
   await using folder = await StoreFolder.make();
   const file = `${folder.path}.keys`;
