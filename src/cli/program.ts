@@ -30,6 +30,7 @@ import { npmHint, withUsageHint } from "./usage-hints.ts";
  *
  *     serve                 runs the server                     flags and UPLOAD_… variables
  *     put, get, stat        clients of a service, over HTTP     FIXITY_URL, FIXITY_TOKEN
+ *     login, logout         save a service and a token          $XDG_CONFIG_HOME/fixity
  *     sign, permit          sign with the keys of a server      UPLOAD_LINK_KEYS, UPLOAD_PERMIT_KEYS
  *     gc, verify, doctor    work on a store without a server    the settings of serve that
  *                                                               concern the store
@@ -123,7 +124,7 @@ type VerifyFlags = StoreFlags & { readonly mark: never };
 function addVerify(program: Command, env: Environment): void {
   addStoreCommand(program, "verify", "read stored files again, and mark those that have changed")
     .argument("[digest...]", "digests or links of the files; default all files")
-    .option("--no-mark", "only report damaged files: the servers go on sending them")
+    .option("--no-mark", "only report damaged files; servers keep sending them")
     .option("--rate <size>", "bytes that are read per second, of all files together; 0 for no limit (default 0)")
     .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
     .option("--older-than <duration>", "skip what was read completely since then; resumes a run that was stopped")
