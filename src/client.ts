@@ -6,6 +6,12 @@ import type { Client, ClientOptions, HashWorker } from "./client/types.ts";
 export type { ErrorCode } from "./core/errors.ts";
 export { type ClientErrorCode, FixityClientError, type FixityClientErrorOptions } from "./client/errors.ts";
 export type * from "./client/types.ts";
+export {
+  createUploadQueue,
+  type QueuedUpload,
+  type QueuedUploadStatus,
+  type UploadQueue,
+} from "./client/upload-queue.ts";
 
 declare const Worker: new (url: URL, options: { readonly type: "module" }) => HashWorker;
 

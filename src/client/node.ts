@@ -9,6 +9,7 @@ export type { ErrorCode } from "../core/errors.ts";
 export { type ClientErrorCode, FixityClientError, type FixityClientErrorOptions } from "./errors.ts";
 export { fileStorage } from "./node/file-storage.ts";
 export type * from "./types.ts";
+export { createUploadQueue, type QueuedUpload, type QueuedUploadStatus, type UploadQueue } from "./upload-queue.ts";
 
 /**
  * Creates a client of a fixity service.

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { build, type Metafile } from "esbuild";
 
 const ENTRY = fileURLToPath(new URL("../../src/uppy.ts", import.meta.url));
-const MAX_GZIP_BYTES = 16_000;
+const MAX_GZIP_BYTES = 17_000;
 
 interface Bundle {
   readonly code: Uint8Array;
