@@ -65,11 +65,14 @@ test(
 
 test("a zombie is dead", { skip: !seesProcesses && "needs /proc" }, async () => {
   // The shell starts a child, prints its pid, and becomes a program that never waits for it.
-  const parent = spawn("sh", ["-c", "sleep 0.01 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+  const parent = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
   try {
     const [line] = (await once(parent.stdout, "data")) as [Buffer];
     const pid = Number(line.toString());
     const owner = ownerWith(pid);
+    // As long as the shell itself runs, it waits for its child.
+    while (readFileSync(`/proc/${parent.pid}/comm`, "utf8") !== "sleep\n") await new Promise(setImmediate);
+    process.kill(pid);
     while (!readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ")) await new Promise(setImmediate);
     assert.equal(isDead(owner, me, NOW), true);
   } finally {
