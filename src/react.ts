@@ -2,6 +2,9 @@
 import { useSyncExternalStore } from "react";
 import type { QueuedUpload, UploadQueue } from "./client/upload-queue.ts";
 
+export type { ErrorCode } from "./core/errors.ts";
+export type { ClientErrorCode, FixityClientError, FixityClientErrorOptions } from "./client/errors.ts";
+export type * from "./client/types.ts";
 export type { QueuedUpload, QueuedUploadStatus, UploadQueue } from "./client/upload-queue.ts";
 
 /** What {@link useUploads} returns: the uploads, and the methods of their queue. */
