@@ -36,6 +36,8 @@ export interface ServingOptions {
   readonly filename: string | null;
   /** Whether the client asked for a download rather than for display. */
   readonly download: boolean;
+  /** Whether the client asked for a PDF to be displayed rather than downloaded. */
+  readonly inline?: boolean;
   /** Whether files may be scripts and style sheets of pages. */
   readonly scripts: boolean;
   readonly resourcePolicy: ResourcePolicy;
@@ -64,17 +66,18 @@ export function commonFields(
 /**
  * The fields of a 200 or 206 except length and range. An uploaded file can never act as a page of
  * the site: types are not sniffed, scripts and forms are disabled, and everything but images,
- * audio, video and plain text is downloaded rather than displayed.
+ * audio, video and plain text is downloaded rather than displayed. A PDF is displayed on request: in
+ * a viewer of the browser, which is no page of the site, and under the same sandbox.
  *
  * `Want-Repr-Digest` is a hint and ignored: a shared cache would serve a response without
  * `Repr-Digest` to everybody.
  */
 export function blobFields(
   link: Link,
-  { filename, download, scripts, ...common }: ServingOptions,
+  { filename, download, inline: wantsInline = false, scripts, ...common }: ServingOptions,
 ): Record<string, string> {
   // Code is downloaded even if it is served as plain text.
-  const inline = isInert(link.mediaType) && !download;
+  const inline = !download && (isInert(link.mediaType) || (wantsInline && isPdf(link.mediaType)));
   return {
     ...commonFields(link, common),
     "Content-Type": servedType(link, scripts),
@@ -110,4 +113,9 @@ export function savedName(link: Link, name: string | null): string | null {
  */
 export function isInert(mediaType: string): boolean {
   return /^(?:image\/(?!svg)|audio\/|video\/|text\/plain(?:;|$))/.test(mediaType);
+}
+
+/** Whether browsers have a viewer of their own for a media type that is not inert. */
+export function isPdf(mediaType: string): boolean {
+  return mediaType === "application/pdf";
 }

@@ -65,6 +65,11 @@ function widthOfImage(page: Page): Promise<number> {
   });
 }
 
+/** A document of one empty page. */
+const PDF =
+  "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+  "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]>>endobj\ntrailer<</Root 1 0 R>>";
+
 browserTest("an image is shown", async () => {
   await using browser = await openBrowser();
   const { page, complaints } = await open(browser.context, await stored(PNG, "dot.png"));
@@ -124,6 +129,23 @@ browserTest("a PDF and an archive are not loaded, and told not to be shown", asy
     await page.getByText("No preview available for this file type.").waitFor();
     assert.deepEqual(complaints, []);
   }
+});
+
+browserTest("a PDF opens in the browser's own viewer, sandboxed, and its link remains a download", async () => {
+  await using browser = await openBrowser();
+  const { page } = await open(browser.context, await stored(PDF, "paper.pdf"));
+  await page.getByRole("link", { name: "Open" }).click();
+  await page.waitForURL(/inline$/);
+  // the viewer is an extension of the browser, in a frame of its own
+  const hasViewer = (): boolean => page.frames().some((frame) => frame.url().startsWith("chrome-extension://"));
+  while (!hasViewer()) await Promise.race([page.waitForEvent("framenavigated"), page.waitForTimeout(100)]);
+  const url = page.url();
+  const shown = await fetch(url);
+  assert.match(shown.headers.get("content-disposition") ?? "", /^inline/);
+  assert.match(shown.headers.get("content-security-policy") ?? "", /default-src 'none'.*; sandbox$/);
+  const plain = await fetch(url.replace(/[?&]inline$/, ""));
+  assert.match(plain.headers.get("content-disposition") ?? "", /^attachment/);
+  await Promise.all([shown.body?.cancel(), plain.body?.cancel()]);
 });
 
 browserTest("a hostile name is only text, and a narrow screen holds it", async () => {

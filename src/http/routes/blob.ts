@@ -147,6 +147,7 @@ function fieldsOf({ query, options, reading }: AuthorizedRequest, link: Link): R
   return blobFields(link, {
     filename: savedName(link, query.get("filename")),
     download: query.has("download"),
+    inline: query.has("inline"),
     scripts: options.scripts,
     resourcePolicy: options.resourcePolicy,
     cacheControl: cacheControlOf(reading),

@@ -79,7 +79,11 @@ test("the download has the name, and only files that browsers display can be ope
   const named = page({ name: "a b.png" });
   assert.match(named, /\.png\?filename=a%20b\.png&amp;download"\s+download="a b\.png"/);
   assert.match(named, /<a href="[^"]+\.png\?filename=a%20b\.png">Open<\/a>/);
-  for (const extension of ["svg", "html", "pdf", "zip", null]) assert.doesNotMatch(page({ extension }), />Open</);
+  assert.match(
+    page({ extension: "pdf", name: "a b.pdf" }),
+    /<a href="[^"]+\.pdf\?filename=a%20b\.pdf&amp;inline">Open<\/a>/,
+  );
+  for (const extension of ["svg", "html", "zip", null]) assert.doesNotMatch(page({ extension }), />Open</);
 });
 
 test("metadata has URLs only if the service knows its own, and images only of types that chats display", () => {

@@ -1,5 +1,5 @@
 import { formatExactSize, formatSize } from "../../base/format-size.ts";
-import { isInert } from "../serving.ts";
+import { isInert, isPdf } from "../serving.ts";
 import { Html, html } from "./html.ts";
 import { pageAssets } from "./page-assets.ts";
 import type { Preview } from "./preview.ts";
@@ -140,14 +140,20 @@ function previewElement(preview: Preview, file: ShownFile): Html {
     : html`<audio src="${source}" controls preload="metadata" aria-label="${label}"></audio>${UNSUPPORTED}`;
 }
 
-/** Opening what browsers do not display is a download anyway, so such files get one button. */
+/**
+ * Opening what browsers do not display is a download anyway, so such files get one button. A PDF has
+ * to be asked for with `?inline`, which a signed link cannot have.
+ */
 function actions(file: ShownFile): Html {
   const { link, name } = file;
   const download = link.toString() + file.queryOf(link, { filename: name, download: true });
-  const open = html`<a href="${link.toString() + file.queryOf(link, { filename: name })}">Open</a>`;
+  const query = file.queryOf(link, { filename: name });
+  const mayOpenPdf = isPdf(link.mediaType) && file.queryOf === plainQuery;
+  const shown = mayOpenPdf ? `${query === "" ? "?" : `${query}&`}inline` : query;
+  const open = html`<a href="${link.toString() + shown}">Open</a>`;
   return html`<div class="actions">
     <a class="download" href="${download}" download="${name ?? link.toString()}">Download</a>
-    ${isInert(link.mediaType) ? open : null}
+    ${isInert(link.mediaType) || mayOpenPdf ? open : null}
   </div>`;
 }
 

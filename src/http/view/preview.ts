@@ -39,7 +39,7 @@ const MAX_TEXT_BYTES = 1024 ** 2;
  * The preview of the file behind a link. Only what browsers display without running any of it:
  * images in an `img`, video and audio in a player, and the source of every text, including pages
  * and scripts, as the same bytes are served with the extension `txt`: plain text. There is no
- * preview of PDF, which browsers display in no sandboxed frame.
+ * preview of PDF, which browsers display in no sandboxed frame; it can be opened by itself.
  *
  * @param size bytes
  */
