@@ -143,7 +143,7 @@ browserTest("a file above the limit fails with the server's text and code", asyn
   const stories = await upload(page);
   const large = stories.find(({ name }) => name === "large.bin");
   assert.deepEqual([large?.error?.code, large?.error?.status], ["size-limit-exceeded", 413]);
-  assert.match(large?.error?.message ?? "", /limit of 1048576 bytes/);
+  assert.match(large?.error?.message ?? "", /limit of 1 MiB/);
   assert.ok(stories.find(({ name }) => name === "small.bin")?.url);
   assert.equal(await page.evaluate(() => window.uppy.getFiles().filter(({ error }) => error).length), 1);
 });
