@@ -100,6 +100,11 @@ export interface Platform {
   /** The default of the `storage` option. */
   readonly storage: UploadStorage | null;
   readonly network: Network;
+  /**
+   * Milliseconds within which the page or process is gone if it is about to end. WebKit fails reads
+   * of files while a page is being left or reloaded, as if the files had changed.
+   */
+  readonly endingGraceMs: number;
   readonly concat: (chunks: readonly Uint8Array<ArrayBuffer>[]) => Content;
   /** @throws FixityClientError `invalid-source` */
   readonly openFile: (path: string | URL) => Promise<NamedFile>;

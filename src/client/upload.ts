@@ -2,6 +2,7 @@
  * One upload, from the source that the caller passes to the result: opens the source and decides
  * how it is sent.
  */
+import { delay } from "../base/abort-race.ts";
 import type { Semaphore } from "../base/semaphore.ts";
 import { AppendSize } from "./append-size.ts";
 import { asClientError, FixityClientError } from "./errors.ts";
@@ -259,6 +260,8 @@ class Sending {
       return await upload.send();
     } catch (error) {
       const isKept = entry !== null && keepsBytes() && !isUnresumable(error);
+      // If the file cannot be read because the page is being left, it never gets past this wait.
+      if (hasCode(error, "source-changed")) await delay(this.#options.platform.endingGraceMs);
       if (!isKept) await upload.cancel();
       throw error;
     }
@@ -311,6 +314,10 @@ function isProxyLimit(error: unknown): boolean {
 
 function isUnresumable(error: unknown): boolean {
   return error instanceof FixityClientError && (error.final || UNRESUMABLE_CODES.has(error.code));
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof FixityClientError && error.code === code;
 }
 
 function namingFields(naming: { filename: string | null; type: string | null }): Readonly<Record<string, string>> {

@@ -7,6 +7,9 @@ import { browser, type BrowserStorage, type WorkerFactory } from "./globals.ts";
 import { WorkerHashing } from "./worker-hashing.ts";
 import { xhrTransport } from "./xhr-transport.ts";
 
+/** WebKit runs scripts for some tens of milliseconds after the first read has failed. */
+const ENDING_GRACE_MS = 1000;
+
 /** Browsers, where all content is in blobs. */
 export function browserPlatform(options: ClientOptions, defaultWorker: WorkerFactory): Platform {
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
@@ -22,6 +25,7 @@ export function browserPlatform(options: ClientOptions, defaultWorker: WorkerFac
       isOnline: () => browser.navigator?.onLine !== false,
       onOnline: (callback, signal) => browser.addEventListener("online", callback, { signal }),
     },
+    endingGraceMs: ENDING_GRACE_MS,
     concat: (chunks) => new Blob([...chunks]),
     openFile: openNoPath,
     openBlob: openNoPath,

@@ -18,6 +18,7 @@ export function nodePlatform(options: ClientOptions): Platform {
     hashing: nodeHashing,
     storage: null,
     network: { isOnline: () => true, onOnline: () => undefined },
+    endingGraceMs: 0,
     concat,
     openFile,
     openBlob,
