@@ -72,7 +72,7 @@ test("every file that the page names is served with its type and may be cached f
 
 test("a file is sent in the smallest coding that the client accepts", async () => {
   const server = await app();
-  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  const script = (await named(server)).find((path) => /\/index-[^/]*\.js$/.test(path)) ?? "";
   const plain = await server.inject(script);
   assert.equal(plain.headers["content-encoding"], undefined);
   for (const [accepted, coding, decode] of [
@@ -88,7 +88,7 @@ test("a file is sent in the smallest coding that the client accepts", async () =
 
 test("no path leads out of the page's folder", async () => {
   const server = await app();
-  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  const script = (await named(server)).find((path) => /\/index-[^/]*\.js$/.test(path)) ?? "";
   for (const path of [
     "/page/",
     "/page/nothing.js",
@@ -134,7 +134,7 @@ test("the page may load its own files and nothing else, and only its worker may 
 test("the policy allows the inline script by its digest, and that script loads another by its digest", async () => {
   const server = await app();
   const { body, headers } = await server.inject("/");
-  const script = (await named(server)).find((path) => path.endsWith(".js")) ?? "";
+  const script = (await named(server)).find((path) => /\/index-[^/]*\.js$/.test(path)) ?? "";
   const digest = `sha256-${createHash("sha256")
     .update((await server.inject(script)).rawPayload)
     .digest("base64")}`;

@@ -38,7 +38,7 @@ test("the curl line of a permit uploads a file, and put takes a permit as its to
       `${server.url}/uploads`,
       "POST",
       `Authorization: Bearer ${token}`,
-      "1 KiB (1024 bytes)",
+      "1 KiB (1,024 bytes)",
       "any",
       "those of the service",
       "partner",

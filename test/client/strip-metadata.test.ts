@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import * as fc from "fast-check";
-import { load as readTags } from "exifreader";
+import ExifReader from "exifreader";
 import { createClient, FixityClientError } from "../../src/client/node.ts";
 import { stripMetadata } from "../../src/client/strip-metadata.ts";
 import { Service, sha256 } from "../helpers/service.ts";
@@ -48,7 +48,7 @@ const refused = (error: unknown): boolean =>
 type Tags = Readonly<Record<string, Readonly<Record<string, { readonly value?: unknown }>>>>;
 
 function tagsOf(bytes: Buffer): Tags {
-  return readTags(bytes, { expanded: true, includeUnknown: true }) as unknown as Tags;
+  return ExifReader.load(bytes, { expanded: true, includeUnknown: true }) as unknown as Tags;
 }
 
 /** The groups of tags that say how an image is shown. */

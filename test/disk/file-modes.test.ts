@@ -236,6 +236,6 @@ test(
     );
     await chmod(dirname(folder.path), 0o777);
     const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-    await assert.rejects(start({ UPLOAD_DIR_GROUP: "www-data" }, asNobody), /the server's user must be a member of it/);
+    await assert.rejects(start({ UPLOAD_DIR_GROUP: "www-data" }, asNobody), /Add user nobody to that group/);
   },
 );

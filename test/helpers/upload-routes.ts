@@ -72,5 +72,7 @@ async function toldBy(response: IncomingMessage): Promise<Told> {
   const body = (await buffer(response)).toString();
   if ([200, 201, 303].includes(status)) return { status, link: response.headers.location ?? null, code: null };
   const isProblem = response.headers["content-type"] === "application/problem+json";
-  return { status, link: null, code: isProblem ? (JSON.parse(body) as { code: string }).code : null };
+  // a browser's form is answered with a page
+  const code = isProblem ? (JSON.parse(body) as { code: string }).code : /<code>([a-z-]+)<\/code>/.exec(body)?.[1];
+  return { status, link: null, code: code ?? null };
 }

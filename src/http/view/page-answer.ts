@@ -29,7 +29,8 @@ export function problemOrPage(exchange: Navigation, error: FixityError, hasHome:
   if (!prefersHtml(exchange.fields.get("accept"))) return varying;
   const fields = { ...PAGE_SAFETY, "Content-Security-Policy": policyOf(null, null) };
   const home = hasHome ? homeFrom(exchange.target) : null;
-  const page = renderFailure(ERRORS[error.code].title, error.message, home);
+  const { code, message: text } = error;
+  const page = renderFailure({ title: ERRORS[code].title, text, code, home });
   return pageAnswer(exchange, withFields(varying, fields), page);
 }
 

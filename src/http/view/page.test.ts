@@ -99,7 +99,9 @@ test("metadata has URLs only if the service knows its own, and images only of ty
 });
 
 test("the page for a failure has no script, and a link to the upload page if there is one", () => {
-  const alone = renderFailure("No such file", "It has been removed.", null);
-  assert.doesNotMatch(alone, /<script|<a /);
-  assert.match(renderFailure("No such file", "It has been removed.", "../"), /<a href="\.\.\/">Upload a file<\/a>/);
+  const failure = { title: "No such file", text: "It has been removed.", code: "blob-not-found" };
+  assert.doesNotMatch(renderFailure({ ...failure, home: null }), /<script|<a /);
+  const page = renderFailure({ ...failure, home: "../" });
+  assert.match(page, /<code>blob-not-found<\/code>/);
+  assert.match(page, /<a href="\.\.\/">Upload a file<\/a>/);
 });

@@ -54,18 +54,25 @@ export function renderPage(file: ShownFile, preview: Preview): string {
   );
 }
 
-/**
- * The page for a failed request.
- *
- * @param home the URL of the upload page, or `null`
- */
-export function renderFailure(title: string, text: string, home: string | null): string {
+/** A failed request, as a page states it. */
+export interface ShownFailure {
+  readonly title: string;
+  readonly text: string;
+  /** The stable code, for reports to the operator. */
+  readonly code: string;
+  /** The URL of the upload page, or `null`. */
+  readonly home: string | null;
+}
+
+/** The page for a failed request. */
+export function renderFailure({ title, text, code, home }: ShownFailure): string {
   return document(
     title,
     null,
     html`<section class="lost">
       <h1>${title}</h1>
       <p>${text}</p>
+      <p><code>${code}</code></p>
       ${home === null ? null : html`<p><a href="${home}">Upload a file</a></p>`}
     </section>`,
   );
