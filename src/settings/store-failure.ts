@@ -2,6 +2,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import path from "node:path";
 import { printable } from "../base/printable.ts";
+import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Config } from "./config.ts";
 
@@ -55,21 +56,28 @@ function folderFailure(error: FixityError, { dir, dirGroup }: Config): string {
   if (failed === null) return `Cannot use ${setting}: ${error.message}`;
   // A group is the only reason to change an owner.
   if (dirGroup !== undefined && /chown/.test(failed.syscall ?? "")) {
-    const fact = `Cannot give ${setting} to UPLOAD_DIR_GROUP=${dirGroup} (${printable(failed.message)}).`;
+    const fact = `Cannot give ${setting} to UPLOAD_DIR_GROUP=${dirGroup} (${reasonOf(failed)}).`;
     return `${fact} Add user ${userName()} to that group (usermod -aG), and start again from a new login.`;
   }
   const problem = READING_CALLS.has(failed.syscall ?? "") ? "Cannot read" : "Cannot write to";
-  return `${problem} ${setting} (${printable(failed.message)}). ${folderRemedy(failed, path.resolve(dir))}`;
+  return `${problem} ${setting} (${reasonOf(failed)}). ${folderRemedy(failed, path.resolve(dir))}`;
 }
 
-function folderRemedy({ code, path: place }: SystemError, dir: string): string {
+/** A path in it may have the id of an upload, which is a secret. */
+function reasonOf({ message }: SystemError): string {
+  return redacted(printable(message));
+}
+
+function folderRemedy({ code }: SystemError, dir: string): string {
   switch (code) {
     case "EACCES":
     case "EPERM":
       return permissionRemedy(dir);
     case "EEXIST":
     case "ENOTDIR": {
-      const file = ancestorsOf(place ?? dir).find((ancestor) => isFile(ancestor)) ?? dir;
+      const file = ancestorsOf(dir).find((ancestor) => isFile(ancestor));
+      if (file === undefined)
+        return `It has a file where a store has a folder: restore it from a backup, or ${ANOTHER_FOLDER}.`;
       return `${printable(file)} is a file: remove it, or ${ANOTHER_FOLDER}.`;
     }
     case "EROFS":

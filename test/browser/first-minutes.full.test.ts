@@ -74,7 +74,7 @@ test(
     await page.locator("input[name='files[]']").first().setInputFiles(join(app, "note.txt"));
     assert.equal(await page.locator(".link").first().getAttribute("href"), server.url + PATH);
     await page.goto(`${server.url}/uploads/${"0".repeat(64)}.txt`);
-    await page.getByRole("heading", { name: "File not found" }).waitFor();
+    await page.getByRole("heading", { name: "No such file" }).waitFor();
     await page.getByRole("link", { name: "Upload a file" }).click();
     await page.locator("html.scripted").waitFor();
     assert.equal(page.url(), `${server.url}/`);
