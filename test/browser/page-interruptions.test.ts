@@ -56,7 +56,7 @@ browserTest("the title of the tab has the progress while an upload runs", async 
 browserTest("while the network is away the page says so, and shows no rate", async () => {
   await using opened = await UploadPage.open(server.url);
   const devtools = await opened.throttle(MIB);
-  await opened.choose((await newFile("away.bin", 8 * MIB)).path);
+  await opened.choose((await newFile("away.bin", 24 * MIB)).path);
   await underWay(opened);
   // the throttle would replace what the context sets
   const conditions = { offline: true, latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
