@@ -68,7 +68,7 @@ for (const [route, size] of [
       const moments = [...counts].flatMap(([name, count]) =>
         Array.from({ length: count }, (_, index) => ({ name, nth: index + 1 })),
       );
-      for (const { name, nth } of someOf(moments, 15, random)) {
+      for (const { name, nth } of someOf(moments, 9, random)) {
         await using server = await ServerProcess.start({ dir: folder.path, env: ENV });
         await ledger.proveRecent(server);
         const scene = { folder, ledger, route, content: folder.firstInFolder(() => random.bytes(size)) };

@@ -109,7 +109,7 @@ test(
     }
     let kills = 0;
     const states = { before: 0, called: 0, ended: 0 };
-    for (const at of someOf([...places], 12, random)) {
+    for (const at of someOf([...places], 7, random)) {
       const [name, nth] = at.split(":");
       await using place = await HookedPlace.make();
       const { id, isAcknowledged } = await uploadTraced(place, `${name}:signal=SIGKILL:when=${nth}`);

@@ -54,7 +54,7 @@ describe("a system call that fails", needing("strace"), () => {
         const random = new Random();
         t.diagnostic(`repeat with TEST_SEED=${random.seed}`);
         let failed = 0;
-        for (const place of someOf(places, 8, random)) {
+        for (const place of someOf(places, 5, random)) {
           const [name, nth] = place.split(":");
           await store.remove(digestOf(BYTES));
           const { id, result } = await doWith(folder, stage.call, `${name}:error=${error}:when=${nth}`);

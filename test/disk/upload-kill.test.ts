@@ -39,7 +39,7 @@ describe("a process that is killed at any call", needing("strace"), () => {
       const random = new Random();
       t.diagnostic(`repeat with TEST_SEED=${random.seed}`);
       let kills = 0;
-      for (const place of someOf([...places], 10, random)) {
+      for (const place of someOf([...places], 6, random)) {
         const [name, nth] = place.split(":");
         await store.remove(digestOf(BYTES));
         const killed = await doTraced(folder, stage.call, `${name}:signal=SIGKILL:when=${nth}`);

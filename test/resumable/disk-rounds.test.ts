@@ -6,7 +6,7 @@ import { isFullRun } from "../helpers/full-run.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { resumeRounds } from "./rounds.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 170 : 20));
+const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 170 : 10));
 
 test(`on a disk: ${ROUNDS} uploads through cuts, kills and changes of the instance`, async () => {
   const dir = await mkdtemp(join(tmpdir(), "fixity-test-"));

@@ -8,7 +8,7 @@ import { resumeRounds } from "../resumable/rounds.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 30 : 8));
+const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 30 : 5));
 
 export function roundsSuite(gateway: Gateway): void {
   describe("uploads that are resumed, on S3", () => {
