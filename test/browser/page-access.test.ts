@@ -110,6 +110,36 @@ for (const colorScheme of ["light", "dark"] as const) {
   });
 }
 
+/** Asserts that the page, as it is, has no violation and fits its window, at each width and in each theme. */
+async function assertAccessible(opened: UploadPage, what: string): Promise<void> {
+  const { page } = opened;
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [360, 768, 1920]) {
+      await page.setViewportSize({ width, height: 900 });
+      const where = `${what}, ${colorScheme}, ${width} px`;
+      assert.deepEqual(await opened.violations(), [], where);
+      const overhang = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(overhang <= 0, `${where}: ${overhang} px too wide`);
+    }
+  }
+}
+
+for (const locale of ["en-GB", "ar-EG"]) {
+  browserTest(`from 360 to 1,920 px and in both themes, axe finds no violation in ${locale}`, async () => {
+    await using opened = await UploadPage.open(server.url, { locale, bypassCSP: true, reducedMotion: "reduce" });
+    const name = `a long name ${"of a file ".repeat(10)}.txt`;
+    await opened.choose(file(name, `for axe in ${locale}`), file("b.pdf", `for axe, too, in ${locale}`));
+    await opened.stored(2);
+    await opened.page.locator("summary").first().click();
+    await assertAccessible(opened, "links");
+    await opened.context.setOffline(true);
+    await opened.choose(file("away.bin", `without a connection in ${locale}`));
+    await opened.page.locator(".pace.waiting").waitFor();
+    await assertAccessible(opened, "without a connection");
+  });
+}
+
 browserTest(
   "the page asks for a token, reports a wrong one, uses a right one for waiting files, and keeps it for the tab",
   async () => {
