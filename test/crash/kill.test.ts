@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isFullRun } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
+import { until } from "../helpers/settled.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { ROUTES } from "../helpers/upload-routes.ts";
 import { Ledger } from "./ledger.ts";
@@ -45,6 +46,8 @@ test("a server killed at any moment has kept every promise, and shows nothing ha
     };
     const clients = Promise.all(Array.from({ length: CLIENTS }, client));
     await sleep(random.integer(5, 250));
+    // on a busy machine that may be too early for any link
+    if (round % 2 === 1) await until(async () => ledger.promised > round + 1);
     assert.deepEqual(await server.stop("SIGKILL"), { code: null, signal: "SIGKILL" });
     await clients;
     abandoned += (await folder.staged()).length;
@@ -54,5 +57,5 @@ test("a server killed at any moment has kept every promise, and shows nothing ha
   await ledger.proveAll(server);
   assert.equal(broken, ROUNDS * CLIENTS);
   t.diagnostic(`${ledger.promised} links were given, ${broken} uploads cut off, ${abandoned} staged files abandoned`);
-  assert.ok(ledger.promised > ROUNDS, "the servers lived long enough to promise something");
+  assert.ok(ledger.promised >= ROUNDS, "the servers lived long enough to promise something");
 });
