@@ -10,7 +10,7 @@ import { report, type Series } from "./figures.ts";
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
-/** What somebody installs, and imports. */
+/** A package to install, and what is imported of it. */
 interface Use {
   readonly name: string;
   /** What `npm install` gets, from the folder of the measurement. */

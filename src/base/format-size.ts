@@ -1,5 +1,6 @@
-/** A size for people, in the largest unit of which there is at least one: `5 GiB`, `1.5 MiB`. */
+/** A size for people, in the largest unit of which there is at least one: `5 GiB`, `1,000 bytes`. */
 export function formatSize(bytes: number): string {
+  if (bytes < 1024) return inBytes(bytes);
   const names = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let value = bytes;
   let index = 0;
@@ -12,6 +13,9 @@ export function formatSize(bytes: number): string {
 
 /** A size for people, and exactly: `5 GiB (5,368,709,120 bytes)`, `1 byte`. */
 export function formatExactSize(bytes: number): string {
-  const exact = bytes === 1 ? "1 byte" : `${bytes.toLocaleString("en-US")} bytes`;
-  return bytes < 1024 ? exact : `${formatSize(bytes)} (${exact})`;
+  return bytes < 1024 ? inBytes(bytes) : `${formatSize(bytes)} (${inBytes(bytes)})`;
+}
+
+function inBytes(bytes: number): string {
+  return bytes === 1 ? "1 byte" : `${bytes.toLocaleString("en-US")} bytes`;
 }

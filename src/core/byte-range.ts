@@ -61,9 +61,7 @@ export class ByteRange {
     throw new FixityError(
       "range-not-satisfiable",
       `The range lies outside the file, which has ${formatExactSize(size)}.`,
-      {
-        facts: { size },
-      },
+      { facts: { size } },
     );
   }
 

@@ -6,8 +6,8 @@
  */
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
-import { Digest } from "./digest.ts";
 import { formatExactSize } from "../base/format-size.ts";
+import { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
 
 /** Bytes as they arrive. */
@@ -257,8 +257,6 @@ function lengthMismatch(announced: number, received: number): FixityError {
   return new FixityError(
     "length-mismatch",
     `The announced length is ${formatExactSize(announced)}, but ${formatExactSize(received)} arrived.`,
-    {
-      facts: { announced, received },
-    },
+    { facts: { announced, received } },
   );
 }

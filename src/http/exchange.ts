@@ -113,7 +113,10 @@ export function withFields(answer: Answer, fields: Readonly<Record<string, strin
   return { ...answer, fields: { ...answer.fields, ...fields } };
 }
 
-/** JSON as the content of an answer. It ends with a newline, so that a shell's prompt follows on a line of its own. */
+/**
+ * JSON as the content of an answer. It ends with a newline, so that a shell's prompt follows on a
+ * line of its own.
+ */
 export function jsonContent(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
 }

@@ -35,7 +35,7 @@ test("a folder names the system's error and a remedy for each of its kinds", () 
     ["EMFILE", /Raise the limit of open files/],
     ["EIO", /Check the disk/],
     ["ENOENT", /Nothing can be created there/],
-    ["ELOOP", /set UPLOAD_DIR or --dir to another folder/],
+    ["ELOOP", /set UPLOAD_DIR or --dir to another folder/i],
   ] as const) {
     const cause = Object.assign(new Error(`${code}: text, open '/srv/x'`), { code, errno: -1, syscall: "open" });
     const error = new FixityError("store-unavailable", "The store could not be read or written.", { cause });

@@ -1,3 +1,8 @@
+/**
+ * What an operator reads when the configured store cannot be used: the setting with its value, the
+ * failed system call, and what to do. The messages of the stores themselves name no folder and no
+ * bucket, because clients of a server read those.
+ */
 import { accessSync, constants, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import path from "node:path";
@@ -5,12 +10,6 @@ import { printable } from "../base/printable.ts";
 import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Config } from "./config.ts";
-
-/*
- * What an operator reads when the configured store cannot be used: the setting with its value, the
- * failed system call, and what to do. The messages of the stores themselves name no folder and no
- * bucket, because clients of a server read those.
- */
 
 /** A failed system call: the first one in the chain of causes. */
 type SystemError = NodeJS.ErrnoException & { readonly code: string };
@@ -76,9 +75,9 @@ function folderRemedy({ code }: SystemError, dir: string): string {
     case "EEXIST":
     case "ENOTDIR": {
       const file = ancestorsOf(dir).find((ancestor) => isFile(ancestor));
-      if (file === undefined)
-        return `It has a file where a store has a folder: restore it from a backup, or ${ANOTHER_FOLDER}.`;
-      return `${printable(file)} is a file: remove it, or ${ANOTHER_FOLDER}.`;
+      return file === undefined
+        ? `It has a file where a store has a folder: restore it from a backup, or ${ANOTHER_FOLDER}.`
+        : `${printable(file)} is a file: remove it, or ${ANOTHER_FOLDER}.`;
     }
     case "EROFS":
       return `Mount the file system for writing, or ${ANOTHER_FOLDER}.`;
@@ -94,7 +93,7 @@ function folderRemedy({ code }: SystemError, dir: string): string {
     case "ENOENT":
       return `Nothing can be created there: ${ANOTHER_FOLDER}.`;
     default:
-      return `Otherwise, ${ANOTHER_FOLDER}; 'fixity doctor' tests what a folder can do.`;
+      return "Set UPLOAD_DIR or --dir to another folder; 'fixity doctor' tests what a folder can do.";
   }
 }
 

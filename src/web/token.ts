@@ -105,6 +105,7 @@ export class Token {
     if (verdict === "invalid" || verdict === "forbidden") {
       this.#value = "";
       write("tab", TOKEN_KEY, null);
+      if (read("device", DEVICE_KEY) === value) write("device", DEVICE_KEY, null);
       this.#reject(verdict === "invalid" ? texts.tokenUnknown : texts.tokenForbidden);
       return;
     }

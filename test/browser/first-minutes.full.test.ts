@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { needingChromium, startBrowser } from "./browser.ts";
-import { FrontServer } from "../helpers/front-server.ts";
+import { FrontServer, USUAL_PROXY } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
 import { sha256 } from "../helpers/service.ts";
 import { bucketSettings, startGateway, whyNoGateway } from "../s3/gateway.ts";
@@ -102,23 +102,11 @@ test(
   },
 );
 
-const BEHIND_TLS = `
-server {
-    listen 80;
-    client_max_body_size 0;
-    location / {
-        proxy_pass http://127.0.0.1:3000;
-        proxy_http_version 1.1;
-        proxy_set_header Host $http_host;
-        proxy_request_buffering off;
-    }
-}`;
-
 test("behind nginx with TLS, the link is that of the public address", needing("nginx", "openssl", "curl"), async () => {
   const dir = join(folder, "tls");
   await using server = await serve({ UPLOAD_DIR: dir, UPLOAD_PUBLIC_URL: "https://127.0.0.1" });
   const places = { "127.0.0.1:3000": new URL(server.url).host };
-  await using front = await FrontServer.nginxWith(BEHIND_TLS, places, { http2: true });
+  await using front = await FrontServer.nginxWith(USUAL_PROXY, places, { http2: true });
   const link = await curl("-k", "-H", "accept: text/plain", "-F", "upload=@note.txt", `${front.url}/uploads`);
   assert.equal(link, `https://127.0.0.1${PATH}\n`);
   assert.equal(await curl("-k", "-r", "4-10", front.url + PATH), "content");

@@ -125,6 +125,23 @@ async function assertAccessible(opened: UploadPage, what: string): Promise<void>
   }
 }
 
+browserTest("the keyboard reaches the page's controls in their order", async () => {
+  await using opened = await UploadPage.open(server.url);
+  const { page } = opened;
+  await opened.choose(file("a.txt", "for the keyboard"), file("b.txt", "for the keyboard, too"));
+  await opened.stored(2);
+  await page.locator("body").focus();
+  const reached: string[] = [];
+  for (let presses = 0; presses < 40 && reached.at(-1) !== "clear"; presses += 1) {
+    await page.keyboard.press("Tab");
+    reached.push(await page.evaluate(() => document.activeElement?.id || document.activeElement?.ariaLabel || ""));
+  }
+  const named = reached.filter((name) => /^(?:strip|keep|named|clear)$|^Copy (?:link|all)|^Share/.test(name));
+  const row = (name: string): string[] => [`Copy link (${name})`, `Share (${name})`];
+  const all = ["Links", "Markdown", "HTML"].map((format) => `Copy all: ${format}`);
+  assert.deepEqual(named, ["strip", ...all, ...row("b.txt"), ...row("a.txt"), "keep", "named", "clear"]);
+});
+
 for (const locale of ["en-GB", "ar-EG"]) {
   browserTest(`from 360 to 1,920 px and in both themes, axe finds no violation in ${locale}`, async () => {
     await using opened = await UploadPage.open(server.url, { locale, bypassCSP: true, reducedMotion: "reduce" });

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { createClient } from "../../src/client.ts";
-import { FrontServer } from "../helpers/front-server.ts";
+import { FrontServer, USUAL_PROXY } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { Service, sha256 } from "../helpers/service.ts";
@@ -20,27 +20,13 @@ import { created, LAST, OPEN, PARTIAL } from "../resumable/ietf-client.ts";
 
 const run = promisify(execFile);
 
-/** What many put in front of a service, without having read its documentation. */
-const USUAL = `
-server {
-    listen 80;
-    client_max_body_size 0;
-    location / {
-        proxy_pass http://127.0.0.1:3000;
-        proxy_http_version 1.1;
-        proxy_set_header Host $host;
-        proxy_set_header X-Real-IP $remote_addr;
-        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        proxy_set_header X-Forwarded-Proto $scheme;
-    }
-}`;
-
 const CONFIGURATIONS = [
   ["examples/nginx-disk.conf", (port: number, variant: object) => example("nginx-disk.conf", port, variant)],
   ["examples/nginx-s3.conf", (port: number, variant: object) => example("nginx-s3.conf", port, variant)],
   [
     "a usual configuration",
-    (port: number, variant: object) => FrontServer.nginxWith(USUAL, { "127.0.0.1:3000": `127.0.0.1:${port}` }, variant),
+    (port: number, variant: object) =>
+      FrontServer.nginxWith(USUAL_PROXY, { "127.0.0.1:3000": `127.0.0.1:${port}` }, variant),
   ],
 ] as const;
 

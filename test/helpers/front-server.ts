@@ -10,6 +10,21 @@ import { promisify } from "node:util";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 
+/** What many put in front of a service without having read its documentation, for nginx. */
+export const USUAL_PROXY = `
+server {
+    listen 80;
+    client_max_body_size 0;
+    location / {
+        proxy_pass http://127.0.0.1:3000;
+        proxy_http_version 1.1;
+        proxy_set_header Host $host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+    }
+}`;
+
 /** Replacements in a configuration, by the text to replace, which must occur. */
 export type Places = Readonly<Record<string, string>>;
 

@@ -42,7 +42,7 @@ async function cleanClone(clone: string): Promise<string> {
   return clone;
 }
 
-/** A folder of somebody who has installed the package, and nothing else. */
+/** Makes a project in which nothing but the package is installed. */
 export async function install(tarball: string, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "package.json"), '{ "type": "module", "private": true }');

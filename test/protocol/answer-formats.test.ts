@@ -117,7 +117,8 @@ test("a browser that opens an address or sends a form gets a page for every fail
     ["POST", "/uploads", 413, form],
     ["POST", "/uploads", 415, new URLSearchParams({ upload: "photo.png" })],
   ] as const) {
-    const headers = { accept: BROWSER };
+    // Browsers send Origin with every form.
+    const headers = { accept: BROWSER, ...(method === "POST" && { origin: service.url }) };
     const response = await fetch(service.url + path, { method, headers, body: body ?? null });
     const what = `${method} ${path}`;
     assert.deepEqual(
@@ -131,6 +132,8 @@ test("a browser that opens an address or sends a form gets a page for every fail
     // An embedded service has no page at its root.
     assert.doesNotMatch(page, /<a /, what);
   }
+  const program = await fetch(`${service.url}/uploads`, { method: "POST", body: form, headers: { accept: BROWSER } });
+  assert.equal(program.headers.get("content-type"), "application/problem+json", "Java's client prefers HTML, too");
   const put = await fetch(`${service.url}/uploads/a.txt`, { method: "PUT", body: "xx", headers: { accept: BROWSER } });
   assert.equal(put.headers.get("content-type"), "application/problem+json", "only programs send PUT");
 });

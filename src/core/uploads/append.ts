@@ -1,6 +1,6 @@
 import type { TypeList } from "../../access/type-list.ts";
-import { shuttingDown } from "../admissions.ts";
 import { formatExactSize } from "../../base/format-size.ts";
+import { shuttingDown } from "../admissions.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead } from "../hooks.ts";
 import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";

@@ -1,7 +1,7 @@
 import { NOBODY } from "../../access/principal.ts";
+import { formatExactSize } from "../../base/format-size.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
-import { formatExactSize } from "../../base/format-size.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead, type FileToInspect, headOf, type Hooks } from "../hooks.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
@@ -282,8 +282,6 @@ function alreadyComplete(size: number): FixityError {
   return new FixityError(
     "offset-mismatch",
     `The upload is complete with ${formatExactSize(size)}, and accepts no more.`,
-    {
-      facts: { "expected-offset": size, "provided-offset": size },
-    },
+    { facts: { "expected-offset": size, "provided-offset": size } },
   );
 }

@@ -1,5 +1,5 @@
-import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { formatExactSize } from "../../base/format-size.ts";
+import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
 import { FixityError } from "../../core/errors.ts";
 
 /** A field with more ranges is ignored as an attack (RFC 9110, section 17.15). */

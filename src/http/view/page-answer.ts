@@ -27,17 +27,28 @@ export function problemOrPage(exchange: Navigation, error: FixityError, hasHome:
   if (!mayBeNavigation(exchange)) return problem;
   const varying = withFields(problem, { Vary: "Accept" });
   if (!prefersHtml(exchange.fields.get("accept"))) return varying;
+  const page = failurePage(error, hasHome ? homeFrom(exchange.target) : null);
+  if (page === null) return varying;
   const fields = { ...PAGE_SAFETY, "Content-Security-Policy": policyOf(null, null) };
-  const home = hasHome ? homeFrom(exchange.target) : null;
-  const { code, message: text } = error;
-  const page = renderFailure({ title: ERRORS[code].title, text, code, home });
   return pageAnswer(exchange, withFields(varying, fields), page);
 }
 
-/** Browsers navigate by links and by forms. Other requests are made by programs. */
+/** `null` if the page's style sheet cannot be read, as without a free file descriptor. */
+function failurePage({ code, message: text }: FixityError, home: string | null): string | null {
+  try {
+    return renderFailure({ title: ERRORS[code].title, text, code, home });
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Browsers navigate by links and by forms, and send `Origin` with the latter. Other requests are made
+ * by programs, even if they prefer HTML, as Java's HttpURLConnection does.
+ */
 function mayBeNavigation({ method, fields }: Navigation): boolean {
   if (method === "GET" || method === "HEAD") return true;
-  return method === "POST" && isAnyForm(fields.get("content-type"));
+  return method === "POST" && isAnyForm(fields.get("content-type")) && fields.get("origin") !== undefined;
 }
 
 /** The server's root, relative to a path: a proxy may serve it below a path of its own. */

@@ -111,11 +111,10 @@ export class Progress<M extends Meta, B extends Body> extends UIPlugin<ProgressO
   }
 
   #wait(file: UppyFile<M, B> | undefined, wait: RetryWait | null): void {
-    if (file === undefined) return;
+    // without a wait an attempt has begun, which fails or sends bytes
+    if (file === undefined || wait === null) return;
     const { since = Date.now() } = this.#waiting.get(file.id) ?? {};
-    if (wait !== null) this.#waiting.set(file.id, { wait, since });
-    // an attempt has begun, which fails or sends bytes
-    else return;
+    this.#waiting.set(file.id, { wait, since });
     clearInterval(this.#countdown);
     this.#countdown = window.setInterval(() => this.#showWait(), COUNTDOWN_INTERVAL_MS);
     this.#showWait();

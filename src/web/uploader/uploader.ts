@@ -58,7 +58,7 @@ export function startUploader(options: UploaderOptions): void {
   const use = (text: string): void => {
     permit = new Permit(text, { settings, language });
     token.hide();
-    // a permit is for outsiders, who may sit at somebody else's device
+    // outsiders, for whom permits are, may use a device that they share
     results.leaveDevice();
     const { restrictions } = permit;
     uppy.setOptions({ restrictions });
