@@ -80,7 +80,7 @@ test("only named blobs are read, by digest, link or URL, and a missing one is re
   const missing = "0".repeat(64);
   const { code, out } = await place.verify(a, missing);
   assert.equal(code, 1);
-  assert.equal(out, `missing     sha256:${missing}\n2 blobs verified, 1 bytes: 1 missing\n`);
+  assert.equal(out, `missing     sha256:${missing}\n2 blobs verified, 1 byte: 1 missing\n`);
 });
 
 test("--json prints one object per blob, and a last one that says the run is complete", async () => {
@@ -145,7 +145,7 @@ test("anything else in the place of a blob or of a folder of blobs is reported",
   }
   for (const path of ["blobs/22", "blobs/33"])
     assert.ok(out.includes(`unreadable  ${path}  it is not a folder\n`), out);
-  assert.match(out, /^5 blobs verified, 1 bytes: 4 unreadable$/m);
+  assert.match(out, /^5 blobs verified, 1 byte: 4 unreadable$/m);
   const found = jsonLines((await place.verify("--json")).out).filter(({ status }) => status === "unreadable");
   assert.deepEqual(
     new Set(found.map(({ digest, path }) => `${String(digest)} ${String(path)}`)),
@@ -203,7 +203,7 @@ test("wrong values of flags are refused as those of settings are, before anythin
     assert.deepEqual(await place.verify(...args), { code: 2, out: "", err: `fixity: ${message}\n` });
   }
   const accepted = await place.verify("--rate", "0", "--concurrency", "256", "--older-than", "1000d");
-  assert.deepEqual(accepted, { code: 0, out: "1 blob verified, 1 bytes: all intact\n", err: "" });
+  assert.deepEqual(accepted, { code: 0, out: "1 blob verified, 1 byte: all intact\n", err: "" });
 });
 
 test("--older-than reads only prefixes without a recent pass; damaged files count as read, unreadable ones not", async () => {
