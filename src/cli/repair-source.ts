@@ -92,8 +92,10 @@ function bucketSources({ flags, env }: StoreCommandSources, bucket: string, keyP
   const settings: Record<string, string | undefined> = {};
   for (const [name, { env: variable }] of Object.entries(SETTINGS)) {
     if (!name.startsWith("bucket")) continue;
-    // What is set for this bucket comes before what the verified one has.
-    settings[name] = env[variable.replace("UPLOAD", "REPAIR")] ?? flags[name] ?? env[variable];
+    // What is set for this bucket comes before what the verified one has, also if only one of the two has it in a file.
+    const own = variable.replace("UPLOAD", "REPAIR");
+    const isSet = [own, `${own}_FILE`, own.replace(/_FILE$/, "")].some((name) => env[name] !== undefined);
+    settings[name] = isSet ? env[own] : (flags[name] ?? env[variable]);
   }
   return {
     flags: { ...settings, bucketName: bucket, bucketPrefix: keyPrefix === "" ? undefined : keyPrefix },

@@ -248,6 +248,38 @@ test("no message contains a token or a key", () => {
   );
 });
 
+test("the keys of a bucket may be in files, of one line each", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "fixity-bucket-keys-"));
+  try {
+    const [accessKey, secretKey] = [join(folder, "access"), join(folder, "secret")];
+    await writeFile(accessKey, "AKID\n");
+    await writeFile(secretKey, "# rotated in May\n s3cret/key+ \n");
+    const env = { UPLOAD_BUCKET_NAME: "a", UPLOAD_BUCKET_ENDPOINT: "https://s3.local" };
+    const files = { ...env, UPLOAD_BUCKET_ACCESS_KEY_FILE: accessKey, UPLOAD_BUCKET_SECRET_KEY_FILE: secretKey };
+    const { bucketAccessKey, bucketSecretKey } = readConfig({ env: files });
+    assert.deepEqual([bucketAccessKey, bucketSecretKey], ["AKID", "s3cret/key+"]);
+    const mixed = { ...env, UPLOAD_BUCKET_ACCESS_KEY: "AKID", UPLOAD_BUCKET_SECRET_KEY_FILE: secretKey };
+    assert.equal(readConfig({ env: mixed }).bucketSecretKey, "s3cret/key+");
+
+    const half = { ...env, UPLOAD_BUCKET_SECRET_KEY_FILE: secretKey };
+    assert.match(refusal({ env: half }), /belong together/);
+    const both = { ...files, UPLOAD_BUCKET_SECRET_KEY: "s3cret" };
+    assert.match(refusal({ env: both }), /_SECRET_KEY and UPLOAD_BUCKET_SECRET_KEY_FILE are both set: remove one/);
+    const absent = { ...files, UPLOAD_BUCKET_SECRET_KEY_FILE: join(folder, "nothing") };
+    assert.match(refusal({ env: absent }), /^Cannot read UPLOAD_BUCKET_SECRET_KEY_FILE=/);
+    for (const [content, message] of [
+      ["\n# only a comment\n", /contains nothing/],
+      ["s3cret\ns3cret\n", /must contain one line/],
+    ] as const) {
+      await writeFile(secretKey, content);
+      assert.match(refusal({ env: files }), message);
+      assert.doesNotMatch(refusal({ env: files }), /s3cret/);
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("with tokens, permit keys or UPLOAD_OPEN=yes, the server may listen on any address", () => {
   for (const env of [{ UPLOAD_TOKENS: TOKEN }, { UPLOAD_PERMIT_KEYS: KEY }, { UPLOAD_OPEN: "yes" }]) {
     assert.equal(readConfig({ env: { HOST: "0.0.0.0", ...env } }).host, "0.0.0.0");

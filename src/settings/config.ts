@@ -3,7 +3,7 @@ import { isLoopback } from "../access/client-address.ts";
 import { FixityError } from "../core/errors.ts";
 import { isLocalhost } from "../http/fields/host.ts";
 import type { Kind, Setting } from "./kinds.ts";
-import { readSecrets, type Secrets } from "./secrets.ts";
+import { type BucketKeys, readBucketKeys, readSecrets, type Secrets } from "./secrets.ts";
 import { isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
 
 /*
@@ -14,7 +14,8 @@ import { isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
  */
 
 /** The configuration of a server: all settings, checked one by one and against each other. */
-export interface Config extends Omit<Settings, keyof Secrets | `${keyof Secrets}File` | "revealExisting">, Secrets {
+export interface Config
+  extends Omit<Settings, keyof Secrets | `${keyof (Secrets & BucketKeys)}File` | "revealExisting">, Secrets {
   readonly revealExisting: boolean;
 }
 
@@ -158,8 +159,10 @@ function editDistance(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-function crossCheck(settings: Settings): Config {
-  const { tokensFile: _, permitKeysFile: _1, linkKeysFile: _2, ...rest } = settings;
+function crossCheck(given: Settings): Config {
+  const settings = { ...given, ...readBucketKeys(given) };
+  const { tokensFile: _, permitKeysFile: _1, linkKeysFile: _2, ...others } = settings;
+  const { bucketAccessKeyFile: _3, bucketSecretKeyFile: _4, bucketSessionTokenFile: _5, ...rest } = others;
   checkBucket(settings);
   if (rest.downloads === "redirect" && rest.bucketName === undefined) {
     throw invalid("UPLOAD_DOWNLOADS=redirect sends clients to a bucket, but UPLOAD_BUCKET_NAME is not set.");

@@ -89,6 +89,31 @@ export function readKeys(purpose: KeyPurpose, { file, env }: KeySources): Access
   return withSource(file === undefined ? "Keys" : "--keys-file", () => AccessKeys.parse(texts, purpose));
 }
 
+/** The keys of a bucket, as a store takes them. */
+export type BucketKeys = Pick<Settings, "bucketAccessKey" | "bucketSecretKey" | "bucketSessionToken">;
+
+/**
+ * The keys of a bucket, each from its variable or from its file. They are read at the start only.
+ *
+ * @throws FixityError `invalid-option`; the message names the setting, and contains no secret
+ */
+export function readBucketKeys(settings: Settings): BucketKeys {
+  const keyOf = (name: keyof BucketKeys): string | undefined => {
+    const path = settings[`${name}File`];
+    if (path === undefined) return settings[name];
+    const [key, file] = [SETTINGS[name].env, SETTINGS[`${name}File`].env];
+    if (settings[name] !== undefined) throw invalid(`${key} and ${file} are both set: remove one of them.`);
+    const [text, ...others] = readLines(path, file);
+    if (others.length > 0) throw invalid(`${file}=${printable(path)} must contain one line.`);
+    return text;
+  };
+  return {
+    bucketAccessKey: keyOf("bucketAccessKey"),
+    bucketSecretKey: keyOf("bucketSecretKey"),
+    bucketSessionToken: keyOf("bucketSessionToken"),
+  };
+}
+
 function keysOf(settings: KeySettings, purpose: KeyPurpose): readonly string[] | null {
   const [texts, source] = textsOf(settings, KEYS[purpose]);
   if (texts !== null) withSource(source, () => AccessKeys.parse(texts, purpose));

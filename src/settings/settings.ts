@@ -61,6 +61,9 @@ export interface Settings extends AccessSettings {
   readonly bucketAccessKey: string | undefined;
   readonly bucketSecretKey: string | undefined;
   readonly bucketSessionToken: string | undefined;
+  readonly bucketAccessKeyFile: string | undefined;
+  readonly bucketSecretKeyFile: string | undefined;
+  readonly bucketSessionTokenFile: string | undefined;
   readonly bucketPrefix: string | undefined;
   readonly bucketPathStyle: boolean | undefined;
   /** Bytes. */
@@ -269,6 +272,24 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     kind: text,
     value: "token",
     help: "session token of temporary keys",
+  },
+  bucketAccessKeyFile: {
+    env: "UPLOAD_BUCKET_ACCESS_KEY_FILE",
+    kind: text,
+    value: "file",
+    help: "file that contains the access key, such as a secret of a container",
+  },
+  bucketSecretKeyFile: {
+    env: "UPLOAD_BUCKET_SECRET_KEY_FILE",
+    kind: text,
+    value: "file",
+    help: "file that contains the secret key",
+  },
+  bucketSessionTokenFile: {
+    env: "UPLOAD_BUCKET_SESSION_TOKEN_FILE",
+    kind: text,
+    value: "file",
+    help: "file that contains the session token",
   },
   bucketPrefix: {
     env: "UPLOAD_BUCKET_PREFIX",

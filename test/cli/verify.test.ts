@@ -324,8 +324,9 @@ test("--repair-from a bucket reads another service's objects", async () => {
     UPLOAD_DIR: place.folder.path,
     REPAIR_BUCKET_ENDPOINT: bucket.endpoint,
     REPAIR_BUCKET_ACCESS_KEY: KEYS.accessKey,
-    REPAIR_BUCKET_SECRET_KEY: KEYS.secretKey,
+    REPAIR_BUCKET_SECRET_KEY_FILE: join(place.folder.path, "secret-key"),
   };
+  await writeFile(env.REPAIR_BUCKET_SECRET_KEY_FILE, `${KEYS.secretKey}\n`);
   const { code, out, err } = await runCommand(["verify", "--repair-from", "s3://backup/a"], { env });
   assert.equal(code, 0, out + err);
   assert.match(out, /repaired from s3:\/\/backup\/a$/m);
