@@ -14,6 +14,8 @@ export interface ServerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that starts it, and must replace itself by the command in its last arguments. */
   readonly under?: readonly string[];
+  /** The path of the program. @default that of this version, from its source */
+  readonly main?: string;
 }
 
 /** How a process ended. One of the two is `null`. */
@@ -44,8 +46,8 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Resolves when the server listens. Rejects with its output if it ends before. */
-  static async start({ dir, env = {}, under = [] }: ServerProcessOptions): Promise<ServerProcess> {
-    const [program, ...args] = [...under, process.execPath, MAIN, "serve"];
+  static async start({ dir, env = {}, under = [], main = MAIN }: ServerProcessOptions): Promise<ServerProcess> {
+    const [program, ...args] = [...under, process.execPath, main, "serve"];
     const child = spawn(program ?? process.execPath, args, {
       env: { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: dir, ...env },
       stdio: ["ignore", "pipe", "pipe"],
