@@ -1,6 +1,7 @@
 import { Option } from "commander";
 import { flagOf } from "../settings/config.ts";
 import type { Setting } from "../settings/kinds.ts";
+import { SETTING_GROUPS } from "../settings/setting-groups.ts";
 import { SETTINGS, type Settings } from "../settings/settings.ts";
 
 /*
@@ -8,44 +9,6 @@ import { SETTINGS, type Settings } from "../settings/settings.ts";
  */
 
 type SettingName = keyof Settings;
-
-/** All settings, in the order of the help. A test compares them with the table. */
-export const SETTING_GROUPS: Readonly<Record<string, readonly SettingName[]>> = {
-  "Listening:": ["host", "port", "prefix", "publicUrl", "trustedProxies"],
-  "Access:": [
-    "open",
-    "tokens",
-    "tokensFile",
-    "permitKeys",
-    "permitKeysFile",
-    "reads",
-    "linkKeys",
-    "linkKeysFile",
-    "revealExisting",
-    "hosts",
-    "corsOrigins",
-  ],
-  "Storage:": ["dir", "dirGroup", "durability", "verifyReads", "cache"],
-  "S3:": [
-    "bucketName",
-    "bucketRegion",
-    "bucketEndpoint",
-    "bucketPublicEndpoint",
-    "bucketAccessKey",
-    "bucketSecretKey",
-    "bucketSessionToken",
-    "bucketPrefix",
-    "bucketPathStyle",
-    "bucketPartSize",
-    "bucketEqualParts",
-    "bucketMaxParts",
-    "memory",
-  ],
-  "Limits:": ["maxSize", "types", "maxOpen", "expiry", "minAppendSize", "maxAppendSize"],
-  "Downloads:": ["downloads", "redirectLifetime", "scripts", "view"],
-  "Connections:": ["idleTimeout", "minRate", "rateWindow", "interimResponses", "shutdownTimeout"],
-  "Log:": ["logLevel", "logFormat"],
-};
 
 /** Where the store is. */
 const PLACE: readonly SettingName[] = [
@@ -101,7 +64,9 @@ interface GroupedSetting {
 }
 
 function selected(isTaken: (name: string) => boolean): GroupedSetting[] {
-  return Object.entries(SETTING_GROUPS).flatMap(([group, names]) =>
-    names.filter((name) => isTaken(name)).map((name) => ({ name, group, setting: SETTINGS[name] as Setting<unknown> })),
+  return SETTING_GROUPS.flatMap(({ title, settings }) =>
+    (Object.keys(settings) as SettingName[])
+      .filter((name) => isTaken(name))
+      .map((name) => ({ name, group: `${title}:`, setting: SETTINGS[name] as Setting<unknown> })),
   );
 }

@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SETTINGS } from "../settings/settings.ts";
-import { SETTING_GROUPS } from "./setting-options.ts";
 import { npmHint } from "./usage-hints.ts";
-
-test("every setting is in exactly one group of the help", () => {
-  assert.deepEqual(Object.values(SETTING_GROUPS).flat().toSorted(), Object.keys(SETTINGS).toSorted());
-});
 
 test("flags that npm has taken are noticed, and npm's own options are not", () => {
   const npm = { npm_lifecycle_event: "start", npm_config_cache: "/root/.npm", npm_config_prefix: "/usr" };

@@ -40,7 +40,17 @@ test("a mistake in the arguments is answered with what is meant, and where the h
 test("the settings of serve are in groups", async () => {
   const text = await help("serve");
   const headings = Array.from(text.matchAll(/^([A-Z].*):$/gm), ([, heading]) => heading);
-  const expected = ["Options", "Listening", "Access", "Storage", "S3", "Limits", "Downloads", "Connections", "Log"];
+  const expected = [
+    "Options",
+    "Listening",
+    "Access",
+    "Store on disk",
+    "S3",
+    "Uploads",
+    "Reading",
+    "Resumable uploads",
+    "Log and stop",
+  ];
   for (const heading of expected) assert.ok(headings.includes(heading), `${heading} in ${headings.join(", ")}`);
 });
 
