@@ -3,6 +3,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
+import { CHILD_ENV } from "./child-env.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -34,7 +35,7 @@ export class Command implements AsyncDisposable {
   constructor(args: readonly string[], { env = {}, under = [], cwd = tmpdir(), input = "" }: CommandOptions = {}) {
     const [program, ...rest] = [...under, process.execPath, MAIN, ...args];
     this.#child = spawn(program ?? process.execPath, rest, {
-      env: { PATH: process.env["PATH"], ...env },
+      env: { ...CHILD_ENV, ...env },
       cwd,
       stdio: "pipe",
     });

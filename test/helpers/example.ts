@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { CHILD_ENV } from "./child-env.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -33,7 +34,7 @@ export async function startExample(
   const hook = `data:text/javascript,${encodeURIComponent(HOOK)}`;
   const child = spawn(process.execPath, ["--import", hook, program], {
     cwd: folder,
-    env: { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: folder, ...env },
+    env: { ...CHILD_ENV, PORT: "0", UPLOAD_DIR: folder, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exited = once(child, "exit");

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { CHILD_ENV } from "./child-env.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -49,7 +50,7 @@ export class ServerProcess implements AsyncDisposable {
   static async start({ dir, env = {}, under = [], main = MAIN }: ServerProcessOptions): Promise<ServerProcess> {
     const [program, ...args] = [...under, process.execPath, main, "serve"];
     const child = spawn(program ?? process.execPath, args, {
-      env: { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: dir, ...env },
+      env: { ...CHILD_ENV, PORT: "0", UPLOAD_DIR: dir, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     return new ServerProcess(child, await started(child));

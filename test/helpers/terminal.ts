@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { CHILD_ENV } from "./child-env.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -25,7 +26,7 @@ export class Terminal implements AsyncDisposable {
     const command = [process.execPath, MAIN, ...args].map(quoted).join(" ");
     const script = `stty cols ${columns} rows 24; exec ${command}`;
     this.#child = spawn("script", ["--quiet", "--return", "--flush", "--command", script, "/dev/null"], {
-      env: { PATH: process.env["PATH"], SHELL: "/bin/sh", TERM: "xterm", LANG: "C.UTF-8", ...env },
+      env: { ...CHILD_ENV, SHELL: "/bin/sh", TERM: "xterm", LANG: "C.UTF-8", ...env },
       cwd: tmpdir(),
       stdio: ["pipe", "pipe", "inherit"],
     });

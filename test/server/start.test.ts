@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { CHILD_ENV } from "../helpers/child-env.ts";
 import { type Ended, runCommand } from "../helpers/command.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -48,7 +49,7 @@ test("a server that anybody can upload to says so at its start", async () => {
 });
 
 test("standard output contains only the log", async () => {
-  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, "out") };
+  const env = { ...CHILD_ENV, PORT: "0", UPLOAD_DIR: join(folder, "out") };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { CHILD_ENV } from "../helpers/child-env.ts";
 import { Random } from "../helpers/random.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -303,7 +304,7 @@ test("a request on an open connection while the server stops gets a problem docu
 
 /** A server whose output is a pipe that is never read. */
 async function startUnread(name: string) {
-  const env = { PATH: process.env["PATH"], PORT: "0", UPLOAD_DIR: join(folder, name) };
+  const env = { ...CHILD_ENV, PORT: "0", UPLOAD_DIR: join(folder, name) };
   const child = spawn(process.execPath, [MAIN, "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
   const exit = once(child, "exit");
   const [greeting] = (await once(child.stderr, "data")) as [Buffer];
