@@ -108,7 +108,7 @@ test("a folder that cannot be written to is refused with its setting, the system
     );
   }
   const tooLong = join(folder, "x".repeat(300));
-  await assertRefused({ UPLOAD_DIR: tooLong }, /Cannot .*UPLOAD_DIR=.*x \(ENAMETOOLONG: .*set UPLOAD_DIR or --dir/);
+  await assertRefused({ UPLOAD_DIR: tooLong }, /Cannot .*UPLOAD_DIR=.*x \(ENAMETOOLONG: .*Set UPLOAD_DIR or --dir/);
 });
 
 test("a folder of a virtual file system is refused", needing("/proc"), async () => {
