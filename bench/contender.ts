@@ -97,6 +97,14 @@ export class Contender implements AsyncDisposable {
     return usage;
   }
 
+  /** Seconds of CPU that its process spends on `work`, which another process does. */
+  async cpuDuring(work: () => Promise<unknown>): Promise<number> {
+    const before = await this.usage();
+    await work();
+    const after = await this.usage();
+    return after.cpu - before.cpu;
+  }
+
   /** Removes the files that it has stored, so that they do not fill the disk. */
   async clear(): Promise<void> {
     for (const name of await readdir(this.root)) await rm(join(this.root, name), { recursive: true, force: true });

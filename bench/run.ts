@@ -11,6 +11,7 @@ import { putFolder } from "./put.ts";
 import { resumeDisk, resumeMemory, resumeS3 } from "./resume.ts";
 import { resumeKill } from "./resume-kill.ts";
 import { ROUNDS, rounds } from "./rounds.ts";
+import { serviceTimes } from "./service-times.ts";
 import { s3Cpu, s3Large, s3Memory, s3Small } from "./s3.ts";
 import { smallDownloads, smallDownloadsMemory } from "./small-downloads.ts";
 import { startTimes } from "./start.ts";
@@ -122,6 +123,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "get-small": async (build) => smallDownloads(build, DISK),
   "get-memory": async (build) => smallDownloadsMemory(build, DISK),
   start,
+  "service-times": async (build) => serviceTimes(build, DISK),
   access: async () => accessChecks(),
   "access-load": async (build) => accessLoad(build, DISK),
   cache: caches,

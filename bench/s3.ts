@@ -45,7 +45,7 @@ export async function withGateway(name: string, run: (target: S3Target) => Promi
 }
 
 /** Runs a case over a server that discards everything. */
-async function withSink(build: Build, run: (target: S3Target) => Promise<void>): Promise<void> {
+export async function withSink(build: Build, run: (target: S3Target) => Promise<void>): Promise<void> {
   await using sink = await Contender.start({ build, parent: tmpdir() }, { name: "sink", script: "s3-sink" });
   const endpoint = `http://127.0.0.1:${sink.port}`;
   await run({ endpoint, region: "us-east-1", bucket: "sink", accessKey: "key", secretKey: "secret" });
@@ -84,12 +84,12 @@ export async function s3Cpu(build: Build): Promise<void> {
     const place = { build, parent: tmpdir() };
     const load = { ...SMALL, count: 4000 };
     const small = await rounds(place, [fixity, multer, usual], async (contender) => {
-      const cpu = await cpuDuring(contender, () => uploadSmall(contender.port, "/uploads", load));
+      const cpu = await contender.cpuDuring(() => uploadSmall(contender.port, "/uploads", load));
       return (1000 * cpu) / load.count;
     });
     report("CPU of the server for a form upload of 4 KiB to S3, lower is better", "ms", small);
     const large = await rounds(place, [fixity, declared, multer, usual], async (contender) =>
-      cpuDuring(contender, () => uploadOnce(contender, GIB)),
+      contender.cpuDuring(() => uploadOnce(contender, GIB)),
     );
     report("CPU of the server for an upload of 1 GiB to S3, lower is better", "s", large);
   });
@@ -115,12 +115,4 @@ export async function s3Memory(build: Build): Promise<void> {
 /** Uploads in the contender's own way. Returns seconds. */
 async function uploadOnce({ name, port }: Contender, size: number): Promise<number> {
   return name === DECLARED ? uploadDeclared(port, "/uploads", size) : uploadLarge(port, "/uploads", size);
-}
-
-/** Seconds of CPU that a server spends on `work`. */
-async function cpuDuring(contender: Contender, work: () => Promise<unknown>): Promise<number> {
-  const before = await contender.usage();
-  await work();
-  const after = await contender.usage();
-  return after.cpu - before.cpu;
 }
