@@ -71,6 +71,24 @@ Environment:
   UPLOAD_PERMIT_KEYS, UPLOAD_PERMIT_KEYS_FILE  the keys of the server; the first one signs
   FIXITY_URL                                   URL of the service`;
 
+export const LS_EXAMPLES = `
+Examples:
+  fixity ls                                     digest, bytes and time of each file, in no particular order
+  fixity ls | sort -k 2n | tail                 the largest files
+  fixity ls --summary --prefix 0                a sixteenth of the store
+
+Exit codes: 0 listed, 2 the command failed, 130 interrupted.`;
+
+export const RM_EXAMPLES = `
+Examples:
+  fixity rm 08c0811b91df….png                   asks first
+  fixity rm --yes - < digests.txt               one digest or link per line
+  fixity rm --from https://files.example.com --yes 08c0811b91df….png
+
+With --from, the token of FIXITY_TOKEN or of the login is sent, which must have the right to remove.
+Running servers may send a small file from memory for up to 10 seconds.
+Exit codes: 0 all are removed, 1 some were not stored, or you said no, 2 the command failed, 130 interrupted.`;
+
 export const VERIFY_EXAMPLES = `
 Examples:
   fixity verify --rate 50MiB

@@ -18,6 +18,9 @@ const STDOUT_FD = 1;
 /** Exit codes of signals, which a later failure of the output does not replace. */
 const SIGNAL_EXIT_CODES: ReadonlySet<number> = new Set(Object.values(SIGNAL_EXITS));
 
+/** Whether a reader that leaves is no news to the user: a list is often cut (`| head`). */
+let mayReaderLeave = false;
+
 /** The exit code of the first failure; `null` as long as all output could be written. */
 let failureExitCode: number | null = null;
 let isWatched = false;
@@ -84,6 +87,11 @@ export function watchOutput(): void {
   process.stderr.on("error", (error) => reportFailure("standard error", error));
 }
 
+/** From now on, the command ends without a word if the reader of its output is gone. */
+export function letReaderLeave(): void {
+  mayReaderLeave = true;
+}
+
 /** The exit code of a process whose output could not be written; `null` if it could. */
 export function outputExitCode(): number | null {
   return failureExitCode;
@@ -105,7 +113,8 @@ function reportFailure(name: string, error: unknown): void {
   process.on("exit", () => {
     if (!SIGNAL_EXIT_CODES.has(Number(process.exitCode))) process.exitCode = exitCode;
   });
-  printProblem(`cannot write to ${name}: ${isUnread ? "its reader is gone" : fileErrorText(error)}`);
+  const isExpected = isUnread && mayReaderLeave;
+  if (!isExpected) printProblem(`cannot write to ${name}: ${isUnread ? "its reader is gone" : fileErrorText(error)}`);
   for (const listener of failureListeners) listener();
 }
 

@@ -5,7 +5,6 @@ import { redacted } from "../base/redact.ts";
 import { FixityError } from "../core/errors.ts";
 import type { Environment } from "../settings/config.ts";
 import { concurrency as concurrencyKind } from "../settings/kinds.ts";
-import { isStoreSetting } from "../settings/settings.ts";
 import type { Shell } from "./completion.ts";
 import { EXIT } from "./exit-codes.ts";
 import {
@@ -17,11 +16,10 @@ import {
   PUT_EXAMPLES,
   SIGN_HELP,
   STAT_EXAMPLES,
-  VERIFY_EXAMPLES,
 } from "./help-texts.ts";
 import { print, watchOutput } from "./output.ts";
-import { DEFAULT_ENDPOINT } from "./remote.ts";
-import { secretsHelp, settingOptions, USED_SETTINGS } from "./setting-options.ts";
+import { addMaintenance } from "./maintenance.ts";
+import { addCommand, secretsHelp, serviceOption, settingOptions } from "./setting-options.ts";
 import { npmHint, withUsageHint } from "./usage-hints.ts";
 
 /*
@@ -32,7 +30,7 @@ import { npmHint, withUsageHint } from "./usage-hints.ts";
  *     put, get, stat        clients of a service, over HTTP     FIXITY_URL, FIXITY_TOKEN
  *     login, logout         save a service and a token          $XDG_CONFIG_HOME/fixity
  *     sign, permit          sign with the keys of a server      UPLOAD_LINK_KEYS, UPLOAD_PERMIT_KEYS
- *     gc, verify, doctor    work on a store without a server    the settings of serve that
+ *     maintenance.ts        work on a store without a server    the settings of serve that
  *                                                               concern the store
  *
  * Results go to standard output (`output.ts`), everything else to standard error. Failures that the
@@ -42,7 +40,6 @@ import { npmHint, withUsageHint } from "./usage-hints.ts";
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 
 type Flags = Readonly<Record<string, string | undefined>>;
-type StoreFlags = { readonly json?: true } & Flags;
 
 /**
  * Runs the command in `argv`. Mistakes of the user are printed one per line and set the exit code.
@@ -89,20 +86,7 @@ function makeProgram(env: Environment): Command {
   addSign(program, env);
   addPermit(program, env);
   program.commandsGroup("Maintenance of a store:");
-  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed")
-    .option("--damaged", "also remove the damaged files that uploads have replaced")
-    .action(async ({ json, damaged, ...flags }: StoreFlags & { readonly damaged?: true }) => {
-      const { collectGarbage } = await import("./gc.ts");
-      const options = { removesDamaged: damaged === true, isJson: json === true };
-      process.exitCode = await collectGarbage({ flags, env }, options);
-    });
-  addVerify(program, env);
-  addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
-    async ({ json, ...flags }: StoreFlags) => {
-      const { examineStore } = await import("./doctor.ts");
-      process.exitCode = await examineStore({ flags, env }, json === true);
-    },
-  );
+  addMaintenance(program, env);
   program.commandsGroup("Other:");
   addCommand(program, "version", "print the version").action(() => print(`${version()}\n`));
   addCommand(program, "completion", "print a script that completes commands and flags in a shell")
@@ -116,31 +100,6 @@ function makeProgram(env: Environment): Command {
     command.configureOutput({ outputError: (text, write) => write(withUsageHint(text, command, env)) });
   }
   return program;
-}
-
-/** Commander sets `mark` to false for `--no-mark`, and to true without it. */
-type VerifyFlags = StoreFlags & { readonly mark: never };
-
-function addVerify(program: Command, env: Environment): void {
-  addStoreCommand(program, "verify", "read stored files again, and mark those that have changed")
-    .argument("[digest...]", "digests or links of the files; default all files")
-    .option("--no-mark", "only report damaged files; servers keep sending them")
-    .option("--rate <size>", "bytes that are read per second, of all files together; 0 for no limit (default 0)")
-    .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
-    .option("--older-than <duration>", "skip what was read completely since then; resumes a run that was stopped")
-    .option(
-      "--repair-from <place>",
-      "fetch the right bytes of damaged files from a folder, a service's URL or s3://bucket",
-    )
-    .addHelpText("after", VERIFY_EXAMPLES)
-    .action(async (names: readonly string[], { json, mark, ...flags }: VerifyFlags) => {
-      const { verifyBlobs } = await import("./verify.ts");
-      const { rate, concurrency, olderThan, repairFrom } = flags;
-      process.exitCode = await verifyBlobs(
-        { flags, env },
-        { names, isJson: json === true, marks: mark, rate, concurrency, olderThan, repairFrom },
-      );
-    });
 }
 
 function addServe(program: Command, env: Environment): void {
@@ -311,29 +270,6 @@ function addPermit(program: Command, env: Environment): void {
       const { makePermit } = await import("./permit.ts");
       makePermit({ endpoint: url, env }, flags);
     });
-}
-
-/**
- * A command that works on the store that `serve` would use. It takes all settings of a store as
- * flags, so that those of a server can be repeated, and lists those that it uses.
- */
-function addStoreCommand(program: Command, name: keyof typeof USED_SETTINGS, description: string): Command {
-  const command = addCommand(program, name, description).option("--json", "print one JSON object per line");
-  const used: readonly string[] = USED_SETTINGS[name];
-  const isTaken = (setting: string): boolean => used.includes(setting) || isStoreSetting(setting);
-  for (const option of settingOptions(isTaken, used)) command.addOption(option);
-  return command.addHelpText("after", secretsHelp(isTaken));
-}
-
-function addCommand(program: Command, name: string, description: string): Command {
-  return program.command(name).description(description).showHelpAfterError(`See 'fixity ${name} --help'.`);
-}
-
-function serviceOption(flag: string): Option {
-  return new Option(
-    `${flag} <url>`,
-    `URL of the service (FIXITY_URL, default the latest login, or ${DEFAULT_ENDPOINT})`,
-  );
 }
 
 function parseConcurrency(text: string): number {

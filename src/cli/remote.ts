@@ -43,6 +43,17 @@ export function remoteOf({ endpoint, env }: RemoteSources): Remote {
 }
 
 /**
+ * The service at a URL, with a token that is meant for it or the one that was saved for exactly this
+ * origin.
+ *
+ * @throws FixityError `invalid-option`
+ */
+export function remoteAt(text: string, token: string | undefined, env: Environment): Remote {
+  const url = endpointOf(text, "The address");
+  return { endpoint: url, ...authorization(url, { ...env, FIXITY_TOKEN: token }) };
+}
+
+/**
  * The URL of the uploads of a service, from an address as a user writes it.
  *
  * @param name of the source, for the message

@@ -1,21 +1,14 @@
 import { createReadStream } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { delay } from "../base/abort-race.ts";
-import { systemErrorCode } from "../base/system-errors.ts";
-import type { ByteSource } from "../core/intake.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { type Config, readStoreConfig } from "../settings/config.ts";
 import { openStore } from "../settings/configured-store.ts";
 import { SETTINGS } from "../settings/settings.ts";
+import { remoteAt } from "./remote.ts";
+import { fetchBlob, type FetchedBytes } from "./service-requests.ts";
 import type { StoreCommandSources } from "./store-command.ts";
-
-/** Attempts to fetch a file from a service, and the pause before each further one. */
-const FETCH_PAUSES_MS = [500, 2_000];
-
-/** Bytes that are fetched from another place. Disposing of them frees what they hold open. */
-export type FetchedBytes = ByteSource & AsyncDisposable;
 
 /**
  * Another place that may have the right bytes of blobs. The bytes are not checked here: storing them
@@ -31,7 +24,8 @@ export interface RepairSource extends AsyncDisposable {
 /**
  * The source that a text names:
  *
- * - `https://files.example.com/uploads`: a service, by the URL in front of its links.
+ * - `https://files.example.com/uploads`: a service, by the URL in front of its links. The token of
+ *   `REPAIR_TOKEN`, or the one that `fixity login` has saved for it, is sent to it.
  * - `s3://bucket/prefix`: a bucket that another service stores in. Its settings begin with
  *   `REPAIR_BUCKET_` instead of `UPLOAD_BUCKET_`; those that are not set are those of the verified
  *   bucket.
@@ -42,49 +36,20 @@ export interface RepairSource extends AsyncDisposable {
  * @throws FixityError `invalid-option` if the source is the store itself, or not a folder
  */
 export async function repairSource(text: string, config: Config, sources: StoreCommandSources): Promise<RepairSource> {
-  if (/^https?:\/\//i.test(text)) return serviceSource(text);
+  if (/^https?:\/\//i.test(text)) return serviceSource(text, sources);
   const [, bucket, prefix = ""] = /^s3:\/\/([^/]+)(?:\/(.*))?$/i.exec(text) ?? [];
   if (bucket === undefined) return await folderSource(text, config);
   const source = readStoreConfig(bucketSources(sources, bucket, withSlash(prefix)));
   return await bucketSource(text, source, config);
 }
 
-function serviceSource(url: string): RepairSource {
-  const base = url.replace(/\/+$/, "");
+function serviceSource(url: string, { env }: StoreCommandSources): RepairSource {
+  const remote = remoteAt(url, env["REPAIR_TOKEN"], env);
   return {
     name: url,
-    async open({ hex }, signal) {
-      const response = await fetchPatiently(`${base}/${hex}`, signal);
-      if (response.ok && response.body !== null) return disposable(response.body, () => response.body?.cancel());
-      await response.body?.cancel();
-      if (response.status === 404) return null;
-      throw new FixityError("store-unavailable", `${url} responded with status ${response.status}.`);
-    },
+    open: (digest, signal) => fetchBlob(remote, digest, signal),
     async [Symbol.asyncDispose]() {},
   };
-}
-
-/** Tries again without a connection, and after a status that passes. */
-async function fetchPatiently(url: string, signal: AbortSignal): Promise<Response> {
-  for (const pauseMs of [...FETCH_PAUSES_MS, null]) {
-    try {
-      const response = await fetch(url, { signal, headers: { "Accept-Encoding": "identity" } });
-      if (pauseMs === null || ![429, 502, 503, 504].includes(response.status)) return response;
-      await response.body?.cancel();
-    } catch (error) {
-      signal.throwIfAborted();
-      if (pauseMs === null) throw unreachable(url, error);
-    }
-    await delay(pauseMs, signal);
-  }
-  throw unreachable(url, null);
-}
-
-/** `fetch` itself says only "fetch failed". */
-function unreachable(url: string, error: unknown): FixityError {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  const why = systemErrorCode(cause) ?? (cause instanceof Error ? cause.message : "no response");
-  return new FixityError("store-unavailable", `${new URL(url).origin} cannot be reached (${why}).`, { cause: error });
 }
 
 /** What the configuration of another bucket is read from. */
@@ -159,14 +124,6 @@ function isWithin(path: string, folder: string): boolean {
 
 function withSlash(prefix: string): string {
   return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
-}
-
-function disposable(source: AsyncIterable<Uint8Array>, free: () => Promise<void> | undefined): FetchedBytes {
-  return {
-    [Symbol.asyncIterator]: () => source[Symbol.asyncIterator](),
-    // A stream that is locked by its reader is ended by the reader.
-    [Symbol.asyncDispose]: async () => void (await free()?.catch(() => null)),
-  };
 }
 
 function isTheStore(text: string): FixityError {

@@ -1,8 +1,9 @@
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { flagOf } from "../settings/config.ts";
 import type { Setting } from "../settings/kinds.ts";
 import { SETTING_GROUPS } from "../settings/setting-groups.ts";
-import { SETTINGS, type Settings } from "../settings/settings.ts";
+import { isStoreSetting, SETTINGS, type Settings } from "../settings/settings.ts";
+import { DEFAULT_ENDPOINT } from "./remote.ts";
 
 /*
  * The settings as flags: in the help they stand in groups, and a command lists those that it uses.
@@ -23,8 +24,13 @@ const PLACE: readonly SettingName[] = [
   "bucketPathStyle",
 ];
 
+/** The commands that work on the store of a server. */
+export type StoreCommand = "ls" | "rm" | "gc" | "doctor" | "verify";
+
 /** The settings that the commands for stores use. The others of a store are accepted as well. */
-export const USED_SETTINGS: Readonly<Record<"gc" | "doctor" | "verify", readonly SettingName[]>> = {
+export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]>> = {
+  ls: PLACE,
+  rm: PLACE,
   /** It removes uploads that have expired. */
   gc: [...PLACE, "expiry"],
   /** It tests what these make the store do. */
@@ -68,5 +74,30 @@ function selected(isTaken: (name: string) => boolean): GroupedSetting[] {
     (Object.keys(settings) as SettingName[])
       .filter((name) => isTaken(name))
       .map((name) => ({ name, group: `${title}:`, setting: SETTINGS[name] as Setting<unknown> })),
+  );
+}
+
+/** Adds a command. */
+export function addCommand(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).showHelpAfterError(`See 'fixity ${name} --help'.`);
+}
+
+/**
+ * Adds a command that works on the store that `serve` would use. It takes all settings of a store as
+ * flags, so that those of a server can be repeated, and lists those that it uses.
+ */
+export function addStoreCommand(program: Command, name: StoreCommand, description: string): Command {
+  const command = addCommand(program, name, description).option("--json", "print one JSON object per line");
+  const used: readonly string[] = USED_SETTINGS[name];
+  const isTaken = (setting: string): boolean => used.includes(setting) || isStoreSetting(setting);
+  for (const option of settingOptions(isTaken, used)) command.addOption(option);
+  return command.addHelpText("after", secretsHelp(isTaken));
+}
+
+/** A flag for the URL of a service. */
+export function serviceOption(flag: string): Option {
+  return new Option(
+    `${flag} <url>`,
+    `URL of the service (FIXITY_URL, default the latest login, or ${DEFAULT_ENDPOINT})`,
   );
 }

@@ -3,9 +3,9 @@ import { forEachConcurrent } from "../base/map-concurrent.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
-import { Link } from "../core/link.ts";
 import { readFlag } from "../settings/config.ts";
 import * as kinds from "../settings/kinds.ts";
+import { parseBlobName } from "./blob-names.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
 import { isUnicodeTerminal, ProgressLine } from "./progress.ts";
@@ -85,7 +85,7 @@ function planOf({ names, marks, rate, concurrency, olderThan, repairFrom }: Veri
       "--no-mark only reports, and --repair-from changes the store: leave one out.",
     );
   }
-  const named = names.map(parseName);
+  const named = names.map(parseBlobName);
   const olderThanMs = readFlag("--older-than", kinds.age, olderThan);
   if (olderThanMs !== null && named.length > 0) {
     throw new FixityError("invalid-option", "--older-than is for all files: leave it out, or the names.");
@@ -97,24 +97,6 @@ function planOf({ names, marks, rate, concurrency, olderThan, repairFrom }: Veri
     concurrency: readFlag("--concurrency", kinds.concurrency, concurrency) ?? DEFAULT_CONCURRENCY,
     olderThanMs,
   };
-}
-
-/**
- * The digest in a name for a blob: its digest, its link, or the URL of its link.
- *
- * @throws FixityError `invalid-digest`
- */
-function parseName(name: string): Digest {
-  const segment = name
-    .replace(/[?#].*$/, "")
-    .replace(/^.*\//, "")
-    .replace(/^sha256:/, "");
-  try {
-    return Link.parse(segment).digest;
-  } catch (cause) {
-    const message = `${JSON.stringify(name)} is neither a digest (sha256:<64 lower-case hex digits>) nor a link.`;
-    throw new FixityError("invalid-digest", message, { cause });
-  }
 }
 
 type Report = (blob: VerifiedBlob) => void;

@@ -193,6 +193,8 @@ export class VerifiedReads {
 
   /** Called when a blob was removed: its mark is of no copy any more. */
   async noteRemoved(digest: Digest): Promise<void> {
+    // Another process may have written the mark.
+    await this.#marks.refresh();
     await this.#marks.clear(digest);
   }
 

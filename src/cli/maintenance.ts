@@ -1,0 +1,89 @@
+import type { Command } from "commander";
+import type { Environment } from "../settings/config.ts";
+import { LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
+import { addStoreCommand } from "./setting-options.ts";
+
+/*
+ * The commands that work on a store without a server, with their arguments, flags and help. Each is
+ * a module of its own, which is loaded only when it runs.
+ */
+
+type StoreFlags = { readonly json?: true } & Readonly<Record<string, string | undefined>>;
+
+/** Adds the commands for the maintenance of a store. */
+export function addMaintenance(program: Command, env: Environment): void {
+  addLs(program, env);
+  addRm(program, env);
+  addGc(program, env);
+  addVerify(program, env);
+  addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
+    async ({ json, ...flags }: StoreFlags) => {
+      const { examineStore } = await import("./doctor.ts");
+      process.exitCode = await examineStore({ flags, env }, json === true);
+    },
+  );
+}
+
+function addLs(program: Command, env: Environment): void {
+  addStoreCommand(program, "ls", "list the stored files: digest, size and time")
+    .option("--prefix <hex>", "only digests that begin with these hex digits")
+    .option("--summary", "print only their number and their size")
+    .addHelpText("after", LS_EXAMPLES)
+    .action(async ({ json, summary, prefix, ...flags }: StoreFlags & { readonly summary?: true }) => {
+      const { listBlobs } = await import("./ls.ts");
+      process.exitCode = await listBlobs(
+        { flags, env },
+        { prefix, isSummary: summary === true, isJson: json === true },
+      );
+    });
+}
+
+function addRm(program: Command, env: Environment): void {
+  addStoreCommand(program, "rm", "remove files, and every link to them")
+    .argument("<digest...>", "digests or links of the files; - for a list on standard input")
+    .option("-y, --yes", "do not ask for confirmation")
+    .option("--from <url>", "let a running service remove them, instead of the store itself")
+    .addHelpText("after", RM_EXAMPLES)
+    .action(async (names: readonly string[], { json, yes, from, ...flags }: StoreFlags & { readonly yes?: true }) => {
+      const { removeBlobs } = await import("./rm.ts");
+      process.exitCode = await removeBlobs(
+        { flags, env },
+        { names, from, isConfirmed: yes === true, isJson: json === true },
+      );
+    });
+}
+
+function addGc(program: Command, env: Environment): void {
+  addStoreCommand(program, "gc", "remove unfinished uploads that cannot be resumed")
+    .option("--damaged", "also remove the damaged files that uploads have replaced")
+    .action(async ({ json, damaged, ...flags }: StoreFlags & { readonly damaged?: true }) => {
+      const { collectGarbage } = await import("./gc.ts");
+      const options = { removesDamaged: damaged === true, isJson: json === true };
+      process.exitCode = await collectGarbage({ flags, env }, options);
+    });
+}
+
+/** Commander sets `mark` to false for `--no-mark`, and to true without it. */
+type VerifyFlags = StoreFlags & { readonly mark: never };
+
+function addVerify(program: Command, env: Environment): void {
+  addStoreCommand(program, "verify", "read stored files again, and mark those that have changed")
+    .argument("[digest...]", "digests or links of the files; default all files")
+    .option("--no-mark", "only report damaged files; servers keep sending them")
+    .option("--rate <size>", "bytes that are read per second, of all files together; 0 for no limit (default 0)")
+    .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
+    .option("--older-than <duration>", "skip what was read completely since then; resumes a run that was stopped")
+    .option(
+      "--repair-from <place>",
+      "fetch the right bytes of damaged files from a folder, a service's URL or s3://bucket",
+    )
+    .addHelpText("after", VERIFY_EXAMPLES)
+    .action(async (names: readonly string[], { json, mark, ...flags }: VerifyFlags) => {
+      const { verifyBlobs } = await import("./verify.ts");
+      const { rate, concurrency, olderThan, repairFrom } = flags;
+      process.exitCode = await verifyBlobs(
+        { flags, env },
+        { names, isJson: json === true, marks: mark, rate, concurrency, olderThan, repairFrom },
+      );
+    });
+}
