@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium, type Page } from "playwright-core";
+import { someOf } from "../helpers/full-run.ts";
 import { FrontServer } from "../helpers/front-server.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -50,7 +51,7 @@ async function assertWorks(page: Page, url: string): Promise<void> {
   assert.equal(await page.locator("#failures").isHidden(), true);
 }
 
-for (const [how, script] of Object.entries(STORAGES)) {
+for (const [how, script] of someOf(Object.entries(STORAGES), 2)) {
   browserTest(`the page uploads and shows links if storage is ${how}`, async () => {
     await using opened = await UploadPage.open(server.url, {}, script);
     await assertWorks(opened.page, server.url);

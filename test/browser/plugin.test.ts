@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { someOf } from "../helpers/full-run.ts";
 import { sha256 } from "../helpers/service.ts";
 import { until } from "../helpers/settled.ts";
 import { needingChromium, openBrowser } from "./browser.ts";
@@ -57,7 +58,7 @@ browserTest("existing content is reported as such, and not sent to its end", asy
   assert.ok(body.sent < bytes.length, `${body.sent}`);
 });
 
-for (const whole of [false, true]) {
+for (const whole of someOf([false, true], 1)) {
   browserTest(`${whole ? "all files are" : "one file is"} paused, and resumed from the server's offset`, async () => {
     await using browser = await openBrowser();
     await using proxy = await BreakingProxy.start(place.server.port, { up: 6 * MIB, holds: true, times: 1 });
@@ -109,7 +110,7 @@ browserTest("an upload waits while the browser is offline, and resumes", async (
   assert.equal(await stored(url ?? ""), sha256(bytes));
 });
 
-for (const way of ["removed", "cancelled", "destroyed"] as const) {
+for (const way of someOf(["removed", "cancelled", "destroyed"] as const, 1)) {
   browserTest(`a file that is ${way} while it is sent is cancelled here and at the server`, async () => {
     await using browser = await openBrowser();
     await using proxy = await BreakingProxy.start(place.server.port, { up: 4 * MIB, holds: true, times: 1 });

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 import { type ClientOptions, createClient } from "../../src/client/node.ts";
 import { BreakingProxy } from "../helpers/breaking-proxy.ts";
+import { isFullRun } from "../helpers/full-run.ts";
 import { LimitingProxy } from "../helpers/limiting-proxy.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
@@ -24,7 +25,7 @@ export function clientSuite(gateway: Gateway): void {
   describe("the client and a server over a bucket", () => {
     for (const [what, size] of [
       ["a small file", 4000],
-      ["a file in parts", 40 * MIB + 1],
+      ["a file in parts", 20 * MIB + 1],
     ] as const) {
       test(`${what} is stored, found again, and read`, async () => {
         await using place = new S3Place(gateway);
@@ -46,7 +47,7 @@ export function clientSuite(gateway: Gateway): void {
       await using place = new S3Place(gateway);
       await using server = await serverAt(place);
       await using proxy = await BreakingProxy.start(server.port, 5 * MIB);
-      const bytes = randomBytes(24 * MIB);
+      const bytes = randomBytes(18 * MIB);
       const { digest, url } = await clientOf(proxy).upload(bytes);
       assert.equal(digest, `sha256:${sha256(bytes)}`);
       assert.equal(await stored(url.replace(proxy.url, server.url)), sha256(bytes));
@@ -57,7 +58,7 @@ export function clientSuite(gateway: Gateway): void {
       await using place = new S3Place(gateway);
       await using server = await serverAt(place);
       await using proxy = await LimitingProxy.start({ port: server.port, limit: MIB });
-      const bytes = randomBytes(20 * MIB + 1);
+      const bytes = randomBytes(9 * MIB + 1);
       assert.equal((await clientOf(proxy).upload(bytes)).digest, `sha256:${sha256(bytes)}`);
       assert.equal(Math.max(...proxy.passed), MIB);
       assert.equal(await stored(`${server.url}/uploads/${sha256(bytes)}`), sha256(bytes));
@@ -73,13 +74,14 @@ export function clientSuite(gateway: Gateway): void {
       assert.equal((await clientOf(server).upload(bytes)).digest, `sha256:${sha256(bytes)}`);
     });
 
-    for (const port of ["the same", "another"] as const) {
+    const ports = ["another", ...(isFullRun ? ["the same"] : [])] as const;
+    for (const port of ports) {
       test(`a server that is killed in the middle, and ${port} one in its place`, async () => {
         await using place = new S3Place(gateway);
         await using first = await serverAt(place);
         await using second = port === "another" ? await serverAt(place) : null;
-        const { reached, onProgress } = reaching(40 * MIB);
-        const bytes = randomBytes(64 * MIB);
+        const { reached, onProgress } = reaching(20 * MIB);
+        const bytes = randomBytes(32 * MIB);
         // behind one address, as a balancer has it
         let address = first.url;
         const balanced: typeof fetch = (url, init) => fetch((url as string).replace(first.url, address), init);

@@ -149,7 +149,7 @@ export function killSuite(gateway: Gateway): void {
         assert.equal(proxy.seen.length, requests);
         const hasContent = proxy.seen.map(({ length }) => length > 0);
         const all = Array.from({ length: requests }, (_, index) => index + 1);
-        for (const nth of someOf(all, 3)) {
+        for (const nth of someOf(all, 2)) {
           // Dying before a request is the same as dying after the previous one.
           const moments = MOMENTS.filter(
             (moment) => moment === "after" || (moment === "before" ? nth === 1 : hasContent[nth - 1]),

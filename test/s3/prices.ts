@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Digest } from "../../src/core/digest.ts";
 import { createClient } from "../../src/client/node.ts";
+import { isFullRun } from "../helpers/full-run.ts";
 import { Random } from "../helpers/random.ts";
 import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
@@ -18,6 +19,8 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const PART = 8 * MIB;
 const SAVE_INTERVAL_MS = 5_000;
+/** Rows of files of this size are counted in a full run only. */
+const HUGE = "64 MiB";
 const HEADING = "### Requests to S3";
 
 type Counts = Record<string, number>;
@@ -183,7 +186,8 @@ export function pricesSuite(gateway: Gateway): void {
       const documented = await documentedPrices();
       const lines = [...till.found].map(([row, counts]) => `| ${row} | ${total(counts)} | ${written(counts)} |`);
       const table = `counted:\n${lines.join("\n")}`;
-      assert.deepEqual([...documented.keys()].toSorted(), [...till.found.keys()].toSorted(), table);
+      const expected = [...documented.keys()].filter((row) => isFullRun || !row.includes(HUGE));
+      assert.deepEqual(expected.toSorted(), [...till.found.keys()].toSorted(), table);
       for (const [row, counts] of till.found) {
         const { requests, which } = documented.get(row) ?? assert.fail(row);
         const [, bound] = /^at most (\d+)$/.exec(requests) ?? [];
@@ -239,6 +243,7 @@ async function resumableRoutes(till: Till): Promise<void> {
   await till.count("`DELETE` of a complete upload", () =>
     till.send("DELETE", large, 204, { headers: { "Tus-Resumable": "1.0.0" } }),
   );
+  if (!isFullRun) return;
   const whole = till.bytes(64 * MIB);
   await till.count("64 MiB by tus in pieces of 8 MiB, not declared", () => till.wholeTus(whole));
   const declared = till.bytes(64 * MIB);
@@ -249,11 +254,14 @@ async function resumableRoutes(till: Till): Promise<void> {
 
 async function clientRoutes(till: Till): Promise<void> {
   const client = createClient({ endpoint: `${till.service.url}/uploads` });
-  const [large, small] = [till.bytes(64 * MIB), till.bytes(4 * KIB)];
-  await till.count("`fixity/client`, 64 MiB, new", () => client.upload(large));
-  await till.count("`fixity/client`, 64 MiB, stored before", () => client.upload(large));
+  const small = till.bytes(4 * KIB);
   await till.count("`fixity/client`, 4 KiB, new", () => client.upload(small));
   await till.count("`fixity/client`, 4 KiB, stored before", () => client.upload(small));
+  if (isFullRun) {
+    const large = till.bytes(64 * MIB);
+    await till.count("`fixity/client`, 64 MiB, new", () => client.upload(large));
+    await till.count("`fixity/client`, 64 MiB, stored before", () => client.upload(large));
+  }
   client.close();
 }
 

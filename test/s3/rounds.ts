@@ -8,7 +8,8 @@ import { resumeRounds } from "../resumable/rounds.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 30 : 5));
+const MIB = 1024 * 1024;
+const ROUNDS = Number(process.env["ROUNDS"] ?? (isFullRun ? 30 : 3));
 
 export function roundsSuite(gateway: Gateway): void {
   describe("uploads that are resumed, on S3", () => {
@@ -29,7 +30,7 @@ export function roundsSuite(gateway: Gateway): void {
         UPLOAD_BUCKET_PART_SIZE: "5MiB",
       };
       const start = () => ServerProcess.start({ dir: "/nowhere/data", env });
-      await resumeRounds({ rounds: ROUNDS, start });
+      await resumeRounds({ rounds: ROUNDS, start, largest: (isFullRun ? 24 : 12) * MIB });
       const { blobs, collected } = place.layout;
       const rest = (await place.objects()).filter(({ key }) => !key.startsWith(blobs) && key !== collected);
       assert.deepEqual(

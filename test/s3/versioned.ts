@@ -137,7 +137,7 @@ export function versionedSuite(gateway: Gateway): void {
 
       test("keeps documents, but not their conditions, which isConditional reports", async () => {
         const own = await makeBucket(gateway, kind);
-        for (const rule of someOf(DOCUMENT_RULES, 5)) {
+        for (const rule of someOf(DOCUMENT_RULES, 3)) {
           await using place = new S3Place(own);
           await using store = place.store({}, { abandonedAfter: -Infinity });
           const documents = store.documents ?? assert.fail();
