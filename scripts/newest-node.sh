@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a part of the tests on the newest Node that npm provides: the service, the disk
-# store, HTTP, and the start of the command. Does nothing if the installed Node is of the same major version.
+# Runs a part of the tests on the newest Node that npm provides: streams, hooks and hashing, the disk store, HTTP by
+# each adapter, and the start of the command. Does nothing if the installed Node is of the same major version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,6 @@ echo '{ "private": true, "allowScripts": { "node": true } }' >"$folder/package.j
 npm install --prefix "$folder" --no-save --loglevel=error "node@$newest"
 
 echo "Node $newest:"
-"$folder/node_modules/.bin/node" --test --test-concurrency=3 --test-reporter=dot \
-  'src/core/*.test.ts' src/stores/disk/disk-store.test.ts \
+NODE_COMPILE_CACHE="$folder/cache" "$folder/node_modules/.bin/node" --test --test-concurrency=3 --test-reporter=dot \
+  src/core/{intake,hooks,closing}.test.ts src/stores/disk/disk-store.test.ts \
   test/protocol/adapters.test.ts test/server/start.test.ts

@@ -5,6 +5,7 @@ import type { RequestListener } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { ClientPlace } from "../helpers/client-place.ts";
+import { someOf } from "../helpers/full-run.ts";
 import { listen } from "../helpers/listen.ts";
 import { needing } from "../helpers/requirements.ts";
 import { sha256 } from "../helpers/service.ts";
@@ -34,7 +35,7 @@ function shell(script: string): readonly string[] {
 test("output to a full disk is an error that says so, for every command", async () => {
   await place.file("a.txt", TEXT);
   const env = { UPLOAD_DIR: place.store.path };
-  for (const args of [
+  const commands = [
     ["put", "a.txt"],
     ["put", "--json", "a.txt"],
     ["put", "--quiet", "a.txt"],
@@ -54,7 +55,8 @@ test("output to a full disk is an error that says so, for every command", async 
     ["serve", "--help"],
     ["help", "get"],
     ["--version"],
-  ]) {
+  ];
+  for (const args of someOf(commands, 8)) {
     const { code, err } = await place.run(args, { env, under: shell('"$@" > /dev/full') });
     assert.match(err, FULL, args.join(" "));
     assert.equal(err.match(/cannot write to/g)?.length, 1, args.join(" "));

@@ -221,7 +221,7 @@ test("the help lists every setting with its variable and default, and no flag fo
   const text = out.replace(/\s+/g, " ");
   assert.match(text, /--max-size <size> maximum size of a file \(UPLOAD_MAX_SIZE, default 5GiB\)/);
   assert.match(text, /Only from the environment: UPLOAD_TOKENS/);
-  assert.doesNotMatch(text, /--tokens |--bucket-secret-key/);
+  assert.doesNotMatch(text, /--tokens |--bucket-secret-key /);
 });
 
 test("--version prints the version of the package", async () => {
