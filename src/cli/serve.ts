@@ -1,10 +1,12 @@
 import { type RunningServer, startServer } from "../server.ts";
 import { type Config, type ConfigSources, needsCredentials, readConfig } from "../settings/config.ts";
+import { delay } from "../base/abort-race.ts";
 import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 
 /**
- * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A
- * second signal exits at once. If tokens or keys are in files, SIGHUP reads those again.
+ * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A second
+ * signal exits at once. After SIGTERM, which service managers send, requests are accepted for the
+ * drain delay. If tokens or keys are in files, SIGHUP reads those again.
  */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   const config = readConfig(sources);
@@ -14,7 +16,7 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
     process.on(signal, () => {
       if (isStopping) process.exit(exitCode);
       isStopping = true;
-      void stop(server, config.shutdownTimeout);
+      void stop(server, { ...config, drainDelay: signal === "SIGTERM" ? config.drainDelay : 0 });
     });
   }
   if (config.areInFiles) process.on("SIGHUP", () => server.reloadSecrets(() => readConfig(sources)));
@@ -24,8 +26,16 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
   process.stderr.write(greeting(server, config));
 }
 
-async function stop({ log, close }: RunningServer, timeoutMs: number): Promise<void> {
-  log.info(`stopping: running uploads have ${timeoutMs / 1000} s to finish`);
+async function stop(
+  { log, drain, close }: RunningServer,
+  { drainDelay, shutdownTimeout }: Pick<Config, "drainDelay" | "shutdownTimeout">,
+): Promise<void> {
+  if (drainDelay > 0) {
+    log.info(`draining: requests are accepted for another ${drainDelay / 1000} s`);
+    drain();
+    await delay(drainDelay);
+  }
+  log.info(`stopping: running uploads have ${shutdownTimeout / 1000} s to finish`);
   let exitCode: number = EXIT.ok;
   try {
     await close();

@@ -19,7 +19,10 @@ import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 import { logExchanges, logRequest } from "./log.ts";
 import { isPagePath, type PageFacts, PageFiles, servePage } from "./page.ts";
 
-const HEALTH_PATH = "/healthz";
+/** Answers whether the process lives. */
+const ALIVE_PATH = "/healthz";
+/** Answers whether it should receive requests. */
+const READY_PATH = "/readyz";
 
 /** An error that the framework hands to an error handler. */
 type Thrown = Error & { readonly statusCode?: number };
@@ -28,25 +31,26 @@ export interface AppOptions {
   readonly log: Logger;
   /** The tokens of the moment: they may be read again while the server runs. */
   readonly tokens: () => TokenSet | null;
+  /** Aborted when the server is about to stop, and still accepts work. */
+  readonly draining: AbortSignal;
   /** Aborted when the server accepts no new work. */
   readonly stopping: AbortSignal;
 }
 
 /**
- * The app of the standalone server: the uploads, the page, `/healthz`, and problem documents for
- * everything else.
+ * The app of the standalone server: the uploads, the page, `/healthz` and `/readyz`, and problem
+ * documents for everything else.
  */
 export async function buildApp(
   fixity: Fixity,
   config: Config,
-  { log, tokens, stopping }: AppOptions,
+  { log, tokens, draining, stopping }: AppOptions,
 ): Promise<FastifyInstance> {
   checkPrefix(fixity.prefix);
   const page = await PageFiles.load();
   if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
   const uploads = createHandler(fixity, handlerOptions(config, { log, tokens }));
   const clientErrors = new ClientErrors(log);
-  const health = new Health(() => fixity.store.check());
   const failures = new WeakMap<FastifyRequest, FixityError>();
   const app = Fastify({
     serverFactory: (others) =>
@@ -66,6 +70,8 @@ export async function buildApp(
     if (request.headers["tus-resumable"] !== undefined) void reply.headers(TUS_RESUMABLE);
     if (!stopping.aborted) return;
     void reply.header("Connection", "close");
+    // A process that finishes its work is alive.
+    if (pathOf(request) === ALIVE_PATH) return;
     throw shuttingDown();
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
@@ -73,10 +79,7 @@ export async function buildApp(
     throw notFound();
   });
   app.setErrorHandler(answerProblem);
-  app.get(HEALTH_PATH, async (_request, reply) => {
-    await health.confirm();
-    return reply.header("Cache-Control", "no-store").send({ status: "ok" });
-  });
+  serveProbes(app, new Health(() => fixity.store.check()), draining);
   servePage(app, page, pageFacts(fixity, config));
   return app;
 
@@ -94,10 +97,24 @@ export async function buildApp(
   function logReply(request: FastifyRequest, { statusCode: status, elapsedTime: durationMs }: FastifyReply): void {
     const { id, method, url: target } = request;
     // Successful health checks come every few seconds and must not fill the log.
-    const isHealthCheck = target.split("?")[0] === HEALTH_PATH && status < 400;
+    const isProbe = [ALIVE_PATH, READY_PATH].includes(pathOf(request)) && status < 400;
     const answered = { id, method, target, status, durationMs, error: failures.get(request) };
-    logRequest(log, answered, isHealthCheck ? "debug" : "info");
+    logRequest(log, answered, isProbe ? "debug" : "info");
   }
+}
+
+function serveProbes(app: FastifyInstance, health: Health, draining: AbortSignal): void {
+  const fields = { "Cache-Control": "no-store" };
+  app.get(ALIVE_PATH, async (_request, reply) => reply.headers(fields).send({ status: "ok" }));
+  app.get(READY_PATH, async (_request, reply) => {
+    if (draining.aborted) throw shuttingDown();
+    await health.confirm();
+    return reply.headers(fields).send({ status: "ok" });
+  });
+}
+
+function pathOf({ url }: FastifyRequest): string {
+  return url.split("?")[0] ?? "";
 }
 
 /** What decides whether a browser displays the answer. */
@@ -107,7 +124,7 @@ function navigationOf({ method, url: target, headers }: FastifyRequest): Paramet
 
 /** @throws FixityError `invalid-option` */
 function checkPrefix(prefix: string): void {
-  if (prefix !== HEALTH_PATH && !isPagePath(prefix)) return;
+  if (![ALIVE_PATH, READY_PATH].includes(prefix) && !isPagePath(prefix)) return;
   throw new FixityError("invalid-option", `UPLOAD_PREFIX must be another path: ${prefix} is the server's own.`);
 }
 
@@ -128,7 +145,7 @@ function problemOf(thrown: Thrown): FixityError {
   return new FixityError("invalid-request", "The request is malformed.", { cause: thrown });
 }
 
-function handlerOptions(config: Config, { log, tokens }: Omit<AppOptions, "stopping">): ServerHandlerOptions {
+function handlerOptions(config: Config, { log, tokens }: Pick<AppOptions, "log" | "tokens">): ServerHandlerOptions {
   const {
     corsOrigins,
     trustedProxies,

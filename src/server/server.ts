@@ -16,13 +16,13 @@ import { createLog } from "./log.ts";
  * The standalone server. `startServer` opens the configured store, builds the app, listens, and
  * collects garbage once an hour.
  *
- *     app.ts            all routes: the uploads, the page, /healthz; problems for everything else
+ *     app.ts            all routes: the uploads, the page, /healthz, /readyz; problems for the rest
  *     http-server.ts    the socket side: limits of Node's HTTP server, malformed requests, and
  *                       uploads, which bypass the framework
  *     connections.ts    the limits on open connections, in total and per client
  *     local-mode.ts     the check of Host on a server that protects uploads by nothing else
  *     page.ts           the upload page at `/` and its files
- *     health.ts         the check of the store for /healthz
+ *     health.ts         the check of the store for /readyz
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
  *     collections.ts    garbage collection, about once an hour among all servers on one store
  */
@@ -69,6 +69,11 @@ export interface RunningServer {
    */
   readonly reloadSecrets: (read: () => Secrets) => void;
   /**
+   * Makes `/readyz` answer 503, so that load balancers send no more requests. Those that arrive all
+   * the same are served.
+   */
+  readonly drain: () => void;
+  /**
    * Refuses new work, saves what resumable uploads have received, lets other uploads and downloads
    * finish for at most `shutdownTimeout`, and frees everything.
    *
@@ -92,13 +97,19 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const log = createLog(config);
   for (const warning of accessWarnings(config)) log.warn(warning);
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
+  const draining = new AbortController();
   const stopping = new AbortController();
   try {
     // Loading the app keeps the processor busy while the check waits for the disk.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check().catch(explain)]);
     const fixity = serviceOf(store, config, log);
     let { tokens } = config;
-    const app = await buildApp(fixity, config, { log, tokens: () => tokens, stopping: stopping.signal });
+    const app = await buildApp(fixity, config, {
+      log,
+      tokens: () => tokens,
+      draining: draining.signal,
+      stopping: stopping.signal,
+    });
     await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
       throw listenError(error, config);
     });
@@ -115,10 +126,12 @@ export async function startServer(config: Config): Promise<RunningServer> {
         if (secrets.permitKeys !== null) fixity.permits?.replaceKeys(secrets.permitKeys);
         if (secrets.linkKeys !== null) fixity.links?.replaceKeys(secrets.linkKeys);
       },
+      drain: () => draining.abort(),
       close: async () => {
+        draining.abort();
         stopping.abort();
         try {
-          await drain(app, fixity, { timeoutMs: config.shutdownTimeout, log });
+          await endRequests(app, fixity, { timeoutMs: config.shutdownTimeout, log });
         } finally {
           await store[Symbol.asyncDispose]();
         }
@@ -175,7 +188,7 @@ function newSecrets(read: () => Secrets, log: ServerLog): Secrets | null {
  * those of interrupted uploads a few seconds later, so that their clients can read the answer.
  * Resolves when nothing uses the store any more, whatever the state of the sockets.
  */
-async function drain(
+async function endRequests(
   app: FastifyInstance,
   fixity: Fixity,
   { timeoutMs, log }: { readonly timeoutMs: number; readonly log: ServerLog },

@@ -114,6 +114,7 @@ const GROUPS = [
     settings: {
       logLevel: null,
       logFormat: null,
+      drainDelay: "operations.md#health-checks",
       shutdownTimeout: "operations.md#stopping-a-server",
     },
   },

@@ -51,6 +51,7 @@ export interface Settings extends AccessSettings {
   /** Milliseconds. */
   readonly rateWindow: number;
   /** Milliseconds. */
+  readonly drainDelay: number;
   readonly shutdownTimeout: number;
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
   readonly logFormat: "auto" | "pretty" | "json";
@@ -211,6 +212,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "30s",
     value: "time",
     help: "time over which the rate is measured, and grace period of a new upload",
+  },
+  drainDelay: {
+    env: "UPLOAD_DRAIN_DELAY",
+    kind: duration,
+    defaultText: "0s",
+    value: "time",
+    help: "how long requests are still accepted after SIGTERM, while /readyz answers 503",
   },
   shutdownTimeout: {
     env: "UPLOAD_SHUTDOWN_TIMEOUT",

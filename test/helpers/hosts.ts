@@ -160,7 +160,7 @@ async function standalone(fixity: Fixity, access: Readonly<Record<string, string
   // The server behaves as if it were stopping if the request asks for it.
   const stopping = new AbortController().signal;
   Object.defineProperty(stopping, "aborted", { get: () => wantedFailure.getStore() === "shutting-down" });
-  const app = await buildApp(fixity, config, { log, tokens: () => config.tokens, stopping });
+  const app = await buildApp(fixity, config, { log, tokens: () => config.tokens, draining: stopping, stopping });
   await app.listen({ host: "127.0.0.1", port: 0 });
   return app.server;
 }

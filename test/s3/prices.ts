@@ -356,7 +356,7 @@ async function maintenance(till: Till): Promise<void> {
     // the last thing that a collection does
     await until(async () => (await place.objects()).some(({ key }) => key === place.layout.collected));
   });
-  await till.count("`GET /healthz`, at most once a second", () => till.send("GET", `${url}/healthz`, 200));
+  await till.count("`GET /readyz`, at most once a second", () => till.send("GET", `${url}/readyz`, 200));
 }
 
 /** The rows of the table under {@link HEADING}, by their first column. */

@@ -82,12 +82,12 @@ export function serverSuite(gateway: Gateway): void {
       });
     }
 
-    test("healthz reports that the bucket is unreachable, and that it is back", async () => {
+    test("readyz reports that the bucket is unreachable, and that it is back", async () => {
       await using place = new S3Place(gateway);
       await using proxy = await FaultProxy.start(gateway.endpoint);
       const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix, UPLOAD_BUCKET_ENDPOINT: proxy.endpoint };
       await using server = await ServerProcess.start({ dir, env });
-      assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
+      assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
       proxy.strike({ operation: "ListObjectsV2", fault: "reset-before", times: Infinity });
       assert.equal(await healthOf(server, 503), 503);
       await proxy.reset();
@@ -100,7 +100,7 @@ export function serverSuite(gateway: Gateway): void {
 async function healthOf({ url }: ServerProcess, awaited: number): Promise<number> {
   let status = 0;
   for (let tries = 0; tries < 40 && status !== awaited; tries += 1) {
-    status = (await fetch(`${url}/healthz`)).status;
+    status = (await fetch(`${url}/readyz`)).status;
     if (status !== awaited) await new Promise((resolve) => setTimeout(resolve, 250));
   }
   return status;

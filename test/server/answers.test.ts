@@ -55,6 +55,9 @@ test("a tus request gets Tus-Resumable on every path, and other requests do not"
     ["PATCH", "/elsewhere", 404],
     ["OPTIONS", "/elsewhere", 404],
     ["GET", "/healthz", 200],
+    ["HEAD", "/healthz", 200],
+    ["GET", "/readyz", 200],
+    ["HEAD", "/readyz", 200],
   ] as const) {
     const answer = await fetch(server.url + path, { method, headers: { "tus-resumable": "1.0.0" } });
     assert.deepEqual([answer.status, answer.headers.get("tus-resumable")], [status, "1.0.0"], `${method} ${path}`);
@@ -175,11 +178,13 @@ test("every error is a problem document, outside the uploads, too", async () => 
   assert.deepEqual(await code("GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"), [400, type, "invalid-request"]);
 });
 
-test("healthz reports whether the store works, and soon when that changes", async () => {
+test("readyz reports whether the store works, and soon when that changes; healthz, that the process lives", async () => {
   const dir = join(folder, "health");
   await using server = await ServerProcess.start({ dir });
   const ask = async (): Promise<unknown[]> => {
-    const response = await fetch(`${server.url}/healthz`);
+    const response = await fetch(`${server.url}/readyz`);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
     const { status, code } = (await response.json()) as { status?: unknown; code?: string };
     return [response.status, status === "ok" ? "ok" : code];
   };
@@ -345,7 +350,7 @@ test("a stalled download is closed, and its file with it", async () => {
 
 test("requests and missing files are logged; successful health checks are not", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "asked") });
-  const paths = ["/healthz", "/healthz?probe=readiness", "/", "/nowhere"];
+  const paths = ["/healthz", "/readyz", "/readyz?verbose", "/", "/nowhere"];
   for (const path of paths) await (await fetch(server.url + path)).arrayBuffer();
   const lines = await logLines(server, 2);
   assert.deepEqual(
@@ -364,7 +369,7 @@ test("each failed health check is one line in the log, with the reason", async (
   await writeFile(dir, "");
   let failed = 0;
   await until(async () => {
-    if ((await fetch(`${server.url}/healthz`)).status === 503) failed += 1;
+    if ((await fetch(`${server.url}/readyz`)).status === 503) failed += 1;
     return failed === 2;
   });
   await server.stop();
@@ -373,6 +378,6 @@ test("each failed health check is one line in the log, with the reason", async (
   const { level, method, path, code, ms, err } = lines.at(-1) ?? {};
   assert.deepEqual(
     { level, method, path, code, ms: typeof ms, err: typeof err },
-    { level: "error", method: "GET", path: "/healthz", code: "store-unavailable", ms: "number", err: "object" },
+    { level: "error", method: "GET", path: "/readyz", code: "store-unavailable", ms: "number", err: "object" },
   );
 });

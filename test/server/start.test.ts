@@ -189,10 +189,10 @@ test("an invalid bucket, or one that cannot be reached, is refused", async () =>
 });
 
 test("a prefix that is one of the server's own paths is refused", async () => {
-  for (const UPLOAD_PREFIX of ["/healthz", "/page", "/page/uploads"]) {
+  for (const UPLOAD_PREFIX of ["/healthz", "/readyz", "/page", "/page/uploads"]) {
     await assertRefused(
       { UPLOAD_PREFIX },
-      /UPLOAD_PREFIX must be another path: \/(healthz|page|page\/uploads) is the server's own/,
+      /UPLOAD_PREFIX must be another path: \/(healthz|readyz|page|page\/uploads) is the server's own/,
     );
   }
 });

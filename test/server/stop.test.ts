@@ -56,6 +56,45 @@ test("SIGTERM lets a running upload finish, refuses new connections, and exits w
   assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
+test("SIGTERM with a drain delay: readyz refuses at once, and requests are served until it is over", async () => {
+  await using server = await start({ UPLOAD_DRAIN_DELAY: "2s" });
+  assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
+  const startedAt = performance.now();
+  const stopped = server.stop("SIGTERM");
+  await until(async () => (await fetch(`${server.url}/readyz`)).status === 503);
+  const refusal = await fetch(`${server.url}/readyz`);
+  assert.equal(((await refusal.json()) as { code: string }).code, "shutting-down");
+  assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
+  const stored = await fetch(`${server.url}/uploads`, { method: "POST", body: "while draining" });
+  assert.equal(stored.status, 201);
+  assert.deepEqual(await stopped, { code: 0, signal: null });
+  assert.ok(performance.now() - startedAt >= 2000, "not earlier than the delay");
+  assert.match(server.output, /draining: requests are accepted for another 2 s[^]*stopping/);
+});
+
+test("Ctrl-C does not wait for the drain delay, and a second SIGTERM ends it", async () => {
+  await using interrupted = await start({ UPLOAD_DRAIN_DELAY: "1h" });
+  assert.deepEqual(await interrupted.stop("SIGINT"), { code: 0, signal: null });
+  await using server = await start({ UPLOAD_DRAIN_DELAY: "1h" });
+  process.kill(server.pid, "SIGTERM");
+  await until(async () => (await fetch(`${server.url}/readyz`)).status === 503);
+  assert.deepEqual(await server.stop("SIGTERM"), { code: 143, signal: null });
+});
+
+test("a server that finishes its uploads is alive, and not ready", async () => {
+  await using server = await start();
+  await using client = await halfAnUpload(server);
+  await using probes = await RawClient.open(server.port);
+  await probes.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+  const stopped = server.stop("SIGTERM");
+  await until(() => refusesConnections(server.port));
+  await probes.send("\r\n");
+  assert.equal((await probes.answer()).status, 200);
+  await client.send("56789");
+  assert.ok([200, 201].includes((await client.answer()).status));
+  assert.deepEqual(await stopped, { code: 0, signal: null });
+});
+
 /** The content of the resumable uploads in these tests. */
 const WHOLE = new Random(5).bytes(8_000_000);
 /** The number of its bytes that are sent before the server stops. */
