@@ -1,6 +1,7 @@
 import "./core/require-supported-node.ts";
 export type { Admission, Admissions, Ending } from "./core/admissions.ts";
 export type { BlobIdentity, BlobStat } from "./core/blob-stat.ts";
+export type { Block, BlockOptions } from "./core/blocks.ts";
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
 export { Digest } from "./core/digest.ts";
 export {
@@ -19,6 +20,7 @@ export type { ByteSource, Received } from "./core/intake.ts";
 export type { HookOptions, InspectedFile, Inspection, StoredDetails } from "./core/hooks.ts";
 export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, Reads, UploadLimitOptions } from "./core/options.ts";
+export type { OnPurge, PurgeReason } from "./core/purges.ts";
 export type { BlobResponseFields, PresignedUrl, PresignOptions } from "./core/presigning.ts";
 export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
 export type {

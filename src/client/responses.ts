@@ -49,12 +49,14 @@ const CODES_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   405: "method-not-allowed",
   410: "upload-damaged",
   416: "range-not-satisfiable",
+  451: "blob-blocked",
 };
 
 /** What the user may have to do about a status that comes without a problem. */
 const DETAILS_BY_STATUS: Readonly<Record<number, string>> = {
   401: "The server does not accept the credentials, or needs some: they may have expired.",
   403: "The server does not allow this request.",
+  451: "The operator of the server has blocked this file.",
 };
 
 interface Problem extends Readonly<Record<string, unknown>> {

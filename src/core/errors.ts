@@ -42,6 +42,8 @@ const CATALOGUE = {
   "invalid-option": { status: 500, title: "Invalid option", retry: "never" },
   /** No blob has this digest. */
   "blob-not-found": { status: 404, title: "No such file", retry: "never" },
+  /** The operator has blocked this digest: it is neither read nor uploaded (RFC 7725). */
+  "blob-blocked": { status: 451, title: "File blocked", retry: "never" },
   /** The range lies outside the blob. */
   "range-not-satisfiable": { status: 416, title: "Range not satisfiable", retry: "never" },
   /** The received bytes do not have the announced digest. */

@@ -8,6 +8,8 @@
  *     intake.ts       counts, limits and hashes incoming bytes
  *     store.ts        the port to a store of blobs; upload-store.ts is its part for resumable uploads
  *     uploads/        the engine for resumable uploads
+ *     blocks.ts       what the operator has blocked; marks.ts is what instances share about blobs
+ *     purges.ts       the calls to the hook that purges caches
  *     verification/   reads that are verified, and what is done about damage
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
@@ -20,12 +22,15 @@ import { type Permit, permitFor, type Permits, type PermitTerms } from "../acces
 import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/signed-links.ts";
 import type { TypeList } from "../access/type-list.ts";
 import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
+import { type Block, type BlockOptions, Blocks } from "./blocks.ts";
 import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
 import type { ByteSource } from "./intake.ts";
 import { Link, type Receipt } from "./link.ts";
+import { Marks } from "./marks.ts";
 import { type FixityOptions, type Reads, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
+import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
@@ -74,12 +79,19 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   readonly #admissions = new Admissions();
   readonly #reads: VerifiedReads;
   readonly #plain: PlainUploads;
+  readonly #purges: Purges;
+  readonly #blocks: Blocks;
 
   constructor(options: FixityOptions<Context>) {
     this.#options = resolveOptions(options);
-    const { store, verifyReads, log } = this.#options;
-    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions: this.#admissions, log });
-    const uploadOptions = { ...this.#options, admissions: this.#admissions, reads: this.#reads };
+    const { store, verifyReads, onPurge, log } = this.#options;
+    const marks = new Marks(store.documents, log);
+    const purges = new Purges(onPurge, log);
+    const admissions = this.#admissions;
+    this.#purges = purges;
+    this.#blocks = new Blocks(marks, purges);
+    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, purges, log });
+    const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks: this.#blocks };
     this.#plain = new PlainUploads(uploadOptions);
     this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
   }
@@ -136,7 +148,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    * throws, nothing is stored and the source has been closed.
    *
    * @throws FixityError `size-limit-exceeded`, `length-mismatch`, `digest-mismatch`,
-   *   `type-not-allowed`, `access-expired`, or a `store-…` code
+   *   `type-not-allowed`, `access-expired`, `blob-blocked`, or a `store-…` code
    */
   put(source: ByteSource | Uint8Array | Blob, options: PutOptions = {}): Promise<Receipt> {
     return this.#plain.put(source, options);
@@ -165,21 +177,24 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    * Opens a blob, or one range of it, for reading; `null` if there is none. The bytes are verified
    * as `verifyReads` demands: a reader of a damaged blob fails before its last byte.
    *
-   * @throws FixityError `blob-damaged`, `range-not-satisfiable`, or a `store-…` code
+   * @throws FixityError `blob-blocked`, `blob-damaged`, `range-not-satisfiable`, or a `store-…` code
    */
   async open(digest: Digest, options?: OpenOptions): Promise<BlobReader | null> {
     this.#admissions.assertOpen();
-    return this.#reads.open(digest, options);
+    await this.#blocks.assertNone(digest, options?.signal);
+    const reader = await this.#reads.open(digest, options);
+    return reader === null || reader.verifiedBytes !== undefined ? reader : this.#blocks.guard(digest, reader);
   }
 
   /**
    * The facts of a blob, or `null`. A blob of up to 256 KiB is verified as by {@link open}; of a
    * larger one, only that it is stored is stated.
    *
-   * @throws FixityError `blob-damaged`, or a `store-…` code
+   * @throws FixityError `blob-blocked`, `blob-damaged`, or a `store-…` code
    */
   async stat(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     this.#admissions.assertOpen();
+    await this.#blocks.assertNone(digest, signal);
     return this.#reads.stat(digest, signal);
   }
 
@@ -189,6 +204,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    */
   async statForRanges(digest: Digest, signal?: AbortSignal): Promise<BlobStat | null> {
     this.#admissions.assertOpen();
+    await this.#blocks.assertNone(digest, signal);
     return this.#reads.statForRanges(digest, signal);
   }
 
@@ -198,12 +214,48 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     return this.store.list(signal);
   }
 
-  /** Removes a blob, and with it every link to it; `false` if there was none. */
+  /**
+   * Removes a blob, and with it every link to it; `false` if there was none. Caches are purged in
+   * either case, so that a removal that was interrupted can be repeated.
+   */
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     using _ = this.#admissions.admit("in-time");
     const isRemoved = await this.store.remove(digest, signal);
     if (isRemoved) await this.#reads.noteRemoved(digest);
+    await this.#purges.now(digest, "removed");
     return isRemoved;
+  }
+
+  /**
+   * Blocks a digest, whether it is stored or not: it is neither read nor uploaded, here from now on
+   * and on the other instances within 10 seconds. Its stored bytes stay. A second call replaces the
+   * reason.
+   *
+   * @throws FixityError `invalid-option` for invalid options, or if the store keeps no documents; or
+   *   a `store-…` code
+   */
+  block(digest: Digest, options: BlockOptions): Promise<Block> {
+    return this.#blocks.add(digest, options);
+  }
+
+  /** Ends the block of a digest. @returns `false` if there was none @throws as {@link block} does */
+  unblock(digest: Digest): Promise<boolean> {
+    return this.#blocks.remove(digest);
+  }
+
+  /** Whether a digest is blocked, as known for at most 10 seconds. @throws FixityError `store-…` */
+  isBlocked(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    return this.#blocks.has(digest, signal);
+  }
+
+  /** @throws FixityError `blob-blocked` if a digest is blocked, or a `store-…` code */
+  assertNotBlocked(digest: Digest, signal?: AbortSignal): Promise<void> {
+    return this.#blocks.assertNone(digest, signal);
+  }
+
+  /** All blocks, by digest. @throws as {@link block} does */
+  blocks(signal?: AbortSignal): Promise<Block[]> {
+    return this.#blocks.list(signal);
   }
 
   /**

@@ -5,6 +5,7 @@ import { TypeList } from "../access/type-list.ts";
 import { redacted } from "../base/redact.ts";
 import { FixityError } from "./errors.ts";
 import { type HookOptions, Hooks } from "./hooks.ts";
+import type { OnPurge } from "./purges.ts";
 import type { BlobStore } from "./store.ts";
 import type { VerifyReads } from "./verification/verified-reads.ts";
 
@@ -84,6 +85,8 @@ export interface FixityOptions<Context = unknown> extends HookOptions<Context> {
   readonly permitKeys?: readonly string[];
   /** Secrets that sign links (`fixity.sign`), as `permitKeys`. */
   readonly linkKeys?: readonly string[];
+  /** Purges caches in front of removed, repaired and blocked blobs. @default none */
+  readonly onPurge?: OnPurge;
   /**
    * Receives what the operator should know: damaged files, and what could not be recorded about
    * them.
@@ -129,6 +132,7 @@ export interface ResolvedOptions {
   readonly permits: Permits | null;
   readonly links: LinkSigner | null;
   readonly hooks: Hooks;
+  readonly onPurge: OnPurge | undefined;
   /** The types of files that are accepted; `null` for all. */
   readonly types: TypeList | null;
   readonly readPolicy: Reads;
@@ -183,6 +187,7 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
     permits,
     links,
     hooks,
+    onPurge: options.onPurge,
     log,
   };
 }

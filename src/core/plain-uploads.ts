@@ -7,6 +7,7 @@
  */
 import { type Admission, type Admissions, stoppedBy } from "./admissions.ts";
 import type { BlobStat } from "./blob-stat.ts";
+import type { Blocks } from "./blocks.ts";
 import { publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { asFixityError, FixityError } from "./errors.ts";
@@ -54,6 +55,7 @@ const NO_BYTES = new Uint8Array();
 export interface PlainUploadsOptions extends ResolvedOptions {
   readonly admissions: Admissions;
   readonly reads: VerifiedReads;
+  readonly blocks: Blocks;
 }
 
 /** The plain uploads of one service. Its calls are documented at `Fixity`. */
@@ -61,11 +63,13 @@ export class PlainUploads {
   readonly #options: ResolvedOptions;
   readonly #admissions: Admissions;
   readonly #reads: VerifiedReads;
+  readonly #blocks: Blocks;
 
-  constructor({ admissions, reads, ...options }: PlainUploadsOptions) {
+  constructor({ admissions, reads, blocks, ...options }: PlainUploadsOptions) {
     this.#options = options;
     this.#admissions = admissions;
     this.#reads = reads;
+    this.#blocks = blocks;
   }
 
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions): Promise<Receipt> {
@@ -88,6 +92,9 @@ export class PlainUploads {
     const { name, extension } = settleNaming(options);
     assertType(extension, this.#options.types, terms.types);
     const digest = agreedDigest(terms, options.digest);
+    // Otherwise a digest alone would reveal something: the bytes have to arrive first.
+    if (digest !== undefined && this.#options.revealExisting) await this.#blocks.assertNone(digest, signal);
+    else this.#blocks.prepare();
     const atMost = Math.min(options.maxSize ?? Infinity, terms.maxSize ?? Infinity);
     const maxSize = Math.min(atMost, this.#options.maxSize);
     await using staged = await this.#options.store.stage({
@@ -118,7 +125,11 @@ export class PlainUploads {
     };
     const linkExtension = await this.#options.hooks.inspect(file);
     signal?.throwIfAborted();
+    await this.#blocks.assertNone(received.digest, signal);
     const { existed } = await this.#commit(staged, received);
+    // It may have been blocked meanwhile. It stays stored, because another upload of it may have been
+    // acknowledged before, and cannot be read.
+    await this.#blocks.assertNone(received.digest);
     const link = Link.to(received.digest, linkExtension);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed });
     await this.#options.hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
@@ -158,6 +169,7 @@ export class PlainUploads {
     agreedDigest(terms, digest);
     assertLength(terms, length);
     if (!this.#options.revealExisting) return "unknown";
+    await this.#blocks.assertNone(digest, options.signal);
     const found = await this.#reads.findStored(digest, options);
     if (typeof found === "string") return found;
     const { size } = found;
@@ -168,6 +180,8 @@ export class PlainUploads {
     const link = Link.to(digest, await hooks.inspect({ head, size, name, extension, principal: owner, context }));
     assertInTime(terms);
     const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed: true });
+    // Its verification and its inspection may have taken long.
+    await this.#blocks.assertNone(digest);
     await hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;

@@ -22,12 +22,15 @@
  * bodies of uploads; nothing here survives a crash or needs cleanup.
  */
 import { clientNetwork } from "../access/client-address.ts";
+import { READ_ACTIONS } from "../access/principal.ts";
 import { FairShare } from "../base/fair-share.ts";
 import { downloadEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
+import type { Link } from "../core/link.ts";
 import { UploadId } from "../core/upload-id.ts";
 import type { SeenUpload } from "../core/uploads/seen-upload.ts";
+import { notStored } from "./access.ts";
 import { downloadOutcome } from "./delegated-downloads.ts";
 import { type Answer, type Exchange, type RateLimits, withFields } from "./exchange.ts";
 import { fileFactsOf, NO_FACTS } from "./file-facts.ts";
@@ -39,6 +42,7 @@ import {
 } from "./options.ts";
 import { areSafe, crossSiteRefusal, isCrossSite, isForReading, withCors } from "./origins.ts";
 import { failureOf } from "./problem.ts";
+import { cacheTagFields } from "./serving.ts";
 import { type AdmittedRequest, type AuthorizedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
 import { TUS_RESUMABLE, versionRefusal } from "./resumable/tus.ts";
@@ -64,6 +68,8 @@ interface Running {
   /** The network that the request counts against. */
   readonly client: string | null;
   route: Route | null;
+  /** The link that it is to. */
+  link: Link | null;
   /** For the log: who sends the request, unless anonymous. */
   principal: string | null;
   /** Whether it reads what everybody may read, from any network. */
@@ -127,6 +133,8 @@ export class Handler {
     }
     // "in every request and response", so also for paths that are not an upload's
     if (speaksTus(exchange)) answer = withFields(answer, TUS_RESUMABLE);
+    const link = this.#options.cacheTags ? (running?.link ?? null) : null;
+    if (link !== null) answer = withFields(answer, cacheTagFields(link, exchange.method, answer));
     const principal = running?.principal ?? null;
     if (principal !== null) answer = { ...answer, note: { ...answer.note, principal } };
     if (answer.note?.error !== undefined) answer = withFields(answer, { "X-Request-Id": exchange.id });
@@ -164,7 +172,7 @@ export class Handler {
       );
     }
     this.#shares.add(client);
-    const running: Running = { client, route: null, principal: null, isPublicRead: false, place: null };
+    const running: Running = { client, route: null, link: null, principal: null, isPublicRead: false, place: null };
     this.#running.set(exchange, running);
     return running;
   }
@@ -211,6 +219,7 @@ export class Handler {
       running.isPublicRead = options.access.reads === "public" && this.#mayBePublic(exchange, resource);
       return optionsAnswer({ fixity: this.#fixity, exchange }, resource);
     }
+    if (resource.kind === "link") running.link = resource.target;
     const identity = await options.access.identify(exchange);
     const { principal } = identity;
     if (principal.kind !== "anonymous") running.principal = `${principal.kind}:${principal.name}`;
@@ -234,7 +243,8 @@ export class Handler {
       const authorized = await this.#authorize(request, resource, route);
       running.isPublicRead = authorized.reading.isPublic && this.#mayBePublic(exchange, resource);
       return await this.#run(authorized, resource, route);
-    } catch (error) {
+    } catch (thrown) {
+      const error = isHiddenBlock(thrown, request, route) ? notStored() : thrown;
       if (route.failure === undefined) throw error;
       return route.failure(request, error);
     }
@@ -289,6 +299,12 @@ export class Handler {
     access.limiter.assertBytes(principal, Number.isSafeInteger(announced) ? announced : 0);
     exchange.body.meter((bytes) => access.limiter.addBytes(principal, bytes));
   }
+}
+
+/** Whether a failure is the block of a file that only some may read: they see no file. */
+function isHiddenBlock(thrown: unknown, { fixity }: AdmittedRequest, { action }: Route): boolean {
+  const isBlock = thrown instanceof FixityError && thrown.code === "blob-blocked";
+  return isBlock && fixity.reads !== "public" && READ_ACTIONS.includes(action);
 }
 
 /** Reads the record of an upload. */

@@ -102,6 +102,14 @@ export interface HandlerOptions<Context = unknown> extends AccessOptions<Context
    */
   readonly view?: boolean;
   /**
+   * Whether every answer about a file has its digest in `Cache-Tag` and `Cache-Groups` (RFC 9875),
+   * so that one purge of a cache in front reaches all links to the file. `onPurge` of `createFixity`
+   * says when.
+   *
+   * @default false
+   */
+  readonly cacheTags?: boolean;
+  /**
    * Addresses and CIDR ranges of trusted proxies in front. The client of their requests is the
    * rightmost hop of `X-Forwarded-For` that is not itself trusted. Required for limits per client
    * if all requests come through proxies.
@@ -164,6 +172,7 @@ export interface ResolvedHandlerOptions {
   readonly rateLimits: RateLimits;
   readonly scripts: boolean;
   readonly view: boolean;
+  readonly cacheTags: boolean;
   readonly trustedProxies: TrustedProxies;
   readonly maxRequests: number;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
@@ -201,6 +210,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fix
     rateLimits: { idleTimeoutMs: idleTimeout, minBytesPerSecond: minRate, windowMs: rateWindow },
     scripts: options.scripts ?? false,
     view: options.view ?? false,
+    cacheTags: options.cacheTags ?? false,
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
     maxRequests,
     onAnswer: options.onAnswer ?? (() => {}),

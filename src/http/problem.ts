@@ -42,6 +42,8 @@ export class MethodNotAllowed extends FixityError {
   }
 }
 
+const OF_THE_FILE: ReadonlySet<string> = new Set(["blob-damaged", "blob-blocked"]);
+
 /**
  * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the
  * message, and the failure's facts as members. Anything but a `FixityError` is an `internal-error`
@@ -65,9 +67,9 @@ export function problemAnswer(thrown: unknown): Answer {
       ...SAFETY,
       "Content-Type": "application/problem+json",
       "Cache-Control": "no-store",
-      // The only failure of a HEAD that is about the file and not the request: its response has no
+      // The failures of a HEAD that are about the file and not the request: its response has no
       // content that could say so.
-      ...(error.code === "blob-damaged" && { "Problem-Code": error.code }),
+      ...(OF_THE_FILE.has(error.code) && { "Problem-Code": error.code }),
       ...(retryAfterSeconds !== undefined && { "Retry-After": String(retryAfterSeconds) }),
       ...(error instanceof Unauthorized && { "WWW-Authenticate": error.challenge }),
       ...(error instanceof MethodNotAllowed && { Allow: error.allowed }),

@@ -184,7 +184,7 @@ function asksWhetherStored({ query }: AdmittedRequest): boolean {
 }
 
 /** Failures after which the client has to upload the file. */
-const NOT_STATED: ReadonlySet<string> = new Set(["blob-not-found", "blob-damaged", "forbidden"]);
+const NOT_STATED: ReadonlySet<string> = new Set(["blob-not-found", "blob-damaged", "blob-blocked", "forbidden"]);
 
 function notStatedFailure({ exchange }: AdmittedRequest, thrown: unknown): Answer {
   const error = failureOf(exchange, thrown);

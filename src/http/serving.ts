@@ -25,6 +25,24 @@ export function cacheControlOf({ isPublic, expires }: Pick<Reading, "isPublic" |
 }
 
 /**
+ * The fields by which caches drop all responses about a blob at once, whatever the extension and the
+ * query of the link: `Cache-Tag` of CDNs, and `Cache-Groups` of RFC 9875. A removal also invalidates
+ * the group in the caches that it passes (section 3 there). An upload does not: it changes no bytes.
+ */
+export function cacheTagFields(
+  { digest: { hex } }: Link,
+  method: string,
+  { status }: { readonly status: number },
+): Record<string, string> {
+  const isRemoved = method === "DELETE" && status < 300;
+  return {
+    "Cache-Tag": hex,
+    "Cache-Groups": `"${hex}"`,
+    ...(isRemoved && { "Cache-Group-Invalidation": `"${hex}"` }),
+  };
+}
+
+/**
  * Which origins' pages may embed files, as images for example (Fetch Standard,
  * "Cross-Origin-Resource-Policy header").
  */

@@ -39,6 +39,7 @@ export interface Settings extends AccessSettings {
   readonly verifyReads: "always" | "daily" | "never";
   readonly scripts: boolean;
   readonly view: boolean;
+  readonly cacheTags: boolean;
   readonly interimResponses: "auto" | "yes" | "no";
   /** Milliseconds. */
   readonly redirectLifetime: number;
@@ -177,6 +178,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "yes",
     value: "yes|no",
     help: "whether ?view appended to a link shows a page about the file",
+  },
+  cacheTags: {
+    env: "UPLOAD_CACHE_TAGS",
+    kind: yesNo,
+    defaultText: "no",
+    value: "yes|no",
+    help: "yes adds Cache-Tag and Cache-Groups with the digest, so that a CDN can purge all links to a file at once",
   },
   interimResponses: {
     env: "UPLOAD_INTERIM_RESPONSES",

@@ -4,6 +4,7 @@ import { MemoryDocuments } from "../../src/stores/memory/memory-documents.ts";
 import { Digest } from "../../src/core/digest.ts";
 import type { DocumentStore, ListedDocument } from "../../src/core/document-store.ts";
 import { FixityError } from "../../src/core/errors.ts";
+import { Marks } from "../../src/core/marks.ts";
 import { type Damage, DamageMarks } from "../../src/core/verification/damage-marks.ts";
 
 const DIGEST = Digest.fromHex("ab".repeat(32)) ?? assert.fail();
@@ -27,6 +28,10 @@ class Documents extends MemoryDocuments {
   }
 }
 
+function marksOf(documents: DocumentStore, log: (message: string) => void): DamageMarks {
+  return new DamageMarks(new Marks(documents, log), log);
+}
+
 /** Lets marks be listed again: they are at most once in ten seconds. */
 function clock(t: TestContext): { passes(ms: number): void } {
   let ahead = 0;
@@ -39,7 +44,7 @@ describe("the marks of damaged blobs", () => {
   test("are known to every instance once they are listed", async (t) => {
     const time = clock(t);
     const documents = new Documents();
-    const [one, other] = [new DamageMarks(documents, () => null), new DamageMarks(documents, () => null)];
+    const [one, other] = [marksOf(documents, () => null), marksOf(documents, () => null)];
     await other.refresh();
     await one.add(DIGEST, NEW);
     assert.deepEqual(one.of(DIGEST, "new"), NEW);
@@ -57,7 +62,7 @@ describe("the marks of damaged blobs", () => {
 
   test("survive a listing that began before they were written", async () => {
     const documents = new Documents();
-    const marks = new DamageMarks(documents, () => null);
+    const marks = marksOf(documents, () => null);
     documents.listed = () => marks.add(DIGEST, NEW);
     await marks.refresh();
     assert.deepEqual(marks.of(DIGEST, "new"), NEW);
@@ -67,7 +72,7 @@ describe("the marks of damaged blobs", () => {
     const time = clock(t);
     const documents = new Documents();
     const logged: string[] = [];
-    const marks = new DamageMarks(documents, (message) => void logged.push(message));
+    const marks = marksOf(documents, (message) => void logged.push(message));
     documents.isFull = true;
     await marks.add(DIGEST, NEW);
     assert.match(logged.join("\n"), /could not be marked/);
@@ -85,8 +90,8 @@ describe("the marks of damaged blobs", () => {
   test("that cannot be written are not replaced by those of copies before", async (t) => {
     const time = clock(t);
     const documents = new Documents();
-    await new DamageMarks(documents, () => null).add(DIGEST, OLD);
-    const marks = new DamageMarks(documents, () => null);
+    await marksOf(documents, () => null).add(DIGEST, OLD);
+    const marks = marksOf(documents, () => null);
     documents.isFull = true;
     await marks.add(DIGEST, NEW);
     await marks.refresh();
@@ -99,7 +104,7 @@ describe("the marks of damaged blobs", () => {
 
   test("of a copy that another instance has found since are not removed", async () => {
     const documents = new Documents();
-    const [one, other] = [new DamageMarks(documents, () => null), new DamageMarks(documents, () => null)];
+    const [one, other] = [marksOf(documents, () => null), marksOf(documents, () => null)];
     await one.add(DIGEST, OLD);
     await other.add(DIGEST, NEW);
     await one.clear(DIGEST);
@@ -113,8 +118,8 @@ describe("the marks of damaged blobs", () => {
     await documents.write(`marks/damaged-${"cd".repeat(32)}`, "no JSON");
     await documents.write("marks/damaged-short", "{}");
     await documents.write("marks/blocked-later", "{}");
-    await new DamageMarks(documents, () => null).add(DIGEST, NEW);
-    const marks = new DamageMarks(documents, (message) => void logged.push(message));
+    await marksOf(documents, () => null).add(DIGEST, NEW);
+    const marks = marksOf(documents, (message) => void logged.push(message));
     await marks.refresh();
     assert.deepEqual(marks.of(DIGEST, "new"), NEW);
     documents.listed = () => {

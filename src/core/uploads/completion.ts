@@ -1,6 +1,7 @@
 import { NOBODY } from "../../access/principal.ts";
 import { formatExactSize } from "../../base/format-size.ts";
 import type { BlobStat } from "../blob-stat.ts";
+import type { Blocks } from "../blocks.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead, type FileToInspect, headOf, type Hooks } from "../hooks.ts";
@@ -30,6 +31,7 @@ import {
 interface CompletionsOptions {
   readonly hashes: UploadHashes;
   readonly reads: VerifiedReads;
+  readonly blocks: Blocks;
   readonly hooks: Hooks;
   readonly linkBase: string;
   readonly expiryMs: number;
@@ -67,6 +69,7 @@ interface Running {
 export class Completions {
   readonly #hashes: UploadHashes;
   readonly #reads: VerifiedReads;
+  readonly #blocks: Blocks;
   readonly #hooks: Hooks;
   readonly #linkBase: string;
   readonly #expiryMs: number;
@@ -77,9 +80,10 @@ export class Completions {
   readonly #running = new Map<string, Running>();
 
   /** @param options `expiryMs` is how long the outcome of an upload is kept */
-  constructor({ hashes, reads, hooks, linkBase, expiryMs }: CompletionsOptions) {
+  constructor({ hashes, reads, blocks, hooks, linkBase, expiryMs }: CompletionsOptions) {
     this.#hashes = hashes;
     this.#reads = reads;
+    this.#blocks = blocks;
     this.#hooks = hooks;
     this.#linkBase = linkBase;
     this.#expiryMs = expiryMs;
@@ -100,7 +104,7 @@ export class Completions {
 
   /**
    * Makes the blob, unless that was done before, and runs the hook; then concludes the upload. If
-   * its bytes do not have the announced digest, concludes it as failed.
+   * its bytes do not have the announced digest, or are blocked, concludes it as failed.
    *
    * @throws FixityError `store-…`, or the failure of the hook; then it can be tried again
    */
@@ -136,7 +140,7 @@ export class Completions {
    * Completes a new upload by content that is stored already.
    *
    * @returns its last record; `null` if the content has just been removed
-   * @throws FixityError `content-refused`, `access-expired`, or the failure of the hook
+   * @throws FixityError `content-refused`, `access-expired`, `blob-blocked`, or the failure of the hook
    */
   async claim(
     { id, record, terms }: { readonly id: UploadId; readonly record: UploadRecord; readonly terms: UploadTerms },
@@ -148,6 +152,7 @@ export class Completions {
     const { size } = existing;
     const extension = await this.#inspect(record, { head, size, context });
     assertInTime(terms);
+    await this.#blocks.assertNone(existing.digest);
     const outcome = { stored: existing.digest.hex, size, existed: true };
     await this.#runHook(id, { ...record, extension }, { outcome, context });
     return { ...record, extension, length: size, outcome };
@@ -174,9 +179,10 @@ export class Completions {
 
   async #outcomeOf(upload: HeldRecord, options: CompletionOptions): Promise<Completed> {
     const { pending, extension } = upload.record;
-    if (pending !== null) return { outcome: pending, extension };
     try {
-      return await this.#commit(upload, options);
+      if (pending === null) return await this.#commit(upload, options);
+      await this.#blocks.assertNone(digestIn(pending.stored));
+      return { outcome: pending, extension };
     } catch (error) {
       if (isFinalFailure(error)) return { outcome: failedOutcome(error), extension };
       throw error;
@@ -195,11 +201,14 @@ export class Completions {
       const head = await savedHead(upload, { size, isSaved: unsaved === null });
       extension = await this.#inspect(record, { head, size, context });
     }
+    await this.#blocks.assertNone(digest);
     const options = { judge: (stored: BlobStat) => this.#reads.judge(digest, stored) };
     const committed = await (unsaved === null
       ? held.commit(digest, options)
       : held.commitUnsaved?.(digest, formatRecord(record), options));
     await this.#reads.noteCommitted(digest);
+    // It may have been blocked meanwhile. It stays stored, and cannot be read.
+    await this.#blocks.assertNone(digest);
     return { outcome: { stored: digest.hex, size, existed: committed?.existed ?? false }, extension };
   }
 }

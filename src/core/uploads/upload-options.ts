@@ -1,4 +1,5 @@
 import type { Admission, Admissions } from "../admissions.ts";
+import type { Blocks } from "../blocks.ts";
 import type { Digest } from "../digest.ts";
 import type { Naming } from "../file-name.ts";
 import type { ByteSource } from "../intake.ts";
@@ -11,6 +12,7 @@ import type { SeenUpload } from "./seen-upload.ts";
 export interface UploadsOptions extends ResolvedOptions {
   readonly admissions: Admissions;
   readonly reads: VerifiedReads;
+  readonly blocks: Blocks;
 }
 
 /** What is announced about a new upload. */

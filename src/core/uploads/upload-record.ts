@@ -185,9 +185,10 @@ const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "upload-damaged",
   "size-limit-exceeded",
   "content-refused",
+  "blob-blocked",
 ]);
 
-/** Whether a failure of the store or an inspection means that the upload can never become a blob. */
+/** Whether a failure of the store, an inspection or a block means that the upload can never become a blob. */
 export function isFinalFailure(error: unknown): error is FixityError {
   return error instanceof FixityError && FINAL_CODES.has(error.code);
 }

@@ -78,19 +78,20 @@ export class Uploads {
   readonly #admissions: Admissions;
 
   constructor(store: UploadStore, options: UploadsOptions) {
-    const { linkBase, maxSize, uploads, hooks, admissions, reads } = options;
+    const { linkBase, maxSize, uploads, hooks, admissions, reads, blocks } = options;
     this.limits = { maxSize, ...uploads };
     this.#reads = reads;
     this.#store = store;
     this.#options = options;
     this.#admissions = admissions;
-    this.#completions = new Completions({ hashes: this.#hashes, reads, hooks, linkBase, expiryMs: uploads.expiry });
+    const expiryMs = uploads.expiry;
+    this.#completions = new Completions({ hashes: this.#hashes, reads, blocks, hooks, linkBase, expiryMs });
     this.#open = new OpenUploads(uploads.maxOpen, {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#removals.evict(id),
     });
     this.#removals = new Removals(store, {
-      expiryMs: uploads.expiry,
+      expiryMs,
       open: this.#open,
       runsHook: hooks.hasOnStored,
       complete: (id, signal) => this.#find(id, { signal, retriesHook: true }),
@@ -104,7 +105,7 @@ export class Uploads {
    *
    * @throws FixityError `size-limit-exceeded`, `append-limit-exceeded`, `append-too-small`,
    *   `inconsistent-length`, `too-many-uploads`, `principal-limit-exceeded`, `type-not-allowed`,
-   *   `digest-mismatch`, or a `store-…` code
+   *   `digest-mismatch`, `blob-blocked`, or a `store-…` code
    */
   async create(options: CreateOptions): Promise<UploadState> {
     return (await this.#create(options, "release")).state;
@@ -141,8 +142,10 @@ export class Uploads {
     const startedAt = performance.now();
     const { length, digest, sha512, first, keepsComplete = true, client = null, terms = NO_TERMS } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
-    const { hooks, types, revealExisting } = this.#options;
+    const { hooks, types, revealExisting, blocks } = this.#options;
     const record = newRecord(options, { expiryMs: this.limits.expiry, hooked: hooks.hasOnStored, types });
+    // Otherwise a digest alone would reveal something: the bytes have to arrive first.
+    if (record.sha256 !== null && revealExisting) await blocks.assertNone(digestIn(record.sha256));
     const isClaimable = digest !== undefined && sha512 === undefined && revealExisting;
     const found = isClaimable ? await this.#reads.findStored(digest, { length }) : "unknown";
     const id = UploadId.random();

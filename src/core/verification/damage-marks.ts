@@ -3,15 +3,10 @@ import type { BlobIdentity } from "../blob-stat.ts";
 import { Digest } from "../digest.ts";
 import type { DocumentStore } from "../document-store.ts";
 import { FixityError } from "../errors.ts";
-
-/** The collection of documents that say something about blobs, which every instance lists. */
-const MARKS_PREFIX = "marks/";
+import type { MarkKind, Marks } from "../marks.ts";
 
 /** The names of damage marks, up to the digest in hex. */
 const DAMAGED_PREFIX = "marks/damaged-";
-
-/** How old the list of marks may be when a blob is read. */
-const MARKS_MAX_AGE_MS = 10_000;
 
 /** Marks that are read at the same time. */
 const CONCURRENT_READS_MAX = 8;
@@ -38,33 +33,30 @@ interface KnownMark {
  * `marks/damaged-<digest>`, which names the identity of the damaged copy: a mark of another copy is
  * outdated and does not count.
  *
- * The marks are kept in memory and listed again before a read, at most once in ten seconds, so that
- * a read costs no request and an idle service makes none. If they cannot be listed, those that are
- * known still count, and reads go on: every instance verifies what it reads on its own.
+ * If the marks cannot be listed (`../marks.ts`), those that are known still count, and reads go on:
+ * every instance verifies what it reads on its own.
  */
-export class DamageMarks {
-  readonly #documents: DocumentStore | undefined;
+export class DamageMarks implements MarkKind {
+  readonly #listing: Marks;
   readonly #log: (message: string, cause?: unknown) => void;
+  readonly #onRepaired: (digest: Digest) => void;
   readonly #marks = new Map<string, KnownMark>();
-  /** `performance.now()` at the beginning of the last listing. */
-  #listedAt = -Infinity;
-  #listing: Promise<void> | null = null;
-  #couldList = true;
 
-  /** @param documents without them, marks are known to this process only, until it ends */
-  constructor(documents: DocumentStore | undefined, log: (message: string, cause?: unknown) => void) {
-    this.#documents = documents;
+  /** @param onRepaired called when a mark has gone that this process has not removed */
+  constructor(
+    listing: Marks,
+    log: (message: string, cause?: unknown) => void,
+    onRepaired: (digest: Digest) => void = () => {},
+  ) {
+    this.#listing = listing;
     this.#log = log;
+    this.#onRepaired = onRepaired;
+    listing.keep(this);
   }
 
   /** Lists the marks unless they were listed in the last ten seconds. Returns nothing if so. */
   refresh(): Promise<void> | undefined {
-    const documents = this.#documents;
-    if (documents === undefined || performance.now() - this.#listedAt < MARKS_MAX_AGE_MS) return undefined;
-    this.#listing ??= this.#list(documents).finally(() => {
-      this.#listing = null;
-    });
-    return this.#listing;
+    return this.#listing.refresh();
   }
 
   /** The damage of the copy with this identity, or `null`. */
@@ -98,44 +90,39 @@ export class DamageMarks {
     if (mark.tag === null) return;
     try {
       // Another instance may have marked another copy since: that mark has another tag and stays.
-      await this.#documents?.remove(nameOf(digest), mark.tag);
+      await this.#listing.documents?.remove(nameOf(digest), mark.tag);
     } catch (error) {
       this.#log(`the mark of the repaired blob ${digest.toString()} could not be removed`, error);
     }
   }
 
   async #write(digest: Digest, damage: Damage): Promise<void> {
-    if (this.#documents === undefined) return;
+    const { documents } = this.#listing;
+    if (documents === undefined) return;
     try {
-      const tag = await this.#documents.write(nameOf(digest), formatDamage(damage));
+      const tag = await documents.write(nameOf(digest), formatDamage(damage));
       if (this.#marks.get(digest.hex)?.damage === damage) this.#marks.set(digest.hex, { damage, tag });
     } catch (error) {
       this.#log(`the damaged blob ${digest.toString()} could not be marked: other instances do not know of it`, error);
     }
   }
 
-  async #list(documents: DocumentStore): Promise<void> {
-    const startedAt = performance.now();
-    // Marks that are written or removed during the listing may be missing in it, or still be there.
+  beginListing(): (found: ReadonlyMap<string, string>) => Promise<void> {
     const known = new Map(this.#marks);
-    const found = new Map<string, string>();
-    try {
-      for await (const { name, tag } of documents.list(MARKS_PREFIX)) found.set(name, tag);
+    return async (found) => {
+      const { documents } = this.#listing;
+      if (documents === undefined) return;
       await forEachConcurrent(found, CONCURRENT_READS_MAX, ([name, tag]) => this.#learn(documents, name, tag));
       for (const [hex, mark] of known) {
         const digest = Digest.fromHex(hex);
         if (digest === null || this.#marks.get(hex) !== mark) continue;
         if (mark.tag === null) await this.#write(digest, mark.damage);
-        else if (!found.has(DAMAGED_PREFIX + hex)) this.#marks.delete(hex);
+        else if (!found.has(nameOf(digest))) {
+          this.#marks.delete(hex);
+          this.#onRepaired(digest);
+        }
       }
-      this.#couldList = true;
-    } catch (error) {
-      if (this.#couldList) {
-        this.#log("the marks of damaged blobs cannot be listed: what other instances find is not known here", error);
-      }
-      this.#couldList = false;
-    }
-    this.#listedAt = startedAt;
+    };
   }
 
   /** Reads a mark that is new or has changed. Names and texts of a later version are ignored. */

@@ -36,6 +36,8 @@ import type { BlobIdentity, BlobStat } from "../blob-stat.ts";
 import { ByteRange } from "../byte-range.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
+import type { Marks } from "../marks.ts";
+import type { Purges } from "../purges.ts";
 import type { StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
@@ -69,6 +71,9 @@ const CLAIM_WAIT_MS = 10_000;
 export interface VerifiedReadsOptions {
   readonly mode: VerifyReads;
   readonly admissions: Admissions;
+  readonly marks: Marks;
+  /** Called for repaired blobs. */
+  readonly purges: Purges;
   /** For the operator: damage, and what could not be recorded about it. */
   readonly log: (message: string, cause?: unknown) => void;
 }
@@ -81,6 +86,7 @@ export class VerifiedReads {
   readonly #log: VerifiedReadsOptions["log"];
   readonly #verified = new VerifiedBlobs();
   readonly #marks: DamageMarks;
+  readonly #purges: Purges;
   /** Digests in hex of blobs of which a read differed, until they were read once more. */
   readonly #suspects = new Set<string>();
   #commitsOfSuspects = 0;
@@ -88,12 +94,13 @@ export class VerifiedReads {
   readonly #verifications = new SingleFlight<Reading | null>();
   readonly #background: BackgroundVerifications;
 
-  constructor(store: BlobStore, { mode, admissions, log }: VerifiedReadsOptions) {
+  constructor(store: BlobStore, { mode, admissions, marks, purges, log }: VerifiedReadsOptions) {
     this.#store = store;
     this.#mode = mode;
     this.#admissions = admissions;
     this.#log = log;
-    this.#marks = new DamageMarks(store.documents, log);
+    this.#purges = purges;
+    this.#marks = new DamageMarks(marks, log, (digest) => purges.later(digest, "repaired"));
     this.#background = new BackgroundVerifications(admissions, (...args) => this.#verify(...args));
   }
 
@@ -188,7 +195,9 @@ export class VerifiedReads {
     const stat = await this.#store.stat(digest).catch(() => "unknown" as const);
     if (stat === "unknown") return;
     const isReplaced = stat?.identity === undefined || this.#marks.of(digest, stat.identity) === null;
-    if (isReplaced) await this.#marks.clear(digest);
+    if (!isReplaced) return;
+    await this.#marks.clear(digest);
+    await this.#purges.now(digest, "repaired");
   }
 
   /** Called when a blob was removed: its mark is of no copy any more. */
@@ -319,8 +328,10 @@ export class VerifiedReads {
 
   #remember(digest: Digest, identity: BlobIdentity | undefined, verifiedAt?: number): void {
     this.#verified.add(digest, identity, verifiedAt);
-    // A mark that is left over from a copy that was replaced.
-    if (this.#marks.has(digest) && this.#marks.of(digest, identity) === null) void this.#marks.clear(digest);
+    // A mark that is left over from a copy that was replaced, perhaps by a process that died since.
+    if (!this.#marks.has(digest) || this.#marks.of(digest, identity) !== null) return;
+    void this.#marks.clear(digest);
+    this.#purges.later(digest, "repaired");
   }
 
   #verifyAfterRange(digest: Digest, identity: BlobIdentity | undefined): void {

@@ -19,8 +19,13 @@ import { blobFields, cacheControlOf, commonFields, savedName } from "../serving.
  * RFC 9110, section 13.2.2. A browser gets a page if nothing is stored under the link.
  */
 export async function readBlob(request: AuthorizedRequest, link: Link): Promise<Answer> {
-  const { exchange, options } = request;
+  const { fixity, exchange, options } = request;
   refuseCodeDestination(exchange, options.scripts);
+  await fixity.assertNotBlocked(link.digest, exchange.signal);
+  // Copies of what only some may read must not outlive its removal or its block, which looks the same.
+  if (!request.reading.isPublic && isConditional(exchange)) {
+    if ((await fixity.store.stat(link.digest, exchange.signal)) === null) throw notStored();
+  }
   const etag = etagOf(link.digest);
   const ifMatch = exchange.fields.get("if-match");
   if (ifMatch !== undefined && !matchesStrongly(parseEntityTags(ifMatch), etag)) {
