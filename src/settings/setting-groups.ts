@@ -106,6 +106,7 @@ const GROUPS = [
       redirectLifetime: "delegated-download.md#by-the-bucket-redirect",
       scripts: "http.md#files-are-not-code",
       view: "http.md#the-page-of-a-link",
+      cacheTags: "caching.md#tags",
     },
   },
   {

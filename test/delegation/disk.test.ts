@@ -9,7 +9,7 @@ import { Service, sha256 } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
 import { assertSame, BYTES, Ledger, nameOf, QUESTIONS, storeSubject } from "./same-answers.ts";
 
-const CORS = { cors: { origins: ["https://app.example.com"] } };
+const CORS = { cors: { origins: ["https://app.example.com"] }, cacheTags: true };
 
 const SERVERS = [
   ["nginx", (places: Readonly<Record<string, string>>) => FrontServer.nginx("nginx-disk.conf", places)],

@@ -8,11 +8,12 @@ import { Hono } from "hono";
 import { pino } from "pino";
 import { fixityPlugin } from "../../src/fastify.ts";
 import { fetchHandler } from "../../src/fetch.ts";
-import { createFixity, type ErrorCode, type Fixity, FixityError } from "../../src/index.ts";
+import { createFixity, Digest, type ErrorCode, type Fixity, FixityError } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 import { buildApp } from "../../src/server/app.ts";
 import { readConfig } from "../../src/settings/config.ts";
+import { sha256 } from "./service.ts";
 
 /** The ways to serve fixity; `local` is the standalone server in local mode, without tokens. */
 export const HOSTS = ["standalone", "local", "express", "fastify", "fetch"] as const;
@@ -27,6 +28,8 @@ const IDLE_TIMEOUT = 1500;
 export const MAX_SIZE: number = 12 * 1024 ** 2;
 export const MAX_APPEND_SIZE: number = 11 * 1024 ** 2;
 export const MIN_APPEND_SIZE = 100;
+/** What every host has blocked. */
+export const BLOCKED_CONTENT = "blocked content";
 /** The limit of open uploads. */
 export const MAX_OPEN = 40;
 
@@ -61,6 +64,7 @@ export class Host implements AsyncDisposable {
       maxSize: MAX_SIZE,
       uploads: { maxOpen: MAX_OPEN, maxAppendSize: MAX_APPEND_SIZE, minAppendSize: MIN_APPEND_SIZE },
     });
+    await fixity.block(Digest.parse(sha256(BLOCKED_CONTENT)), { reason: "a test" });
     const server = await SERVERS[name](fixity);
     if (!server.listening) await once(server.listen(0, "127.0.0.1"), "listening");
     return new Host(name, fixity, server);
