@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ErrorCode } from "../../src/index.ts";
-import { BLOCKED_CONTENT, type Host, type HostName, MAX_APPEND_SIZE, MAX_OPEN, MAX_SIZE, TOKEN } from "../helpers/hosts.ts";
+import {
+  BLOCKED_CONTENT,
+  type Host,
+  type HostName,
+  MAX_APPEND_SIZE,
+  MAX_OPEN,
+  MAX_SIZE,
+  TOKEN,
+} from "../helpers/hosts.ts";
 import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
 import { fileHead, formOf, sha256 } from "../helpers/service.ts";
 
