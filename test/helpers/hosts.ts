@@ -28,8 +28,8 @@ const IDLE_TIMEOUT = 1500;
 export const MAX_SIZE: number = 12 * 1024 ** 2;
 export const MAX_APPEND_SIZE: number = 11 * 1024 ** 2;
 export const MIN_APPEND_SIZE = 100;
-/** What every host has blocked. */
-export const BLOCKED_CONTENT = "blocked content";
+/** The digest that every host has blocked. */
+export const BLOCKED_HEX: string = sha256("blocked content");
 /** The limit of open uploads. */
 export const MAX_OPEN = 40;
 
@@ -64,7 +64,7 @@ export class Host implements AsyncDisposable {
       maxSize: MAX_SIZE,
       uploads: { maxOpen: MAX_OPEN, maxAppendSize: MAX_APPEND_SIZE, minAppendSize: MIN_APPEND_SIZE },
     });
-    await fixity.block(Digest.parse(sha256(BLOCKED_CONTENT)), { reason: "a test" });
+    await fixity.block(Digest.parse(BLOCKED_HEX), { reason: "a test" });
     const server = await SERVERS[name](fixity);
     if (!server.listening) await once(server.listen(0, "127.0.0.1"), "listening");
     return new Host(name, fixity, server);

@@ -19,7 +19,7 @@ describe("with cacheTags", () => {
   test("every answer about a file has its digest, whatever the extension, query and status", async () => {
     await using service = await taggedService();
     const cases: readonly [number, string, string?, Record<string, string>?][] = [
-      [200, `${HEX}`],
+      [200, HEX],
       [200, `${HEX}.png?filename=b.png&download`],
       [200, HEX, "HEAD"],
       [206, HEX, "GET", { Range: "bytes=0-1" }],

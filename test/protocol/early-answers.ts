@@ -2,15 +2,7 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ErrorCode } from "../../src/index.ts";
-import {
-  BLOCKED_CONTENT,
-  type Host,
-  type HostName,
-  MAX_APPEND_SIZE,
-  MAX_OPEN,
-  MAX_SIZE,
-  TOKEN,
-} from "../helpers/hosts.ts";
+import { BLOCKED_HEX, type Host, type HostName, MAX_APPEND_SIZE, MAX_OPEN, MAX_SIZE, TOKEN } from "../helpers/hosts.ts";
 import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
 import { fileHead, formOf, sha256 } from "../helpers/service.ts";
 
@@ -55,7 +47,6 @@ const MANY = 10_000_000;
 const BOUNDARY = "----test-boundary";
 const FORM = `Content-Type: multipart/form-data; boundary=${BOUNDARY}`;
 const OTHER = sha256("another content");
-const BLOCKED = sha256(BLOCKED_CONTENT);
 const PARTIAL = ["Content-Type: application/partial-upload", "Upload-Complete: ?0"];
 const TUS = ["Tus-Resumable: 1.0.0"];
 const post =
@@ -98,12 +89,7 @@ export const ROWS: readonly Row[] = [
     head: () => ["PUT /uploads/sha256:abc HTTP/1.1"],
   },
   { code: "blob-not-found", status: 404, what: "a GET", hosts: NODE, head: () => [`GET /uploads/${OTHER} HTTP/1.1`] },
-  {
-    code: "blob-blocked",
-    status: 451,
-    what: "a PUT",
-    head: () => [`PUT /uploads/${BLOCKED} HTTP/1.1`],
-  },
+  { code: "blob-blocked", status: 451, what: "a PUT", head: () => [`PUT /uploads/${BLOCKED_HEX} HTTP/1.1`] },
   {
     code: "range-not-satisfiable",
     status: 416,

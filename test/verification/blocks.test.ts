@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { memoryStore } from "../memory.ts";
-import { MemoryDocuments } from "../stores/memory/memory-documents.ts";
-import { Digest } from "./digest.ts";
-import type { ListedDocument } from "./document-store.ts";
-import { FixityError } from "./errors.ts";
-import { createFixity, type Fixity } from "./fixity.ts";
-import type { FixityOptions } from "./options.ts";
-import type { BlobStore } from "./store.ts";
+import { memoryStore } from "../../src/memory.ts";
+import { MemoryDocuments } from "../../src/stores/memory/memory-documents.ts";
+import { Digest } from "../../src/core/digest.ts";
+import type { ListedDocument } from "../../src/core/document-store.ts";
+import { FixityError } from "../../src/core/errors.ts";
+import { createFixity, type Fixity } from "../../src/core/fixity.ts";
+import type { FixityOptions } from "../../src/core/options.ts";
+import type { BlobStore } from "../../src/core/store.ts";
 
 const DIGEST = Digest.fromHex("ab".repeat(32)) ?? assert.fail();
 const NAME = `marks/blocked-${DIGEST.hex}`;
