@@ -1,8 +1,10 @@
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
+import { systemErrorCode } from "../base/system-errors.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { Link } from "../core/link.ts";
+import { DIGEST_PREFIXES } from "../core/verification/verification-passes.ts";
 import { fileErrorText } from "./local-files.ts";
 
 /**
@@ -24,6 +26,25 @@ export function parseBlobName(name: string): Digest {
 }
 
 /**
+ * The beginning of digests, in hex, from the flag `--prefix`.
+ *
+ * @throws FixityError `invalid-option`
+ */
+export function parsePrefix(text: string): string {
+  const prefix = text
+    .trim()
+    .toLowerCase()
+    .replace(/^sha256:/, "");
+  if (/^[0-9a-f]{0,64}$/.test(prefix)) return prefix;
+  throw new FixityError("invalid-option", `--prefix must be up to 64 hex digits, not ${JSON.stringify(text)}.`);
+}
+
+/** The prefixes of two digits that the digests that begin with `prefix` have. */
+export function prefixesOf(prefix: string): readonly string[] {
+  return DIGEST_PREFIXES.filter((listed) => listed.startsWith(prefix) || prefix.startsWith(listed));
+}
+
+/**
  * The digests in the lines of a file, `-` for standard input. Of each line the first word counts, so
  * that the output of `fixity ls` and `sha256sum` can be used; empty lines and those that begin with
  * `#` are skipped.
@@ -32,26 +53,15 @@ export function parseBlobName(name: string): Digest {
  */
 export async function* digestsInFile(path: string): AsyncGenerator<Digest, void, undefined> {
   const input = path === "-" ? process.stdin : createReadStream(path);
-  const lines = createInterface({ input, crlfDelay: Infinity });
-  // `readline` does not pass on the errors of its input.
-  const { promise: failed, reject } = Promise.withResolvers<never>();
-  failed.catch(() => null);
-  input.once("error", (error: Error) => {
-    reject(new FixityError("invalid-option", `${JSON.stringify(path)}: ${fileErrorText(error)}.`, { cause: error }));
-    lines.close();
-  });
   try {
-    const iterator = lines[Symbol.asyncIterator]();
-    for (;;) {
-      const line = await Promise.race([iterator.next(), failed]);
-      if (line.done === true) break;
-      const [word = ""] = line.value.trim().split(/\s/, 1);
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+      const [word = ""] = line.trim().split(/\s/, 1);
       if (word !== "" && !word.startsWith("#")) yield parseBlobName(word);
     }
-    // An error that ended the lines is reported even if the end of the lines came first.
-    if (input.errored !== null) await failed;
+  } catch (error) {
+    if (systemErrorCode(error) === null) throw error;
+    throw new FixityError("invalid-option", `${JSON.stringify(path)}: ${fileErrorText(error)}.`, { cause: error });
   } finally {
-    lines.close();
     input.destroy();
   }
 }

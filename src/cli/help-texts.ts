@@ -89,6 +89,17 @@ With --from, the token of FIXITY_TOKEN or of the login is sent, which must have 
 Running servers may send a small file from memory for up to 10 seconds.
 Exit codes: 0 all are removed, 1 some were not stored, or you said no, 2 the command failed, 130 interrupted.`;
 
+export const COPY_EXAMPLES = `
+Examples:
+  fixity copy /srv/uploads s3://backup/uploads  a backup; the next run copies only what is new
+  fixity copy s3://old s3://new                 with FROM_BUCKET_ENDPOINT=… TO_BUCKET_ENDPOINT=…
+  fixity copy https://files.example.com/uploads . --digests list.txt
+
+Settings of a bucket that begin with FROM_BUCKET_ or TO_BUCKET_ come before UPLOAD_BUCKET_. FROM_TOKEN and
+TO_TOKEN are access tokens of services; default that of the login.
+Every file is compared with its digest on its way. Interrupted? Run the same command again.
+Exit codes: 0 all are copied, 1 some could not be, 2 the command failed, 130 interrupted.`;
+
 export const VERIFY_EXAMPLES = `
 Examples:
   fixity verify --rate 50MiB

@@ -1,8 +1,7 @@
 import { formatExactSize } from "../base/format-size.ts";
 import type { BlobStat } from "../core/blob-stat.ts";
-import { FixityError } from "../core/errors.ts";
 import type { BlobStore } from "../core/store.ts";
-import { DIGEST_PREFIXES } from "../core/verification/verification-passes.ts";
+import { parsePrefix, prefixesOf } from "./blob-names.ts";
 import { EXIT } from "./exit-codes.ts";
 import { letReaderLeave, outputExitCode, print, printJson } from "./output.ts";
 import { ProgressLine } from "./progress.ts";
@@ -63,24 +62,12 @@ export async function listBlobs(sources: StoreCommandSources, request: ListReque
   });
 }
 
-/** @throws FixityError `invalid-option` */
-function parsePrefix(text: string): string {
-  const prefix = text
-    .trim()
-    .toLowerCase()
-    .replace(/^sha256:/, "");
-  if (/^[0-9a-f]{0,64}$/.test(prefix)) return prefix;
-  throw new FixityError("invalid-option", `--prefix must be up to 64 hex digits, not ${JSON.stringify(text)}.`);
-}
-
 /** The blobs whose digest begins with `prefix`. */
 async function* blobsWith(store: BlobStore, prefix: string, signal: AbortSignal): AsyncGenerator<BlobStat> {
   const isWhole = prefix === "" || store.listPrefix === undefined;
   const listings = isWhole
     ? [store.list(signal)]
-    : DIGEST_PREFIXES.filter((listed) => listed.startsWith(prefix) || prefix.startsWith(listed)).map(
-        (listed) => store.listPrefix?.(listed, signal) ?? [],
-      );
+    : prefixesOf(prefix).map((listed) => store.listPrefix?.(listed, signal) ?? []);
   for (const listing of listings) {
     for await (const blob of listing) if (blob.digest.hex.startsWith(prefix)) yield blob;
   }

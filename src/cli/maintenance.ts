@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Environment } from "../settings/config.ts";
-import { LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
+import { COPY_EXAMPLES, LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
 import { addStoreCommand } from "./setting-options.ts";
 
 /*
@@ -14,6 +14,7 @@ type StoreFlags = { readonly json?: true } & Readonly<Record<string, string | un
 export function addMaintenance(program: Command, env: Environment): void {
   addLs(program, env);
   addRm(program, env);
+  addCopy(program, env);
   addGc(program, env);
   addVerify(program, env);
   addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
@@ -49,6 +50,29 @@ function addRm(program: Command, env: Environment): void {
       process.exitCode = await removeBlobs(
         { flags, env },
         { names, from, isConfirmed: yes === true, isJson: json === true },
+      );
+    });
+}
+
+/** Commander sets `documents` to false for `--no-documents`, and to true without it. */
+type CopyFlags = StoreFlags & { readonly documents: never };
+
+function addCopy(program: Command, env: Environment): void {
+  addStoreCommand(program, "copy", "copy what another store or service does not have")
+    .argument("<from>", "folder of a store, s3://bucket/prefix, or URL of a service")
+    .argument("<to>", "the same; a missing folder is created")
+    .argument("[digest...]", "digests or links of the files; default all files")
+    .option("--digests <file>", "file with a digest or link per line; - for standard input")
+    .option("--prefix <hex>", "only digests that begin with these hex digits")
+    .option("--concurrency <count>", "number of files that are copied in parallel (default 8)")
+    .option("--no-documents", "copy files only, not which are blocked and which permits have been used")
+    .addHelpText("after", COPY_EXAMPLES)
+    .action(async (from: string, to: string, names: readonly string[], { json, documents, ...flags }: CopyFlags) => {
+      const { copyBlobs } = await import("./copy.ts");
+      const { digests, prefix, concurrency } = flags;
+      process.exitCode = await copyBlobs(
+        { flags, env },
+        { from, to, names, digests, prefix, concurrency, hasDocuments: documents, isJson: json === true },
       );
     });
 }

@@ -3,9 +3,9 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
-import { type Config, readStoreConfig } from "../settings/config.ts";
+import type { Config } from "../settings/config.ts";
 import { openStore } from "../settings/configured-store.ts";
-import { SETTINGS } from "../settings/settings.ts";
+import { bucketConfig, bucketIdentity, parsePlace } from "./places.ts";
 import { remoteAt } from "./remote.ts";
 import { fetchBlob, type FetchedBytes } from "./service-requests.ts";
 import type { StoreCommandSources } from "./store-command.ts";
@@ -36,11 +36,10 @@ export interface RepairSource extends AsyncDisposable {
  * @throws FixityError `invalid-option` if the source is the store itself, or not a folder
  */
 export async function repairSource(text: string, config: Config, sources: StoreCommandSources): Promise<RepairSource> {
-  if (/^https?:\/\//i.test(text)) return serviceSource(text, sources);
-  const [, bucket, prefix = ""] = /^s3:\/\/([^/]+)(?:\/(.*))?$/i.exec(text) ?? [];
-  if (bucket === undefined) return await folderSource(text, config);
-  const source = readStoreConfig(bucketSources(sources, bucket, withSlash(prefix)));
-  return await bucketSource(text, source, config);
+  const place = parsePlace(text);
+  if (place.kind === "service") return serviceSource(text, sources);
+  if (place.kind === "folder") return await folderSource(text, config);
+  return await bucketSource(text, bucketConfig(place, "REPAIR", sources), config);
 }
 
 function serviceSource(url: string, { env }: StoreCommandSources): RepairSource {
@@ -52,26 +51,8 @@ function serviceSource(url: string, { env }: StoreCommandSources): RepairSource 
   };
 }
 
-/** What the configuration of another bucket is read from. */
-function bucketSources({ flags, env }: StoreCommandSources, bucket: string, keyPrefix: string): StoreCommandSources {
-  const settings: Record<string, string | undefined> = {};
-  for (const [name, { env: variable }] of Object.entries(SETTINGS)) {
-    if (!name.startsWith("bucket")) continue;
-    // What is set for this bucket comes before what the verified one has, also if only one of the two has it in a file.
-    const own = variable.replace("UPLOAD", "REPAIR");
-    const isSet = [own, `${own}_FILE`, own.replace(/_FILE$/, "")].some((name) => env[name] !== undefined);
-    settings[name] = isSet ? env[own] : (flags[name] ?? env[variable]);
-  }
-  return {
-    flags: { ...settings, bucketName: bucket, bucketPrefix: keyPrefix === "" ? undefined : keyPrefix },
-    env: {},
-  };
-}
-
 async function bucketSource(text: string, source: Config, verified: Config): Promise<RepairSource> {
-  const placeOf = ({ bucketName, bucketPrefix = "", bucketEndpoint }: Config): string =>
-    JSON.stringify([bucketName, withSlash(bucketPrefix), bucketEndpoint]);
-  if (placeOf(source) === placeOf(verified)) throw isTheStore(text);
+  if (bucketIdentity(source) === bucketIdentity(verified)) throw isTheStore(text);
   const store = await openStore(source, () => {});
   return {
     name: text,
@@ -120,10 +101,6 @@ async function namesByDigest(folder: string): Promise<ReadonlyMap<string, string
 function isWithin(path: string, folder: string): boolean {
   const way = relative(folder, path);
   return way === "" || !(way.startsWith("..") || resolve(way) === way);
-}
-
-function withSlash(prefix: string): string {
-  return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
 }
 
 function isTheStore(text: string): FixityError {

@@ -24,13 +24,31 @@ const PLACE: readonly SettingName[] = [
   "bucketPathStyle",
 ];
 
+/** What `copy` has no argument for: settings that both of its places share. */
+const COPY_SETTINGS: readonly SettingName[] = [
+  "dirGroup",
+  "durability",
+  "bucketRegion",
+  "bucketEndpoint",
+  "bucketAccessKey",
+  "bucketSecretKey",
+  "bucketSessionToken",
+  "bucketPathStyle",
+  "bucketPartSize",
+  "bucketEqualParts",
+  "bucketMaxParts",
+  "memory",
+];
+
 /** The commands that work on the store of a server. */
-export type StoreCommand = "ls" | "rm" | "gc" | "doctor" | "verify";
+export type StoreCommand = "ls" | "rm" | "copy" | "gc" | "doctor" | "verify";
 
 /** The settings that the commands for stores use. The others of a store are accepted as well. */
 export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]>> = {
   ls: PLACE,
   rm: PLACE,
+  /** Both of its places are arguments. */
+  copy: COPY_SETTINGS,
   /** It removes uploads that have expired. */
   gc: [...PLACE, "expiry"],
   /** It tests what these make the store do. */

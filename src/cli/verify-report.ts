@@ -1,18 +1,12 @@
 import { formatSize } from "../base/format-size.ts";
 import type { Digest } from "../core/digest.ts";
 import { paint } from "./output.ts";
-import { formatDuration, plainBar, RateMeter } from "./progress.ts";
 import { counted } from "./text.ts";
+import { WalkProgress } from "./walk-progress.ts";
 
 /** Statuses of blobs that are not in order. */
 const BAD_STATUSES = ["damaged", "missing", "unreadable"] as const;
 const NOTABLE_STATUSES = ["damaged", "missing", "unreadable", "repaired"] as const;
-
-const BAR_MIN_COLUMNS = 10;
-const BAR_MAX_COLUMNS = 30;
-
-/** With fewer completed prefixes, an estimate of the remaining time would be a guess. */
-const ESTIMATE_PREFIXES_MIN = 3;
 
 /** The result for one blob. */
 export interface VerifiedBlob {
@@ -44,18 +38,12 @@ export function formatBlob({ status, digest, path, size, reason, repair }: Verif
 /** Counts the results of a run. */
 export class Tally {
   readonly #counts = { intact: 0, damaged: 0, missing: 0, unreadable: 0, repaired: 0 };
-  readonly #startedAt: number;
-  readonly #now: () => number;
-  readonly #rate = new RateMeter();
+  readonly #progress: WalkProgress;
   #bytes = 0;
-  #bytesRead = 0;
-  #prefixesDone = 0;
-  #prefixes: number | null = null;
 
   /** @param now milliseconds */
-  constructor(now: () => number = () => performance.now()) {
-    this.#now = now;
-    this.#startedAt = now();
+  constructor(now?: () => number) {
+    this.#progress = new WalkProgress(now);
   }
 
   add({ status, size = 0 }: VerifiedBlob): void {
@@ -65,16 +53,16 @@ export class Tally {
 
   /** Called with bytes as they are read, also of blobs that have no result yet, and of second reads. */
   addRead(bytes: number): void {
-    this.#bytesRead += bytes;
+    this.#progress.addBytes(bytes);
   }
 
   /** The number of prefixes that will be read. */
   expectPrefixes(count: number): void {
-    this.#prefixes = count;
+    this.#progress.expectPrefixes(count);
   }
 
   endPrefix(): void {
-    this.#prefixesDone += 1;
+    this.#progress.endPrefix();
   }
 
   /** The number of blobs per status, and of their bytes. */
@@ -89,21 +77,7 @@ export class Tally {
 
   /** The progress so far, in one line. */
   progress(columns: number, isUnicode: boolean): string {
-    const now = this.#now();
-    const rate = this.#rate.sample(this.#bytesRead, now);
-    const facts = [
-      this.#prefixes === null ? "" : `prefix ${Math.min(this.#prefixesDone + 1, this.#prefixes)} of ${this.#prefixes}`,
-      counted(this.#total, "blob"),
-      formatSize(this.#bytesRead),
-      rate === null ? "" : `${formatSize(rate)}/s`,
-      this.#remaining(now),
-      ...this.#notable(),
-    ];
-    const text = facts.filter((fact) => fact !== "").join(", ");
-    const barColumns = Math.min(BAR_MAX_COLUMNS, columns - text.length - 2);
-    if (this.#prefixes === null || barColumns < BAR_MIN_COLUMNS) return text;
-    const share = this.#prefixes === 0 ? 1 : this.#prefixesDone / this.#prefixes;
-    return `${plainBar(share, barColumns, isUnicode)}  ${text}`;
+    return this.#progress.line(this.#total, this.#notable(), { columns, isUnicode });
   }
 
   /**
@@ -121,12 +95,6 @@ export class Tally {
 
   get #total(): number {
     return Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
-  }
-
-  #remaining(now: number): string {
-    if (this.#prefixes === null || this.#prefixesDone < ESTIMATE_PREFIXES_MIN) return "";
-    const left = this.#prefixes - this.#prefixesDone;
-    return `${formatDuration(((now - this.#startedAt) / this.#prefixesDone / 1000) * left)} left`;
   }
 
   #notable(): string[] {

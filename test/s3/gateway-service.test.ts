@@ -3,6 +3,7 @@ import { clientSuite } from "./client.ts";
 import { delegatedSuite } from "./delegated.ts";
 import { doctorSuite } from "./doctor.ts";
 import { onGateway } from "./gateway.ts";
+import { maintenanceSuite } from "./maintenance.ts";
 import { pricesSuite } from "./prices.ts";
 import { serverSuite } from "./server.ts";
 
@@ -12,4 +13,5 @@ await onGateway("the service on a real S3 server", [
   clientSuite,
   delegatedSuite,
   doctorSuite,
+  maintenanceSuite,
 ]);

@@ -1,0 +1,69 @@
+/** `fixity ls`, `rm` and `copy` on a bucket, beside a running server. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { describe, test } from "node:test";
+import { diskStore } from "../../src/disk.ts";
+import { createFixity } from "../../src/index.ts";
+import { Command, jsonLines, runCommand } from "../helpers/command.ts";
+import { ServerProcess } from "../helpers/server-process.ts";
+import { sha256 } from "../helpers/service.ts";
+import { StoreFolder } from "../helpers/store-folder.ts";
+import { bucketSettings, type Gateway } from "./gateway.ts";
+import { S3Place } from "./place.ts";
+
+const MIB = 1024 * 1024;
+
+export function maintenanceSuite(gateway: Gateway): void {
+  describe("maintenance of a bucket", () => {
+    const settings = bucketSettings(gateway);
+
+    test("a copy that is killed is completed by the next one, beside a server that takes uploads and collects", async () => {
+      const contents = [
+        ...Array.from({ length: 40 }, (_, index) => Buffer.from(`text ${index}`)),
+        randomBytes(20 * MIB),
+      ];
+      await using from = await StoreFolder.make();
+      {
+        await using store = diskStore({ root: from.path, durability: "none" });
+        const fixity = createFixity({ store });
+        for (const content of contents) await fixity.put(content);
+      }
+      await using place = new S3Place(gateway);
+      const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix };
+      const to = `s3://${gateway.bucket}/${place.prefix}`;
+      await using server = await ServerProcess.start({ dir: "/nowhere/data", env });
+      await using killed = new Command(["copy", from.path, to, "--json", "--concurrency", "1"], { env });
+      await killed.prints(/copied/);
+      killed.signal("SIGKILL");
+      await killed.ended;
+      const [copied, stored, collected] = await Promise.all([
+        runCommand(["copy", from.path, to, "--json"], { env }),
+        fetch(`${server.url}/uploads`, { method: "POST", body: "an upload meanwhile" }),
+        runCommand(["gc"], { env }),
+      ]);
+      assert.deepEqual([copied.code, stored.status, collected.code], [0, 201, 0], copied.err + collected.err);
+      assert.equal(jsonLines(copied.out).at(-1)?.["status"], "done");
+      const listed = jsonLines((await runCommand(["ls", "--json"], { env })).out);
+      const expected = [...contents, Buffer.from("an upload meanwhile")];
+      assert.deepEqual(listed.at(-1)?.["blobs"], expected.length);
+      await using back = await StoreFolder.make();
+      const returned = await runCommand(["copy", to, back.path], { env: { ...env, UPLOAD_DURABILITY: "none" } });
+      assert.equal(returned.code, 0, returned.err);
+      assert.deepEqual(await back.wholeBlobs(), new Set(expected.map((content) => sha256(content))));
+    });
+
+    test("removed files are gone for a server, and no longer listed", async () => {
+      await using place = new S3Place(gateway);
+      const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix, UPLOAD_CACHE: "0" };
+      await using server = await ServerProcess.start({ dir: "/nowhere/data", env });
+      for (const body of ["one", "two"]) await fetch(`${server.url}/uploads`, { method: "POST", body });
+      const { code, out } = await runCommand(["rm", "--yes", sha256("one"), sha256("absent")], { env });
+      assert.equal(code, 1);
+      assert.match(out, new RegExp(`^removed  sha256:${sha256("one")}$`, "m"));
+      assert.equal((await fetch(`${server.url}/uploads/${sha256("one")}`)).status, 404);
+      const { out: listed } = await runCommand(["ls", "--prefix", sha256("two").slice(0, 2)], { env });
+      assert.match(listed, new RegExp(`^sha256:${sha256("two")} +3 `));
+      assert.equal((await runCommand(["ls", "--summary"], { env })).out, "1 blob, 3 bytes\n");
+    });
+  });
+}
