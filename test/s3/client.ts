@@ -58,7 +58,7 @@ export function clientSuite(gateway: Gateway): void {
       await using place = new S3Place(gateway);
       await using server = await serverAt(place);
       await using proxy = await LimitingProxy.start({ port: server.port, limit: MIB });
-      const bytes = randomBytes(9 * MIB + 1);
+      const bytes = randomBytes(20 * MIB + 1);
       assert.equal((await clientOf(proxy).upload(bytes)).digest, `sha256:${sha256(bytes)}`);
       assert.equal(Math.max(...proxy.passed), MIB);
       assert.equal(await stored(`${server.url}/uploads/${sha256(bytes)}`), sha256(bytes));
