@@ -114,8 +114,8 @@ test("appends fit the server's limits", async () => {
 
 test("an upload survives a server that is killed and started again", async () => {
   const first = await serverOn("killed");
-  const { reached, onProgress } = reaching(40 * MIB);
-  const bytes = randomBytes(96 * MIB);
+  const { reached, onProgress } = reaching(20 * MIB);
+  const bytes = randomBytes(64 * MIB);
   const uploaded = clientOf(first, { retry: { ...RETRY, maxDelay: 100, attempts: 500 } }).upload(bytes, { onProgress });
   await reached;
   await first.stop("SIGKILL");
@@ -246,7 +246,7 @@ for (const fingerprint of ["the scan of page 7", undefined]) {
   test(`bytes ${fingerprint === undefined ? "without" : "with"} a fingerprint after their upload was stopped`, async () => {
     await using server = await serverOn(`bytes-${fingerprint}`);
     const storage = fileStorage(join(folder, `bytes-${fingerprint}.json`));
-    const bytes = randomBytes(64 * MIB);
+    const bytes = randomBytes(40 * MIB);
     const stop = new AbortController();
     const { reached, onProgress } = reaching(20 * MIB);
     const given = { fingerprint, filename: "page.tiff" };
@@ -270,11 +270,11 @@ test("another file with the same fingerprint is stored with its own bytes", asyn
   const stop = new AbortController();
   const { reached, onProgress } = reaching(20 * MIB);
   const options = { fingerprint: "a", onProgress, signal: stop.signal };
-  const first = clientOf(server, { storage }).upload(randomBytes(64 * MIB), options);
+  const first = clientOf(server, { storage }).upload(randomBytes(40 * MIB), options);
   await reached;
   stop.abort();
   await assert.rejects(first, aborted);
-  const other = randomBytes(64 * MIB);
+  const other = randomBytes(40 * MIB);
   const { url } = await clientOf(server, { storage }).upload(other, { fingerprint: "a" });
   assert.equal(await stored(url), sha256(other));
 });
@@ -297,7 +297,7 @@ test("another file of the same name, size and time is stored with its own bytes"
   const path = join(folder, "changed.bin");
   const storage = fileStorage(join(folder, "changed.json"));
   const time = new Date(2026, 1, 1);
-  await writeFile(path, randomBytes(64 * MIB));
+  await writeFile(path, randomBytes(40 * MIB));
   await utimes(path, time, time);
   const stop = new AbortController();
   const { reached, onProgress } = reaching(20 * MIB);
@@ -305,7 +305,7 @@ test("another file of the same name, size and time is stored with its own bytes"
   await reached;
   stop.abort();
   await assert.rejects(first, aborted);
-  const bytes = randomBytes(64 * MIB);
+  const bytes = randomBytes(40 * MIB);
   await writeFile(path, bytes);
   await utimes(path, time, time);
   const result = await clientOf(server, { storage }).upload(path);
