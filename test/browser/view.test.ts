@@ -133,7 +133,7 @@ browserTest("a PDF and an archive are not loaded, and told not to be shown", asy
 });
 
 browserTest("a PDF opens in the browser's own viewer, sandboxed, and its link remains a download", async () => {
-  await using browser = await openBrowser();
+  await using browser = await openBrowser({ isWhole: true });
   const { page } = await open(browser.context, await stored(PDF, "paper.pdf"));
   await page.getByRole("link", { name: "Open" }).click();
   await page.waitForURL(/inline$/);

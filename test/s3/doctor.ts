@@ -150,7 +150,10 @@ export function doctorSuite(gateway: Gateway): void {
       await place.put(place.layout.blob(digestOf(bad)), randomBytes(1000));
       const { code, out } = await runCommand(["verify"], { env: envOf(place) });
       assert.equal(code, 1);
-      assert.match(out, new RegExp(`^damaged {5}sha256:${digestOf(bad).hex}  1,000 bytes, its bytes are those of`, "m"));
+      assert.match(
+        out,
+        new RegExp(`^damaged {5}sha256:${digestOf(bad).hex}  1,000 bytes, its bytes are those of`, "m"),
+      );
     });
 
     test("a forbidden object is unreadable; an unreachable bucket ends the run without a verdict", async () => {
