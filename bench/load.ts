@@ -25,6 +25,12 @@ function formEnvelope(size: number, path: string, field = ""): Envelope {
   return { head: Buffer.from(head), tail: Buffer.from(TAIL) };
 }
 
+/** An upload of `size` bytes whose content is the file itself. */
+function rawEnvelope(size: number, path: string, field = ""): Envelope {
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\n${field}Content-Length: ${size}\r\n\r\n`;
+  return { head: Buffer.from(head), tail: Buffer.alloc(0) };
+}
+
 /** A raw upload to the link that names the content's digest. */
 function declaredEnvelope(blocks: readonly Buffer[], path: string): Envelope {
   const hash = createHash("sha256");
@@ -157,9 +163,9 @@ export function uniqueBlocks(size: number): readonly Buffer[] {
  * second. The load runs on the same processors as the server, so it is kept as light as possible.
  */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
-  const { size, connections, count, token } = load;
+  const { size, connections, count, token, isRaw = false } = load;
   const field = token === undefined ? "" : `Authorization: Bearer ${token}\r\n`;
-  const { head, tail } = formEnvelope(size, path, field);
+  const { head, tail } = (isRaw ? rawEnvelope : formEnvelope)(size, path, field);
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   let left = count;
   const started = performance.now();
@@ -200,6 +206,8 @@ export interface SmallLoad {
   readonly count: number;
   /** Sent with every request. */
   readonly token?: string;
+  /** Whether the content is the file itself. @default a form */
+  readonly isRaw?: boolean;
 }
 
 /** Downloads a file once. Returns seconds. */

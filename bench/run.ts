@@ -15,6 +15,7 @@ import { serviceTimes } from "./service-times.ts";
 import { s3Cpu, s3Large, s3Memory, s3Small } from "./s3.ts";
 import { smallDownloads, smallDownloadsMemory } from "./small-downloads.ts";
 import { startTimes } from "./start.ts";
+import { workers } from "./workers.ts";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -129,6 +130,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   cache: caches,
   package: packageCosts,
   put: async (build) => putFolder(build, DISK),
+  workers: async (build) => workers(build, DISK),
   "client-browser": inBrowser("client-browser"),
   "client-duplicate": inBrowser("client-duplicate"),
   "s3-small": s3Small,

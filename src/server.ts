@@ -6,3 +6,5 @@ export { type Config, type ConfigSources, type Environment, readConfig } from ".
 export { type RunningServer, type ServerLog, startServer, type WriteLogLine } from "./server/server.ts";
 export type { Secrets } from "./settings/secrets.ts";
 export type { Settings } from "./settings/settings.ts";
+export { type RunningWorkers, startWorkers } from "./server/primary.ts";
+export { isWorker, runWorker } from "./server/worker.ts";

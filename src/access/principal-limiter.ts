@@ -8,6 +8,33 @@ const HOURS_PER_DAY = 24;
 /** Principals that are remembered; those without running requests and recent bytes make room. */
 const MAX_PRINCIPALS = 10_000;
 
+/**
+ * The limits of principals on running requests and on bytes per day. Of several worker processes,
+ * the primary keeps them, and the answers of its workers' limits are promises.
+ */
+export interface PrincipalLimits {
+  /**
+   * Counts a request as running until the result is disposed of; `null` for a principal without
+   * such a limit.
+   *
+   * @throws FixityError `principal-limit-exceeded`
+   */
+  enter(principal: Principal): Disposable | null | Promise<Disposable>;
+  /**
+   * Refuses so many more bytes if they exceed the limit per day.
+   *
+   * @throws FixityError `principal-limit-exceeded`
+   */
+  assertBytes(principal: Principal, count: number): void | Promise<void>;
+  /**
+   * Counts bytes that have arrived.
+   *
+   * @throws FixityError `principal-limit-exceeded` if they exceed the limit per day; then they do not
+   *   count
+   */
+  addBytes(principal: Principal, count: number): void | Promise<void>;
+}
+
 /** What this process knows of one principal. */
 interface Usage {
   /** Running requests. */
@@ -19,11 +46,10 @@ interface Usage {
 }
 
 /**
- * The limits of principals on running requests and on bytes per day. Kept in the memory of one
- * process: a restart forgets them, and every instance counts for itself. The day is the last 24
- * hours, in steps of one hour.
+ * The limits of principals in the memory of one process: a restart forgets them, and every instance
+ * counts for itself. The day is the last 24 hours, in steps of one hour.
  */
-export class PrincipalLimiter {
+export class PrincipalLimiter implements PrincipalLimits {
   readonly #usages = new Map<string, Usage>();
   readonly #now: () => number;
 
@@ -32,12 +58,6 @@ export class PrincipalLimiter {
     this.#now = now;
   }
 
-  /**
-   * Counts a request as running until the result is disposed of; `null` for a principal without
-   * such a limit.
-   *
-   * @throws FixityError `principal-limit-exceeded`
-   */
   enter(principal: Principal): Disposable | null {
     const { maxRequests } = principal.limits;
     if (maxRequests === undefined) return null;
@@ -52,11 +72,6 @@ export class PrincipalLimiter {
     return { [Symbol.dispose]: () => void (usage.running -= 1) };
   }
 
-  /**
-   * Refuses so many more bytes if they exceed the limit per day.
-   *
-   * @throws FixityError `principal-limit-exceeded`
-   */
   assertBytes(principal: Principal, count: number): void {
     const limit = principal.limits.maxBytesPerDay;
     if (limit === undefined) return;
@@ -71,12 +86,6 @@ export class PrincipalLimiter {
     );
   }
 
-  /**
-   * Counts bytes that have arrived.
-   *
-   * @throws FixityError `principal-limit-exceeded` if they exceed the limit per day; then they do not
-   *   count
-   */
   addBytes(principal: Principal, count: number): void {
     if (principal.limits.maxBytesPerDay === undefined || count === 0) return;
     this.assertBytes(principal, count);

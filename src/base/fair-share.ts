@@ -8,17 +8,21 @@ const SHARE_MIN_COUNT = 16;
 /**
  * Shares a limited number of something among users, so that one of them cannot take it all. While
  * less than three quarters are in use, a user may have any number. Above that, a user that has its
- * share (a twentieth of the total or 16, whichever is larger, but at most half) gets no more.
+ * share (a twentieth of the total or 16, whichever is larger, but at most half) gets no more. Several
+ * processes can share one total: each adds what the others report ({@link addElsewhere}).
  */
 export class FairShare {
   readonly total: number;
   /** The most that one user may have once shares apply. */
   readonly share: number;
   readonly #counts = new Map<string, number>();
+  readonly #onChange: (user: string | null, change: 1 | -1) => void;
   #used = 0;
 
-  constructor(total: number) {
+  /** @param onChange called after each `add` and `remove` */
+  constructor(total: number, onChange: (user: string | null, change: 1 | -1) => void = () => {}) {
     this.total = total;
+    this.#onChange = onChange;
     this.share = Math.min(Math.ceil(total / 2), Math.max(SHARE_MIN_COUNT, Math.floor(total * SHARE_FRACTION)));
   }
 
@@ -33,15 +37,21 @@ export class FairShare {
   }
 
   add(user: string | null): void {
-    this.#used += 1;
-    if (user !== null) this.#counts.set(user, (this.#counts.get(user) ?? 0) + 1);
+    this.addElsewhere(user, 1);
+    this.#onChange(user, 1);
   }
 
   /** Undoes one `add` of this user. */
   remove(user: string | null): void {
-    this.#used -= 1;
+    this.addElsewhere(user, -1);
+    this.#onChange(user, -1);
+  }
+
+  /** Counts uses of this user in another process; a negative number if they have ended. */
+  addElsewhere(user: string | null, change: number): void {
+    this.#used += change;
     if (user === null) return;
-    const count = (this.#counts.get(user) ?? 1) - 1;
+    const count = (this.#counts.get(user) ?? 0) + change;
     if (count === 0) this.#counts.delete(user);
     else this.#counts.set(user, count);
   }

@@ -1,4 +1,4 @@
-import { type RunningServer, startServer } from "../server.ts";
+import { isWorker, type RunningServer, runWorker, startServer, startWorkers } from "../server.ts";
 import { type Config, type ConfigSources, needsCredentials, readConfig } from "../settings/config.ts";
 import { delay } from "../base/abort-race.ts";
 import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
@@ -6,11 +6,15 @@ import { EXIT, SIGNAL_EXITS } from "./exit-codes.ts";
 /**
  * `fixity serve`: runs the server until a signal arrives, then lets running uploads finish. A second
  * signal exits at once. After SIGTERM, which service managers send, requests are accepted for the
- * drain delay. If tokens or keys are in files, SIGHUP reads those again.
+ * drain delay. If tokens or keys are in files, SIGHUP reads those again. SIGUSR2 restarts the workers
+ * of a server that has several.
  */
 export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
+  const { env = {} } = sources;
+  if (isWorker(env)) return await runWorker(() => readConfig(sources), env);
   const config = readConfig(sources);
-  const server = await startServer(config);
+  const workers = config.workers === 1 ? null : await startWorkers(config);
+  const server = workers ?? (await startServer(config));
   let isStopping = false;
   for (const [signal, exitCode] of Object.entries(SIGNAL_EXITS)) {
     process.on(signal, () => {
@@ -20,6 +24,11 @@ export async function serveUntilStopped(sources: ConfigSources): Promise<void> {
     });
   }
   if (config.areInFiles) process.on("SIGHUP", () => server.reloadSecrets(() => readConfig(sources)));
+  process.on("SIGUSR2", () => {
+    if (workers !== null) void workers.restart();
+    else server.log.warn("SIGUSR2 restarts workers one after another, and this server has none (UPLOAD_WORKERS)");
+  });
+  void workers?.failure.then(() => server.log.flush(() => process.exit(EXIT.failed)));
   // The reader of the greeting may be gone, as in `fixity serve 2>&1 | head`.
   process.stderr.on("error", () => undefined);
   // Standard output contains only the log, for programs.

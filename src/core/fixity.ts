@@ -34,11 +34,20 @@ import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
+import type { OpenUploadsBound, OpenUploadsStore } from "./uploads/open-uploads.ts";
 import { Uploads } from "./uploads/uploads.ts";
+import { VerifiedBlobs } from "./verification/verified-blobs.ts";
 import { VerifiedReads } from "./verification/verified-reads.ts";
 
 /** The path segment between the prefix and the id of a resumable upload. No link has this form. */
 export const UPLOADS_SEGMENT = "in-progress";
+
+/** What the processes of one server keep together. */
+export interface SharedMemory {
+  readonly verified: VerifiedBlobs;
+  /** Makes the bound on unfinished uploads. @param store this process's look at an upload */
+  readonly openUploads: (store: OpenUploadsStore) => OpenUploadsBound;
+}
 
 /** Options of {@link Fixity.close}. */
 export interface CloseOptions {
@@ -82,16 +91,18 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   readonly #purges: Purges;
   readonly #blocks: Blocks;
 
-  constructor(options: FixityOptions<Context>) {
+  /** @param shared for one of several processes of a server. @default memory of its own */
+  constructor(options: FixityOptions<Context>, shared?: SharedMemory) {
     this.#options = resolveOptions(options);
     const { store, verifyReads, onPurge, log } = this.#options;
     const marks = new Marks(store.documents, log);
     const purges = new Purges(onPurge, log);
     const admissions = this.#admissions;
+    const { verified = new VerifiedBlobs(), openUploads } = shared ?? {};
     this.#purges = purges;
     this.#blocks = new Blocks(marks, purges);
-    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, purges, log });
-    const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks: this.#blocks };
+    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, purges, log, verified });
+    const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks: this.#blocks, openUploads };
     this.#plain = new PlainUploads(uploadOptions);
     this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
   }

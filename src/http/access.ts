@@ -10,7 +10,7 @@
  * caches keep.
  */
 import type { PermitPrincipal } from "../access/permits.ts";
-import { PrincipalLimiter } from "../access/principal-limiter.ts";
+import { PrincipalLimiter, type PrincipalLimits } from "../access/principal-limiter.ts";
 import {
   type Action,
   ALL_ACTIONS,
@@ -60,6 +60,8 @@ export interface Subject {
   readonly name: string | null;
 }
 
+type Context = ((...native: readonly never[]) => unknown) | undefined;
+
 /** What a request was allowed to do. */
 export interface Grant {
   /** For uploads. */
@@ -88,18 +90,19 @@ const BEARER_CHALLENGE = "Bearer";
 /** The access rules of one handler. */
 export class Access {
   readonly reads: Reads;
-  readonly limiter: PrincipalLimiter = new PrincipalLimiter();
+  readonly limiter: PrincipalLimits;
   readonly #options: AccessOptions;
-  readonly #context: ((...native: readonly never[]) => unknown) | undefined;
+  readonly #context: Context;
   readonly #fixity: Fixity;
   readonly #tokens: () => TokenSet | null;
 
   /** @throws FixityError `invalid-option` */
   constructor(
     fixity: Fixity,
-    options: AccessOptions & { readonly context?: ((...native: readonly never[]) => unknown) | undefined },
+    options: AccessOptions & { readonly context?: Context; readonly limiter?: PrincipalLimits },
     tokens: () => TokenSet | null,
   ) {
+    this.limiter = options.limiter ?? new PrincipalLimiter();
     this.#fixity = fixity;
     this.#options = options;
     this.#context = options.context;

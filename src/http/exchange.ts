@@ -64,10 +64,10 @@ export interface RequestBody extends AsyncIterable<Uint8Array> {
   /** Makes the pending read, and all later ones, fail with `reason`. */
   interrupt(reason: FixityError): void;
   /**
-   * Calls `count` with the length of every chunk before it is delivered. If `count` throws, so does
-   * the read.
+   * Calls `count` with the length of every chunk before it is delivered. If `count` throws or
+   * rejects, so does the read.
    */
-  meter(count: (bytes: number) => void): void;
+  meter(count: (bytes: number) => void | Promise<void>): void;
 }
 
 /**
@@ -159,7 +159,7 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
   readonly #limits: RateLimits;
   #reject: ((error: FixityError) => void) | null = null;
   #interruption: FixityError | null = null;
-  #count: ((bytes: number) => void) | null = null;
+  #count: ((bytes: number) => void | Promise<void>) | null = null;
   /** When the pending read began, by `performance.now()`. */
   #pendingSince = 0;
   #windowWaitedMs = 0;
@@ -200,14 +200,15 @@ export class RateLimitedBody implements AsyncIterableIterator<Uint8Array>, Reque
     return { done: true, value: undefined };
   }
 
-  meter(count: (bytes: number) => void): void {
+  meter(count: (bytes: number) => void | Promise<void>): void {
     this.#count = count;
   }
 
   #deliver(result: Result, resolve: (result: Result) => void, reject: (error: unknown) => void): void {
     try {
-      if (result.done !== true) this.#count?.(result.value.length);
-      resolve(result);
+      const counted = result.done === true ? undefined : this.#count?.(result.value.length);
+      if (counted === undefined) resolve(result);
+      else counted.then(() => resolve(result), reject);
     } catch (error) {
       reject(error);
     }

@@ -23,7 +23,7 @@
  */
 import { clientNetwork } from "../access/client-address.ts";
 import { READ_ACTIONS } from "../access/principal.ts";
-import { FairShare } from "../base/fair-share.ts";
+import type { FairShare } from "../base/fair-share.ts";
 import { downloadEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
@@ -91,7 +91,7 @@ export class Handler {
   constructor(fixity: Fixity, options: ServerHandlerOptions = {}) {
     this.#fixity = fixity;
     this.#options = resolveHandlerOptions(options, fixity);
-    this.#shares = new FairShare(this.#options.maxRequests);
+    this.#shares = this.#options.shares;
   }
 
   /** How slow a client may be. For adapters. */
@@ -223,7 +223,8 @@ export class Handler {
     const identity = await options.access.identify(exchange);
     const { principal } = identity;
     if (principal.kind !== "anonymous") running.principal = `${principal.kind}:${principal.name}`;
-    running.place = options.access.limiter.enter(principal);
+    const place = options.access.limiter.enter(principal);
+    running.place = place instanceof Promise ? await place : place;
     const { client } = running;
     const request = { fixity: this.#fixity, options, exchange, admission, query, rawQuery, client, identity };
     return await this.#route(request, resource, running);
@@ -277,7 +278,7 @@ export class Handler {
     const { action } = route;
     if (action === "create" || action === "append") {
       refuseUnusableContent(exchange);
-      this.#meter(request);
+      if (identity.principal.limits.maxBytesPerDay !== undefined) await this.#meter(request);
     }
     const redemption = await options.access.redeem(identity, action);
     if (redemption === null) return await route.run(request, resource.target as never);
@@ -293,10 +294,9 @@ export class Handler {
   }
 
   /** Counts the content of an upload against the limit of its principal. */
-  #meter({ exchange, identity: { principal }, options: { access } }: AuthorizedRequest): void {
-    if (principal.limits.maxBytesPerDay === undefined) return;
+  async #meter({ exchange, identity: { principal }, options: { access } }: AuthorizedRequest): Promise<void> {
     const announced = Number(exchange.fields.get("content-length") ?? 0);
-    access.limiter.assertBytes(principal, Number.isSafeInteger(announced) ? announced : 0);
+    await access.limiter.assertBytes(principal, Number.isSafeInteger(announced) ? announced : 0);
     exchange.body.meter((bytes) => access.limiter.addBytes(principal, bytes));
   }
 }

@@ -1,4 +1,6 @@
 import { TrustedProxies } from "../access/client-address.ts";
+import type { PrincipalLimits } from "../access/principal-limiter.ts";
+import { FairShare } from "../base/fair-share.ts";
 import { FixityError } from "../core/errors.ts";
 import { TokenSet } from "../access/tokens.ts";
 import type { Fixity } from "../core/fixity.ts";
@@ -152,6 +154,10 @@ export interface ServerHandlerOptions<Context = unknown> extends HandlerOptions<
   readonly hasPage?: boolean;
   /** Whether `Host` was checked, so that links in text may contain it. */
   readonly trustsHost?: boolean;
+  /** The limits of principals, if not this handler keeps them. */
+  readonly limiter?: PrincipalLimits;
+  /** The running requests by client, instead of `maxRequests`. */
+  readonly shares?: FairShare;
 }
 
 /** {@link HandlerOptions}, validated and complete. */
@@ -174,7 +180,7 @@ export interface ResolvedHandlerOptions {
   readonly view: boolean;
   readonly cacheTags: boolean;
   readonly trustedProxies: TrustedProxies;
-  readonly maxRequests: number;
+  readonly shares: FairShare;
   readonly onAnswer: (exchange: Exchange, answer: Answer, report: Report) => void;
   readonly log: (message: string, cause?: unknown) => void;
 }
@@ -212,7 +218,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fix
     view: options.view ?? false,
     cacheTags: options.cacheTags ?? false,
     trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
-    maxRequests,
+    shares: options.shares ?? new FairShare(maxRequests),
     onAnswer: options.onAnswer ?? (() => {}),
     log: options.log ?? ((message) => process.emitWarning(message, { type: "FixityWarning" })),
   };

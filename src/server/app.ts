@@ -17,6 +17,7 @@ import { Health } from "./health.ts";
 import { ClientErrors, makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
 import { logExchanges, logRequest } from "./log.ts";
+import type { Membership } from "./membership.ts";
 import { isPagePath, type PageFacts, PageFiles, servePage } from "./page.ts";
 
 /** Answers whether the process lives. */
@@ -35,6 +36,8 @@ export interface AppOptions {
   readonly draining: AbortSignal;
   /** Aborted when the server accepts no new work. */
   readonly stopping: AbortSignal;
+  /** This process's part in a server of several. @default this process is the whole server */
+  readonly membership?: Membership | null;
 }
 
 /**
@@ -44,17 +47,17 @@ export interface AppOptions {
 export async function buildApp(
   fixity: Fixity,
   config: Config,
-  { log, tokens, draining, stopping }: AppOptions,
+  { log, tokens, draining, stopping, membership = null }: AppOptions,
 ): Promise<FastifyInstance> {
   checkPrefix(fixity.prefix);
   const page = await PageFiles.load();
   if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
-  const uploads = createHandler(fixity, handlerOptions(config, { log, tokens }));
+  const uploads = createHandler(fixity, handlerOptions(config, { log, tokens, membership }));
   const clientErrors = new ClientErrors(log);
   const failures = new WeakMap<FastifyRequest, FixityError>();
+  const limits = { trustedProxies: config.trustedProxies, shares: membership?.connections, log };
   const app = Fastify({
-    serverFactory: (others) =>
-      limitConnections(makeServer({ uploads, others, clientErrors }), { trustedProxies: config.trustedProxies, log }),
+    serverFactory: (others) => limitConnections(makeServer({ uploads, others, clientErrors }), limits),
     clientErrorHandler: (error, socket) => clientErrors.answer(error, socket),
     return503OnClosing: false,
     // The framework runs no hooks for these errors.
@@ -145,7 +148,10 @@ function problemOf(thrown: Thrown): FixityError {
   return new FixityError("invalid-request", "The request is malformed.", { cause: thrown });
 }
 
-function handlerOptions(config: Config, { log, tokens }: Pick<AppOptions, "log" | "tokens">): ServerHandlerOptions {
+function handlerOptions(
+  config: Config,
+  { log, tokens, membership = null }: Pick<AppOptions, "log" | "tokens" | "membership">,
+): ServerHandlerOptions {
   const {
     corsOrigins,
     trustedProxies,
@@ -169,6 +175,7 @@ function handlerOptions(config: Config, { log, tokens }: Pick<AppOptions, "log" 
     minRate,
     rateWindow,
     maxRequests: connectionLimit(),
+    ...(membership !== null && { limiter: membership.limiter, shares: membership.requests }),
     onAnswer: logExchanges(log),
     log: (message) => log.warn(message),
     tokenSet: tokens,

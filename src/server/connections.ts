@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
-import type { Server, Socket } from "node:net";
+import type { Server as HttpServer, ServerResponse } from "node:http";
+import { Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import { clientNetwork, isSharedPeer, TrustedProxies } from "../access/client-address.ts";
+import { timeLimit } from "../base/abort-race.ts";
 import { FairShare } from "../base/fair-share.ts";
 
 /**
@@ -42,8 +44,10 @@ function descriptorLimit(): number {
 }
 
 export interface ConnectionLimits {
-  /** The largest number of open connections. @default {@link connectionLimit} */
+  /** The largest number of open connections of this process. @default {@link connectionLimit} */
   readonly maxConnections?: number;
+  /** The connections by client, of all processes of the server. @default those of this process */
+  readonly shares?: FairShare | undefined;
   /** Addresses and ranges. */
   readonly trustedProxies: readonly string[] | undefined;
   readonly log: Logger;
@@ -60,13 +64,13 @@ export function limitConnections<Limited extends Server>(
   server: Limited,
   {
     maxConnections = connectionLimit(),
+    shares = new FairShare(maxConnections),
     trustedProxies = [],
     log,
     peerOf = (socket) => socket.remoteAddress,
   }: ConnectionLimits,
 ): Limited {
   const trusted = new TrustedProxies(trustedProxies);
-  const shares = new FairShare(maxConnections);
   let refused = 0;
   let timer: NodeJS.Timeout | null = null;
   const refuse = (): void => {
@@ -77,11 +81,13 @@ export function limitConnections<Limited extends Server>(
   const report = (): void => {
     timer = null;
     if (refused === 0) return;
-    log.warn({ refused, open: shares.used, limit: maxConnections }, "connections were refused: too many are open");
+    log.warn({ refused, open: shares.used, limit: shares.total }, "connections were refused: too many are open");
     refused = 0;
     timer = setTimeout(report, LOG_INTERVAL_MS).unref();
   };
   server.maxConnections = maxConnections;
+  // A worker must not return connections to a primary that would send them to full workers forever.
+  Object.assign(server, { dropMaxConnection: true });
   server.on("drop", refuse);
   server.prependListener("connection", (socket: Socket) => {
     const peer = peerOf(socket);
@@ -95,4 +101,40 @@ export function limitConnections<Limited extends Server>(
     socket.once("close", () => shares.remove(client));
   });
   return server;
+}
+
+/** How long clients have to send one more request on their connections to a server that retires. */
+const RETIREMENT_MS = 5_000;
+
+/**
+ * The retirement of a server whose port another process serves from now on. It accepts no more
+ * connections. A request on an open connection is answered as before, and the answer closes the
+ * connection: to close idle connections at once would fail requests that are on their way.
+ */
+export class Retirement {
+  readonly #server: HttpServer;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(server: HttpServer) {
+    this.#server = server;
+  }
+
+  /** Resolves when no connection is left; at once if the server has not retired. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** Resolves when no connection is left, or after a few seconds. */
+  async begin(): Promise<void> {
+    for (const event of ["request", "checkContinue"]) {
+      this.#server.prependListener(event, (_request, response: ServerResponse) => {
+        response.shouldKeepAlive = false;
+      });
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // The `close` of an HTTP server would also close idle connections.
+    Server.prototype.close.call(this.#server, () => resolve());
+    this.#ended = promise;
+    await timeLimit(promise, RETIREMENT_MS);
+  }
 }

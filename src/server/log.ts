@@ -10,6 +10,13 @@ import { type LogRecord, type Paint, prettyLine } from "./pretty-line.ts";
 /** Unwritten bytes that are kept for a slow reader of the log. Lines beyond that are dropped. */
 const UNREAD_MAX_BYTES = 1024 * 1024;
 
+/**
+ * Lines that wait are written together up to this size, which a pipe accepts as a whole or not at
+ * all (`PIPE_BUF` of Linux, pipe(7)): several processes that write to one log do not mix their
+ * lines. A longer line is written alone.
+ */
+const WRITE_MAX_BYTES = 4096;
+
 /** How long `flush` waits for a slow reader. */
 const FLUSH_TIMEOUT_MS = 500;
 
@@ -23,11 +30,13 @@ const ANSWERED_END = '"msg":"answered"}\n';
  * The server's log: one JSON object per line for programs, or a readable line on a terminal. Text
  * from outside is logged as a JSON string or percent-encoded, so that it can neither break a line
  * nor move the cursor.
+ *
+ * @param worker the number of the worker that writes the lines, which becomes a field of each
  */
-export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">): Logger {
+export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">, worker?: number): Logger {
   const options = {
     level: logLevel,
-    base: null,
+    base: worker === undefined ? null : { worker },
     formatters: { level: (level: string) => ({ level }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
@@ -128,7 +137,12 @@ export function loggedPath(target: string): string {
 export class LogOutput {
   readonly #stream: Writable;
   readonly #onDropped: (lines: number) => void;
+  /** Lines that wait until the stream has written what it has. */
+  readonly #waiting: string[] = [];
+  #waitingLength = 0;
   #dropped = 0;
+  #onWritten: (() => void) | null = null;
+  readonly #continue = (): void => this.#writeWaiting();
 
   /**
    * @param onDropped receives the number of dropped lines as soon as the next line can be written
@@ -142,7 +156,7 @@ export class LogOutput {
   }
 
   write(line: string): void {
-    if (this.#stream.writableLength >= UNREAD_MAX_BYTES) {
+    if (this.#stream.writableLength + this.#waitingLength >= UNREAD_MAX_BYTES) {
       this.#dropped += 1;
       return;
     }
@@ -151,7 +165,9 @@ export class LogOutput {
       this.#dropped = 0;
       this.#onDropped(lines);
     }
-    this.#stream.write(line);
+    this.#waiting.push(line);
+    this.#waitingLength += line.length;
+    this.#writeWaiting();
   }
 
   /**
@@ -167,7 +183,27 @@ export class LogOutput {
       done();
     };
     timer = setTimeout(finish, FLUSH_TIMEOUT_MS);
-    this.#stream.write("", finish);
+    this.#onWritten = () => this.#stream.write("", finish);
+    this.#writeWaiting();
+  }
+
+  /** Writes what the stream accepts at once; goes on when it has written that. */
+  #writeWaiting(): void {
+    while (this.#waiting.length > 0 && this.#stream.writableLength === 0) {
+      let text = this.#waiting.shift() ?? "";
+      let size = Buffer.byteLength(text);
+      for (let [next] = this.#waiting; next !== undefined; [next] = this.#waiting) {
+        size += Buffer.byteLength(next);
+        if (size > WRITE_MAX_BYTES) break;
+        text += next;
+        this.#waiting.shift();
+      }
+      this.#waitingLength -= text.length;
+      this.#stream.write(text, this.#continue);
+    }
+    if (this.#waiting.length > 0) return;
+    this.#onWritten?.();
+    this.#onWritten = null;
   }
 }
 

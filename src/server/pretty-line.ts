@@ -7,6 +7,8 @@ export interface LogRecord {
   readonly level?: string;
   readonly time?: string;
   readonly msg?: string;
+  /** The number of the worker, if there are several. */
+  readonly worker?: number;
   readonly id?: string;
   readonly method?: string;
   readonly path?: string;
@@ -39,8 +41,8 @@ const STACK_INDENT = 15;
 
 /** A log record as a line for a terminal, followed by the indented stack of its error. */
 export function prettyLine(record: LogRecord, paint: Paint): string {
-  const { time = "", level = "", msg = "", status, err } = record;
-  const clock = paint("gray", localClock(time));
+  const { time = "", level = "", msg = "", worker, status, err } = record;
+  const clock = paint("gray", localClock(time) + (worker === undefined ? "" : ` [${worker}]`));
   const line =
     status === undefined
       ? `${paint(LEVEL_STYLES[level] ?? "gray", level.padStart(5))} ${printable(msg)}`

@@ -2,15 +2,17 @@ import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { AccessKeys } from "../access/access-keys.ts";
 import { FixityError } from "../core/errors.ts";
-import { createFixity, type Fixity } from "../core/fixity.ts";
+import { Fixity, type SharedMemory } from "../core/fixity.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
 import type { Secrets } from "../settings/secrets.ts";
 import { checkDelegation, openServerStore } from "../settings/configured-store.ts";
 import { explainStoreFailure, userName } from "../settings/store-failure.ts";
 import { collectPeriodically } from "./collections.ts";
+import { Retirement } from "./connections.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
+import type { Membership } from "./membership.ts";
 
 /*
  * The standalone server. `startServer` opens the configured store, builds the app, listens, and
@@ -24,6 +26,7 @@ import { createLog } from "./log.ts";
  *     page.ts           the upload page at `/` and its files
  *     health.ts         the check of the store for /readyz
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
+ *     primary.ts        several processes of this server; its overview lists the files for that
  *     collections.ts    garbage collection, about once an hour among all servers on one store
  */
 
@@ -64,8 +67,8 @@ export interface RunningServer {
   /** The kind of store, and its folder or bucket. */
   readonly storeDescription: string;
   /**
-   * Uses tokens and keys that were read again, from the next request on. Everything else stays as
-   * it was, and all of it if `read` throws, which is logged.
+   * Uses tokens and keys that were read again, from the next request on, in all processes.
+   * Everything else stays as it was, and all of it if `read` throws, which is logged.
    */
   readonly reloadSecrets: (read: () => Secrets) => void;
   /**
@@ -90,48 +93,75 @@ export interface RunningServer {
  *   message for the operator
  */
 export async function startServer(config: Config): Promise<RunningServer> {
+  const server = await startProcess(config);
+  return server;
+}
+
+/** The server in one process: the whole server, or one of its workers. */
+export interface ServerProcess extends RunningServer {
+  /**
+   * Accepts no more connections, and closes those that are open after their next request, without
+   * failing one. Resolves when all are closed, or after a few seconds; `close` ends the rest.
+   */
+  readonly retire: () => Promise<void>;
+}
+
+/**
+ * Starts this process of a server.
+ *
+ * @param membership of a worker. @default this process is the whole server
+ * @throws as {@link startServer}
+ */
+export async function startProcess(config: Config, membership: Membership | null = null): Promise<ServerProcess> {
   const explain = (error: unknown): never => {
     throw explainStoreFailure(error, config);
   };
   await checkDelegation(config).catch(explain);
-  const log = createLog(config);
-  for (const warning of accessWarnings(config)) log.warn(warning);
+  const log = createLog(config, membership?.number);
+  // The primary warns for its workers.
+  if (membership === null) for (const warning of accessWarnings(config)) log.warn(warning);
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const draining = new AbortController();
   const stopping = new AbortController();
   try {
     // Loading the app keeps the processor busy while the check waits for the disk.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check().catch(explain)]);
-    const fixity = serviceOf(store, config, log);
+    const fixity = serviceOf(store, { config, log, shared: membership?.memory });
     let { tokens } = config;
     const app = await buildApp(fixity, config, {
       log,
       tokens: () => tokens,
       draining: draining.signal,
       stopping: stopping.signal,
+      membership,
     });
     await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
       throw listenError(error, config);
     });
     const periodMs = Math.min(COLLECTION_PERIOD_MS, config.expiry);
-    void collectPeriodically(fixity, { periodMs, signal: stopping.signal, log });
+    // One of several workers collects.
+    void Promise.resolve(membership?.leads).then(() =>
+      collectPeriodically(fixity, { periodMs, signal: stopping.signal, log }),
+    );
+    const retirement = new Retirement(app.server);
     return {
       url: urlOf(app.server.address() as AddressInfo),
       log,
       storeDescription: store.description,
       reloadSecrets: (read) => {
-        const secrets = newSecrets(read, log);
+        const secrets = secretsReadAgain(read, log);
         if (secrets === null) return;
         ({ tokens } = secrets);
         if (secrets.permitKeys !== null) fixity.permits?.replaceKeys(secrets.permitKeys);
         if (secrets.linkKeys !== null) fixity.links?.replaceKeys(secrets.linkKeys);
       },
       drain: () => draining.abort(),
+      retire: () => retirement.begin(),
       close: async () => {
         draining.abort();
         stopping.abort();
         try {
-          await endRequests(app, fixity, { timeoutMs: config.shutdownTimeout, log });
+          await endRequests(app, fixity, { timeoutMs: config.shutdownTimeout, log, retired: retirement.ended });
         } finally {
           await store[Symbol.asyncDispose]();
         }
@@ -143,27 +173,34 @@ export async function startServer(config: Config): Promise<RunningServer> {
   }
 }
 
-function serviceOf(store: BlobStore, config: Config, log: ServerLog): Fixity {
+interface ServiceOptions {
+  readonly config: Config;
+  readonly log: ServerLog;
+  readonly shared: SharedMemory | undefined;
+}
+
+function serviceOf(store: BlobStore, { config, log, shared }: ServiceOptions): Fixity {
   const { permitKeys, linkKeys, reads, types, revealExisting } = config;
   const { maxSize, prefix, publicUrl, expiry, maxOpen, maxAppendSize, minAppendSize, verifyReads } = config;
-  return createFixity({
+  const options = {
     store,
     maxSize,
     prefix,
     verifyReads,
     reads,
     revealExisting,
-    log: (message, cause) => log.warn(cause === undefined ? {} : { err: cause }, message),
+    log: (message: string, cause?: unknown) => log.warn(cause === undefined ? {} : { err: cause }, message),
     ...(publicUrl !== undefined && { publicUrl }),
     ...(types !== undefined && { types: types.toJSON() }),
     ...(permitKeys !== null && { permitKeys }),
     ...(linkKeys !== null && { linkKeys }),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
-  });
+  };
+  return new Fixity(options, shared);
 }
 
 /** Secrets that were read again, and logs what they are; `null` if they cannot be used. */
-function newSecrets(read: () => Secrets, log: ServerLog): Secrets | null {
+export function secretsReadAgain(read: () => Secrets, log: ServerLog): Secrets | null {
   try {
     const secrets = read();
     const { tokens, permitKeys, linkKeys } = secrets;
@@ -182,6 +219,13 @@ function newSecrets(read: () => Secrets, log: ServerLog): Secrets | null {
   }
 }
 
+interface EndOptions {
+  readonly timeoutMs: number;
+  readonly log: ServerLog;
+  /** Resolves when a server that has retired has no connections; at once if it has not. */
+  readonly retired: Promise<void>;
+}
+
 /**
  * Ends all uploads, then all connections: idle ones at once, busy ones when they have been
  * answered. Connections that are still busy after `timeoutMs` are cut: those of downloads at once,
@@ -191,12 +235,12 @@ function newSecrets(read: () => Secrets, log: ServerLog): Secrets | null {
 async function endRequests(
   app: FastifyInstance,
   fixity: Fixity,
-  { timeoutMs, log }: { readonly timeoutMs: number; readonly log: ServerLog },
+  { timeoutMs, log, retired }: EndOptions,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   const idleTimer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
   const uploads = fixity.close({ timeout: timeoutMs });
-  const connections = app.close();
+  const connections = Promise.all([app.close(), retired]);
   await Promise.allSettled([uploads]);
   const leftMs = end - performance.now();
   const cutTimer = setTimeout(

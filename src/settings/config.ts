@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { isLoopback } from "../access/client-address.ts";
+import { formatExactSize } from "../base/format-size.ts";
 import { FixityError } from "../core/errors.ts";
 import { isLocalhost } from "../http/fields/host.ts";
 import type { Kind, Setting } from "./kinds.ts";
@@ -164,6 +165,7 @@ function crossCheck(given: Settings): Config {
   const { tokensFile: _, permitKeysFile: _1, linkKeysFile: _2, ...others } = settings;
   const { bucketAccessKeyFile: _3, bucketSecretKeyFile: _4, bucketSessionTokenFile: _5, ...rest } = others;
   checkBucket(settings);
+  checkMemory(settings);
   if (rest.downloads === "redirect" && rest.bucketName === undefined) {
     throw invalid("UPLOAD_DOWNLOADS=redirect sends clients to a bucket, but UPLOAD_BUCKET_NAME is not set.");
   }
@@ -205,6 +207,16 @@ function checkBucket(settings: Settings): void {
   if ((bucketAccessKey === undefined) !== (bucketSecretKey === undefined)) {
     throw invalid("UPLOAD_BUCKET_ACCESS_KEY and UPLOAD_BUCKET_SECRET_KEY belong together: set both or neither.");
   }
+}
+
+/** Workers divide the memory, and each needs as much as a server of one process. */
+function checkMemory({ memory, workers, bucketName, bucketPartSize }: Settings): void {
+  const needed = workers * 4 * bucketPartSize;
+  if (bucketName === undefined || workers === 1 || memory === undefined || memory >= needed) return;
+  throw invalid(
+    `UPLOAD_MEMORY is too small for ${workers} workers: each needs four parts, so set at least ${formatExactSize(needed)}, ` +
+      "fewer workers (UPLOAD_WORKERS) or smaller parts (UPLOAD_BUCKET_PART_SIZE).",
+  );
 }
 
 function invalid(message: string, cause?: unknown): FixityError {

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { availableParallelism } from "node:os";
 import { TrustedProxies } from "../access/client-address.ts";
 import { TypeList } from "../access/type-list.ts";
 import { parseDuration, parseSize } from "../base/quantity.ts";
@@ -86,6 +87,12 @@ export const concurrency: Kind<number> = {
     const value = count.parse(given);
     return value !== null && value <= 256 ? value : null;
   },
+};
+
+/** A number of processes; `auto` for one on each processor that this process may use. */
+export const workerCount: Kind<number> = {
+  expected: "a whole number from 1 to 256, or auto",
+  parse: (given) => (given.trim().toLowerCase() === "auto" ? availableParallelism() : concurrency.parse(given)),
 };
 
 /** Milliseconds that a presigned URL is valid for: S3 counts whole seconds, up to one week. */

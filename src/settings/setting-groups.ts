@@ -20,6 +20,7 @@ const GROUPS = [
     settings: {
       host: null,
       port: null,
+      workers: "scaling.md#many-cores-on-one-machine",
       prefix: "http.md",
       publicUrl: "http.md#uploading",
       trustedProxies: "operations.md#limits-per-client",

@@ -15,6 +15,7 @@ import {
   text,
   url,
   urlLifetime,
+  workerCount,
   yesNo,
 } from "./kinds.ts";
 
@@ -22,6 +23,7 @@ import {
 export interface Settings extends AccessSettings {
   readonly host: string;
   readonly port: number;
+  readonly workers: number;
   readonly dir: string;
   readonly dirGroup: string | undefined;
   readonly durability: "full" | "none";
@@ -87,6 +89,13 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "3000",
     value: "number",
     help: "port to listen on; 0 picks a free one",
+  },
+  workers: {
+    env: "UPLOAD_WORKERS",
+    kind: workerCount,
+    defaultText: "1",
+    value: "number|auto",
+    help: "processes that share the port; auto: one for each processor",
   },
   dir: { env: "UPLOAD_DIR", kind: text, defaultText: "./data", value: "folder", help: "folder of the disk store" },
   dirGroup: {
@@ -344,7 +353,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     env: "UPLOAD_MEMORY",
     kind: positiveSize,
     value: "size",
-    help: "memory for all uploads to a bucket together; default 96MiB, or four parts if that is more",
+    help: "memory for all uploads to a bucket together; default 96MiB, or four parts for each worker if that is more",
   },
 };
 

@@ -52,9 +52,34 @@ export interface Applicant {
   readonly maxOpen?: number | undefined;
 }
 
+/** The appends that run in this process, by upload. */
+export class RunningAppends {
+  readonly #counts = new Map<string, number>();
+
+  /** Marks an upload as in use until the result is disposed of. */
+  begin({ hex }: UploadId): Disposable {
+    this.#counts.set(hex, (this.#counts.get(hex) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const others = (this.#counts.get(hex) ?? 1) - 1;
+        if (others === 0) this.#counts.delete(hex);
+        else this.#counts.set(hex, others);
+      },
+    };
+  }
+
+  has(id: UploadId): boolean {
+    return this.#counts.has(id.hex);
+  }
+}
+
+/** {@link OpenUploads}, of this process or of the primary that keeps it for several workers. */
+export type OpenUploadsBound = Pick<OpenUploads, "admit" | "note" | "forget">;
+
 /**
- * The unfinished uploads that were created or continued in this process: a bound on the work that
- * one instance accepts, which no single client can use up, and no owner beyond its own limit.
+ * The unfinished uploads that were created or continued in this process, or in the workers of one
+ * server: a bound on the work that one instance accepts, which no single client can use up, and no
+ * owner beyond its own limit.
  */
 export class OpenUploads {
   readonly #shares: FairShare;
@@ -65,8 +90,6 @@ export class OpenUploads {
   readonly #uploads = new Map<string, OpenUpload>();
   /** Admitted, but not yet in the store. */
   readonly #beginning = new Set<string>();
-  /** The number of running appends by upload id. */
-  readonly #appends = new Map<string, number>();
   #makingRoom: Promise<void> | null = null;
 
   constructor(total: number, store: OpenUploadsStore) {
@@ -121,22 +144,6 @@ export class OpenUploads {
   forget(id: UploadId): void {
     this.#beginning.delete(id.hex);
     this.#delete(id.hex);
-  }
-
-  /** Marks an upload as in use until the result is disposed of. */
-  beginAppend({ hex }: UploadId): Disposable {
-    this.#appends.set(hex, (this.#appends.get(hex) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        const others = (this.#appends.get(hex) ?? 1) - 1;
-        if (others === 0) this.#appends.delete(hex);
-        else this.#appends.set(hex, others);
-      },
-    };
-  }
-
-  isAppending(id: UploadId): boolean {
-    return this.#appends.has(id.hex);
   }
 
   get #isFull(): boolean {

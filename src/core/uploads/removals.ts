@@ -2,7 +2,7 @@ import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import type { Collected } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { ReadUpload, UploadStore } from "../upload-store.ts";
-import { isEvictable, type OpenUploads } from "./open-uploads.ts";
+import { isEvictable, type RunningAppends } from "./open-uploads.ts";
 import { isAbandoned, isExpired, mayBeDue, parseRecord, readableRecord, type UploadRecord } from "./upload-record.ts";
 
 /** Uploads that a collection examines concurrently. Each waits for the store most of the time. */
@@ -12,7 +12,7 @@ const COLLECTION_CONCURRENCY = 16;
 interface RemovalsOptions {
   /** Milliseconds for which an upload is kept after its last save. */
   readonly expiryMs: number;
-  readonly open: OpenUploads;
+  readonly appends: RunningAppends;
   /** Whether completing an upload calls the hook that the upload may wait for. */
   readonly runsHook: boolean;
   /** Completes a sealed upload, and concludes a damaged one. */
@@ -58,7 +58,7 @@ export class Removals {
 
   async #collectOne(id: UploadId, signal: AbortSignal): Promise<Collected> {
     // Its append renews it, even if it looks expired at the moment.
-    if (this.#options.open.isAppending(id)) return { staged: 0, bytes: 0 };
+    if (this.#options.appends.has(id)) return { staged: 0, bytes: 0 };
     const read = await this.#store.read(id, signal);
     if (read === null) return { staged: 0, bytes: 0 };
     const record = readableRecord(read.record);
@@ -76,7 +76,7 @@ export class Removals {
     const read = await this.#store.read(id);
     if (read === null) return true;
     const record = readableRecord(read.record);
-    if (record === null || this.#options.open.isAppending(id) || !isEvictable(record, read.offset)) return false;
+    if (record === null || this.#options.appends.has(id) || !isEvictable(record, read.offset)) return false;
     return (await this.#removeIf(id, isEvictable, { read })) !== null;
   }
 

@@ -6,6 +6,7 @@ import type { ByteSource } from "../intake.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { UploadTerms } from "../upload-terms.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
+import type { OpenUploadsBound, OpenUploadsStore } from "./open-uploads.ts";
 import type { SeenUpload } from "./seen-upload.ts";
 
 /** What the engine shares with its service. */
@@ -13,6 +14,8 @@ export interface UploadsOptions extends ResolvedOptions {
   readonly admissions: Admissions;
   readonly reads: VerifiedReads;
   readonly blocks: Blocks;
+  /** Makes the bound on unfinished uploads. @default this process keeps it */
+  readonly openUploads?: ((store: OpenUploadsStore) => OpenUploadsBound) | undefined;
 }
 
 /** What is announced about a new upload. */

@@ -39,7 +39,7 @@ import type { VerifiedReads } from "../verification/verified-reads.ts";
 import { assertAnnounced, limitedBy } from "./announcements.ts";
 import { Append } from "./append.ts";
 import { assertReplay, type CompletionOptions, Completions } from "./completion.ts";
-import { OpenUploads } from "./open-uploads.ts";
+import { OpenUploads, type OpenUploadsBound, type OpenUploadsStore, RunningAppends } from "./open-uploads.ts";
 import { Removals } from "./removals.ts";
 import type { SeenUpload } from "./seen-upload.ts";
 import { seenUpload, type SettledSighting, type Sighting, sightingIn, sightingOf } from "./sightings.ts";
@@ -73,7 +73,8 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #hashes = new UploadHashes();
   readonly #completions: Completions;
-  readonly #open: OpenUploads;
+  readonly #open: OpenUploadsBound;
+  readonly #appends = new RunningAppends();
   readonly #removals: Removals;
   readonly #admissions: Admissions;
 
@@ -86,13 +87,14 @@ export class Uploads {
     this.#admissions = admissions;
     const expiryMs = uploads.expiry;
     this.#completions = new Completions({ hashes: this.#hashes, reads, blocks, hooks, linkBase, expiryMs });
-    this.#open = new OpenUploads(uploads.maxOpen, {
+    const openStore: OpenUploadsStore = {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#removals.evict(id),
-    });
+    };
+    this.#open = options.openUploads?.(openStore) ?? new OpenUploads(uploads.maxOpen, openStore);
     this.#removals = new Removals(store, {
       expiryMs,
-      open: this.#open,
+      appends: this.#appends,
       runsHook: hooks.hasOnStored,
       complete: (id, signal) => this.#find(id, { signal, retriesHook: true }),
       onRemoved: (id) => this.#forget(id),
@@ -231,7 +233,7 @@ export class Uploads {
    */
   async append(id: UploadId, options: AppendOptions, created?: HeldUpload): Promise<UploadState> {
     using own = options.admission === undefined ? this.#admissions.admit("at-once") : null;
-    using _ = this.#open.beginAppend(id);
+    using _ = this.#appends.begin(id);
     const stop = new AbortController();
     (own ?? options.admission)?.endAtOnce((reason) => stop.abort(reason));
     return await this.#append(id, options, { closing: stop.signal, created });

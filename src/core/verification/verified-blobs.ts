@@ -15,13 +15,35 @@ interface Entry {
   readonly verifiedAt: number;
 }
 
+/** A verification that processes of one server tell each other. */
+export interface SharedVerification {
+  /** The digest in hex. */
+  readonly hex: string;
+  readonly identity: BlobIdentity | undefined;
+  /** Milliseconds since the bytes were hashed. */
+  readonly ageMs: number;
+}
+
+/** Receives what this process learns by itself, to tell the other processes of the server. */
+export interface VerificationListener {
+  onVerified(verification: SharedVerification): void;
+  /** A read differed: no process may rely on the verification any more. */
+  onForgotten(hex: string): void;
+}
+
 /**
- * The blobs whose stored bytes this process has hashed lately and found right. Bounded: the entries
- * that were verified longest ago make room, and their blobs are verified again when they are read.
+ * The blobs whose stored bytes this process, or another one of its server, has hashed lately and
+ * found right. Bounded: the entries that were verified longest ago make room, and their blobs are
+ * verified again when they are read.
  */
 export class VerifiedBlobs {
   /** By digest in hex, oldest verification first. */
   readonly #entries = new Map<string, Entry>();
+  readonly #listener: VerificationListener | null;
+
+  constructor(listener: VerificationListener | null = null) {
+    this.#listener = listener;
+  }
 
   /** Whether the copy with this identity was verified within a day. */
   has(digest: Digest, identity: BlobIdentity | undefined): boolean {
@@ -34,20 +56,41 @@ export class VerifiedBlobs {
    * @param verifiedAt when the bytes were hashed, by `performance.now()`. A time before the known one
    *   changes nothing
    */
-  add(digest: Digest, identity: BlobIdentity | undefined, verifiedAt: number = performance.now()): void {
-    const known = this.#entries.get(digest.hex);
-    if (known !== undefined && known.identity === identity && known.verifiedAt >= verifiedAt) return;
-    this.#entries.delete(digest.hex);
-    // The hex digits may be a part of a request's target, which can be long.
-    this.#entries.set(detachedString(digest.hex), { identity, verifiedAt });
-    if (this.#entries.size <= MAX_ENTRIES) return;
-    for (const oldest of this.#entries.keys()) {
-      this.#entries.delete(oldest);
-      return;
-    }
+  add({ hex }: Digest, identity: BlobIdentity | undefined, verifiedAt: number = performance.now()): void {
+    if (!this.#set(hex, { identity, verifiedAt })) return;
+    this.#listener?.onVerified({ hex, identity, ageMs: performance.now() - verifiedAt });
   }
 
-  forget(digest: Digest): void {
-    this.#entries.delete(digest.hex);
+  forget({ hex }: Digest): void {
+    if (this.#entries.delete(hex)) this.#listener?.onForgotten(hex);
+  }
+
+  /** Adds what another process has verified. */
+  learn({ hex, identity, ageMs }: SharedVerification): void {
+    this.#set(hex, { identity, verifiedAt: performance.now() - ageMs });
+  }
+
+  /** Forgets what another process has found to be different. */
+  unlearn(hex: string): void {
+    this.#entries.delete(hex);
+  }
+
+  /** All entries, for another process: oldest verification first. */
+  *[Symbol.iterator](): Generator<SharedVerification, void, undefined> {
+    const now = performance.now();
+    for (const [hex, { identity, verifiedAt }] of this.#entries) yield { hex, identity, ageMs: now - verifiedAt };
+  }
+
+  /** @returns `false` if a verification of this copy is known that is as recent */
+  #set(hex: string, entry: Entry): boolean {
+    const known = this.#entries.get(hex);
+    if (known !== undefined && known.identity === entry.identity && known.verifiedAt >= entry.verifiedAt) return false;
+    this.#entries.delete(hex);
+    // The hex digits may be a part of a request's target, which can be long.
+    this.#entries.set(detachedString(hex), entry);
+    if (this.#entries.size <= MAX_ENTRIES) return true;
+    const [oldest] = this.#entries.keys();
+    if (oldest !== undefined) this.#entries.delete(oldest);
+    return true;
   }
 }

@@ -42,7 +42,7 @@ import type { StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
 import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
-import { VerifiedBlobs } from "./verified-blobs.ts";
+import type { VerifiedBlobs } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
 import { readAll, readWhole, type OnRead, type Reading, type WholeReadOptions } from "./whole-reads.ts";
 
@@ -76,6 +76,7 @@ export interface VerifiedReadsOptions {
   readonly purges: Purges;
   /** For the operator: damage, and what could not be recorded about it. */
   readonly log: (message: string, cause?: unknown) => void;
+  readonly verified: VerifiedBlobs;
 }
 
 /** Reads blobs of one store, for one service. */
@@ -84,7 +85,7 @@ export class VerifiedReads {
   readonly #mode: VerifyReads;
   readonly #admissions: Admissions;
   readonly #log: VerifiedReadsOptions["log"];
-  readonly #verified = new VerifiedBlobs();
+  readonly #verified: VerifiedBlobs;
   readonly #marks: DamageMarks;
   readonly #purges: Purges;
   /** Digests in hex of blobs of which a read differed, until they were read once more. */
@@ -94,7 +95,8 @@ export class VerifiedReads {
   readonly #verifications = new SingleFlight<Reading | null>();
   readonly #background: BackgroundVerifications;
 
-  constructor(store: BlobStore, { mode, admissions, marks, purges, log }: VerifiedReadsOptions) {
+  constructor(store: BlobStore, { mode, admissions, marks, purges, log, verified }: VerifiedReadsOptions) {
+    this.#verified = verified;
     this.#store = store;
     this.#mode = mode;
     this.#admissions = admissions;
