@@ -242,7 +242,8 @@ class CopyRun {
     try {
       return (await this.#target?.stat(digest, this.#options.signal)) === null;
     } catch (error) {
-      if (error instanceof FixityError && error.code === "blob-damaged") return true;
+      // A blocked one is neither compared nor replaced: the next step reports it.
+      if (error instanceof FixityError && ["blob-damaged", "blob-blocked"].includes(error.code)) return true;
       throw error;
     }
   }

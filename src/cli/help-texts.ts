@@ -100,6 +100,16 @@ TO_TOKEN are access tokens of services; default that of the login.
 Every file is compared with its digest on its way. Interrupted? Run the same command again.
 Exit codes: 0 all are copied, 1 some could not be, 2 the command failed, 130 interrupted.`;
 
+export const BLOCK_EXAMPLES = `
+Examples:
+  fixity block https://files.example.com/uploads/08c0811b91df….png --reason "court order 17/2026"
+  fixity block - --reason "malware, list of 1 May" < digests.txt
+  fixity block --list
+
+A blocked file is neither read nor uploaded, whether it is stored or not; running servers follow within
+10 seconds. Its stored bytes stay: fixity rm removes them. Caches keep copies until they are purged.
+Exit codes: 0 done, 2 the command failed, 130 interrupted; run it again then.`;
+
 export const VERIFY_EXAMPLES = `
 Examples:
   fixity verify --rate 50MiB

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Environment } from "../settings/config.ts";
-import { COPY_EXAMPLES, LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
+import { BLOCK_EXAMPLES, COPY_EXAMPLES, LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
 import { addStoreCommand } from "./setting-options.ts";
 
 /*
@@ -15,6 +15,7 @@ export function addMaintenance(program: Command, env: Environment): void {
   addLs(program, env);
   addRm(program, env);
   addCopy(program, env);
+  addBlock(program, env);
   addGc(program, env);
   addVerify(program, env);
   addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
@@ -74,6 +75,29 @@ function addCopy(program: Command, env: Environment): void {
         { flags, env },
         { from, to, names, digests, prefix, concurrency, hasDocuments: documents, isJson: json === true },
       );
+    });
+}
+
+function addBlock(program: Command, env: Environment): void {
+  addStoreCommand(program, "block", "block files: they are neither read nor uploaded any more")
+    .argument("[digest...]", "digests or links of the files; - for a list on standard input")
+    .option("--reason <text>", "why they are blocked, for operators; clients do not see it")
+    .option("--by <name>", "who blocks them (default the user)")
+    .option("--list", "list what is blocked")
+    .addHelpText("after", BLOCK_EXAMPLES)
+    .action(async (names: readonly string[], flags: StoreFlags & { readonly list?: true }) => {
+      const { json, list, reason, by, ...others } = flags;
+      const { blockBlobs } = await import("./block.ts");
+      process.exitCode = await blockBlobs(
+        { flags: others, env },
+        { names, reason, by, isList: list === true, isJson: json === true },
+      );
+    });
+  addStoreCommand(program, "unblock", "end blocks of files")
+    .argument("<digest...>", "digests or links of the files; - for a list on standard input")
+    .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
+      const { unblockBlobs } = await import("./block.ts");
+      process.exitCode = await unblockBlobs({ flags, env }, { names, isJson: json === true });
     });
 }
 

@@ -6,13 +6,19 @@ import { WalkProgress } from "./walk-progress.ts";
 
 /** Statuses of blobs that are not in order. */
 const BAD_STATUSES = ["damaged", "missing", "unreadable"] as const;
-const NOTABLE_STATUSES = ["damaged", "missing", "unreadable", "repaired"] as const;
+const NOTABLE_STATUSES = ["damaged", "missing", "unreadable", "repaired", "blocked"] as const;
+
+const COLOURS: Partial<Readonly<Record<VerifiedBlob["status"], "green" | "yellow">>> = {
+  repaired: "green",
+  blocked: "yellow",
+};
 
 /** The result for one blob. */
 export interface VerifiedBlob {
   /**
    * `unreadable`: the store could not read it, so its state is unknown. `repaired`: it was damaged,
-   * missing or unreadable, and the right bytes have been stored.
+   * missing or unreadable, and the right bytes have been stored. `blocked`: it was, and the operator
+   * has blocked it.
    */
   readonly status: "intact" | (typeof NOTABLE_STATUSES)[number];
   /** `null` for something in the place of a folder of blobs. */
@@ -31,13 +37,13 @@ export interface VerifiedBlob {
 /** A result as one line of text. */
 export function formatBlob({ status, digest, path, size, reason, repair }: VerifiedBlob): string {
   const facts = [size === undefined ? "" : formatSize(size), reason ?? "", repair ?? ""].filter((fact) => fact !== "");
-  const line = `${paint(status === "repaired" ? "green" : "red", status.padEnd(10))}  ${String(digest ?? path)}`;
+  const line = `${paint(COLOURS[status] ?? "red", status.padEnd(10))}  ${String(digest ?? path)}`;
   return facts.length === 0 ? line : `${line}  ${facts.join(", ")}`;
 }
 
 /** Counts the results of a run. */
 export class Tally {
-  readonly #counts = { intact: 0, damaged: 0, missing: 0, unreadable: 0, repaired: 0 };
+  readonly #counts = { intact: 0, damaged: 0, missing: 0, unreadable: 0, repaired: 0, blocked: 0 };
   readonly #progress: WalkProgress;
   #bytes = 0;
 
@@ -67,8 +73,8 @@ export class Tally {
 
   /** The number of blobs per status, and of their bytes. */
   get counts(): Readonly<Record<VerifiedBlob["status"] | "bytes", number>> {
-    const { intact, damaged, missing, unreadable, repaired } = this.#counts;
-    return { intact, damaged, missing, unreadable, repaired, bytes: this.#bytes };
+    const { intact, damaged, missing, unreadable, repaired, blocked } = this.#counts;
+    return { intact, damaged, missing, unreadable, repaired, blocked, bytes: this.#bytes };
   }
 
   get isGood(): boolean {

@@ -140,7 +140,7 @@ class VerificationRun {
       if (blob.status === "missing") return true;
       const { status, ...others } = await this.#repaired(blob);
       report({ status, ...others });
-      return status !== "unreadable";
+      return blob.status !== "unreadable" || status === "repaired";
     };
     const prefixes = await planWalk(store, olderThanMs, signal);
     const unreadable = await this.#reportMisplaced(report);
@@ -154,12 +154,18 @@ class VerificationRun {
     await walkPrefixes(store, { prefixes, concurrency, signal, verify, unreadable, onPrefix, warn });
   }
 
-  /** The result for a blob after an attempt to store its right bytes, if it is not intact. */
+  /**
+   * The result for a blob after an attempt to store its right bytes, if it is not intact. What the
+   * operator has blocked may be missing or damaged.
+   */
   async #repaired(blob: VerifiedBlob): Promise<VerifiedBlob> {
     const { status, digest } = blob;
     const source = this.#source;
-    if (status === "intact" || digest === null || source === null) return blob;
+    if (status === "intact" || digest === null) return blob;
     const { signal } = this.#opened;
+    if (await this.#fixity.isBlocked(digest, signal))
+      return { ...blob, status: "blocked", reason: blob.reason ?? status };
+    if (source === null) return blob;
     try {
       await using bytes = await source.open(digest, signal);
       if (bytes === null) return { ...blob, repair: `not repaired: ${source.name} does not have it` };

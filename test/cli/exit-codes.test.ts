@@ -45,6 +45,8 @@ test("wrong settings exit with 2, for every command that reads them", async () =
     [["serve"], store],
     [["gc"], store],
     [["verify"], store],
+    [["block", "--list"], store],
+    [["unblock", "a".repeat(64)], store],
     [["doctor"], store],
     [["put", "a.txt"], service],
     [["get", "a".repeat(64)], service],

@@ -104,6 +104,7 @@ test("--json prints one object per blob, and a last one that says the run is com
     missing: 0,
     unreadable: 0,
     repaired: 0,
+    blocked: 0,
     bytes: 13,
   });
 });
