@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 /** Requirements that a test may have of its machine, and how to check them. */
 const CHECKS = {
   bindfs: ["sh", "-c", "bindfs --version && test -w /dev/fuse"],
+  bwrap: ["bwrap", "--version"],
   caddy: ["caddy", "version"],
   fish: ["fish", "--version"],
   zsh: ["zsh", "--version"],
@@ -15,6 +16,8 @@ const CHECKS = {
   root: ["test", "-w", "/proc/1/oom_score_adj"],
   script: ["script", "--version"],
   "/proc": ["test", "-d", "/proc/self/fd"],
+  rsync: ["rsync", "--version"],
+  "systemd-analyze": ["systemd-analyze", "--version"],
   // it must be installed and permitted to trace
   strace: ["strace", "-f", "-o", "/dev/null", "true"],
   "a mounted tmpfs": ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"],
