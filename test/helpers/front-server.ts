@@ -89,6 +89,41 @@ export class FrontServer implements AsyncDisposable {
     return FrontServer.#start("caddy", ["run", "--config", config, "--adapter", "caddyfile"], place);
   }
 
+  /**
+   * The configuration of `examples/deployment/` with TLS and HTTP/2, and a self-signed certificate.
+   *
+   * @param upstreams ports of the service's instances
+   */
+  static async deployed(program: "nginx" | "caddy", upstreams: readonly number[]): Promise<FrontServer> {
+    const place = await makePlace("https");
+    const { folder, port } = place;
+    await makeCertificate(folder);
+    const example = join(EXAMPLES, "deployment", program === "nginx" ? "nginx.conf" : "Caddyfile");
+    const given = await readFile(example, "utf8");
+    const addresses = upstreams.map((port) => `127.0.0.1:${port}`);
+    if (program === "caddy") {
+      const site = replaced(given, {
+        "{$FIXITY_HOST:files.example.com} {": `https://:${port} {\n\tbind 127.0.0.1\n\ttls ${folder}/certificate ${folder}/key`,
+        "{$FIXITY_UPSTREAMS:127.0.0.1:3000}": addresses.join(" "),
+        // as the file says for several instances
+        ...(upstreams.length > 1 && { "# health_": "health_", "# fail_": "fail_" }),
+      });
+      const config = join(folder, "Caddyfile");
+      await writeFile(config, `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${site}`);
+      return FrontServer.#start("caddy", ["run", "--config", config, "--adapter", "caddyfile"], place);
+    }
+    const server = replaced(given, {
+      "listen 80;": `listen unix:${folder}/http;`,
+      "listen 443 ssl http2;": `listen 127.0.0.1:${port} ssl http2;`,
+      "/etc/letsencrypt/live/files.example.com/fullchain.pem": `${folder}/certificate`,
+      "/etc/letsencrypt/live/files.example.com/privkey.pem": `${folder}/key`,
+      "server 127.0.0.1:3000 max_fails=0;": addresses.map((address) => `server ${address} max_fails=0;`).join("\n"),
+    });
+    await writeFile(join(folder, "server.conf"), server);
+    await writeFile(join(folder, "nginx.conf"), aroundServerBlock(folder));
+    return FrontServer.#start("nginx", ["-c", join(folder, "nginx.conf")], place);
+  }
+
   static async #start(program: string, args: readonly string[], place: Place): Promise<FrontServer> {
     const { folder, port, uid } = place;
     if (uid !== undefined) await promisify(execFile)("chown", ["-R", `${uid}:${uid}`, folder]);
