@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
+import { runCommand } from "../helpers/command.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import { bucketSettings, type Gateway } from "./gateway.ts";
@@ -43,6 +44,27 @@ export function serverSuite(gateway: Gateway): void {
         assert.equal(await place.leftovers(), 0);
       });
     }
+
+    test("a file that a command has blocked is neither read nor uploaded, until the block ends", async () => {
+      await using place = new S3Place(gateway);
+      const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix };
+      await using first = await ServerProcess.start({ dir, env });
+      const bytes = randomBytes(4 * KIB);
+      const stored = await fetch(`${first.url}/uploads`, { method: "POST", body: bytes });
+      const { url } = (await stored.json()) as { url: string };
+      const blocked = await runCommand(["block", url, "--reason", "a test"], { env });
+      assert.equal(blocked.code, 0, blocked.err);
+      // it has listed nothing yet
+      await using second = await ServerProcess.start({ dir, env });
+      const put = { method: "PUT", body: bytes };
+      assert.deepEqual(
+        [(await fetch(second.url + url)).status, (await fetch(second.url + url, put)).status],
+        [451, 451],
+      );
+      assert.equal((await runCommand(["unblock", url], { env })).code, 0);
+      await using third = await ServerProcess.start({ dir, env });
+      assert.deepEqual(Buffer.from(await (await fetch(third.url + url)).arrayBuffer()), bytes);
+    });
 
     test("a reader that disconnects in the middle of a large file leaves no connection to the bucket behind", async () => {
       await using place = new S3Place(gateway);
