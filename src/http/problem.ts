@@ -42,7 +42,7 @@ export class MethodNotAllowed extends FixityError {
   }
 }
 
-const OF_THE_FILE: ReadonlySet<string> = new Set(["blob-damaged", "blob-blocked"]);
+export const OF_THE_FILE: ReadonlySet<string> = new Set(["blob-damaged", "blob-blocked"]);
 
 /**
  * The answer for a failure: `application/problem+json` (RFC 9457) with the stable `code`, the

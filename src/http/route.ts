@@ -43,11 +43,35 @@ type Kind = keyof Targets;
 /** What a path below the prefix addresses. */
 export type Resource = { [K in Kind]: { readonly kind: K; readonly target: Targets[K] } }[Kind];
 
+/** What a route does. `openapi/route-descriptions.ts` describes each to clients. */
+export type RouteName =
+  | "create-tus-upload"
+  | "upload-form"
+  | "create-upload"
+  | "store-content"
+  | "view-blob"
+  | "read-blob"
+  | "ask-whether-stored"
+  | "stat-blob"
+  | "put-to-link-resumably"
+  | "put-to-link"
+  | "remove-blob"
+  | "put-to-name-resumably"
+  | "put-to-name"
+  | "tus-upload-state"
+  | "fetch-upload"
+  | "append-to-tus-upload"
+  | "terminate-tus-upload"
+  | "upload-state"
+  | "append-to-upload"
+  | "cancel-upload";
+
 /** One row of the route table. */
 export type Route = { [K in Kind]: RouteOn<K> }[Kind];
 
 interface RouteOn<K extends Kind> {
   readonly on: K;
+  readonly name: RouteName;
   readonly method: string;
   /** Which requests with this method match; without it, all that no earlier row matches. */
   readonly when?: (request: AdmittedRequest) => boolean;
@@ -65,32 +89,74 @@ const resumable = { when: wantsResumable, failure: creationFailureAnswer };
 const stored = { when: asksWhetherStored, failure: notStatedFailure };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
-const ROUTES: readonly Route[] = [
-  { on: "collection", method: "POST", ...tus, action: "create", run: createTusUpload },
-  { on: "collection", method: "POST", when: sendsForm, action: "create", run: uploadForm },
-  { on: "collection", method: "POST", ...resumable, action: "create", run: postFile(createUpload) },
-  { on: "collection", method: "POST", action: "create", run: postFile(storeContent) },
+export const ROUTES: readonly Route[] = [
+  { on: "collection", name: "create-tus-upload", method: "POST", ...tus, action: "create", run: createTusUpload },
+  { on: "collection", name: "upload-form", method: "POST", when: sendsForm, action: "create", run: uploadForm },
+  {
+    on: "collection",
+    name: "create-upload",
+    method: "POST",
+    ...resumable,
+    action: "create",
+    run: postFile(createUpload),
+  },
+  { on: "collection", name: "store-content", method: "POST", action: "create", run: postFile(storeContent) },
 
-  { on: "link", method: "GET", when: asksForView, action: "view", run: viewBlob },
-  { on: "link", method: "HEAD", when: asksForView, action: "view", run: viewBlob },
-  { on: "link", method: "GET", action: "read", run: readBlob, isDownload: true },
-  { on: "link", method: "HEAD", ...stored, action: "stat", run: readBlob },
-  { on: "link", method: "HEAD", action: "stat", run: readBlob },
-  { on: "link", method: "PUT", ...resumable, action: "create", run: putToLink(createUpload) },
-  { on: "link", method: "PUT", action: "create", run: putToLink(storeContent) },
-  { on: "link", method: "DELETE", action: "remove", run: removeBlob },
+  { on: "link", name: "view-blob", method: "GET", when: asksForView, action: "view", run: viewBlob },
+  { on: "link", name: "view-blob", method: "HEAD", when: asksForView, action: "view", run: viewBlob },
+  { on: "link", name: "read-blob", method: "GET", action: "read", run: readBlob, isDownload: true },
+  { on: "link", name: "ask-whether-stored", method: "HEAD", ...stored, action: "stat", run: readBlob },
+  { on: "link", name: "stat-blob", method: "HEAD", action: "stat", run: readBlob },
+  {
+    on: "link",
+    name: "put-to-link-resumably",
+    method: "PUT",
+    ...resumable,
+    action: "create",
+    run: putToLink(createUpload),
+  },
+  { on: "link", name: "put-to-link", method: "PUT", action: "create", run: putToLink(storeContent) },
+  { on: "link", name: "remove-blob", method: "DELETE", action: "remove", run: removeBlob },
 
-  { on: "name", method: "PUT", ...resumable, action: "create", run: putToName(createUpload) },
-  { on: "name", method: "PUT", action: "create", run: putToName(storeContent) },
+  {
+    on: "name",
+    name: "put-to-name-resumably",
+    method: "PUT",
+    ...resumable,
+    action: "create",
+    run: putToName(createUpload),
+  },
+  { on: "name", name: "put-to-name", method: "PUT", action: "create", run: putToName(storeContent) },
 
-  { on: "upload", method: "HEAD", ...tus, action: "inspect", run: reading(tusUploadState) },
-  { on: "upload", method: "GET", ...tus, action: "inspect", run: reading(fetchUpload) },
-  { on: "upload", method: "PATCH", ...tus, action: "append", run: changing(appendToTusUpload) },
-  { on: "upload", method: "DELETE", ...tus, action: "cancel", run: changing(terminateTusUpload) },
-  { on: "upload", method: "HEAD", action: "inspect", run: reading(uploadState) },
-  { on: "upload", method: "GET", action: "inspect", run: reading(fetchUpload) },
-  { on: "upload", method: "PATCH", action: "append", run: changing(appendToUpload), failure: failureAnswer },
-  { on: "upload", method: "DELETE", action: "cancel", run: changing(cancelUpload) },
+  { on: "upload", name: "tus-upload-state", method: "HEAD", ...tus, action: "inspect", run: reading(tusUploadState) },
+  { on: "upload", name: "fetch-upload", method: "GET", ...tus, action: "inspect", run: reading(fetchUpload) },
+  {
+    on: "upload",
+    name: "append-to-tus-upload",
+    method: "PATCH",
+    ...tus,
+    action: "append",
+    run: changing(appendToTusUpload),
+  },
+  {
+    on: "upload",
+    name: "terminate-tus-upload",
+    method: "DELETE",
+    ...tus,
+    action: "cancel",
+    run: changing(terminateTusUpload),
+  },
+  { on: "upload", name: "upload-state", method: "HEAD", action: "inspect", run: reading(uploadState) },
+  { on: "upload", name: "fetch-upload", method: "GET", action: "inspect", run: reading(fetchUpload) },
+  {
+    on: "upload",
+    name: "append-to-upload",
+    method: "PATCH",
+    action: "append",
+    run: changing(appendToUpload),
+    failure: failureAnswer,
+  },
+  { on: "upload", name: "cancel-upload", method: "DELETE", action: "cancel", run: changing(cancelUpload) },
 ];
 
 /** What a path addresses, or `null`. It is not decoded, so an encoded slash separates nothing. */

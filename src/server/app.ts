@@ -13,6 +13,7 @@ import { TUS_RESUMABLE } from "../http/resumable/tus.ts";
 import { problemOrPage } from "../http/view/page-answer.ts";
 import { type Config, needsCredentials } from "../settings/config.ts";
 import { connectionLimit, limitConnections } from "./connections.ts";
+import { DESCRIPTION_PATH, serveDescription } from "./api-description.ts";
 import { Health } from "./health.ts";
 import { ClientErrors, makeServer } from "./http-server.ts";
 import { hostCheck, isLocalMode, isLocalOnly } from "./local-mode.ts";
@@ -41,8 +42,8 @@ export interface AppOptions {
 }
 
 /**
- * The app of the standalone server: the uploads, the page, `/healthz` and `/readyz`, and problem
- * documents for everything else.
+ * The app of the standalone server: the uploads, the page, `/healthz` and `/readyz`, `/openapi.json`,
+ * and problem documents for everything else.
  */
 export async function buildApp(
   fixity: Fixity,
@@ -52,7 +53,8 @@ export async function buildApp(
   checkPrefix(fixity.prefix);
   const page = await PageFiles.load();
   if (page === null) log.warn("the upload page was not built (npm run build:page): serving a plain form instead");
-  const uploads = createHandler(fixity, handlerOptions(config, { log, tokens, membership }));
+  const options = handlerOptions(config, { log, tokens, membership });
+  const uploads = createHandler(fixity, options);
   const clientErrors = new ClientErrors(log);
   const failures = new WeakMap<FastifyRequest, FixityError>();
   const limits = { trustedProxies: config.trustedProxies, shares: membership?.connections, log };
@@ -83,6 +85,7 @@ export async function buildApp(
   });
   app.setErrorHandler(answerProblem);
   serveProbes(app, new Health(() => fixity.store.check()), draining);
+  serveDescription(app, fixity, options);
   servePage(app, page, pageFacts(fixity, config));
   return app;
 
@@ -127,7 +130,7 @@ function navigationOf({ method, url: target, headers }: FastifyRequest): Paramet
 
 /** @throws FixityError `invalid-option` */
 function checkPrefix(prefix: string): void {
-  if (![ALIVE_PATH, READY_PATH].includes(prefix) && !isPagePath(prefix)) return;
+  if (![ALIVE_PATH, READY_PATH, DESCRIPTION_PATH].includes(prefix) && !isPagePath(prefix)) return;
   throw new FixityError("invalid-option", `UPLOAD_PREFIX must be another path: ${prefix} is the server's own.`);
 }
 

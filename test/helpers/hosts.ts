@@ -12,7 +12,9 @@ import { createFixity, Digest, type ErrorCode, type Fixity, FixityError } from "
 import { memoryStore } from "../../src/memory.ts";
 import { expectContinue, type HandlerOptions, nodeHandler } from "../../src/node.ts";
 import { buildApp } from "../../src/server/app.ts";
+import type { OpenApiDocument } from "../../src/openapi.ts";
 import { readConfig } from "../../src/settings/config.ts";
+import { compareAnswers } from "./described-answers.ts";
 import { sha256 } from "./service.ts";
 
 /** The ways to serve fixity; `local` is the standalone server in local mode, without tokens. */
@@ -46,6 +48,7 @@ export class Host implements AsyncDisposable {
   readonly port: number;
   readonly #server: Server;
   readonly #answered = new Map<string, PromiseWithResolvers<void>>();
+  #assertDescribed = (): void => {};
 
   private constructor(name: HostName, fixity: Fixity, server: Server) {
     this.name = name;
@@ -67,7 +70,9 @@ export class Host implements AsyncDisposable {
     await fixity.block(Digest.parse(BLOCKED_HEX), { reason: "a test" });
     const server = await SERVERS[name](fixity);
     if (!server.listening) await once(server.listen(0, "127.0.0.1"), "listening");
-    return new Host(name, fixity, server);
+    const host = new Host(name, fixity, server);
+    if (name === "standalone" || name === "local") await host.#compareAnswers();
+    return host;
   }
 
   /** Resolves when the header section of the response to the request with this `X-Test-Id` has been written. */
@@ -85,6 +90,14 @@ export class Host implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
     this.#server.closeAllConnections();
+    this.#assertDescribed();
+  }
+
+  /** Compares all answers with the document that the server itself serves. */
+  async #compareAnswers(): Promise<void> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/openapi.json`, { headers: { connection: "close" } });
+    const document = (await response.json()) as OpenApiDocument;
+    this.#assertDescribed = compareAnswers(this.#server, this.name, () => document);
   }
 
   #noteHead(id: string, response: ServerResponse): void {

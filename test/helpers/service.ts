@@ -7,6 +7,8 @@ import { fixityPlugin } from "../../src/fastify.ts";
 import { createFixity, type Fixity, type FixityOptions } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
 import { expectContinue, type HandlerOptions, nodeHandler, type NodeHandlerOptions } from "../../src/node.ts";
+import { openApiDocument } from "../../src/openapi.ts";
+import { compareAnswers } from "./described-answers.ts";
 
 /** Options of a service. */
 export interface ServiceOptions extends NodeHandlerOptions, Partial<FixityOptions> {
@@ -16,16 +18,21 @@ export interface ServiceOptions extends NodeHandlerOptions, Partial<FixityOption
   readonly keepAliveTimeout?: number;
 }
 
-/** A fixity service on loopback for one test, with a memory store by default. */
+/**
+ * A fixity service on loopback for one test, with a memory store by default. Its disposal fails if it
+ * has sent an answer that its OpenAPI document does not describe.
+ */
 export class Service implements AsyncDisposable {
   readonly fixity: Fixity;
   readonly port: number;
-  readonly #server: Server;
+  readonly server: Server;
   readonly #close: () => Promise<unknown>;
+  readonly #assertDescribed: () => void;
 
-  private constructor(fixity: Fixity, server: Server, close: () => Promise<unknown>) {
+  private constructor(fixity: Fixity, server: Server, options: ServiceOptions, close: () => Promise<unknown>) {
     this.fixity = fixity;
-    this.#server = server;
+    this.#assertDescribed = compareWithDocument(fixity, server, options);
+    this.server = server;
     this.port = (server.address() as AddressInfo).port;
     this.#close = close;
   }
@@ -38,13 +45,13 @@ export class Service implements AsyncDisposable {
       const app = Fastify({ forceCloseConnections: true });
       await app.register(fixityPlugin, { ...(options as HandlerOptions), fixity });
       await app.listen({ port: 0, host: "127.0.0.1" });
-      return new Service(fixity, app.server, () => app.close());
+      return new Service(fixity, app.server, options, () => app.close());
     }
     const handler = nodeHandler(fixity, options);
     const server = createServer({ keepAliveTimeout: options.keepAliveTimeout }, handler).listen(0, "127.0.0.1");
     expectContinue(server, handler);
     await once(server, "listening");
-    return new Service(fixity, server, async () => server.close());
+    return new Service(fixity, server, options, async () => server.close());
   }
 
   get url(): string {
@@ -54,7 +61,7 @@ export class Service implements AsyncDisposable {
   /** The number of open connections of the server. */
   async connections(): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    this.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
     return promise;
   }
 
@@ -65,9 +72,18 @@ export class Service implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.#close();
-    this.#server.closeAllConnections();
+    this.server.closeAllConnections();
     await closed;
+    this.#assertDescribed();
   }
+}
+
+function compareWithDocument(fixity: Fixity, server: Server, options: ServiceOptions): () => void {
+  const { view, fieldName, downloads, tokens, cacheTags } = options;
+  const { prefix, uploads, reads, permits } = fixity;
+  const facts = { prefix, reads, view, fieldName, mode: downloads?.mode, cacheTags };
+  const key = [facts, uploads === null, permits === null, tokens === undefined, "authorize" in options];
+  return compareAnswers(server, JSON.stringify(key), () => openApiDocument(fixity, options as HandlerOptions));
 }
 
 /** The SHA-256 of bytes in hex, computed by Node and not by fixity. */
