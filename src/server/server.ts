@@ -25,7 +25,7 @@ import type { Membership } from "./membership.ts";
  *     local-mode.ts     the check of Host on a server that protects uploads by nothing else
  *     page.ts           the upload page at `/` and its files
  *     health.ts         the check of the store for /readyz
- *     api-description.ts  the description in OpenAPI at /openapi.json, with the server's own paths
+ *     api-description.ts  /openapi.json; described-paths.ts adds the server's own paths to it
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
  *     primary.ts        several processes of this server; its overview lists the files for that
  *     collections.ts    garbage collection, about once an hour among all servers on one store
