@@ -166,3 +166,12 @@ function linkIn(url: string, endpoint: string, hex: string): string | null {
   const isBare = link !== null && `${link.username}${link.password}${link.search}${link.hash}` === "";
   return isBare && /^https?:$/.test(link.protocol) && digestIn(link) === hex ? link.href : null;
 }
+
+/**
+ * Whether a second upload beside the first is refused: by a permit for one upload, a limit on open
+ * uploads, or an app. The first upload was allowed.
+ */
+export function isSecondUploadRefusal(error: unknown): boolean {
+  if (!(error instanceof FixityClientError)) return false;
+  return error.status === 403 || error.code === "principal-limit-exceeded";
+}

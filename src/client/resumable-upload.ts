@@ -3,7 +3,7 @@ import { FixityClientError } from "./errors.ts";
 import { formatReprDigest, isComplete, parseInteger, parseLimits } from "./formats.ts";
 import type { Meter } from "./meter.ts";
 import type { WireResponse } from "./platform.ts";
-import { type Receipt, receiptIn } from "./responses.ts";
+import { isSecondUploadRefusal, type Receipt, receiptIn } from "./responses.ts";
 import type { ResumeEntry } from "./resume-entry.ts";
 import type { Retrier } from "./retrier.ts";
 import { resolveLocation, type Service } from "./service.ts";
@@ -173,8 +173,11 @@ export class ResumableUpload {
     }
     this.#offsetFailures = 0;
     if (isComplete(response)) {
+      // an earlier run may have completed the upload of another file
+      if (resource.isFromEarlierRun && this.#digest.isPending) return this.#waitForDigest(this.#digest.settled);
       // the response to the last append was lost; this one is the same
-      return this.#receiptIn(await service.send({ method: "GET", url: resource.url, signal }));
+      const receipt = await service.send({ method: "GET", url: resource.url, signal });
+      return resource.isFromEarlierRun ? this.#earlierReceiptIn(receipt) : this.#receiptIn(receipt);
     }
     const offset = parseInteger(response.field("upload-offset"));
     const length = parseInteger(response.field("upload-length"));
@@ -381,17 +384,17 @@ export class ResumableUpload {
     });
   }
 
-  #receiptIn(response: WireResponse): Receipt {
-    const expected = { digest: this.#digest.hex, size: this.#source.total };
-    return receiptIn(response, this.#run.service.endpoint, expected);
+  /** The receipt of an upload that an earlier run completed; if it was another file, this upload starts over. */
+  #earlierReceiptIn(response: WireResponse): Receipt | null {
+    try {
+      return this.#receiptIn(response);
+    } catch (error) {
+      if (error instanceof FixityClientError && error.code === "digest-mismatch") return this.#startOver();
+      throw error;
+    }
   }
-}
 
-/**
- * Whether a second upload beside the first is refused: by a permit for one upload, a limit on open
- * uploads, or an app. The first upload was allowed.
- */
-function isSecondUploadRefusal(error: unknown): boolean {
-  if (!(error instanceof FixityClientError)) return false;
-  return error.status === 403 || error.code === "principal-limit-exceeded";
+  #receiptIn(response: WireResponse): Receipt {
+    return receiptIn(response, this.#run.service.endpoint, { digest: this.#digest.hex, size: this.#source.total });
+  }
 }

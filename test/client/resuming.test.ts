@@ -279,6 +279,26 @@ test("another file with the same fingerprint is stored with its own bytes", asyn
   assert.equal(await stored(url), sha256(other));
 });
 
+test("an upload that an earlier run completed is not taken for that of another file of the same size", async () => {
+  await using server = await serverOn("completed");
+  const size = 30 * MIB;
+  const headers = { "Upload-Complete": "?0", "Upload-Length": String(size) };
+  const created = await fetch(`${server.url}/uploads`, { method: "POST", headers });
+  const at = new URL(created.headers.get("location") ?? "", server.url).href;
+  const completed = await fetch(at, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?1" },
+    body: randomBytes(size),
+  });
+  assert.equal(completed.status, 201);
+  const expires = Date.now() + 60_000;
+  const storage = { get: () => JSON.stringify({ at, expires }), set: () => undefined, remove: () => undefined };
+  const other = randomBytes(size);
+  const { url, digest } = await clientOf(server, { storage }).upload(other, { fingerprint: "a" });
+  assert.equal(digest, `sha256:${sha256(other)}`);
+  assert.equal(await stored(url), sha256(other));
+});
+
 test("an upload that the server has forgotten starts over", async () => {
   await using server = await serverOn("forgotten");
   const path = join(folder, "forgotten.bin");
