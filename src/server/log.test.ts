@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { loggedPath, LogOutput } from "./log.ts";
 
 test("a logged path has no query and only visible ASCII", () => {
@@ -75,4 +76,30 @@ test("a flush waits for the last lines, but only for a short time", async () => 
   for (let line = 0; line < 100; line += 1) output.write(LINE);
   await flushed(output);
   assert.ok(stream.writableLength > 0);
+});
+
+test("lines that wait are written in pieces of whole lines, of at most 4 KiB unless one line is longer", async () => {
+  const pieces: string[] = [];
+  const accept: (() => void)[] = [];
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (piece: string, _encoding, done) => {
+      pieces.push(piece);
+      accept.push(done);
+    },
+  });
+  const output = new LogOutput(stream, () => assert.fail("nothing is dropped"));
+  const lines = Array.from({ length: 200 }, (_, index) => `${"é".repeat((index * 37) % 700)}${index}\n`);
+  lines.push(`${"x".repeat(10_000)}\n`, "last\n");
+  for (const line of lines) output.write(line);
+  while (accept.length > 0) {
+    accept.shift()?.();
+    await setImmediate();
+  }
+  assert.equal(pieces.join(""), lines.join(""));
+  for (const piece of pieces) {
+    assert.ok(piece.endsWith("\n"));
+    assert.ok(Buffer.byteLength(piece) <= 4096 || piece.indexOf("\n") === piece.length - 1);
+  }
+  assert.ok(pieces.length < lines.length / 4, `${pieces.length} writes`);
 });
