@@ -14,33 +14,55 @@ import { undoneIfStopped } from "./stopping.ts";
 /** Kernels count processor time in hundredths of a second (`sysconf(_SC_CLK_TCK)`). */
 const TICKS_PER_SECOND = 100;
 
-const LOAD = { size: 4096, connections: 16, count: 6000, isRaw: true };
+/** Small uploads in one round of one server. */
+const UPLOADS = 6000;
+
+/** A server, and the load that it gets. */
+interface Case {
+  readonly workers: number;
+  readonly connections: number;
+}
 
 /**
  * Processor time of all processes of a server per small upload, and uploads per second, of servers
  * with one process and with several.
+ *
+ * Uploads that arrive together share the cost of a turn of the event loop and of a batch of writes,
+ * so the cost depends on the number of connections per process. Therefore several workers are
+ * measured with as many connections per process as one process has, and with as many in all.
  */
 export async function workers(build: Build, parent: string): Promise<void> {
-  const counts = new Set(
-    [availableParallelism(), 2, 1].filter((count) => count <= Math.max(2, availableParallelism())),
-  );
+  const most = Math.max(2, availableParallelism());
+  const counts = Array.from(new Set([2, most]));
+  await compare(build, parent, [
+    ...counts.map((workers) => ({ workers, connections: 16 * workers })),
+    { workers: 1, connections: 16 },
+  ]);
+  await compare(build, parent, [
+    ...counts.map((workers) => ({ workers, connections: 32 })),
+    { workers: 1, connections: 32 },
+  ]);
+}
+
+async function compare(build: Build, parent: string, cases: readonly Case[]): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const servers: Served[] = [];
-  for (const count of counts) servers.push(stack.use(await Served.start(build, parent, count)));
+  for (const one of cases) servers.push(stack.use(await Served.start(build, parent, one)));
   const cpu = servers.map(({ name }): Series => ({ name, values: [] }));
   const rate = servers.map(({ name }): Series => ({ name, values: [] }));
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const [index, server] of servers.entries()) {
       const before = server.processorSeconds;
-      const perSecond = await uploadSmall(server.port, "/uploads", LOAD);
+      const load = { size: 4096, connections: cases[index]?.connections ?? 1, count: UPLOADS, isRaw: true };
+      const perSecond = await uploadSmall(server.port, "/uploads", load);
       const used = server.processorSeconds - before;
       if (round === 0) continue;
-      cpu[index]?.values.push((1000 * used) / LOAD.count);
+      cpu[index]?.values.push((1000 * used) / UPLOADS);
       rate[index]?.values.push(perSecond);
     }
   }
-  reportOwn("Processor time per upload of 4 KiB, 16 connections", "ms", cpu);
-  reportOwn("Uploads of 4 KiB, 16 connections", "per second", rate);
+  reportOwn("Processor time per upload of 4 KiB", "ms", cpu);
+  reportOwn("Uploads of 4 KiB", "per second", rate);
 }
 
 /** A running `fixity serve`. */
@@ -62,9 +84,9 @@ class Served implements AsyncDisposable {
     this.#isStopped = undoneIfStopped(() => this[Symbol.asyncDispose]());
   }
 
-  static async start(build: Build, parent: string, count: number): Promise<Served> {
+  static async start(build: Build, parent: string, { workers, connections }: Case): Promise<Served> {
     const root = await mkdtemp(join(parent, "fixity-bench-"));
-    const args = [...OWN_FLAGS, build.command, "serve", "--workers", String(count), "--log-level", "warn"];
+    const args = [...OWN_FLAGS, build.command, "serve", "--workers", String(workers), "--log-level", "warn"];
     const child = spawn(process.execPath, args, {
       env: { ...process.env, PORT: "0", UPLOAD_DIR: root },
       stdio: ["ignore", "inherit", "pipe"],
@@ -75,7 +97,8 @@ class Served implements AsyncDisposable {
       if (greeting.includes("Try it")) break;
     }
     const port = Number(/:(\d+), /.exec(greeting)?.[1]);
-    return new Served(child, { name: count === 1 ? "one process" : `${count} workers`, port, root });
+    const name = `${workers === 1 ? "one process" : `${workers} workers`}, ${connections} connections`;
+    return new Served(child, { name, port, root });
   }
 
   /** Processor time that its processes have used so far. */

@@ -277,14 +277,19 @@ class Primary {
     // Node closes the listening socket with the last worker: the next one listens on the same port.
     if (this.#listening.length === 0) this.#port = this.#listenedPort ?? this.#port;
     if (isLeaving || this.#isStopping || this.#listenedPort === null) return;
+    // It was to replace one that goes on.
+    if (this.#hasWorker(number)) return this.#log.error(`worker ${number} ended unexpectedly (${how})`);
     if (readySince === null || performance.now() - readySince < WELL_AFTER_MS) this.#earlyEnds += 1;
     if (this.#earlyEnds >= EARLY_ENDS_MAX && !this.#listening.some(isWell)) return void this.#giveUp();
     const delayMs = this.#earlyEnds < 2 ? 0 : Math.min(BACKOFF_MIN_MS * 2 ** (this.#earlyEnds - 2), BACKOFF_MAX_MS);
     this.#log.error(`worker ${number} ended unexpectedly (${how}): another one starts`);
     setTimeout(() => {
-      const isReplaced = Array.from(this.#workers).some((other) => other.number === number && !other.isLeaving);
-      if (!this.#isStopping && !isReplaced) this.#fork(number);
+      if (!this.#isStopping && !this.#hasWorker(number)) this.#fork(number);
     }, delayMs);
+  }
+
+  #hasWorker(number: number): boolean {
+    return Array.from(this.#workers).some((other) => other.number === number && !other.isLeaving);
   }
 
   #noteWell(worker: WorkerProcess): void {

@@ -6,9 +6,11 @@ import { onGateway } from "./gateway.ts";
 import { maintenanceSuite } from "./maintenance.ts";
 import { pricesSuite } from "./prices.ts";
 import { serverSuite } from "./server.ts";
+import { workersSuite } from "./workers.ts";
 
 await onGateway("the service on a real S3 server", [
   serverSuite,
+  workersSuite,
   pricesSuite,
   clientSuite,
   delegatedSuite,

@@ -270,6 +270,22 @@ describe("a server with workers", () => {
     assert.deepEqual(Array.from(workersOf(server).keys()).toSorted(ascending), [1, 2, 3]);
   });
 
+  test("keeps its workers if new ones cannot start", async () => {
+    await using folder = await StoreFolder.make();
+    const file = join(folder.path, "..", `tokens-of-restart-${process.pid}`);
+    await writeFile(file, "one=the-first-secret-of-one\n");
+    await using server = await startWorkers({ dir: folder.path, env: { UPLOAD_TOKENS_FILE: file } });
+    const before = workersOf(server);
+    await writeFile(file, "one=short\n");
+    process.kill(server.pid, "SIGUSR2");
+    await until(async () => server.output.includes("the restart was stopped"));
+    assert.match(server.output, /worker 1 cannot start: UPLOAD_TOKENS_FILE/);
+    const fields = { Authorization: "Bearer the-first-secret-of-one" };
+    assert.equal((await ask(server.port, "POST", "/uploads", { fields, body: "still" })).status, 201);
+    assert.deepEqual(workersOf(server), before);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  });
+
   test("reports once what keeps it from starting, and exits with 2", async () => {
     await using folder = await StoreFolder.make();
     await using other = await ServerProcess.start({ dir: folder.path });
