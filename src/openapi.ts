@@ -1,5 +1,5 @@
 import "./core/require-supported-node.ts";
-export type * from "./index.ts";
+export type * from "./node.ts";
 import type { Fixity } from "./core/fixity.ts";
 import { describeService, type OpenApiDocument } from "./http/openapi/document.ts";
 import type { HandlerOptions } from "./http/options.ts";
