@@ -110,6 +110,15 @@ A blocked file is neither read nor uploaded, whether it is stored or not; runnin
 10 seconds. Its stored bytes stay: fixity rm removes them. Caches keep copies until they are purged.
 Exit codes: 0 done, 2 the command failed, 130 interrupted; run it again then.`;
 
+export const IMPORT_EXAMPLES = `
+Examples:
+  fixity import /srv/old-uploads > links.txt    one line per file: its link, and its path
+  fixity import s3://old-bucket --json          with FROM_BUCKET_ENDPOINT=… if it is elsewhere
+
+Files named <sha256>.<extension> must have that digest. The originals stay as they are.
+Interrupted? Run the same command again.
+Exit codes: 0 all are stored, 1 some are not, 2 the command failed, 130 interrupted.`;
+
 export const VERIFY_EXAMPLES = `
 Examples:
   fixity verify --rate 50MiB

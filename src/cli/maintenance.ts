@@ -1,6 +1,13 @@
 import type { Command } from "commander";
 import type { Environment } from "../settings/config.ts";
-import { BLOCK_EXAMPLES, COPY_EXAMPLES, LS_EXAMPLES, RM_EXAMPLES, VERIFY_EXAMPLES } from "./help-texts.ts";
+import {
+  BLOCK_EXAMPLES,
+  COPY_EXAMPLES,
+  IMPORT_EXAMPLES,
+  LS_EXAMPLES,
+  RM_EXAMPLES,
+  VERIFY_EXAMPLES,
+} from "./help-texts.ts";
 import { addStoreCommand } from "./setting-options.ts";
 
 /*
@@ -15,6 +22,7 @@ export function addMaintenance(program: Command, env: Environment): void {
   addLs(program, env);
   addRm(program, env);
   addCopy(program, env);
+  addImport(program, env);
   addBlock(program, env);
   addGc(program, env);
   addVerify(program, env);
@@ -98,6 +106,17 @@ function addBlock(program: Command, env: Environment): void {
     .action(async (names: readonly string[], { json, ...flags }: StoreFlags) => {
       const { unblockBlobs } = await import("./block.ts");
       process.exitCode = await unblockBlobs({ flags, env }, { names, isJson: json === true });
+    });
+}
+
+function addImport(program: Command, env: Environment): void {
+  addStoreCommand(program, "import", "store the files of a folder or bucket that others have filled")
+    .argument("<place>", "a folder, or s3://bucket/prefix")
+    .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
+    .addHelpText("after", IMPORT_EXAMPLES)
+    .action(async (from: string, { json, concurrency, ...flags }: StoreFlags) => {
+      const { importFiles } = await import("./import.ts");
+      process.exitCode = await importFiles({ flags, env }, { from, concurrency, isJson: json === true });
     });
 }
 

@@ -41,7 +41,7 @@ const COPY_SETTINGS: readonly SettingName[] = [
 ];
 
 /** The commands that work on the store of a server. */
-export type StoreCommand = "ls" | "rm" | "copy" | "block" | "unblock" | "gc" | "doctor" | "verify";
+export type StoreCommand = "ls" | "rm" | "copy" | "import" | "block" | "unblock" | "gc" | "doctor" | "verify";
 
 /** The settings that the commands for stores use. The others of a store are accepted as well. */
 export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]>> = {
@@ -51,6 +51,7 @@ export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]
   copy: COPY_SETTINGS,
   block: PLACE,
   unblock: PLACE,
+  import: [...PLACE, "dirGroup", "durability", "bucketPartSize", "bucketEqualParts", "bucketMaxParts", "memory"],
   /** It removes uploads that have expired. */
   gc: [...PLACE, "expiry"],
   /** It tests what these make the store do. */

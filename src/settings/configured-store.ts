@@ -9,6 +9,7 @@ import { diskStore } from "../disk.ts";
 import type { S3StoreOptions } from "../s3.ts";
 import { withStoreErrors } from "../stores/disk/file-system.ts";
 import { Layout } from "../stores/disk/layout.ts";
+import type { ForeignObjects } from "../stores/s3/foreign-objects.ts";
 import type { Config } from "./config.ts";
 import { SETTINGS, type Settings } from "./settings.ts";
 
@@ -49,6 +50,27 @@ export async function openStore(config: Config, warn: (message: string, error?: 
   const { s3Store } = await import("../s3.ts");
   try {
     return s3Store({ bucket: config.bucketName, ...bucketOptions(config), log: warn });
+  } catch (error) {
+    throw error instanceof FixityError ? withSettingName(error) : error;
+  }
+}
+
+/**
+ * The objects of the bucket that a configuration describes, whoever has stored them.
+ *
+ * @throws FixityError `invalid-option`
+ */
+export async function openObjects(
+  config: Config,
+  warn: (message: string, error?: unknown) => void,
+): Promise<ForeignObjects> {
+  const { bucketName: bucket = "" } = config;
+  const [{ ForeignObjects: Objects }, { resolveS3Options }] = await Promise.all([
+    import("../stores/s3/foreign-objects.ts"),
+    import("../stores/s3/options.ts"),
+  ]);
+  try {
+    return new Objects(resolveS3Options({ bucket, ...bucketOptions(config), log: warn }));
   } catch (error) {
     throw error instanceof FixityError ? withSettingName(error) : error;
   }

@@ -1,7 +1,8 @@
-/** `fixity ls`, `rm` and `copy` on a bucket, beside a running server. */
+/** `fixity ls`, `rm`, `copy` and `import` on a bucket, beside a running server. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
+import { DeleteObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
 import { Command, jsonLines, runCommand } from "../helpers/command.ts";
@@ -50,6 +51,36 @@ export function maintenanceSuite(gateway: Gateway): void {
       const returned = await runCommand(["copy", to, back.path], { env: { ...env, UPLOAD_DURABILITY: "none" } });
       assert.equal(returned.code, 0, returned.err);
       assert.deepEqual(await back.wholeBlobs(), new Set(expected.map((content) => sha256(content))));
+    });
+
+    test("objects that others have stored are imported into another prefix, whatever their keys are", async () => {
+      await using place = new S3Place(gateway);
+      await using other = new S3Place(gateway);
+      const client = new S3Client({
+        endpoint: gateway.endpoint,
+        region: gateway.region,
+        forcePathStyle: true,
+        credentials: { accessKeyId: gateway.accessKey, secretAccessKey: gateway.secretKey },
+      });
+      const objects = { "photo 1.JPG": "one", "a+b=c&d/(ü)?#%41 'x'.txt": "two", [`${sha256("three")}.bin`]: "3" };
+      for (const [key, Body] of Object.entries(objects)) {
+        await client.send(new PutObjectCommand({ Bucket: gateway.bucket, Key: `${other.prefix}/${key}`, Body }));
+      }
+      const env = { ...settings, UPLOAD_BUCKET_PREFIX: place.prefix };
+      const { code, out, err } = await runCommand(["import", `s3://${gateway.bucket}/${other.prefix}`, "--json"], {
+        env,
+      });
+      // The place itself removes only keys that need no encoding.
+      for (const key of Object.keys(objects)) {
+        await client.send(new DeleteObjectCommand({ Bucket: gateway.bucket, Key: `${other.prefix}/${key}` }));
+      }
+      client.destroy();
+      assert.equal(code, 1, out + err);
+      const [lines, last] = [jsonLines(out).slice(0, -1), jsonLines(out).at(-1)];
+      assert.deepEqual([last?.["status"], last?.["imported"], last?.["damaged"]], ["done", 2, 1], out);
+      assert.deepEqual(new Set(lines.map(({ file }) => file)), new Set(Object.keys(objects)));
+      assert.equal(lines.find(({ file }) => file === "photo 1.JPG")?.["link"], `/uploads/${sha256("one")}.jpg`);
+      assert.equal((await runCommand(["ls", "--summary"], { env })).out, "2 blobs, 6 bytes\n");
     });
 
     test("removed files are gone for a server, and no longer listed", async () => {
