@@ -1,5 +1,5 @@
 import "./core/require-supported-node.ts";
-export type { Admission, Admissions, Ending } from "./core/admissions.ts";
+export type { Admission, Admissions, CloseOptions, Ending } from "./core/admissions.ts";
 export type { BlobIdentity, BlobStat } from "./core/blob-stat.ts";
 export type { Block, BlockOptions } from "./core/blocks.ts";
 export { ByteRange, type ByteSpan } from "./core/byte-range.ts";
@@ -13,7 +13,10 @@ export {
   type WriteCondition,
 } from "./core/document-store.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export { type CloseOptions, createFixity, type Fixity, type Verification, type VerifyOptions } from "./core/fixity.ts";
+export { createFixity, type Fixity, type Verification, type VerifyOptions } from "./core/fixity.ts";
+export type { DeliverEvent } from "./core/events/deliveries.ts";
+export type { DamagedFacts, EventType, FixityEvent, RemovedFacts, StoredFacts } from "./core/events/event.ts";
+export type { EventLimits, EventOptions } from "./core/events/event-options.ts";
 export type { PutOptions } from "./core/plain-uploads.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";
@@ -66,4 +69,4 @@ export type {
 export type { SeenUpload } from "./core/uploads/seen-upload.ts";
 export type { UploadState } from "./core/uploads/upload-record.ts";
 export type { Uploads } from "./core/uploads/uploads.ts";
-export type { VerifyReads } from "./core/verification/verified-reads.ts";
+export type { VerifyReads } from "./core/verification/verified-blobs.ts";

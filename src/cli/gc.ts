@@ -3,7 +3,7 @@ import { createFixity } from "../core/fixity.ts";
 import type { RemovedDamage } from "../core/store.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
-import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
+import { assertStoreExists, serviceOptions, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
 
 /** The result for a store that keeps no damaged files. */
@@ -19,7 +19,7 @@ export async function collectGarbage(
 ): Promise<number> {
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
-    const fixity = createFixity({ store: opened.store, uploads: { expiry: opened.config.expiry } });
+    await using fixity = createFixity({ ...serviceOptions(opened), uploads: { expiry: opened.config.expiry } });
     const { staged, bytes } = await fixity.collect(opened.signal);
     const damaged = removesDamaged ? ((await opened.store.removeDamaged?.(opened.signal)) ?? NONE_REMOVED) : null;
     const failed = opened.failureCount();

@@ -11,7 +11,7 @@ import { paint, print, printJson } from "./output.ts";
 import { explainFailure } from "./remote-failure.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { removeBlobAt } from "./service-requests.ts";
-import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
+import { assertStoreExists, serviceOptions, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
 
 /** Files that are removed at the same time. */
@@ -52,7 +52,7 @@ export async function removeBlobs(sources: StoreCommandSources, request: RemoveR
     return await removeAtService(remoteOf({ endpoint: from, env: sources.env }), digests, request);
   return withStore(sources, async (opened) => {
     await assertStoreExists(opened);
-    await using fixity = createFixity({ store: opened.store, log: opened.warn });
+    await using fixity = createFixity({ ...serviceOptions(opened), log: opened.warn });
     const remove: Remove = (digest, signal) => fixity.remove(digest, signal);
     return await removeAll(digests, remove, { signal: opened.signal, isJson: request.isJson });
   });

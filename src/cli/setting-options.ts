@@ -40,24 +40,36 @@ const COPY_SETTINGS: readonly SettingName[] = [
   "memory",
 ];
 
+/** Where events go, and the links in them. */
+const EVENTS: readonly SettingName[] = ["webhookUrl", "webhookSecret", "webhookSecretFile", "prefix", "publicUrl"];
+
 /** The commands that work on the store of a server. */
 export type StoreCommand = "ls" | "rm" | "copy" | "import" | "block" | "unblock" | "gc" | "doctor" | "verify";
 
 /** The settings that the commands for stores use. The others of a store are accepted as well. */
 export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]>> = {
   ls: PLACE,
-  rm: PLACE,
+  rm: [...PLACE, ...EVENTS],
   /** Both of its places are arguments. */
   copy: COPY_SETTINGS,
   block: PLACE,
   unblock: PLACE,
   import: [...PLACE, "dirGroup", "durability", "bucketPartSize", "bucketEqualParts", "bucketMaxParts", "memory"],
-  /** It removes uploads that have expired. */
-  gc: [...PLACE, "expiry"],
+  /** It removes uploads that have expired, and completes others. */
+  gc: [...PLACE, "expiry", ...EVENTS],
   /** It tests what these make the store do. */
   doctor: [...PLACE, "dirGroup", "bucketPartSize", "bucketEqualParts", "bucketMaxParts"],
   /** It stores what it repairs. */
-  verify: [...PLACE, "dirGroup", "durability", "bucketPartSize", "bucketEqualParts", "bucketMaxParts", "memory"],
+  verify: [
+    ...PLACE,
+    "dirGroup",
+    "durability",
+    "bucketPartSize",
+    "bucketEqualParts",
+    "bucketMaxParts",
+    "memory",
+    ...EVENTS,
+  ],
 };
 
 /**

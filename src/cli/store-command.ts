@@ -1,6 +1,8 @@
 import { FixityError } from "../core/errors.ts";
+import type { FixityOptions } from "../core/options.ts";
 import type { BlobStore } from "../core/store.ts";
 import { type Config, type Environment, readStoreConfig } from "../settings/config.ts";
+import { eventOptions } from "../settings/configured-events.ts";
 import { diskStoreExists, openStore } from "../settings/configured-store.ts";
 import { explainStoreFailure } from "../settings/store-failure.ts";
 import { Interruption } from "./interruption.ts";
@@ -56,6 +58,15 @@ export async function withStore(
     if (interruption.exitCode === null) throw explainStoreFailure(error, config);
     return interruption.exitCode;
   }
+}
+
+/**
+ * Options of a service that makes the same events as a server with this configuration. Servers over
+ * the store deliver what the command cannot before it ends.
+ */
+export function serviceOptions({ store, config }: Pick<OpenedStore, "store" | "config">): FixityOptions {
+  const { prefix, publicUrl } = config;
+  return { store, prefix, ...(publicUrl !== undefined && { publicUrl }), ...eventOptions(config) };
 }
 
 /** The messages of an error and its causes. */

@@ -10,7 +10,13 @@ import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
 import { isUnicodeTerminal, ProgressLine } from "./progress.ts";
 import { type RepairSource, repairSource } from "./repair-source.ts";
-import { assertStoreExists, type OpenedStore, type StoreCommandSources, withStore } from "./store-command.ts";
+import {
+  assertStoreExists,
+  type OpenedStore,
+  serviceOptions,
+  type StoreCommandSources,
+  withStore,
+} from "./store-command.ts";
 import { formatBlob, Tally, type VerifiedBlob } from "./verify-report.ts";
 import { planWalk, walkPrefixes } from "./verify-walk.ts";
 
@@ -54,7 +60,7 @@ export async function verifyBlobs(sources: StoreCommandSources, request: VerifyR
     await assertStoreExists(opened);
     const { repairFrom } = request;
     await using source = repairFrom === undefined ? null : await repairSource(repairFrom, opened.config, sources);
-    const run = new VerificationRun(opened, plan, source);
+    await using run = new VerificationRun(opened, plan, source);
     using progress = new ProgressLine();
     const isUnicode = isUnicodeTerminal(sources.env);
     progress.show((columns) => run.tally.progress(columns, isUnicode));
@@ -102,7 +108,7 @@ function planOf({ names, marks, rate, concurrency, olderThan, repairFrom }: Veri
 type Report = (blob: VerifiedBlob) => void;
 
 /** One run of the command over an open store. */
-class VerificationRun {
+class VerificationRun implements AsyncDisposable {
   readonly tally = new Tally();
   readonly #opened: OpenedStore;
   readonly #plan: Plan;
@@ -116,14 +122,19 @@ class VerificationRun {
     this.#source = source;
     this.#plan = plan;
     this.#pacer = new Pacer(plan.rate);
-    const { store, warn } = opened;
+    const { warn } = opened;
     this.#fixity = createFixity({
-      store,
+      ...serviceOptions(opened),
       // What is stored already may be repaired, whatever limit the server has now.
       maxSize: Number.MAX_SAFE_INTEGER,
       // Damage is reported on standard output already.
       log: (message, cause) => cause !== undefined && warn(message, cause),
     });
+  }
+
+  /** Delivers events of damage and repair for a moment; servers deliver the rest. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fixity.close();
   }
 
   async verify(report: Report): Promise<void> {

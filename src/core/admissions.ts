@@ -11,6 +11,16 @@ export const SAVE_TIMEOUT_MS = 10_000;
  */
 export type Ending = "at-once" | "in-time";
 
+/** Options of `Fixity.close`. */
+export interface CloseOptions {
+  /**
+   * Milliseconds that running plain uploads have to finish.
+   *
+   * @default 30000
+   */
+  readonly timeout?: number;
+}
+
 /** One piece of work that a service is doing. Disposing of the admission ends it. */
 export class Admission implements Disposable {
   readonly #service: Admissions;

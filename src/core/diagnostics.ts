@@ -2,7 +2,7 @@ import { channel, type Channel } from "node:diagnostics_channel";
 import { FixityError } from "./errors.ts";
 
 /**
- * The seams for metrics, tracing and tests: four channels of `node:diagnostics_channel`. They cost
+ * The seams for metrics, tracing and tests: five channels of `node:diagnostics_channel`. They cost
  * nothing while nothing subscribes, and a subscriber cannot change or delay what it observes.
  * Durations are in milliseconds, sizes in bytes.
  *
@@ -63,6 +63,17 @@ export interface CleanupEvent {
   readonly durationMs: number;
 }
 
+/** An event for other systems was delivered, could not be delivered yet, or was given up. */
+export interface EventHandledEvent {
+  readonly outcome: "delivered" | "failed" | "dead";
+  /** `blob.stored` and the like. */
+  readonly type: string;
+  /** Deliveries so far, in this process. */
+  readonly attempts: number;
+  /** Of the delivery; 0 if it was given up. */
+  readonly durationMs: number;
+}
+
 /** Publishes events on one channel. */
 export class Seam<Event> {
   readonly #channel: Channel;
@@ -85,6 +96,7 @@ export const uploadEnded: Seam<UploadEvent> = new Seam("fixity:upload");
 export const downloadEnded: Seam<DownloadEvent> = new Seam("fixity:download");
 export const storeRequestEnded: Seam<StoreRequestEvent> = new Seam("fixity:store-request");
 export const cleanupEnded: Seam<CleanupEvent> = new Seam("fixity:cleanup");
+export const eventHandled: Seam<EventHandledEvent> = new Seam("fixity:event");
 
 /**
  * Publishes that an upload ended.

@@ -167,6 +167,8 @@ const CATALOGUE = {
   "shutting-down": { status: 503, title: "Shutting down", retry: "later", retryAfterSeconds: 5 },
   /** Middleware in front of fixity has consumed the content to be stored. */
   "content-already-read": { status: 500, title: "Content already read", retry: "never" },
+  /** The receiver of an event has not accepted it. Only in logs. */
+  "event-rejected": { status: 502, title: "Event rejected", retry: "later" },
   /** This version of Node is too old. Thrown when an entry of the package is imported. */
   "unsupported-runtime": { status: 500, title: "Runtime not supported", retry: "never" },
   /** A bug in fixity. */

@@ -10,6 +10,7 @@
  *     uploads/        the engine for resumable uploads
  *     blocks.ts       what the operator has blocked; marks.ts is what instances share about blobs
  *     purges.ts       the calls to the hook that purges caches
+ *     events/         what other systems are told of, recorded in the store until it is delivered
  *     verification/   reads that are verified, and what is done about damage
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
@@ -21,7 +22,7 @@
 import { type Permit, permitFor, type Permits, type PermitTerms } from "../access/permits.ts";
 import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/signed-links.ts";
 import type { TypeList } from "../access/type-list.ts";
-import { type Admission, Admissions, stoppedBy } from "./admissions.ts";
+import { type Admission, Admissions, type CloseOptions, stoppedBy } from "./admissions.ts";
 import { type Block, type BlockOptions, Blocks } from "./blocks.ts";
 import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
@@ -32,6 +33,7 @@ import { type FixityOptions, type Reads, type ResolvedOptions, resolveOptions } 
 import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
+import { Events } from "./events/events.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import type { OpenUploadsBound, OpenUploadsStore } from "./uploads/open-uploads.ts";
@@ -47,16 +49,6 @@ export interface SharedMemory {
   readonly verified: VerifiedBlobs;
   /** Makes the bound on unfinished uploads. @param store this process's look at an upload */
   readonly openUploads: (store: OpenUploadsStore) => OpenUploadsBound;
-}
-
-/** Options of {@link Fixity.close}. */
-export interface CloseOptions {
-  /**
-   * Milliseconds that running plain uploads have to finish.
-   *
-   * @default 30000
-   */
-  readonly timeout?: number;
 }
 
 /** The result of reading a stored blob again. */
@@ -84,6 +76,8 @@ export interface VerifyOptions {
 export class Fixity<Context = unknown> implements AsyncDisposable {
   /** Resumable uploads; `null` if the store cannot keep them. */
   readonly uploads: Uploads | null;
+  /** What other systems are told of; `null` without the option `events`. */
+  readonly events: Events | null;
   readonly #options: ResolvedOptions;
   readonly #admissions = new Admissions();
   readonly #reads: VerifiedReads;
@@ -94,15 +88,19 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   /** @param shared for one of several processes of a server. @default memory of its own */
   constructor(options: FixityOptions<Context>, shared?: SharedMemory) {
     this.#options = resolveOptions(options);
-    const { store, verifyReads, onPurge, log } = this.#options;
+    const { store, verifyReads, linkBase, eventOptions, onPurge, log } = this.#options;
+    const admissions = this.#admissions;
     const marks = new Marks(store.documents, log);
     const purges = new Purges(onPurge, log);
-    const admissions = this.#admissions;
     const { verified = new VerifiedBlobs(), openUploads } = shared ?? {};
+    const blocks = new Blocks(marks, purges);
+    const onRecovered = (digest: Digest): Promise<void> => this.#reads.noteCommitted(digest);
+    const events = eventOptions && new Events({ ...eventOptions, store, linkBase, log, onRecovered });
+    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, events, purges, log, verified });
     this.#purges = purges;
-    this.#blocks = new Blocks(marks, purges);
-    this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, purges, log, verified });
-    const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks: this.#blocks, openUploads };
+    this.#blocks = blocks;
+    this.events = events;
+    const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks, events, openUploads };
     this.#plain = new PlainUploads(uploadOptions);
     this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
   }
@@ -231,7 +229,8 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    */
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     using _ = this.#admissions.admit("in-time");
-    const isRemoved = await this.store.remove(digest, signal);
+    const remove = (): Promise<boolean> => this.store.remove(digest, signal);
+    const isRemoved = await (this.events?.removing(digest, remove) ?? remove());
     if (isRemoved) await this.#reads.noteRemoved(digest);
     await this.#purges.now(digest, "removed");
     return isRemoved;
@@ -339,6 +338,8 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    * 3. Plain uploads may finish within `timeout`. Then they are interrupted too, and nothing of
    *    them is stored.
    *
+   * 4. Events that are due are delivered for up to 2 s. Other instances deliver the rest.
+   *
    * Resolves when all of them have ended. It does not wait for downloads, which the server has to
    * drain, and does not dispose of the store, which belongs to its creator. A second call waits for
    * the first.
@@ -346,8 +347,12 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
    * @throws FixityError `store-unavailable` if the store has not saved everything 10 s after the
    *   interruption: a store that does not respond cannot keep the process from exiting
    */
-  close({ timeout = 30_000 }: CloseOptions = {}): Promise<void> {
-    return this.#admissions.close(timeout);
+  async close({ timeout = 30_000 }: CloseOptions = {}): Promise<void> {
+    try {
+      await this.#admissions.close(timeout);
+    } finally {
+      await this.events?.close();
+    }
   }
 
   /** {@link close}, with its defaults. */

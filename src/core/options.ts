@@ -4,10 +4,11 @@ import { LinkSigner } from "../access/signed-links.ts";
 import { TypeList } from "../access/type-list.ts";
 import { redacted } from "../base/redact.ts";
 import { FixityError } from "./errors.ts";
+import { type EventOptions, resolveEventOptions, type ResolvedEventOptions } from "./events/event-options.ts";
 import { type HookOptions, Hooks } from "./hooks.ts";
 import type { OnPurge } from "./purges.ts";
 import type { BlobStore } from "./store.ts";
-import type { VerifyReads } from "./verification/verified-reads.ts";
+import type { VerifyReads } from "./verification/verified-blobs.ts";
 
 /** 5 GiB: the limit of one S3 request, and more than most files need. */
 const DEFAULT_MAX_SIZE = 5 * 1024 ** 3;
@@ -88,6 +89,13 @@ export interface FixityOptions<Context = unknown> extends HookOptions<Context> {
   /** Purges caches in front of removed, repaired and blocked blobs. @default none */
   readonly onPurge?: OnPurge;
   /**
+   * Where events go: what was stored, removed, found damaged and repaired. The store must keep
+   * documents, as those of this package do.
+   *
+   * @default nowhere, at no cost
+   */
+  readonly events?: EventOptions;
+  /**
    * Receives what the operator should know: damaged files, and what could not be recorded about
    * them.
    *
@@ -137,6 +145,8 @@ export interface ResolvedOptions {
   readonly types: TypeList | null;
   readonly readPolicy: Reads;
   readonly revealExisting: boolean;
+  /** `null` if there are none. */
+  readonly eventOptions: ResolvedEventOptions | null;
   readonly log: (message: string, cause?: unknown) => void;
 }
 
@@ -173,6 +183,7 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
   const { revealExisting = reads === "public" } = options;
   const types = options.types === undefined ? null : TypeList.parse(options.types);
   const hooks = new Hooks(options, log);
+  const eventOptions = options.events === undefined ? null : resolveEventOptions(options.events);
   return {
     store,
     maxSize,
@@ -188,6 +199,7 @@ export function resolveOptions(options: FixityOptions): ResolvedOptions {
     links,
     hooks,
     onPurge: options.onPurge,
+    eventOptions,
     log,
   };
 }

@@ -11,6 +11,7 @@ import type { Blocks } from "./blocks.ts";
 import { publishUpload } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { asFixityError, FixityError } from "./errors.ts";
+import type { Events } from "./events/events.ts";
 import { ContentHead, headOf } from "./hooks.ts";
 import { type Naming, settleNaming } from "./file-name.ts";
 import { type ByteSource, type Received, receive } from "./intake.ts";
@@ -56,6 +57,7 @@ export interface PlainUploadsOptions extends ResolvedOptions {
   readonly admissions: Admissions;
   readonly reads: VerifiedReads;
   readonly blocks: Blocks;
+  readonly events: Events | null;
 }
 
 /** The plain uploads of one service. Its calls are documented at `Fixity`. */
@@ -64,9 +66,11 @@ export class PlainUploads {
   readonly #admissions: Admissions;
   readonly #reads: VerifiedReads;
   readonly #blocks: Blocks;
+  readonly #events: Events | null;
 
-  constructor({ admissions, reads, blocks, ...options }: PlainUploadsOptions) {
+  constructor({ admissions, reads, blocks, events, ...options }: PlainUploadsOptions) {
     this.#options = options;
+    this.#events = events;
     this.#admissions = admissions;
     this.#reads = reads;
     this.#blocks = blocks;
@@ -126,12 +130,18 @@ export class PlainUploads {
     const linkExtension = await this.#options.hooks.inspect(file);
     signal?.throwIfAborted();
     await this.#blocks.assertNone(received.digest, signal);
-    const { existed } = await this.#commit(staged, received);
-    // It may have been blocked meanwhile. It stays stored, because another upload of it may have been
-    // acknowledged before, and cannot be read.
-    await this.#blocks.assertNone(received.digest);
     const link = Link.to(received.digest, linkExtension);
-    const receipt = receiptOf(this.#options.linkBase, { link, size, name, existed });
+    const future = receiptOf(this.#options.linkBase, { link, size, name, existed: false });
+    const commit = async (): Promise<Committed> => {
+      const committed = await this.#commit(staged, received);
+      // It may have been blocked meanwhile. It stays stored, because another upload of it may have been
+      // acknowledged before, and cannot be read.
+      await this.#blocks.assertNone(received.digest);
+      return committed;
+    };
+    const events = this.#events;
+    const { existed } = await (events?.storing({ receipt: future, owner: terms.owner }, commit) ?? commit());
+    const receipt = { ...future, existed };
     await this.#options.hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
     return receipt;
   }
@@ -183,6 +193,7 @@ export class PlainUploads {
     // Its verification and its inspection may have taken long.
     await this.#blocks.assertNone(digest);
     await hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
+    await this.#events?.claimed({ receipt, owner });
     publishUpload("plain", receipt, { size: 0, startedAt });
     return receipt;
   }

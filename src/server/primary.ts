@@ -26,6 +26,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import { FixityError } from "../core/errors.ts";
+import { eventWarnings } from "../settings/configured-events.ts";
 import type { Config } from "../settings/config.ts";
 import { Channel, type Implementation } from "./channel.ts";
 import { accessWarnings } from "./local-mode.ts";
@@ -80,7 +81,7 @@ export interface RunningWorkers extends RunningServer {
  */
 export async function startWorkers(config: Config): Promise<RunningWorkers> {
   const log = createLog(config);
-  for (const warning of accessWarnings(config)) log.warn(warning);
+  for (const warning of [...accessWarnings(config), ...eventWarnings(config)]) log.warn(warning);
   const primary = new Primary(config, log);
   const { url, storeDescription } = await primary.start();
   return {

@@ -7,6 +7,7 @@ import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
 import type { Secrets } from "../settings/secrets.ts";
 import { checkDelegation, openServerStore } from "../settings/configured-store.ts";
+import { eventOptions, eventWarnings } from "../settings/configured-events.ts";
 import { explainStoreFailure, userName } from "../settings/store-failure.ts";
 import { collectPeriodically } from "./collections.ts";
 import { Retirement } from "./connections.ts";
@@ -120,7 +121,9 @@ export async function startProcess(config: Config, membership: Membership | null
   await checkDelegation(config).catch(explain);
   const log = createLog(config, membership?.number);
   // The primary warns for its workers.
-  if (membership === null) for (const warning of accessWarnings(config)) log.warn(warning);
+  if (membership === null) {
+    for (const warning of [...accessWarnings(config), ...eventWarnings(config)]) log.warn(warning);
+  }
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const draining = new AbortController();
   const stopping = new AbortController();
@@ -155,6 +158,7 @@ export async function startProcess(config: Config, membership: Membership | null
         ({ tokens } = secrets);
         if (secrets.permitKeys !== null) fixity.permits?.replaceKeys(secrets.permitKeys);
         if (secrets.linkKeys !== null) fixity.links?.replaceKeys(secrets.linkKeys);
+        if (secrets.webhookSecret !== null) fixity.events?.replaceSecrets(secrets.webhookSecret);
       },
       drain: () => draining.abort(),
       retire: () => retirement.begin(),
@@ -195,6 +199,7 @@ function serviceOf(store: BlobStore, { config, log, shared }: ServiceOptions): F
     ...(types !== undefined && { types: types.toJSON() }),
     ...(permitKeys !== null && { permitKeys }),
     ...(linkKeys !== null && { linkKeys }),
+    ...eventOptions(config),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
   };
   return new Fixity(options, shared);

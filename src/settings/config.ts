@@ -5,7 +5,7 @@ import { FixityError } from "../core/errors.ts";
 import { isLocalhost } from "../http/fields/host.ts";
 import type { Kind, Setting } from "./kinds.ts";
 import { type BucketKeys, readBucketKeys, readSecrets, type Secrets } from "./secrets.ts";
-import { isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
+import { isEventSetting, isStoreSetting, SETTINGS, type Settings } from "./settings.ts";
 
 /*
  * From texts to a configuration. `settings.ts` is the table of all settings, and `kinds.ts` parses
@@ -62,7 +62,7 @@ export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
 }
 
 /**
- * Reads the settings of the store and of the uploads in it exactly as a server does. All other
+ * Reads the settings of the store, of the uploads in it and of events exactly as a server does. All other
  * settings of a server may be set and are ignored: a command that works on a store does not need to
  * know who may upload.
  *
@@ -71,7 +71,7 @@ export function readConfig({ flags = {}, env = {} }: ConfigSources): Config {
 export function readStoreConfig({ flags, env = {} }: ConfigSources): Config {
   const ignored = new Set(
     Object.entries(SETTINGS)
-      .filter(([name]) => !isStoreSetting(name) && name !== "expiry")
+      .filter(([name]) => !isStoreSetting(name) && !isEventSetting(name) && name !== "expiry")
       .map(([, setting]) => setting.env),
   );
   const relevant = Object.entries(env).filter(([name]) => !ignored.has(name));
@@ -163,7 +163,8 @@ function editDistance(from: string, to: string): number {
 function crossCheck(given: Settings): Config {
   const settings = { ...given, ...readBucketKeys(given) };
   const { tokensFile: _, permitKeysFile: _1, linkKeysFile: _2, ...others } = settings;
-  const { bucketAccessKeyFile: _3, bucketSecretKeyFile: _4, bucketSessionTokenFile: _5, ...rest } = others;
+  const { bucketAccessKeyFile: _3, bucketSecretKeyFile: _4, bucketSessionTokenFile: _5, ...more } = others;
+  const { webhookSecretFile: _6, ...rest } = more;
   checkBucket(settings);
   checkMemory(settings);
   if (rest.downloads === "redirect" && rest.bucketName === undefined) {
@@ -176,6 +177,12 @@ function crossCheck(given: Settings): Config {
   const config: Config = { ...rest, revealExisting, ...readSecrets(settings) };
   if (config.reads === "signed" && config.linkKeys === null) {
     throw invalid("UPLOAD_READS=signed needs keys that sign links: set UPLOAD_LINK_KEYS or UPLOAD_LINK_KEYS_FILE.");
+  }
+  if (config.webhookUrl !== undefined && config.webhookSecret === null) {
+    throw invalid("UPLOAD_WEBHOOK_URL needs a secret: set UPLOAD_WEBHOOK_SECRET or UPLOAD_WEBHOOK_SECRET_FILE.");
+  }
+  if (config.webhookUrl === undefined && config.webhookSecret !== null) {
+    throw invalid("UPLOAD_WEBHOOK_SECRET is set, but UPLOAD_WEBHOOK_URL is not.");
   }
   const isProtected = needsCredentials(config);
   if (isProtected && config.open) {

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { TrustedProxies } from "../access/client-address.ts";
 import { TypeList } from "../access/type-list.ts";
 import { parseDuration, parseSize } from "../base/quantity.ts";
+import { webhookUrlIn } from "../core/events/webhook.ts";
 import { isOrigin } from "../http/origins.ts";
 import { canonicalHost } from "../http/fields/host.ts";
 
@@ -137,6 +138,18 @@ export const url: Kind<string> = {
     if (parsed === null || !/^https?:$/.test(parsed.protocol)) return null;
     return parsed.username + parsed.password + parsed.search + parsed.hash === "" ? parsed.href : null;
   },
+};
+
+/** An http(s) URL that may have a query; normalised. */
+export const webhookUrl: Kind<string> = {
+  expected: "an http or https URL without user and fragment",
+  parse: (given) => webhookUrlIn(given)?.href ?? null,
+};
+
+/** Words separated by white space; may be none. */
+export const wordsBetweenSpaces: Kind<readonly string[]> = {
+  expected: "words separated by spaces",
+  parse: (given) => given.split(/\s+/).filter((word) => word !== ""),
 };
 
 /** The http(s) URL of an S3 server. `minio:9000`, a host without a scheme, means https. */

@@ -3,6 +3,7 @@ import { AccessKeys, type KeyPurpose } from "../access/access-keys.ts";
 import { TokenSet } from "../access/tokens.ts";
 import { printable } from "../base/printable.ts";
 import { FixityError } from "../core/errors.ts";
+import { parseWebhookSecrets } from "../core/events/webhook.ts";
 import { SETTINGS, type Settings } from "./settings.ts";
 
 /** What a server knows its callers by. All of it can be read again while the server runs. */
@@ -13,14 +14,16 @@ export interface Secrets {
   readonly permitKeys: readonly string[] | null;
   /** Keys that sign links, as `permitKeys`. */
   readonly linkKeys: readonly string[] | null;
+  /** Secrets that sign events; `null` for none. */
+  readonly webhookSecret: readonly string[] | null;
   /** Whether a part of them comes from files. */
   readonly areInFiles: boolean;
 }
 
 /** The settings of one kind of secrets: the list itself, and the file that has one per line. */
 type Sources = readonly [
-  list: "tokens" | "permitKeys" | "linkKeys",
-  file: "tokensFile" | "permitKeysFile" | "linkKeysFile",
+  list: "tokens" | "permitKeys" | "linkKeys" | "webhookSecret",
+  file: "tokensFile" | "permitKeysFile" | "linkKeysFile" | "webhookSecretFile",
 ];
 
 type KeySettings = Pick<Settings, "permitKeys" | "permitKeysFile" | "linkKeys" | "linkKeysFile">;
@@ -39,10 +42,11 @@ export interface KeySources {
 }
 
 const TOKENS: Sources = ["tokens", "tokensFile"];
-const KEYS: Readonly<Record<KeyPurpose, Sources>> = {
+const WEBHOOK_SECRET: Sources = ["webhookSecret", "webhookSecretFile"];
+const KEYS = {
   permit: ["permitKeys", "permitKeysFile"],
   link: ["linkKeys", "linkKeysFile"],
-};
+} as const satisfies Readonly<Record<KeyPurpose, Sources>>;
 
 /**
  * Reads the secrets of a server, from its settings and the files that these name.
@@ -52,11 +56,14 @@ const KEYS: Readonly<Record<KeyPurpose, Sources>> = {
 export function readSecrets(settings: Settings): Secrets {
   const [entries, source] = textsOf(settings, TOKENS);
   const tokens = entries === null ? null : withSource(source, () => TokenSet.parse(entries));
+  const [webhookSecret, webhookSource] = textsOf(settings, WEBHOOK_SECRET);
+  if (webhookSecret !== null) withSource(webhookSource, () => parseWebhookSecrets(webhookSecret));
   return {
     tokens,
+    webhookSecret,
     permitKeys: keysOf(settings, "permit"),
     linkKeys: keysOf(settings, "link"),
-    areInFiles: [TOKENS, KEYS.permit, KEYS.link].some(([, file]) => settings[file] !== undefined),
+    areInFiles: [TOKENS, KEYS.permit, KEYS.link, WEBHOOK_SECRET].some(([, file]) => settings[file] !== undefined),
   };
 }
 

@@ -111,6 +111,15 @@ const GROUPS = [
     },
   },
   {
+    title: "Events",
+    about: "A webhook that learns what was stored, removed, found damaged and repaired: [events.md](events.md).",
+    settings: {
+      webhookUrl: "events.md#turn-them-on",
+      webhookSecret: "events.md#turn-them-on",
+      webhookSecretFile: "operations.md#tokens-and-keys",
+    },
+  },
+  {
     title: "Log and stop",
     about: "What the server writes to its standard output, and how it ends.",
     settings: {

@@ -1,4 +1,5 @@
 import { ACCESS_SETTINGS, type AccessSettings } from "./access-settings.ts";
+import { EVENT_SETTINGS, type EventSettings } from "./event-settings.ts";
 import {
   choice,
   count,
@@ -20,7 +21,7 @@ import {
 } from "./kinds.ts";
 
 /** The values of all settings. */
-export interface Settings extends AccessSettings {
+export interface Settings extends AccessSettings, EventSettings {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
@@ -153,6 +154,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     help: "URL in front of the path of links, which makes them absolute",
   },
   ...ACCESS_SETTINGS,
+  ...EVENT_SETTINGS,
   downloads: {
     env: "UPLOAD_DOWNLOADS",
     kind: choice("stream", "redirect", "accelerated"),
@@ -360,4 +362,9 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
 /** Whether a setting describes the store: where and how blobs are kept. */
 export function isStoreSetting(name: string): boolean {
   return ["dir", "dirGroup", "durability", "memory"].includes(name) || name.startsWith("bucket");
+}
+
+/** Whether a setting decides which events a service makes, where they go, and the links in them. */
+export function isEventSetting(name: string): boolean {
+  return name.startsWith("webhook") || name === "prefix" || name === "publicUrl";
 }

@@ -11,7 +11,7 @@ import type { Digest } from "../../src/core/digest.ts";
 import { FixityError } from "../../src/core/errors.ts";
 import { createFixity, type Fixity } from "../../src/core/fixity.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../../src/core/store.ts";
-import type { VerifyReads } from "../../src/core/verification/verified-reads.ts";
+import type { VerifyReads } from "../../src/core/verification/verified-blobs.ts";
 import { flip } from "./damaging.ts";
 
 const KIB = 1024;

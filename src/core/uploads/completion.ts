@@ -4,9 +4,11 @@ import type { BlobStat } from "../blob-stat.ts";
 import type { Blocks } from "../blocks.ts";
 import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
+import type { Events, UploadOfEvent } from "../events/events.ts";
 import { ContentHead, type FileToInspect, headOf, type Hooks } from "../hooks.ts";
 import { digestMismatch, Hashes } from "../intake.ts";
 import { InterruptibleSource } from "../interruptible-source.ts";
+import type { Committed } from "../staged-blob.ts";
 import type { UploadId } from "../upload-id.ts";
 import { assertInTime, type UploadTerms } from "../upload-terms.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
@@ -33,6 +35,7 @@ interface CompletionsOptions {
   readonly reads: VerifiedReads;
   readonly blocks: Blocks;
   readonly hooks: Hooks;
+  readonly events: Events | null;
   readonly linkBase: string;
   readonly expiryMs: number;
 }
@@ -71,6 +74,7 @@ export class Completions {
   readonly #reads: VerifiedReads;
   readonly #blocks: Blocks;
   readonly #hooks: Hooks;
+  readonly #events: Events | null;
   readonly #linkBase: string;
   readonly #expiryMs: number;
   /**
@@ -80,11 +84,12 @@ export class Completions {
   readonly #running = new Map<string, Running>();
 
   /** @param options `expiryMs` is how long the outcome of an upload is kept */
-  constructor({ hashes, reads, blocks, hooks, linkBase, expiryMs }: CompletionsOptions) {
+  constructor({ hashes, reads, blocks, hooks, events, linkBase, expiryMs }: CompletionsOptions) {
     this.#hashes = hashes;
     this.#reads = reads;
     this.#blocks = blocks;
     this.#hooks = hooks;
+    this.#events = events;
     this.#linkBase = linkBase;
     this.#expiryMs = expiryMs;
   }
@@ -154,8 +159,15 @@ export class Completions {
     assertInTime(terms);
     await this.#blocks.assertNone(existing.digest);
     const outcome = { stored: existing.digest.hex, size, existed: true };
-    await this.#runHook(id, { ...record, extension }, { outcome, context });
-    return { ...record, extension, length: size, outcome };
+    const claimed = { ...record, extension, length: size, outcome };
+    await this.#runHook(id, claimed, { outcome, context });
+    await this.#events?.claimed(this.#ofEvent(id, claimed, outcome));
+    return claimed;
+  }
+
+  #ofEvent(id: UploadId, record: UploadRecord, outcome: StoredOutcome): UploadOfEvent {
+    const receipt = receiptIn(record, outcome, this.#linkBase);
+    return { receipt, owner: record.owner ?? NOBODY, key: id.hex };
   }
 
   /** Has a file inspected. @returns the extension that its link may have */
@@ -190,7 +202,7 @@ export class Completions {
   }
 
   async #commit(upload: HeldRecord, { unsaved, context }: CompletionOptions): Promise<Completed> {
-    const { held, record } = upload;
+    const { id, held, record } = upload;
     const hashes = unsaved ?? (await this.#hashes.of(upload));
     const mismatch = mismatchOf(record, hashes);
     if (mismatch !== null) return { outcome: failedOutcome(mismatch), extension: record.extension };
@@ -203,13 +215,19 @@ export class Completions {
     }
     await this.#blocks.assertNone(digest);
     const options = { judge: (stored: BlobStat) => this.#reads.judge(digest, stored) };
-    const committed = await (unsaved === null
-      ? held.commit(digest, options)
-      : held.commitUnsaved?.(digest, formatRecord(record), options));
-    await this.#reads.noteCommitted(digest);
-    // It may have been blocked meanwhile. It stays stored, and cannot be read.
-    await this.#blocks.assertNone(digest);
-    return { outcome: { stored: digest.hex, size, existed: committed?.existed ?? false }, extension };
+    const commit = async (): Promise<Committed> => {
+      const committed = await (unsaved === null
+        ? held.commit(digest, options)
+        : held.commitUnsaved?.(digest, formatRecord(record), options));
+      await this.#reads.noteCommitted(digest);
+      // It may have been blocked meanwhile. It stays stored, and cannot be read.
+      await this.#blocks.assertNone(digest);
+      return committed ?? { existed: false };
+    };
+    const future = { stored: digest.hex, size, existed: false };
+    const ofEvent = this.#ofEvent(id, { ...record, extension }, future);
+    const { existed } = await (this.#events?.storing(ofEvent, commit) ?? commit());
+    return { outcome: { ...future, existed }, extension };
   }
 }
 

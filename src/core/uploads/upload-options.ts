@@ -5,6 +5,7 @@ import type { Naming } from "../file-name.ts";
 import type { ByteSource } from "../intake.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { UploadTerms } from "../upload-terms.ts";
+import type { Events } from "../events/events.ts";
 import type { VerifiedReads } from "../verification/verified-reads.ts";
 import type { OpenUploadsBound, OpenUploadsStore } from "./open-uploads.ts";
 import type { SeenUpload } from "./seen-upload.ts";
@@ -16,6 +17,7 @@ export interface UploadsOptions extends ResolvedOptions {
   readonly blocks: Blocks;
   /** Makes the bound on unfinished uploads. @default this process keeps it */
   readonly openUploads?: ((store: OpenUploadsStore) => OpenUploadsBound) | undefined;
+  readonly events: Events | null;
 }
 
 /** What is announced about a new upload. */

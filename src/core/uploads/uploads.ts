@@ -79,14 +79,15 @@ export class Uploads {
   readonly #admissions: Admissions;
 
   constructor(store: UploadStore, options: UploadsOptions) {
-    const { linkBase, maxSize, uploads, hooks, admissions, reads, blocks } = options;
+    const { linkBase, maxSize, uploads, hooks, admissions, reads, blocks, events } = options;
     this.limits = { maxSize, ...uploads };
     this.#reads = reads;
     this.#store = store;
     this.#options = options;
     this.#admissions = admissions;
+    const hashes = this.#hashes;
     const expiryMs = uploads.expiry;
-    this.#completions = new Completions({ hashes: this.#hashes, reads, blocks, hooks, linkBase, expiryMs });
+    this.#completions = new Completions({ hashes, reads, blocks, hooks, events, linkBase, expiryMs });
     const openStore: OpenUploadsStore = {
       isOpen: async (id) => isUnfinished(await store.read(id)),
       evict: (id) => this.#removals.evict(id),

@@ -1,6 +1,7 @@
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
 import { Digest } from "../digest.ts";
+import type { Events } from "../events/events.ts";
 import type { DocumentStore } from "../document-store.ts";
 import { FixityError } from "../errors.ts";
 import type { MarkKind, Marks } from "../marks.ts";
@@ -65,9 +66,14 @@ export class DamageMarks implements MarkKind {
     return mark !== undefined && mark.damage.identity === (identity ?? null) ? mark.damage : null;
   }
 
-  /** Whether there is a mark of any copy of a blob. */
-  has(digest: Digest): boolean {
-    return this.#marks.has(digest.hex);
+  /**
+   * Whether there is a mark of a blob.
+   *
+   * @param identity the copy that must be marked. @default any
+   */
+  has(digest: Digest, identity?: BlobIdentity | null): boolean {
+    const mark = this.#marks.get(digest.hex);
+    return mark !== undefined && (identity === undefined || mark.damage.identity === identity);
   }
 
   /**
@@ -82,10 +88,17 @@ export class DamageMarks implements MarkKind {
   /**
    * Removes the mark of a blob, whose bytes are right again. Never throws: a mark of a copy that was
    * replaced does not count.
+   *
+   * @param events where it is recorded that a damaged copy was replaced
    */
-  async clear(digest: Digest): Promise<void> {
+  async clear(digest: Digest, events: Pick<Events, "repaired"> | null = null): Promise<void> {
     const mark = this.#marks.get(digest.hex);
     if (mark === undefined) return;
+    if (events !== null) {
+      // The mark goes last: until then the event is recorded again after a crash.
+      await events.repaired(digest, mark.damage);
+      if (this.#marks.get(digest.hex) !== mark) return;
+    }
     this.#marks.delete(digest.hex);
     if (mark.tag === null) return;
     try {

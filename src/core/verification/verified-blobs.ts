@@ -2,6 +2,15 @@ import { detachedString } from "../../base/detached-string.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
 import type { Digest } from "../digest.ts";
 
+/**
+ * How often the bytes of a stored file are compared with its digest:
+ *
+ * - `always`: on every read. A range is sent only after the whole file was read.
+ * - `daily`: on the first read, and again after a day or when the stored copy was replaced.
+ * - `never`: not on reads. Files that were found damaged by other means are still refused.
+ */
+export type VerifyReads = "always" | "daily" | "never";
+
 /** Bytes decay without changing a blob's identity, so a verification is repeated after a day. */
 const VERIFICATION_MAX_AGE_MS = 24 * 3_600_000;
 

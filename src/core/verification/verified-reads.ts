@@ -38,22 +38,14 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import type { Marks } from "../marks.ts";
 import type { Purges } from "../purges.ts";
+import type { Events } from "../events/events.ts";
 import type { StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
 import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
-import type { VerifiedBlobs } from "./verified-blobs.ts";
+import type { VerifiedBlobs, VerifyReads } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
 import { readAll, readWhole, type OnRead, type Reading, type WholeReadOptions } from "./whole-reads.ts";
-
-/**
- * How often the bytes of a stored file are compared with its digest:
- *
- * - `always`: on every read. A range is sent only after the whole file was read.
- * - `daily`: on the first read, and again after a day or when the stored copy was replaced.
- * - `never`: not on reads. Files that were found damaged by other means are still refused.
- */
-export type VerifyReads = "always" | "daily" | "never";
 
 /** Blobs up to this size are read into memory and verified before they are served. */
 const SMALL_BLOB_MAX_BYTES = 256 * 1024;
@@ -74,6 +66,7 @@ export interface VerifiedReadsOptions {
   readonly marks: Marks;
   /** Called for repaired blobs. */
   readonly purges: Purges;
+  readonly events: Events | null;
   /** For the operator: damage, and what could not be recorded about it. */
   readonly log: (message: string, cause?: unknown) => void;
   readonly verified: VerifiedBlobs;
@@ -84,6 +77,7 @@ export class VerifiedReads {
   readonly #store: BlobStore;
   readonly #mode: VerifyReads;
   readonly #admissions: Admissions;
+  readonly #events: Events | null;
   readonly #log: VerifiedReadsOptions["log"];
   readonly #verified: VerifiedBlobs;
   readonly #marks: DamageMarks;
@@ -95,11 +89,13 @@ export class VerifiedReads {
   readonly #verifications = new SingleFlight<Reading | null>();
   readonly #background: BackgroundVerifications;
 
-  constructor(store: BlobStore, { mode, admissions, marks, purges, log, verified }: VerifiedReadsOptions) {
+  constructor(store: BlobStore, options: VerifiedReadsOptions) {
+    const { mode, admissions, marks, events, purges, log, verified } = options;
     this.#verified = verified;
     this.#store = store;
     this.#mode = mode;
     this.#admissions = admissions;
+    this.#events = events;
     this.#log = log;
     this.#purges = purges;
     this.#marks = new DamageMarks(marks, log, (digest) => purges.later(digest, "repaired"));
@@ -196,9 +192,8 @@ export class VerifiedReads {
     // Without its facts the copy may be the marked one. The next verification removes an outdated mark.
     const stat = await this.#store.stat(digest).catch(() => "unknown" as const);
     if (stat === "unknown") return;
-    const isReplaced = stat?.identity === undefined || this.#marks.of(digest, stat.identity) === null;
-    if (!isReplaced) return;
-    await this.#marks.clear(digest);
+    if (stat?.identity !== undefined && this.#marks.of(digest, stat.identity) !== null) return;
+    await this.#marks.clear(digest, this.#events);
     await this.#purges.now(digest, "repaired");
   }
 
@@ -330,9 +325,9 @@ export class VerifiedReads {
 
   #remember(digest: Digest, identity: BlobIdentity | undefined, verifiedAt?: number): void {
     this.#verified.add(digest, identity, verifiedAt);
-    // A mark that is left over from a copy that was replaced, perhaps by a process that died since.
+    // A mark left over from a copy that was replaced, perhaps by a process that died since.
     if (!this.#marks.has(digest) || this.#marks.of(digest, identity) !== null) return;
-    void this.#marks.clear(digest);
+    void this.#marks.clear(digest, this.#events);
     this.#purges.later(digest, "repaired");
   }
 
@@ -385,6 +380,7 @@ export class VerifiedReads {
       const { damage } = reading;
       const what = `${digest.toString()} ${describeDamage(damage)}`;
       this.#log(`a stored file is damaged and is no longer served: ${what}. Upload it again`);
+      if (!this.#marks.has(digest, damage.identity)) await this.#events?.damaged(digest, damage);
       await this.#marks.add(digest, damage);
     } else if (reading !== null) {
       this.#log(`a read of ${digest.toString()} differed from the stored bytes, which are right: it is sent again`);
