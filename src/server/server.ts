@@ -1,8 +1,10 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { AccessKeys } from "../access/access-keys.ts";
+import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { Fixity, type SharedMemory } from "../core/fixity.ts";
+import type { PurgeReason } from "../core/purges.ts";
 import type { BlobStore } from "../core/store.ts";
 import type { Config } from "../settings/config.ts";
 import type { Secrets } from "../settings/secrets.ts";
@@ -201,6 +203,10 @@ function serviceOf(store: BlobStore, { config, log, shared }: ServiceOptions): F
     ...(linkKeys !== null && { linkKeys }),
     ...eventOptions(config),
     uploads: { expiry, maxOpen, minAppendSize, ...(maxAppendSize !== undefined && { maxAppendSize }) },
+    // A program that reads the log can purge the cache in front.
+    ...(config.cacheTags && {
+      onPurge: ({ hex }: Digest, reason: PurgeReason) => log.info({ tag: hex, reason }, "caches must drop a file"),
+    }),
   };
   return new Fixity(options, shared);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
 import { jsonLines, runCommand } from "../helpers/command.ts";
@@ -84,11 +85,15 @@ test("a mistake blocks nothing", async () => {
 
 test("a running server refuses what the command has blocked", async () => {
   await using place = await storeOfTexts();
-  await using server = await ServerProcess.start({ dir: place.folder.path });
+  const env = { UPLOAD_CACHE_TAGS: "yes" };
+  await using server = await ServerProcess.start({ dir: place.folder.path, env });
   const link = `${server.url}/uploads/${ONE}`;
   assert.equal((await place.run(["block", ONE, ...REASON])).code, 0);
   // it has listed no marks yet, so it does so before its first read
-  assert.equal((await fetch(link)).status, 451);
+  const refused = await fetch(link);
+  assert.deepEqual([refused.status, refused.headers.get("cache-tag")], [451, ONE]);
+  while (!server.output.includes("caches must drop a file")) await nextTurn();
+  assert.match(server.output, new RegExp(`"tag":"${ONE}","reason":"blocked"`));
   assert.equal((await fetch(link, { method: "PUT", body: "one" })).status, 451);
   assert.equal((await fetch(`${server.url}/uploads/${TWO}`)).status, 200);
 });
