@@ -12,6 +12,16 @@ export {
   type StoredDocument,
   type WriteCondition,
 } from "./core/document-store.ts";
+export type {
+  AppendEvent,
+  CleanupEvent,
+  DownloadEvent,
+  RequestEvent,
+  RequestSource,
+  StoreRequestEvent,
+  UploadEvent,
+  VerificationEvent,
+} from "./core/diagnostics.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
 export { createFixity, type Fixity, type Verification, type VerifyOptions } from "./core/fixity.ts";
 export type { DeliverEvent } from "./core/events/deliveries.ts";
@@ -34,6 +44,7 @@ export type {
   Misplaced,
   OpenOptions,
   RemovedDamage,
+  StoreUsage,
 } from "./core/store.ts";
 export { UploadId } from "./core/upload-id.ts";
 export type {

@@ -3,9 +3,11 @@ import { createHash } from "node:crypto";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { memoryStore } from "../memory.ts";
-import { cleanupEnded, type CleanupEvent, uploadEnded, type UploadEvent } from "./diagnostics.ts";
+import { type AppendEvent, cleanupEnded, type CleanupEvent, uploadEnded, type UploadEvent } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
+import { FixityError } from "./errors.ts";
 import { createFixity, type Fixity } from "./fixity.ts";
+import type { UploadId } from "./upload-id.ts";
 import type { Uploads } from "./uploads/uploads.ts";
 
 const HELLO = Buffer.from("hello");
@@ -35,7 +37,11 @@ async function eventsOf<Event extends { readonly durationMs: number }>(
   return events;
 }
 
-const uploadsIn = (work: () => Promise<unknown>) => eventsOf<UploadEvent>("fixity:upload", work);
+/** What became of each upload. */
+async function uploadsIn(work: () => Promise<unknown>): Promise<Partial<UploadEvent>[]> {
+  const events = await eventsOf<UploadEvent>("fixity:upload", work);
+  return events.map(({ kind, outcome, code, size }) => ({ kind, outcome, code, size }));
+}
 
 test("the end of a plain upload is published, whatever its outcome", async () => {
   const fixity = createFixity({ store: memoryStore(), maxSize: 10 });
@@ -85,6 +91,69 @@ test("an append that fails without ending its upload is not published", async ()
     assert.rejects(uploads.append(id, { offset: 1, source: [HELLO], completes: true }), { code: "offset-mismatch" }),
   );
   assert.deepEqual(events, []);
+});
+
+test("an upload is published with the times in which it was received, hashed and committed", async () => {
+  const fixity = createFixity({ store: memoryStore(), maxSize: 10 });
+  const events = await eventsOf<UploadEvent>("fixity:upload", async () => {
+    await fixity.put(HELLO);
+    const { id } = await uploadsOf(fixity).create({});
+    await uploadsOf(fixity).append(id, { offset: 0, source: [Buffer.from("other")], completes: true });
+    await assert.rejects(fixity.put([HELLO, HELLO, HELLO]));
+  });
+  const times = events.map(({ receiveMs, hashMs, commitMs }) => [receiveMs, hashMs, commitMs]);
+  for (const time of times.slice(0, 2).flat()) assert.ok(time !== null && time >= 0);
+  for (const [receiveMs, hashMs] of times.slice(0, 2))
+    assert.ok((hashMs ?? 0) > 0 && (hashMs ?? 0) <= (receiveMs ?? 0));
+  assert.deepEqual(times[2], [null, null, null]);
+  assert.deepEqual(new Set(events.map(({ route, protocol }) => `${route} ${protocol}`)), new Set(["none none"]));
+});
+
+test("appends are published with their offset, and one that fails with the bytes that it added", async () => {
+  const uploads = uploadsOf(createFixity({ store: memoryStore() }));
+  const { id } = await uploads.create({});
+  const events = await eventsOf<AppendEvent>("fixity:append", async () => {
+    await uploads.append(id, { offset: 0, source: [HELLO], completes: false });
+    await assert.rejects(uploads.append(id, { offset: 5, source: cutOff(), completes: true }));
+    await uploads.append(id, { offset: 10, source: [], completes: true });
+    await uploads.append(id, { offset: 10, source: [], completes: true });
+  });
+  assert.deepEqual(
+    events.map(({ outcome, offset, size }) => [outcome, offset, size]),
+    [
+      ["ok", 0, 5],
+      ["failed", 5, 5],
+      ["ok", 10, 0],
+    ],
+  );
+});
+
+async function* cutOff(): AsyncGenerator<Buffer> {
+  yield HELLO;
+  throw new FixityError("upload-aborted", "The client disconnected.");
+}
+
+test("an unfinished upload that is cancelled or expires is published once, a finished one not at all", async (context) => {
+  const fixity = createFixity({ store: memoryStore(), uploads: { expiry: 60_000 } });
+  const uploads = uploadsOf(fixity);
+  const ids = await Promise.all(Array.from({ length: 4 }, async () => (await uploads.create({})).id));
+  const [cancelled, expired, found, finished] = ids as [UploadId, UploadId, UploadId, UploadId];
+  await uploads.append(expired, { offset: 0, source: [HELLO], completes: false });
+  await uploads.append(finished, { offset: 0, source: [HELLO], completes: true });
+  assert.equal(fixity.usage().openUploads, 3);
+  const events = await uploadsIn(async () => {
+    await uploads.cancel(cancelled);
+    await uploads.cancel(finished);
+    context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 120_000 });
+    await assert.rejects(uploads.append(found, { offset: 0, source: [HELLO], completes: false }));
+    await fixity.collect();
+  });
+  assert.deepEqual(events, [
+    { kind: "resumable", outcome: "cancelled", code: null, size: 0 },
+    { kind: "resumable", outcome: "expired", code: null, size: 0 },
+    { kind: "resumable", outcome: "expired", code: null, size: 5 },
+  ]);
+  assert.equal(fixity.usage().openUploads, 0);
 });
 
 test("the end of a collection is published, whatever its outcome", async (context) => {

@@ -1,8 +1,9 @@
 import { channel, type Channel } from "node:diagnostics_channel";
-import { FixityError } from "./errors.ts";
+import type { Digest } from "./digest.ts";
+import { asFixityError, type FixityError } from "./errors.ts";
 
 /**
- * The seams for metrics, tracing and tests: five channels of `node:diagnostics_channel`. They cost
+ * The seams for metrics, tracing and tests: channels of `node:diagnostics_channel`. They cost
  * nothing while nothing subscribes, and a subscriber cannot change or delay what it observes.
  * Durations are in milliseconds, sizes in bytes.
  *
@@ -10,17 +11,28 @@ import { FixityError } from "./errors.ts";
  *     subscribe("fixity:upload", (event) => …);
  */
 
+/** How a request came: `none` for a call of the program itself. */
+export interface RequestSource {
+  /** What its path addresses; an `upload` is a resumable one. */
+  readonly route: "collection" | "link" | "name" | "upload" | "none";
+  /** The protocol of an upload, or `plain` HTTP. */
+  readonly protocol: "form" | "plain" | "ietf" | "tus" | "none";
+}
+
+export const NO_SOURCE: RequestSource = { route: "none", protocol: "none" };
+
 /**
  * An upload ended: the plain upload of one request, or a resumable upload with its last append. A
  * claim of stored content is an upload too.
  */
-export interface UploadEvent {
+export interface UploadEvent extends RequestSource {
   readonly kind: "plain" | "resumable";
   /**
    * `stored` and `existed` were acknowledged; `failed` covers refusals, disconnects and store
-   * errors.
+   * errors. Only unfinished resumable uploads are `expired`, `cancelled` by a request, or `evicted`
+   * to make room for others.
    */
-  readonly outcome: "stored" | "existed" | "failed";
+  readonly outcome: "stored" | "existed" | "failed" | "expired" | "cancelled" | "evicted";
   /** The error's code; `null` unless the upload failed. */
   readonly code: string | null;
   /**
@@ -29,6 +41,46 @@ export interface UploadEvent {
   readonly size: number;
   /** Of a resumable upload, the duration of its last request. */
   readonly durationMs: number;
+  /** The part of it in which bytes arrived; `null` unless all of them did. */
+  readonly receiveMs: number | null;
+  /** The part of `receiveMs` in which they were hashed. */
+  readonly hashMs: number | null;
+  /** The part of it in which they were made durable and readable; `null` unless that succeeded. */
+  readonly commitMs: number | null;
+}
+
+/** An append to a resumable upload ended; not a repetition of one that is complete. */
+export interface AppendEvent extends RequestSource {
+  readonly outcome: "ok" | "failed";
+  /** The error's code; `null` unless the append failed. */
+  readonly code: string | null;
+  /** Where it began. Above 0, it resumed the upload. */
+  readonly offset: number;
+  /** Bytes that it added. */
+  readonly size: number;
+  readonly durationMs: number;
+}
+
+/** A request to the service over HTTP ended, whatever it was for. */
+export interface RequestEvent extends RequestSource {
+  /** What it had to be authorized for, such as `create`; `none` if it was refused before. */
+  readonly action: string;
+  readonly status: number;
+  /** The code of the failure that the response reports, or `null`. */
+  readonly code: string | null;
+  /** Whether the client received less than the whole response. */
+  readonly aborted: boolean;
+  /** Bytes of content. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly durationMs: number;
+}
+
+/** The bytes of a stored blob were compared with its digest. */
+export interface VerificationEvent {
+  readonly digest: Digest;
+  /** A blob is read again if a read is `different`, and is `damaged` if that differs too. */
+  readonly outcome: "intact" | "different" | "damaged";
 }
 
 /** The response to a GET of a blob ended. */
@@ -97,21 +149,80 @@ export const downloadEnded: Seam<DownloadEvent> = new Seam("fixity:download");
 export const storeRequestEnded: Seam<StoreRequestEvent> = new Seam("fixity:store-request");
 export const cleanupEnded: Seam<CleanupEvent> = new Seam("fixity:cleanup");
 export const eventHandled: Seam<EventHandledEvent> = new Seam("fixity:event");
+export const appendEnded: Seam<AppendEvent> = new Seam("fixity:append");
+export const requestEnded: Seam<RequestEvent> = new Seam("fixity:request");
+export const verificationEnded: Seam<VerificationEvent> = new Seam("fixity:verification");
 
-/**
- * Publishes that an upload ended.
- *
- * @param startedAt what `performance.now()` returned at its start, or at the start of its last
- *   request
- */
-export function publishUpload(
-  kind: UploadEvent["kind"],
-  result: { readonly existed: boolean } | FixityError,
-  { size, startedAt }: { readonly size: number; readonly startedAt: number },
-): void {
-  if (!uploadEnded.isObserved) return;
-  const durationMs = performance.now() - startedAt;
-  if (result instanceof FixityError)
-    uploadEnded.publish({ kind, outcome: "failed", code: result.code, size, durationMs });
-  else uploadEnded.publish({ kind, outcome: result.existed ? "existed" : "stored", code: null, size, durationMs });
+/** Publishes the result of a verification. */
+export function publishVerification(digest: Digest, outcome: VerificationEvent["outcome"]): void {
+  if (verificationEnded.isObserved) verificationEnded.publish({ digest, outcome });
+}
+
+/** Observes one upload, or one request to a resumable upload, and publishes its end. */
+export class UploadTrace {
+  /** Set by the observed code as it gets there; see {@link UploadEvent}. */
+  receiveMs: number | null = null;
+  hashMs: number | null = null;
+  commitMs: number | null = null;
+  readonly #kind: UploadEvent["kind"];
+  readonly #source: RequestSource;
+  readonly #startedAt = performance.now();
+  #hasAppended = false;
+
+  constructor(kind: UploadEvent["kind"], source: RequestSource = NO_SOURCE) {
+    this.#kind = kind;
+    this.#source = source;
+  }
+
+  /** The upload was acknowledged, or has failed. */
+  ended(result: { readonly existed: boolean } | FixityError, size: number): void {
+    if (!("existed" in result)) this.#publish("failed", size, result);
+    else this.#publish(result.existed ? "existed" : "stored", size, null);
+  }
+
+  /** Measures a commit. */
+  async committing<Result>(commit: () => Promise<Result>): Promise<Result> {
+    const startedAt = performance.now();
+    const result = await commit();
+    this.commitMs = performance.now() - startedAt;
+    return result;
+  }
+
+  /** The upload was removed, unfinished. */
+  removed(outcome: "expired" | "cancelled" | "evicted", size: number): void {
+    this.#publish(outcome, size, null);
+  }
+
+  /** An append brought the upload to `reached`. What fails after it has ended is not the append. */
+  appended({ offset, reached }: { readonly offset: number; readonly reached: number }, error?: unknown): void {
+    if (!appendEnded.isObserved || this.#hasAppended) return;
+    this.#hasAppended = true;
+    const { route, protocol } = this.#source;
+    const code = error === undefined ? null : asFixityError(error).code;
+    const size = Math.max(reached - offset, 0);
+    const outcome = code === null ? "ok" : "failed";
+    appendEnded.publish({ route, protocol, outcome, code, offset, size, durationMs: this.#elapsedMs });
+  }
+
+  get #elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  #publish(outcome: UploadEvent["outcome"], size: number, error: FixityError | null): void {
+    if (!uploadEnded.isObserved) return;
+    const { receiveMs, hashMs, commitMs } = this;
+    const { route, protocol } = this.#source;
+    uploadEnded.publish({
+      kind: this.#kind,
+      route,
+      protocol,
+      outcome,
+      code: error?.code ?? null,
+      size,
+      durationMs: this.#elapsedMs,
+      receiveMs,
+      hashMs,
+      commitMs,
+    });
+  }
 }

@@ -34,7 +34,7 @@ import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import { Events } from "./events/events.ts";
-import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
+import type { BlobReader, BlobStore, Collected, OpenOptions, StoreUsage } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import type { OpenUploadsBound, OpenUploadsStore } from "./uploads/open-uploads.ts";
 import { Uploads } from "./uploads/uploads.ts";
@@ -66,6 +66,14 @@ export interface VerifyOptions {
    * read once it has returned, so that the rate of several verifications can be bounded.
    */
   readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
+}
+
+/** What a service has in hand at the moment, in this process. */
+export interface FixityUsage extends StoreUsage {
+  /** Unfinished resumable uploads that were created or continued here. */
+  readonly openUploads: number;
+  /** Damaged blobs that are known here. */
+  readonly damagedBlobs: number;
 }
 
 /**
@@ -311,6 +319,12 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     await this.store.collectionMark?.set(stopped);
     const expired = uploads.value ?? { staged: 0, bytes: 0 };
     return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
+  }
+
+  /** For metrics. */
+  usage(): FixityUsage {
+    const { damagedCount: damagedBlobs } = this.#reads;
+    return { ...this.store.usage?.(), openUploads: this.uploads?.openCount ?? 0, damagedBlobs };
   }
 
   /** The service is closing or closed: it accepts no new work. */

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
 import { formatExactSize } from "../base/format-size.ts";
+import { uploadEnded } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
 
@@ -28,6 +29,8 @@ export interface Received {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
+  /** Milliseconds spent on hashing; 0 while nothing observes uploads. */
+  readonly hashMs: number;
 }
 
 /**
@@ -55,7 +58,7 @@ export async function receive(
   if (length !== undefined && size !== length) throw lengthMismatch(length, size);
   const digest = hashes.sha256();
   if (announced !== undefined && !announced.equals(digest)) throw digestMismatch(announced, digest);
-  return { digest, size };
+  return { digest, size, hashMs: hashes.elapsedMs };
 }
 
 /** Reads a source to its end for its digest and size. */
@@ -105,6 +108,8 @@ export type ResumableAlgorithm = "sha256" | "sha512";
 /** Running hashes of the same bytes, by one or more algorithms. */
 export class Hashes {
   readonly #hashes: ReadonlyMap<HashAlgorithm, RunningHash>;
+  readonly #isTimed = uploadEnded.isObserved;
+  #elapsedMs = 0;
   #size: number;
 
   private constructor(hashes: ReadonlyMap<HashAlgorithm, RunningHash>, size: number) {
@@ -141,9 +146,16 @@ export class Hashes {
     return this.#hashes.has(algorithm);
   }
 
+  /** Milliseconds spent on updates; 0 unless uploads were observed when the hashes began. */
+  get elapsedMs(): number {
+    return this.#elapsedMs;
+  }
+
   update(bytes: Uint8Array): void {
     this.#size += bytes.length;
+    const startedAt = this.#isTimed ? performance.now() : 0;
     for (const hash of this.#hashes.values()) hash.update(bytes);
+    if (this.#isTimed) this.#elapsedMs += performance.now() - startedAt;
   }
 
   /**

@@ -8,7 +8,7 @@
 import { type Admission, type Admissions, stoppedBy } from "./admissions.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import type { Blocks } from "./blocks.ts";
-import { publishUpload } from "./diagnostics.ts";
+import { UploadTrace } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { asFixityError, FixityError } from "./errors.ts";
 import type { Events } from "./events/events.ts";
@@ -78,20 +78,24 @@ export class PlainUploads {
 
   async put(source: ByteSource | Uint8Array | Blob, options: PutOptions): Promise<Receipt> {
     using admission = options.admission === undefined ? this.#admissions.admit("in-time") : null;
-    const startedAt = performance.now();
-    const progress = { size: 0 };
+    const trace = new UploadTrace("plain", options.terms?.source);
+    const progress = { size: 0, trace };
     const bytes = admission === null ? bytesOf(source) : interruptedBy(admission, bytesOf(source));
     try {
       const receipt = await this.#put(bytes, options, progress);
-      publishUpload("plain", receipt, { size: receipt.size, startedAt });
+      trace.ended(receipt, receipt.size);
       return this.#options.revealExisting ? receipt : { ...receipt, existed: false };
     } catch (error) {
-      publishUpload("plain", asFixityError(error), { ...progress, startedAt });
+      trace.ended(asFixityError(error), progress.size);
       throw error;
     }
   }
 
-  async #put(source: ByteSource, options: PutOptions, progress: { size: number }): Promise<Receipt> {
+  async #put(
+    source: ByteSource,
+    options: PutOptions,
+    progress: { size: number; readonly trace: UploadTrace },
+  ): Promise<Receipt> {
     const { length, isKnownAbsent, signal, terms = NO_TERMS } = options;
     const { name, extension } = settleNaming(options);
     assertType(extension, this.#options.types, terms.types);
@@ -115,7 +119,11 @@ export class PlainUploads {
       head?.add(chunk);
       return staged.write(chunk);
     };
+    const { trace } = progress;
+    const receivingSince = performance.now();
     const received = await receive(source, write, { maxSize, length, digest });
+    trace.receiveMs = performance.now() - receivingSince;
+    trace.hashMs = received.hashMs;
     assertInTime(terms);
     await options.beforeCommit?.(received);
     const { size } = received;
@@ -133,7 +141,7 @@ export class PlainUploads {
     const link = Link.to(received.digest, linkExtension);
     const future = receiptOf(this.#options.linkBase, { link, size, name, existed: false });
     const commit = async (): Promise<Committed> => {
-      const committed = await this.#commit(staged, received);
+      const committed = await trace.committing(() => this.#commit(staged, received));
       // It may have been blocked meanwhile. It stays stored, because another upload of it may have been
       // acknowledged before, and cannot be read.
       await this.#blocks.assertNone(received.digest);
@@ -173,7 +181,7 @@ export class PlainUploads {
   async lookUp(digest: Digest, options: PutOptions): Promise<Receipt | "absent" | "unknown"> {
     using _ = options.admission === undefined ? this.#admissions.admit("in-time") : null;
     const { length, terms = NO_TERMS } = options;
-    const startedAt = performance.now();
+    const trace = new UploadTrace("plain", terms.source);
     const { name, extension } = settleNaming(options);
     assertType(extension, this.#options.types, terms.types);
     agreedDigest(terms, digest);
@@ -194,7 +202,7 @@ export class PlainUploads {
     await this.#blocks.assertNone(digest);
     await hooks.stored(receipt, { ...terms, principal: terms.owner, key: terms.requestId });
     await this.#events?.claimed({ receipt, owner });
-    publishUpload("plain", receipt, { size: 0, startedAt });
+    trace.ended(receipt, 0);
     return receipt;
   }
 }

@@ -6,6 +6,26 @@ import type { PresignedUrl, PresignOptions } from "./presigning.ts";
 import type { StagedBlob, StageOptions } from "./staged-blob.ts";
 import type { UploadStore } from "./upload-store.ts";
 
+/** Memory of a store, in bytes where nothing else is said. */
+export interface StoreUsage {
+  /** The buffers of running uploads. */
+  readonly buffers?: {
+    readonly used: number;
+    readonly budget: number;
+    /** Uploads that wait for memory. */
+    readonly waiting: number;
+  };
+  /** The cache of small blobs. */
+  readonly cache?: {
+    readonly used: number;
+    readonly budget: number;
+    readonly entries: number;
+    /** Reads since the start that needed no bytes of the store behind the cache, and that did. */
+    readonly hits: number;
+    readonly misses: number;
+  };
+}
+
 /**
  * The port between fixity and the place where blobs are kept: a disk folder, an S3 bucket, or a
  * store of your own.
@@ -91,6 +111,9 @@ export interface BlobStore extends AsyncDisposable {
    * answers with an error.
    */
   presign?(digest: Digest, options: PresignOptions): Promise<PresignedUrl>;
+
+  /** What the store uses of its memory at the moment, for metrics. */
+  usage?(): StoreUsage;
 
   /**
    * Checks that the store is usable as configured and creates what it needs, such as folders.

@@ -1,5 +1,6 @@
 import { NOBODY, type Owner } from "../access/principal.ts";
 import type { TypeList } from "../access/type-list.ts";
+import type { RequestSource } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
 import { sizeLimitExceeded } from "./intake.ts";
@@ -26,6 +27,8 @@ export interface UploadTerms {
   readonly context: unknown;
   /** Identifies the request; the idempotency key of a plain upload's `onStored`. */
   readonly requestId: string;
+  /** How the request came, for diagnostics. @default a call of the program itself */
+  readonly source?: RequestSource | undefined;
 }
 
 /** The terms of calls without any: those of the program itself. */

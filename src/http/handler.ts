@@ -24,7 +24,7 @@
 import { clientNetwork } from "../access/client-address.ts";
 import { READ_ACTIONS } from "../access/principal.ts";
 import type { FairShare } from "../base/fair-share.ts";
-import { downloadEnded } from "../core/diagnostics.ts";
+import { downloadEnded, NO_SOURCE, requestEnded } from "../core/diagnostics.ts";
 import { type ErrorCode, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import type { Link } from "../core/link.ts";
@@ -56,6 +56,7 @@ import {
   resourceAt,
   type Route,
   routeFor,
+  sourceOf,
   speaksTus,
   wrongMethod,
 } from "./route.ts";
@@ -157,6 +158,7 @@ export class Handler {
         downloadEnded.publish({ outcome: downloadOutcome(answer, report), status: answer.status, size, durationMs });
       }
     }
+    if (requestEnded.isObserved) publishRequest(running?.route ?? null, answer, report);
     this.#options.onAnswer(exchange, answer, report);
   }
 
@@ -256,7 +258,8 @@ export class Handler {
   }
 
   /** Reads the record of the upload that a request is to, and nothing else, to decide about it. */
-  async #authorize(request: AdmittedRequest, resource: Resource, { action }: Route): Promise<AuthorizedRequest> {
+  async #authorize(request: AdmittedRequest, resource: Resource, route: Route): Promise<AuthorizedRequest> {
+    const { action } = route;
     const { exchange, identity, rawQuery: query, options } = request;
     const { access } = options;
     let seen: SeenUpload | "missing" | null = null;
@@ -269,7 +272,8 @@ export class Handler {
     const facts = access.asks ? fileFactsOf(request, resource) : NO_FACTS;
     const subject = { action, exchange, link, query, upload: seen, ...facts };
     const grant = await access.authorize(identity, subject);
-    return { ...request, ...grant, seen: seen === null || seen === "missing" ? undefined : seen };
+    const terms = { ...grant.terms, source: sourceOf(route) };
+    return { ...request, ...grant, terms, seen: seen === null || seen === "missing" ? undefined : seen };
   }
 
   /** Runs the route. A permit for one upload is redeemed before, unless nothing comes of it. */
@@ -305,6 +309,20 @@ export class Handler {
 function isHiddenBlock(thrown: unknown, { fixity }: AdmittedRequest, { action }: Route): boolean {
   const isBlock = thrown instanceof FixityError && thrown.code === "blob-blocked";
   return isBlock && fixity.reads !== "public" && READ_ACTIONS.includes(action);
+}
+
+/** Publishes the end of a request. @param route `null` if it was refused before one was found */
+function publishRequest(route: Route | null, { status, note }: Answer, report: Report): void {
+  const { route: resource, protocol } = route === null ? NO_SOURCE : sourceOf(route);
+  const { error } = note ?? {};
+  requestEnded.publish({
+    route: resource,
+    protocol,
+    action: route?.action ?? "none",
+    status,
+    code: error instanceof FixityError ? error.code : null,
+    ...report,
+  });
 }
 
 /** Reads the record of an upload. */

@@ -1,3 +1,4 @@
+import type { RequestSource } from "../core/diagnostics.ts";
 import { FixityError } from "../core/errors.ts";
 import { UPLOADS_SEGMENT } from "../core/fixity.ts";
 import { Link } from "../core/link.ts";
@@ -82,16 +83,23 @@ interface RouteOn<K extends Kind> {
   readonly failure?: (request: AdmittedRequest, error: unknown) => Answer;
   /** Whether the response is a download, for diagnostics. */
   readonly isDownload?: boolean;
+  /** For diagnostics. @default "plain" */
+  readonly protocol?: RequestSource["protocol"];
 }
 
-const tus = { when: ({ exchange }: AdmittedRequest) => speaksTus(exchange), failure: tusFailure };
-const resumable = { when: wantsResumable, failure: creationFailureAnswer };
+const tus = {
+  when: ({ exchange }: AdmittedRequest) => speaksTus(exchange),
+  failure: tusFailure,
+  protocol: "tus",
+} as const;
+const resumable = { when: wantsResumable, failure: creationFailureAnswer, protocol: "ietf" } as const;
+const ietf = { protocol: "ietf" } as const;
 const stored = { when: asksWhetherStored, failure: notStatedFailure };
 
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
 export const ROUTES: readonly Route[] = [
   { on: "collection", name: "create-tus-upload", method: "POST", ...tus, action: "create", run: createTusUpload },
-  { on: "collection", name: "upload-form", method: "POST", when: sendsForm, action: "create", run: uploadForm },
+  { on: "collection", name: "upload-form", method: "POST", when: sendsForm, protocol: "form", action: "create", run: uploadForm },
   {
     on: "collection",
     name: "create-upload",
@@ -146,18 +154,24 @@ export const ROUTES: readonly Route[] = [
     action: "cancel",
     run: changing(terminateTusUpload),
   },
-  { on: "upload", name: "upload-state", method: "HEAD", action: "inspect", run: reading(uploadState) },
-  { on: "upload", name: "fetch-upload", method: "GET", action: "inspect", run: reading(fetchUpload) },
+  { on: "upload", name: "upload-state", method: "HEAD", ...ietf, action: "inspect", run: reading(uploadState) },
+  { on: "upload", name: "fetch-upload", method: "GET", ...ietf, action: "inspect", run: reading(fetchUpload) },
   {
     on: "upload",
     name: "append-to-upload",
     method: "PATCH",
+    ...ietf,
     action: "append",
     run: changing(appendToUpload),
     failure: failureAnswer,
   },
-  { on: "upload", name: "cancel-upload", method: "DELETE", action: "cancel", run: changing(cancelUpload) },
+  { on: "upload", name: "cancel-upload", method: "DELETE", ...ietf, action: "cancel", run: changing(cancelUpload) },
 ];
+
+/** For diagnostics: how a request came that a row applies to. */
+export function sourceOf({ on, protocol = "plain" }: Pick<Route, "on" | "protocol">): RequestSource {
+  return { route: on, protocol };
+}
 
 /** What a path addresses, or `null`. It is not decoded, so an encoded slash separates nothing. */
 export function resourceAt(pathBelowPrefix: string): Resource | null {

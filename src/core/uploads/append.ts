@@ -1,6 +1,7 @@
 import type { TypeList } from "../../access/type-list.ts";
 import { formatExactSize } from "../../base/format-size.ts";
 import { shuttingDown } from "../admissions.ts";
+import type { UploadTrace } from "../diagnostics.ts";
 import { FixityError } from "../errors.ts";
 import { ContentHead } from "../hooks.ts";
 import { type Hashes, Intake, sizeLimitExceeded } from "../intake.ts";
@@ -110,7 +111,7 @@ export class Append {
    * @throws FixityError, once what can be kept of the bytes is durable; a `shutting-down` has the
    *   offset among its facts
    */
-  async run(): Promise<Appended> {
+  async run(trace: UploadTrace): Promise<Appended> {
     const { offset } = this.#options;
     if (offset !== this.#held.offset) throw offsetMismatch(this.#held.offset, offset);
     assertType(this.#record.extension, this.#types, this.#terms.types);
@@ -127,8 +128,12 @@ export class Append {
     assertAnnounced({ ...this.#options, length: this.#record.length }, this.#limits);
 
     const hashes = await this.#hashesSoFar();
+    const hashedMs = hashes.elapsedMs;
+    const receivingSince = performance.now();
     try {
       await this.#receive(hashes);
+      trace.receiveMs = performance.now() - receivingSince;
+      trace.hashMs = hashes.elapsedMs - hashedMs;
       this.#record = withExpectations(this.#record, this.#checkEnd());
       this.#assertHashed(hashes);
       this.#sealIfComplete(hashes.size);

@@ -74,7 +74,7 @@ export class RunningAppends {
 }
 
 /** {@link OpenUploads}, of this process or of the primary that keeps it for several workers. */
-export type OpenUploadsBound = Pick<OpenUploads, "admit" | "note" | "forget">;
+export type OpenUploadsBound = Pick<OpenUploads, "admit" | "note" | "forget"> & Partial<Pick<OpenUploads, "count">>;
 
 /**
  * The unfinished uploads that were created or continued in this process, or in the workers of one
@@ -144,6 +144,10 @@ export class OpenUploads {
   forget(id: UploadId): void {
     this.#beginning.delete(id.hex);
     this.#delete(id.hex);
+  }
+
+  get count(): number {
+    return this.#uploads.size;
   }
 
   get #isFull(): boolean {

@@ -1,4 +1,5 @@
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
+import { UploadTrace } from "../diagnostics.ts";
 import type { Collected } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { ReadUpload, UploadStore } from "../upload-store.ts";
@@ -64,8 +65,11 @@ export class Removals {
     const record = readableRecord(read.record);
     if (record !== null && isExpired(record)) {
       const bytes = await this.#removeIf(id, isExpired, { read, signal });
-      if (bytes !== null && record.outcome === null) return { staged: 1, bytes };
-    } else if (record === null || (isAbandoned(record) && (this.#options.runsHook || !record.hooked))) {
+      if (bytes === null || record.outcome !== null) return { staged: 0, bytes: 0 };
+      new UploadTrace("resumable").removed("expired", bytes);
+      return { staged: 1, bytes };
+    }
+    if (record === null || (isAbandoned(record) && (this.#options.runsHook || !record.hooked))) {
       await this.#options.complete(id, signal);
     }
     return { staged: 0, bytes: 0 };
@@ -77,7 +81,9 @@ export class Removals {
     if (read === null) return true;
     const record = readableRecord(read.record);
     if (record === null || this.#options.appends.has(id) || !isEvictable(record, read.offset)) return false;
-    return (await this.#removeIf(id, isEvictable, { read })) !== null;
+    const bytes = await this.#removeIf(id, isEvictable, { read });
+    if (bytes !== null) new UploadTrace("resumable").removed("evicted", bytes);
+    return bytes !== null;
   }
 
   /** @returns the number of removed bytes; `null` if the upload stays */

@@ -27,7 +27,7 @@
  * the last save. The next request for a sealed upload, or a collection, completes it.
  */
 import { type Admissions, stoppedBy } from "../admissions.ts";
-import { publishUpload } from "../diagnostics.ts";
+import { UploadTrace } from "../diagnostics.ts";
 import { asFixityError, type FixityError } from "../errors.ts";
 import { sizeLimitExceeded } from "../intake.ts";
 import { mediaTypeOf } from "../media-type.ts";
@@ -142,7 +142,7 @@ export class Uploads {
     then: "hold" | "release",
   ): Promise<{ readonly state: UploadState; readonly held: HeldUpload | null }> {
     using _ = this.#admissions.admit("in-time");
-    const startedAt = performance.now();
+    const trace = new UploadTrace("resumable", options.terms?.source);
     const { length, digest, sha512, first, keepsComplete = true, client = null, terms = NO_TERMS } = options;
     if (length !== undefined && length > this.limits.maxSize) throw sizeLimitExceeded(this.limits.maxSize);
     const { hooks, types, revealExisting, blocks } = this.#options;
@@ -162,7 +162,7 @@ export class Uploads {
     };
     if (complete !== null) {
       if (keepsComplete) await this.#store.create(id, formatRecord(complete), { ...hints, isEnded: true });
-      return { state: this.#ended(id, complete, startedAt), held: null };
+      return { state: this.#ended(id, complete, trace), held: null };
     }
     const { expires, owner } = record;
     await this.#open.admit(id, { expires, client, owner, maxOpen: terms.maxOpen });
@@ -203,21 +203,21 @@ export class Uploads {
   }
 
   async #find(id: UploadId, options: FindOptions): Promise<UploadState> {
-    const startedAt = performance.now();
     const { signal, retriesHook = false, terms = NO_TERMS } = options;
+    const trace = new UploadTrace("resumable", terms.source);
     const { status, record: known, read } = await this.#settled(id, options);
     if (status === "ended") return this.#stateOf(id, known, 0);
     if (status === "idle" || (status === "pending" && !retriesHook)) return this.#stateOf(id, known, read.offset);
     const taken = await this.#hold(id, signal, read);
     if (taken.status === "ended") return this.#stateOf(id, await recordOfEnded(taken, this.limits.expiry), 0);
     await using held = taken;
-    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
+    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), trace);
     const upload: HeldRecord = { id, held, record: parseRecord(held.record) };
     const { sealed, outcome, pending } = upload.record;
     if (!sealed || outcome !== null || (pending !== null && !retriesHook)) {
       return this.#stateOf(id, upload.record, held.offset);
     }
-    const ended = await this.#complete(upload, { unsaved: null, context: terms.context }, startedAt);
+    const ended = await this.#complete(upload, { unsaved: null, context: terms.context }, trace);
     return this.#stateOf(id, ended, 0);
   }
 
@@ -245,8 +245,8 @@ export class Uploads {
     options: AppendOptions,
     { closing, created }: { readonly closing: AbortSignal; readonly created: HeldUpload | undefined },
   ): Promise<UploadState> {
-    const startedAt = performance.now();
-    const { context } = options.terms ?? NO_TERMS;
+    const { context, source } = options.terms ?? NO_TERMS;
+    const trace = new UploadTrace("resumable", source);
     let isChecked = false;
     const check = async (stored: StoredOutcome): Promise<void> => {
       if (!isChecked) await assertReplay(stored, options, { blobs: this.#reads, closing });
@@ -262,42 +262,44 @@ export class Uploads {
     const taken = created ?? (await this.#hold(id, undefined, known?.read ?? undefined));
     if (taken.status === "ended") return await replay(await recordOfEnded(taken, this.limits.expiry));
     await using held = taken;
-    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), startedAt);
+    if (isDamaged(held)) return await this.#endDamaged({ id, held }, uploadDamaged(), trace);
     const upload: HeldRecord = { id, held, record: parseRecord(held.record) };
     if (upload.record.outcome !== null) return await replay(upload.record);
     if (upload.record.sealed) {
       if (upload.record.pending !== null) await check(upload.record.pending);
-      return await replay(await this.#complete(upload, { unsaved: null, context }, startedAt));
+      return await replay(await this.#complete(upload, { unsaved: null, context }, trace));
     }
 
     const { types, hooks } = this.#options;
     const engine = { limits: this.limits, types, keepsHead: hooks.hasInspect, hashes: this.#hashes, closing };
     const append = new Append(upload, options, engine);
     try {
-      const { record, offset, unsaved } = await append.run();
+      const { record, offset, unsaved } = await append.run(trace);
+      trace.appended({ offset: options.offset, reached: offset });
       this.#open.note(id, record, offset);
       if (!record.sealed) return this.#stateOf(id, record, offset);
-      const ended = await this.#complete({ id, held, record }, { unsaved, context }, startedAt);
+      const ended = await this.#complete({ id, held, record }, { unsaved, context }, trace);
       return this.#stateOf(id, ended, 0);
     } catch (error) {
+      trace.appended({ offset: options.offset, reached: held.offset }, error);
       if (append.hasFailed) {
         this.#forget(id);
-        publishUpload("resumable", asFixityError(error), { size: held.offset, startedAt });
+        trace.ended(asFixityError(error), held.offset);
       }
       // once the blob is stored, the failure is that of the hook, whatever its code
       const stored = readableRecord(held.record)?.pending ?? null;
       if (stored === null && isFinalFailure(error) && error.code === "upload-damaged") {
-        return await this.#endDamaged({ id, held }, error, startedAt);
+        return await this.#endDamaged({ id, held }, error, trace);
       }
       if (!append.hasFailed) options.onFailure?.(stored?.size ?? held.offset);
       throw error;
     }
   }
 
-  async #complete(upload: HeldRecord, options: CompletionOptions, startedAt: number): Promise<UploadRecord> {
-    const record = await this.#completions.complete(upload, options);
+  async #complete(upload: HeldRecord, options: CompletionOptions, trace: UploadTrace): Promise<UploadRecord> {
+    const record = await trace.committing(() => this.#completions.complete(upload, options));
     this.#open.forget(upload.id);
-    this.#ended(upload.id, record, startedAt);
+    this.#ended(upload.id, record, trace);
     return record;
   }
 
@@ -305,12 +307,12 @@ export class Uploads {
   async #endDamaged(
     { id, held }: Pick<HeldRecord, "id" | "held">,
     error: FixityError,
-    startedAt: number,
+    trace: UploadTrace,
   ): Promise<UploadState> {
     const record = failedRecord(readableRecord(held.record), error, this.limits.expiry);
     await held.conclude(formatRecord(record));
     this.#forget(id);
-    return this.#ended(id, record, startedAt);
+    return this.#ended(id, record, trace);
   }
 
   /**
@@ -318,13 +320,15 @@ export class Uploads {
    *
    * @throws FixityError `upload-not-found`, or a `store-…` code
    */
-  async cancel(id: UploadId, { seen, signal }: FindOptions = {}): Promise<void> {
+  async cancel(id: UploadId, { seen, signal, terms }: FindOptions = {}): Promise<void> {
     using _ = this.#admissions.admit("in-time");
+    const trace = new UploadTrace("resumable", terms?.source);
     await this.#completions.running(id);
     const taken = await this.#hold(id, signal, sightingIn(seen)?.read ?? undefined);
     await using held = taken.status === "held" ? taken : null;
     await (held ?? taken).remove();
     this.#forget(id);
+    if ((readableRecord(taken.record)?.outcome ?? null) === null) trace.removed("cancelled", held?.offset ?? 0);
   }
 
   /**
@@ -364,18 +368,25 @@ export class Uploads {
     if (record !== null && isExpired(record)) {
       await taken.remove();
       this.#forget(id);
+      if (record.outcome === null)
+        new UploadTrace("resumable").removed("expired", taken.status === "held" ? taken.offset : 0);
       throw uploadNotFound();
     }
     stack.move();
     return taken;
   }
 
+  /** Unfinished uploads that were created or continued in this process. */
+  get openCount(): number {
+    return this.#open.count ?? 0;
+  }
+
   /** The state of an upload that has just ended. */
-  #ended(id: UploadId, record: UploadRecord, startedAt: number): UploadState {
+  #ended(id: UploadId, record: UploadRecord, trace: UploadTrace): UploadState {
     const state = this.#stateOf(id, record, 0);
     const { outcome } = record;
     const result = outcome !== null && "existed" in outcome ? outcome : state.outcome;
-    if (result !== null) publishUpload("resumable", result, { size: state.offset, startedAt });
+    if (result !== null) trace.ended(result, state.offset);
     return state;
   }
 

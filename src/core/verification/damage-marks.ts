@@ -1,5 +1,6 @@
 import { forEachConcurrent } from "../../base/map-concurrent.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
+import { publishVerification } from "../diagnostics.ts";
 import { Digest } from "../digest.ts";
 import type { Events } from "../events/events.ts";
 import type { DocumentStore } from "../document-store.ts";
@@ -60,6 +61,10 @@ export class DamageMarks implements MarkKind {
     return this.#listing.refresh();
   }
 
+  get count(): number {
+    return this.#marks.size;
+  }
+
   /** The damage of the copy with this identity, or `null`. */
   of(digest: Digest, identity: BlobIdentity | undefined): Damage | null {
     const mark = this.#marks.get(digest.hex);
@@ -81,6 +86,7 @@ export class DamageMarks implements MarkKind {
    * tried again with the next listing.
    */
   async add(digest: Digest, damage: Damage): Promise<void> {
+    publishVerification(digest, "damaged");
     this.#marks.set(digest.hex, { damage, tag: null });
     await this.#write(digest, damage);
   }

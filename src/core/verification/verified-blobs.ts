@@ -1,5 +1,6 @@
 import { detachedString } from "../../base/detached-string.ts";
 import type { BlobIdentity } from "../blob-stat.ts";
+import { publishVerification } from "../diagnostics.ts";
 import type { Digest } from "../digest.ts";
 
 /**
@@ -62,15 +63,22 @@ export class VerifiedBlobs {
   }
 
   /**
-   * @param verifiedAt when the bytes were hashed, by `performance.now()`. A time before the known one
+   * @param hashedAt when the bytes were hashed, by `performance.now()`. A time before the known one
    *   changes nothing
    */
-  add({ hex }: Digest, identity: BlobIdentity | undefined, verifiedAt: number = performance.now()): void {
+  add(digest: Digest, identity: BlobIdentity | undefined, hashedAt?: number): void {
+    // A time comes from the cache, which has hashed the bytes and reported it.
+    if (hashedAt === undefined) publishVerification(digest, "intact");
+    const verifiedAt = hashedAt ?? performance.now();
+    const { hex } = digest;
     if (!this.#set(hex, { identity, verifiedAt })) return;
     this.#listener?.onVerified({ hex, identity, ageMs: performance.now() - verifiedAt });
   }
 
-  forget({ hex }: Digest): void {
+  /** A read differed. */
+  forget(digest: Digest): void {
+    publishVerification(digest, "different");
+    const { hex } = digest;
     if (this.#entries.delete(hex)) this.#listener?.onForgotten(hex);
   }
 

@@ -1,6 +1,5 @@
 /**
  * Verified reads: what is read is what was uploaded, or an error.
- *
  *     verified-reads.ts    decides for each read whether and when the bytes are verified
  *     verified-readers.ts  a blob that is hashed on its way out; a small one that was verified before
  *     whole-reads.ts       a blob is read to its end and compared with its digest
@@ -25,7 +24,6 @@
  * in transit must not take a blob offline. A damaged one is marked for all instances. A mark names
  * the copy that was read, so an upload, which replaces the copy, repairs the blob even if the
  * process dies before it removes the mark.
- *
  * A crash forgets what was verified and what was suspect, and keeps the marks.
  */
 import { hash } from "node:crypto";
@@ -167,6 +165,11 @@ export class VerifiedReads {
     if (this.#mode === "never" || this.#isVerified(digest, stat.identity)) return stat;
     const reading = await this.#verifyForClaim(digest, length, signal);
     return reading?.isIntact === true && reading.identity === stat.identity ? stat : "unknown";
+  }
+
+  /** Damaged blobs that are known here. */
+  get damagedCount(): number {
+    return this.#marks.count;
   }
 
   /** What a commit of the right bytes does with a blob that is already stored. */
@@ -369,19 +372,17 @@ export class VerifiedReads {
   async #judgeSuspect(digest: Digest, abandoned: AbortSignal, onRead: OnRead | undefined): Promise<void> {
     using admission = this.#admissions.admit("at-once");
     const signal = stoppedBy(admission, abandoned);
-    let reading: Reading | null;
-    let commits: number;
+    let [reading, commits]: [Reading | null, number] = [null, 0];
     do {
       commits = this.#commitsOfSuspects;
       reading = await this.#readWhole(digest, { signal, onRead, bypassCache: true });
       // What was read may have been replaced meanwhile, which a store without identities hides.
     } while (commits !== this.#commitsOfSuspects && reading?.isIntact === false);
     if (reading?.isIntact === false) {
-      const { damage } = reading;
-      const what = `${digest.toString()} ${describeDamage(damage)}`;
+      const what = `${digest.toString()} ${describeDamage(reading.damage)}`;
       this.#log(`a stored file is damaged and is no longer served: ${what}. Upload it again`);
-      if (!this.#marks.has(digest, damage.identity)) await this.#events?.damaged(digest, damage);
-      await this.#marks.add(digest, damage);
+      if (!this.#marks.has(digest, reading.damage.identity)) await this.#events?.damaged(digest, reading.damage);
+      await this.#marks.add(digest, reading.damage);
     } else if (reading !== null) {
       this.#log(`a read of ${digest.toString()} differed from the stored bytes, which are right: it is sent again`);
     }

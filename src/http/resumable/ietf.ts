@@ -142,7 +142,7 @@ export async function fetchUpload(request: AuthorizedRequest, id: UploadId): Pro
 /** "Upload Cancellation". */
 export async function cancelUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
   refuseUploadFields(request.exchange, interopOf(request.exchange.fields));
-  await uploadsOf(request).cancel(id, { seen: request.seen });
+  await uploadsOf(request).cancel(id, { seen: request.seen, terms: request.terms });
   return { status: 204, fields: {} };
 }
 

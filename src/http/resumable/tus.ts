@@ -133,7 +133,7 @@ export async function appendToTusUpload(request: AuthorizedRequest, id: UploadId
 
 /** `DELETE` ("Termination"): removes the upload, but not the blob that a completed one has stored. */
 export async function terminateTusUpload(request: AuthorizedRequest, id: UploadId): Promise<Answer> {
-  await uploadsOf(request).cancel(id, { seen: request.seen });
+  await uploadsOf(request).cancel(id, { seen: request.seen, terms: request.terms });
   return { status: 204, fields: {} };
 }
 

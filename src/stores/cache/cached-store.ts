@@ -1,11 +1,12 @@
 import { SharedTask } from "../../base/shared-task.ts";
 import type { BlobIdentity, BlobStat } from "../../core/blob-stat.ts";
 import { ByteRange, type ByteSpan } from "../../core/byte-range.ts";
+import { publishVerification } from "../../core/diagnostics.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
 import { receive } from "../../core/intake.ts";
 import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
-import type { BlobReader, BlobStore, Collected, OpenOptions } from "../../core/store.ts";
+import type { BlobReader, BlobStore, Collected, OpenOptions, StoreUsage } from "../../core/store.ts";
 import type { Diagnosable } from "../doctor/finding.ts";
 import { MemoryReader } from "../memory/memory-blobs.ts";
 import { ByteCache } from "./byte-cache.ts";
@@ -86,11 +87,14 @@ export class CachedStore implements BlobStore {
   readonly #inner: BlobStore;
   readonly #maxAgeMs: number;
   readonly #now: () => number;
+  readonly #budget: number;
   readonly #cache: ByteCache<CachedBlob>;
   readonly #large = new RecentDigests(LARGE_DIGESTS);
   /** Running loads that will be cached, by digest. */
   readonly #loads = new Map<string, Shared<Loaded | null>>();
   #loadingBytes = 0;
+  #hits = 0;
+  #misses = 0;
 
   /** Wraps a store; what it lacks, the result lacks too. */
   static over(inner: BlobStore & Partial<Diagnosable>, options: ResolvedCacheOptions): BlobStore {
@@ -101,6 +105,7 @@ export class CachedStore implements BlobStore {
     this.#inner = inner;
     this.#maxAgeMs = maxAgeMs;
     this.#now = now;
+    this.#budget = budget;
     this.#cache = new ByteCache(budget);
   }
 
@@ -110,6 +115,12 @@ export class CachedStore implements BlobStore {
 
   get description(): string {
     return this.#inner.description;
+  }
+
+  usage(): StoreUsage {
+    const { cost: used, count: entries } = this.#cache;
+    const cache = { used, budget: this.#budget, entries, hits: this.#hits, misses: this.#misses };
+    return { ...this.#inner.usage?.(), cache };
   }
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -135,12 +146,15 @@ export class CachedStore implements BlobStore {
     if (bypassCache) return this.#inner.open(digest, options);
     const blob = this.#cache.get(digest.hex);
     if (blob !== undefined) {
-      if (this.#isRecent(blob.checkedAt)) return readerOf(blob, range, signal);
-      const stat = await this.#revalidate(digest, blob, signal);
+      const stat = this.#isRecent(blob.checkedAt) ? "unchanged" : await this.#revalidate(digest, blob, signal);
       if (stat === null) return null;
-      if (isCopyOf(blob, stat)) return readerOf(blob, range, signal);
+      if (stat === "unchanged" || isCopyOf(blob, stat)) {
+        this.#hits += 1;
+        return readerOf(blob, range, signal);
+      }
     }
     if (this.#large.has(digest.hex)) return this.#inner.open(digest, options);
+    this.#misses += 1;
     const found = await this.#load(digest).use((loaded) => taken(loaded, range, signal), signal);
     return found === "not-taken" ? this.#inner.open(digest, options) : found;
   }
@@ -256,6 +270,7 @@ export class CachedStore implements BlobStore {
       );
       if (position < size) throw new FixityError("blob-damaged", "The store returned fewer bytes than the blob has.");
       if (!found.equals(digest)) return { kind: "damaged", bytes, identity };
+      publishVerification(digest, "intact");
       const verifiedAt = performance.now();
       const blob = { bytes, identity, verifiedAt, modified: null, checkedAt: startedAt, revalidation: null };
       return { kind: "verified", blob };
@@ -273,7 +288,7 @@ type CapabilityOf<Store> = { [Name in keyof Store]-?: object extends Pick<Store,
  * does not compile until it is listed here, because whoever adds it must decide whether it changes
  * what is stored; a `Proxy` or a loop over all members would forward it unseen.
  */
-const CAPABILITIES: Readonly<Record<CapabilityOf<BlobStore & Partial<Diagnosable>>, true>> = {
+const CAPABILITIES: Readonly<Record<Exclude<CapabilityOf<BlobStore & Partial<Diagnosable>>, "usage">, true>> = {
   uploads: true,
   documents: true,
   replacesCheaply: true,

@@ -4,7 +4,7 @@ import { OCTET_STREAM } from "../../core/media-type.ts";
 import type { PresignedUrl, PresignOptions } from "../../core/presigning.ts";
 import type { StagedBlob, StageOptions } from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
-import type { BlobReader, BlobStore, Collected, CollectionMark, OpenOptions } from "../../core/store.ts";
+import type { BlobReader, BlobStore, Collected, CollectionMark, OpenOptions, StoreUsage } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
 import type { Diagnosable, DiagnoseOptions, Finding } from "../doctor/finding.ts";
 import { type CallOptions, S3Client } from "./api/client.ts";
@@ -103,6 +103,10 @@ export class S3Store implements BlobStore, Diagnosable {
     this.documents = new S3Documents(client, layout, conditions);
     this.collectionMark = new S3CollectionMark(client, layout, log);
     this.uploads = new S3Uploads({ client, layout, pool, publisher, records, options, limits: this.#partLimits });
+  }
+
+  usage(): StoreUsage {
+    return { buffers: this.#pool.usage };
   }
 
   async check(signal?: AbortSignal): Promise<void> {

@@ -55,6 +55,11 @@ export class BufferPool {
     this.maxBufferBytes = Math.floor(bufferBytes / 2);
   }
 
+  /** For metrics. */
+  get usage(): { readonly used: number; readonly budget: number; readonly waiting: number } {
+    return { used: this.used, budget: this.#limits.budget, waiting: this.#waiting };
+  }
+
   /** Bytes in use. */
   get used(): number {
     return this.#admissions.held + this.#buffers.held;
