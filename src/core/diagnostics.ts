@@ -1,5 +1,6 @@
 import { channel, type Channel } from "node:diagnostics_channel";
 import type { Digest } from "./digest.ts";
+import type { StoreUsage } from "./store.ts";
 import { asFixityError, type FixityError } from "./errors.ts";
 
 /**
@@ -124,6 +125,14 @@ export interface EventHandledEvent {
   readonly attempts: number;
   /** Of the delivery; 0 if it was given up. */
   readonly durationMs: number;
+}
+
+/** What a service has in hand at the moment, in this process. */
+export interface FixityUsage extends StoreUsage {
+  /** Unfinished resumable uploads that were created or continued here. */
+  readonly openUploads: number;
+  /** Damaged blobs that are known here. */
+  readonly damagedBlobs: number;
 }
 
 /** Publishes events on one channel. */

@@ -24,7 +24,7 @@ import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/sign
 import type { TypeList } from "../access/type-list.ts";
 import { type Admission, Admissions, type CloseOptions, stoppedBy } from "./admissions.ts";
 import { type Block, type BlockOptions, Blocks } from "./blocks.ts";
-import { type CleanupEvent, cleanupEnded } from "./diagnostics.ts";
+import { type CleanupEvent, cleanupEnded, type FixityUsage } from "./diagnostics.ts";
 import { Digest } from "./digest.ts";
 import type { ByteSource } from "./intake.ts";
 import { Link, type Receipt } from "./link.ts";
@@ -34,7 +34,7 @@ import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
 import { Events } from "./events/events.ts";
-import type { BlobReader, BlobStore, Collected, OpenOptions, StoreUsage } from "./store.ts";
+import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import type { OpenUploadsBound, OpenUploadsStore } from "./uploads/open-uploads.ts";
 import { Uploads } from "./uploads/uploads.ts";
@@ -68,9 +68,7 @@ export interface VerifyOptions {
   readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
 }
 
-/** What a service has in hand at the moment, in this process. */
-export interface FixityUsage extends StoreUsage {
-  /** Unfinished resumable uploads that were created or continued here. */
+/** Unfinished resumable uploads that were created or continued here. */
   readonly openUploads: number;
   /** Damaged blobs that are known here. */
   readonly damagedBlobs: number;

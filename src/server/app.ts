@@ -104,7 +104,8 @@ export async function buildApp(
     const { id, method, url: target } = request;
     // Successful health checks come every few seconds and must not fill the log.
     const isProbe = [ALIVE_PATH, READY_PATH].includes(pathOf(request)) && status < 400;
-    const answered = { id, method, target, status, durationMs, error: failures.get(request) };
+    const traceparent = request.headers["traceparent"]?.toString();
+    const answered = { id, method, target, status, durationMs, traceparent, error: failures.get(request) };
     logRequest(log, answered, isProbe ? "debug" : "info");
   }
 }

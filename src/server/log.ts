@@ -3,6 +3,7 @@ import util from "node:util";
 import { type Logger, pino } from "pino";
 import { redacted } from "../base/redact.ts";
 import type { Answer, Exchange } from "../http/exchange.ts";
+import { parseTraceParent } from "../http/fields/traceparent.ts";
 import type { Report } from "../http/options.ts";
 import type { Config } from "../settings/config.ts";
 import { type LogRecord, type Paint, prettyLine } from "./pretty-line.ts";
@@ -48,13 +49,23 @@ export function createLog({ logLevel, logFormat }: Pick<Config, "logLevel" | "lo
     write: (line: string): void => {
       // Errors of a store name files and objects, and thus uploads. The lines of requests are the
       // most, and contain no text from elsewhere but the path, which is redacted.
-      const safe = line.endsWith(ANSWERED_END) ? line : redacted(line);
+      const safe = line.endsWith(ANSWERED_END) ? line : redactedLine(line);
       output.write(isPretty ? prettyLine(JSON.parse(safe) as LogRecord, paint) : safe);
     },
     flush: (done: () => void): void => output.flush(done),
   };
   const log = pino(options, destination);
   return log;
+}
+
+/**
+ * A line without the secrets that the text of an error may contain. The id of a trace is as long as
+ * that of an upload; it stays, because it leads to the cause of the failure.
+ */
+function redactedLine(line: string): string {
+  // Texts within the line have their quotes escaped, so only the field itself matches.
+  const field = /"traceId":"[\da-f]{32}"/.exec(line)?.[0];
+  return field === undefined ? redacted(line) : redacted(line).replace(/"traceId":"[\da-f]{8}…"/, field);
 }
 
 /** In colors if the terminal supports them and the user wants them (`NO_COLOR`). */
@@ -71,6 +82,8 @@ export interface AnsweredRequest {
   readonly durationMs: number;
   /** The failure that the answer reports. */
   readonly error: Error | undefined;
+  /** The request's field of that name. */
+  readonly traceparent?: string | undefined;
   /** Further fields of the log line. */
   readonly facts?: Readonly<Record<string, unknown>>;
 }
@@ -88,6 +101,7 @@ export function logRequest(log: Logger, request: AnsweredRequest, level: "info" 
     status,
     ms: Math.round(durationMs * 10) / 10,
     ...facts,
+    ...parseTraceParent(request.traceparent),
     ...(error !== undefined && "code" in error && { code: error.code }),
   };
   if (status >= 500 && !isExpected(error)) log.error({ ...entry, err: error?.cause ?? error }, "failed");
@@ -96,7 +110,7 @@ export function logRequest(log: Logger, request: AnsweredRequest, level: "info" 
 
 /** The `onAnswer` hook of the service, which logs every exchange. */
 export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, report: Report) => void {
-  return ({ id, method, target }, { status, note }, { durationMs, bytesReceived, bytesSent, aborted }) => {
+  return ({ id, method, target, fields }, { status, note }, { durationMs, bytesReceived, bytesSent, aborted }) => {
     const { error, ...facts } = note ?? {};
     const more = {
       ...facts,
@@ -104,7 +118,8 @@ export function logExchanges(log: Logger): (exchange: Exchange, answer: Answer, 
       ...(bytesSent > 0 && { sent: bytesSent }),
       ...(aborted && { aborted }),
     };
-    logRequest(log, { id, method, target, status, durationMs, error, facts: more });
+    const traceparent = fields.get("traceparent");
+    logRequest(log, { id, method, target, status, durationMs, error, traceparent, facts: more });
   };
 }
 

@@ -1,4 +1,5 @@
 import type { PrincipalLimits } from "../access/principal-limiter.ts";
+import type { MetricJson } from "./metrics/metrics-text.ts";
 import type { Owner, Principal } from "../access/principal.ts";
 import { FairShare } from "../base/fair-share.ts";
 import { FixityError } from "../core/errors.ts";
@@ -78,6 +79,8 @@ export interface WorkerMethods {
   retire(none: null): void;
   /** The server is about to stop. */
   drain(none: null): void;
+  /** What the worker measures; nothing unless a port for metrics is set. */
+  metrics(none: null): MetricJson[];
   /** The server stops: as a server of one process does. */
   stop(none: null): void;
   isUploadOpen(id: string): boolean;

@@ -112,6 +112,7 @@ class Primary {
   #leader: WorkerProcess | null = null;
   /** Workers that ended early, since one was well. */
   #earlyEnds = 0;
+  #metrics: (AsyncDisposable & { readonly url: string }) | null = null;
   #isRestarting = false;
   #isDraining = false;
   #isStopping = false;
@@ -132,6 +133,7 @@ class Primary {
 
   /** Starts all workers: the first one alone, because it may find that nothing can start. */
   async start(): Promise<Ready> {
+    await this.#serveMetrics();
     const first = await this.#fork(1).started;
     const others = Array.from({ length: this.#config.workers - 1 }, (_, index) => this.#fork(index + 2));
     for (const { started } of others) {
@@ -140,6 +142,19 @@ class Primary {
       if (failure !== null) throw failure;
     }
     return first;
+  }
+
+  /** Serves the metrics of all workers together. One that is ending counts no more. */
+  async #serveMetrics(): Promise<void> {
+    const { metricsHost: host, metricsPort: port } = this.#config;
+    if (port === undefined) return;
+    const { listenForMetrics } = await import("./metrics/metrics-listener.ts");
+    const { aggregateMetrics } = await import("./metrics/metrics-text.ts");
+    this.#metrics = await listenForMetrics({ host, port }, async () => {
+      const asked = this.#listening.map(({ channel }) => channel.ask("metrics", null).catch(() => []));
+      return aggregateMetrics(await Promise.all(asked));
+    });
+    this.#log.info({ url: this.#metrics.url }, "metrics are served");
   }
 
   /** Makes all workers read tokens and keys again. */
@@ -189,6 +204,7 @@ class Primary {
     });
     const saved = await Promise.all(exits);
     clearTimeout(timer);
+    await this.#metrics?.[Symbol.asyncDispose]();
     if (saved.every(Boolean)) return;
     throw new FixityError("store-unavailable", "A worker could not save everything: its log lines have the reason.");
   }

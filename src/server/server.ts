@@ -15,6 +15,8 @@ import { collectPeriodically } from "./collections.ts";
 import { Retirement } from "./connections.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
+import type { Measurement } from "./metrics/metrics-listener.ts";
+import type { MetricJson } from "./metrics/metrics-text.ts";
 import type { Membership } from "./membership.ts";
 
 /*
@@ -31,6 +33,7 @@ import type { Membership } from "./membership.ts";
  *     api-description.ts  /openapi.json; described-paths.ts adds the server's own paths to it
  *     log.ts            the log: one line per request; pretty-line.ts formats it for terminals
  *     primary.ts        several processes of this server; its overview lists the files for that
+ *     metrics/          what the server measures, on a port of its own
  *     collections.ts    garbage collection, about once an hour among all servers on one store
  */
 
@@ -108,6 +111,8 @@ export interface ServerProcess extends RunningServer {
    * failing one. Resolves when all are closed, or after a few seconds; `close` ends the rest.
    */
   readonly retire: () => Promise<void>;
+  /** The metrics of this process; none unless a port for them is set. */
+  readonly metrics: () => Promise<MetricJson[]>;
 }
 
 /**
@@ -129,18 +134,15 @@ export async function startProcess(config: Config, membership: Membership | null
   const store = await openServerStore(config, (message, error) => log.warn({ err: error }, message));
   const draining = new AbortController();
   const stopping = new AbortController();
+  let metrics: Measurement | null = null;
   try {
     // Loading the app keeps the processor busy while the check waits for the disk.
     const [{ buildApp }] = await Promise.all([import("./app.ts"), store.check().catch(explain)]);
     const fixity = serviceOf(store, { config, log, shared: membership?.memory });
     let { tokens } = config;
-    const app = await buildApp(fixity, config, {
-      log,
-      tokens: () => tokens,
-      draining: draining.signal,
-      stopping: stopping.signal,
-      membership,
-    });
+    const signals = { draining: draining.signal, stopping: stopping.signal };
+    const app = await buildApp(fixity, config, { log, tokens: () => tokens, ...signals, membership });
+    metrics = await openMetrics(fixity, config, membership === null ? log : null);
     await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
       throw listenError(error, config);
     });
@@ -164,6 +166,7 @@ export async function startProcess(config: Config, membership: Membership | null
       },
       drain: () => draining.abort(),
       retire: () => retirement.begin(),
+      metrics: async () => (await metrics?.read()) ?? [],
       close: async () => {
         draining.abort();
         stopping.abort();
@@ -171,10 +174,12 @@ export async function startProcess(config: Config, membership: Membership | null
           await endRequests(app, fixity, { timeoutMs: config.shutdownTimeout, log, retired: retirement.ended });
         } finally {
           await store[Symbol.asyncDispose]();
+          await metrics?.[Symbol.asyncDispose]();
         }
       },
     };
   } catch (error) {
+    await metrics?.[Symbol.asyncDispose]();
     await store[Symbol.asyncDispose]();
     throw error;
   }
@@ -184,6 +189,20 @@ interface ServiceOptions {
   readonly config: Config;
   readonly log: ServerLog;
   readonly shared: SharedMemory | undefined;
+}
+
+/** Measures the service, if a port for metrics is set. Otherwise their code is not even loaded. */
+async function openMetrics(
+  fixity: Fixity,
+  { metricsHost: host, metricsPort: port }: Config,
+  log: ServerLog | null,
+): Promise<Measurement | null> {
+  if (port === undefined) return null;
+  const { Measurement } = await import("./metrics/metrics-listener.ts");
+  const measurement = new Measurement(fixity);
+  // The metrics of workers are served by their primary.
+  if (log !== null) log.info({ url: await measurement.listen({ host, port }) }, "metrics are served");
+  return measurement;
 }
 
 function serviceOf(store: BlobStore, { config, log, shared }: ServiceOptions): Fixity {

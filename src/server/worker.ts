@@ -40,6 +40,7 @@ export async function runWorker(read: () => Config, env: Environment): Promise<v
       await end();
     },
     drain: () => server?.drain(),
+    metrics: async () => (await server?.metrics()) ?? [],
     stop: end,
   };
   const methods: Record<string, (argument: never) => unknown> = { ...own };

@@ -120,9 +120,11 @@ const GROUPS = [
     },
   },
   {
-    title: "Log and stop",
-    about: "What the server writes to its standard output, and how it ends.",
+    title: "Log, metrics and stop",
+    about: "What the server writes to its standard output and measures, and how it ends.",
     settings: {
+      metricsPort: "metrics.md",
+      metricsHost: "metrics.md#who-may-scrape",
       logLevel: null,
       logFormat: null,
       drainDelay: "operations.md#health-checks",

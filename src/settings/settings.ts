@@ -57,6 +57,8 @@ export interface Settings extends AccessSettings, EventSettings {
   /** Milliseconds. */
   readonly drainDelay: number;
   readonly shutdownTimeout: number;
+  readonly metricsHost: string;
+  readonly metricsPort: number | undefined;
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
   readonly logFormat: "auto" | "pretty" | "json";
   readonly bucketName: string | undefined;
@@ -245,6 +247,19 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     defaultText: "30s",
     value: "time",
     help: "how long downloads, and uploads that cannot be resumed, may take to finish when the server stops",
+  },
+  metricsHost: {
+    env: "UPLOAD_METRICS_HOST",
+    kind: host,
+    defaultText: "127.0.0.1",
+    value: "address",
+    help: "address to serve metrics on, for Prometheus",
+  },
+  metricsPort: {
+    env: "UPLOAD_METRICS_PORT",
+    kind: port,
+    value: "number",
+    help: "port to serve metrics on, at /metrics; 0 picks a free one; without it nothing is measured",
   },
   logLevel: {
     env: "UPLOAD_LOG_LEVEL",
