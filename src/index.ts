@@ -16,6 +16,7 @@ export type {
   AppendEvent,
   CleanupEvent,
   DownloadEvent,
+  FixityUsage,
   RequestEvent,
   RequestSource,
   StoreRequestEvent,

@@ -68,12 +68,6 @@ export interface VerifyOptions {
   readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
 }
 
-/** Unfinished resumable uploads that were created or continued here. */
-  readonly openUploads: number;
-  /** Damaged blobs that are known here. */
-  readonly damagedBlobs: number;
-}
-
 /**
  * A service over one store. Made by {@link createFixity}.
  *

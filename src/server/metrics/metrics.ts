@@ -75,7 +75,7 @@ export class Metrics implements Disposable {
     const errors = this.#counter("fixity_http_errors_total", "Failures that were reported to clients.", ["code"]);
     const received = this.#counter("fixity_http_received_bytes_total", "Bytes of content from clients.", ["protocol"]);
     const sent = this.#counter("fixity_http_sent_bytes_total", "Bytes of content to clients.", ["protocol"]);
-    this.#on<RequestEvent>("fixity:request", ({ route, protocol, action, status, code, bytesReceived, bytesSent }) => {
+    this.#on("fixity:request", ({ route, protocol, action, status, code, bytesReceived, bytesSent }: RequestEvent) => {
       requests.inc({ route, protocol, action, status: statusClass(status) });
       if (code !== null) errors.inc({ code });
       if (bytesReceived > 0) received.inc({ protocol }, bytesReceived);
@@ -84,7 +84,7 @@ export class Metrics implements Disposable {
     const downloads = this.#counter("fixity_downloads_total", "Downloads that have ended.", ["outcome", "status"]);
     const sizes = this.#histogram("fixity_download_size_bytes", "Bytes that a complete download sent.", SIZE_BUCKETS);
     const times = this.#histogram("fixity_download_seconds", "Time of a complete download.", SECONDS_BUCKETS);
-    this.#on<DownloadEvent>("fixity:download", ({ outcome, status, size, durationMs }) => {
+    this.#on("fixity:download", ({ outcome, status, size, durationMs }: DownloadEvent) => {
       downloads.inc({ outcome, status: statusClass(status) });
       if (outcome !== "complete") return;
       sizes.observe(size);
@@ -110,7 +110,7 @@ export class Metrics implements Disposable {
       SECONDS_BUCKETS,
       labels,
     );
-    this.#on<UploadEvent>("fixity:upload", ({ route, protocol, outcome, code, size, receiveMs, hashMs, commitMs }) => {
+    this.#on("fixity:upload", ({ route, protocol, outcome, code, size, receiveMs, hashMs, commitMs }: UploadEvent) => {
       uploads.inc({ route, protocol, outcome });
       if (code !== null) failures.inc({ code });
       if (commitMs === null || outcome === "failed") return;
@@ -124,7 +124,7 @@ export class Metrics implements Disposable {
       "outcome",
     ]);
     const resumed = this.#counter("fixity_uploads_resumed_total", "Appends that began above offset 0.", labels);
-    this.#on<AppendEvent>("fixity:append", ({ protocol, outcome, offset }) => {
+    this.#on("fixity:append", ({ protocol, outcome, offset }: AppendEvent) => {
       appends.inc({ protocol, outcome });
       if (offset > 0) resumed.inc({ protocol });
     });
@@ -144,7 +144,7 @@ export class Metrics implements Disposable {
       SECONDS_BUCKETS,
       labels,
     );
-    this.#on<StoreRequestEvent>("fixity:store-request", ({ operation, outcome, status, attempts, durationMs }) => {
+    this.#on("fixity:store-request", ({ operation, outcome, status, attempts, durationMs }: StoreRequestEvent) => {
       requests.inc({ operation, outcome, status: status === null ? "none" : statusClass(status) });
       if (attempts > 1) retries.inc({ operation }, attempts - 1);
       times.observe({ operation }, durationMs / 1000);
@@ -158,7 +158,7 @@ export class Metrics implements Disposable {
       ["outcome"],
     );
     for (const outcome of ["intact", "different", "damaged"]) verifications.inc({ outcome }, 0);
-    this.#on<VerificationEvent>("fixity:verification", ({ outcome }) => verifications.inc({ outcome }));
+    this.#on("fixity:verification", ({ outcome }: VerificationEvent) => verifications.inc({ outcome }));
 
     const cleanups = this.#counter("fixity_cleanups_total", "Collections of leftovers that have ended.", ["outcome"]);
     for (const outcome of ["ok", "failed"]) cleanups.inc({ outcome }, 0);
@@ -170,7 +170,7 @@ export class Metrics implements Disposable {
       "When this server last completed a collection, in seconds since 1970; 0 for never.",
       { aggregator: "max" },
     );
-    this.#on<CleanupEvent>("fixity:cleanup", ({ outcome, staged, bytes, durationMs }) => {
+    this.#on("fixity:cleanup", ({ outcome, staged, bytes, durationMs }: CleanupEvent) => {
       cleanups.inc({ outcome });
       removed.inc(staged);
       freed.inc(bytes);
@@ -247,8 +247,8 @@ export class Metrics implements Disposable {
     });
   }
 
-  #on<Event>(channel: string, listener: (event: Event) => void): void {
-    const onMessage = (message: unknown): void => listener(message as Event);
+  #on(channel: string, listener: (event: never) => void): void {
+    const onMessage = listener as (message: unknown) => void;
     subscribe(channel, onMessage);
     this.#subscriptions.defer(() => void unsubscribe(channel, onMessage));
   }
