@@ -99,7 +99,15 @@ const stored = { when: asksWhetherStored, failure: notStatedFailure };
 /** All requests that the service answers, except `OPTIONS`. The first matching row applies. */
 export const ROUTES: readonly Route[] = [
   { on: "collection", name: "create-tus-upload", method: "POST", ...tus, action: "create", run: createTusUpload },
-  { on: "collection", name: "upload-form", method: "POST", when: sendsForm, protocol: "form", action: "create", run: uploadForm },
+  {
+    on: "collection",
+    name: "upload-form",
+    method: "POST",
+    when: sendsForm,
+    protocol: "form",
+    action: "create",
+    run: uploadForm,
+  },
   {
     on: "collection",
     name: "create-upload",
