@@ -1,6 +1,5 @@
 /**
  * The service without HTTP: everything that fixity does, over any store.
- *
  *     fixity.ts       the public surface: uploads, reads, verification, collections; owns the rest
  *     plain-uploads.ts  uploads of one request, and claims of stored content
  *     admissions.ts   the running work, which closing the service interrupts and waits for
@@ -14,7 +13,6 @@
  *     verification/   reads that are verified, and what is done about damage
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
- *
  * A plain upload is staged in the store while it is hashed, and committed under its digest. The
  * state of the service is in the store alone: it may be restarted, and run several times over one
  * store, at any moment.
@@ -70,7 +68,6 @@ export interface VerifyOptions {
 
 /**
  * A service over one store. Made by {@link createFixity}.
- *
  * @template Context what the embedding app knows about a request, for its hooks
  */
 export class Fixity<Context = unknown> implements AsyncDisposable {
@@ -315,7 +312,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
 
   /** For metrics. */
   usage(): FixityUsage {
-    const { damagedCount: damagedBlobs } = this.#reads;
+    const damagedBlobs = this.#reads.damagedCount;
     return { ...this.store.usage?.(), openUploads: this.uploads?.openCount ?? 0, damagedBlobs };
   }
 

@@ -1,6 +1,5 @@
 /**
  * Resumable uploads: the engine beneath both protocols, over any `UploadStore`.
- *
  *     uploads.ts        create, look, find, append, cancel: who holds an upload, and what becomes of it
  *     sightings.ts      what a read shows of an upload, before a request changes anything
  *     announcements.ts  what requests announce, and whether it fits together
