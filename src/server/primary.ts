@@ -216,6 +216,7 @@ class Primary {
 
   #fork(number: number): WorkerProcess {
     const forked = cluster.fork({ [WORKER_VARIABLE]: String(number) });
+    closeUndelivered(forked);
     const use = new WorkerUse();
     const started = Promise.withResolvers<Ready>();
     // Not every caller waits for it.
@@ -319,6 +320,34 @@ class Primary {
     await this.stop().catch(() => null);
     this.#failure.resolve(new FixityError("internal-error", text));
   }
+}
+
+/** A message of `node:cluster` that passes a connection on, or its receipt. */
+interface ClusterMessage {
+  readonly act?: string;
+  readonly seq?: number;
+  readonly ack?: number;
+}
+
+/**
+ * Closes the connections that were passed to a worker which ended before it had them. Node would
+ * keep them open, without a process that reads them, until the primary ends: their clients would
+ * wait for ever. The messages are internals of Node; without them, nothing is closed here.
+ */
+function closeUndelivered({ process: child }: Worker): void {
+  const sent = new Map<number, { close(): void }>();
+  const send = child.send.bind(child) as (...args: unknown[]) => boolean;
+  const watched = (message: ClusterMessage, handle?: { close(): void }, ...others: unknown[]): boolean => {
+    if (message.act === "newconn" && message.seq !== undefined && handle !== undefined) sent.set(message.seq, handle);
+    return send(message, handle, ...others);
+  };
+  Object.assign(child, { send: watched });
+  child.on("internalMessage", ({ ack }: ClusterMessage) => {
+    if (ack !== undefined) sent.delete(ack);
+  });
+  child.once("exit", () => {
+    for (const handle of sent.values()) handle.close();
+  });
 }
 
 function isWell({ readySince }: WorkerProcess): boolean {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { runCommand } from "../helpers/command.ts";
 import { Random } from "../helpers/random.ts";
-import type { RawClient } from "../helpers/raw-client.ts";
+import { RawClient } from "../helpers/raw-client.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { until } from "../helpers/settled.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
@@ -176,6 +176,30 @@ describe("a worker that is killed", () => {
     }
     assert.match(server.output, /worker 2 ended unexpectedly \(SIGKILL\): another one starts/);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  });
+
+  test("leaves no connection open that it was about to get", async () => {
+    await using folder = await StoreFolder.make();
+    await using server = await startWorkers({ dir: folder.path });
+    const pid = workersOf(server).get(2) ?? assert.fail();
+    // The connection that is passed to it stays on its way.
+    process.kill(pid, "SIGSTOP");
+    const clients = await Promise.all(Array.from({ length: 6 }, () => RawClient.open(server.port)));
+    let answered = 0;
+    const ends = clients.map(async (client) => {
+      await begin(client, "GET", "/healthz");
+      const status = await finalAnswer(client, "GET").then(
+        (answer) => answer.status,
+        () => null,
+      );
+      if (status !== null) answered += 1;
+      return status;
+    });
+    await until(async () => answered === 5);
+    process.kill(pid, "SIGKILL");
+    const statuses = await Promise.all(ends);
+    assert.equal(statuses.filter((status) => status === 200).length, 5);
+    for (const { socket } of clients) socket.destroy();
   });
 
   test("again and again soon after its start ends the server with 2", async () => {
