@@ -66,6 +66,17 @@ async function small(build: Build): Promise<void> {
   report("Form uploads of 4 KiB, 32 connections, durable", "per second", [...durable, bare]);
 }
 
+/** What metrics cost: the same server with and without them. */
+async function metrics(build: Build): Promise<void> {
+  const starts: readonly Start[] = [
+    { name: "fixity, without metrics", script: "fixity-metrics" },
+    { name: "fixity, with metrics", script: "fixity-metrics", args: ["measured"] },
+  ];
+  const load = { size: 4096, connections: 32, count: 8000 };
+  const series = await rounds({ build, parent: DISK }, starts, ({ port }) => uploadSmall(port, "/uploads", load));
+  report("Form uploads of 4 KiB, 32 connections, not durable", "per second", series);
+}
+
 async function memory(build: Build): Promise<void> {
   for (const [count, size] of [
     [100, 64 * MIB],
@@ -117,6 +128,7 @@ function inBrowser(name: string): (build: Build) => Promise<void> {
 }
 
 const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
+  metrics,
   large,
   small,
   memory,
