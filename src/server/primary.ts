@@ -1,5 +1,5 @@
 /**
- * A server of several processes: `UPLOAD_WORKERS`. docs/decisions/0017 has the reasons.
+ * A server of several processes: `UPLOAD_WORKERS`. docs/decisions/0018 has the reasons.
  *
  *     primary.ts       this file: starts, replaces, restarts and stops the workers; the listening socket
  *     worker.ts        a worker: a whole server (`server.ts`) with its part of the budgets
