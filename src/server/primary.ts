@@ -31,6 +31,7 @@ import type { Config } from "../settings/config.ts";
 import { Channel, type Implementation } from "./channel.ts";
 import { accessWarnings } from "./local-mode.ts";
 import { createLog } from "./log.ts";
+import type { MetricJson } from "./metrics/metrics-text.ts";
 import { PROTOCOL, type PrimaryMethods, type WorkerMethods } from "./membership.ts";
 import { type RunningServer, secretsReadAgain, type ServerLog } from "./server.ts";
 import { SharedState, WorkerUse } from "./shared-state.ts";
@@ -61,6 +62,8 @@ interface WorkerProcess {
   readonly started: Promise<Ready>;
   /** It listens, since this time by `performance.now()`. */
   readySince: number | null;
+  /** Its metrics when they were scraped last. */
+  counted: MetricJson[];
   /** It is retired, or was told to stop. */
   isLeaving: boolean;
 }
@@ -113,6 +116,9 @@ class Primary {
   /** Workers that ended early, since one was well. */
   #earlyEnds = 0;
   #metrics: (AsyncDisposable & { readonly url: string }) | null = null;
+  /** What workers that have ended had counted when they were scraped last. */
+  #countedBefore: MetricJson[] = [];
+  #onCounted: (counted: MetricJson[]) => Promise<void> = async () => undefined;
   #isRestarting = false;
   #isDraining = false;
   #isStopping = false;
@@ -144,15 +150,28 @@ class Primary {
     return first;
   }
 
-  /** Serves the metrics of all workers together. One that is ending counts no more. */
+  /**
+   * Serves the metrics of all workers together. Counts of workers that have ended stay, as of the last
+   * scrape: counters that go down would look like a restart of the server.
+   */
   async #serveMetrics(): Promise<void> {
     const { metricsHost: host, metricsPort: port } = this.#config;
     if (port === undefined) return;
     const { listenForMetrics } = await import("./metrics/metrics-listener.ts");
-    const { aggregateMetrics } = await import("./metrics/metrics-text.ts");
+    const { aggregateMetrics, countsIn } = await import("./metrics/metrics-text.ts");
+    this.#onCounted = async (counted) => {
+      this.#countedBefore = await aggregateMetrics([this.#countedBefore, countsIn(counted)]);
+    };
     this.#metrics = await listenForMetrics({ host, port }, async () => {
-      const asked = this.#listening.map(({ channel }) => channel.ask("metrics", null).catch(() => []));
-      return aggregateMetrics(await Promise.all(asked));
+      const asked = Array.from(this.#workers, async (worker) => {
+        worker.counted = await worker.channel.ask("metrics", null).catch(() => worker.counted);
+        return this.#workers.has(worker) ? worker.counted : [];
+      });
+      const current = await Promise.all(asked);
+      const all = await aggregateMetrics([...current, this.#countedBefore]);
+      const open = all.find(({ name }) => name === "fixity_uploads_open")?.values[0];
+      if (open !== undefined) open.value = this.#shared.openUploads;
+      return all;
     });
     this.#log.info({ url: this.#metrics.url }, "metrics are served");
   }
@@ -248,6 +267,7 @@ class Primary {
       use,
       started: started.promise,
       readySince: null,
+      counted: [],
       isLeaving: false,
     };
     this.#workers.add(worker);
@@ -290,6 +310,7 @@ class Primary {
   #onExit(worker: WorkerProcess, how: string): void {
     const { number, readySince, isLeaving, use } = worker;
     this.#workers.delete(worker);
+    void this.#onCounted(worker.counted);
     this.#shared.remove(use);
     this.#leave(worker);
     // Node closes the listening socket with the last worker: the next one listens on the same port.

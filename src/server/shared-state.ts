@@ -50,6 +50,11 @@ export class SharedState {
     });
   }
 
+  /** Unfinished uploads of all workers. */
+  get openUploads(): number {
+    return this.#uploads.count;
+  }
+
   /** What a worker may call. */
   methodsFor(use: WorkerUse): Implementation<SharingMethods> {
     return {

@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "../helpers/command.ts";
+import { listen } from "../helpers/listen.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
+import { until } from "../helpers/settled.ts";
 import { KEYS, ScriptedServer } from "../s3/scripted-server.ts";
+import { connections, workersOf } from "./workers.ts";
 
 const TEXT = (path: string): Promise<string> =>
   readFile(fileURLToPath(new URL(`../../${path}`, import.meta.url)), "utf8");
@@ -193,6 +196,27 @@ test("metrics are on their own port alone, as text or as OpenMetrics, and nothin
   for (const path of ["/", "/uploads", "/metrics/x"]) assert.equal((await fetch(new URL(path, url))).status, 404, path);
 });
 
+test("the metrics of workers are added up, and what killed ones have counted stays", async () => {
+  await using server = await start("workers", { UPLOAD_WORKERS: "2" });
+  const create = async (): Promise<void> => {
+    const response = await fetch(`${server.url}/uploads`, { method: "POST", headers: { "Upload-Complete": "?0" } });
+    assert.equal(response.status, 201);
+  };
+  const creations = (all: readonly Series[]): number => sum(all, "fixity_http_requests_total", { action: "create" });
+  for (let count = 0; count < 4; count += 1) await create();
+  const counted = await scrapeUntil(server, (all) => creations(all) === 4);
+  assert.equal(sum(counted, "fixity_uploads_open"), 4);
+  for (const pid of workersOf(server).values()) {
+    process.kill(pid, "SIGKILL");
+    await until(async () => workersOf(server).size === 2 && !Array.from(workersOf(server).values()).includes(pid));
+    for (const client of (await connections(server, 2)).values()) client.socket.destroy();
+  }
+  await create();
+  const after = await scrapeUntil(server, (all) => creations(all) >= 5);
+  assert.equal(creations(after), 5);
+  assert.equal(sum(after, "fixity_uploads_open"), 5);
+});
+
 test("without the setting nothing listens, and a port that is taken is refused in one line", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "none") });
   assert.doesNotMatch(server.output, /metrics/);
@@ -234,12 +258,20 @@ describe("what uses the metrics", () => {
       UPLOAD_BUCKET_ACCESS_KEY: KEYS.accessKey,
       UPLOAD_BUCKET_SECRET_KEY: KEYS.secretKey,
     };
-    await using onDisk = await start("used");
+    await using receiver = await listen((_request, response) => void response.writeHead(204).end());
+    await using onDisk = await start("used", {
+      UPLOAD_WEBHOOK_URL: receiver.url,
+      UPLOAD_WEBHOOK_SECRET: `whsec_${randomBytes(32).toString("base64")}`,
+    });
     await using onS3 = await start("unused", settings);
     bucket.once("PutObject", { status: 503, body: "" });
     for (const server of [onDisk, onS3]) {
       await useAll(server);
-      series.push(...(await scrapeUntil(server, (all) => sum(all, "fixity_downloads_total") === 3)));
+      const events = server === onDisk ? 6 : 0;
+      const isDone = (all: Series[]): boolean =>
+        sum(all, "fixity_downloads_total") === 3 &&
+        sum(all, "fixity_events_total", { outcome: "delivered" }) === events;
+      series.push(...(await scrapeUntil(server, isDone)));
     }
     assert.ok(sum(series, "fixity_store_requests_total", { operation: "PutObject", outcome: "ok", status: "2xx" }) > 0);
     assert.ok(sum(series, "fixity_store_request_retries_total") > 0);
@@ -251,7 +283,7 @@ describe("what uses the metrics", () => {
   const ADDED = ["job", "instance"];
 
   for (const [file, count] of [
-    ["examples/monitoring/alerts.yml", 13],
+    ["examples/monitoring/alerts.yml", 15],
     ["examples/monitoring/dashboard.json", 30],
   ] as const) {
     test(`${file} uses metrics and labels that exist`, async () => {

@@ -9,6 +9,11 @@ export interface MetricsText {
   readonly text: string;
 }
 
+/** The counters and histograms among metrics: what stays true when their process has ended. */
+export function countsIn(metrics: readonly MetricJson[]): MetricJson[] {
+  return metrics.filter(({ type }) => ["counter", "histogram"].includes(String(type)));
+}
+
 /** The metrics of one process. */
 export async function metricsOf(registry: Registry): Promise<MetricJson[]> {
   return await registry.getMetricsAsJSON();

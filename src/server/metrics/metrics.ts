@@ -4,6 +4,7 @@ import type {
   AppendEvent,
   CleanupEvent,
   DownloadEvent,
+  EventHandledEvent,
   RequestEvent,
   StoreRequestEvent,
   UploadEvent,
@@ -52,6 +53,7 @@ export class Metrics implements Disposable {
     this.#followUploads();
     this.#followStore();
     this.#followMaintenance();
+    this.#followEvents();
     this.#readUsage(fixity);
     const info = this.#gauge("fixity_build_info", "The version of fixity and its kind of store; always 1.", {
       labels: ["version", "store"],
@@ -179,11 +181,24 @@ export class Metrics implements Disposable {
     });
   }
 
+  #followEvents(): void {
+    const handled = this.#counter("fixity_events_total", "Deliveries of events, and events that were given up.", [
+      "outcome",
+      "type",
+    ]);
+    const times = this.#histogram("fixity_event_delivery_seconds", "Time of a delivery.", SECONDS_BUCKETS, ["outcome"]);
+    this.#on("fixity:event", ({ outcome, type, durationMs }: EventHandledEvent) => {
+      handled.inc({ outcome, type });
+      if (outcome !== "dead") times.observe({ outcome }, durationMs / 1000);
+    });
+  }
+
   /** What is read at each scrape. Metrics of what a store does not have are left out. */
   #readUsage(fixity: Fixity): void {
     const read = (name: string, help: string, value: () => number | undefined): void =>
       this.#read(name, { help, value });
     read("fixity_uploads_open", "Unfinished resumable uploads of this server.", () => fixity.usage().openUploads);
+    read("fixity_events_backlog", "Events that wait for their delivery.", () => fixity.events?.backlog);
     this.#read("fixity_damaged_blobs", {
       help: "Damaged files that this server knows of.",
       value: () => fixity.usage().damagedBlobs,
