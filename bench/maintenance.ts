@@ -3,25 +3,29 @@
  * obvious tool for the same files, in turns:
  *
  *     node bench/maintenance.ts verify [MiB of each sample, 1024]
- *     node bench/maintenance.ts copy [MiB of each sample, 256]
+ *     node bench/maintenance.ts copy [MiB of each sample, 640]
  *
  * `verify` is compared with `sha256sum`; the files have just been written, so both read them from the
- * page cache. `copy` is compared with one signed `PutObject` of the AWS SDK for each file, at the same
- * concurrency, into a bucket of the server that the `TEST_S3_…` variables name. BENCH_ROUNDS=n and
- * BENCH_DIR=folder are those of `npm run bench`.
+ * page cache. `copy` is compared with uploads of the same files, at the same concurrency, over HTTP to
+ * a `fixity serve` that stores them in the same bucket under the same digests; the start of the server
+ * is not measured, that of the command is. The bucket is that of the `TEST_S3_…` variables or of a Ceph
+ * gateway. BENCH_ROUNDS=n and BENCH_DIR=folder are those of `npm run bench`.
  */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFile, rm } from "node:fs/promises";
-import { mkdtemp } from "node:fs/promises";
+import { openAsBlob } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { forEachConcurrent } from "../src/base/map-concurrent.ts";
 import { diskStore } from "../src/disk.ts";
 import { createFixity } from "../src/index.ts";
+import { ServerProcess } from "../test/helpers/server-process.ts";
+import { median } from "./figures.ts";
+import { withGateway } from "./s3.ts";
+import type { S3Target } from "./servers/s3-target.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -34,7 +38,7 @@ const NODE_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
 const [what = "verify", amount] = process.argv.slice(2);
 const parent = await mkdtemp(join(process.env["BENCH_DIR"] ?? tmpdir(), "fixity-maintenance-"));
 try {
-  if (what === "copy") await copies(Number(amount ?? 256) * MIB);
+  if (what === "copy") await withGateway("copy", (target) => copies(target, Number(amount ?? 640) * MIB));
   else await verifications(Number(amount ?? 1024) * MIB);
 } finally {
   await rm(parent, { recursive: true, force: true });
@@ -45,52 +49,43 @@ async function verifications(total: number): Promise<void> {
     const { root, paths } = await filled(size, total);
     const list = paths.join("\0");
     await compare(`verify, files of ${size / KIB} KiB`, total, {
-      sha256sum: () => run("xargs", ["-0", "sha256sum"], { input: list }),
-      fixity: () => run(process.execPath, [...NODE_FLAGS, MAIN, "verify", "--dir", root]),
+      sha256sum: () => timed(() => run("xargs", ["-0", "sha256sum"], { input: list })),
+      fixity: () => timed(() => run(process.execPath, [...NODE_FLAGS, MAIN, "verify", "--dir", root])),
     });
   }
 }
 
-async function copies(total: number): Promise<void> {
-  const env = process.env;
-  const [endpoint = "", bucket = "", accessKeyId = "", secretAccessKey = ""] = [
-    env["TEST_S3_ENDPOINT"],
-    env["TEST_S3_BUCKET"],
-    env["TEST_S3_ACCESS_KEY"],
-    env["TEST_S3_SECRET_KEY"],
-  ];
-  const region = env["TEST_S3_REGION"] ?? "us-east-1";
-  const client = new S3Client({
-    endpoint,
-    region,
-    forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey },
-    requestChecksumCalculation: "WHEN_REQUIRED",
-  });
-  const settings = {
-    TO_BUCKET_ENDPOINT: endpoint,
-    TO_BUCKET_REGION: region,
-    TO_BUCKET_ACCESS_KEY: accessKeyId,
-    TO_BUCKET_SECRET_KEY: secretAccessKey,
-  };
+async function copies({ endpoint, bucket, region, accessKey, secretKey }: S3Target, total: number): Promise<void> {
+  const shared = { BUCKET_ENDPOINT: endpoint, BUCKET_REGION: region };
+  const secrets = { BUCKET_ACCESS_KEY: accessKey, BUCKET_SECRET_KEY: secretKey };
+  const settings = (role: string): Record<string, string> =>
+    Object.fromEntries(Object.entries({ ...shared, ...secrets }).map(([name, value]) => [`${role}_${name}`, value]));
   for (const size of [64 * KIB, 16 * MIB]) {
-    const { root, paths } = await filled(size, total);
-    let round = 0;
-    await compare(`copy, files of ${size / KIB} KiB, ${COPY_CONCURRENCY} at a time`, total, {
+    // Small files cost requests rather than bytes: 2,000 of them outweigh the start of the command.
+    const bytes = Math.min(total, 2_000 * size);
+    const { root, paths } = await filled(size, bytes);
+    const newPrefix = (): string => `bench-${randomBytes(6).toString("hex")}`;
+    await compare(`copy, files of ${size / KIB} KiB, ${COPY_CONCURRENCY} at a time`, bytes, {
       "plain uploads": async () => {
-        round += 1;
-        await forEachConcurrent(paths, COPY_CONCURRENCY, async (path) => {
-          const Body = await readFile(path);
-          await client.send(new PutObjectCommand({ Bucket: bucket, Key: `plain/${size}-${round}/${path}`, Body }));
-        });
+        const env = { ...settings("UPLOAD"), UPLOAD_BUCKET_NAME: bucket, UPLOAD_BUCKET_PREFIX: newPrefix() };
+        await using server = await ServerProcess.start({ dir: root, env });
+        return await timed(() => forEachConcurrent(paths, COPY_CONCURRENCY, (path) => uploadFile(server.url, path)));
       },
-      fixity: async () => {
-        const to = `s3://${bucket}/copy-${size}-${randomBytes(4).toString("hex")}`;
+      fixity: () => {
+        const to = `s3://${bucket}/${newPrefix()}`;
         const args = [MAIN, "copy", root, to, "--concurrency", String(COPY_CONCURRENCY)];
-        await run(process.execPath, [...NODE_FLAGS, ...args], { env: { ...env, ...settings } });
+        const env = { ...process.env, ...settings("TO") };
+        return timed(() => run(process.execPath, [...NODE_FLAGS, ...args], { env }));
       },
     });
   }
+}
+
+/** Uploads a file of a store under the link that names its digest, as a stream of known length. */
+async function uploadFile(server: string, path: string): Promise<void> {
+  const body = await openAsBlob(path);
+  const { status } = await fetch(`${server}/uploads/${basename(path)}`, { method: "PUT", body });
+  if (status !== 201) throw new Error(`an upload was answered with ${status}`);
 }
 
 /** A store of random files of one size. */
@@ -108,18 +103,16 @@ async function filled(size: number, total: number): Promise<{ root: string; path
   return { root, paths };
 }
 
-/** Runs the contenders in turns, the first round to warm up, and prints medians and the ratio of the last to the first. */
+/** Runs the contenders, which return seconds, in turns, the first round to warm up, and prints medians and the ratio of the last to the first. */
 async function compare(
   name: string,
   total: number,
-  contenders: Readonly<Record<string, () => Promise<void>>>,
+  contenders: Readonly<Record<string, () => Promise<number>>>,
 ): Promise<void> {
   const rates = new Map<string, number[]>(Object.keys(contenders).map((contender) => [contender, []]));
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const [contender, work] of Object.entries(contenders)) {
-      const startedAt = performance.now();
-      await work();
-      const seconds = (performance.now() - startedAt) / 1000;
+      const seconds = await work();
       if (round > 0) rates.get(contender)?.push(total / MIB / seconds);
     }
   }
@@ -129,8 +122,11 @@ async function compare(
   console.log(`  ratio          ${((medians.at(-1)?.[1] ?? 0) / (medians[0]?.[1] ?? 1)).toFixed(2)}`);
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN;
+/** Seconds. */
+async function timed(work: () => Promise<void>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return (performance.now() - startedAt) / 1000;
 }
 
 interface RunOptions {
