@@ -49,7 +49,7 @@ test("the settings of serve are in groups", async () => {
     "Uploads",
     "Reading",
     "Resumable uploads",
-    "Log and stop",
+    "Log, metrics and stop",
   ];
   for (const heading of expected) assert.ok(headings.includes(heading), `${heading} in ${headings.join(", ")}`);
 });

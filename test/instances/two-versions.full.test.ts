@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { runCommand } from "../helpers/command.ts";
 import { Random } from "../helpers/random.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
@@ -159,6 +160,20 @@ test("on a disk: damage that one version has found is damage for the other, and 
     assert.equal(await read(other, link), sha256(content));
     assert.equal(await read(finder, link), sha256(content));
   }
+});
+
+test("on a disk: a block holds here, and the version before neither knows nor removes it", async () => {
+  await using store = await StoreFolder.make();
+  const at = { dir: store.path, env: { UPLOAD_CACHE: "0" } };
+  await using old = await startOld(at);
+  const content = random.bytes(1000);
+  const link = await put(old, content);
+  const blocked = await runCommand(["block", link, "--reason", "a test"], { env: { UPLOAD_DIR: at.dir } });
+  assert.equal(blocked.code, 0, blocked.err);
+  await collect(mainBefore, at);
+  await using current = await startNew(at);
+  assert.equal(await read(current, link), "451");
+  assert.equal(await read(old, link), sha256(content));
 });
 
 const missing = whyNoGateway();
