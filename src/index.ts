@@ -36,7 +36,15 @@ export { Link, type Receipt } from "./core/link.ts";
 export type { FixityOptions, Reads, UploadLimitOptions } from "./core/options.ts";
 export type { OnPurge, PurgeReason } from "./core/purges.ts";
 export type { BlobResponseFields, PresignedUrl, PresignOptions } from "./core/presigning.ts";
-export type { CommitOptions, Committed, StagedBlob, StageOptions, StoredVerdict } from "./core/staged-blob.ts";
+export type {
+  CommitOptions,
+  Committed,
+  StagedBlob,
+  StagedFile,
+  StageFileOptions,
+  StageOptions,
+  StoredVerdict,
+} from "./core/staged-blob.ts";
 export type {
   BlobReader,
   BlobStore,

@@ -7,6 +7,7 @@ import type { UploadStore } from "./core/upload-store.ts";
 import type { ContractPlace, Need, Rule, RuleContext, StoreContractOptions } from "./stores/contract/contract-place.ts";
 import { DIRECT_RULES } from "./stores/contract/direct-rules.ts";
 import { DOCUMENT_RULES } from "./stores/contract/document-rules.ts";
+import { FILE_RULES } from "./stores/contract/file-rules.ts";
 import { READING_RULES } from "./stores/contract/reading-rules.ts";
 import { REMOVING_RULES } from "./stores/contract/removing-rules.ts";
 import { REPLACING_RULES } from "./stores/contract/replacing-rules.ts";
@@ -23,6 +24,7 @@ const RULE_TIMEOUT_MS = 60_000;
 
 const RULES: readonly Rule[] = [
   ...STAGING_RULES,
+  ...FILE_RULES,
   ...READING_RULES,
   ...REMOVING_RULES,
   ...REPLACING_RULES,
@@ -60,7 +62,14 @@ export function storeContract(
 }
 
 /** What a rule needs from the store, and not from its place. */
-const NEEDS_OF_STORE: ReadonlySet<Need> = new Set(["uploads", "documents", "filePath", "presign", "listPrefix"]);
+const NEEDS_OF_STORE: ReadonlySet<Need> = new Set([
+  "uploads",
+  "documents",
+  "filePath",
+  "presign",
+  "listPrefix",
+  "stageFile",
+]);
 
 /** Runs a rule. Returns what it needs and the place lacks, or `null`. */
 async function keepRule(rule: Rule, place: ContractPlace, largest: number): Promise<Need | null> {

@@ -113,6 +113,7 @@ Exit codes: 0 done, 2 the command failed, 130 interrupted; run it again then.`;
 export const IMPORT_EXAMPLES = `
 Examples:
   fixity import /srv/old-uploads > links.txt    one line per file: its link, and its path
+  fixity import /srv/archive --link             takes no further space; nothing may write to the files
   fixity import s3://old-bucket --json          with FROM_BUCKET_ENDPOINT=… if it is elsewhere
 
 Files named <sha256>.<extension> must have that digest. The originals stay as they are.

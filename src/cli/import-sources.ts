@@ -18,6 +18,8 @@ export interface Importable {
   readonly path: string;
   /** Bytes, as it was found. */
   readonly size: number;
+  /** Its path in the file system; `null` for an object. */
+  readonly localPath: string | null;
   /** Opens it; `null` if it is gone. */
   open(signal: AbortSignal): Promise<OpenedImport | null>;
 }
@@ -81,7 +83,9 @@ export async function* filesBelow(
       // Node replaces bytes that are not UTF-8 by this character, so the file cannot be found.
       const isGarbled = facts === null && entry.name.includes("\ufffd");
       if (isGarbled) yield { path: pathOf(path), status: "failed", reason: "its name is not UTF-8: rename it" };
-      else if (facts !== null) yield { path: pathOf(path), size: facts.size, open: () => openFile(path) };
+      else if (facts !== null) {
+        yield { path: pathOf(path), size: facts.size, localPath: path, open: () => openFile(path) };
+      }
     }
   }
 
@@ -102,6 +106,7 @@ export async function* objectsIn(
     yield {
       path: key.slice(keyPrefix.length),
       size,
+      localPath: null,
       async open(reading) {
         const reader = await objects.open(key, reading);
         if (reader === null) return null;

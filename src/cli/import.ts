@@ -7,6 +7,7 @@ import { systemErrorCode } from "../base/system-errors.ts";
 import { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
+import type { StagedFile } from "../core/staged-blob.ts";
 import type { ByteSource } from "../core/intake.ts";
 import type { Receipt } from "../core/link.ts";
 import type { Config } from "../settings/config.ts";
@@ -16,7 +17,14 @@ import { openObjects } from "../settings/configured-store.ts";
 import { explainStoreFailure } from "../settings/store-failure.ts";
 import type { ForeignObjects } from "../stores/s3/foreign-objects.ts";
 import { EXIT } from "./exit-codes.ts";
-import { filesBelow, type Importable, isImportable, objectsIn, type Unimportable } from "./import-sources.ts";
+import {
+  filesBelow,
+  type Importable,
+  isImportable,
+  objectsIn,
+  type OpenedImport,
+  type Unimportable,
+} from "./import-sources.ts";
 import { fileErrorText } from "./local-files.ts";
 import { print, printJson, printProblem } from "./output.ts";
 import { bucketConfig, bucketIdentity, parsePlace } from "./places.ts";
@@ -28,11 +36,24 @@ import { WalkProgress } from "./walk-progress.ts";
 /** Files that are imported at the same time. */
 const DEFAULT_CONCURRENCY = 4;
 
+/** Bytes from which a file is cloned, if the file system can. Smaller ones are written as fast. */
+const CLONE_MIN_BYTES = 1024 * 1024;
+
+const LINK_WARNING =
+  "--link: files stay where they are and become stored files as well. A program that still writes to one damages " +
+  "the stored file. They are made read-only.";
+
+const NOT_LINKABLE =
+  "it cannot be linked: it is on another file system than the store, of another owner, or gone. " +
+  "Without --link it is copied";
+
 /** What the user asks for; the flags are texts. */
 export interface ImportRequest {
   /** A folder, or `s3://bucket/prefix`. */
   readonly from: string;
   readonly concurrency: string | undefined;
+  /** Whether files get a second name in the store, instead of being copied. */
+  readonly isLink: boolean;
   readonly isJson: boolean;
 }
 
@@ -60,9 +81,13 @@ export async function importFiles(sources: StoreCommandSources, request: ImportR
     await using objects = await bucketOf(request.from, sources, opened);
     const found =
       objects === null ? await filesIn(request.from, opened) : objectsIn(objects, objects.keyPrefix, opened.signal);
+    if (request.isLink && (objects !== null || opened.store.stageFile === undefined)) {
+      throw invalid("--link is for a folder and a store on one disk: leave it out.");
+    }
     if (opened.store.kind === "disk") await opened.store.check(opened.signal);
     else await assertStoreExists(opened);
-    const run = new ImportRun(opened, request.isJson);
+    if (request.isLink) await assertLinkable(request.from, opened);
+    const run = new ImportRun(opened, request);
     using progress = new ProgressLine();
     const isUnicode = isUnicodeTerminal(sources.env);
     progress.show((columns) => run.progress.line(run.total, run.notable(), { columns, isUnicode }));
@@ -122,6 +147,17 @@ async function filesIn(
   return filesBelow(folder, own, signal);
 }
 
+/** @throws FixityError `invalid-option` if the folder and the store are on two file systems */
+async function assertLinkable(from: string, { config, warn }: OpenedStore): Promise<void> {
+  const [source, store] = [await stat(resolve(from)), await stat(resolve(config.dir))];
+  if (source.dev !== store.dev) {
+    throw invalid(
+      `--link: ${JSON.stringify(from)} is on another file system than the store. Without it, files are copied.`,
+    );
+  }
+  warn(LINK_WARNING);
+}
+
 async function ownFolder({ dir, bucketName }: Config): Promise<string | null> {
   return bucketName === undefined ? await realpath(resolve(dir)).catch(() => resolve(dir)) : null;
 }
@@ -131,12 +167,14 @@ class ImportRun {
   readonly progress: WalkProgress = new WalkProgress();
   readonly #opened: OpenedStore;
   readonly #fixity: Fixity;
+  readonly #isLink: boolean;
   readonly #isJson: boolean;
   readonly #counts = { imported: 0, existed: 0, damaged: 0, changed: 0, blocked: 0, failed: 0, skipped: 0 };
   #bytes = 0;
 
-  constructor(opened: OpenedStore, isJson: boolean) {
+  constructor(opened: OpenedStore, { isLink, isJson }: ImportRequest) {
     this.#opened = opened;
+    this.#isLink = isLink;
     this.#isJson = isJson;
     this.#fixity = createFixity({
       store: opened.store,
@@ -167,19 +205,25 @@ class ImportRun {
       // A file that is named by its digest is not read again by the next run.
       const known = digest === null ? null : await this.#fixity.claim(digest, { ...naming, length: file.size, signal });
       if (known !== null) return { status: "existed", file: path, receipt: known };
-      await using opened = await file.open(signal).catch((reason: unknown) => {
+      // A linked file is compared by its commit, because the link changes its times.
+      const open = async (): Promise<OpenedImport | null> => (this.#isLink ? null : await file.open(signal));
+      await using opened = await open().catch((reason: unknown) => {
         readFailure = { reason };
         throw reason;
       });
-      if (opened === null) return { status: "changed", file: path, reason: "it was removed or replaced" };
-      const bytes = watched(opened.bytes, {
+      await using staged = opened === null && !this.#isLink ? null : await this.#stage(file);
+      if (staged === null && this.#isLink) return { status: "failed", file: path, reason: NOT_LINKABLE };
+      const source = staged ?? opened;
+      if (source === null) return { status: "changed", file: path, reason: "it was removed or replaced" };
+      const bytes = watched(source.bytes, {
         onRead: (length) => this.progress.addBytes(length),
         onFailure: (reason) => (readFailure = { reason }),
       });
       const beforeCommit = async (): Promise<void> => {
-        if (!(await opened.isUnchanged())) throw new ChangedFile();
+        if (opened !== null && !(await opened.isUnchanged())) throw new ChangedFile();
       };
-      const receipt = await this.#fixity.put(bytes, { ...naming, digest: digest ?? undefined, beforeCommit, signal });
+      const options = { ...naming, digest: digest ?? undefined, staged: staged ?? undefined, beforeCommit, signal };
+      const receipt = await this.#fixity.put(bytes, options);
       return { status: receipt.existed ? "existed" : "imported", file: path, receipt };
     } catch (error) {
       signal.throwIfAborted();
@@ -187,6 +231,13 @@ class ImportRun {
       if (outcome === null) throw error;
       return { ...outcome, file: path };
     }
+  }
+
+  /** Stages a file without copying it; `null` if that is impossible, or not worth it. */
+  async #stage({ localPath, size }: Importable): Promise<StagedFile | null> {
+    const { store, signal } = this.#opened;
+    if (localPath === null || store.stageFile === undefined || !(this.#isLink || size >= CLONE_MIN_BYTES)) return null;
+    return await store.stageFile(localPath, { how: this.#isLink ? "link" : "clone", signal });
   }
 
   /** Reports the result for one file. */
@@ -221,8 +272,11 @@ class ImportRun {
 
   /** The result for a file that could not be imported; `null` if all others would fail, too. */
   async #failed(error: unknown, isReadFailure: boolean): Promise<FailedImport | null> {
-    if (error instanceof ChangedFile) return { status: "changed", reason: error.message };
     const code = error instanceof FixityError ? error.code : null;
+    // A linked file that is shorter by now ends early.
+    if (code === "length-mismatch" || (code === "blob-damaged" && isReadFailure && this.#isLink)) {
+      return { status: "changed", reason: CHANGED };
+    }
     if (error instanceof FixityError && code === "digest-mismatch") {
       return { status: "damaged", reason: "its bytes are not those of the digest in its name" };
     }
@@ -235,10 +289,12 @@ class ImportRun {
 
 type FailedImport = Omit<Extract<Imported, { readonly reason: string }>, "file">;
 
+const CHANGED = "it changed while it was read: import it again when nothing writes to it";
+
 /** Another program wrote to a file while it was read. Not reported as an error of the service. */
 class ChangedFile extends FixityError {
   constructor() {
-    super("length-mismatch", "it changed while it was read: import it again when nothing writes to it");
+    super("length-mismatch", CHANGED);
   }
 }
 

@@ -113,10 +113,15 @@ function addImport(program: Command, env: Environment): void {
   addStoreCommand(program, "import", "store the files of a folder or bucket that others have filled")
     .argument("<place>", "a folder, or s3://bucket/prefix")
     .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
+    .option("--link", "link the files instead of copying them: nothing may write to them any more")
     .addHelpText("after", IMPORT_EXAMPLES)
-    .action(async (from: string, { json, concurrency, ...flags }: StoreFlags) => {
+    .action(async (from: string, flagged: StoreFlags & { readonly link?: true }) => {
+      const { json, concurrency, link, ...flags } = flagged;
       const { importFiles } = await import("./import.ts");
-      process.exitCode = await importFiles({ flags, env }, { from, concurrency, isJson: json === true });
+      process.exitCode = await importFiles(
+        { flags, env },
+        { from, concurrency, isLink: link === true, isJson: json === true },
+      );
     });
 }
 

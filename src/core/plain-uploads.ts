@@ -19,7 +19,7 @@ import { InterruptibleSource } from "./interruptible-source.ts";
 import { Link, type Receipt, receiptOf } from "./link.ts";
 import { mediaTypeOf } from "./media-type.ts";
 import type { ResolvedOptions } from "./options.ts";
-import type { Committed, StagedBlob, StoredVerdict } from "./staged-blob.ts";
+import type { Committed, StagedBlob, StagedFile, StoredVerdict } from "./staged-blob.ts";
 import { agreedDigest, assertInTime, assertLength, assertType, NO_TERMS, type UploadTerms } from "./upload-terms.ts";
 import type { VerifiedReads } from "./verification/verified-reads.ts";
 
@@ -42,6 +42,11 @@ export interface PutOptions extends Naming {
    * again.
    */
   readonly isKnownAbsent?: boolean | undefined;
+  /**
+   * The bytes are those of a file that `BlobStore.stageFile` has staged: they are hashed, and it is
+   * committed. The caller disposes of it, too. @default the bytes are staged as they arrive
+   */
+  readonly staged?: StagedFile | undefined;
   /** Aborts the upload; nothing is stored. */
   readonly signal?: AbortSignal | undefined;
   /** Who uploads, and what the upload must satisfy. @default the program itself, without limits */
@@ -58,6 +63,14 @@ export interface PlainUploadsOptions extends ResolvedOptions {
   readonly reads: VerifiedReads;
   readonly blocks: Blocks;
   readonly events: Events | null;
+}
+
+/** What an upload's bytes are staged with, besides its options. */
+interface Staging {
+  readonly digest: Digest | undefined;
+  /** Bytes; `Infinity` if that is not known. */
+  readonly atMost: number;
+  readonly extension: string | null;
 }
 
 /** The plain uploads of one service. Its calls are documented at `Fixity`. */
@@ -96,7 +109,7 @@ export class PlainUploads {
     options: PutOptions,
     progress: { size: number; readonly trace: UploadTrace },
   ): Promise<Receipt> {
-    const { length, isKnownAbsent, signal, terms = NO_TERMS } = options;
+    const { length, signal, terms = NO_TERMS } = options;
     const { name, extension } = settleNaming(options);
     assertType(extension, this.#options.types, terms.types);
     const digest = agreedDigest(terms, options.digest);
@@ -105,19 +118,12 @@ export class PlainUploads {
     else this.#blocks.prepare();
     const atMost = Math.min(options.maxSize ?? Infinity, terms.maxSize ?? Infinity);
     const maxSize = Math.min(atMost, this.#options.maxSize);
-    await using staged = await this.#options.store.stage({
-      mediaType: mediaTypeOf(extension),
-      ...(digest !== undefined && { digest }),
-      ...(length !== undefined && { length }),
-      ...(isKnownAbsent !== undefined && { isKnownAbsent }),
-      ...(atMost !== Infinity && { atMost }),
-      ...(signal !== undefined && { signal }),
-    });
+    await using staged = options.staged ?? (await this.#stage(options, { digest, atMost, extension }));
     const head = this.#options.hooks.hasInspect ? new ContentHead() : null;
     const write = (chunk: Uint8Array): Promise<void> | void => {
       progress.size += chunk.length;
       head?.add(chunk);
-      return staged.write(chunk);
+      if ("write" in staged) return staged.write(chunk);
     };
     const { trace } = progress;
     const receivingSince = performance.now();
@@ -127,7 +133,7 @@ export class PlainUploads {
     assertInTime(terms);
     await options.beforeCommit?.(received);
     const { size } = received;
-    const file = {
+    const inspected = {
       head: head?.bytes ?? NO_BYTES,
       size,
       name,
@@ -135,7 +141,7 @@ export class PlainUploads {
       principal: terms.owner,
       context: terms.context,
     };
-    const linkExtension = await this.#options.hooks.inspect(file);
+    const linkExtension = await this.#options.hooks.inspect(inspected);
     signal?.throwIfAborted();
     await this.#blocks.assertNone(received.digest, signal);
     const link = Link.to(received.digest, linkExtension);
@@ -154,11 +160,25 @@ export class PlainUploads {
     return receipt;
   }
 
+  async #stage(
+    { length, isKnownAbsent, signal }: PutOptions,
+    { digest, atMost, extension }: Staging,
+  ): Promise<StagedBlob> {
+    return await this.#options.store.stage({
+      mediaType: mediaTypeOf(extension),
+      ...(digest !== undefined && { digest }),
+      ...(length !== undefined && { length }),
+      ...(isKnownAbsent !== undefined && { isKnownAbsent }),
+      ...(atMost !== Infinity && { atMost }),
+      ...(signal !== undefined && { signal }),
+    });
+  }
+
   /**
    * Makes a blob of staged bytes. On a full disk, where they cannot replace a copy that was stored
    * before, that copy is verified instead.
    */
-  async #commit(staged: StagedBlob, { digest, size }: Received): Promise<Committed> {
+  async #commit(staged: Pick<StagedBlob, "commit">, { digest, size }: Received): Promise<Committed> {
     let before: BlobStat | null = null;
     const judge = (stored: BlobStat): Promise<StoredVerdict> => {
       before = stored;

@@ -57,6 +57,29 @@ export interface StagedBlob extends AsyncDisposable {
   abort(): Promise<void>;
 }
 
+/** Options of `BlobStore.stageFile`. */
+export interface StageFileOptions {
+  /**
+   * `clone`: a copy that shares the disk blocks of the file until one of the two is written to. `link`:
+   * the file itself, under a second name. The blob is then the caller's file: a program that writes to
+   * it damages the blob.
+   */
+  readonly how: "clone" | "link";
+  /** Ends the work in progress, as that of {@link StageOptions}. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A file that was staged as a whole. The caller reads {@link bytes}, hashes them, and then calls
+ * `commit` or `abort`, as for a {@link StagedBlob}. `commit` fails with `length-mismatch` if the file
+ * was changed after it was staged. A linked file becomes read-only with its commit.
+ */
+export interface StagedFile extends Omit<StagedBlob, "write"> {
+  readonly size: number;
+  /** What is staged, read back from the store: the bytes that `commit` publishes. Iterated once. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
 /** Options of {@link StagedBlob.commit}. */
 export interface CommitOptions {
   /**

@@ -3,7 +3,7 @@ import type { ByteRange, ByteSpan } from "./byte-range.ts";
 import type { Digest } from "./digest.ts";
 import type { DocumentStore } from "./document-store.ts";
 import type { PresignedUrl, PresignOptions } from "./presigning.ts";
-import type { StagedBlob, StageOptions } from "./staged-blob.ts";
+import type { StagedBlob, StagedFile, StageFileOptions, StageOptions } from "./staged-blob.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 /** Memory of a store, in bytes where nothing else is said. */
@@ -172,6 +172,14 @@ export interface BlobStore extends AsyncDisposable {
    * upload) may postpone that until it is needed.
    */
   stage(options?: StageOptions): Promise<StagedBlob>;
+
+  /**
+   * Stages a file of this machine without copying its bytes; `null` if that is impossible (another
+   * file system, one that cannot do it, or a file that the store could not keep: of another owner, not a
+   * regular file). Nothing was done then, and the caller stages the bytes. Never follows a symbolic
+   * link at the end of `path`. Left out by stores that are not in a file system.
+   */
+  stageFile?(path: string, options: StageFileOptions): Promise<StagedFile | null>;
 
   /**
    * Removes what dead processes have left half-written. Never removes a blob, nor anything that a

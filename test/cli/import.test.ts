@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFile, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -114,6 +114,68 @@ test("a file that changes while it is read is reported and not stored", async ()
   assert.equal(code, 1, out);
   assert.equal(jsonLines(out)[0]?.["status"], "changed");
   assert.deepEqual(await place.store.wholeBlobs(), new Set());
+});
+
+test("with --link the stored files are the files themselves, read-only, and a changed one is refused later", async () => {
+  const files = { "a.txt": "one", "deep/b.bin": "x".repeat(3_000_000), "same.txt": "one" };
+  await using place = await placeOf(files);
+  await symlink("/etc/passwd", join(place.folder, "link"));
+  const { code, out, err } = await place.run("--link", "--json");
+  assert.equal(code, 0, err);
+  assert.match(err, /^fixity: --link: files stay where they are/);
+  assert.deepEqual(
+    jsonLines(out)
+      .map(({ status }) => String(status))
+      .toSorted(),
+    ["done", "existed", "imported", "imported", "skipped"],
+  );
+  assert.deepEqual(await place.store.wholeBlobs(), new Set(Object.values(files).map(sha256)));
+  assert.deepEqual(await place.store.staged(), []);
+  const path = join(place.folder, "deep/b.bin");
+  const [original, stored] = [await stat(path), await stat(place.store.blob(sha256(files["deep/b.bin"])))];
+  assert.deepEqual([original.ino, original.nlink, original.mode & 0o777], [stored.ino, 2, 0o444]);
+  const again = await place.run("--link");
+  assert.match(again.err, /0 files imported, 0 bytes; 3 already stored; 1 skipped/);
+  assert.equal((await stat(path)).nlink, 2);
+});
+
+test("a linked file that changes while it is read is reported, not stored, and keeps its mode", async () => {
+  await using place = await placeOf({ "log.txt": "" });
+  const path = join(place.folder, "log.txt");
+  await truncate(path, 200 * 1024 * 1024);
+  await using command = new Command(["import", place.folder, "--json", "--link"], { env: place.env });
+  const state = { isEnded: false };
+  const ended = command.ended.finally(() => (state.isEnded = true));
+  while (!state.isEnded) {
+    await appendFile(path, "line\n");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { code, out } = await ended;
+  assert.equal(code, 1, out);
+  assert.equal(jsonLines(out)[0]?.["status"], "changed");
+  assert.deepEqual(await place.store.wholeBlobs(), new Set());
+  const { nlink, mode } = await stat(path);
+  assert.deepEqual([nlink, mode & 0o200], [1, 0o200]);
+});
+
+test("--link is refused for a folder on another file system, and for a bucket", async (context) => {
+  await using place = await placeOf({ "a.txt": "one" });
+  const bucket = await runCommand(["import", "s3://bucket/old", "--link"], {
+    env: { ...place.env, FROM_BUCKET_ENDPOINT: "http://127.0.0.1:9", FROM_BUCKET_REGION: "us-east-1" },
+  });
+  assert.equal(bucket.code, 2);
+  const elsewhere = "/dev/shm";
+  if (process.platform !== "linux" || (await stat(elsewhere)).dev === (await stat(place.folder)).dev) {
+    return context.skip("there is no other file system");
+  }
+  const env = { ...place.env, UPLOAD_DIR: await mkdtemp(join(elsewhere, "fixity-import-")) };
+  try {
+    const { code, err } = await runCommand(["import", place.folder, "--link"], { env });
+    assert.equal(code, 2);
+    assert.match(err, /is on another file system than the store/);
+  } finally {
+    await rm(env.UPLOAD_DIR, { recursive: true });
+  }
 });
 
 test("what cannot be imported from is refused before anything is written", async () => {

@@ -298,6 +298,7 @@ const CAPABILITIES: Readonly<Record<Exclude<CapabilityOf<BlobStore & Partial<Dia
   presign: true,
   listPrefix: true,
   misplaced: true,
+  stageFile: true,
   removeDamaged: true,
   diagnose: true,
 };

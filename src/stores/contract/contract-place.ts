@@ -73,7 +73,8 @@ export type Need =
   | "documents"
   | "filePath"
   | "presign"
-  | "listPrefix";
+  | "listPrefix"
+  | "stageFile";
 
 /** One sentence of the port, and the code that holds a store to it. */
 export interface Rule {

@@ -5,7 +5,14 @@ import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import type { DocumentStore } from "../../core/document-store.ts";
 import { FixityError } from "../../core/errors.ts";
-import type { CommitOptions, Committed, StagedBlob, StageOptions } from "../../core/staged-blob.ts";
+import type {
+  CommitOptions,
+  Committed,
+  StagedBlob,
+  StagedFile,
+  StageFileOptions,
+  StageOptions,
+} from "../../core/staged-blob.ts";
 import type { BlobStat } from "../../core/blob-stat.ts";
 import type { BlobReader, BlobStore, Collected, Misplaced, OpenOptions, RemovedDamage } from "../../core/store.ts";
 import type { UploadStore } from "../../core/upload-store.ts";
@@ -23,6 +30,7 @@ import {
 } from "./blob-files.ts";
 import { close, stat, statOrNull, unlink } from "./calls.ts";
 import { DiskReader } from "./disk-reader.ts";
+import { DiskStagedFile } from "./disk-staged-file.ts";
 import { DiskStagedBlob, StagingFile } from "./disk-staged-blob.ts";
 import { DiskDocuments } from "./documents/disk-documents.ts";
 import { failedWith, FileSystem, toFixityError, withStoreErrors } from "./file-system.ts";
@@ -199,6 +207,12 @@ export class DiskStore implements BlobStore, Diagnosable {
       budget: this.#budget,
       signal,
     });
+  }
+
+  async stageFile(path: string, options: StageFileOptions): Promise<StagedFile | null> {
+    options.signal?.throwIfAborted();
+    const place = { layout: this.#layout, staging: this.#staging, publisher: this.#publisher };
+    return withStoreErrors(() => DiskStagedFile.stage(path, { ...place, ...options }));
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {

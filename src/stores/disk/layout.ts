@@ -1,4 +1,4 @@
-import fs from "node:fs";
+import fs, { type Stats } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Owner, ownerOf } from "../../base/process-identity.ts";
@@ -305,6 +305,16 @@ export class Modes {
     if (gid === null) return;
     await fchown(fd, -1, gid);
     await fchmod(fd, blob);
+  }
+
+  /**
+   * Whether a file that others have made can be a blob as it is: the process owns it and may read it,
+   * and so may the group that may read blobs.
+   */
+  admits({ uid, gid, mode }: Stats): boolean {
+    const { gid: group, blob } = this.#set;
+    if (uid !== process.geteuid?.() || (mode & 0o400) === 0) return false;
+    return group === null || (gid === group && (mode & blob) === blob);
   }
 
   async #mkdirUnlessThere(path: string): Promise<void> {

@@ -1,8 +1,10 @@
+import { constants } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isSilent, lifeOf, newName, type Owner, ownerOf } from "../../base/process-identity.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Collected } from "../../core/store.ts";
-import { close, fstat, lstat, open, readdir, rmdir, stat, statOrNull, unlink } from "./calls.ts";
+import { chmod, close, fstat, lstat, open, readdir, rmdir, stat, statOrNull, unlink } from "./calls.ts";
 import { failedWith, type FileSystem, linkIfFree } from "./file-system.ts";
 import type { Layout } from "./layout.ts";
 
@@ -11,6 +13,18 @@ import type { Layout } from "./layout.ts";
  * the process take it for dead after an hour without a sign.
  */
 const SIGN_OF_LIFE_INTERVAL_MS = 5 * 60 * 1000;
+
+/** The answers to FICLONE of file systems without shared blocks (ioctl_ficlone(2)), and of libuv. */
+const CLONES_UNSUPPORTED = [
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOTTY",
+  "ENOSYS",
+  "EXDEV",
+  "EINVAL",
+  "EPERM",
+  "ETXTBSY",
+] as const;
 
 const NONE_COLLECTED: Collected = { staged: 0, bytes: 0 };
 
@@ -66,6 +80,24 @@ export class Staging {
    */
   async link(from: string): Promise<string | null> {
     return this.#inFolder(async (path) => ((await linkIfFree(from, path)) === null ? null : path));
+  }
+
+  /**
+   * Makes a copy that shares the disk blocks of a file, with the permissions of a blob, and returns its
+   * path; `null` if the file system cannot do that, or the file lies on another one.
+   */
+  async clone(from: string): Promise<string | null> {
+    return this.#inFolder(async (path) => {
+      try {
+        await copyFile(from, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+      } catch (error) {
+        if (failedWith(error, ...CLONES_UNSUPPORTED)) return null;
+        throw error;
+      }
+      // The copy has the mode of the file. Its folder is closed to others.
+      await chmod(path, this.#layout.modes.blob);
+      return path;
+    });
   }
 
   /**
