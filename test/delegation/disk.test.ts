@@ -38,7 +38,8 @@ for (const [program, startFront] of SERVERS) {
     });
 
     after(async () => {
-      for (const one of [front, service, streaming, folder]) await one[Symbol.asyncDispose]();
+      await using stack = new AsyncDisposableStack();
+      for (const one of [folder, streaming, service, front]) stack.use(one);
     });
 
     for (const question of QUESTIONS) {

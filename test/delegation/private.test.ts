@@ -52,8 +52,9 @@ void describe("nginx caches private files below the check of each request", need
   });
 
   after(async () => {
-    for (const one of [front, service]) await one[Symbol.asyncDispose]();
-    await rm(cache, { recursive: true, force: true });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => rm(cache, { recursive: true, force: true }));
+    for (const one of [service, front]) stack.use(one);
   });
 
   void test("many signed links of one file share one entry, and each has its own name and lifetime", async () => {

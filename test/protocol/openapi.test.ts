@@ -65,7 +65,7 @@ test("every route is in the document, and every operation has a name of its own"
 });
 
 /** Codes that no client of an uploading service receives. */
-const NOT_SENT: ReadonlySet<string> = new Set(["unsupported-runtime"]);
+const NOT_SENT: ReadonlySet<string> = new Set(["unsupported-runtime", "event-rejected"]);
 
 /** Codes that only refusals of other paths and methods, and other services have. */
 const ELSEWHERE: ReadonlySet<string> = new Set(["method-not-allowed", "unknown-host"]);

@@ -37,7 +37,8 @@ function redirectSuite(gateway: Gateway): void {
     });
 
     after(async () => {
-      for (const one of [service, streaming, store, place]) await one[Symbol.asyncDispose]();
+      await using stack = new AsyncDisposableStack();
+      for (const one of [place, store, streaming, service]) stack.use(one);
     });
 
     const redirected = async (tail: string, headers: Record<string, string> = {}): Promise<string> => {
@@ -180,7 +181,8 @@ function nginxSuite(gateway: Gateway): void {
     });
 
     after(async () => {
-      for (const one of [nginx, service, streaming, store, place]) await one[Symbol.asyncDispose]();
+      await using stack = new AsyncDisposableStack();
+      for (const one of [place, store, streaming, service, nginx]) stack.use(one);
     });
 
     const start = (bucket: string): Promise<FrontServer> =>

@@ -220,8 +220,19 @@ function serviceCodes({ options }: Facts): readonly ErrorCode[] {
 
 /** The answers of some routes, without those of other ways to send files. */
 function answersOf(described: readonly RouteDescription[], { options }: Facts): readonly AnswerDescription[] {
+  const mode = options.downloads?.mode;
   const answers = described.flatMap((route) => route.answers);
-  return options.downloads?.mode === "redirect" ? answers : answers.filter((answer) => answer !== REDIRECTED);
+  if (mode === "redirect") return answers;
+  const sent = answers.filter((answer) => answer !== REDIRECTED);
+  return mode === "accelerated" ? sent.map(asPassedOn) : sent;
+}
+
+/** The web server in front may set the file's `Cache-Control` itself. */
+function asPassedOn(answer: AnswerDescription): AnswerDescription {
+  const { fields, optional = [] } = answer;
+  if (answer.status !== 200 || !fields.includes("ETag")) return answer;
+  const others = fields.filter((name) => name !== "Cache-Control");
+  return { ...answer, fields: others, optional: [...optional, "Cache-Control"] };
 }
 
 function withOptional(
