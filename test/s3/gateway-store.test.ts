@@ -1,5 +1,6 @@
 /** The S3 store itself on a real server: its contract, its requests, faults, races and kills. */
 import { contractSuite } from "./contract.ts";
+import { eventKillsSuite } from "./event-kills.ts";
 import { faultsSuite } from "./faults.ts";
 import { onGateway } from "./gateway.ts";
 import { hugeSuite } from "./huge.ts";
@@ -15,5 +16,6 @@ await onGateway("the S3 store on a real server", [
   faultsSuite,
   racesSuite,
   killSuite,
+  eventKillsSuite,
   hugeSuite,
 ]);
