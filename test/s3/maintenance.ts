@@ -5,7 +5,9 @@ import { describe, test } from "node:test";
 import { DeleteObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { diskStore } from "../../src/disk.ts";
 import { createFixity } from "../../src/index.ts";
+import { type KilledPlace, testKilledMaintenance } from "../cli/maintenance-kills.ts";
 import { Command, jsonLines, runCommand } from "../helpers/command.ts";
+import { isFullRun } from "../helpers/full-run.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
 import { StoreFolder } from "../helpers/store-folder.ts";
@@ -14,9 +16,34 @@ import { S3Place } from "./place.ts";
 
 const MIB = 1024 * 1024;
 
+/** A new prefix of the bucket. */
+async function killedPrefix(gateway: Gateway): Promise<KilledPlace> {
+  const place = new S3Place(gateway);
+  return {
+    name: `s3://${gateway.bucket}/${place.prefix}`,
+    env: { ...bucketSettings(gateway), UPLOAD_BUCKET_PREFIX: place.prefix },
+    async assertNothingLeft() {
+      // As a collection would a day later.
+      await using store = place.store({}, { abandonedAfter: -Infinity });
+      await store.collect();
+      assert.equal(await place.leftovers(), 0);
+    },
+    [Symbol.asyncDispose]: async () => await place[Symbol.asyncDispose](),
+  };
+}
+
 export function maintenanceSuite(gateway: Gateway): void {
   describe("maintenance of a bucket", () => {
     const settings = bucketSettings(gateway);
+
+    // Beside the next test, which is a sample of it: on a gateway a round takes some 10 s.
+    if (isFullRun) {
+      testKilledMaintenance("import, copy and rm that are killed again and again lose nothing and leave nothing", {
+        place: () => killedPrefix(gateway),
+        kills: 5,
+        files: 40,
+      });
+    }
 
     test("a copy that is killed is completed by the next one, beside a server that takes uploads and collects", async () => {
       const contents = [
