@@ -30,10 +30,15 @@ export interface KillOptions {
   readonly kills: number;
   /** Files that are imported, and that are copied; two of each are large. */
   readonly files: number;
+  /** Further flags of `import`. */
+  readonly importFlags?: readonly string[];
 }
 
 /** Registers the test. */
-export function testKilledMaintenance(name: string, { place: makePlace, kills, files }: KillOptions): void {
+export function testKilledMaintenance(
+  name: string,
+  { place: makePlace, kills, files, importFlags = [] }: KillOptions,
+): void {
   test(name, async (context) => {
     const random = new Random();
     context.diagnostic(`TEST_SEED=${random.seed}`);
@@ -60,7 +65,7 @@ export function testKilledMaintenance(name: string, { place: makePlace, kills, f
       }
       return await runCommand(args, { env, input });
     };
-    const imported = await through(["import", folder, "--json"]);
+    const imported = await through(["import", folder, "--json", ...importFlags]);
     assert.equal(imported.code, 0, imported.out + imported.err);
     const copied = await through(["copy", source.path, place.name, "--json"]);
     assert.equal(copied.code, 0, copied.out + copied.err);
