@@ -24,10 +24,19 @@ export type {
   VerificationEvent,
 } from "./core/diagnostics.ts";
 export { type ErrorCode, FixityError, type FixityErrorOptions } from "./core/errors.ts";
-export { createFixity, type Fixity, type Verification, type VerifyOptions } from "./core/fixity.ts";
+export { createFixity, type Fixity } from "./core/fixity.ts";
+export type { Verification, VerifyOptions } from "./core/verification/whole-reads.ts";
 export type { DeliverEvent } from "./core/events/deliveries.ts";
-export type { DamagedFacts, EventType, FixityEvent, RemovedFacts, StoredFacts } from "./core/events/event.ts";
+export type {
+  BlobFacts,
+  DamagedFacts,
+  EventType,
+  FixityEvent,
+  RemovedFacts,
+  StoredFacts,
+} from "./core/events/event.ts";
 export type { EventLimits, EventOptions } from "./core/events/event-options.ts";
+export type { PendingEvents } from "./core/events/events.ts";
 export type { PutOptions } from "./core/plain-uploads.ts";
 export type { Naming } from "./core/file-name.ts";
 export type { ByteSource, Received } from "./core/intake.ts";

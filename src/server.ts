@@ -5,6 +5,7 @@ export type { AccessSettings } from "./settings/access-settings.ts";
 export { type Config, type ConfigSources, type Environment, readConfig } from "./settings/config.ts";
 export { type RunningServer, type ServerLog, startServer, type WriteLogLine } from "./server/server.ts";
 export type { BucketKeys, Secrets } from "./settings/secrets.ts";
+export type { EventSettings } from "./settings/event-settings.ts";
 export type { Settings } from "./settings/settings.ts";
 export { type RunningWorkers, startWorkers } from "./server/primary.ts";
 export { isWorker, runWorker } from "./server/worker.ts";

@@ -9,7 +9,7 @@
  *     uploads/        the engine for resumable uploads
  *     blocks.ts       what the operator has blocked; marks.ts is what instances share about blobs
  *     purges.ts       the calls to the hook that purges caches
- *     events/         what other systems are told of, recorded in the store until it is delivered
+ *     events/         what happens to blobs, delivered to other systems at least once
  *     verification/   reads that are verified, and what is done about damage
  *     errors.ts       the error catalogue
  *     diagnostics.ts  the channels on which the ends of uploads and collections are published
@@ -31,13 +31,14 @@ import { type FixityOptions, type Reads, type ResolvedOptions, resolveOptions } 
 import { PlainUploads, type PutOptions } from "./plain-uploads.ts";
 import { Purges } from "./purges.ts";
 import type { BlobStat } from "./blob-stat.ts";
-import { Events } from "./events/events.ts";
+import { Events, type PendingEvents } from "./events/events.ts";
 import type { BlobReader, BlobStore, Collected, OpenOptions } from "./store.ts";
 import type { UploadId } from "./upload-id.ts";
 import type { OpenUploadsBound, OpenUploadsStore } from "./uploads/open-uploads.ts";
 import { Uploads } from "./uploads/uploads.ts";
 import { VerifiedBlobs } from "./verification/verified-blobs.ts";
 import { VerifiedReads } from "./verification/verified-reads.ts";
+import type { Verification, VerifyOptions } from "./verification/whole-reads.ts";
 
 /** The path segment between the prefix and the id of a resumable upload. No link has this form. */
 export const UPLOADS_SEGMENT = "in-progress";
@@ -49,32 +50,15 @@ export interface SharedMemory {
   readonly openUploads: (store: OpenUploadsStore) => OpenUploadsBound;
 }
 
-/** The result of reading a stored blob again. */
-export type Verification =
-  | { readonly intact: true; readonly size: number }
-  /** `found` is `null` if the bytes could not be read to their end. */
-  | { readonly intact: false; readonly size: number; readonly found: Digest | null };
-
-/** Options of {@link Fixity.verify}. */
-export interface VerifyOptions {
-  /** Whether damage is marked, so that no instance serves the blob. @default true */
-  readonly marks?: boolean;
-  /**
-   * Called with the size of each piece that was read, and the signal of the read. The next piece is
-   * read once it has returned, so that the rate of several verifications can be bounded.
-   */
-  readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
-}
-
 /**
  * A service over one store. Made by {@link createFixity}.
+ *
  * @template Context what the embedding app knows about a request, for its hooks
  */
 export class Fixity<Context = unknown> implements AsyncDisposable {
   /** Resumable uploads; `null` if the store cannot keep them. */
   readonly uploads: Uploads | null;
-  /** What other systems are told of; `null` without the option `events`. */
-  readonly events: Events | null;
+  readonly #events: Events | null;
   readonly #options: ResolvedOptions;
   readonly #admissions = new Admissions();
   readonly #reads: VerifiedReads;
@@ -96,10 +80,15 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     this.#reads = new VerifiedReads(store, { mode: verifyReads, admissions, marks, events, purges, log, verified });
     this.#purges = purges;
     this.#blocks = blocks;
-    this.events = events;
+    this.#events = events;
     const uploadOptions = { ...this.#options, admissions, reads: this.#reads, blocks, events, openUploads };
     this.#plain = new PlainUploads(uploadOptions);
     this.uploads = store.uploads === undefined ? null : new Uploads(store.uploads, uploadOptions);
+  }
+
+  /** Events that wait for their delivery; `null` without the option `events`. */
+  get events(): PendingEvents | null {
+    return this.#events;
   }
 
   get store(): BlobStore {
@@ -227,7 +216,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   async remove(digest: Digest, signal?: AbortSignal): Promise<boolean> {
     using _ = this.#admissions.admit("in-time");
     const remove = (): Promise<boolean> => this.store.remove(digest, signal);
-    const isRemoved = await (this.events?.removing(digest, remove) ?? remove());
+    const isRemoved = await (this.#events?.removing(digest, remove) ?? remove());
     if (isRemoved) await this.#reads.noteRemoved(digest);
     await this.#purges.now(digest, "removed");
     return isRemoved;
@@ -354,7 +343,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     try {
       await this.#admissions.close(timeout);
     } finally {
-      await this.events?.close();
+      await this.#events?.close();
     }
   }
 

@@ -335,6 +335,7 @@ export const NEVER_EARLY: Readonly<Partial<Record<ErrorCode, string>>> = {
   "unsupported-transfer-coding":
     "frames its content itself, and always closes (see test/protocol/refused-content.test.ts)",
   "unsupported-runtime": "is thrown when the package is loaded",
+  "event-rejected": "is a failure of a webhook's receiver",
   "content-already-read": "is answered when the whole content has arrived (see test/protocol/content-used.test.ts)",
 };
 

@@ -6,7 +6,7 @@ import { Digest } from "../digest.ts";
 export type EventType = "blob.stored" | "blob.removed" | "blob.damaged" | "blob.repaired";
 
 /** What every event states. */
-interface BlobFacts {
+export interface BlobFacts {
   /** `sha256:<hex>`. */
   readonly digest: string;
   /** The link, as clients receive it; not signed. */

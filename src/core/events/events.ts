@@ -72,8 +72,16 @@ export interface UploadOfEvent {
   readonly key?: string;
 }
 
+/** The events of a service that are not delivered yet. */
+export interface PendingEvents {
+  /** Their number in this process. */
+  readonly backlog: number;
+  /** Signs with other secrets from now on. @throws FixityError `invalid-option` */
+  replaceSecrets(secrets: readonly string[]): void;
+}
+
 /** The events of one service. */
-export class Events {
+export class Events implements PendingEvents {
   readonly #options: EventsOptions;
   readonly #documents: DocumentStore;
   readonly #outbox: Outbox;

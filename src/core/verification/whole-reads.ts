@@ -5,6 +5,23 @@ import { digestOf } from "../intake.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import type { Damage } from "./damage-marks.ts";
 
+/** The result of reading a stored blob again. */
+export type Verification =
+  | { readonly intact: true; readonly size: number }
+  /** `found` is `null` if the bytes could not be read to their end. */
+  | { readonly intact: false; readonly size: number; readonly found: Digest | null };
+
+/** Options of `Fixity.verify`. */
+export interface VerifyOptions {
+  /** Whether damage is marked, so that no instance serves the blob. @default true */
+  readonly marks?: boolean;
+  /**
+   * Called with the size of each piece that was read, and the signal of the read. The next piece is
+   * read once it has returned, so that the rate of several verifications can be bounded.
+   */
+  readonly onRead?: ((bytes: number, signal?: AbortSignal) => Promise<void> | void) | undefined;
+}
+
 /** The result of reading a blob as a whole. */
 export type Reading =
   | { readonly isIntact: true; readonly identity: BlobIdentity | undefined; readonly size: number }
