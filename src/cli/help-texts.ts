@@ -110,6 +110,16 @@ A blocked file is neither read nor uploaded, whether it is stored or not; runnin
 10 seconds. Its stored bytes stay: fixity rm removes them. Caches keep copies until they are purged.
 Exit codes: 0 done, 2 the command failed, 130 interrupted; run it again then.`;
 
+export const EVENTS_EXAMPLES = `
+Examples:
+  fixity events ls                   a line per event: intent, ready or dead; time, id, type, digest
+  fixity events ls --json | jq 'select(.status == "dead")'
+  fixity events retry --all          servers deliver the dead letters within about a minute
+  fixity events rm evt_4f0c6a9be2b94c0fb1c7d1a2e1f4a5d6
+
+retry and rm concern dead letters only: events that were given up.
+Exit codes: 0 done, 2 the command failed or an id is unknown, 130 interrupted; run it again then.`;
+
 export const IMPORT_EXAMPLES = `
 Examples:
   fixity import /srv/old-uploads > links.txt    one line per file: its link, and its path

@@ -1,8 +1,9 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 import type { Environment } from "../settings/config.ts";
 import {
   BLOCK_EXAMPLES,
   COPY_EXAMPLES,
+  EVENTS_EXAMPLES,
   IMPORT_EXAMPLES,
   LS_EXAMPLES,
   RM_EXAMPLES,
@@ -24,6 +25,7 @@ export function addMaintenance(program: Command, env: Environment): void {
   addCopy(program, env);
   addImport(program, env);
   addBlock(program, env);
+  addEvents(program, env);
   addGc(program, env);
   addVerify(program, env);
   addStoreCommand(program, "doctor", "test what the store can do, and report what is wrong").action(
@@ -122,6 +124,22 @@ function addImport(program: Command, env: Environment): void {
         { flags, env },
         { from, concurrency, isLink: link === true, isJson: json === true },
       );
+    });
+}
+
+type EventAction = "ls" | "retry" | "rm";
+
+function addEvents(program: Command, env: Environment): void {
+  addStoreCommand(program, "events", "list events that wait, and retry or remove those that were given up")
+    .addArgument(new Argument("<action>", "what to do").choices(["ls", "retry", "rm"]))
+    .argument("[id...]", "ids of dead letters")
+    .option("--all", "all dead letters")
+    .addHelpText("after", EVENTS_EXAMPLES)
+    .action(async (action: EventAction, ids: readonly string[], flags: StoreFlags & { readonly all?: true }) => {
+      const { json, all, ...others } = flags;
+      const { manageEvents } = await import("./events.ts");
+      const request = { action, ids, isAll: all === true, isJson: json === true };
+      process.exitCode = await manageEvents({ flags: others, env }, request);
     });
 }
 

@@ -44,7 +44,17 @@ const COPY_SETTINGS: readonly SettingName[] = [
 const EVENTS: readonly SettingName[] = ["webhookUrl", "webhookSecret", "webhookSecretFile", "prefix", "publicUrl"];
 
 /** The commands that work on the store of a server. */
-export type StoreCommand = "ls" | "rm" | "copy" | "import" | "block" | "unblock" | "gc" | "doctor" | "verify";
+export type StoreCommand =
+  | "ls"
+  | "rm"
+  | "copy"
+  | "import"
+  | "block"
+  | "unblock"
+  | "events"
+  | "gc"
+  | "doctor"
+  | "verify";
 
 /** The settings that the commands for stores use. The others of a store are accepted as well. */
 export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]>> = {
@@ -54,6 +64,7 @@ export const USED_SETTINGS: Readonly<Record<StoreCommand, readonly SettingName[]
   copy: COPY_SETTINGS,
   block: PLACE,
   unblock: PLACE,
+  events: PLACE,
   import: [...PLACE, "dirGroup", "durability", "bucketPartSize", "bucketEqualParts", "bucketMaxParts", "memory"],
   /** It removes uploads that have expired, and completes others. */
   gc: [...PLACE, "expiry", ...EVENTS],
