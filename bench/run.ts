@@ -4,6 +4,7 @@ import { accessChecks, accessLoad } from "./access.ts";
 import { Build } from "./build.ts";
 import { caches } from "./cache.ts";
 import { Contender, removeFolders, runBareLoop, type Start } from "./contender.ts";
+import { events } from "./events.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
 import { packageCosts } from "./package.ts";
@@ -136,6 +137,7 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "get-small": async (build) => smallDownloads(build, DISK),
   "get-memory": async (build) => smallDownloadsMemory(build, DISK),
   start,
+  events: async (build) => events(build, DISK),
   "service-times": async (build) => serviceTimes(build, DISK),
   access: async () => accessChecks(),
   "access-load": async (build) => accessLoad(build, DISK),

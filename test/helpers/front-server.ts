@@ -157,7 +157,7 @@ export class FrontServer implements AsyncDisposable {
       this.#child.kill("SIGTERM");
       await once(this.#child, "exit");
     }
-    await rm(this.#folder, { recursive: true });
+    await rm(this.#folder, { recursive: true, force: true });
   }
 }
 
