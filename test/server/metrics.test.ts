@@ -209,7 +209,12 @@ test("the metrics of workers are added up, and what killed ones have counted sta
   for (const pid of workersOf(server).values()) {
     process.kill(pid, "SIGKILL");
     await until(async () => workersOf(server).size === 2 && !Array.from(workersOf(server).values()).includes(pid));
-    for (const client of (await connections(server, 2)).values()) client.socket.destroy();
+    // A connection may still be on its way to the one that was killed.
+    await until(async () => {
+      const reached = await connections(server, 2).catch(() => null);
+      for (const client of reached?.values() ?? []) client.socket.destroy();
+      return reached !== null;
+    });
   }
   await create();
   const after = await scrapeUntil(server, (all) => creations(all) >= 5);
