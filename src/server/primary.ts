@@ -18,7 +18,7 @@
  * | --- | --- |
  * | a worker, unexpectedly | its requests fail; its places are free again; another one starts at once, later if they keep ending; what it left in the store is found by its process id |
  * | every new worker, soon after its start | the server gives up and exits with 2, unless other workers are well |
- * | the primary | nobody accepts connections; the workers finish what they have, and exit |
+ * | the primary | no process accepts connections; the workers finish their requests, and exit |
  *
  * SIGUSR2 restarts the workers one after another: each new one listens before the old one retires, so
  * no connection is refused. It runs the files that are installed then; the primary itself stays.
@@ -64,7 +64,7 @@ interface WorkerProcess {
   readySince: number | null;
   /** Its metrics when they were scraped last. */
   counted: MetricJson[];
-  /** It is retired, or was told to stop. */
+  /** It is retiring or stopping. */
   isLeaving: boolean;
 }
 

@@ -52,7 +52,7 @@ export class Takeovers {
     this.#options = options;
   }
 
-  /** Lists the documents of all processes, and takes those that are nobody's. */
+  /** Lists the documents of all processes, and takes over those whose process is gone. */
   async run(signal: AbortSignal): Promise<void> {
     const owners = new Map<string, Documents>();
     const shared: string[] = [];

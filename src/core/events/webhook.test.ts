@@ -134,7 +134,7 @@ describe("a webhook", () => {
     await new Webhook(server.url, SECRET).deliver(event, NEVER);
   });
 
-  test("nobody listens: the error of the connection, without the path", async () => {
+  test("no receiver listens: the failure has the error of the connection, without the path", async () => {
     const server = await listen(() => null);
     await server[Symbol.asyncDispose]();
     await assert.rejects(new Webhook(`${server.url}/?token=hidden`, SECRET).deliver(event, NEVER), (error: Error) => {
