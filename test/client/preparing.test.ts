@@ -13,7 +13,7 @@ import {
   type PrepareFile,
   type UploadProgress,
 } from "../../src/client/node.ts";
-import { reaching } from "../helpers/reaching.ts";
+import { holdingAppend } from "../helpers/held-append.ts";
 import { Service, sha256 } from "../helpers/service.ts";
 import { stored } from "../helpers/stored.ts";
 
@@ -186,9 +186,9 @@ for (const [name, again, resumes] of [
     await writeFile(path, bytes);
     const storage = fileStorage(join(folder, `${name}.json`));
     const stop = new AbortController();
-    const { reached, onProgress } = reaching(20 * MIB);
-    const options = { onProgress, signal: stop.signal, declare: false, prepare: withoutFirstByte };
-    const first = clientOf({ storage }).upload(path, options);
+    const { reached, fetch } = holdingAppend();
+    const options = { signal: stop.signal, declare: false, prepare: withoutFirstByte };
+    const first = clientOf({ storage, fetch }).upload(path, options);
     await reached;
     stop.abort();
     await assert.rejects(first, { code: "aborted" });
