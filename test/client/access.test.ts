@@ -1,9 +1,10 @@
-/** The client with tokens and permits that change, run out or belong to somebody else, and with signed links. */
+/** The client with tokens and permits that change, run out or belong to another user, and with signed links. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { type ClientHeaders, createClient, type FixityClientError, type UploadStorage } from "../../src/client/node.ts";
 import type { Link, PermitTerms, SignOptions } from "../../src/index.ts";
+import { holdingAppend, untilAborted } from "../helpers/held-append.ts";
 import { Service } from "../helpers/service.ts";
 
 const MIB = 1024 * 1024;
@@ -34,26 +35,21 @@ interface PlaceOptions {
   readonly storage?: UploadStorage;
   /** Whether a request is not sent, and ends only when it is aborted. */
   readonly holds?: (request: string) => boolean;
+  readonly fetch?: typeof fetch;
 }
 
 /** A client that records its requests, without ids. */
 function clientWith(headers: ClientHeaders, options: PlaceOptions = {}) {
-  const { url = service.url, storage = null, holds } = options;
+  const { url = service.url, storage = null, holds, fetch = globalThis.fetch } = options;
   const requests: string[] = [];
   const recorded: typeof fetch = (target, init) => {
     const path = new URL(target).pathname.replace(/[0-9a-f]{32,}.*/, "…");
     const request = `${init?.method} ${path}`;
     requests.push(request);
-    return holds?.(request) === true ? untilAborted(init?.signal) : fetch(target, init);
+    return holds?.(request) === true ? untilAborted(init?.signal as AbortSignal) : fetch(target, init);
   };
   const client = createClient({ endpoint: `${url}/uploads`, headers, storage, retry: RETRY, fetch: recorded });
   return { client, requests };
-}
-
-function untilAborted(signal: AbortSignal | null | undefined): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal?.addEventListener("abort", () => reject(signal.reason as Error));
-  });
 }
 
 /** A file whose bytes can be sent at once, but hashed only after `until`. */
@@ -101,22 +97,21 @@ test("a permit that is renewed during an upload continues it, if it has the same
   assert.equal(requests.filter((request) => request.startsWith("POST")).length, 1);
 });
 
-test("an upload whose owner changes in the middle starts over, and so does one that somebody else has left", async () => {
+test("an upload whose owner changes in the middle starts over, and so does one that another user has left", async () => {
   const entries = new Map<string, string>();
   const storage: UploadStorage = {
     get: (key) => entries.get(key) ?? null,
     set: (key, value) => void entries.set(key, value),
     remove: (key) => void entries.delete(key),
   };
-  const bytes = randomBytes(9 * MIB);
+  const bytes = randomBytes(20 * MIB);
   const file = { filename: "shared.bin", fingerprint: "the same file" };
-  const ann = clientWith(bearer("a-token-of-ann-in-tests"), { storage });
+  const { reached, fetch } = holdingAppend();
+  const ann = clientWith(bearer("a-token-of-ann-in-tests"), { storage, fetch });
   const stopping = new AbortController();
-  const stopped = ann.client.upload(bytes, {
-    ...file,
-    signal: stopping.signal,
-    onProgress: ({ bytes }) => bytes > 0 && stopping.abort(),
-  });
+  const stopped = ann.client.upload(bytes, { ...file, signal: stopping.signal });
+  await reached;
+  stopping.abort();
   await assert.rejects(stopped, { code: "aborted" });
   assert.equal(entries.size, 1);
 

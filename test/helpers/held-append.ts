@@ -21,7 +21,8 @@ export function holdingAppend(fetch: typeof globalThis.fetch = globalThis.fetch)
   };
 }
 
-function untilAborted(signal: AbortSignal): Promise<never> {
+/** Rejects with the reason of the signal once it aborts. */
+export function untilAborted(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason as Error);
   if (signal.aborted) abort();
