@@ -99,9 +99,8 @@ export interface RunningServer {
  * @throws FixityError `invalid-option`, `store-misconfigured` or `store-unavailable`, with a
  *   message for the operator
  */
-export async function startServer(config: Config): Promise<RunningServer> {
-  const server = await startProcess(config);
-  return server;
+export function startServer(config: Config): Promise<RunningServer> {
+  return startProcess(config);
 }
 
 /** The server in one process: the whole server, or one of its workers. */
@@ -185,12 +184,6 @@ export async function startProcess(config: Config, membership: Membership | null
   }
 }
 
-interface ServiceOptions {
-  readonly config: Config;
-  readonly log: ServerLog;
-  readonly shared: SharedMemory | undefined;
-}
-
 /** Measures the service, if a port for metrics is set. Otherwise their code is not even loaded. */
 async function openMetrics(
   fixity: Fixity,
@@ -203,6 +196,12 @@ async function openMetrics(
   // The metrics of workers are served by their primary.
   if (log !== null) log.info({ url: await measurement.listen({ host, port }) }, "metrics are served");
   return measurement;
+}
+
+interface ServiceOptions {
+  readonly config: Config;
+  readonly log: ServerLog;
+  readonly shared: SharedMemory | undefined;
 }
 
 function serviceOf(store: BlobStore, { config, log, shared }: ServiceOptions): Fixity {

@@ -5,7 +5,8 @@ import { Digest } from "../../src/core/digest.ts";
 import type { DocumentStore, ListedDocument } from "../../src/core/document-store.ts";
 import { FixityError } from "../../src/core/errors.ts";
 import { Marks } from "../../src/core/marks.ts";
-import { type Damage, DamageMarks } from "../../src/core/verification/damage-marks.ts";
+import type { Damage } from "../../src/core/verification/damage.ts";
+import { DamageMarks } from "../../src/core/verification/damage-marks.ts";
 
 const DIGEST = Digest.fromHex("ab".repeat(32)) ?? assert.fail();
 const NAME = `marks/damaged-${DIGEST.hex}`;

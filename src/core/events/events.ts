@@ -36,7 +36,7 @@ import { FixityError } from "../errors.ts";
 import type { Receipt } from "../link.ts";
 import type { Committed } from "../staged-blob.ts";
 import type { BlobStore } from "../store.ts";
-import type { Damage } from "../verification/damage-marks.ts";
+import type { Damage } from "../verification/damage.ts";
 import { writeDeadEvents } from "./dead-events.ts";
 import { Deliveries } from "./deliveries.ts";
 import { digestOfEvent, type Entry, type FixityEvent, newEvent, principalOf, type StoredFacts } from "./event.ts";

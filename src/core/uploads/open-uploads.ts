@@ -2,7 +2,6 @@ import type { Owner } from "../../access/principal.ts";
 import { FairShare } from "../../base/fair-share.ts";
 import { FixityError } from "../errors.ts";
 import { UploadId } from "../upload-id.ts";
-import type { UploadRecord } from "./upload-record.ts";
 
 /** Uploads that are looked up in the store at a time, to find some that have ended. */
 const LOOKUP_BATCH = 20;
@@ -15,9 +14,9 @@ const EVICTED_BELOW_BYTES = 1024 * 1024;
 /** How long such an upload must have been without a request. */
 const EVICTED_AFTER_MS = 10 * 60_000;
 
-/** Whether an upload, as the store has it, was abandoned with few bytes. */
-export function isEvictable({ saved, sealed, outcome }: UploadRecord, offset: number): boolean {
-  return outcome === null && !sealed && offset < EVICTED_BELOW_BYTES && Date.now() - saved >= EVICTED_AFTER_MS;
+/** Whether an upload may make room for another: few durable bytes, and long without a request. */
+export function isSmallAndIdle(offset: number, usedAt: number): boolean {
+  return offset < EVICTED_BELOW_BYTES && Date.now() - usedAt >= EVICTED_AFTER_MS;
 }
 
 /** What the bound needs from the store. */
@@ -134,7 +133,7 @@ export class OpenUploads {
   }
 
   /** Notes the state of an upload after a request. */
-  note(id: UploadId, { expires, owner }: Pick<UploadRecord, "expires" | "owner">, offset: number): void {
+  note(id: UploadId, { expires, owner }: Pick<Applicant, "expires" | "owner">, offset: number): void {
     this.#beginning.delete(id.hex);
     const client = this.#uploads.get(id.hex)?.client ?? null;
     this.#set(id.hex, { expires, touched: Date.now(), offset, client, owner: keyOf(owner) });
@@ -218,10 +217,7 @@ export class OpenUploads {
   }
 
   async #evictIdle(): Promise<void> {
-    const now = Date.now();
-    const isIdle = ({ offset, touched }: OpenUpload): boolean =>
-      offset < EVICTED_BELOW_BYTES && now - touched >= EVICTED_AFTER_MS;
-    for (const hex of this.#batchOf(isIdle)) {
+    for (const hex of this.#batchOf(({ offset, touched }) => isSmallAndIdle(offset, touched))) {
       const id = UploadId.fromHex(hex);
       if (id !== null && (await this.#store.evict(id))) this.forget(id);
     }

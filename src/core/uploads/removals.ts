@@ -3,7 +3,7 @@ import { UploadTrace } from "../diagnostics.ts";
 import type { Collected } from "../store.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { ReadUpload, UploadStore } from "../upload-store.ts";
-import { isEvictable, type RunningAppends } from "./open-uploads.ts";
+import { isSmallAndIdle, type RunningAppends } from "./open-uploads.ts";
 import { isAbandoned, isExpired, mayBeDue, parseRecord, readableRecord, type UploadRecord } from "./upload-record.ts";
 
 /** Uploads that a collection examines concurrently. Each waits for the store most of the time. */
@@ -100,4 +100,8 @@ export class Removals {
     this.#options.onRemoved(id);
     return offset;
   }
+}
+
+function isEvictable({ saved, sealed, outcome }: UploadRecord, offset: number): boolean {
+  return outcome === null && !sealed && isSmallAndIdle(offset, saved);
 }

@@ -4,24 +4,14 @@ import { publishVerification } from "../diagnostics.ts";
 import { Digest } from "../digest.ts";
 import type { Events } from "../events/events.ts";
 import type { DocumentStore } from "../document-store.ts";
-import { FixityError } from "../errors.ts";
 import type { MarkKind, Marks } from "../marks.ts";
+import type { Damage } from "./damage.ts";
 
 /** The names of damage marks, up to the digest in hex. */
 const DAMAGED_PREFIX = "marks/damaged-";
 
 /** Marks that are read at the same time. */
 const CONCURRENT_READS_MAX = 8;
-
-/** What is known about the damage of a blob. */
-export interface Damage {
-  /** The copy that was seen damaged; `null` if the store has no identities. */
-  readonly identity: BlobIdentity | null;
-  /** The digest of the bytes that were found; `null` if they could not all be read. */
-  readonly found: Digest | null;
-  /** Bytes found. */
-  readonly size: number;
-}
 
 /** A mark as this process knows it. */
 interface KnownMark {
@@ -156,29 +146,6 @@ export class DamageMarks implements MarkKind {
     if (document === null || damage === null || this.#marks.get(hex) !== known) return;
     this.#marks.set(hex, { damage, tag: document.tag });
   }
-}
-
-/** What was found instead of a blob's bytes, after its digest. */
-export function describeDamage({ found, size }: Damage): string {
-  if (found === null) return `cannot be read to its end (${size} bytes)`;
-  return `has ${size} bytes with the digest ${found.toString()}`;
-}
-
-/** The error for a read of a damaged blob. @param damage `null` if the blob is suspect so far */
-export function blobDamaged(damage: Damage | null): FixityError {
-  return new FixityError(
-    "blob-damaged",
-    "The stored file is damaged: its bytes are not those that were uploaded. Upload the file again to repair it.",
-    damage === null ? {} : { cause: new Error(describeDamage(damage)) },
-  );
-}
-
-/** The error for a blob whose reads differ again and again from the stored bytes, which are right. */
-export function changesInTransit(): FixityError {
-  return new FixityError(
-    "store-unavailable",
-    "The file was received from the store with wrong bytes several times, although it is stored intact.",
-  );
 }
 
 function nameOf(digest: Digest): string {

@@ -5,6 +5,7 @@
  *     whole-reads.ts       a blob is read to its end and compared with its digest
  *     background-verifications.ts  verifications for claims, and after ranges of large blobs
  *     verified-blobs.ts    what this process has verified within a day
+ *     damage.ts            what is known about a damaged copy, and the errors for reads of it
  *     damage-marks.ts      what any instance has found damaged
  *     verification-passes.ts  when all blobs of each prefix were last read, for `fixity verify`
  *
@@ -40,7 +41,8 @@ import type { Events } from "../events/events.ts";
 import type { StoredVerdict } from "../staged-blob.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
 import { BACKGROUND_BYTES_PER_SECOND, BackgroundVerifications } from "./background-verifications.ts";
-import { blobDamaged, changesInTransit, DamageMarks, describeDamage } from "./damage-marks.ts";
+import { blobDamaged, changesInTransit, describeDamage } from "./damage.ts";
+import { DamageMarks } from "./damage-marks.ts";
 import type { VerifiedBlobs, VerifyReads } from "./verified-blobs.ts";
 import { VerifiedReader, VerifyingReader } from "./verified-readers.ts";
 import { readAll, readWhole, type OnRead, type Reading, type WholeReadOptions } from "./whole-reads.ts";

@@ -3,7 +3,7 @@ import type { Digest } from "../digest.ts";
 import { FixityError } from "../errors.ts";
 import { digestOf } from "../intake.ts";
 import type { BlobReader, BlobStore, OpenOptions } from "../store.ts";
-import type { Damage } from "./damage-marks.ts";
+import type { Damage } from "./damage.ts";
 
 /** The result of reading a stored blob again. */
 export type Verification =
