@@ -26,6 +26,24 @@ export function parseBlobName(name: string): Digest {
 }
 
 /**
+ * The digests in names of blobs, `-` for those in the lines of standard input. All are parsed before
+ * this returns: a mistake in the last one must not leave a command half done.
+ *
+ * @throws FixityError `invalid-digest`, or `invalid-option` for a second `-`
+ */
+export async function parseBlobNames(names: readonly string[]): Promise<readonly Digest[]> {
+  if (names.filter((name) => name === "-").length > 1) {
+    throw new FixityError("invalid-option", "Standard input (-) can be read only once.");
+  }
+  const digests: Digest[] = [];
+  for (const name of names) {
+    if (name === "-") for await (const digest of digestsInFile("-")) digests.push(digest);
+    else digests.push(parseBlobName(name));
+  }
+  return digests;
+}
+
+/**
  * The beginning of digests, in hex, from the flag `--prefix`.
  *
  * @throws FixityError `invalid-option`

@@ -5,7 +5,7 @@ import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import { userName } from "../settings/store-failure.ts";
-import { digestsInFile, parseBlobName } from "./blob-names.ts";
+import { parseBlobNames } from "./blob-names.ts";
 import { EXIT } from "./exit-codes.ts";
 import { print, printJson } from "./output.ts";
 import { assertStoreExists, type StoreCommandSources, withStore } from "./store-command.ts";
@@ -43,7 +43,8 @@ export async function blockBlobs(sources: StoreCommandSources, request: BlockReq
       }
     });
   }
-  const digests = await digestsIn(names);
+  if (names.length === 0) throw invalid("Name the files to block by their digests or links; - reads standard input.");
+  const digests = await parseBlobNames(names);
   if (reason === undefined) throw invalid("State why: --reason TEXT. Only operators see it.");
   return await withService(sources, async (fixity, signal) => {
     const block = async (digest: Digest): Promise<void> => {
@@ -60,7 +61,7 @@ export async function unblockBlobs(
   sources: StoreCommandSources,
   { names, isJson }: Pick<BlockRequest, "names" | "isJson">,
 ): Promise<number> {
-  const digests = await digestsIn(names);
+  const digests = await parseBlobNames(names);
   return await withService(sources, async (fixity, signal) => {
     const unblock = async (digest: Digest): Promise<void> => {
       const status = (await fixity.unblock(digest)) ? "unblocked" : "not blocked";
@@ -82,18 +83,6 @@ function withService(
     await work(fixity, opened.signal);
     return EXIT.ok;
   });
-}
-
-/** All names are parsed first: a mistake in the last one must not leave half of them blocked. */
-async function digestsIn(names: readonly string[]): Promise<readonly Digest[]> {
-  if (names.length === 0) throw invalid("Name the files to block by their digests or links; - reads standard input.");
-  if (names.filter((name) => name === "-").length > 1) throw invalid("Standard input (-) can be read only once.");
-  const digests: Digest[] = [];
-  for (const name of names) {
-    if (name === "-") for await (const digest of digestsInFile("-")) digests.push(digest);
-    else digests.push(parseBlobName(name));
-  }
-  return digests;
 }
 
 function lineOf({ digest, time, by, reason }: Block): string {

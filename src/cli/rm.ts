@@ -4,7 +4,7 @@ import { forEachConcurrent } from "../base/map-concurrent.ts";
 import type { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity } from "../core/fixity.ts";
-import { digestsInFile, parseBlobName } from "./blob-names.ts";
+import { parseBlobNames } from "./blob-names.ts";
 import { EXIT } from "./exit-codes.ts";
 import { Interruption } from "./interruption.ts";
 import { paint, print, printJson } from "./output.ts";
@@ -40,13 +40,7 @@ type Remove = (digest: Digest, signal: AbortSignal) => Promise<boolean>;
  */
 export async function removeBlobs(sources: StoreCommandSources, request: RemoveRequest): Promise<number> {
   const { names, from } = request;
-  if (names.filter((name) => name === "-").length > 1) throw invalid("Standard input (-) can be read only once.");
-  // All names are parsed first: a mistake in the last one must not leave half of them removed.
-  const digests: Digest[] = [];
-  for (const name of names) {
-    if (name === "-") for await (const digest of digestsInFile("-")) digests.push(digest);
-    else digests.push(parseBlobName(name));
-  }
+  const digests = await parseBlobNames(names);
   if (!request.isConfirmed && !(await confirm(digests, names))) return EXIT.notOk;
   if (from !== undefined)
     return await removeAtService(remoteOf({ endpoint: from, env: sources.env }), digests, request);
