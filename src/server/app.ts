@@ -7,7 +7,7 @@ import type { TokenSet } from "../access/tokens.ts";
 import { nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
-import { SAFETY } from "../http/problem.ts";
+import { MethodNotAllowed, SAFETY } from "../http/problem.ts";
 import { notFound } from "../http/route.ts";
 import { TUS_RESUMABLE } from "../http/resumable/tus.ts";
 import { problemOrPage } from "../http/view/page-answer.ts";
@@ -80,8 +80,8 @@ export async function buildApp(
     throw shuttingDown();
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
-  app.setNotFoundHandler(() => {
-    throw notFound();
+  app.setNotFoundHandler((request) => {
+    throw unrouted(request, fixity.prefix);
   });
   app.setErrorHandler(answerProblem);
   serveProbes(app, new Health(() => fixity.store.check()), draining);
@@ -118,6 +118,17 @@ function serveProbes(app: FastifyInstance, health: Health, draining: AbortSignal
     await health.confirm();
     return reply.headers(fields).send({ status: "ok" });
   });
+}
+
+/** The failure of a request that no route is for. */
+function unrouted(request: FastifyRequest, uploads: string): FixityError {
+  const { method } = request;
+  const path = pathOf(request);
+  const isKnown = [ALIVE_PATH, READY_PATH, DESCRIPTION_PATH].includes(path) || isPagePath(path);
+  if (!isKnown || method === "GET" || method === "HEAD") return notFound();
+  const allowed = "GET, HEAD";
+  const text = `${method} is not allowed here. Allowed methods: ${allowed}. Files are uploaded to ${uploads}.`;
+  return new MethodNotAllowed(text, allowed);
 }
 
 function pathOf({ url }: FastifyRequest): string {

@@ -66,6 +66,24 @@ test("a tus request gets Tus-Resumable on every path, and other requests do not"
   }
 });
 
+test("the server's own paths state their methods, and where files are uploaded", async () => {
+  await using server = await ServerProcess.start({ dir: join(folder, "methods") });
+  for (const path of ["/", "/healthz", "/readyz?verbose", "/openapi.json", "/page/index.js"]) {
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+      const response = await fetch(server.url + path, { method });
+      assert.deepEqual([response.status, response.headers.get("allow")], [405, "GET, HEAD"], `${method} ${path}`);
+      const { code, detail } = (await response.json()) as Record<string, string>;
+      assert.equal(code, "method-not-allowed");
+      assert.match(detail ?? "", /Files are uploaded to \/uploads\./);
+    }
+  }
+  for (const path of ["/page/none.js", "/healthz/", "/pages"]) {
+    assert.equal((await fetch(server.url + path)).status, 404, path);
+  }
+  const { status } = await fetch(`${server.url}/healthz/`, { method: "POST" });
+  assert.equal(status, 404);
+});
+
 test("a failure can be found in the log by the id in the response", async () => {
   await using server = await ServerProcess.start({ dir: join(folder, "ids") });
   const failures = [
