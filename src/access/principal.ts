@@ -21,7 +21,7 @@ export type PrincipalKind = "anonymous" | "token" | "permit" | "app";
 /** Who sends a request, and what they may do. Made once per request, before routing. */
 export interface Principal {
   readonly kind: PrincipalKind;
-  /** Unique among the principals of its kind; 1 to {@link PRINCIPAL_NAME_MAX_LENGTH} characters. */
+  /** Unique among the principals of its kind; 1 to 128 characters. */
   readonly name: string;
   readonly may: ReadonlySet<Action>;
   readonly limits: PrincipalLimits;

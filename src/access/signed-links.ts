@@ -45,8 +45,8 @@ export interface LinkTerms {
 /** Options of `Fixity.sign`. */
 export interface SignOptions extends LinkTerms {
   /**
-   * When the link expires: a time; or milliseconds from now, which are rounded up so that links
-   * signed one after another are equal ({@link roundedExpiry}).
+   * When the link expires: a time; or milliseconds from now, which are rounded up, by at most a
+   * quarter, so that links signed one after another are equal.
    */
   readonly expires: Date | number;
 }

@@ -84,6 +84,7 @@ export class TokenSet {
     return new TokenSet(tokens, warnings);
   }
 
+  /** The number of tokens. */
   get size(): number {
     return this.#tokens.length;
   }

@@ -30,15 +30,17 @@ export type ClientErrorCode =
 
 /** The optional properties of a {@link FixityClientError}. */
 export interface FixityClientErrorOptions {
-  /** @default null */
+  /** The status of the response. @default null */
   readonly status?: number | null;
-  /** @default false */
+  /** Whether the same call may succeed later. @default false */
   readonly retryable?: boolean;
-  /** @default false */
+  /** Whether the server has sent its final response to the upload. @default false */
   readonly final?: boolean;
+  /** The problem's other members. @default none */
   readonly facts?: Readonly<Record<string, unknown>>;
   /** Milliseconds that the server asks the client to wait. @default null */
   readonly retryAfter?: number | null;
+  /** What led to this error. */
   readonly cause?: unknown;
 }
 

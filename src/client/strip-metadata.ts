@@ -12,6 +12,7 @@ import { rewriteWebp } from "./metadata/webp.ts";
 
 /** Options of {@link stripMetadata}. */
 export interface StripMetadataOptions {
+  /** When it aborts, `stripMetadata` rejects with `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /**
    * What happens to images and videos of other formats, such as HEIC and MP4, which may state where

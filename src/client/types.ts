@@ -100,6 +100,7 @@ export interface ClientOptions {
    * @default 3; 15 of `Blob`s of up to 1 MiB
    */
   readonly concurrency?: number | undefined;
+  /** How often, and after which delays, failed requests are retried. */
   readonly retry?: RetryOptions | undefined;
   /**
    * Prepares every file, unless the upload has an option of its own. A stream cannot be prepared:
@@ -282,6 +283,7 @@ export interface BlobInfo {
 
 /** Options of one download. */
 export interface DownloadOptions {
+  /** When it aborts, `download` rejects, or its stream fails, with `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /**
    * The file's first bytes, from an earlier download: they are verified with the rest, and not

@@ -33,6 +33,7 @@ export class Admission implements Disposable {
     this.#ending = ending;
   }
 
+  /** How the work ends when the service closes. */
   get ending(): Ending {
     return this.#ending;
   }
@@ -55,6 +56,7 @@ export class Admission implements Disposable {
     if (this.#service.isClosing) this.interrupt();
   }
 
+  /** Ends the work: calls its listener with `shutting-down`. Idempotent. */
   interrupt(): void {
     if (this.#interrupted !== null) return;
     this.#interrupted = shuttingDown();
@@ -101,8 +103,7 @@ export class Admissions {
    * Refuses new work and resolves when all running work has ended: by itself within `timeout`
    * milliseconds, or interrupted. Later calls wait for the first one.
    *
-   * @throws FixityError `store-unavailable` if work is still running {@link SAVE_TIMEOUT_MS} after
-   *   it was interrupted
+   * @throws FixityError `store-unavailable` if work is still running 10 s after it was interrupted
    */
   close(timeout: number): Promise<void> {
     // A microtask later, so that listeners of an interruption already see the service closing.

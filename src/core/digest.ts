@@ -53,6 +53,7 @@ export class Digest {
     return `sha256-${this.base64}`;
   }
 
+  /** Whether both name the same bytes. */
   equals(other: Digest): boolean {
     return this.hex === other.hex;
   }
@@ -62,6 +63,7 @@ export class Digest {
     return `sha256:${this.hex}`;
   }
 
+  /** `sha256:<hex>`. */
   toJSON(): string {
     return this.toString();
   }

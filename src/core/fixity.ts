@@ -91,6 +91,7 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
     return this.#events;
   }
 
+  /** The store that the service was created with. */
   get store(): BlobStore {
     return this.#options.store;
   }

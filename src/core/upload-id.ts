@@ -38,6 +38,7 @@ export class UploadId {
     throw uploadNotFound();
   }
 
+  /** 32 lower-case hex digits. */
   toString(): string {
     return this.hex;
   }

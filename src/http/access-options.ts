@@ -8,7 +8,7 @@ import type { Exchange } from "./exchange.ts";
 export interface AccessRequest<Context = unknown> {
   readonly action: Action;
   readonly principal: Principal;
-  /** What {@link AccessOptions.context} returned. */
+  /** What the handler's option `context` returned for the request. */
   readonly context: Context;
   /** The request, independent of the server: its method, target and fields. */
   readonly exchange: Exchange;

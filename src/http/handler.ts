@@ -79,7 +79,7 @@ interface Running {
   place: Disposable | null;
 }
 
-/** The service over HTTP, independent of any server. Created by {@link createHandler}. */
+/** The service over HTTP, independent of any server. Created by `createHandler`. */
 export class Handler {
   readonly #fixity: Fixity;
   readonly #options: ResolvedHandlerOptions;

@@ -65,7 +65,9 @@ export interface Announced {
 
 /** Digests that the whole file must have. */
 export interface Expectation {
+  /** The SHA-256. */
   readonly digest?: Digest | undefined;
+  /** The 64 bytes of the SHA-512. */
   readonly sha512?: Buffer | undefined;
 }
 
@@ -73,6 +75,7 @@ export interface Expectation {
 export interface AppendOptions extends Announced, Expectation {
   /** The admission of the request; see {@link Fixity.admit}. @default one of its own */
   readonly admission?: Admission | undefined;
+  /** The bytes. A source that fails interrupts the append. */
   readonly source: ByteSource;
   /** What `look` has just returned for this upload. @default it is read */
   readonly seen?: SeenUpload | undefined;
@@ -123,6 +126,7 @@ export interface FindOptions {
   readonly retriesHook?: boolean | undefined;
   /** The terms of the request, of which a hook receives the context. @default no request */
   readonly terms?: UploadTerms | undefined;
+  /** When it aborts, a call that waits for another holder of the upload rejects. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -6,6 +6,7 @@ import { expectContinue, runNode } from "./node.ts";
 
 /** Options of `fastify.register(fixityPlugin, …)`. */
 export interface FixityPluginOptions<Context = unknown> extends HandlerOptions<Context> {
+  /** The service, from `createFixity`. */
   readonly fixity: Fixity<Context>;
   /**
    * Returns what the hooks are to know about a request, such as its session. Receives Fastify's own

@@ -93,6 +93,7 @@ export interface S3StoreOptions {
    * @default "unsigned" over https, "signed" over http
    */
   readonly partIntegrity?: "signed" | "unsigned";
+  /** Milliseconds after which requests fail, and for which failed ones are retried. */
   readonly timeouts?: S3Timeouts;
   /** Attempts per request, as a second limit beside `timeouts.retries`. @default unlimited */
   readonly attempts?: number;
