@@ -5,6 +5,7 @@
  *     npm run soak                                       5 minutes on a disk, one instance killed every 10 s
  *     npm run soak -- --store s3                         the same on a Ceph gateway
  *     npm run soak -- --minutes 30 --kill-seconds 0      memory and descriptors of instances that keep running
+ *     npm run soak -- --workers 2 --cache 0              other settings of the instances
  *
  * All clients share a line of `--rate` bytes per second (default 8 MiB), so that uploads are running
  * whenever an instance is killed. What was acknowledged is recorded. At the end every link is read from every instance, and the
@@ -393,6 +394,7 @@ async function main(): Promise<void> {
       "kill-seconds": { type: "string", default: "10" },
       rate: { type: "string", default: String(8 * MIB) },
       workers: { type: "string" },
+      cache: { type: "string" },
     },
   });
   const killSeconds = Number(values["kill-seconds"]);
@@ -401,7 +403,10 @@ async function main(): Promise<void> {
     seconds: Number(values.minutes) * 60,
     killSeconds: killSeconds > 0 ? killSeconds : null,
     rate: Number(values.rate),
-    ...(values.workers !== undefined && { env: { UPLOAD_WORKERS: values.workers } }),
+    env: {
+      ...(values.workers !== undefined && { UPLOAD_WORKERS: values.workers }),
+      ...(values.cache !== undefined && { UPLOAD_CACHE: values.cache }),
+    },
   });
   console.log(JSON.stringify(report, null, 2));
   const faults = report.wrong.length + report.lost.length + report.failures.length;
