@@ -15,12 +15,9 @@ const OUTPUT = fileURLToPath(new URL("api/", import.meta.url));
 /** @throws Error if a doc comment links to something that does not exist */
 export async function writeApi(): Promise<void> {
   const found = entries();
-  const app = await Application.bootstrapWithPlugins({
-    ...SOURCES,
-    ...CONTENT,
-    ...LOOK,
-    entryPoints: found.map(({ source }) => `${ROOT}${source}`),
-  } as object);
+  const entryPoints = found.map(({ source }) => `${ROOT}${source}`);
+  const options: object = { ...SOURCES, ...CONTENT, ...LOOK, entryPoints };
+  const app = await Application.bootstrapWithPlugins(options);
   app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const module of project.children ?? []) nameModule(module, found);
     // what the source takes apart in place has no name
