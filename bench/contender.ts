@@ -59,6 +59,12 @@ export interface Place {
   readonly parent: string;
 }
 
+/** What the process of a contender reports once it listens. */
+interface Started {
+  readonly port: number;
+  readonly isProgram?: boolean;
+}
+
 /** A server under measurement, in a process and with a folder of its own. */
 export class Contender implements AsyncDisposable {
   readonly name: string;
@@ -67,12 +73,15 @@ export class Contender implements AsyncDisposable {
   readonly root: string;
   readonly #child: ChildProcess;
   readonly #isStopped: () => void;
+  /** Whether the server is a program that the process starts, and ends when it is disconnected. */
+  readonly #isProgram: boolean;
 
-  private constructor(name: string, root: string, started: { readonly port: number; readonly child: ChildProcess }) {
+  private constructor(name: string, root: string, child: ChildProcess, { port, isProgram = false }: Started) {
     this.name = name;
     this.root = root;
-    this.port = started.port;
-    this.#child = started.child;
+    this.port = port;
+    this.#child = child;
+    this.#isProgram = isProgram;
     this.#isStopped = undoneIfStopped(async () => {
       await this[Symbol.asyncDispose]();
       await removeFolders();
@@ -86,8 +95,10 @@ export class Contender implements AsyncDisposable {
       env: { ...ENVIRONMENT, TMPDIR: root },
       execArgv: script.startsWith("fixity") ? [...OWN_FLAGS] : [],
     });
-    const [message] = (await once(child, "message")) as [{ port: number }];
-    return new Contender(name, root, { port: message.port, child });
+    const failed = once(child, "exit").then(() => Promise.reject(new Error(`${name} did not start`)));
+    failed.catch(() => null);
+    const [started] = (await Promise.race([once(child, "message"), failed])) as [Started];
+    return new Contender(name, root, child, started);
   }
 
   /** The resources that its process has used so far. */
@@ -113,7 +124,8 @@ export class Contender implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopped();
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.#child.kill("SIGKILL");
+      if (this.#isProgram) this.#child.disconnect();
+      else this.#child.kill("SIGKILL");
       await once(this.#child, "exit");
     }
     folders.add(this.root);

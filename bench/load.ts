@@ -7,6 +7,9 @@ const BOUNDARY = "----benchmark-boundary-7d1f";
 const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="upload"; filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n`;
 const TAIL = `\r\n--${BOUNDARY}--\r\n`;
 
+/** Digits in the name of a small file. */
+const NAME_DIGITS = 10;
+
 /** The block that large content repeats; shared, because many uploads may run at once. */
 const BLOCK = Buffer.alloc(256 * 1024, 7);
 
@@ -31,6 +34,12 @@ function rawEnvelope(size: number, path: string, field = ""): Envelope {
   return { head: Buffer.from(head), tail: Buffer.alloc(0) };
 }
 
+/** A `PUT` of `size` bytes to `path`. */
+function putEnvelope(size: number, path: string): Envelope {
+  const head = `PUT ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${size}\r\n\r\n`;
+  return { head: Buffer.from(head), tail: Buffer.alloc(0) };
+}
+
 /** A raw upload to the link that names the content's digest. */
 function declaredEnvelope(blocks: readonly Buffer[], path: string): Envelope {
   const hash = createHash("sha256");
@@ -39,8 +48,7 @@ function declaredEnvelope(blocks: readonly Buffer[], path: string): Envelope {
     hash.update(block);
     length += block.length;
   }
-  const head = `PUT ${path}/${hash.digest("hex")}.bin HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`;
-  return { head: Buffer.from(head), tail: Buffer.alloc(0) };
+  return putEnvelope(length, `${path}/${hash.digest("hex")}.bin`);
 }
 
 async function open(port: number): Promise<Socket> {
@@ -109,6 +117,11 @@ export async function uploadDeclared(port: number, path: string, size: number): 
   return send(port, declaredEnvelope(blocks, path), blocks);
 }
 
+/** Uploads `size` new bytes as a `PUT` to a name of the caller's. Returns seconds. */
+export async function putFile(port: number, path: string, size: number): Promise<number> {
+  return send(port, putEnvelope(size, path), uniqueBlocks(size));
+}
+
 /** The outcome of an upload that was retried as often as the server requested. */
 export interface PatientUpload {
   /** How often the server requested a retry. */
@@ -163,9 +176,12 @@ export function uniqueBlocks(size: number): readonly Buffer[] {
  * second. The load runs on the same processors as the server, so it is kept as light as possible.
  */
 export async function uploadSmall(port: number, path: string, load: SmallLoad): Promise<number> {
-  const { size, connections, count, token, isRaw = false } = load;
+  const { size, connections, count, token, isRaw = false, isNamed = false } = load;
   const field = token === undefined ? "" : `Authorization: Bearer ${token}\r\n`;
-  const { head, tail } = (isRaw ? rawEnvelope : formEnvelope)(size, path, field);
+  const { head, tail } = isNamed
+    ? putEnvelope(size, `${path}/${"0".repeat(NAME_DIGITS)}.bin`)
+    : (isRaw ? rawEnvelope : formEnvelope)(size, path, field);
+  const nameAt = `PUT ${path}/`.length;
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   let left = count;
   const started = performance.now();
@@ -176,6 +192,7 @@ export async function uploadSmall(port: number, path: string, load: SmallLoad): 
       const next = (): void => {
         if (left-- <= 0) return resolve();
         uniquely(content);
+        if (isNamed) request.write(String(serial).padStart(NAME_DIGITS, "0"), nameAt);
         socket.write(request);
       };
       let begun = "";
@@ -208,6 +225,8 @@ export interface SmallLoad {
   readonly token?: string;
   /** Whether the content is the file itself. @default a form */
   readonly isRaw?: boolean;
+  /** Whether each file is a `PUT` to a name of its own. @default a form */
+  readonly isNamed?: boolean;
 }
 
 /** Downloads a file once. Returns seconds. */

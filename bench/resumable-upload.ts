@@ -48,6 +48,11 @@ export class ResumableUpload implements Disposable {
     return this.#offset;
   }
 
+  /** Its path; `null` before its creation. */
+  get path(): string | null {
+    return this.#path;
+  }
+
   /** Continues at another port of the server. */
   moveTo(port: number): void {
     this.#port = port;

@@ -7,6 +7,7 @@ import { Contender, removeFolders, runBareLoop, type Start } from "./contender.t
 import { events } from "./events.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
+import { native } from "./native/native.ts";
 import { packageCosts } from "./package.ts";
 import { putFolder } from "./put.ts";
 import { resumeDisk, resumeMemory, resumeS3 } from "./resume.ts";
@@ -22,6 +23,8 @@ const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 /** A folder on the disk that is measured. */
 const DISK = process.env["BENCH_DIR"] ?? tmpdir();
+const ARGUMENTS = process.argv.slice(2);
+const OPTIONS = new Set(ARGUMENTS.filter((argument) => argument.startsWith("--")));
 /** A folder in memory, so that the disk is not the limit. */
 const MEMORY = "/dev/shm";
 
@@ -155,10 +158,11 @@ const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
   "resume-s3": resumeS3,
   "resume-memory": resumeMemory,
   "resume-kill": async (build) => resumeKill(build, DISK),
+  native: async (build) => native(build, { parent: DISK, isQuick: OPTIONS.has("--quick") }),
 };
 
 await using build = await Build.make();
-const wanted = process.argv.slice(2);
+const wanted = ARGUMENTS.filter((argument) => !OPTIONS.has(argument));
 for (const name of wanted.length > 0 ? wanted : Object.keys(CASES)) {
   const run = CASES[name];
   if (run === undefined) {

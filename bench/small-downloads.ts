@@ -28,7 +28,7 @@ const PEERS: readonly Start[] = [
 ];
 
 /** A file that every contender has. */
-interface StoredFile {
+export interface StoredFile {
   readonly hex: string;
   readonly bytes: Buffer;
 }
