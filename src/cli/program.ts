@@ -63,7 +63,7 @@ function printUnexpected(error: unknown): void {
   process.stderr.write(`${redacted(inspect(error))}\n`);
 }
 
-function makeProgram(env: Environment): Command {
+export function makeProgram(env: Environment): Command {
   const program = new Command("fixity")
     .description("An upload service that gives every file a permanent, verified link.")
     .version(version(), "-V, --version", "print the version")
