@@ -184,7 +184,10 @@ function wholeNginx(code: string): string {
     .replaceAll(/^\s*ssl_certificate(?:_key)? .*$/gm, "")
     .replaceAll(/(listen [^;]*?)\bssl\b/g, "$1")
     .replaceAll(/(proxy_cache_path) \S+/g, `$1 ${folder}/cache`)
-    .replaceAll(/(server|proxy_pass) (https?:\/\/)?[a-z][\w.-]*(?=[:;/])/g, "$1 $2127.0.0.1");
+    .replaceAll(
+      /(\bserver |proxy_pass \w+:\/\/)(?!unix:)[a-z][\w.-]*(?=[:;/])/g,
+      (_all, before: string) => `${before}127.0.0.1`,
+    );
 }
 
 test("Caddy accepts the configurations in the documentation", needing("caddy"), async () => {
