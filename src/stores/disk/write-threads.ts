@@ -2,20 +2,11 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Digest } from "../../core/digest.ts";
 import type { BatchBudget } from "./batch-writer.ts";
-import { close } from "./calls.ts";
 import { type FileSystem, folderFault } from "./file-system.ts";
 import type { Layout } from "./layout.ts";
 import type { Folders } from "./publisher.ts";
 import type { Staging } from "./staging.ts";
-import type {
-  Batch,
-  BatchAnswer,
-  BatchedBlob,
-  BlobOutcome,
-  BlobPaths,
-  CallFailure,
-  WriteStep,
-} from "./write-worker.ts";
+import type { Batch, BatchAnswer, BatchedBlob, BlobOutcome, BlobPaths, CallFailure } from "./write-worker.ts";
 
 /** The largest blob that goes to a thread. A larger one justifies calls of its own. */
 const SMALL_BLOB_MAX_BYTES = 64 * 1024;
@@ -52,9 +43,9 @@ export interface SmallBlobsOptions {
 }
 
 /**
- * The fast path for small new blobs when many arrive together: one message to a thread and one back
- * (two of each around the flush of a durable file), instead of five to ten calls that each pass
- * through Node's thread pool. It handles only the common case; `Publisher` handles all others.
+ * The fast path for small new blobs when many arrive together: one message to a thread and one back,
+ * instead of five to ten calls that each pass through Node's thread pool. It handles only the common
+ * case; `Publisher` handles all others.
  */
 export class SmallBlobs implements AsyncDisposable {
   readonly #options: SmallBlobsOptions;
@@ -87,43 +78,21 @@ export class SmallBlobs implements AsyncDisposable {
     if (isDurable && !folders.isSettled(digest)) return false;
     const { blob: mode, gid } = layout.modes;
     const paths = { staged: await staging.place(), place: layout.blob(digest), mode, gid };
-    if (isDurable) return this.#publishDurably(paths, bytes, signal);
-    return (await this.#threads.run("make", paths, bytes)).is === "published";
+    signal?.throwIfAborted();
+    const outcome = await this.#threads.run(paths, bytes);
+    if (outcome.is !== "unflushed") return outcome.is === "published";
+    const failure = toError(outcome.failure);
+    throw outcome.what === "file" ? failure : folderFault(failure);
   }
 
   /** Ends the threads, whatever they are doing. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#threads[Symbol.asyncDispose]();
   }
-
-  /**
-   * Files are flushed through Node's pool, each for itself: flushes at the same time share the work
-   * of the disk.
-   */
-  async #publishDurably(paths: BlobPaths, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<boolean> {
-    const staged = await this.#threads.run("stage", paths, bytes);
-    if (staged.is !== "staged") return false;
-    const { fd } = staged;
-    try {
-      signal?.throwIfAborted();
-      await this.#files.flushFile(fd, bytes.size);
-      signal?.throwIfAborted();
-    } catch (error) {
-      const closed = close(fd).catch((error: unknown) => this.#files.log("a staging file could not be closed", error));
-      await Promise.all([this.#files.remove(paths.staged, "a staging file"), closed]);
-      throw error;
-    }
-    const published = await this.#threads.publish(paths, fd);
-    if (published.is === "unflushed") throw folderFault(toError(published.failure));
-    return published.is === "published";
-  }
 }
 
-/** One step for one blob. */
+/** A blob that waits for a thread, or is in one. */
 interface WriteJob extends BlobPaths, BlobBytes {
-  readonly step: WriteStep;
-  /** The staging file that is to be published. */
-  readonly fd: number | null;
   readonly done: (outcome: BlobOutcome) => void;
 }
 
@@ -155,32 +124,10 @@ export class WriteThreads implements AsyncDisposable {
     }
   }
 
-  /**
-   * Writes a blob, or a staging file whose descriptor is the caller's from then on. `declined` also
-   * if no thread is left to do it.
-   */
-  run(step: "make" | "stage", paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
-    return this.#enqueue({ ...paths, ...bytes, step, fd: null });
-  }
-
-  /**
-   * Publishes a staging file that the caller has flushed, and flushes the folder. The descriptor is
-   * the thread's from now on. `declined` also if no thread is left to do it: the file may then
-   * still exist.
-   */
-  publish(paths: BlobPaths, fd: number): Promise<BlobOutcome> {
-    return this.#enqueue({ ...paths, chunks: [], size: 0, step: "publish", fd });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const threads = this.#threads ?? [];
-    this.#threads = [];
-    await Promise.all(threads.map((thread) => thread.terminate()));
-  }
-
-  #enqueue(job: Omit<WriteJob, "done">): Promise<BlobOutcome> {
+  /** Writes and publishes a blob. `declined` also if no thread is left to do it. */
+  run(paths: BlobPaths, bytes: BlobBytes): Promise<BlobOutcome> {
     return new Promise((done) => {
-      this.#queue.push({ ...job, done });
+      this.#queue.push({ ...paths, ...bytes, done });
       if (this.#isSending) return;
       this.#isSending = true;
       // Batched with everything else that arrives in this turn of the event loop.
@@ -189,6 +136,12 @@ export class WriteThreads implements AsyncDisposable {
         this.#send();
       });
     });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const threads = this.#threads ?? [];
+    this.#threads = [];
+    await Promise.all(threads.map((thread) => thread.terminate()));
   }
 
   #send(): void {
@@ -210,6 +163,7 @@ export class WriteThreads implements AsyncDisposable {
  * is busy.
  */
 class WriteThread {
+  readonly #files: FileSystem;
   readonly #worker: Worker;
   readonly #memory: Uint8Array = new Uint8Array(new SharedArrayBuffer(BATCH_MAX_BYTES));
   readonly #onChange: () => void;
@@ -221,6 +175,7 @@ class WriteThread {
    * @throws if threads are forbidden
    */
   constructor(files: FileSystem, onChange: () => void) {
+    this.#files = files;
     this.#onChange = onChange;
     // The script stands beside this file, as source or built. The process's own flags (loaders,
     // hooks) do not apply to it.
@@ -229,8 +184,6 @@ class WriteThread {
       workerData: this.#memory,
       execArgv: [],
       name: "fixity-write",
-      // Descriptors pass from thread to thread.
-      trackUnmanagedFds: false,
     });
     this.#worker.unref();
     this.#worker.on("online", () => this.#become("idle"));
@@ -252,32 +205,25 @@ class WriteThread {
   }
 
   /**
-   * Takes jobs of one step from the queue, the oldest first, at most `count` and as far as there is
-   * room. For an idle thread.
+   * Takes jobs from the queue, the oldest first, at most `count` and as far as there is room. For an
+   * idle thread.
    */
   take(queue: WriteJob[], count: number): void {
-    const step = queue[0]?.step ?? "make";
-    const jobs: WriteJob[] = [];
     const blobs: BatchedBlob[] = [];
     let end = 0;
-    for (const job of queue) {
-      if (blobs.length === count) break;
-      if (job.step !== step || end + job.size > BATCH_MAX_BYTES) continue;
+    for (const { chunks, size, staged, place, mode, gid } of queue) {
+      if (blobs.length === count || end + size > BATCH_MAX_BYTES) break;
       const start = end;
-      for (const chunk of job.chunks) {
+      for (const chunk of chunks) {
         this.#memory.set(chunk, end);
         end += chunk.length;
       }
-      const { staged, place, mode, gid, fd } = job;
-      jobs.push(job);
-      blobs.push({ staged, place, mode, gid, fd, start, end });
+      blobs.push({ staged, place, mode, gid, start, end });
     }
-    const taken = new Set(jobs);
-    queue.splice(0, queue.length, ...queue.filter((job) => !taken.has(job)));
-    this.#jobs = jobs;
+    this.#jobs = queue.splice(0, blobs.length);
     this.#state = "busy";
     this.#worker.ref();
-    const batch: Batch = { step, blobs };
+    const batch: Batch = { isDurable: this.#files.isDurable, blobs };
     this.#worker.postMessage(batch);
   }
 

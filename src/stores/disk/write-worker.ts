@@ -1,19 +1,14 @@
 import { closeSync, fchmodSync, fchownSync, linkSync, openSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
+import { fsync } from "./calls.ts";
 import { flushFolderBlocking } from "./file-system.ts";
 
 /**
- * The script of a write thread: writes small blobs by blocking system calls, a batch at a time. It
- * handles only the common case; anything unusual is declined and left to `Publisher`.
+ * The script of a write thread: writes small blobs, a batch at a time, by blocking system calls. Only
+ * the flushes of files go through Node's pool. The thread handles the common case; anything unusual
+ * is declined and left to `Publisher`.
  */
-
-/**
- * What is done with the blobs of a batch. `make`: everything, without a flush. `stage`: the bytes
- * are written, for the caller to flush. `publish`: staged and flushed files get their names, and
- * the folders are flushed.
- */
-export type WriteStep = "make" | "stage" | "publish";
 
 /** Where a small blob is created. */
 export interface BlobPaths {
@@ -27,8 +22,6 @@ export interface BlobPaths {
 
 /** A blob of a batch. */
 export interface BatchedBlob extends BlobPaths {
-  /** The staging file that is to be published; `null` before it is created. */
-  readonly fd: number | null;
   /** Where its bytes begin and end in the memory that both threads share. */
   readonly start: number;
   readonly end: number;
@@ -36,7 +29,8 @@ export interface BatchedBlob extends BlobPaths {
 
 /** A message to a write thread. */
 export interface Batch {
-  readonly step: WriteStep;
+  /** Whether files and folders are flushed. */
+  readonly isDurable: boolean;
   readonly blobs: readonly BatchedBlob[];
 }
 
@@ -48,12 +42,14 @@ export interface CallFailure {
   readonly syscall: string | undefined;
 }
 
-/** What has become of a blob. `declined`: nothing was done, and nothing is left of it. */
+/**
+ * What has become of a blob. `declined`: nothing was done, and nothing is left of it. `unflushed`: its
+ * file could not be flushed, and nothing is left of it, or its folder, and it is published.
+ */
 export type BlobOutcome =
   | { readonly is: "declined" }
-  | { readonly is: "staged"; readonly fd: number }
   | { readonly is: "published" }
-  | { readonly is: "unflushed"; readonly failure: CallFailure };
+  | { readonly is: "unflushed"; readonly what: "file" | "folder"; readonly failure: CallFailure };
 
 /** The reply to a batch. */
 export interface BatchAnswer {
@@ -71,49 +67,78 @@ export type OnUnremoved = (path: string, error: unknown) => void;
 
 const memory = workerData as Uint8Array;
 
-parentPort?.on("message", ({ step, blobs }: Batch) => {
+parentPort?.on("message", ({ isDurable, blobs }: Batch) => void handle(blobs, isDurable));
+
+async function handle(blobs: readonly BatchedBlob[], isDurable: boolean): Promise<void> {
   const unremoved: [string, unknown][] = [];
   const onUnremoved = (path: string, error: unknown): void => void unremoved.push([path, error]);
-  const outcomes =
-    step === "publish" ? publish(blobs, onUnremoved) : blobs.map((blob) => write(step, blob, onUnremoved));
+  const outcomes = isDurable
+    ? await storeDurably(blobs, onUnremoved)
+    : blobs.map((blob) => publishedOrNot(store(blob, onUnremoved)));
   const answer: BatchAnswer = { outcomes, unremoved };
   parentPort?.postMessage(answer);
-});
+}
 
-function write(step: "make" | "stage", blob: BatchedBlob, onUnremoved: OnUnremoved): BlobOutcome {
+function publishedOrNot(isPublished: boolean): BlobOutcome {
+  return { is: isPublished ? "published" : "declined" };
+}
+
+/** Writes and publishes a blob without a flush. `false` if it is declined. */
+function store(blob: BatchedBlob, onUnremoved: OnUnremoved): boolean {
   const fd = stageBlob(blob, memory.subarray(blob.start, blob.end), onUnremoved);
-  if (fd === null) return { is: "declined" };
-  if (step === "stage") return { is: "staged", fd };
-  return { is: publishBlob(blob, fd, onUnremoved) ? "published" : "declined" };
+  return fd !== null && publishBlob(blob, fd, onUnremoved);
 }
 
 /**
- * All blobs get their names before the first flush, which then brings most of them to the disk; the
- * others find little to do.
+ * Stages all blobs, flushes their files, publishes them and flushes their folders. All files are
+ * flushed at the same time, and all blobs get their names before the first folder is flushed: flushes
+ * that belong together share the work of the disk.
  */
-function publish(blobs: readonly BatchedBlob[], onUnremoved: OnUnremoved): BlobOutcome[] {
-  const published = blobs.map((blob) => blob.fd !== null && publishBlob(blob, blob.fd, onUnremoved));
-  const flushes = new Map<string, CallFailure | null>();
-  return blobs.map(({ place }, index) => {
-    if (published[index] !== true) return { is: "declined" };
-    const folder = dirname(place);
-    let failure = flushes.get(folder);
-    if (failure === undefined) {
-      failure = failureOfFlush(folder);
-      flushes.set(folder, failure);
-    }
-    return failure === null ? { is: "published" } : { is: "unflushed", failure };
+async function storeDurably(blobs: readonly BatchedBlob[], onUnremoved: OnUnremoved): Promise<BlobOutcome[]> {
+  const staged = blobs.map((blob) => stageBlob(blob, memory.subarray(blob.start, blob.end), onUnremoved));
+  const unflushed = await Promise.all(staged.map(failureOfFile));
+  const outcomes = blobs.map((blob, index): BlobOutcome => {
+    const [fd, failure] = [staged[index] ?? null, unflushed[index] ?? null];
+    if (fd === null) return { is: "declined" };
+    if (failure === null) return publishedOrNot(publishBlob(blob, fd, onUnremoved));
+    discardBlob(blob, fd, onUnremoved);
+    return { is: "unflushed", what: "file", failure };
   });
+  const folders = new Map<string, CallFailure | null>();
+  for (const [index, { place }] of blobs.entries()) {
+    if (outcomes[index]?.is !== "published") continue;
+    const folder = dirname(place);
+    let failure = folders.get(folder);
+    if (failure === undefined) {
+      failure = failureOfFolder(folder);
+      folders.set(folder, failure);
+    }
+    if (failure !== null) outcomes[index] = { is: "unflushed", what: "folder", failure };
+  }
+  return outcomes;
 }
 
-function failureOfFlush(folder: string): CallFailure | null {
+/** Why a file could not be flushed; `null` if it was, and if there is none. */
+async function failureOfFile(fd: number | null): Promise<CallFailure | null> {
   try {
-    flushFolderBlocking(folder);
+    if (fd !== null) await fsync(fd);
     return null;
   } catch (error) {
-    const { message, code, errno, syscall } = error as NodeJS.ErrnoException;
-    return { message, code, errno, syscall };
+    return toFailure(error as NodeJS.ErrnoException);
   }
+}
+
+function failureOfFolder(path: string): CallFailure | null {
+  try {
+    flushFolderBlocking(path);
+    return null;
+  } catch (error) {
+    return toFailure(error as NodeJS.ErrnoException);
+  }
+}
+
+function toFailure({ message, code, errno, syscall }: NodeJS.ErrnoException): CallFailure {
+  return { message, code, errno, syscall };
 }
 
 /**
@@ -135,9 +160,13 @@ export function stageBlob(
     return null;
   }
   if (fill(fd, bytes) && (gid === null || admitGroup(fd, mode, gid))) return fd;
+  discardBlob({ staged }, fd, onUnremoved);
+  return null;
+}
+
+function discardBlob({ staged }: Pick<BlobPaths, "staged">, fd: number, onUnremoved: OnUnremoved): void {
   close(fd);
   unlink(staged, onUnremoved);
-  return null;
 }
 
 /**
