@@ -22,8 +22,19 @@ export function checkSite(folder: string): void {
       if (problem !== null) problems.push(`${file}: ${href} ${problem}`);
     }
   }
+  problems.push(...wrongTexts(folder));
   if (problems.length > 0) throw new Error(`the site has broken links:\n${[...new Set(problems)].join("\n")}`);
   console.log(`${pages.size} pages with ${links} links, none of them broken`);
+}
+
+/** Links of the texts for language models: `llms.txt`, and the Markdown beside each page. */
+function wrongTexts(folder: string): readonly string[] {
+  const texts = ["llms.txt", ...globSync("**/*.md", { cwd: folder })];
+  return texts.flatMap((file) => {
+    const text = readFileSync(path.join(folder, file), "utf8").replaceAll(/^( *)```.*?^\1```$|`[^`]*`/gms, "");
+    const links = matches(text, /(?<!!\[[^\]]*)\]\((\/[^)#\s]*)/g);
+    return links.filter((link) => link !== BASE && !isInSite(folder, link)).map((link) => `${file}: ${link}`);
+  });
 }
 
 function matches(text: string, pattern: RegExp): readonly string[] {
