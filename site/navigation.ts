@@ -1,14 +1,14 @@
 /**
  * The pages of the documentation site, in the order of its sidebar, by Diátaxis (https://diataxis.fr):
- * lessons, instructions, facts, background. A page that is not listed is not on the site; a test
- * refuses a page in `docs/` that is missing here.
+ * lessons, instructions, facts, background. A page of `docs/` that is not named here is among the
+ * explanations; name it where readers look for it.
  */
 
 export interface NavigationGroup {
   readonly title: string;
   /**
    * Markdown files, as paths from the root of the repository, or a folder (`docs/guides/`): the
-   * files in it that no group names, in alphabetical order.
+   * files in it that no group lists, by itself or with a folder in this one, in alphabetical order.
    */
   readonly pages: readonly string[];
   /** Groups within this one, closed until a reader opens them. */
@@ -56,7 +56,14 @@ export const NAVIGATION: readonly NavigationGroup[] = [
   },
   {
     title: "Explanation",
-    pages: ["docs/architecture.md", "docs/storage.md", "docs/verification.md", "docs/explanation/", "SECURITY.md"],
+    pages: [
+      "docs/architecture.md",
+      "docs/storage.md",
+      "docs/verification.md",
+      "SECURITY.md",
+      "docs/explanation/",
+      "docs/",
+    ],
     groups: [{ title: "Decisions", pages: ["docs/decisions/"] }],
   },
   {

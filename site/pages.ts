@@ -31,10 +31,10 @@ export interface PageGroup {
 }
 
 export function pageGroups(): readonly PageGroup[] {
-  const named = new Set(everyEntry(NAVIGATION).filter((entry) => !entry.endsWith("/")));
+  const entries = everyEntry(NAVIGATION);
   const group = ({ title, pages, groups = [] }: NavigationGroup): PageGroup => ({
     title,
-    pages: pages.flatMap((entry) => (entry.endsWith("/") ? filesIn(entry, named) : [entry])).map(pageOf),
+    pages: pages.flatMap((entry) => (entry.endsWith("/") ? filesIn(entry, entries) : [entry])).map(pageOf),
     groups: groups.map(group),
   });
   return NAVIGATION.map(group);
@@ -49,12 +49,16 @@ function everyEntry(groups: readonly NavigationGroup[]): readonly string[] {
   return groups.flatMap(({ pages, groups = [] }) => [...pages, ...everyEntry(groups)]);
 }
 
-function filesIn(folder: string, named: ReadonlySet<string>): readonly string[] {
+/** The pages in a folder, but those that another entry lists: by their names, or with a folder within this one. */
+function filesIn(folder: string, entries: readonly string[]): readonly string[] {
   if (!existsSync(ROOT + folder)) return [];
+  const others = entries.filter((entry) => entry !== folder && entry.startsWith(folder));
+  const isListed = (file: string): boolean =>
+    others.some((entry) => (entry.endsWith("/") ? file.startsWith(entry) : file === entry));
   const names = readdirSync(ROOT + folder, { recursive: true, encoding: "utf8" });
   return names
     .map((name) => folder + name)
-    .filter((file) => file.endsWith(".md") && !named.has(file))
+    .filter((file) => file.endsWith(".md") && !isListed(file))
     .sort();
 }
 
