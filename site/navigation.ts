@@ -61,6 +61,7 @@ export const NAVIGATION: readonly NavigationGroup[] = [
       "docs/storage.md",
       "docs/verification.md",
       "SECURITY.md",
+      "bench/RESULTS.md",
       "docs/explanation/",
       "docs/",
     ],

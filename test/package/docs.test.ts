@@ -10,7 +10,7 @@ import { allPages, REPOSITORY, ROOT } from "../../site/pages.ts";
 /** The Markdown files of the repository that people read. */
 async function pages(): Promise<readonly string[]> {
   const others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md", "site/index.md"];
-  return [...others, "test/README.md", "bench/README.md", ...(await pagesOfDocs())];
+  return [...others, "test/README.md", "bench/README.md", "bench/RESULTS.md", ...(await pagesOfDocs())];
 }
 
 async function pagesOfDocs(): Promise<readonly string[]> {
