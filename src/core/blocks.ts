@@ -177,6 +177,10 @@ class GuardedReader implements BlobReader {
     }
   }
 
+  recycle(chunk: Uint8Array): void {
+    this.#reader.recycle?.(chunk);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reader[Symbol.asyncDispose]();
   }

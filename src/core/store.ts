@@ -232,6 +232,11 @@ export interface BlobReader extends AsyncIterable<Uint8Array>, AsyncDisposable {
    * cache's. They must not be changed. A caller that takes them need neither iterate nor dispose.
    */
   readonly verifiedBytes?: Uint8Array;
+  /**
+   * Returns the memory of a chunk that this reader has yielded, so that later chunks need no new
+   * memory. The caller, who need not call this, must not touch the chunk afterwards.
+   */
+  recycle?(chunk: Uint8Array): void;
   /** With `verifiedBytes`: when they were read from the store and hashed, by `performance.now()`. */
   readonly verifiedAt?: number;
 }

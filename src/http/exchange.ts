@@ -93,7 +93,10 @@ export interface Answer {
 }
 
 /** The content of a streamed answer. Disposing of it releases its resources, iterated or not. */
-export type AnswerStream = AsyncIterable<Uint8Array> & AsyncDisposable;
+export interface AnswerStream extends AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** Returns the memory of a chunk that has been sent. Adapters that keep chunks do not call it. */
+  recycle?(chunk: Uint8Array): void;
+}
 
 /** What a log line may contain besides method, target and status. */
 export interface AnswerNote {

@@ -61,6 +61,10 @@ export class VerifyingReader implements BlobReader {
     yield* withheld;
   }
 
+  recycle(chunk: Uint8Array): void {
+    this.#reader.recycle?.(chunk);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reader[Symbol.asyncDispose]();
   }

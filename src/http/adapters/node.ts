@@ -1,4 +1,4 @@
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from "node:http";
 import { Socket } from "node:net";
 import { asFixityError } from "../../core/errors.ts";
 import { type Answer, type AnswerStream, nextRequestId } from "../exchange.ts";
@@ -257,6 +257,7 @@ async function sendStream(response: ServerResponse, stream: AnswerStream, idleTi
       if (response.destroyed) return { bytes, aborted: true };
       bytes += chunk.length;
       await writer.write(chunk);
+      if (writer.canRecycle) stream.recycle?.(chunk);
     }
   } catch (error) {
     const aborted = response.destroyed;
@@ -306,6 +307,14 @@ class PacedWriter implements Disposable {
       else if (this.#response.write(chunk)) this.#onWritten();
       else this.#response.once("drain", this.#onWritten);
     });
+  }
+
+  /**
+   * Whether the process is done with a chunk that has been written: Node calls back when the kernel
+   * has its bytes. What other code makes of it, in a `write` of its own, is unknown.
+   */
+  get canRecycle(): boolean {
+    return !this.#response.destroyed && this.#response.write === ServerResponse.prototype.write;
   }
 
   /** Restores the socket's timeout: a pipelined request has other limits. */

@@ -67,6 +67,10 @@ export class HandedOverReader implements BlobReader, AsyncIterator<Uint8Array, u
     return this;
   }
 
+  recycle(chunk: Uint8Array): void {
+    this.#inner.recycle?.(chunk);
+  }
+
   async next(): Promise<Result> {
     this.#chunks ??= this.#inner[Symbol.asyncIterator]();
     try {

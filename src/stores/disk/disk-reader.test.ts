@@ -88,3 +88,17 @@ test(
     while ((await readdir("/proc/self/fd")).length > before.length) await new Promise(setImmediate);
   },
 );
+
+test("memory that is returned to a reader is read into again", async () => {
+  await using reader = await openExisting(store, DIGEST);
+  const buffers = new Set<ArrayBufferLike>();
+  const read: Buffer[] = [];
+  for await (const chunk of reader) {
+    buffers.add(chunk.buffer);
+    read.push(Buffer.from(chunk));
+    reader.recycle?.(chunk);
+  }
+  assert(read.length > 10);
+  assert.equal(buffers.size, 1);
+  assert(Buffer.concat(read).equals(BYTES));
+});

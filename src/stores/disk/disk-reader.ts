@@ -12,6 +12,9 @@ import { toFixityError } from "./file-system.ts";
  */
 const READ_CHUNK_BYTES = 256 * 1024;
 
+/** Recycled buffers that a reader keeps: one is read into while another is sent or hashed. */
+const SPARE_BUFFERS_MAX = 2;
+
 type Result = IteratorResult<Uint8Array, undefined>;
 
 /** What a reader reads. It owns the descriptor from then on. */
@@ -38,6 +41,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
   readonly #signal: AbortSignal | undefined;
   #position: number;
   #fd: number | null;
+  readonly #spare: Uint8Array[] = [];
   /** The read in progress; never rejects. */
   #reading: Promise<unknown> | null = null;
   #closing: Promise<void> | null = null;
@@ -85,9 +89,15 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     await this.#close();
   }
 
+  recycle(chunk: Uint8Array): void {
+    if (chunk.length !== READ_CHUNK_BYTES || this.#spare.length >= SPARE_BUFFERS_MAX) return;
+    this.#spare.push(chunk);
+  }
+
   async #read(fd: number, length: number): Promise<Uint8Array> {
     // Not from Node's pool of small buffers, and not zeroed: only the filled part is passed on.
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const spare = length === READ_CHUNK_BYTES ? this.#spare.pop() : undefined;
+    const bytes = spare ?? Buffer.allocUnsafeSlow(length);
     const reading = read(fd, bytes, this.#position);
     this.#reading = reading.catch(() => null);
     const count = await reading;
@@ -120,6 +130,7 @@ export class DiskReader implements BlobReader, AsyncIterator<Uint8Array, undefin
     this.#signal?.removeEventListener("abort", this.#onAbort);
     const fd = this.#fd;
     this.#fd = null;
+    this.#spare.length = 0;
     await this.#reading;
     if (fd === null) return;
     try {
