@@ -70,11 +70,17 @@ export interface PermitTerms {
 export interface MintedPermit {
   /** What its bearer sends as `Authorization: Bearer …`. */
   readonly permit: string;
+  /** The only content that may be uploaded, or `null` for any. */
   readonly digest: Digest | null;
+  /** The largest size of a file, in bytes, or `null` for the limit of the service. */
   readonly maxSize: number | null;
+  /** The types of files that may be uploaded, or `null` for all. */
   readonly types: readonly string[] | null;
+  /** The name of the principal. */
   readonly name: string;
+  /** When the permit ends, in whole seconds. */
   readonly expires: Date;
+  /** Whether it allows one upload only. */
   readonly once: boolean;
 }
 
@@ -82,6 +88,7 @@ export interface MintedPermit {
 export interface Permit extends MintedPermit {
   /** Where to send the file: absolute if the service has a `publicUrl`, otherwise a path. */
   readonly url: string;
+  /** The method of the request. */
   readonly method: "POST";
   /** The fields that the request needs. */
   readonly headers: { readonly Authorization: string };

@@ -20,10 +20,13 @@ export type PrincipalKind = "anonymous" | "token" | "permit" | "app";
 
 /** Who sends a request, and what they may do. Made once per request, before routing. */
 export interface Principal {
+  /** Where the principal comes from. */
   readonly kind: PrincipalKind;
   /** Unique among the principals of its kind; 1 to 128 characters. */
   readonly name: string;
+  /** The actions that it may perform. */
   readonly may: ReadonlySet<Action>;
+  /** Bounds of its uploads and requests. */
   readonly limits: PrincipalLimits;
 }
 

@@ -71,8 +71,11 @@ export interface RetryOptions {
  * ignored: the upload then starts over.
  */
 export interface UploadStorage {
+  /** Returns what was stored under the key, or `null`. */
   get(key: string): string | null | Promise<string | null>;
+  /** Stores a value, in the place of an earlier one. */
   set(key: string, value: string): void | Promise<void>;
+  /** Forgets a key. Unknown keys are no error. */
   remove(key: string): void | Promise<void>;
 }
 
@@ -127,8 +130,11 @@ export interface ClientOptions {
 
 /** The part of a `Worker` that the client uses. */
 export interface HashWorker {
+  /** As of `Worker`. */
   addEventListener(name: "message" | "error", listener: (event: { readonly data?: unknown }) => void): void;
+  /** As of `Worker`. */
   postMessage(message: unknown): void;
+  /** As of `Worker`. */
   terminate(): void;
 }
 
@@ -150,6 +156,7 @@ export type WaitReason = "offline" | "unreachable" | "busy" | "rate-limited" | "
 
 /** The time between a failed request and the next attempt. */
 export interface RetryWait {
+  /** Why the request is not repeated at once. */
   readonly reason: WaitReason;
   /**
    * When the next attempt begins, in milliseconds since 1970. It begins earlier if the network
@@ -162,6 +169,7 @@ export interface RetryWait {
 
 /** How far an upload is. Reported at most ten times a second. */
 export interface UploadProgress {
+  /** What the upload is doing. */
   readonly phase: UploadPhase;
   /**
    * Bytes hashed or sent so far. While `sending`, the bytes of an earlier run count. While
@@ -255,6 +263,7 @@ export interface UploadResult {
 export interface Upload {
   /** Rejects with a `FixityClientError`. */
   readonly done: Promise<UploadResult>;
+  /** Whether `pause` was called, and `resume` not since. */
   readonly isPaused: boolean;
   /**
    * Stops sending. The server keeps the received bytes until the upload expires; another upload may

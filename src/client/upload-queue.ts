@@ -40,7 +40,9 @@ export interface UploadQueue {
   readonly getSnapshot: () => readonly QueuedUpload[];
   /** Starts uploads. Returns their ids. `onProgress` is called besides the queue's own. */
   readonly add: (sources: Iterable<UploadSource>, options?: UploadOptions) => string[];
+  /** Pauses an upload, or all. Others may run meanwhile. */
   readonly pause: (id?: string) => void;
+  /** Continues a paused upload, or all. */
   readonly resume: (id?: string) => void;
   /** Starts failed and cancelled uploads again. They resume from what the server has. */
   readonly retry: (id?: string) => void;

@@ -28,9 +28,13 @@ export interface BlockOptions {
 
 /** A block. What its document does not state is `null`: every document with its name blocks the blob. */
 export interface Block {
+  /** The content that is blocked. */
   readonly digest: Digest;
+  /** For people; `null` if none was given. */
   readonly reason: string | null;
+  /** The person or program that blocked it; `null` if that is unknown. */
   readonly by: string | null;
+  /** When it was blocked; `null` if that is unknown. */
   readonly time: Date | null;
 }
 

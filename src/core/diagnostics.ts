@@ -27,6 +27,7 @@ export const NO_SOURCE: RequestSource = { route: "none", protocol: "none" };
  * claim of stored content is an upload too.
  */
 export interface UploadEvent extends RequestSource {
+  /** One request, or several. */
   readonly kind: "plain" | "resumable";
   /**
    * `stored` and `existed` were acknowledged; `failed` covers refusals, disconnects and store
@@ -52,6 +53,7 @@ export interface UploadEvent extends RequestSource {
 
 /** An append to a resumable upload ended; not a repetition of one that is complete. */
 export interface AppendEvent extends RequestSource {
+  /** Whether all of its bytes were saved. */
   readonly outcome: "ok" | "failed";
   /** The error's code; `null` unless the append failed. */
   readonly code: string | null;
@@ -59,6 +61,7 @@ export interface AppendEvent extends RequestSource {
   readonly offset: number;
   /** Bytes that it added. */
   readonly size: number;
+  /** The whole append, with the saves. */
   readonly durationMs: number;
 }
 
@@ -66,6 +69,7 @@ export interface AppendEvent extends RequestSource {
 export interface RequestEvent extends RequestSource {
   /** What it had to be authorized for, such as `create`; `none` if it was refused before. */
   readonly action: string;
+  /** The status of the response. */
   readonly status: number;
   /** The code of the failure that the response reports, or `null`. */
   readonly code: string | null;
@@ -73,12 +77,15 @@ export interface RequestEvent extends RequestSource {
   readonly aborted: boolean;
   /** Bytes of content. */
   readonly bytesReceived: number;
+  /** Bytes of content. */
   readonly bytesSent: number;
+  /** From the header of the request to the end of the response. */
   readonly durationMs: number;
 }
 
 /** The bytes of a stored blob were compared with its digest. */
 export interface VerificationEvent {
+  /** The digest that the bytes should have. */
   readonly digest: Digest;
   /** A blob is read again if a read is `different`, and is `damaged` if that differs too. */
   readonly outcome: "intact" | "different" | "damaged";
@@ -90,9 +97,11 @@ export interface DownloadEvent {
    * `complete` if every byte was handed to the socket; `delegated` if another server sends them.
    */
   readonly outcome: "complete" | "aborted" | "failed" | "delegated";
+  /** The status of the response. */
   readonly status: number;
   /** Bytes of content that were sent. */
   readonly size: number;
+  /** From the header of the request to the end of the response. */
   readonly durationMs: number;
 }
 
@@ -100,19 +109,25 @@ export interface DownloadEvent {
 export interface StoreRequestEvent {
   /** What the store's protocol calls it: `PutObject`. */
   readonly operation: string;
+  /** Whether the last attempt succeeded. */
   readonly outcome: "ok" | "failed";
   /** The last status; `null` without a response. */
   readonly status: number | null;
+  /** 1 if it was not repeated. */
   readonly attempts: number;
+  /** All attempts, with the delays between them. */
   readonly durationMs: number;
 }
 
 /** A collection ended: what dead processes left behind and expired uploads were removed. */
 export interface CleanupEvent {
+  /** Whether the collection came to its end. */
   readonly outcome: "ok" | "failed";
+  /** Leftovers and expired uploads that were removed. */
   readonly staged: number;
   /** Bytes freed, as far as the store can tell. */
   readonly bytes: number;
+  /** The whole collection. */
   readonly durationMs: number;
 }
 

@@ -201,7 +201,9 @@ export interface FixityErrorOptions {
  */
 export class FixityError extends Error {
   override readonly name = "FixityError";
+  /** A row of the catalogue: stable, for programs (docs/errors.md). */
   readonly code: ErrorCode;
+  /** Further members of the problem in the response, such as `limit` in bytes. */
   readonly facts: Readonly<Record<string, string | number>>;
   /** The `Retry-After` of the response; `undefined` for none. */
   readonly retryAfterSeconds: number | undefined;

@@ -17,6 +17,7 @@ export function cleanExtension(extension: string | null): string | null {
  * digest serve the same bytes.
  */
 export class Link {
+  /** The SHA-256 of the bytes that the link leads to. */
   readonly digest: Digest;
   /** 1 to 16 of `[a-z0-9]`, or `null`. */
   readonly extension: string | null;
@@ -70,9 +71,11 @@ export class Link {
 
 /** The result of a completed upload. */
 export interface Receipt {
+  /** The permanent link, without the prefix of the service. */
   readonly link: Link;
   /** The permanent link as a URL: relative, or absolute if the service has a `publicUrl`. */
   readonly url: string;
+  /** The SHA-256 of the bytes. */
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;

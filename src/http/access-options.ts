@@ -6,7 +6,9 @@ import type { Exchange } from "./exchange.ts";
 
 /** What a request asks for, for {@link AccessOptions.authorize}. */
 export interface AccessRequest<Context = unknown> {
+  /** What the request wants to do. */
   readonly action: Action;
+  /** Who sends it. */
   readonly principal: Principal;
   /** What the handler's option `context` returned for the request. */
   readonly context: Context;

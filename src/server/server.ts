@@ -59,8 +59,11 @@ export interface WriteLogLine {
 
 /** The log of a server, which is on standard output. */
 export interface ServerLog {
+  /** What happens as intended. */
   readonly info: WriteLogLine;
+  /** What an operator should look at. */
   readonly warn: WriteLogLine;
+  /** What has failed. */
   readonly error: WriteLogLine;
   /** Calls `done` when all lines are written, or after half a second. */
   flush(done: () => void): void;
@@ -70,6 +73,7 @@ export interface ServerLog {
 export interface RunningServer {
   /** For a browser on this machine, such as `http://127.0.0.1:3000`. */
   readonly url: string;
+  /** The log that the server writes. */
   readonly log: ServerLog;
   /** The kind of store, and its folder or bucket. */
   readonly storeDescription: string;

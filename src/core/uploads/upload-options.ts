@@ -132,8 +132,11 @@ export interface FindOptions {
 
 /** Limits on one append. */
 export interface AppendLimits {
+  /** The largest size of the whole file, in bytes. */
   readonly maxSize: number;
+  /** The largest number of bytes in one append. */
   readonly maxAppendSize: number;
+  /** The smallest number of bytes in an append that is not the last. */
   readonly minAppendSize: number;
   /** Milliseconds for which an upload is kept after its last save. */
   readonly expiry: number;
