@@ -26,3 +26,8 @@ test("an unknown error becomes an internal error that keeps it as its cause", ()
   assert.deepEqual([code, kept], ["internal-error", cause]);
   assert.doesNotMatch(message, /function/);
 });
+
+test("an error has the status of its response", () => {
+  const { status } = new FixityError("size-limit-exceeded", "too large");
+  assert.equal(status, 413);
+});

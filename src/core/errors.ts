@@ -215,6 +215,11 @@ export class FixityError extends Error {
     const { retryAfterSeconds }: ErrorRow = CATALOGUE[code];
     this.retryAfterSeconds = options.retryAfterSeconds ?? retryAfterSeconds;
   }
+
+  /** The HTTP status of the response, by which frameworks answer an error that a route of the app throws. */
+  get status(): number {
+    return CATALOGUE[this.code].status;
+  }
 }
 
 /** `error` itself if it is a {@link FixityError}, otherwise an `internal-error` caused by it. */
