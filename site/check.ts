@@ -22,6 +22,12 @@ export function checkSite(folder: string): void {
       if (problem !== null) problems.push(`${file}: ${href} ${problem}`);
     }
   }
+  for (const file of globSync("**/*.css", { cwd: folder })) {
+    const style = readFileSync(path.join(folder, file), "utf8");
+    for (const loaded of matches(style, /(?:url\(|@import )["']?((?:https?:)?\/\/[^"')]+)/g)) {
+      problems.push(`${file} loads ${loaded}`);
+    }
+  }
   problems.push(...wrongTexts(folder));
   if (problems.length > 0) throw new Error(`the site has broken links:\n${[...new Set(problems)].join("\n")}`);
   console.log(`${pages.size} pages with ${links} links, none of them broken`);
