@@ -26,7 +26,9 @@ export async function native(build: Build, options: { parent: string; isQuick: b
     : { rounds: Number(process.env["BENCH_ROUNDS"] ?? 5), warmUps: 1 };
   const loadBefore = loadavg()[0] ?? 0;
   const rows: MeasuredRow[] = [];
+  const wanted = process.env["BENCH_ROWS"]?.split(",");
   for (const row of makeRows(programs, isQuick ? QUICK : FULL)) {
+    if (wanted?.includes(row.id) === false) continue;
     const place = { build, parent };
     let figures: readonly Figures[] = [];
     if (row.isOnS3) {
@@ -42,7 +44,7 @@ export async function native(build: Build, options: { parent: string; isQuick: b
     print(row, figures);
     rows.push({ id: row.id, title: row.title, per: row.per, figures });
   }
-  if (isQuick) return;
+  if (isQuick || wanted !== undefined) return;
   await writeReport({ rows, rounds: effort.rounds, loadBefore, ...environment(programs) });
 }
 

@@ -30,7 +30,7 @@ export interface Amounts {
   readonly huge: number;
 }
 
-export const FULL: Amounts = { few: 200, many: 1000, large: 256 * MIB, parallel: 64 * MIB, huge: 1024 * MIB };
+export const FULL: Amounts = { few: 200, many: 1000, large: 256 * MIB, parallel: 32 * MIB, huge: 1024 * MIB };
 export const QUICK: Amounts = { few: 50, many: 300, large: 64 * MIB, parallel: 16 * MIB, huge: 256 * MIB };
 
 const DECLARED = "fixity, digest declared";

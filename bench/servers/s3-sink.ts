@@ -5,7 +5,7 @@ const ETAG = '"d41d8cd98f00b204e9800998ecf8427e"';
 
 /**
  * An S3 server that discards everything and reports success, so that only the cost of its client is
- * measured. Every read is a 404.
+ * measured. Every list is empty, and every other read a 404.
  */
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { pathname, searchParams: query } = new URL(request.url ?? "/", "http://sink");
@@ -26,6 +26,10 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
       const location = `http://${request.headers.host}${pathname}`;
       return void response.end(result("CompleteMultipartUploadResult", { Location: location, ...place, ETag: ETAG }));
     }
+    case "GET":
+      if (query.has("list-type")) return void response.end(result("ListBucketResult", { IsTruncated: "false" }));
+      response.statusCode = 404;
+      return void response.end();
     case "DELETE":
       response.statusCode = 204;
       return void response.end();
