@@ -38,7 +38,9 @@ export function makePermit(sources: RemoteSources, options: PermitArguments): vo
   const permit = permitFor(endpoint.href, permits, terms);
   // The page is at the root of the service, and a fragment is sent to no server.
   const page = `${new URL("./", endpoint).href}#permit=${permit.permit}`;
-  const curl = `curl -H 'Authorization: ${permit.headers.Authorization}' -F upload=@FILE '${permit.url}'`;
+  const fields = `-H 'Accept: text/plain' -H 'Authorization: ${permit.headers.Authorization}'`;
+  // It prints the link alone. A refusal fails, and prints the reason.
+  const curl = `curl -sS --fail-with-body ${fields} -T FILE '${permit.url}/'`;
   if (options.json === true) printJson({ ...permit, curl, page });
   else print(textOf(permit, curl, page));
 }

@@ -26,8 +26,14 @@ test("the curl line of a permit uploads a file, and put takes a permit as its to
       .map((line) => [line.slice(0, 9).trim(), line.slice(10)]),
   );
   const line = (rows.get("curl") ?? "").replace("FILE", file);
-  const { stdout } = await promisify(execFile)("sh", ["-c", `${line} -s -o /dev/null -w '%{http_code}'`]);
-  assert.equal(stdout, "201");
+  const { stdout } = await promisify(execFile)("sh", ["-c", line]);
+  assert.match(stdout, /^\S*\/uploads\/[0-9a-f]{64}\.txt\n$/);
+  await writeFile(file, "x".repeat(1025));
+  await assert.rejects(promisify(execFile)("sh", ["-c", line]), (error: { code: number; stdout: string }) => {
+    assert.deepEqual([error.code, (JSON.parse(error.stdout) as { code: string }).code], [22, "size-limit-exceeded"]);
+    return true;
+  });
+  await writeFile(file, "some text");
   const token = rows.get("permit") ?? "";
   const put = await runCommand(["put", "--to", server.url, file], { env: { FIXITY_TOKEN: token, HOME: folder.path } });
   assert.deepEqual(put.code, 0, put.err);
