@@ -4,6 +4,7 @@ import { delegatedSuite } from "./delegated.ts";
 import { doctorSuite } from "./doctor.ts";
 import { onGateway } from "./gateway.ts";
 import { maintenanceSuite } from "./maintenance.ts";
+import { multerMigrationSuite } from "./multer-migration.ts";
 import { pricesSuite } from "./prices.ts";
 import { serverSuite } from "./server.ts";
 import { workersSuite } from "./workers.ts";
@@ -16,4 +17,5 @@ await onGateway("the service on a real S3 server", [
   delegatedSuite,
   doctorSuite,
   maintenanceSuite,
+  multerMigrationSuite,
 ]);
