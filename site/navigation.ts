@@ -7,8 +7,9 @@
 export interface NavigationGroup {
   readonly title: string;
   /**
-   * Markdown files, as paths from the root of the repository, or a folder (`docs/guides/`): the
-   * files in it that no group lists, by itself or with a folder in this one, in alphabetical order.
+   * Markdown files, as paths from the root of the repository, patterns of them, or a folder
+   * (`docs/guides/`): the files in it that no group lists, by itself or with a folder in this one, in
+   * alphabetical order. A group without pages is not shown.
    */
   readonly pages: readonly string[];
   /** Groups within this one, closed until a reader opens them. */
@@ -19,6 +20,10 @@ export interface NavigationGroup {
 export const API_FOLDER = "site/api/";
 
 export const NAVIGATION: readonly NavigationGroup[] = [
+  {
+    title: "Tutorial",
+    pages: ["docs/tutorial*.md"],
+  },
   {
     title: "How-to guides",
     pages: [

@@ -1,5 +1,5 @@
 /** The pages of the site: which file each is made from, its address, and its title. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { API_FOLDER, NAVIGATION, type NavigationGroup } from "./navigation.ts";
 
@@ -31,13 +31,21 @@ export interface PageGroup {
 }
 
 export function pageGroups(): readonly PageGroup[] {
-  const entries = everyEntry(NAVIGATION);
+  const listed = everyEntry(NAVIGATION).flatMap(expanded);
   const group = ({ title, pages, groups = [] }: NavigationGroup): PageGroup => ({
     title,
-    pages: pages.flatMap((entry) => (entry.endsWith("/") ? filesIn(entry, entries) : [entry])).map(pageOf),
+    pages: pages
+      .flatMap(expanded)
+      .flatMap((entry) => (entry.endsWith("/") ? filesIn(entry, listed) : [entry]))
+      .map(pageOf),
     groups: groups.map(group),
   });
-  return NAVIGATION.map(group);
+  return NAVIGATION.map(group).filter(({ pages, groups }) => pages.length + groups.length > 0);
+}
+
+/** The files that a pattern names; other entries are themselves. */
+function expanded(entry: string): readonly string[] {
+  return entry.includes("*") ? globSync(entry, { cwd: ROOT }).sort() : [entry];
 }
 
 /** All pages but the home page, in the order of the sidebar. */
