@@ -4,11 +4,13 @@
  *
  *     node bench/maintenance.ts verify [MiB of each sample, 1024]
  *     node bench/maintenance.ts copy [MiB of each sample, 640]
+ *     node bench/maintenance.ts import [MiB of each sample, 320]
  *
  * `verify` is compared with `sha256sum`; the files have just been written, so both read them from the
  * page cache. `copy` is compared with uploads of the same files, at the same concurrency, over HTTP to
  * a `fixity serve` that stores them in the same bucket under the same digests; the start of the server
- * is not measured, that of the command is. The bucket is that of the `TEST_S3_…` variables or of a Ceph
+ * is not measured, that of the command is. `import` from a prefix of the bucket is compared with itself where
+ * the server is named differently, so that it reads and sends the bytes. The bucket is that of the `TEST_S3_…` variables or of a Ceph
  * gateway. BENCH_ROUNDS=n and BENCH_DIR=folder are those of `npm run bench`.
  */
 import { spawn } from "node:child_process";
@@ -19,6 +21,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { forEachConcurrent } from "../src/base/map-concurrent.ts";
 import { diskStore } from "../src/disk.ts";
 import { createFixity } from "../src/index.ts";
@@ -38,7 +41,8 @@ const NODE_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
 const [what = "verify", amount] = process.argv.slice(2);
 const parent = await mkdtemp(join(process.env["BENCH_DIR"] ?? tmpdir(), "fixity-maintenance-"));
 try {
-  if (what === "copy") await withGateway("copy", (target) => copies(target, Number(amount ?? 640) * MIB));
+  if (what === "import") await withGateway("import", (target) => imports(target, Number(amount ?? 320) * MIB));
+  else if (what === "copy") await withGateway("copy", (target) => copies(target, Number(amount ?? 640) * MIB));
   else await verifications(Number(amount ?? 1024) * MIB);
 } finally {
   await rm(parent, { recursive: true, force: true });
@@ -79,6 +83,39 @@ async function copies({ endpoint, bucket, region, accessKey, secretKey }: S3Targ
       },
     });
   }
+}
+
+async function imports({ endpoint, bucket, region, accessKey, secretKey }: S3Target, total: number): Promise<void> {
+  const settings = (role: string, address: string): Record<string, string> => ({
+    [`${role}_BUCKET_ENDPOINT`]: address,
+    [`${role}_BUCKET_REGION`]: region,
+    [`${role}_BUCKET_ACCESS_KEY`]: accessKey,
+    [`${role}_BUCKET_SECRET_KEY`]: secretKey,
+  });
+  const client = new S3Client({
+    endpoint,
+    region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+  });
+  const elsewhere = endpoint.replace("127.0.0.1", "localhost");
+  for (const size of [16 * MIB, 64 * MIB]) {
+    const source = `bench-${randomBytes(6).toString("hex")}`;
+    for (let made = 0; made < total; made += size) {
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key: `${source}/${made}`, Body: randomBytes(size) }));
+    }
+    const importFrom = (from: string): Promise<number> => {
+      const prefix = `bench-${randomBytes(6).toString("hex")}`;
+      const own = { UPLOAD_BUCKET_NAME: bucket, UPLOAD_BUCKET_PREFIX: prefix, ...settings("UPLOAD", endpoint) };
+      const env = { ...process.env, ...own, ...settings("FROM", from) };
+      return timed(() => run(process.execPath, [...NODE_FLAGS, MAIN, "import", `s3://${bucket}/${source}`], { env }));
+    };
+    await compare(`import, objects of ${size / MIB} MiB, 4 at a time`, total, {
+      "read and sent": () => importFrom(elsewhere),
+      "server copies": () => importFrom(endpoint),
+    });
+  }
+  client.destroy();
 }
 
 /** Uploads a file of a store under the link that names its digest, as a stream of known length. */

@@ -20,6 +20,8 @@ export interface Importable {
   readonly size: number;
   /** Its path in the file system; `null` for an object. */
   readonly localPath: string | null;
+  /** Its whole key in the bucket; `null` for a file. */
+  readonly key: string | null;
   /** Opens it; `null` if it is gone. */
   open(signal: AbortSignal): Promise<OpenedImport | null>;
 }
@@ -84,7 +86,7 @@ export async function* filesBelow(
       const isGarbled = facts === null && entry.name.includes("\ufffd");
       if (isGarbled) yield { path: pathOf(path), status: "failed", reason: "its name is not UTF-8: rename it" };
       else if (facts !== null) {
-        yield { path: pathOf(path), size: facts.size, localPath: path, open: () => openFile(path) };
+        yield { path: pathOf(path), size: facts.size, localPath: path, key: null, open: () => openFile(path) };
       }
     }
   }
@@ -107,6 +109,7 @@ export async function* objectsIn(
       path: key.slice(keyPrefix.length),
       size,
       localPath: null,
+      key,
       async open(reading) {
         const reader = await objects.open(key, reading);
         if (reader === null) return null;

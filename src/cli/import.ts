@@ -8,7 +8,10 @@ import { Digest } from "../core/digest.ts";
 import { FixityError } from "../core/errors.ts";
 import { createFixity, type Fixity } from "../core/fixity.ts";
 import type { StagedFile } from "../core/staged-blob.ts";
+import { settleNaming } from "../core/file-name.ts";
 import type { ByteSource } from "../core/intake.ts";
+import { mediaTypeOf } from "../core/media-type.ts";
+import type { BlobStore } from "../core/store.ts";
 import type { Receipt } from "../core/link.ts";
 import type { Config } from "../settings/config.ts";
 import { readFlag } from "../settings/config.ts";
@@ -16,6 +19,7 @@ import * as kinds from "../settings/kinds.ts";
 import { openObjects } from "../settings/configured-store.ts";
 import { explainStoreFailure } from "../settings/store-failure.ts";
 import type { ForeignObjects } from "../stores/s3/foreign-objects.ts";
+import type { CopiesForeignObjects, ForeignCopies } from "../stores/s3/publish/foreign-copies.ts";
 import { EXIT } from "./exit-codes.ts";
 import {
   filesBelow,
@@ -38,6 +42,12 @@ const DEFAULT_CONCURRENCY = 4;
 
 /** Bytes from which a file is cloned, if the file system can. Smaller ones are written as fast. */
 const CLONE_MIN_BYTES = 1024 * 1024;
+
+/**
+ * Bytes from which an object is copied by the server, if it can. That takes five requests more than
+ * a small object that is sent.
+ */
+const SERVER_COPY_MIN_BYTES = 8 * 1024 * 1024;
 
 const LINK_WARNING =
   "--link: files stay where they are and become stored files as well. A program that still writes to one damages " +
@@ -87,7 +97,7 @@ export async function importFiles(sources: StoreCommandSources, request: ImportR
     if (opened.store.kind === "disk") await opened.store.check(opened.signal);
     else await assertStoreExists(opened);
     if (request.isLink) await assertLinkable(request.from, opened);
-    const run = new ImportRun(opened, request);
+    const run = new ImportRun(opened, request, objects);
     using progress = new ProgressLine();
     const isUnicode = isUnicodeTerminal(sources.env);
     progress.show((columns) => run.progress.line(run.total, run.notable(), { columns, isUnicode }));
@@ -167,17 +177,21 @@ class ImportRun {
   readonly progress: WalkProgress = new WalkProgress();
   readonly #opened: OpenedStore;
   readonly #fixity: Fixity;
+  /** `null` unless the server of the store can copy what is imported. */
+  readonly #copies: ForeignCopies | null;
   readonly #isLink: boolean;
   readonly #isJson: boolean;
   readonly #counts = { imported: 0, existed: 0, damaged: 0, changed: 0, blocked: 0, failed: 0, skipped: 0 };
   #bytes = 0;
 
-  constructor(opened: OpenedStore, { isLink, isJson }: ImportRequest) {
+  constructor(opened: OpenedStore, { isLink, isJson }: ImportRequest, objects: ForeignObjects | null) {
     this.#opened = opened;
+    const { store } = opened;
+    this.#copies = objects !== null && copiesForeignObjects(store) ? store.copiesOf(objects) : null;
     this.#isLink = isLink;
     this.#isJson = isJson;
     this.#fixity = createFixity({
-      store: opened.store,
+      store,
       // They are stored already, whatever limit the server has now.
       maxSize: Number.MAX_SAFE_INTEGER,
       // What the store has is compared by its size. `verify` reads it.
@@ -205,14 +219,17 @@ class ImportRun {
       // A file that is named by its digest is not read again by the next run.
       const known = digest === null ? null : await this.#fixity.claim(digest, { ...naming, length: file.size, signal });
       if (known !== null) return { status: "existed", file: path, receipt: known };
+      await using copied = await this.#copyOnServer(file);
       // A linked file is compared by its commit, because the link changes its times.
-      const open = async (): Promise<OpenedImport | null> => (this.#isLink ? null : await file.open(signal));
+      const isOpened = !this.#isLink && copied === null;
+      const open = async (): Promise<OpenedImport | null> => (isOpened ? await file.open(signal) : null);
       await using opened = await open().catch((reason: unknown) => {
         readFailure = { reason };
         throw reason;
       });
-      await using staged = opened === null && !this.#isLink ? null : await this.#stage(file);
-      if (staged === null && this.#isLink) return { status: "failed", file: path, reason: NOT_LINKABLE };
+      await using local = opened === null && !this.#isLink ? null : await this.#stage(file);
+      if (local === null && this.#isLink) return { status: "failed", file: path, reason: NOT_LINKABLE };
+      const staged = copied ?? local;
       const source = staged ?? opened;
       if (source === null) return { status: "changed", file: path, reason: "it was removed or replaced" };
       const bytes = watched(source.bytes, {
@@ -231,6 +248,13 @@ class ImportRun {
       if (outcome === null) throw error;
       return { ...outcome, file: path };
     }
+  }
+
+  /** Lets the server of the store copy an object; `null` if that is impossible, or not worth it. */
+  async #copyOnServer({ path, key, size }: Importable): Promise<StagedFile | null> {
+    if (key === null || this.#copies === null || size < SERVER_COPY_MIN_BYTES) return null;
+    const contentType = mediaTypeOf(settleNaming({ filename: path }).extension);
+    return await this.#copies.stage(key, { contentType, signal: this.#opened.signal });
   }
 
   /** Stages a file without copying it; `null` if that is impossible, or not worth it. */
@@ -333,4 +357,8 @@ function invalid(message: string): FixityError {
 
 function isTheStore(from: string): FixityError {
   return invalid(`${JSON.stringify(from)} is the store itself, or in its folder. What is in it need not be imported.`);
+}
+
+function copiesForeignObjects(store: BlobStore): store is BlobStore & CopiesForeignObjects {
+  return "copiesOf" in store;
 }

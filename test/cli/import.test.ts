@@ -33,6 +33,25 @@ async function placeOf(files: Readonly<Record<string, string>>) {
   };
 }
 
+/** Appends to a file all the time while its folder is imported: it must be reported, and not stored. */
+async function assertChanged(
+  { folder, env, store }: Awaited<ReturnType<typeof placeOf>>,
+  path: string,
+  ...flags: readonly string[]
+): Promise<void> {
+  await using command = new Command(["import", folder, "--json", ...flags], { env });
+  const state = { isEnded: false };
+  const ended = command.ended.finally(() => (state.isEnded = true));
+  while (!state.isEnded) {
+    await appendFile(path, "line\n");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { code, out } = await ended;
+  assert.equal(code, 1, out);
+  assert.equal(jsonLines(out)[0]?.["status"], "changed");
+  assert.deepEqual(await store.wholeBlobs(), new Set());
+}
+
 test("all files of a folder are stored, and each link is printed with the path that it had", async () => {
   const files = {
     "a.PNG": "one",
@@ -102,18 +121,7 @@ test("a file that changes while it is read is reported and not stored", async ()
   await using place = await placeOf({ "log.txt": "" });
   const path = join(place.folder, "log.txt");
   await truncate(path, 200 * 1024 * 1024);
-  await using command = new Command(["import", place.folder, "--json"], { env: place.env });
-  // Another program appends all the time.
-  const state = { isEnded: false };
-  const ended = command.ended.finally(() => (state.isEnded = true));
-  while (!state.isEnded) {
-    await appendFile(path, "line\n");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const { code, out } = await ended;
-  assert.equal(code, 1, out);
-  assert.equal(jsonLines(out)[0]?.["status"], "changed");
-  assert.deepEqual(await place.store.wholeBlobs(), new Set());
+  await assertChanged(place, path);
 });
 
 test("with --link the stored files are the files themselves, read-only, and a changed one is refused later", async () => {
@@ -143,17 +151,7 @@ test("a linked file that changes while it is read is reported, not stored, and k
   await using place = await placeOf({ "log.txt": "" });
   const path = join(place.folder, "log.txt");
   await truncate(path, 200 * 1024 * 1024);
-  await using command = new Command(["import", place.folder, "--json", "--link"], { env: place.env });
-  const state = { isEnded: false };
-  const ended = command.ended.finally(() => (state.isEnded = true));
-  while (!state.isEnded) {
-    await appendFile(path, "line\n");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const { code, out } = await ended;
-  assert.equal(code, 1, out);
-  assert.equal(jsonLines(out)[0]?.["status"], "changed");
-  assert.deepEqual(await place.store.wholeBlobs(), new Set());
+  await assertChanged(place, path, "--link");
   const { nlink, mode } = await stat(path);
   assert.deepEqual([nlink, mode & 0o200], [1, 0o200]);
 });

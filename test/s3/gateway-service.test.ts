@@ -3,6 +3,7 @@ import { clientSuite } from "./client.ts";
 import { delegatedSuite } from "./delegated.ts";
 import { doctorSuite } from "./doctor.ts";
 import { onGateway } from "./gateway.ts";
+import { importsSuite } from "./imports.ts";
 import { maintenanceSuite } from "./maintenance.ts";
 import { multerMigrationSuite } from "./multer-migration.ts";
 import { pricesSuite } from "./prices.ts";
@@ -18,4 +19,5 @@ await onGateway("the service on a real S3 server", [
   doctorSuite,
   maintenanceSuite,
   multerMigrationSuite,
+  importsSuite,
 ]);

@@ -2,6 +2,7 @@ import { percentEncode } from "../../base/percent-encode.ts";
 import type { BlobReader } from "../../core/store.ts";
 import { S3Client } from "./api/client.ts";
 import { listObjects } from "./api/listing.ts";
+import { headObject, type ObjectHead } from "./api/objects.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { openObject } from "./s3-reader.ts";
 import { checkBucket, toFixityError, withStoreErrors } from "./store-error.ts";
@@ -16,11 +17,16 @@ export interface ForeignObject {
 /** The objects below a prefix of a bucket, whoever has stored them. They are only read. */
 export class ForeignObjects implements AsyncDisposable {
   readonly #client: S3Client;
+  readonly bucket: string;
+  /** Host and path of the server, without the bucket. */
+  readonly address: string;
   /** What all their keys begin with. */
   readonly keyPrefix: string;
 
   constructor(options: ResolvedS3Options) {
     this.#client = new S3Client(options);
+    this.bucket = options.bucket;
+    this.address = options.endpoint.address;
     this.keyPrefix = options.keyPrefix;
   }
 
@@ -39,12 +45,20 @@ export class ForeignObjects implements AsyncDisposable {
 
   /** Opens an object; `null` if it is gone. A reader that has to continue finds the same object or fails. */
   async open(key: string, signal: AbortSignal): Promise<BlobReader | null> {
-    // Their keys may have any characters, which those of blobs have not.
-    const path = key.split("/").map(percentEncode).join("/");
-    return await withStoreErrors(() => openObject(this.#client, path, { signal }));
+    return await withStoreErrors(() => openObject(this.#client, encodedKey(key), { signal }));
+  }
+
+  /** The facts of an object; `null` if it is gone. */
+  async head(key: string, signal: AbortSignal): Promise<ObjectHead | null> {
+    return await withStoreErrors(() => headObject(this.#client, encodedKey(key), { signal }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.destroy();
   }
+}
+
+/** Their keys may have any characters, which those of blobs have not. */
+export function encodedKey(key: string): string {
+  return key.split("/").map(percentEncode).join("/");
 }

@@ -14,9 +14,11 @@ import { ADMISSION_BYTES, BufferPool } from "./buffers/buffer-pool.ts";
 import { Collector, S3CollectionMark } from "./collector.ts";
 import { Conditions } from "./conditions.ts";
 import { S3Documents } from "./documents.ts";
+import type { ForeignObjects } from "./foreign-objects.ts";
 import { Layout } from "./layout.ts";
 import type { ResolvedS3Options } from "./options.ts";
 import { ABSENCE_TRUSTED_MS, Publisher, statOf } from "./publish/publisher.ts";
+import { ForeignCopies, type CopiesForeignObjects } from "./publish/foreign-copies.ts";
 import { ServerCopier } from "./publish/server-copy.ts";
 import { openObject } from "./s3-reader.ts";
 import { type PartLimits, PartPlan } from "./send/part-writer.ts";
@@ -47,6 +49,8 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  *   if the digest holds.
  * - Larger content without one is a multipart upload at a staging key, which the server then
  *   copies.
+ * - An object of another bucket at the same server is copied by the server, to a staging key and, once
+ *   that copy was read and hashed, to the blob's key (`publish/foreign-copies.ts`).
  * - Resumable uploads take the same paths; their state is in a record, and their last bytes in a
  *   tail.
  *
@@ -71,7 +75,7 @@ import { S3Uploads } from "./uploads/s3-uploads.ts";
  * besides is a multipart upload, a staged object or a tail that no record names: the collector
  * removes them a day later. A resumable upload continues from its record, on any instance.
  */
-export class S3Store implements BlobStore, Diagnosable {
+export class S3Store implements BlobStore, Diagnosable, CopiesForeignObjects {
   readonly kind = "s3";
   readonly description: string;
   readonly uploads: UploadStore;
@@ -81,6 +85,7 @@ export class S3Store implements BlobStore, Diagnosable {
   readonly #client: S3Client;
   readonly #layout: Layout;
   readonly #pool: BufferPool;
+  readonly #copier: ServerCopier;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
 
@@ -98,6 +103,7 @@ export class S3Store implements BlobStore, Diagnosable {
     this.#client = client;
     this.#layout = layout;
     this.#pool = pool;
+    this.#copier = copier;
     this.#publisher = publisher;
     this.#collector = new Collector({ copier, client, layout, records, abandonedAfter, log });
     this.documents = new S3Documents(client, layout, conditions);
@@ -208,6 +214,12 @@ export class S3Store implements BlobStore, Diagnosable {
     });
     if (atMost !== undefined && atMost > ADMISSION_BYTES) await staged.reserve();
     return staged;
+  }
+
+  copiesOf(source: ForeignObjects): ForeignCopies | null {
+    if (source.address !== this.#options.endpoint.address) return null;
+    const [client, layout, copier, publisher] = [this.#client, this.#layout, this.#copier, this.#publisher];
+    return new ForeignCopies(source, { client, layout, copier, publisher });
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {

@@ -1,6 +1,6 @@
 import { escapeMarkup } from "../../../base/escape-markup.ts";
 import type { CallOptions, S3Client } from "./client.ts";
-import { copySource } from "./objects.ts";
+import { type CopySource, copySourceFields } from "./objects.ts";
 import { entityTag, expectRoot, expectTag, expectText, failedWith, S3Error } from "./s3-error.ts";
 import { type Payload, payloadOf } from "./signer.ts";
 
@@ -66,17 +66,26 @@ export async function uploadPart(
   );
 }
 
-/** Makes one part of bytes `first` to `last`, inclusive, of an object in the bucket. */
+/** A range of an object that the server copies: bytes `first` to `last`, inclusive. */
+export interface CopiedRange {
+  readonly from: CopySource;
+  readonly first: number;
+  readonly last: number;
+  /** Once it is aborted, no further attempt is made. */
+  readonly signal: AbortSignal;
+}
+
+/** Makes one part of a range of an object. */
 export async function uploadPartCopy(
   client: S3Client,
   upload: MultipartId,
   number: number,
-  source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
+  { from, first, last, signal }: CopiedRange,
 ): Promise<Part> {
   const operation = "UploadPartCopy";
   const headers = {
-    "x-amz-copy-source": copySource(client, source.key),
-    "x-amz-copy-source-range": `bytes=${source.first}-${source.last}`,
+    ...copySourceFields(client, from),
+    "x-amz-copy-source-range": `bytes=${first}-${last}`,
   };
   const query = partQuery(upload, number);
   const request = {
@@ -86,7 +95,7 @@ export async function uploadPartCopy(
     query,
     headers,
     isLongRunning: true,
-    retrySignal: source.signal,
+    retrySignal: signal,
   };
   return client.call(request, (response) => {
     // A server that ignores x-amz-copy-source reads this as an empty UploadPart, and reports
@@ -94,7 +103,7 @@ export async function uploadPartCopy(
     if (response.text === "" && response.header("etag") !== null) throw new S3Error({ operation, status: 501 });
     const root = expectRoot(operation, response, "CopyPartResult");
     const etag = entityTag(expectText(operation, root, "ETag")) ?? "";
-    return { number, etag, size: source.last + 1 - source.first };
+    return { number, etag, size: last + 1 - first };
   });
 }
 

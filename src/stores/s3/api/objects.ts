@@ -93,22 +93,53 @@ export async function deleteObject(client: S3Client, key: string, options: CallO
   await client.call({ operation: "DeleteObject", method: "DELETE", key, ...options }, () => null);
 }
 
-/** Copies an object within the bucket, with its content type. At most 5 GiB. */
+/** An object that the server copies. */
+export interface CopySource {
+  /** In characters that need no encoding, or percent-encoded. */
+  readonly key: string;
+  /** @default the client's own */
+  readonly bucket?: string;
+  /**
+   * The copy fails with 412 if the object has another entity tag. Some servers ignore it.
+   *
+   * @default any
+   */
+  readonly ifMatch?: string;
+}
+
+/** Where an object is copied to. */
+export interface CopyTarget {
+  readonly to: string;
+  /** Replaces all metadata of the source. @default they are copied */
+  readonly contentType?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Copies an object. At most 5 GiB. */
 export async function copyObject(
   client: S3Client,
-  from: string,
-  { to, signal }: { readonly to: string; readonly signal?: AbortSignal },
+  from: CopySource,
+  { to, contentType, signal }: CopyTarget,
 ): Promise<void> {
   const operation = "CopyObject";
-  const headers = { "x-amz-copy-source": copySource(client, from) };
+  const headers = {
+    ...copySourceFields(client, from),
+    ...(contentType !== undefined && { "x-amz-metadata-directive": "REPLACE", "content-type": contentType }),
+  };
   await client.call({ operation, method: "PUT", key: to, headers, isLongRunning: true, signal }, (response) =>
     expectRoot(operation, response, "CopyObjectResult"),
   );
 }
 
-/** Bucket and key, both of characters that need no encoding. */
-export function copySource(client: S3Client, key: string): string {
-  return `/${client.bucket}/${key}`;
+/** The header fields that name what is copied. */
+export function copySourceFields(
+  client: S3Client,
+  { key, bucket = client.bucket, ifMatch }: CopySource,
+): Readonly<Record<string, string>> {
+  return {
+    "x-amz-copy-source": `/${bucket}/${key}`,
+    ...(ifMatch !== undefined && { "x-amz-copy-source-if-match": ifMatch }),
+  };
 }
 
 function readHead(response: S3Response): ObjectHead {

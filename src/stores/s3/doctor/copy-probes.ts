@@ -50,7 +50,7 @@ async function copies(bench: Bench): Promise<Outcome> {
   const from = await bench.put("source", text);
   const to = bench.key("copy");
   try {
-    await copyObject(bench.client, from, { to });
+    await copyObject(bench.client, { key: from }, { to });
   } catch (error) {
     if (!(failedWith(error, 404) && error.code === "NoSuchKey")) throw error;
     return fails("An object that was stored a moment ago is not found by the copy (404 NoSuchKey).");
@@ -97,7 +97,7 @@ async function copyRanges(
   const upload = bench.multipartUpload(name);
   const parts: Part[] = [];
   for (const [start, end] of ranges) {
-    const source = { key: bench.key("large"), first: start, last: end - 1, signal: bench.signal };
+    const source = { from: { key: bench.key("large") }, first: start, last: end - 1, signal: bench.signal };
     parts.push(await upload.copy(parts.length + 1, source));
   }
   await upload.complete({ parts });

@@ -15,7 +15,7 @@ import type { Layout } from "../layout.ts";
 import type { Log } from "../options.ts";
 import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
 import { isCopyOf } from "../send/uncertain-request.ts";
-import type { ServerCopier } from "./server-copy.ts";
+import type { Copy, ServerCopier } from "./server-copy.ts";
 
 /** Milliseconds for which a blob that was not found is taken for absent without another look. */
 export const ABSENCE_TRUSTED_MS = 60_000;
@@ -55,6 +55,12 @@ export interface Publication {
   readonly resumable?: ResumablePublication;
 }
 
+/** A complete object at a staging key that is to become a blob. */
+export interface StagedPublication
+  extends Pick<Publication, "digest" | "size" | "contentType" | "judge" | "signal">, Pick<Copy, "isDoubtful"> {
+  readonly key: string;
+}
+
 /**
  * A publication that a later holder repeats if this one fails: what it needs for that stays in
  * place until the blob exists, and nothing is aborted.
@@ -80,7 +86,9 @@ interface StoredObject {
  *   the digest holds ({@link publish});
  * - larger, digest unknown: a multipart upload at a staging key, completed, copied by the server
  *   and removed ({@link publish});
- * - resumable uploads: the same two, repeatable from any point.
+ * - an object of another bucket: the server copies it to a staging key, and from there
+ *   ({@link publishStaged});
+ * - resumable uploads: the first two of more than a part, repeatable from any point.
  *
  * What is stored already is judged by {@link CommitOptions.judge} and replaced by the same requests,
  * without the condition. Then seeing an object of the right size proves nothing: it must be another
@@ -159,7 +167,7 @@ export class Publisher {
     const stored = needsLook ? await this.#examine(publication) : null;
     // A repeated publication has most likely made the object itself, and could not make it again.
     if (stored?.verdict === "keep" || (isRepeated && stored?.verdict === "replace")) {
-      if (isRepeated && isStaged) await this.#discard(multipart.key);
+      if (isRepeated && isStaged) await this.discard(multipart.key);
       return true;
     }
     const replaced = stored?.object ?? null;
@@ -172,6 +180,34 @@ export class Publisher {
     return stored?.verdict === "replace";
   }
 
+  /**
+   * Makes a blob of a complete object at a staging key, and removes that object, unless a copy
+   * without an answer may still be reading it.
+   *
+   * @returns whether the blob existed, and was not damaged
+   */
+  async publishStaged(publication: StagedPublication): Promise<boolean> {
+    const { key, digest, size, contentType, isDoubtful, signal } = publication;
+    const unprotect = protect(key);
+    let isUnused = true;
+    try {
+      const stored = await this.#examine(publication);
+      if (stored?.verdict === "keep") return true;
+      signal?.throwIfAborted();
+      isUnused = false;
+      const replaced = stored?.object ?? null;
+      const copy = { from: { key }, to: this.#layout.blob(digest), size, contentType, isDoubtful, replaced };
+      isUnused = !(await this.#copier.copy(copy)).isInferred;
+      return stored?.verdict === "replace";
+    } catch (error) {
+      isUnused ||= error instanceof S3Error && error.isRefusal;
+      throw error;
+    } finally {
+      if (isUnused) await this.discard(key);
+      unprotect();
+    }
+  }
+
   async #completeAndMove(publication: Publication, key: string, replaced: ObjectHead | null): Promise<void> {
     const { multipart, size, contentType, resumable } = publication;
     const from = multipart.key;
@@ -180,14 +216,15 @@ export class Publisher {
     try {
       const isDoubtful = await this.#complete(publication, null);
       isCompleted = true;
-      const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful, replaced });
+      const copy = { from: { key: from }, to: key, size, contentType, isDoubtful, replaced };
+      const { isInferred } = await this.#copier.copy(copy);
       // A copy that was found before it was confirmed may still be reading. Its source is left to
       // the collector.
-      if (!isInferred) await this.#discard(from);
+      if (!isInferred) await this.discard(from);
     } catch (error) {
       // The staged object stays if a later holder needs it, or if a copy without an answer may
       // still be reading it.
-      if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.#discard(from);
+      if (resumable === undefined && error instanceof S3Error && error.isRefusal) await this.discard(from);
       else if (resumable === undefined || isCompleted) {
         if (isCopyOf(size, await headObject(this.#client, key), replaced)) return;
       }
@@ -309,7 +346,7 @@ export class Publisher {
   }
 
   /** Removes a staged object. Does not fail: the collector removes what is left over. */
-  async #discard(key: string): Promise<void> {
+  async discard(key: string): Promise<void> {
     try {
       await deleteObject(this.#client, key, { retryPolicy: "short" });
     } catch (error) {

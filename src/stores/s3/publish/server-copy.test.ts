@@ -46,7 +46,7 @@ async function setUp(
 async function copied(size: number, rate: CopyRate, isDoubtful = false): Promise<readonly string[]> {
   await using server = await ScriptedServer.start();
   const { bytes, client, copier } = await setUp(server, "a", { size, limits: LIMITS, rate });
-  await copier.copy({ from: "a", to: "b", size, contentType: "image/png", isDoubtful });
+  await copier.copy({ from: { key: "a" }, to: "b", size, contentType: "image/png", isDoubtful });
   await client.destroy();
   assert(server.bucket.objects.get("b")?.bytes.equals(bytes));
   return server.operations.filter((operation) => operation.includes("Copy"));

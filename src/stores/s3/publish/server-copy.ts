@@ -2,7 +2,7 @@ import { mapConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { S3Client } from "../api/client.ts";
 import { MIN_PART_BYTES } from "../api/multipart.ts";
-import { copyObject, headObject, type ObjectHead } from "../api/objects.ts";
+import { copyObject, type CopySource, headObject, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import type { ResolvedS3Options } from "../options.ts";
 import { MultipartUpload } from "../send/multipart-upload.ts";
@@ -22,10 +22,11 @@ const NO_PART_COPIES = [400, 405, 501] as const;
 const WHOLE_COPY_MAX_MS = 2_000;
 
 export interface Copy {
-  readonly from: string;
+  readonly from: CopySource;
   readonly to: string;
   /** Bytes. */
   readonly size: number;
+  /** Of the source, unless that is in another bucket: its metadata are replaced. */
   readonly contentType: string;
   /**
    * The completion of the source was never confirmed. Some servers (Ceph) let a whole copy share
@@ -38,7 +39,7 @@ export interface Copy {
 }
 
 /**
- * Copies objects inside the bucket, whole or in parallel parts, whichever is faster on the server.
+ * Copies objects inside the bucket, and from others into it, whole or in parallel parts, whichever is faster on the server.
  */
 export class ServerCopier {
   readonly #client: S3Client;
@@ -79,7 +80,7 @@ export class ServerCopier {
   async remake(key: string, object: ObjectHead, count: number): Promise<void> {
     const { size, contentType, etag } = object;
     const partSize = otherPartSize(this.#options.copyLimits.partSize, size, count);
-    await this.#copyInParts({ from: key, to: key, size, contentType, isDoubtful: true }, partSize);
+    await this.#copyInParts({ from: { key }, to: key, size, contentType, isDoubtful: true }, partSize);
     const replaced = await headObject(this.#client, key);
     if (replaced === null || replaced.size !== size || replaced.etag === null || replaced.etag === etag) {
       throw new FixityError("store-unavailable", "The store did not replace the object by a copy of itself.");
@@ -93,11 +94,12 @@ export class ServerCopier {
     return Math.max(wholeUpTo, Math.min(quick, wholeAtMost));
   }
 
-  async #copyWhole({ from, to, size, replaced = null }: Copy): Promise<Completion> {
+  async #copyWhole({ from, to, size, contentType, replaced = null }: Copy): Promise<Completion> {
     const client = this.#client;
+    const metadata = from.bucket === undefined ? {} : { contentType };
     const start = performance.now();
     const completion = await answeredOrFound({
-      send: (signal) => copyObject(client, from, { to, signal }),
+      send: (signal) => copyObject(client, from, { to, ...metadata, signal }),
       find: async (signal) => isCopyOf(size, await headObject(client, to, { signal, retryPolicy: "check" }), replaced),
       intervalMs: client.lookIntervalMs,
     });
@@ -115,7 +117,7 @@ export class ServerCopier {
       const parts = await mapConcurrent(starts, concurrency, async (first, index) => {
         try {
           const last = Math.min(first + partSize, size) - 1;
-          return await upload.copy(index + 1, { key: from, first, last, signal: stop.signal });
+          return await upload.copy(index + 1, { from, first, last, signal: stop.signal });
         } catch (error) {
           stop.abort(error);
           throw error;

@@ -6,6 +6,7 @@ import type { S3Client } from "../api/client.ts";
 import {
   abortMultipartUpload,
   completeMultipartUpload,
+  type CopiedRange,
   createMultipartUpload,
   type MultipartId,
   type Part,
@@ -167,15 +168,11 @@ export class MultipartUpload {
   }
 
   /**
-   * Makes a part of bytes `first` to `last` of an object. Once `signal` is aborted, no further
-   * attempt is made.
+   * Makes a part of a range of an object.
    */
-  async copy(
-    number: number,
-    source: { readonly key: string; readonly first: number; readonly last: number; readonly signal: AbortSignal },
-  ): Promise<Part> {
+  async copy(number: number, range: CopiedRange): Promise<Part> {
     const id = await this.#create();
-    return this.#confirm(uploadPartCopy(this.#client, id, number, source));
+    return this.#confirm(uploadPartCopy(this.#client, id, number, range));
   }
 
   /**
