@@ -207,9 +207,10 @@ browserTest("a token is checked when it is entered, before anything is uploaded"
   }
   assert.deepEqual([...methods], ["OPTIONS"]);
   assert.equal(await page.locator("#token-form.wrong").count(), 0);
-  await page.route("**/uploads", (route) => route.abort());
+  await opened.context.setOffline(true);
   await page.keyboard.press("Enter");
   await note.filter({ hasText: "The server did not respond, so the token has not been checked." }).waitFor();
+  await opened.context.setOffline(false);
   await page.getByLabel("Remember on this device").check();
   const other = await opened.context.newPage();
   await other.goto(guarded.url);
