@@ -1,11 +1,4 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { FixityError } from "../core/errors.ts";
@@ -16,6 +9,9 @@ import { nextRequestId } from "../http/exchange.ts";
 import { hostIn } from "../http/fields/host.ts";
 import type { Handler } from "../http/handler.ts";
 import { problemAnswer } from "../http/problem.ts";
+
+// Not imported: see src/http/adapters/node.ts.
+const { createServer, STATUS_CODES } = process.getBuiltinModule("node:http");
 
 /** The largest header section of a request. */
 const HEADERS_MAX_BYTES = 16 * 1024;

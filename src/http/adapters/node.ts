@@ -1,10 +1,14 @@
-import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { asFixityError } from "../../core/errors.ts";
 import { type Answer, type AnswerStream, nextRequestId } from "../exchange.ts";
 import type { Handler } from "../handler.ts";
 import { Drain, drainLimits, keepsConnection } from "./drain.ts";
 import { type NodeBody, NodeExchange, targetOf } from "./node-exchange.ts";
+
+// Imported as an ES module, node:http also loads Node's copy of undici, for exports that nothing here
+// uses: 40 ms of processor time, a tenth to a fifth of a server's start.
+const { ServerResponse: NodeResponse, STATUS_CODES } = process.getBuiltinModule("node:http");
 
 /**
  * A request listener: for `node:http`, and with `next` for Express, Connect and frameworks built on
@@ -314,7 +318,7 @@ class PacedWriter implements Disposable {
    * has its bytes. What other code makes of it, in a `write` of its own, is unknown.
    */
   get canRecycle(): boolean {
-    return !this.#response.destroyed && this.#response.write === ServerResponse.prototype.write;
+    return !this.#response.destroyed && this.#response.write === NodeResponse.prototype.write;
   }
 
   /** Restores the socket's timeout: a pipelined request has other limits. */

@@ -1,12 +1,15 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { FixityError } from "../../core/errors.ts";
 import type { Fixity } from "../../core/fixity.ts";
 import { qualityOf } from "../../http/fields/accept.ts";
 import { Metrics } from "./metrics.ts";
 import { type MetricJson, metricsOf, metricsText } from "./metrics-text.ts";
+
+// Not imported: see src/http/adapters/node.ts.
+const { createServer } = process.getBuiltinModule("node:http");
 
 const PATH = "/metrics";
 
