@@ -2,6 +2,7 @@ import { constants, type Dirent, type Stats } from "node:fs";
 import { type FileHandle, open, opendir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { systemErrorCode } from "../base/system-errors.ts";
+import type { Naming } from "../core/file-name.ts";
 import type { ByteSource } from "../core/intake.ts";
 import type { ForeignObjects } from "../stores/s3/foreign-objects.ts";
 import { fileErrorText } from "./local-files.ts";
@@ -22,8 +23,12 @@ export interface Importable {
   readonly localPath: string | null;
   /** Its whole key in the bucket; `null` for a file. */
   readonly key: string | null;
+  /** What its link's extension comes from. @default the path */
+  readonly naming?: Naming;
   /** Opens it; `null` if it is gone. */
   open(signal: AbortSignal): Promise<OpenedImport | null>;
+  /** Opens what has the same name followed by `suffix`; `null` if there is nothing. */
+  openBeside(suffix: string, signal: AbortSignal): Promise<OpenedImport | null>;
 }
 
 /** Content that is being imported. */
@@ -86,7 +91,15 @@ export async function* filesBelow(
       const isGarbled = facts === null && entry.name.includes("\ufffd");
       if (isGarbled) yield { path: pathOf(path), status: "failed", reason: "its name is not UTF-8: rename it" };
       else if (facts !== null) {
-        yield { path: pathOf(path), size: facts.size, localPath: path, key: null, open: () => openFile(path) };
+        const open = (suffix = ""): Promise<OpenedImport | null> => openFile(path + suffix);
+        yield {
+          path: pathOf(path),
+          size: facts.size,
+          localPath: path,
+          key: null,
+          open: () => open(),
+          openBeside: open,
+        };
       }
     }
   }
@@ -110,15 +123,18 @@ export async function* objectsIn(
       size,
       localPath: null,
       key,
-      async open(reading) {
-        const reader = await objects.open(key, reading);
-        if (reader === null) return null;
-        const dispose = async (): Promise<void> => await reader[Symbol.asyncDispose]();
-        // An object is replaced as a whole: what was opened is read to its end.
-        return { size: reader.size, bytes: reader, isUnchanged: async () => true, [Symbol.asyncDispose]: dispose };
-      },
+      open: (reading) => openObject(objects, key, reading),
+      openBeside: (suffix, reading) => openObject(objects, key + suffix, reading),
     };
   }
+}
+
+async function openObject(objects: ForeignObjects, key: string, signal: AbortSignal): Promise<OpenedImport | null> {
+  const reader = await objects.open(key, signal);
+  if (reader === null) return null;
+  const dispose = async (): Promise<void> => await reader[Symbol.asyncDispose]();
+  // An object is replaced as a whole: what was opened is read to its end.
+  return { size: reader.size, bytes: reader, isUnchanged: async () => true, [Symbol.asyncDispose]: dispose };
 }
 
 async function openFile(path: string): Promise<OpenedImport | null> {

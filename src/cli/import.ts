@@ -35,6 +35,7 @@ import { bucketConfig, bucketIdentity, parsePlace } from "./places.ts";
 import { isUnicodeTerminal, ProgressLine } from "./progress.ts";
 import { assertStoreExists, type OpenedStore, type StoreCommandSources, withStore } from "./store-command.ts";
 import { counted } from "./text.ts";
+import { asTusUpload } from "./tus-uploads.ts";
 import { WalkProgress } from "./walk-progress.ts";
 
 /** Files that are imported at the same time. */
@@ -64,6 +65,8 @@ export interface ImportRequest {
   readonly concurrency: string | undefined;
   /** Whether files get a second name in the store, instead of being copied. */
   readonly isLink: boolean;
+  /** Whether a tus server has filled the place: see `tus-uploads.ts`. */
+  readonly isTus: boolean;
   readonly isJson: boolean;
 }
 
@@ -103,7 +106,9 @@ export async function importFiles(sources: StoreCommandSources, request: ImportR
     progress.show((columns) => run.progress.line(run.total, run.notable(), { columns, isUnicode }));
     let isComplete = false;
     try {
-      const importOne = async (file: Importable | Unimportable): Promise<void> => {
+      const importOne = async (found: Importable | Unimportable): Promise<void> => {
+        const file = request.isTus && isImportable(found) ? await asTusUpload(found, opened.signal) : found;
+        if (file === null) return;
         const outcome = isImportable(file) ? await run.import(file) : { ...file, file: file.path };
         progress.clear();
         run.report(outcome);
@@ -181,6 +186,8 @@ class ImportRun {
   readonly #copies: ForeignCopies | null;
   readonly #isLink: boolean;
   readonly #isJson: boolean;
+  /** What links begin with. */
+  readonly #prefix: string;
   readonly #counts = { imported: 0, existed: 0, damaged: 0, changed: 0, blocked: 0, failed: 0, skipped: 0 };
   #bytes = 0;
 
@@ -190,6 +197,7 @@ class ImportRun {
     this.#copies = objects !== null && copiesForeignObjects(store) ? store.copiesOf(objects) : null;
     this.#isLink = isLink;
     this.#isJson = isJson;
+    this.#prefix = opened.config.prefix;
     this.#fixity = createFixity({
       store,
       // They are stored already, whatever limit the server has now.
@@ -211,9 +219,8 @@ class ImportRun {
   /** @throws what would fail for every file */
   async import(file: Importable): Promise<Imported> {
     const { signal } = this.#opened;
-    const { path } = file;
+    const { path, naming = { filename: path } } = file;
     const digest = digestInName(path);
-    const naming = { filename: path };
     let readFailure: { readonly reason: unknown } | null = null;
     try {
       // A file that is named by its digest is not read again by the next run.
@@ -274,8 +281,8 @@ class ImportRun {
     }
     const { link, digest, size } = outcome.receipt;
     if (status === "imported") this.#bytes += size;
-    if (this.#isJson) return printJson({ status, file, link: `/uploads/${link.toString()}`, digest, size });
-    print(`/uploads/${link.toString()}  ${printable(file)}\n`);
+    if (this.#isJson) return printJson({ status, file, link: `${this.#prefix}/${link.toString()}`, digest, size });
+    print(`${this.#prefix}/${link.toString()}  ${printable(file)}\n`);
   }
 
   /** Prints the totals: on standard error, because the links are the results. */

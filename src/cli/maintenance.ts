@@ -116,13 +116,14 @@ function addImport(program: Command, env: Environment): void {
     .argument("<place>", "a folder, or s3://bucket/prefix")
     .option("--concurrency <count>", "number of files that are read in parallel (default 4)")
     .option("--link", "link the files instead of copying them: nothing may write to them any more")
+    .option("--tus", "import the finished uploads of tusd or @tus/server, by the names that clients gave them")
     .addHelpText("after", IMPORT_EXAMPLES)
-    .action(async (from: string, flagged: StoreFlags & { readonly link?: true }) => {
-      const { json, concurrency, link, ...flags } = flagged;
+    .action(async (from: string, flagged: StoreFlags & { readonly link?: true; readonly tus?: true }) => {
+      const { json, concurrency, link, tus, ...flags } = flagged;
       const { importFiles } = await import("./import.ts");
       process.exitCode = await importFiles(
         { flags, env },
-        { from, concurrency, isLink: link === true, isJson: json === true },
+        { from, concurrency, isLink: link === true, isTus: tus === true, isJson: json === true },
       );
     });
 }
