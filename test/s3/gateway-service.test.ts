@@ -5,7 +5,7 @@ import { doctorSuite } from "./doctor.ts";
 import { onGateway } from "./gateway.ts";
 import { importsSuite } from "./imports.ts";
 import { maintenanceSuite } from "./maintenance.ts";
-import { multerMigrationSuite } from "./multer-migration.ts";
+import { migrationsSuite } from "./migrations.ts";
 import { pricesSuite } from "./prices.ts";
 import { serverSuite } from "./server.ts";
 import { workersSuite } from "./workers.ts";
@@ -18,6 +18,6 @@ await onGateway("the service on a real S3 server", [
   delegatedSuite,
   doctorSuite,
   maintenanceSuite,
-  multerMigrationSuite,
   importsSuite,
+  migrationsSuite,
 ]);
