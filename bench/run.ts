@@ -7,6 +7,7 @@ import { Contender, removeFolders, runBareLoop, type Start } from "./contender.t
 import { events } from "./events.ts";
 import { report, type Series } from "./figures.ts";
 import { download, uploadLarge, uploadSmall } from "./load.ts";
+import { metrics } from "./metrics.ts";
 import { native } from "./native/native.ts";
 import { packageCosts } from "./package.ts";
 import { putFolder } from "./put.ts";
@@ -70,17 +71,6 @@ async function small(build: Build): Promise<void> {
   report("Form uploads of 4 KiB, 32 connections, durable", "per second", [...durable, bare]);
 }
 
-/** What metrics cost: the same server with and without them. */
-async function metrics(build: Build): Promise<void> {
-  const starts: readonly Start[] = [
-    { name: "fixity, without metrics", script: "fixity-metrics" },
-    { name: "fixity, with metrics", script: "fixity-metrics", args: ["measured"] },
-  ];
-  const load = { size: 4096, connections: 32, count: 8000 };
-  const series = await rounds({ build, parent: DISK }, starts, ({ port }) => uploadSmall(port, "/uploads", load));
-  report("Form uploads of 4 KiB, 32 connections, not durable", "per second", series);
-}
-
 async function memory(build: Build): Promise<void> {
   for (const [count, size] of [
     [100, 64 * MIB],
@@ -132,7 +122,7 @@ function inBrowser(name: string): (build: Build) => Promise<void> {
 }
 
 const CASES: Readonly<Record<string, (build: Build) => Promise<void>>> = {
-  metrics,
+  metrics: async (build) => metrics(build, DISK),
   large,
   small,
   memory,
