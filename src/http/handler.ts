@@ -208,7 +208,7 @@ export class Handler {
     if (target === "*" && effectiveMethod(exchange) === "OPTIONS") {
       return { status: 204, fields: { Allow: allowedMethods() } };
     }
-    if (!this.owns(target)) throw notFound();
+    if (!this.owns(target)) throw this.#options.elsewhere?.(exchange) ?? notFound();
     refuseTransferCoding(exchange);
     using admission = this.#fixity.admit();
     admission.onInterrupt((reason) => exchange.body.interrupt(reason));

@@ -152,6 +152,8 @@ export interface ServerHandlerOptions<Context = unknown> extends HandlerOptions<
   readonly resourcePolicy?: ResourcePolicy;
   /** Whether the server has an upload page at its root. Pages for failures link to it. */
   readonly hasPage?: boolean;
+  /** The failure of a request that is not for the service. @default `not-found` */
+  readonly elsewhere?: (request: Pick<Exchange, "method" | "target">) => FixityError;
   /** Whether `Host` was checked, so that links in text may contain it. */
   readonly trustsHost?: boolean;
   /** The limits of principals, if not this handler keeps them. */
@@ -169,6 +171,7 @@ export interface ResolvedHandlerOptions {
   readonly checkHost: (exchange: Pick<Exchange, "authority">) => FixityError | null;
   readonly resourcePolicy: ResourcePolicy;
   readonly hasPage: boolean;
+  readonly elsewhere: ServerHandlerOptions["elsewhere"];
   readonly trustsHost: boolean;
   /** Passes downloads to another server; `null` if this process sends all bytes. */
   readonly delegate: Delegate | null;
@@ -208,6 +211,7 @@ export function resolveHandlerOptions(options: ServerHandlerOptions, fixity: Fix
     checkHost: options.checkHost ?? (() => null),
     resourcePolicy: options.resourcePolicy ?? "cross-origin",
     hasPage: options.hasPage ?? false,
+    elsewhere: options.elsewhere,
     trustsHost: options.trustsHost ?? false,
     delegate: delegateFor(options.downloads ?? { mode: "stream" }, fixity.store),
     fieldName: options.fieldName,

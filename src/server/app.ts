@@ -4,7 +4,7 @@ import { shuttingDown } from "../core/admissions.ts";
 import { asFixityError, FixityError } from "../core/errors.ts";
 import type { Fixity } from "../core/fixity.ts";
 import type { TokenSet } from "../access/tokens.ts";
-import { nextRequestId } from "../http/exchange.ts";
+import { type Exchange, nextRequestId } from "../http/exchange.ts";
 import { createHandler } from "../http/handler.ts";
 import type { ServerHandlerOptions } from "../http/options.ts";
 import { MethodNotAllowed, SAFETY } from "../http/problem.ts";
@@ -76,12 +76,12 @@ export async function buildApp(
     if (!stopping.aborted) return;
     void reply.header("Connection", "close");
     // A process that finishes its work is alive.
-    if (pathOf(request) === ALIVE_PATH) return;
+    if (pathIn(request.url) === ALIVE_PATH) return;
     throw shuttingDown();
   });
   app.addHook("onResponse", async (request, reply) => logReply(request, reply));
   app.setNotFoundHandler((request) => {
-    throw unrouted(request, fixity.prefix);
+    throw unrouted({ method: request.method, target: request.url }, fixity.prefix);
   });
   app.setErrorHandler(answerProblem);
   serveProbes(app, new Health(() => fixity.store.check()), draining);
@@ -103,7 +103,7 @@ export async function buildApp(
   function logReply(request: FastifyRequest, { statusCode: status, elapsedTime: durationMs }: FastifyReply): void {
     const { id, method, url: target } = request;
     // Successful health checks come every few seconds and must not fill the log.
-    const isProbe = [ALIVE_PATH, READY_PATH].includes(pathOf(request)) && status < 400;
+    const isProbe = [ALIVE_PATH, READY_PATH].includes(pathIn(request.url)) && status < 400;
     const traceparent = request.headers["traceparent"]?.toString();
     const answered = { id, method, target, status, durationMs, traceparent, error: failures.get(request) };
     logRequest(log, answered, isProbe ? "debug" : "info");
@@ -121,9 +121,8 @@ function serveProbes(app: FastifyInstance, health: Health, draining: AbortSignal
 }
 
 /** The failure of a request that no route is for. */
-function unrouted(request: FastifyRequest, uploads: string): FixityError {
-  const { method } = request;
-  const path = pathOf(request);
+function unrouted({ method, target }: Pick<Exchange, "method" | "target">, uploads: string): FixityError {
+  const path = pathIn(target);
   const isKnown = [ALIVE_PATH, READY_PATH, DESCRIPTION_PATH].includes(path) || isPagePath(path);
   if (!isKnown || method === "GET" || method === "HEAD") return notFound();
   const allowed = "GET, HEAD";
@@ -131,8 +130,8 @@ function unrouted(request: FastifyRequest, uploads: string): FixityError {
   return new MethodNotAllowed(text, allowed);
 }
 
-function pathOf({ url }: FastifyRequest): string {
-  return url.split("?")[0] ?? "";
+function pathIn(target: string): string {
+  return target.split("?")[0] ?? "";
 }
 
 /** What decides whether a browser displays the answer. */
@@ -179,6 +178,7 @@ function handlerOptions(
     idleTimeout,
     minRate,
     rateWindow,
+    prefix,
   } = config;
   return {
     downloads: downloads === "redirect" ? { mode: downloads, lifetime: redirectLifetime / 1000 } : { mode: downloads },
@@ -200,6 +200,7 @@ function handlerOptions(
     crossSiteRemedy: remedyBySetting,
     resourcePolicy: isLocalOnly(config) && corsOrigins === undefined ? "same-origin" : "cross-origin",
     hasPage: true,
+    elsewhere: (request) => unrouted(request, prefix),
     ...(isLocalMode(config) && { checkHost: hostCheck(config), trustsHost: true }),
     ...(corsOrigins !== undefined && { cors: { origins: corsOrigins } }),
   };

@@ -165,11 +165,9 @@ test("every error is a problem document, outside the uploads, too", async () => 
   };
   const type = "application/problem+json";
   assert.deepEqual(await code("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"), [404, type, "not-found"]);
-  assert.deepEqual(await code("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"), [
-    404,
-    type,
-    "not-found",
-  ]);
+  const post = (path: string) => code(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n`);
+  assert.deepEqual(await post("/nowhere"), [404, type, "not-found"]);
+  assert.deepEqual(await post("/"), [405, type, "method-not-allowed"]);
   assert.deepEqual(await code("NONSENSE\r\n\r\n"), [400, type, "invalid-request"]);
   assert.deepEqual(await code("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n"), [
     400,

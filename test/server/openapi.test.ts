@@ -109,7 +109,7 @@ test("the document is revalidated by its ETag, HEAD has its fields, and it is co
   const [zipped] = (await once(sent, "response")) as [AsyncIterable<Buffer> & { headers: Env }];
   assert.equal(zipped.headers["content-encoding"], "gzip");
   assert.equal(gunzipSync(Buffer.concat(await Array.fromAsync(zipped))).toString(), text);
-  assert.equal((await fetch(address, { method: "POST", body: "" })).status, 404);
+  assert.equal((await fetch(address, { method: "POST", body: "" })).status, 405);
 });
 
 test("pages of every origin may read it, except in local mode", async () => {
