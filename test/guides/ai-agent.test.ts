@@ -9,6 +9,7 @@ import { Guide } from "../helpers/guide.ts";
 import { needing } from "../helpers/requirements.ts";
 import { ServerProcess } from "../helpers/server-process.ts";
 import { sha256 } from "../helpers/service.ts";
+import { until } from "../helpers/settled.ts";
 
 const KEY = "a key for permits that is long enough";
 /** As links of the guide begin. The server is elsewhere. */
@@ -51,7 +52,7 @@ describe("an agent with curl", needing("curl"), () => {
     assert.equal(await upload(line, "chart.png"), `${PUBLIC}/uploads/${sha256("a chart")}.png\n`);
     assert.equal(await upload(line, "chart.png"), "22 permit-used");
     assert.equal(await upload(line.replace(/(fxp1\.\S{20})\S+'/, "$1'"), "chart.png"), "22 unauthorized");
-    assert.match(server.output, /report-agent/);
+    await until(async () => server.output.includes("report-agent"));
   });
 
   test("may upload any number of files without --once, and none with another key", async () => {
@@ -79,6 +80,6 @@ describe("an agent with curl", needing("curl"), () => {
         .find((text) => text.startsWith("curl ")) ?? "";
     await writeFile(join(guide.folder, "notes.txt"), "notes");
     assert.equal(await upload(line, "notes.txt"), `${PUBLIC}/uploads/${sha256("notes")}.txt\n`);
-    assert.match(server.output, /agent-7/);
+    await until(async () => server.output.includes("agent-7"));
   });
 });

@@ -81,6 +81,7 @@ test("files, links and answers survive both steps of the migration from multer",
     const path = "/uploads?album=summer";
     const { status, answer } = await post(app, path, formOf({ "b.png": OLD }));
     assert.deepEqual([status, answer["url"], answer["name"]], [200, `/uploads/${sha256(OLD)}.png`, "b.png"]);
+    await until(async () => /^saved .*\n/m.test(app.output));
     const saved = JSON.parse(/^saved (.*)$/m.exec(app.output)?.[1] ?? "{}") as Record<string, unknown>;
     assert.deepEqual([saved["url"], saved["album"]], [answer["url"], "summer"]);
     for (const [form, code] of [
