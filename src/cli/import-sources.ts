@@ -91,14 +91,14 @@ export async function* filesBelow(
       const isGarbled = facts === null && entry.name.includes("\ufffd");
       if (isGarbled) yield { path: pathOf(path), status: "failed", reason: "its name is not UTF-8: rename it" };
       else if (facts !== null) {
-        const open = (suffix = ""): Promise<OpenedImport | null> => openFile(path + suffix);
+        const openBeside = (suffix: string): Promise<OpenedImport | null> => openIfNameable(path + suffix);
         yield {
           path: pathOf(path),
           size: facts.size,
           localPath: path,
           key: null,
-          open: () => open(),
-          openBeside: open,
+          open: () => openFile(path),
+          openBeside,
         };
       }
     }
@@ -135,6 +135,16 @@ async function openObject(objects: ForeignObjects, key: string, signal: AbortSig
   const dispose = async (): Promise<void> => await reader[Symbol.asyncDispose]();
   // An object is replaced as a whole: what was opened is read to its end.
   return { size: reader.size, bytes: reader, isUnchanged: async () => true, [Symbol.asyncDispose]: dispose };
+}
+
+/** As `openFile`; also `null` for a name that is longer than the file system can have. */
+async function openIfNameable(path: string): Promise<OpenedImport | null> {
+  try {
+    return await openFile(path);
+  } catch (error) {
+    if (systemErrorCode(error) === "ENAMETOOLONG") return null;
+    throw error;
+  }
 }
 
 async function openFile(path: string): Promise<OpenedImport | null> {

@@ -44,6 +44,8 @@ test("finished uploads of tusd get links by their names, and nothing else of its
     "data.json": '{"id":1}',
     "data.json.info": info("data.json", 8, { filename: "data.json" }),
     stray: "something else",
+    // there can be no description of a name of this length
+    ["z".repeat(255)]: "something else",
   };
   try {
     for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
@@ -60,6 +62,7 @@ test("finished uploads of tusd get links by their names, and nothing else of its
         "dd skipped an unfinished upload: 4 bytes of an unknown number",
         "ee skipped a part of an upload that was concatenated",
         `stray ${undescribed}`,
+        `${"z".repeat(255)} ${undescribed}`,
       ]);
       assert.deepEqual(blobs, new Set(["hello", "typed", '{"id":1}'].map(sha256)));
     }
