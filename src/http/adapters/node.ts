@@ -291,6 +291,7 @@ class PacedWriter implements Disposable {
   readonly #previousTimeoutMs: number;
   /** Resolves the pending write. */
   #resolve: (() => void) | null = null;
+  #listensForDrain = false;
 
   constructor(response: ServerResponse, idleTimeoutMs: number) {
     this.#response = response;
@@ -309,7 +310,7 @@ class PacedWriter implements Disposable {
       // Middleware such as `compression` replaces `write` by one that drops the callback.
       if (!Object.hasOwn(this.#response, "write")) this.#response.write(chunk, this.#onWritten);
       else if (this.#response.write(chunk)) this.#onWritten();
-      else this.#response.once("drain", this.#onWritten);
+      else this.#listenForDrain();
     });
   }
 
@@ -326,6 +327,17 @@ class PacedWriter implements Disposable {
     this.#socket?.setTimeout(this.#previousTimeoutMs);
     this.#response.off("timeout", this.#onTimeout);
     this.#response.off("close", this.#onWritten);
+    if (this.#listensForDrain) this.#response.off("drain", this.#onWritten);
+  }
+
+  /**
+   * One listener serves the whole answer. `compression` replaces `on`, but not `off`: a listener per
+   * chunk would stay with its stream, however long the file is.
+   */
+  #listenForDrain(): void {
+    if (this.#listensForDrain) return;
+    this.#listensForDrain = true;
+    this.#response.on("drain", this.#onWritten);
   }
 
   readonly #onWritten = (): void => {
