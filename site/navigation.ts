@@ -63,8 +63,12 @@ export const NAVIGATION: readonly NavigationGroup[] = [
     title: "Explanation",
     pages: [
       "docs/architecture.md",
-      "docs/storage.md",
+      "docs/durability.md",
       "docs/verification.md",
+      "docs/deduplication.md",
+      "docs/storage.md",
+      "docs/comparison.md",
+      "docs/faq.md",
       "SECURITY.md",
       "bench/RESULTS.md",
       "docs/explanation/",
