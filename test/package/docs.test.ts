@@ -114,6 +114,23 @@ test("links of the documentation to other sites are addresses", async () => {
   assert.deepEqual(wrong, []);
 });
 
+test("links by reference name a reference that their page has, and no reference is left over", async () => {
+  const wrong: string[] = [];
+  for (const page of await pages()) {
+    const text = withoutBlocks(await readFile(join(ROOT, page), "utf8")).replaceAll(/`[^`]*`/g, "");
+    const named = new Set(Array.from(text.matchAll(/\]\[([\w-]+)\]/g), ([, name = ""]) => name));
+    const defined = new Map(
+      Array.from(text.matchAll(/^\[([\w-]+)\]: (.+)$/gm), ([, name = "", url = ""]) => [name, url]),
+    );
+    for (const name of named) if (!defined.has(name)) wrong.push(`${page}: [${name}] is not defined`);
+    for (const [name, url] of defined) {
+      if (!named.has(name)) wrong.push(`${page}: [${name}] is not used`);
+      if (!URL.canParse(url)) wrong.push(`${page}: [${name}] is no address`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test("relative links of pages in the package lead to files in the package", async () => {
   const { files } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { files: string[] };
   const packed = [...files, "README.md", "LICENSE", "package.json"];
