@@ -235,13 +235,17 @@ export class Permits {
   /**
    * Removes the redemptions of permits that have expired for a day. Reads names only.
    *
-   * @throws FixityError a `store-…` code; or the reason of the signal
+   * @throws FixityError a `store-…` code, the first failure once all have been tried; or the reason
+   *   of the signal
    */
   async collectRedemptions(documents: DocumentStore, signal?: AbortSignal): Promise<void> {
+    const failures: unknown[] = [];
     for await (const { name } of documents.list(COLLECTION, signal)) {
       signal?.throwIfAborted();
-      if (isExpiredRedemption(name, Date.now())) await documents.remove(name);
+      if (!isExpiredRedemption(name, Date.now())) continue;
+      await documents.remove(name).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

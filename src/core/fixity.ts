@@ -17,6 +17,7 @@
  * state of the service is in the store alone: it may be restarted, and run several times over one
  * store, at any moment.
  */
+import { runAll } from "../base/run-all.ts";
 import { type Permit, permitFor, type Permits, type PermitTerms } from "../access/permits.ts";
 import { type LinkSigner, signedQueryOf, type SignOptions } from "../access/signed-links.ts";
 import type { TypeList } from "../access/type-list.ts";
@@ -289,15 +290,19 @@ export class Fixity<Context = unknown> implements AsyncDisposable {
   }
 
   async #collect(stopped: AbortSignal): Promise<Collected> {
-    // an unreadable upload must not keep the leftovers from being removed
-    const [uploads] = await Promise.allSettled([this.uploads?.collect(stopped)]);
-    stopped.throwIfAborted();
-    const abandoned = await this.store.collect(stopped);
-    if (this.store.documents !== undefined) await this.permits?.collectRedemptions(this.store.documents, stopped);
-    if (uploads.status === "rejected") throw uploads.reason;
+    const none: Collected = { staged: 0, bytes: 0 };
+    const { documents } = this.store;
+    const tasks = [
+      async () => (await this.uploads?.collect(stopped)) ?? none,
+      () => this.store.collect(stopped),
+      async () => {
+        if (documents !== undefined) await this.permits?.collectRedemptions(documents, stopped);
+        return none;
+      },
+    ];
+    const collected = await runAll(tasks, stopped);
     await this.store.collectionMark?.set(stopped);
-    const expired = uploads.value ?? { staged: 0, bytes: 0 };
-    return { staged: expired.staged + abandoned.staged, bytes: expired.bytes + abandoned.bytes };
+    return collected.reduce((one, other) => ({ staged: one.staged + other.staged, bytes: one.bytes + other.bytes }));
   }
 
   /** For metrics. */

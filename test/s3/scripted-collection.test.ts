@@ -5,6 +5,8 @@ import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { createFixity, type Fixity, UploadId } from "../../src/index.ts";
 import { collectPeriodically } from "../../src/server/collections.ts";
+import { createMultipartUpload } from "../../src/stores/s3/api/multipart.ts";
+import { Layout } from "../../src/stores/s3/layout.ts";
 import type { S3StoreOptions } from "../../src/stores/s3/options.ts";
 import { endedState, formatState, newState, type RecordState } from "../../src/stores/s3/uploads/records.ts";
 import { until } from "../helpers/settled.ts";
@@ -214,6 +216,41 @@ describe("collections in a bucket", () => {
     await fixity.collect();
     assert.deepEqual(fleet.records, []);
     assert.equal(fleet.log.length, 2, fleet.log.join("\n"));
+  });
+
+  test("what S3 refuses to remove keeps nothing else, and is reported by its key", async () => {
+    await using s3 = await ScriptedServer.start();
+    const log: string[] = [];
+    const options = { log: (message: string) => void log.push(message) };
+    await using store = s3.store(options, { abandonedAfter: -Infinity });
+    const layout = new Layout("");
+    const objects = [layout.newStaging(), layout.newStaging(), layout.newStaging()].toSorted();
+    const uploads = [layout.newStaging(), layout.newStaging(), layout.newStaging()].toSorted();
+    for (const key of objects) s3.bucket.put(key, Buffer.alloc(10), "image/png");
+    for (const key of uploads) await createMultipartUpload(s3.client(), key, { contentType: "image/png" });
+    const kept = [objects[1] ?? "", uploads[1] ?? ""];
+    const refuse = ({ key }: { readonly key: string | null }) =>
+      key !== null && kept.includes(key) ? failure(403, "AccessDenied") : null;
+    s3.always("DeleteObject", refuse);
+    s3.always("AbortMultipartUpload", refuse);
+    assert.deepEqual(await store.collect(), { staged: 4, bytes: 20 });
+    for (const key of kept)
+      assert.ok(
+        log.some((line) => line.includes(key)),
+        log.join("\n"),
+      );
+    assert.equal(log.length, 2);
+    for (const operation of ["DeleteObject", "AbortMultipartUpload"]) s3.always(operation, null);
+    assert.deepEqual(await store.collect(), { staged: 2, bytes: 10 });
+  });
+
+  test("credentials that may not list multipart uploads keep no objects from being removed", async () => {
+    await using s3 = await ScriptedServer.start();
+    await using store = s3.store({}, { abandonedAfter: -Infinity });
+    s3.bucket.put(new Layout("").newStaging(), Buffer.alloc(10), "image/png");
+    s3.always("ListMultipartUploads", failure(403, "AccessDenied"));
+    await assert.rejects(store.collect(), { code: "store-misconfigured" });
+    assert.deepEqual([...s3.bucket.objects.keys()], []);
   });
 
   test("the mark is stored below the prefix, and no link leads to it", async () => {

@@ -53,16 +53,12 @@ export class DamagedFiles {
     }
   }
 
-  /** Removes what was replaced 30 days ago or earlier. Logs failures. */
+  /** Removes what was replaced 30 days ago or earlier. Logs what cannot be removed. */
   async collect(signal: AbortSignal | undefined): Promise<void> {
-    try {
-      await this.#remove(DAMAGED_KEPT_MS, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      this.#files.log("damaged bytes that were kept for 30 days could not be removed", error);
-    }
+    await this.#remove(DAMAGED_KEPT_MS, signal);
   }
 
+  /** Removes everything that is kept. Logs what cannot be removed. */
   async removeAll(signal: AbortSignal | undefined): Promise<RemovedDamage> {
     return this.#remove(-Infinity, signal);
   }
@@ -82,7 +78,8 @@ export class DamagedFiles {
         if (nlink === 1) bytes += size;
       } catch (error) {
         // Another collection may have removed it.
-        if (!failedWith(error, "ENOENT")) throw error;
+        if (failedWith(error, "ENOENT")) continue;
+        this.#files.log("damaged bytes that were kept for examination could not be removed", error);
       }
     }
     return { blobs, bytes };

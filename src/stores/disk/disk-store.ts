@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { thisProcess } from "../../base/process-identity.ts";
+import { runAll } from "../../base/run-all.ts";
 import { ByteRange } from "../../core/byte-range.ts";
 import type { Digest } from "../../core/digest.ts";
 import type { DocumentStore } from "../../core/document-store.ts";
@@ -239,10 +240,14 @@ export class DiskStore implements BlobStore, Diagnosable {
 
   async #collect(signal: AbortSignal | undefined): Promise<Collected> {
     const own = await this.#files.retryRemovals();
-    await this.#uploadFolders.collect(signal);
-    await this.#documents.collect(signal);
-    const ofTheDead = await this.#staging.collect(signal);
-    await this.#publisher.damaged.collect(signal);
+    let ofTheDead: Collected = { staged: 0, bytes: 0 };
+    const tasks = [
+      () => this.#uploadFolders.collect(signal),
+      () => this.#documents.collect(signal),
+      async () => void (ofTheDead = await this.#staging.collect(signal)),
+      () => this.#publisher.damaged.collect(signal),
+    ];
+    await runAll(tasks, signal);
     return { staged: own.staged + ofTheDead.staged, bytes: own.bytes + ofTheDead.bytes };
   }
 

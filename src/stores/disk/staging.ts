@@ -122,16 +122,14 @@ export class Staging {
 
   /**
    * Removes the folders of dead processes. Several collectors may run at once: each counts what it
-   * removed itself.
+   * removed itself. Logs each failure.
    */
   async collect(signal: AbortSignal | undefined): Promise<Collected> {
     let total = NONE_COLLECTED;
     for (const name of await namesOrNone(this.#layout.staging)) {
       signal?.throwIfAborted();
       const owner = ownerOf(name);
-      const folder = owner === null ? null : await statOrNull(this.#layout.instance(name));
-      if (owner === null || folder === null || !(await this.isDead(owner, folder.mtime))) continue;
-      total = sum(total, await this.#removeAbandoned(this.#layout.instance(name)));
+      if (owner !== null) total = sum(total, await this.#collectFolder(owner, this.#layout.instance(name)));
     }
     return total;
   }
@@ -234,18 +232,35 @@ export class Staging {
   }
 
   /**
-   * Logs a failure: a folder that cannot be removed must prevent neither the removal of the others
-   * nor the start of a server.
+   * Removes the folder of an owner if it is dead. Logs failures: what cannot be removed must prevent
+   * neither the removal of the rest nor the start of a server.
    */
-  async #removeAbandoned(path: string): Promise<Collected> {
+  async #collectFolder(owner: Owner, path: string): Promise<Collected> {
     let total = NONE_COLLECTED;
     try {
-      for (const file of await namesOrNone(path)) total = sum(total, await removeStaged(join(path, file)));
-      await rmdir(path);
+      const folder = await statOrNull(path);
+      if (folder === null || !(await this.isDead(owner, folder.mtime))) return total;
+      let isEmpty = true;
+      for (const file of await namesOrNone(path)) {
+        const collected = await this.#removeAbandoned(join(path, file));
+        if (collected === null) isEmpty = false;
+        else total = sum(total, collected);
+      }
+      if (isEmpty) await rmdir(path);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) this.files.log("an abandoned staging folder could not be removed", error);
     }
     return total;
+  }
+
+  /** Returns `null` if the file stays. */
+  async #removeAbandoned(path: string): Promise<Collected | null> {
+    try {
+      return await removeStaged(path);
+    } catch (error) {
+      this.files.log("an abandoned staging file could not be removed", error);
+      return null;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { runAll } from "../../base/run-all.ts";
 import type { Collected, CollectionMark } from "../../core/store.ts";
 import type { S3Client } from "./api/client.ts";
 import type { Log } from "./api/client-options.ts";
@@ -76,14 +77,14 @@ export class Collector {
       return (await names).has(name);
     };
     const walk = { signal, isInRecord };
-    const collected = [
-      await this.#collectMultipartUploads(this.#layout.staging, walk),
-      await this.#collectMultipartUploads(this.#layout.blobs, walk),
-      await this.#collectObjects(this.#layout.staging, walk),
-      await this.#collectObjects(this.#layout.uploads, walk),
+    const tasks = [
+      () => this.#collectMultipartUploads(this.#layout.staging, walk),
+      () => this.#collectMultipartUploads(this.#layout.blobs, walk),
+      () => this.#collectObjects(this.#layout.staging, walk),
+      () => this.#collectObjects(this.#layout.uploads, walk),
+      () => this.#collectTombstones(signal),
     ];
-    await this.#collectTombstones(signal);
-    return collected.reduce(sum, NONE_COLLECTED);
+    return (await runAll(tasks, signal)).reduce(sum, NONE_COLLECTED);
   }
 
   async #collectMultipartUploads(prefix: string, { signal, isInRecord }: Walk): Promise<Collected> {
@@ -94,7 +95,7 @@ export class Collector {
         const isAlive = isInUse(upload.uploadId) || isInUse(upload.key);
         if (!this.#isOwnKey(upload.key) || isAlive || !this.#isAbandoned(upload.initiated, now)) continue;
         if (await isInRecord(upload.uploadId)) continue;
-        total = sum(total, await this.#orNothing(() => this.#collectMultipartUpload(upload, now)));
+        total = sum(total, await this.#orNothing(upload.key, () => this.#collectMultipartUpload(upload, now)));
       }
     }
     return total;
@@ -148,25 +149,26 @@ export class Collector {
           await deleteObject(this.#client, key);
           return { staged: 1, bytes: size };
         };
-        total = sum(total, await this.#orNothing(remove));
+        total = sum(total, await this.#orNothing(key, remove));
       }
     }
     return total;
   }
 
   /** Tombstones of documents are not half-written uploads, so they are not counted. */
-  async #collectTombstones(signal: AbortSignal | undefined): Promise<void> {
+  async #collectTombstones(signal: AbortSignal | undefined): Promise<Collected> {
     for await (const { items, now } of listObjects(this.#client, this.#layout.documents, { signal })) {
       for (const { key, size, modified, etag } of items) {
         signal?.throwIfAborted();
         if (this.#layout.documentNameOf(key) === null || !isTombstoneSize(size)) continue;
         if (!this.#isAbandoned(modified, now)) continue;
-        await this.#orNothing(async () => {
+        await this.#orNothing(key, async () => {
           await collectTombstone(this.#client, key, etag);
           return NONE_COLLECTED;
         });
       }
     }
+    return NONE_COLLECTED;
   }
 
   #isOwnKey(key: string): boolean {
@@ -178,11 +180,11 @@ export class Collector {
   }
 
   /** Logs a failure, which must not prevent the removal of the rest. */
-  async #orNothing(work: () => Promise<Collected>): Promise<Collected> {
+  async #orNothing(key: string, work: () => Promise<Collected>): Promise<Collected> {
     try {
       return await work();
     } catch (error) {
-      this.#options.log("an abandoned upload could not be removed", error);
+      this.#options.log(`what was abandoned under the key ${key} could not be removed`, error);
       return NONE_COLLECTED;
     }
   }

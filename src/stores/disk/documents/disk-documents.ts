@@ -131,18 +131,23 @@ export class DiskDocuments implements DocumentStore {
 
   /**
    * Removes what dead processes have left of their writes, and the folders of documents that were
-   * removed a day ago.
+   * removed a day ago. Logs what cannot be removed.
    */
   async collect(signal: AbortSignal | undefined): Promise<void> {
     const { documents } = this.#layout;
     for await (const name of namesIn(documents)) {
       signal?.throwIfAborted();
       const path = join(documents, name);
-      if (isDocumentName(`${name}/0`)) await unlessFile(() => this.#collectIn(path, signal));
-      const owner = this.#layout.ownerOfDocumentScratch(name);
-      const facts = owner === null ? null : await statOrNull(path);
-      if (owner === null || facts === null || !(await this.#staging.isDead(owner, facts.mtime))) continue;
-      await this.#files.remove(path, "a folder of a document");
+      try {
+        if (isDocumentName(`${name}/0`)) await unlessFile(() => this.#collectIn(path, signal));
+        const owner = this.#layout.ownerOfDocumentScratch(name);
+        const facts = owner === null ? null : await statOrNull(path);
+        if (owner === null || facts === null || !(await this.#staging.isDead(owner, facts.mtime))) continue;
+        await this.#files.remove(path, "a folder of a document");
+      } catch (error) {
+        signal?.throwIfAborted();
+        this.#files.log("what interrupted writes have left of documents could not be removed", error);
+      }
     }
   }
 

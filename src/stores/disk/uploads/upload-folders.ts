@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { newName, ownerOf } from "../../../base/process-identity.ts";
 import type { UploadId } from "../../../core/upload-id.ts";
 import { namesIn } from "../blob-files.ts";
-import { close, open, rename, statOrNull, unlink } from "../calls.ts";
+import { close, open, rename, statOrNull } from "../calls.ts";
 import { failedWith, type FileSystem } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
 import type { Folders } from "../publisher.ts";
@@ -74,11 +74,16 @@ export class UploadFolders {
     await this.#dismantle(scratch);
   }
 
-  /** Removes the scratch folders of dead processes, and the requests that they have left. */
+  /**
+   * Removes the scratch folders of dead processes, and the requests that they have left. Logs what
+   * cannot be removed.
+   */
   async collect(signal: AbortSignal | undefined): Promise<void> {
     const { uploads, wanted } = this.#layout;
     for (const path of await this.#ofTheDead(uploads, signal)) await this.#dismantle(path);
-    for (const path of await this.#ofTheDead(wanted, signal)) await unlink(path).catch(() => null);
+    for (const path of await this.#ofTheDead(wanted, signal)) {
+      await this.#files.remove(path, "a request for an upload");
+    }
   }
 
   async #ofTheDead(folder: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
@@ -86,9 +91,14 @@ export class UploadFolders {
     for await (const name of namesIn(folder)) {
       signal?.throwIfAborted();
       const owner = ownerOf(name);
-      const facts = owner === null ? null : await statOrNull(join(folder, name));
-      if (owner === null || facts === null) continue;
-      if (await this.staging.isDead(owner, facts.mtime)) found.push(join(folder, name));
+      const path = join(folder, name);
+      try {
+        const facts = owner === null ? null : await statOrNull(path);
+        if (owner === null || facts === null) continue;
+        if (await this.staging.isDead(owner, facts.mtime)) found.push(path);
+      } catch (error) {
+        this.#files.log("what a dead process may have left could not be examined", error);
+      }
     }
     return found;
   }
