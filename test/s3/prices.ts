@@ -2,172 +2,23 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { Digest } from "../../src/core/digest.ts";
 import { createClient } from "../../src/client/node.ts";
 import { isFullRun } from "../helpers/full-run.ts";
-import { Random } from "../helpers/random.ts";
 import { RawClient } from "../helpers/raw-client.ts";
-import { ServerProcess } from "../helpers/server-process.ts";
 import { until } from "../helpers/settled.ts";
-import { fileHead, formOf, Service, sha256 } from "../helpers/service.ts";
+import { sha256 } from "../helpers/service.ts";
 import { begin, finalAnswer } from "../resumable/client.ts";
-import { FaultProxy } from "./fault-proxy.ts";
-import { bucketSettings, type Gateway } from "./gateway.ts";
+import type { Gateway } from "./gateway.ts";
 import { S3Place } from "./place.ts";
+import { type Counts, PART, Till } from "./till.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const PART = 8 * MIB;
+const DAY_MS = 86_400_000;
 const SAVE_INTERVAL_MS = 5_000;
 /** Rows of files of this size are counted in a full run only. */
 const HUGE = "64 MiB";
 const HEADING = "### Requests to S3";
-
-type Counts = Record<string, number>;
-
-/** Counts what the routes cost, in one service over one bucket. */
-class Till implements AsyncDisposable {
-  readonly service: Service;
-  /** By the name of a row. */
-  readonly found: Map<string, Counts> = new Map<string, Counts>();
-  readonly #proxy: FaultProxy;
-  readonly #place: S3Place;
-  #seed = 100;
-
-  private constructor(service: Service, proxy: FaultProxy, place: S3Place) {
-    this.service = service;
-    this.#proxy = proxy;
-    this.#place = place;
-  }
-
-  static async open(gateway: Gateway): Promise<Till> {
-    const proxy = await FaultProxy.start(gateway.endpoint);
-    const place = new S3Place(gateway);
-    const service = await Service.start({ store: place.store({ endpoint: proxy.endpoint, partSize: PART }) });
-    const till = new Till(service, proxy, place);
-    // the first upload teaches the store how its server wants conditions to be written
-    const at = await till.createTus(2 * KIB);
-    await till.patchTus(at, 0, till.bytes(KIB));
-    return till;
-  }
-
-  get #collection(): string {
-    return `${this.service.url}/uploads`;
-  }
-
-  /** Bytes that nobody has uploaded yet. */
-  bytes(size: number): Buffer<ArrayBuffer> {
-    this.#seed += 1;
-    return Buffer.from(new Random(this.#seed).bytes(size));
-  }
-
-  /** Counts the requests of `run` as those of a row. */
-  async count(row: string, run: () => Promise<unknown>): Promise<void> {
-    this.enter(row, await this.counted(run));
-  }
-
-  async counted(run: () => Promise<unknown>): Promise<Counts> {
-    await this.#proxy.reset();
-    await run();
-    const counts: Counts = {};
-    for (const { operation, key, prefix } of this.#proxy.seen) {
-      // Before a read, at most once in ten seconds: the text above the table says so.
-      if (operation === "ListObjectsV2" && prefix?.endsWith("documents/marks/") === true) continue;
-      // A holder looks at its record while its sender is slow: how often depends on the machine.
-      if (operation === "HeadObject" && this.#place.layout.uploadIdOf(key) !== null) continue;
-      counts[operation] = (counts[operation] ?? 0) + 1;
-    }
-    return counts;
-  }
-
-  enter(row: string, counts: Counts): void {
-    assert(!this.found.has(row), row);
-    this.found.set(row, counts);
-  }
-
-  /** How many requests of a kind there have been since counting began. */
-  seen(operation: string): number {
-    return this.#proxy.counts[operation] ?? 0;
-  }
-
-  /** Starts `fixity serve` over another, empty prefix, and counts its requests as well. */
-  async startServer(place: S3Place): Promise<ServerProcess> {
-    const settings = { ...bucketSettings(place.gateway), UPLOAD_BUCKET_PREFIX: place.prefix };
-    const env = { ...settings, UPLOAD_BUCKET_ENDPOINT: this.#proxy.endpoint };
-    return ServerProcess.start({ dir: "/nowhere/data", env });
-  }
-
-  get gateway(): Gateway {
-    return this.#place.gateway;
-  }
-
-  async send(method: string, path: string, status: number, init: RequestInit = {}): Promise<Response> {
-    const url = path.startsWith("http") ? path : this.service.url + path;
-    const answer = await fetch(url, { method, redirect: "manual", ...init });
-    assert.equal(answer.status, status, `${method} ${path}: ${await answer.clone().text()}`);
-    await answer.clone().arrayBuffer();
-    return answer;
-  }
-
-  async form(bytes: Buffer, status: number): Promise<string> {
-    const { boundary, body } = formOf([{ head: fileHead("a.png"), content: bytes }]);
-    const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
-    const answer = await this.send("POST", "/uploads", status, { body: body as Uint8Array<ArrayBuffer>, headers });
-    return ((await answer.json()) as { url: string }).url;
-  }
-
-  async put(bytes: Buffer, status: number): Promise<void> {
-    await this.send("PUT", `/uploads/${sha256(bytes)}.png`, status, { body: bytes as Uint8Array<ArrayBuffer> });
-  }
-
-  /** Changes one bit of the object that holds the bytes. */
-  async damage(bytes: Buffer): Promise<void> {
-    const other = Buffer.from(bytes);
-    other[0] = (other[0] ?? 0) ^ 1;
-    const digest = Digest.fromHex(sha256(bytes)) ?? assert.fail();
-    await this.#place.put(this.#place.layout.blob(digest), other);
-  }
-
-  /** Reads bytes that are damaged, until the service has marked them. */
-  async refused(bytes: Buffer): Promise<void> {
-    const url = `${this.service.url}/uploads/${sha256(bytes)}`;
-    const answer = await fetch(url);
-    // A large file is broken off first.
-    if (answer.status === 200) await answer.arrayBuffer().catch(() => null);
-    const status = answer.status === 200 ? (await fetch(url)).status : answer.status;
-    assert.equal(status, 500);
-  }
-
-  async createTus(length: number, sha?: string): Promise<string> {
-    const metadata = sha === undefined ? {} : { "Upload-Metadata": `sha256 ${Buffer.from(sha).toString("base64")}` };
-    const headers = { "Tus-Resumable": "1.0.0", "Upload-Length": String(length), ...metadata };
-    const answer = await this.send("POST", "/uploads", 201, { headers });
-    return new URL(answer.headers.get("location") ?? "", this.#collection).href;
-  }
-
-  async patchTus(at: string, offset: number, bytes: Buffer): Promise<void> {
-    const headers = {
-      "Tus-Resumable": "1.0.0",
-      "Upload-Offset": String(offset),
-      "Content-Type": "application/offset+octet-stream",
-    };
-    await this.send("PATCH", at, 204, { body: bytes as Uint8Array<ArrayBuffer>, headers });
-  }
-
-  async wholeTus(bytes: Buffer, sha?: string): Promise<void> {
-    const at = await this.createTus(bytes.length, sha);
-    for (let offset = 0; offset < bytes.length; offset += PART) {
-      await this.patchTus(at, offset, bytes.subarray(offset, offset + PART));
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.service[Symbol.asyncDispose]();
-    await this.service.fixity.store[Symbol.asyncDispose]();
-    await this.#place[Symbol.asyncDispose]();
-    await this.#proxy[Symbol.asyncDispose]();
-  }
-}
 
 export function pricesSuite(gateway: Gateway): void {
   void describe("what routes cost in requests to S3", () => {
@@ -183,12 +34,16 @@ export function pricesSuite(gateway: Gateway): void {
       await readingRoutes(till);
       await repairs(till);
       await maintenance(till);
+      const removed = till.bytes(4 * KIB);
+      await till.form(removed, 201);
+      await till.count("`DELETE` of a file", () => till.remove(removed));
+      const found = new Map([...till.found, ...(await pricesWithEvents(gateway))]);
       const documented = await documentedPrices();
-      const lines = [...till.found].map(([row, counts]) => `| ${row} | ${total(counts)} | ${written(counts)} |`);
+      const lines = [...found].map(([row, counts]) => `| ${row} | ${total(counts)} | ${written(counts)} |`);
       const table = `counted:\n${lines.join("\n")}`;
       const expected = [...documented.keys()].filter((row) => isFullRun || !row.includes(HUGE));
-      assert.deepEqual(expected.toSorted(), [...till.found.keys()].toSorted(), table);
-      for (const [row, counts] of till.found) {
+      assert.deepEqual(expected.toSorted(), [...found.keys()].toSorted(), table);
+      for (const [row, counts] of found) {
         const { requests, which } = documented.get(row) ?? assert.fail(row);
         const [, bound] = /^at most (\d+)$/.exec(requests) ?? [];
         if (bound === undefined) assert.deepEqual([requests, which], [String(total(counts)), written(counts)], table);
@@ -357,6 +212,34 @@ async function maintenance(till: Till): Promise<void> {
     await until(async () => (await place.objects()).some(({ key }) => key === place.layout.collected));
   });
   await till.count("`GET /readyz`, at most once a second", () => till.send("GET", `${url}/readyz`, 200));
+}
+
+/** Each to the end: the event is delivered at once, and removed from the bucket within about a second. */
+async function pricesWithEvents(gateway: Gateway): Promise<ReadonlyMap<string, Counts>> {
+  // It looks for events of other processes once, at its start.
+  await using till = await Till.open(gateway, { events: { deliver: async () => {}, interval: DAY_MS } });
+  await until(async () => till.hasLooked);
+  const delivered = () => until(() => till.isDelivered());
+  // The first document of a process tests how its server wants conditions to be written.
+  await till.form(till.bytes(KIB), 201);
+  await delivered();
+  const count = async (row: string, run: () => Promise<unknown>): Promise<void> =>
+    till.count(`${row}, with events`, async () => {
+      await run();
+      await delivered();
+    });
+  const [small, tiny] = [till.bytes(4 * KIB), till.bytes(4 * KIB)];
+  const [large, declared] = [till.bytes(20_000_000), till.bytes(20_000_000)];
+  await count("form of 4 KiB, new", () => till.form(small, 201));
+  await count("form of 4 KiB, stored before", () => till.form(small, 200));
+  await count("form of 20 MB, new", () => till.form(large, 201));
+  await count("`PUT` to a link, 4 KiB, new", () => till.put(tiny, 201));
+  await count("`PUT` to a link, 20 MB, new", () => till.put(declared, 201));
+  await count("`PUT` to a link, 20 MB, stored before", () => till.put(declared, 200));
+  const at = await till.createTus(KIB);
+  await count("last append of 1 KiB, nothing before it", () => till.patchTus(at, 0, till.bytes(KIB)));
+  await count("`DELETE` of a file", () => till.remove(small));
+  return till.found;
 }
 
 /** The rows of the table under {@link HEADING}, by their first column. */
