@@ -20,6 +20,7 @@ const CHECKS = {
   "systemd-analyze": ["systemd-analyze", "--version"],
   // it must be installed and permitted to trace
   strace: ["strace", "-f", "-o", "/dev/null", "true"],
+  unshare: ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "true"],
   "a mounted tmpfs": ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"],
 } as const;
 
