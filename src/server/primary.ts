@@ -219,7 +219,8 @@ class Primary {
       worker.isLeaving = true;
       worker.channel.tell("stop", null);
       const [code] = (await once(worker.process, "exit")) as [number | null];
-      return code === 0;
+      // One that could not start may just be ending: it had nothing to save.
+      return code === 0 || worker.readySince === null;
     });
     const saved = await Promise.all(exits);
     clearTimeout(timer);

@@ -310,6 +310,17 @@ describe("a server with workers", () => {
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
   });
 
+  test("stops as usual while a worker ends that could not start", async () => {
+    await using folder = await StoreFolder.make();
+    const file = join(folder.path, "..", `tokens-of-stop-${process.pid}`);
+    await writeFile(file, "one=the-first-secret-of-one\n");
+    await using server = await startWorkers({ dir: folder.path, env: { UPLOAD_TOKENS_FILE: file } });
+    await writeFile(file, "one=short\n");
+    process.kill(server.pid, "SIGUSR2");
+    await until(async () => server.output.includes("cannot start"));
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  });
+
   test("reports once what keeps it from starting, and exits with 2", async () => {
     await using folder = await StoreFolder.make();
     await using other = await ServerProcess.start({ dir: folder.path });
