@@ -46,7 +46,7 @@ export class Till implements AsyncDisposable {
     return `${this.service.url}/uploads`;
   }
 
-  /** Bytes that nobody has uploaded yet. */
+  /** Bytes that are not stored yet. */
   bytes(size: number): Buffer<ArrayBuffer> {
     this.#seed += 1;
     return Buffer.from(new Random(this.#seed).bytes(size));
