@@ -1,7 +1,7 @@
-import { AggregatorRegistry, type MetricObjectWithValues, type MetricValue, Registry } from "prom-client";
+import { AggregatorRegistry, type MetricObjectWithValues, type MetricValueWithName, Registry } from "prom-client";
 
 /** A metric as JSON, which can be sent from one process to another. */
-export type MetricJson = MetricObjectWithValues<MetricValue<string>>;
+export type MetricJson = MetricObjectWithValues<MetricValueWithName<string>>;
 
 /** A scrape: the text, and its `Content-Type`. */
 export interface MetricsText {

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type {
   AppendEvent,
   CleanupEvent,
@@ -11,6 +11,14 @@ import type {
   VerificationEvent,
 } from "../../core/diagnostics.ts";
 import type { Fixity } from "../../core/fixity.ts";
+import {
+  type CounterSeries,
+  counterFamily,
+  type Family,
+  type HistogramSeries,
+  histogramFamily,
+  memoized,
+} from "./series.ts";
 
 /*
  * What one process measures. `metrics-listener.ts` serves it; docs/metrics.md lists every metric.
@@ -68,29 +76,35 @@ export class Metrics implements Disposable {
   }
 
   #followRequests(): void {
-    const requests = this.#counter("fixity_http_requests_total", "Requests to the service that have ended.", [
-      "route",
-      "protocol",
-      "action",
-      "status",
-    ]);
+    const labels = ["route", "protocol", "action", "status"];
+    const requests = this.#counter("fixity_http_requests_total", "Requests to the service that have ended.", labels);
     const errors = this.#counter("fixity_http_errors_total", "Failures that were reported to clients.", ["code"]);
     const received = this.#counter("fixity_http_received_bytes_total", "Bytes of content from clients.", ["protocol"]);
     const sent = this.#counter("fixity_http_sent_bytes_total", "Bytes of content to clients.", ["protocol"]);
+    const seriesOf = memoized((route: string, protocol: string, action: string, status: string) => ({
+      requests: requests.of(route, protocol, action, status),
+      received: received.of(protocol),
+      sent: sent.of(protocol),
+    }));
     this.#on("fixity:request", ({ route, protocol, action, status, code, bytesReceived, bytesSent }: RequestEvent) => {
-      requests.inc({ route, protocol, action, status: statusClass(status) });
-      if (code !== null) errors.inc({ code });
-      if (bytesReceived > 0) received.inc({ protocol }, bytesReceived);
-      if (bytesSent > 0) sent.inc({ protocol }, bytesSent);
+      const series = seriesOf(route, protocol, action, statusClass(status));
+      series.requests.add();
+      series.received.add(bytesReceived);
+      series.sent.add(bytesSent);
+      if (code !== null) errors.of(code).add();
     });
     const downloads = this.#counter("fixity_downloads_total", "Downloads that have ended.", ["outcome", "status"]);
-    const sizes = this.#histogram("fixity_download_size_bytes", "Bytes that a complete download sent.", SIZE_BUCKETS);
-    const times = this.#histogram("fixity_download_seconds", "Time of a complete download.", SECONDS_BUCKETS);
-    this.#on("fixity:download", ({ outcome, status, size, durationMs }: DownloadEvent) => {
-      downloads.inc({ outcome, status: statusClass(status) });
-      if (outcome !== "complete") return;
-      sizes.observe(size);
-      times.observe(durationMs / 1000);
+    const size = this.#histogram(
+      "fixity_download_size_bytes",
+      "Bytes that a complete download sent.",
+      SIZE_BUCKETS,
+    ).of();
+    const time = this.#histogram("fixity_download_seconds", "Time of a complete download.", SECONDS_BUCKETS).of();
+    this.#on("fixity:download", (event: DownloadEvent) => {
+      downloads.of(event.outcome, statusClass(event.status)).add();
+      if (event.outcome !== "complete") return;
+      size.observe(event.size);
+      time.observe(event.durationMs / 1000);
     });
   }
 
@@ -112,14 +126,21 @@ export class Metrics implements Disposable {
       SECONDS_BUCKETS,
       labels,
     );
+    const seriesOf = memoized((protocol: string) => ({
+      size: sizes.of(protocol),
+      commit: committing.of(protocol),
+      receive: receiving.of(protocol),
+      hash: hashing.of(protocol),
+    }));
     this.#on("fixity:upload", ({ route, protocol, outcome, code, size, receiveMs, hashMs, commitMs }: UploadEvent) => {
-      uploads.inc({ route, protocol, outcome });
-      if (code !== null) failures.inc({ code });
+      uploads.of(route, protocol, outcome).add();
+      if (code !== null) failures.of(code).add();
       if (commitMs === null || outcome === "failed") return;
-      sizes.observe({ protocol }, size);
-      committing.observe({ protocol }, commitMs / 1000);
-      if (receiveMs !== null) receiving.observe({ protocol }, receiveMs / 1000);
-      if (hashMs !== null) hashing.observe({ protocol }, hashMs / 1000);
+      const series = seriesOf(protocol);
+      series.size.observe(size);
+      series.commit.observe(commitMs / 1000);
+      if (receiveMs !== null) series.receive.observe(receiveMs / 1000);
+      if (hashMs !== null) series.hash.observe(hashMs / 1000);
     });
     const appends = this.#counter("fixity_upload_appends_total", "Appends to resumable uploads that have ended.", [
       "protocol",
@@ -127,8 +148,8 @@ export class Metrics implements Disposable {
     ]);
     const resumed = this.#counter("fixity_uploads_resumed_total", "Appends that began above offset 0.", labels);
     this.#on("fixity:append", ({ protocol, outcome, offset }: AppendEvent) => {
-      appends.inc({ protocol, outcome });
-      if (offset > 0) resumed.inc({ protocol });
+      appends.of(protocol, outcome).add();
+      if (offset > 0) resumed.of(protocol).add();
     });
   }
 
@@ -147,9 +168,9 @@ export class Metrics implements Disposable {
       labels,
     );
     this.#on("fixity:store-request", ({ operation, outcome, status, attempts, durationMs }: StoreRequestEvent) => {
-      requests.inc({ operation, outcome, status: status === null ? "none" : statusClass(status) });
-      if (attempts > 1) retries.inc({ operation }, attempts - 1);
-      times.observe({ operation }, durationMs / 1000);
+      requests.of(operation, outcome, status === null ? "none" : statusClass(status)).add();
+      if (attempts > 1) retries.of(operation).add(attempts - 1);
+      times.of(operation).observe(durationMs / 1000);
     });
   }
 
@@ -159,24 +180,24 @@ export class Metrics implements Disposable {
       "Comparisons of stored bytes with their digest, and files found damaged.",
       ["outcome"],
     );
-    for (const outcome of ["intact", "different", "damaged"]) verifications.inc({ outcome }, 0);
-    this.#on("fixity:verification", ({ outcome }: VerificationEvent) => verifications.inc({ outcome }));
+    for (const outcome of ["intact", "different", "damaged"]) verifications.of(outcome);
+    this.#on("fixity:verification", ({ outcome }: VerificationEvent) => verifications.of(outcome).add());
 
     const cleanups = this.#counter("fixity_cleanups_total", "Collections of leftovers that have ended.", ["outcome"]);
-    for (const outcome of ["ok", "failed"]) cleanups.inc({ outcome }, 0);
-    const removed = this.#counter("fixity_cleanup_removed_total", "Unfinished uploads that collections removed.");
-    const freed = this.#counter("fixity_cleanup_freed_bytes_total", "Bytes that collections freed.");
-    const times = this.#histogram("fixity_cleanup_seconds", "Time of a collection.", SECONDS_BUCKETS);
+    for (const outcome of ["ok", "failed"]) cleanups.of(outcome);
+    const removed = this.#counter("fixity_cleanup_removed_total", "Unfinished uploads that collections removed.").of();
+    const freed = this.#counter("fixity_cleanup_freed_bytes_total", "Bytes that collections freed.").of();
+    const time = this.#histogram("fixity_cleanup_seconds", "Time of a collection.", SECONDS_BUCKETS).of();
     const last = this.#gauge(
       "fixity_cleanup_last_success_timestamp_seconds",
       "When this server last completed a collection, in seconds since 1970; 0 for never.",
       { aggregator: "max" },
     );
     this.#on("fixity:cleanup", ({ outcome, staged, bytes, durationMs }: CleanupEvent) => {
-      cleanups.inc({ outcome });
-      removed.inc(staged);
-      freed.inc(bytes);
-      times.observe(durationMs / 1000);
+      cleanups.of(outcome).add();
+      removed.add(staged);
+      freed.add(bytes);
+      time.observe(durationMs / 1000);
       if (outcome === "ok") last.setToCurrentTime();
     });
   }
@@ -188,8 +209,8 @@ export class Metrics implements Disposable {
     ]);
     const times = this.#histogram("fixity_event_delivery_seconds", "Time of a delivery.", SECONDS_BUCKETS, ["outcome"]);
     this.#on("fixity:event", ({ outcome, type, durationMs }: EventHandledEvent) => {
-      handled.inc({ outcome, type });
-      if (outcome !== "dead") times.observe({ outcome }, durationMs / 1000);
+      handled.of(outcome, type).add();
+      if (outcome !== "dead") times.of(outcome).observe(durationMs / 1000);
     });
   }
 
@@ -214,7 +235,12 @@ export class Metrics implements Disposable {
     read("fixity_cache_used_bytes", "Memory of the cache of small files.", () => fixity.usage().cache?.used);
     read("fixity_cache_budget_bytes", "The limit of that memory.", () => fixity.usage().cache?.budget);
     read("fixity_cache_entries", "Files in the cache.", () => fixity.usage().cache?.entries);
-    const lookups = this.#counter("fixity_cache_lookups_total", "Reads of files that may be in the cache.", ["result"]);
+    const lookups = new Counter({
+      name: "fixity_cache_lookups_total",
+      help: "Reads of files that may be in the cache.",
+      labelNames: ["result"],
+      registers: [this.registry],
+    });
     Object.assign(lookups, {
       collect: () => {
         const { hits = 0, misses = 0 } = fixity.usage().cache ?? {};
@@ -237,8 +263,8 @@ export class Metrics implements Disposable {
     Object.assign(gauge, { collect: () => gauge.set(value() ?? 0) });
   }
 
-  #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
-    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+  #counter(name: string, help: string, labels: readonly string[] = []): Family<CounterSeries> {
+    return counterFamily(this.registry, { name, help, labels });
   }
 
   #gauge(
@@ -252,14 +278,13 @@ export class Metrics implements Disposable {
     return new Gauge({ name, help, labelNames: [...labels], aggregator, registers: [this.registry] });
   }
 
-  #histogram(name: string, help: string, buckets: readonly number[], labelNames: readonly string[] = []): Histogram {
-    return new Histogram({
-      name,
-      help,
-      buckets: [...buckets],
-      labelNames: [...labelNames],
-      registers: [this.registry],
-    });
+  #histogram(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    labels: readonly string[] = [],
+  ): Family<HistogramSeries> {
+    return histogramFamily(this.registry, { name, help, labels, bounds });
   }
 
   #on(channel: string, listener: (event: never) => void): void {
@@ -269,6 +294,8 @@ export class Metrics implements Disposable {
   }
 }
 
+const STATUS_CLASSES = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
 function statusClass(status: number): string {
-  return `${Math.floor(status / 100)}xx`;
+  return STATUS_CLASSES[Math.floor(status / 100)] ?? "none";
 }
