@@ -1,3 +1,4 @@
+/** `workers`: what several worker processes cost small uploads, and what they bring. */
 import { availableParallelism } from "node:os";
 import type { Build } from "./build.ts";
 import { reportOwn, type Series } from "./figures.ts";
@@ -8,56 +9,52 @@ import { Served } from "./served.ts";
 /** Small uploads in one round of one server. */
 const UPLOADS = 6000;
 
-/** A server, and the load that it gets. */
-interface Case {
-  readonly workers: number;
-  readonly connections: number;
-}
+/**
+ * Small uploads of each process before the first round. Until then its code is compiled again and again,
+ * and an upload takes up to twice the time.
+ */
+const WARM_UP_UPLOADS = 40_000;
+
+/** Connections of the load, in all. */
+const CONNECTIONS = [16, 32, 64, 128];
 
 /**
  * Processor time of all processes of a server per small upload, and uploads per second, of servers
- * with one process and with several.
+ * with several workers and with one process. The load is not measured.
  *
  * Uploads that arrive together share the cost of a turn of the event loop and of a batch of writes,
- * so the cost depends on the number of connections per process. Therefore several workers are
- * measured with as many connections per process as one process has, and with as many in all.
+ * so the cost depends on the number of connections per process. All loads are measured on the same
+ * servers, and no file is removed until the end: file systems are slow for seconds after many are.
  */
 export async function workers(build: Build, parent: string): Promise<void> {
-  const most = Math.max(2, availableParallelism());
-  const counts = Array.from(new Set([2, most]));
-  await compare(build, parent, [
-    ...counts.map((workers) => ({ workers, connections: 16 * workers })),
-    { workers: 1, connections: 16 },
-  ]);
-  await compare(build, parent, [
-    ...counts.map((workers) => ({ workers, connections: 32 })),
-    { workers: 1, connections: 32 },
-  ]);
-}
-
-async function compare(build: Build, parent: string, cases: readonly Case[]): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  const servers: Served[] = [];
-  for (const { workers } of cases) {
-    servers.push(stack.use(await Served.start(build, parent, ["--workers", String(workers)])));
+  const servers: { readonly name: string; readonly server: Served }[] = [];
+  for (const count of new Set([2, Math.max(2, availableParallelism()), 1])) {
+    const server = stack.use(await Served.start(build, parent, ["--workers", String(count)]));
+    await upload(server, { connections: 32 * count, count: WARM_UP_UPLOADS * count });
+    servers.push({ name: count === 1 ? "one process" : `${count} workers`, server });
   }
-  const cpu = cases.map((one): Series => ({ name: nameOf(one), values: [] }));
-  const rate = cases.map((one): Series => ({ name: nameOf(one), values: [] }));
-  for (let round = 0; round <= ROUNDS; round += 1) {
-    for (const [index, server] of servers.entries()) {
-      const before = server.processorSeconds;
-      const load = { size: 4096, connections: cases[index]?.connections ?? 1, count: UPLOADS, isRaw: true };
-      const perSecond = await uploadSmall(server.port, "/uploads", load);
-      const used = server.processorSeconds - before;
-      if (round === 0) continue;
-      cpu[index]?.values.push((1000 * used) / UPLOADS);
-      rate[index]?.values.push(perSecond);
+  const loads = CONNECTIONS.map((connections) => ({
+    connections,
+    cpu: servers.map(({ name }): Series => ({ name, values: [] })),
+    rate: servers.map(({ name }): Series => ({ name, values: [] })),
+  }));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const { connections, cpu, rate } of loads) {
+      for (const [index, { server }] of servers.entries()) {
+        const before = server.processorSeconds;
+        rate[index]?.values.push(await upload(server, { connections, count: UPLOADS }));
+        cpu[index]?.values.push((1000 * (server.processorSeconds - before)) / UPLOADS);
+      }
     }
   }
-  reportOwn("Processor time per upload of 4 KiB", "ms", cpu);
-  reportOwn("Uploads of 4 KiB", "per second", rate);
+  for (const { connections, cpu, rate } of loads) {
+    reportOwn(`Processor time per durable upload of 4 KiB, ${connections} connections`, "ms", cpu);
+    reportOwn(`Durable uploads of 4 KiB, ${connections} connections`, "per second", rate);
+  }
 }
 
-function nameOf({ workers, connections }: Case): string {
-  return `${workers === 1 ? "one process" : `${workers} workers`}, ${connections} connections`;
+/** @returns uploads per second */
+function upload(server: Served, load: { readonly connections: number; readonly count: number }): Promise<number> {
+  return uploadSmall(server.port, "/uploads", { size: 4096, isRaw: true, ...load });
 }
