@@ -54,7 +54,7 @@ export interface PrincipalLimits {
 }
 
 /** The owner of what an anonymous principal uploads, and of uploads of older versions. */
-export const NOBODY: Owner = { kind: "anonymous", name: "anonymous" };
+export const ANONYMOUS: Owner = { kind: "anonymous", name: "anonymous" };
 
 /** Whether uploads of `owner` exist for `principal`. */
 export function owns(principal: Owner, owner: Owner): boolean {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { NOBODY } from "../access/principal.ts";
+import { ANONYMOUS } from "../access/principal.ts";
 import { memoryStore } from "../memory.ts";
 import { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
@@ -77,7 +77,7 @@ test("the hook of a plain upload receives the receipt, the owner, the context an
 test("without terms the hook is called for nobody", async () => {
   const app = new App();
   await app.over(memoryStore()).put(HELLO);
-  assert.deepEqual(app.calls[0]?.details, { principal: NOBODY, context: null, kept: null, key: "" });
+  assert.deepEqual(app.calls[0]?.details, { principal: ANONYMOUS, context: null, kept: null, key: "" });
 });
 
 test("the failure of the hook is that of the upload, the file stays, and a repetition calls again", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { NOBODY } from "../access/principal.ts";
+import { ANONYMOUS } from "../access/principal.ts";
 import { memoryStore } from "../memory.ts";
 import { Digest } from "./digest.ts";
 import { FixityError } from "./errors.ts";
@@ -87,7 +87,7 @@ test("a plain upload is inspected by its first 4 KiB before it is stored", async
     size: 0,
     type: "application/octet-stream",
     name: null,
-    principal: NOBODY,
+    principal: ANONYMOUS,
     context: null,
   });
 });

@@ -1,4 +1,4 @@
-import { NOBODY, type Owner } from "../access/principal.ts";
+import { ANONYMOUS, type Owner } from "../access/principal.ts";
 import type { TypeList } from "../access/type-list.ts";
 import type { RequestSource } from "./diagnostics.ts";
 import type { Digest } from "./digest.ts";
@@ -32,7 +32,7 @@ export interface UploadTerms {
 }
 
 /** The terms of calls without any: those of the program itself. */
-export const NO_TERMS: UploadTerms = { owner: NOBODY, kept: null, context: null, requestId: "" };
+export const NO_TERMS: UploadTerms = { owner: ANONYMOUS, kept: null, context: null, requestId: "" };
 
 /**
  * Refuses a file by its link's extension.

@@ -14,7 +14,7 @@ import { PrincipalLimiter, type PrincipalLimits } from "../access/principal-limi
 import {
   type Action,
   ALL_ACTIONS,
-  NOBODY,
+  ANONYMOUS,
   owns,
   type Principal,
   PRINCIPAL_NAME_MAX_LENGTH,
@@ -284,7 +284,7 @@ const MAY_UPLOAD = anonymous(UPLOAD_ACTIONS);
 const MAY_EVERYTHING = anonymous(ALL_ACTIONS);
 
 function anonymous(may: readonly Action[]): Principal {
-  return { ...NOBODY, may: new Set(may), limits: {} };
+  return { ...ANONYMOUS, may: new Set(may), limits: {} };
 }
 
 /** @throws FixityError `internal-error` for what is no principal */

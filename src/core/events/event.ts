@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { NOBODY, type Owner } from "../../access/principal.ts";
+import { ANONYMOUS, type Owner } from "../../access/principal.ts";
 import { Digest } from "../digest.ts";
 
 /** What can happen to a blob. */
@@ -80,7 +80,7 @@ export function newEvent(content: EventContent, key?: string): FixityEvent {
 
 /** The principal as an event states it. */
 export function principalOf(owner: Owner): Owner | null {
-  return owner.kind === NOBODY.kind ? null : { kind: owner.kind, name: owner.name };
+  return owner.kind === ANONYMOUS.kind ? null : { kind: owner.kind, name: owner.name };
 }
 
 /** The blob that an event is about. */

@@ -1,4 +1,4 @@
-import { NOBODY } from "../../access/principal.ts";
+import { ANONYMOUS } from "../../access/principal.ts";
 import { formatExactSize } from "../../base/format-size.ts";
 import type { BlobStat } from "../blob-stat.ts";
 import type { Blocks } from "../blocks.ts";
@@ -167,7 +167,7 @@ export class Completions {
 
   #ofEvent(id: UploadId, record: UploadRecord, outcome: StoredOutcome): UploadOfEvent {
     const receipt = receiptIn(record, outcome, this.#linkBase);
-    return { receipt, owner: record.owner ?? NOBODY, key: id.hex };
+    return { receipt, owner: record.owner ?? ANONYMOUS, key: id.hex };
   }
 
   /** Has a file inspected. @returns the extension that its link may have */
@@ -175,7 +175,7 @@ export class Completions {
     { name, extension, owner }: UploadRecord,
     file: Pick<FileToInspect, "head" | "size" | "context">,
   ): Promise<string | null> {
-    return await this.#hooks.inspect({ ...file, name, extension, principal: owner ?? NOBODY });
+    return await this.#hooks.inspect({ ...file, name, extension, principal: owner ?? ANONYMOUS });
   }
 
   /** Calls `onStored` for an upload that has become a blob. @throws FixityError its failure */
@@ -186,7 +186,7 @@ export class Completions {
   ): Promise<void> {
     const { owner, kept } = record;
     const receipt = receiptIn(record, outcome, this.#linkBase);
-    await this.#hooks.stored(receipt, { principal: owner ?? NOBODY, context, kept, key: id.hex });
+    await this.#hooks.stored(receipt, { principal: owner ?? ANONYMOUS, context, kept, key: id.hex });
   }
 
   async #outcomeOf(upload: HeldRecord, options: CompletionOptions): Promise<Completed> {

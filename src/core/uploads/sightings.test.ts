@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOBODY } from "../../access/principal.ts";
+import { ANONYMOUS } from "../../access/principal.ts";
 import { memoryStore } from "../../memory.ts";
 import { createFixity } from "../fixity.ts";
 import type { BlobStore } from "../store.ts";
@@ -45,7 +45,7 @@ test("a look shows whose upload it is and what it is of, without taking it", asy
     [id, ALICE, "a.txt", "txt", 5, 3],
   );
   const anonymous = await uploads.create({});
-  assert.deepEqual((await uploads.look(anonymous.id)).owner, NOBODY);
+  assert.deepEqual((await uploads.look(anonymous.id)).owner, ANONYMOUS);
   await uploads.append(id, sent(3, "lo", { completes: true }));
   const ended = await uploads.look(id);
   assert.deepEqual([ended.owner, ended.length, ended.offset], [ALICE, 5, 5]);

@@ -1,4 +1,4 @@
-import { NOBODY } from "../../access/principal.ts";
+import { ANONYMOUS } from "../../access/principal.ts";
 import type { UploadId } from "../upload-id.ts";
 import type { ReadUpload } from "../upload-store.ts";
 import type { SeenUpload } from "./seen-upload.ts";
@@ -40,7 +40,7 @@ export function seenUpload(id: UploadId, sighting: Sighting): SeenUpload {
   const isWhole = record !== null && (record.sealed || record.outcome !== null);
   const seen: SeenUpload = {
     id,
-    owner: record?.owner ?? NOBODY,
+    owner: record?.owner ?? ANONYMOUS,
     name: record?.name ?? null,
     extension: record?.extension ?? null,
     length: record?.length ?? null,

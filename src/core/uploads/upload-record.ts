@@ -3,7 +3,7 @@
  * keeps it as opaque text, written in one step with the bytes. Every version of fixity reads the
  * records of the version before.
  */
-import { NOBODY, type Owner } from "../../access/principal.ts";
+import { ANONYMOUS, type Owner } from "../../access/principal.ts";
 import type { TypeList } from "../../access/type-list.ts";
 import { Digest } from "../digest.ts";
 import { type ErrorCode, FixityError } from "../errors.ts";
@@ -331,7 +331,7 @@ export function stateOf(
   { offset, linkBase, revealExisting }: Reporting & { readonly offset: number },
 ): UploadState {
   const { outcome, pending, length, metadata } = record;
-  const state = { id, owner: record.owner ?? NOBODY, length, metadata, expires: new Date(record.expires) };
+  const state = { id, owner: record.owner ?? ANONYMOUS, length, metadata, expires: new Date(record.expires) };
   if (outcome === null) return { ...state, offset: pending?.size ?? offset, outcome: null };
   if ("failed" in outcome) {
     const error = new FixityError(outcome.failed, outcome.message, { facts: outcome.facts });

@@ -85,7 +85,6 @@ export class S3Store implements BlobStore, Diagnosable, CopiesForeignObjects {
   readonly #client: S3Client;
   readonly #layout: Layout;
   readonly #pool: BufferPool;
-  readonly #copier: ServerCopier;
   readonly #publisher: Publisher;
   readonly #collector: Collector;
 
@@ -103,7 +102,6 @@ export class S3Store implements BlobStore, Diagnosable, CopiesForeignObjects {
     this.#client = client;
     this.#layout = layout;
     this.#pool = pool;
-    this.#copier = copier;
     this.#publisher = publisher;
     this.#collector = new Collector({ copier, client, layout, records, abandonedAfter, log });
     this.documents = new S3Documents(client, layout, conditions);
@@ -218,8 +216,7 @@ export class S3Store implements BlobStore, Diagnosable, CopiesForeignObjects {
 
   copiesOf(source: ForeignObjects): ForeignCopies | null {
     if (source.address !== this.#options.endpoint.address) return null;
-    const [client, layout, copier, publisher] = [this.#client, this.#layout, this.#copier, this.#publisher];
-    return new ForeignCopies(source, { client, layout, copier, publisher });
+    return new ForeignCopies(source, this.#publisher);
   }
 
   async collect(signal?: AbortSignal): Promise<Collected> {

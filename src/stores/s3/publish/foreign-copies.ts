@@ -2,16 +2,12 @@ import type { Digest } from "../../../core/digest.ts";
 import { FixityError } from "../../../core/errors.ts";
 import type { CommitOptions, Committed, StagedFile } from "../../../core/staged-blob.ts";
 import type { BlobReader } from "../../../core/store.ts";
-import type { S3Client } from "../api/client.ts";
 import { isSameCopy, type ObjectHead } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import { encodedKey, type ForeignObjects } from "../foreign-objects.ts";
-import type { Layout } from "../layout.ts";
-import { openObject } from "../s3-reader.ts";
-import { protect } from "../send/multipart-upload.ts";
 import { toFixityError, withStoreErrors } from "../store-error.ts";
 import type { Publisher } from "./publisher.ts";
-import type { ServerCopier } from "./server-copy.ts";
+import type { StagedCopy } from "./server-copy.ts";
 
 /** A store whose server can copy objects of another bucket into it. */
 export interface CopiesForeignObjects {
@@ -25,14 +21,6 @@ export interface StageObjectOptions {
   readonly signal: AbortSignal;
 }
 
-/** What copies need of their store. */
-interface StoreParts {
-  readonly client: S3Client;
-  readonly layout: Layout;
-  readonly copier: ServerCopier;
-  readonly publisher: Publisher;
-}
-
 /**
  * Copies of objects that other programs have stored in another bucket, made by the server:
  *
@@ -44,12 +32,13 @@ interface StoreParts {
  */
 export class ForeignCopies {
   readonly #source: ForeignObjects;
-  readonly #store: StoreParts;
+  readonly #publisher: Publisher;
   #isRefused = false;
 
-  constructor(source: ForeignObjects, store: StoreParts) {
+  /** @param publisher of the store that gets the copies, at the same server */
+  constructor(source: ForeignObjects, publisher: Publisher) {
     this.#source = source;
-    this.#store = store;
+    this.#publisher = publisher;
   }
 
   /**
@@ -58,56 +47,35 @@ export class ForeignCopies {
    *
    * @throws FixityError `length-mismatch` if the object was replaced meanwhile, or a `store-…` code
    */
-  async stage(key: string, options: StageObjectOptions): Promise<StagedFile | null> {
+  async stage(key: string, { contentType, signal }: StageObjectOptions): Promise<StagedFile | null> {
     if (this.#isRefused) return null;
-    const { signal } = options;
     // Reading it will fail as well, with the error to report.
     const before = await this.#source.head(key, signal).catch(() => null);
     if (before === null) return null;
-    const to = this.#store.layout.newStaging();
-    const unprotect = protect(to);
-    let isStaged = false;
+    const copy = await this.#copy(key, before, { contentType, signal });
+    if (copy === null) return null;
+    const staged = new StagedObject(copy, { publisher: this.#publisher, contentType, signal });
     try {
-      const copied = await this.#copy(key, { before, to, ...options });
-      if (copied === null) return null;
       const after = await this.#source.head(key, signal);
       // Of parts that are copied one after another, some would be of the new object.
       if (after === null || !isSameCopy(before, after)) throw replaced();
-      const reader = await openObject(this.#store.client, to, { signal });
-      if (reader?.size !== before.size) {
-        await reader?.[Symbol.asyncDispose]();
-        return this.#refuse();
-      }
-      isStaged = true;
-      return new StagedCopy(reader, { ...options, ...copied, key: to, publisher: this.#store.publisher, unprotect });
+      return staged;
     } catch (error) {
+      await staged.abort();
       throw toFixityError(error);
-    } finally {
-      if (!isStaged) {
-        await this.#store.publisher.discard(to);
-        unprotect();
-      }
     }
   }
 
   /** @returns `null` if the server does not copy the object */
-  async #copy(
-    key: string,
-    {
-      before: { size, etag },
-      to,
-      contentType,
-    }: StageObjectOptions & { readonly before: ObjectHead; readonly to: string },
-  ): Promise<{ readonly isDoubtful: boolean } | null> {
+  async #copy(key: string, { size, etag }: ObjectHead, options: StageObjectOptions): Promise<StagedCopy | null> {
     const from = { bucket: this.#source.bucket, key: encodedKey(key), ...(etag !== null && { ifMatch: etag }) };
     try {
-      const { isInferred } = await this.#store.copier.copy({ from, to, size, contentType, isDoubtful: false });
-      return { isDoubtful: isInferred };
+      return (await this.#publisher.stageCopy(from, { size, ...options })) ?? this.#refuse();
     } catch (error) {
       if (failedWith(error, 412)) throw replaced();
       // A server that does not know copies makes an empty object, and answers 200 without a result.
       const isRefusal = error instanceof S3Error && (error.isRefusal || error.status === 200);
-      if (!isRefusal) throw error;
+      if (!isRefusal) throw toFixityError(error);
       return error.code === "NoSuchKey" ? null : this.#refuse();
     }
   }
@@ -118,35 +86,31 @@ export class ForeignCopies {
   }
 }
 
-interface StagedCopyOptions extends StageObjectOptions {
-  readonly key: string;
-  readonly isDoubtful: boolean;
-  readonly publisher: Publisher;
-  readonly unprotect: () => void;
-}
-
-/** A copy at a staging key. */
-class StagedCopy implements StagedFile {
+/** A copy at a staging key, until it is committed or aborted. */
+class StagedObject implements StagedFile {
   readonly size: number;
   readonly bytes: BlobReader;
-  readonly #options: StagedCopyOptions;
+  readonly #copy: StagedCopy;
+  readonly #options: StageObjectOptions & { readonly publisher: Publisher };
   #isEnded = false;
 
-  constructor(bytes: BlobReader, options: StagedCopyOptions) {
-    this.size = bytes.size;
-    this.bytes = bytes;
+  constructor(copy: StagedCopy, options: StageObjectOptions & { readonly publisher: Publisher }) {
+    this.size = copy.bytes.size;
+    this.bytes = copy.bytes;
+    this.#copy = copy;
     this.#options = options;
   }
 
   async commit(digest: Digest, { judge }: CommitOptions = {}): Promise<Committed> {
     if (this.#isEnded) throw new FixityError("internal-error", "The staged object was committed or aborted.");
     this.#isEnded = true;
-    const { publisher, unprotect, ...publication } = this.#options;
+    const { size } = this;
+    const { key, isDoubtful, unprotect } = this.#copy;
+    const { publisher, contentType, signal } = this.#options;
     try {
       await this.bytes[Symbol.asyncDispose]();
-      const { size } = this;
-      const existed = await withStoreErrors(() => publisher.publishStaged({ ...publication, digest, size, judge }));
-      return { existed };
+      const publication = { key, digest, size, contentType, isDoubtful, judge, signal };
+      return { existed: await withStoreErrors(() => publisher.publishStaged(publication)) };
     } finally {
       unprotect();
     }
@@ -155,10 +119,9 @@ class StagedCopy implements StagedFile {
   async abort(): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    const { publisher, key, unprotect } = this.#options;
     await this.bytes[Symbol.asyncDispose]();
-    await publisher.discard(key);
-    unprotect();
+    await this.#options.publisher.discard(this.#copy.key);
+    this.#copy.unprotect();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

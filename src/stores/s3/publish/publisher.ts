@@ -7,7 +7,7 @@ import { uploadDamaged } from "../../../core/uploads/upload-record.ts";
 import type { S3Client } from "../api/client.ts";
 import { listParts } from "../api/listing.ts";
 import type { MultipartId, Part } from "../api/multipart.ts";
-import { deleteObject, headObject, type ObjectHead, putObject } from "../api/objects.ts";
+import { type CopySource, deleteObject, headObject, type ObjectHead, putObject } from "../api/objects.ts";
 import { failedWith, S3Error } from "../api/s3-error.ts";
 import type { Payload } from "../api/signer.ts";
 import { type Conditions, mayRefuseCondition } from "../conditions.ts";
@@ -15,7 +15,9 @@ import type { Layout } from "../layout.ts";
 import type { Log } from "../options.ts";
 import { type MultipartUpload, protect, type SentParts } from "../send/multipart-upload.ts";
 import { isCopyOf } from "../send/uncertain-request.ts";
-import type { Copy, ServerCopier } from "./server-copy.ts";
+import { openObject } from "../s3-reader.ts";
+import { withStoreErrors } from "../store-error.ts";
+import type { Copy, ServerCopier, StageCopyOptions, StagedCopy } from "./server-copy.ts";
 
 /** Milliseconds for which a blob that was not found is taken for absent without another look. */
 export const ABSENCE_TRUSTED_MS = 60_000;
@@ -178,6 +180,32 @@ export class Publisher {
     if (isStaged) await this.#completeAndMove(publication, key, replaced);
     else await this.#complete(publication, replaced);
     return stored?.verdict === "replace";
+  }
+
+  /**
+   * Has the server copy an object of another bucket to a staging key, and opens the copy. The caller
+   * publishes or discards it.
+   *
+   * @returns `null` if the server reports success, but has made no such copy
+   */
+  async stageCopy(from: CopySource, options: StageCopyOptions): Promise<StagedCopy | null> {
+    const { size, contentType, signal } = options;
+    const key = this.#layout.newStaging();
+    const unprotect = protect(key);
+    let isStaged = false;
+    try {
+      const { isInferred } = await this.#copier.copy({ from, to: key, size, contentType, isDoubtful: false });
+      const bytes = await withStoreErrors(() => openObject(this.#client, key, { signal }));
+      isStaged = bytes?.size === size;
+      if (bytes !== null && isStaged) return { key, bytes, isDoubtful: isInferred, unprotect };
+      await bytes?.[Symbol.asyncDispose]();
+      return null;
+    } finally {
+      if (!isStaged) {
+        await this.discard(key);
+        unprotect();
+      }
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
 import { mapConcurrent } from "../../../base/map-concurrent.ts";
 import { FixityError } from "../../../core/errors.ts";
+import type { BlobReader } from "../../../core/store.ts";
 import type { S3Client } from "../api/client.ts";
 import { MIN_PART_BYTES } from "../api/multipart.ts";
 import { copyObject, type CopySource, headObject, type ObjectHead } from "../api/objects.ts";
@@ -36,6 +37,19 @@ export interface Copy {
   readonly isDoubtful: boolean;
   /** What is at the new key and is to be replaced. */
   readonly replaced?: ObjectHead | null;
+}
+
+/** What is copied to a staging key. */
+export interface StageCopyOptions extends Pick<Copy, "size" | "contentType"> {
+  readonly signal: AbortSignal;
+}
+
+/** A copy at a staging key that the server has made. */
+export interface StagedCopy extends Pick<Copy, "isDoubtful"> {
+  readonly key: string;
+  readonly bytes: BlobReader;
+  /** Must be called once the object was published or discarded: until then it is in use. */
+  readonly unprotect: () => void;
 }
 
 /**
