@@ -80,6 +80,7 @@ export class Family<Series> {
     this.#kind = kind;
     // What has no labels is there from the beginning, with 0.
     if (labels.length === 0) this.of();
+    // The registry needs a name and `get`; its type names prom-client's own classes.
     registry.registerMetric(this as never);
   }
 
