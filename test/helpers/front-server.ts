@@ -44,8 +44,10 @@ export class FrontServer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #folder: string;
   readonly #scheme: "http" | "https";
+  readonly #log: readonly string[];
 
-  private constructor(child: ChildProcess, { port, folder, scheme }: Place) {
+  private constructor(child: ChildProcess, { port, folder, scheme, log }: Place & { readonly log: readonly string[] }) {
+    this.#log = log;
     this.#child = child;
     this.port = port;
     this.#folder = folder;
@@ -134,18 +136,23 @@ export class FrontServer implements AsyncDisposable {
       stdio: ["ignore", "ignore", "pipe"],
       ...(uid !== undefined && { uid, gid: uid }),
     });
-    let errors = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+    const log: string[] = [];
+    child.stderr.setEncoding("utf8").on("data", (text: string) => log.push(text));
     // a test that fails early must leave nothing behind
     const kill = (): void => void child.kill("SIGKILL");
     process.once("exit", kill);
     child.once("exit", () => process.off("exit", kill));
     await once(child, "spawn");
     while (!(await listens(port))) {
-      if (child.exitCode !== null) throw new Error(`${program} has ended: ${errors}`);
+      if (child.exitCode !== null) throw new Error(`${program} has ended: ${log.join("")}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return new FrontServer(child, place);
+    return new FrontServer(child, { ...place, log });
+  }
+
+  /** What it has logged so far, to standard error. */
+  get log(): string {
+    return this.#log.join("");
   }
 
   get url(): string {
