@@ -1,6 +1,6 @@
 import fs, { type Stats } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { type Owner, ownerOf } from "../../base/process-identity.ts";
 import type { Digest } from "../../core/digest.ts";
 import { FixityError } from "../../core/errors.ts";
@@ -69,7 +69,8 @@ export class Layout {
   }
 
   blob(digest: Digest): string {
-    return join(this.blobs, digest.hex.slice(0, 2), digest.hex);
+    // Not by `join`, which allocates a twentieth of what a small upload does.
+    return `${this.blobs}${sep}${digest.hex.slice(0, 2)}${sep}${digest.hex}`;
   }
 
   /** The path of a blob relative to the root, with forward slashes on every system. */

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { copyFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { isSilent, lifeOf, newName, type Owner, ownerOf } from "../../base/process-identity.ts";
 import { FixityError } from "../../core/errors.ts";
 import type { Collected } from "../../core/store.ts";
@@ -64,7 +64,7 @@ export class Staging {
   /** The path of a file that does not exist yet; no other call returns it. */
   async place(): Promise<string> {
     this.#count += 1;
-    const path = join(this.#path, String(this.#count));
+    const path = `${this.#path}${sep}${this.#count}`;
     await this.#createFolder();
     return path;
   }
