@@ -41,7 +41,7 @@ import {
   type ServerHandlerOptions,
 } from "./options.ts";
 import { areSafe, crossSiteRefusal, isCrossSite, isForReading, withCors } from "./origins.ts";
-import { failureOf } from "./problem.ts";
+import { failureOf, problemAnswer } from "./problem.ts";
 import { cacheTagFields } from "./serving.ts";
 import { type AdmittedRequest, type AuthorizedRequest, Query } from "./request.ts";
 import { refuseTransferCoding, refuseUnusableContent } from "./request-content.ts";
@@ -123,6 +123,15 @@ export class Handler {
 
   /** Answers one exchange. Never rejects: every failure is an answer. */
   async handle(exchange: Exchange): Promise<Answer> {
+    try {
+      return await this.#answer(exchange);
+    } catch (error) {
+      // An error in what completes the answers: of a failure, no more is said than its code.
+      return problemAnswer(failureOf(exchange, error));
+    }
+  }
+
+  async #answer(exchange: Exchange): Promise<Answer> {
     let answer: Answer;
     let running: Running | null = null;
     try {

@@ -46,6 +46,24 @@ export async function runNode(
   // Node emits pipelined requests before it has sent the response to the first: one connection
   // could open a thousand downloads.
   if (response.socket === null && !(await socketAssigned(response))) return;
+  try {
+    await runExchange(handler, { request, response, native });
+  } catch (error) {
+    // A rejection that is not handled would end the process, and all other requests with it.
+    response.destroy();
+    const detail = error instanceof Error ? error.stack : String(error);
+    process.emitWarning("a request could not be completed", { type: "FixityWarning", ...(detail && { detail }) });
+  }
+}
+
+async function runExchange(
+  handler: Handler,
+  {
+    request,
+    response,
+    native,
+  }: { readonly request: IncomingMessage; readonly response: ServerResponse; readonly native: unknown },
+): Promise<void> {
   const started = performance.now();
   const exchange = new NodeExchange(request, response, {
     id: nextRequestId(),

@@ -54,6 +54,8 @@ function mayBeNavigation({ method, fields }: Navigation): boolean {
 /** The server's root, relative to a path: a proxy may serve it below a path of its own. */
 function homeFrom(target: string): string {
   const [path = ""] = target.split("?", 1);
+  // Targets may be any text, such as the `*` of `OPTIONS *` (RFC 9112, 3.2).
+  if (!path.startsWith("/")) return "./";
   return "../".repeat(path.split("/").length - 2) || "./";
 }
 
