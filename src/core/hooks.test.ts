@@ -74,7 +74,7 @@ test("the hook of a plain upload receives the receipt, the owner, the context an
   assert.deepEqual(app.calls, [{ receipt, details }]);
 });
 
-test("without terms the hook is called for nobody", async () => {
+test("without terms the hook receives an anonymous principal", async () => {
   const app = new App();
   await app.over(memoryStore()).put(HELLO);
   assert.deepEqual(app.calls[0]?.details, { principal: ANONYMOUS, context: null, kept: null, key: "" });

@@ -5,7 +5,7 @@ import { memoryStore } from "../memory.ts";
 import type { Exchange } from "./exchange.ts";
 import { createHandler } from "./handler.ts";
 
-test("an error in what completes an answer is an answer, and no rejection", async () => {
+test("an error while an error page is made is answered with 500", async () => {
   await using fixity = createFixity({ store: memoryStore() });
   const handler = createHandler(fixity);
   const fields = {
@@ -15,8 +15,8 @@ test("an error in what completes an answer is an answer, and no rejection", asyn
   };
   const { signal } = new AbortController();
   const exchange: object = { id: "1", native: [], method: "GET", target: "*", authority: "localhost", fields, signal };
-  const { status, body } = await handler.handle(exchange as Exchange);
-  assert.equal(status, 500);
+  const { status, fields: sent, body } = await handler.handle(exchange as Exchange);
+  assert.deepEqual([status, sent["X-Request-Id"]], [500, "1"]);
   assert.ok(typeof body === "string" || body instanceof Uint8Array);
   const { code } = JSON.parse(body.toString()) as { code: string };
   assert.equal(code, "internal-error");

@@ -126,8 +126,8 @@ export class Handler {
     try {
       return await this.#answer(exchange);
     } catch (error) {
-      // An error in what completes the answers: of a failure, no more is said than its code.
-      return problemAnswer(failureOf(exchange, error));
+      // Thrown while a page or response fields were added, so the answer has neither.
+      return withFields(problemAnswer(failureOf(exchange, error)), { "X-Request-Id": exchange.id });
     }
   }
 
